@@ -1,0 +1,97 @@
+using RepVgg.Formats;
+
+namespace RepVgg.Backends;
+
+/// <summary>The seam between networks and hardware: what a backend must be able to compute.</summary>
+/// <remarks>
+/// Networks and the training loop are written once against this class; the CPU and the TorchSharp backend implement it
+/// and pass the same tests. Within a training step operations are recorded, and <see cref="Backward"/> fills the
+/// gradients of the parameters that took part. A backend is used by one thread at a time.
+/// </remarks>
+public abstract class Backend : IDisposable
+{
+    /// <summary>What runs here, for people: "CPU, 2 threads, AVX2".</summary>
+    public abstract string Description { get; }
+
+    // Memory ---------------------------------------------------------------------------------------------------
+
+    /// <summary>Makes a trainable tensor that lives until disposed.</summary>
+    public abstract Tensor CreateParameter(TensorData initial);
+
+    /// <summary>Makes a tensor that is not trained (running statistics) and lives until disposed.</summary>
+    public abstract Tensor CreateBuffer(TensorData initial);
+
+    /// <summary>Copies values in for the current step.</summary>
+    public abstract Tensor CreateInput(ReadOnlySpan<int> shape, ReadOnlySpan<float> values);
+
+    /// <summary>Overwrites a parameter or buffer.</summary>
+    public abstract void CopyIn(Tensor destination, ReadOnlySpan<float> values);
+
+    /// <summary>Reads any tensor.</summary>
+    public abstract void CopyOut(Tensor source, Span<float> values);
+
+    /// <summary>Reads the gradient of a parameter, or of an input that asked for one; zeros if it took no part.</summary>
+    public abstract void CopyGradient(Tensor source, Span<float> values);
+
+    /// <summary>Starts a step. Tensors made until the returned scope is disposed die with it.</summary>
+    /// <param name="training">True: batch norms use batch statistics and update the running ones, operations are recorded. False: evaluation.</param>
+    public abstract IDisposable BeginStep(bool training);
+
+    // Operations -----------------------------------------------------------------------------------------------
+
+    /// <summary>2-d convolution, kernel OIHW with I = C / groups, square stride and zero padding.</summary>
+    public abstract Tensor Conv2d(Tensor input, Tensor kernel, Tensor? bias, int stride, int padding, int groups);
+
+    /// <summary>Batch normalisation over N, H, W; mode as the step says.</summary>
+    public abstract Tensor BatchNorm(Tensor input, BatchNormState state);
+
+    /// <summary>Element-wise sum of equal shapes.</summary>
+    public abstract Tensor Add(Tensor left, Tensor right);
+
+    /// <summary>Multiplies map [N, C, H, W] by [N, C, 1, 1].</summary>
+    public abstract Tensor ScaleChannels(Tensor map, Tensor scale);
+
+    /// <summary>max(x, 0).</summary>
+    public abstract Tensor Relu(Tensor input);
+
+    /// <summary>1 / (1 + exp(-x)).</summary>
+    public abstract Tensor Sigmoid(Tensor input);
+
+    /// <summary>[N, C, H, W] to [N, C, 1, 1]: the mean over H and W.</summary>
+    public abstract Tensor GlobalAveragePool(Tensor input);
+
+    /// <summary>x W^T + b: [N, I] or [N, I, 1, 1] with weight [O, I] to [N, O].</summary>
+    public abstract Tensor Linear(Tensor input, Tensor weight, Tensor bias);
+
+    /// <summary>Mean cross-entropy of softmax(logits) against integer labels, PyTorch's label smoothing: target (1 - s) one-hot + s / classes.</summary>
+    /// <returns>A scalar.</returns>
+    public abstract Tensor SoftmaxCrossEntropy(Tensor logits, ReadOnlySpan<int> labels, float labelSmoothing);
+
+    /// <summary>Multiplies by a constant (loss weights).</summary>
+    public abstract Tensor Scale(Tensor input, float factor);
+
+    // Training -------------------------------------------------------------------------------------------------
+
+    /// <summary>Fills the gradients of every recorded parameter from a scalar; gradients of earlier steps are replaced.</summary>
+    public abstract void Backward(Tensor loss);
+
+    /// <summary>Makes a stochastic-gradient-descent optimizer over parameters of this backend.</summary>
+    public abstract Optimizer CreateSgd(IReadOnlyList<ParameterGroup> groups, float momentum, bool nesterov);
+
+    // Whole blocks: the defaults compose primitives; a backend may fuse them. -----------------------------------
+
+    /// <summary>The training form of a RepVGG block: BN(conv3x3(x)) + BN(conv1x1(x)) [+ BN(x)], without what follows (SE, ReLU).</summary>
+    /// <remarks>Source: RepVGG, section 3.2, figure 2(b).</remarks>
+    public virtual Tensor MultiBranchConv(Tensor input, Tensor kernel3x3, BatchNormState norm3x3, Tensor kernel1x1, BatchNormState norm1x1, BatchNormState? normIdentity, int stride, int groups, bool relu)
+    {
+        var sum = Add(
+            BatchNorm(Conv2d(input, kernel3x3, null, stride, 1, groups), norm3x3),
+            BatchNorm(Conv2d(input, kernel1x1, null, stride, 0, groups), norm1x1));
+        if (normIdentity is not null)
+            sum = Add(sum, BatchNorm(input, normIdentity));
+        return relu ? Relu(sum) : sum;
+    }
+
+    /// <inheritdoc/>
+    public abstract void Dispose();
+}

@@ -1,0 +1,24 @@
+namespace RepVgg.Backends;
+
+/// <summary>A handle to a tensor that lives on a backend. Only the backend that made it can use it.</summary>
+/// <remarks>
+/// Parameters and buffers live until disposed; everything made between <see cref="Backend.BeginStep"/> and the
+/// disposal of what that returned dies with it.
+/// </remarks>
+public abstract class Tensor : IDisposable
+{
+    /// <summary>Dimensions: NCHW for maps, [N, features] for vectors, empty for a scalar.</summary>
+    public abstract IReadOnlyList<int> Shape { get; }
+
+    /// <summary>Releases a parameter's or buffer's memory; harmless on step tensors.</summary>
+    public abstract void Dispose();
+}
+
+/// <summary>Weight, bias and running statistics of one batch normalisation.</summary>
+/// <param name="Weight">Parameter gamma, [C].</param>
+/// <param name="Bias">Parameter beta, [C].</param>
+/// <param name="RunningMean">Buffer, [C].</param>
+/// <param name="RunningVariance">Buffer, [C]; unbiased variance, as PyTorch keeps it.</param>
+/// <param name="Epsilon">Added to the variance before the root; 1e-5 unless the checkpoint says otherwise.</param>
+/// <param name="Momentum">Share of the new batch in the running statistics; 0.1 in PyTorch.</param>
+public sealed record BatchNormState(Tensor Weight, Tensor Bias, Tensor RunningMean, Tensor RunningVariance, float Epsilon = 1e-5f, float Momentum = 0.1f);

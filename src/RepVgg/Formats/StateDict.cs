@@ -1,0 +1,47 @@
+using System.Collections;
+using System.Diagnostics.CodeAnalysis;
+
+namespace RepVgg.Formats;
+
+/// <summary>Named tensors in the order they were added: what PyTorch calls a state_dict.</summary>
+/// <remarks>
+/// Names are those of the original RepVGG code (<c>stage1.0.rbr_dense.conv.weight</c>), in the training and the
+/// deploy form. Every format of this library reads into and writes from this type.
+/// </remarks>
+public sealed class StateDict : IEnumerable<KeyValuePair<string, TensorData>>
+{
+    private readonly OrderedDictionary<string, TensorData> _tensors = [];
+
+    /// <summary>The number of tensors.</summary>
+    public int Count => _tensors.Count;
+
+    /// <summary>The names, in order.</summary>
+    public IEnumerable<string> Names => _tensors.Keys;
+
+    /// <summary>Gets, adds or replaces a tensor.</summary>
+    /// <param name="name">The tensor's full name.</param>
+    /// <exception cref="KeyNotFoundException">On reading: there is no tensor of that name.</exception>
+    public TensorData this[string name]
+    {
+        get => _tensors.TryGetValue(name, out var tensor)
+            ? tensor
+            : throw new KeyNotFoundException($"The weights hold no tensor named '{name}'.");
+        set => _tensors[name] = value ?? throw new ArgumentNullException(nameof(value));
+    }
+
+    /// <summary>Whether there is a tensor of that name.</summary>
+    /// <param name="name">The tensor's full name.</param>
+    /// <returns>True if there is one.</returns>
+    public bool Contains(string name) => _tensors.ContainsKey(name);
+
+    /// <summary>Looks a tensor up.</summary>
+    /// <param name="name">The tensor's full name.</param>
+    /// <param name="tensor">The tensor, where there is one.</param>
+    /// <returns>True if there is one.</returns>
+    public bool TryGet(string name, [MaybeNullWhen(false)] out TensorData tensor) => _tensors.TryGetValue(name, out tensor);
+
+    /// <inheritdoc/>
+    public IEnumerator<KeyValuePair<string, TensorData>> GetEnumerator() => _tensors.GetEnumerator();
+
+    IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
+}
