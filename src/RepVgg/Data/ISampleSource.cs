@@ -23,4 +23,9 @@ public interface ISampleSource
     /// <param name="pixels">Receives Channels * Height * Width raw values (usually 0..255), CHW.</param>
     /// <returns>The label.</returns>
     int Read(int index, Span<float> pixels);
+
+    /// <summary>The label alone, without touching the image.</summary>
+    /// <param name="index">0 .. Count - 1.</param>
+    /// <returns>The label.</returns>
+    int LabelOf(int index);
 }
