@@ -11,7 +11,7 @@ public enum SqueezeExcitation
     /// <summary>Between the sum of the branches and the ReLU (RepVGG-D2se; reduction 16). Weights are named <c>se.down</c>, <c>se.up</c>.</summary>
     BeforeRelu,
 
-    /// <summary>After the ReLU (RepVGGplus; reduction 4).</summary>
+    /// <summary>After the ReLU (RepVGGplus; reduction 4). Weights are named <c>post_se.down</c>, <c>post_se.up</c>.</summary>
     AfterRelu,
 }
 
@@ -20,7 +20,8 @@ public enum SqueezeExcitation
 /// <param name="Width">Output channels.</param>
 /// <param name="Depth">Number of blocks, at least 1.</param>
 /// <param name="Stride">Stride of its first block: 1 or 2.</param>
-public sealed record StageSpec(string Name, int Width, int Depth, int Stride);
+/// <param name="AuxiliaryHead">Whether a second classifier reads this stage's output during training; it is dropped at deploy. RepVGGplus only.</param>
+public sealed record StageSpec(string Name, int Width, int Depth, int Stride, bool AuxiliaryHead = false);
 
 /// <summary>What a RepVGG is, as data.</summary>
 /// <remarks>Source: Ding et al., "RepVGG: Making VGG-style ConvNets Great Again", CVPR 2021, table 2 and section 3.4.</remarks>
@@ -41,6 +42,12 @@ public sealed record RepVggArchitecture
     /// <summary>Where the squeeze-and-excitation stands, if anywhere.</summary>
     public SqueezeExcitation SqueezeExcitation { get; init; }
 
+    /// <summary>Whether blocks are laid out and named as RepVGGplus does: block i of a stage is <c>stage1.blocks.i</c>.</summary>
+    public bool PlusLayout { get; init; }
+
+    /// <summary>What every batch normalisation adds to the variance; 1e-5 in the authors' and in PyTorch's code.</summary>
+    public float BatchNormEpsilon { get; init; } = 1e-5f;
+
     /// <summary>Height and width that the variant is meant for, in pixels.</summary>
     public int DefaultImageSize { get; init; } = 224;
 
@@ -60,7 +67,7 @@ public sealed record RepVggArchitecture
             {
                 for (int i = 0; i < stage.Depth; i++, layer++)
                 {
-                    string name = layer == 0 ? stage.Name : $"{stage.Name}.{i}";
+                    string name = layer == 0 ? stage.Name : PlusLayout ? $"{stage.Name}.blocks.{i}" : $"{stage.Name}.{i}";
                     int groups = layer > 0 && layer % 2 == 0 ? Groups : 1;
                     yield return new BlockSpec(name, input, stage.Width, i == 0 ? stage.Stride : 1, groups, SqueezeExcitation);
                     input = stage.Width;
@@ -68,6 +75,19 @@ public sealed record RepVggArchitecture
             }
         }
     }
+
+    /// <summary>Equal by value, stages included.</summary>
+    /// <param name="other">The other architecture.</param>
+    /// <returns>True if every property is equal.</returns>
+    public bool Equals(RepVggArchitecture? other) =>
+        other is not null && Name == other.Name && InputChannels == other.InputChannels && Groups == other.Groups
+        && SqueezeExcitation == other.SqueezeExcitation && PlusLayout == other.PlusLayout
+        && BatchNormEpsilon.Equals(other.BatchNormEpsilon) && DefaultImageSize == other.DefaultImageSize
+        && Stages.IsDefault == other.Stages.IsDefault && (Stages.IsDefault || Stages.SequenceEqual(other.Stages));
+
+    /// <inheritdoc/>
+    public override int GetHashCode() =>
+        HashCode.Combine(Name, InputChannels, Groups, SqueezeExcitation, PlusLayout, Stages.IsDefaultOrEmpty ? 0 : Stages.Length);
 }
 
 /// <summary>The shape of one RepVGG block.</summary>
@@ -81,6 +101,14 @@ public sealed record BlockSpec(string Name, int InputChannels, int OutputChannel
 {
     /// <summary>Whether the block has the identity branch: same shape in and out.</summary>
     public bool HasIdentity => InputChannels == OutputChannels && Stride == 1;
+
+    /// <summary>Prefix of the names of its squeeze-and-excitation's weights; null without.</summary>
+    public string? SqueezeExcitationName => SqueezeExcitation switch
+    {
+        SqueezeExcitation.BeforeRelu => $"{Name}.se",
+        SqueezeExcitation.AfterRelu => $"{Name}.post_se",
+        _ => null,
+    };
 
     /// <summary>Reduced width of the squeeze-and-excitation: output channels / 16 before the ReLU, / 4 after it; 0 without.</summary>
     public int SqueezeWidth => SqueezeExcitation switch

@@ -1,0 +1,112 @@
+using System.Text.RegularExpressions;
+
+namespace RepVgg.Architectures;
+
+/// <summary>Checks that an architecture can be built, and that images suit it.</summary>
+public static partial class ArchitectureValidation
+{
+    private const int MaximumWidth = 1 << 16;
+    private const int MaximumBlocks = 1 << 12;
+
+    /// <summary>Throws where an architecture cannot be built.</summary>
+    /// <param name="architecture">The architecture.</param>
+    /// <exception cref="ArgumentException">Something is wrong with it; the message lists everything that is.</exception>
+    public static void Validate(this RepVggArchitecture architecture)
+    {
+        ArgumentNullException.ThrowIfNull(architecture);
+        var problems = Problems(architecture);
+        if (problems.Count > 0)
+            throw new ArgumentException($"The architecture '{architecture.Name}' cannot be built: {string.Join("; ", problems)}.", nameof(architecture));
+    }
+
+    /// <summary>Throws where an image size is too small for an architecture.</summary>
+    /// <param name="architecture">The architecture.</param>
+    /// <param name="height">Image height in pixels.</param>
+    /// <param name="width">Image width in pixels.</param>
+    /// <exception cref="ArgumentException">A side is shorter than the product of the strides.</exception>
+    public static void ValidateImageSize(this RepVggArchitecture architecture, int height, int width)
+    {
+        ArgumentNullException.ThrowIfNull(architecture);
+        int stride = architecture.TotalStride;
+        if (height < stride || width < stride)
+        {
+            throw new ArgumentException(
+                $"Images of {width}x{height} pixels are too small for {architecture.Name}, which reduces them by {stride}: "
+                + $"use at least {stride}x{stride} pixels, or a variant for small images such as {RepVggVariants.S1.Name}.");
+        }
+    }
+
+    private static List<string> Problems(RepVggArchitecture architecture)
+    {
+        var problems = new List<string>();
+        if (string.IsNullOrWhiteSpace(architecture.Name))
+            problems.Add("it has no name");
+        if (architecture.InputChannels is not (1 or 3))
+            problems.Add($"it has {architecture.InputChannels} input channels, not 1 or 3");
+        if (architecture.DefaultImageSize < 1)
+            problems.Add($"its default image size is {architecture.DefaultImageSize}, not at least 1");
+        if (!(architecture.BatchNormEpsilon > 0) || !float.IsFinite(architecture.BatchNormEpsilon))
+            problems.Add($"its batch-norm epsilon is {architecture.BatchNormEpsilon}, not above 0");
+        if (!Enum.IsDefined(architecture.SqueezeExcitation))
+            problems.Add($"its squeeze-and-excitation is {(int)architecture.SqueezeExcitation}, which means nothing");
+        if (architecture.Groups < 1)
+            problems.Add($"it has {architecture.Groups} groups, not at least 1");
+        if (architecture.Stages.IsDefaultOrEmpty || architecture.Stages.Length < 2)
+        {
+            problems.Add("it needs a stem and at least one stage");
+            return problems;
+        }
+
+        CheckStages(architecture, problems);
+        if (problems.Count == 0)
+            CheckBlocks(architecture, problems);
+        return problems;
+    }
+
+    private static void CheckStages(RepVggArchitecture architecture, List<string> problems)
+    {
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        long blocks = 0, stride = 1;
+        for (int i = 0; i < architecture.Stages.Length; i++)
+        {
+            var stage = architecture.Stages[i];
+            if (stage is null)
+            {
+                problems.Add($"stage {i} is null");
+                continue;
+            }
+            if (stage.Name is null || !StageName().IsMatch(stage.Name) || stage.Name is "linear")
+                problems.Add($"stage {i} is named '{stage.Name}', not letters, digits and underscores");
+            else if (!names.Add(stage.Name))
+                problems.Add($"two stages are named '{stage.Name}'");
+            if (stage.Width is < 1 or > MaximumWidth)
+                problems.Add($"{stage.Name} has width {stage.Width}, not 1 to {MaximumWidth}");
+            if (i == 0 ? stage.Depth != 1 : stage.Depth < 1)
+                problems.Add($"{stage.Name} has depth {stage.Depth}, not {(i == 0 ? "1, as a stem has" : "at least 1")}");
+            if (stage.Stride is not (1 or 2))
+                problems.Add($"{stage.Name} has stride {stage.Stride}, not 1 or 2");
+            if (stage.AuxiliaryHead && (!architecture.PlusLayout || i == 0 || i == architecture.Stages.Length - 1))
+                problems.Add($"{stage.Name} has an auxiliary head; only inner stages of the RepVGGplus layout may");
+            blocks += stage.Depth;
+            stride = Math.Min(stride * Math.Max(stage.Stride, 1), int.MaxValue);
+        }
+        if (blocks > MaximumBlocks)
+            problems.Add($"it has {blocks} blocks, more than {MaximumBlocks}");
+        if (stride > MaximumWidth)
+            problems.Add("its strides multiply to more than any image's size");
+    }
+
+    private static void CheckBlocks(RepVggArchitecture architecture, List<string> problems)
+    {
+        foreach (var block in architecture.Blocks)
+        {
+            if (block.InputChannels % block.Groups != 0 || block.OutputChannels % block.Groups != 0)
+                problems.Add($"{block.Name} has {block.InputChannels} to {block.OutputChannels} channels, which {block.Groups} groups do not divide");
+            if (block.SqueezeExcitation != SqueezeExcitation.None && block.SqueezeWidth < 1)
+                problems.Add($"{block.Name} has {block.OutputChannels} channels, too few for its squeeze-and-excitation");
+        }
+    }
+
+    [GeneratedRegex(@"\A[A-Za-z][A-Za-z0-9_]{0,63}\z")]
+    private static partial Regex StageName();
+}

@@ -1,0 +1,143 @@
+using System.Collections.Immutable;
+
+namespace RepVgg.Architectures;
+
+/// <summary>The named variants: the paper's table, RepVGGplus, and small ones for small images.</summary>
+/// <remarks>
+/// Sources: Ding et al., "RepVGG: Making VGG-style ConvNets Great Again", CVPR 2021, tables 2 and 3 (A and B series,
+/// groups); the authors' D2se and RepVGGplus. The S series is this library's own: early strides of 1, for images of 28
+/// to 64 pixels. A variant for images of another number of channels is <c>variant with { InputChannels = 1 }</c>.
+/// </remarks>
+public static class RepVggVariants
+{
+    private const string Prefix = "RepVGG-";
+
+    private static readonly int[] DepthsA = [2, 4, 14, 1];
+    private static readonly int[] DepthsB = [4, 6, 16, 1];
+    private static readonly int[] DepthsD = [8, 14, 24, 1];
+
+    /// <summary>RepVGG-S0: gray images of 28 pixels, for quick trials.</summary>
+    public static RepVggArchitecture S0 { get; } = Small("S0", 28, 1, [new("stage0", 16, 1, 1), new("stage1", 24, 1, 2), new("stage2", 48, 2, 2), new("stage3", 96, 1, 1)]);
+
+    /// <summary>RepVGG-S1: gray images of 28 pixels.</summary>
+    public static RepVggArchitecture S1 { get; } = Small("S1", 28, 1, [new("stage0", 24, 1, 1), new("stage1", 32, 2, 2), new("stage2", 64, 4, 2), new("stage3", 128, 2, 1)]);
+
+    /// <summary>RepVGG-S2: color images of 32 to 64 pixels.</summary>
+    public static RepVggArchitecture S2 { get; } = Small("S2", 64, 3, [new("stage0", 32, 1, 1), new("stage1", 48, 2, 2), new("stage2", 96, 4, 2), new("stage3", 160, 2, 2), new("stage4", 192, 1, 1)]);
+
+    /// <summary>RepVGG-A0.</summary>
+    public static RepVggArchitecture A0 { get; } = Paper("A0", DepthsA, 0.75, 2.5);
+
+    /// <summary>RepVGG-A1.</summary>
+    public static RepVggArchitecture A1 { get; } = Paper("A1", DepthsA, 1, 2.5);
+
+    /// <summary>RepVGG-A2.</summary>
+    public static RepVggArchitecture A2 { get; } = Paper("A2", DepthsA, 1.5, 2.75);
+
+    /// <summary>RepVGG-B0.</summary>
+    public static RepVggArchitecture B0 { get; } = Paper("B0", DepthsB, 1, 2.5);
+
+    /// <summary>RepVGG-B1.</summary>
+    public static RepVggArchitecture B1 { get; } = Paper("B1", DepthsB, 2, 4);
+
+    /// <summary>RepVGG-B2.</summary>
+    public static RepVggArchitecture B2 { get; } = Paper("B2", DepthsB, 2.5, 5);
+
+    /// <summary>RepVGG-B3.</summary>
+    public static RepVggArchitecture B3 { get; } = Paper("B3", DepthsB, 3, 5);
+
+    /// <summary>RepVGG-D2se: deeper, with squeeze-and-excitation before the ReLU; meant for 320 pixels.</summary>
+    public static RepVggArchitecture D2se { get; } = Paper("D2se", DepthsD, 2.5, 5) with
+    {
+        SqueezeExcitation = SqueezeExcitation.BeforeRelu,
+        DefaultImageSize = 320,
+    };
+
+    /// <summary>RepVGGplus-L2pse: D2's widths and depths, squeeze-and-excitation after the ReLU, auxiliary heads in training; meant for 320 pixels.</summary>
+    public static RepVggArchitecture PlusL2pse { get; } = Plus("RepVGGplus-L2pse", DepthsD, 2.5, 5);
+
+    /// <summary>Every named variant, small ones first, then the paper's by size.</summary>
+    public static ImmutableArray<RepVggArchitecture> All { get; } =
+    [
+        S0, S1, S2,
+        A0, A1, A2,
+        B0, B1, Grouped(B1, 2), Grouped(B1, 4), B2, Grouped(B2, 2), Grouped(B2, 4), B3, Grouped(B3, 2), Grouped(B3, 4),
+        D2se, PlusL2pse,
+    ];
+
+    /// <summary>Looks a variant up by its name.</summary>
+    /// <param name="name">Such as <c>RepVGG-A0</c>; case does not matter, and <c>A0</c> will do.</param>
+    /// <returns>The variant.</returns>
+    /// <exception cref="ArgumentException">There is none of that name; the message lists those that there are.</exception>
+    public static RepVggArchitecture Find(string name)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        string wanted = name.Trim();
+        foreach (var variant in All)
+        {
+            if (wanted.Equals(variant.Name, StringComparison.OrdinalIgnoreCase)
+                || (variant.Name.StartsWith(Prefix, StringComparison.Ordinal) && wanted.Equals(variant.Name[Prefix.Length..], StringComparison.OrdinalIgnoreCase)))
+                return variant;
+        }
+        throw new ArgumentException($"There is no RepVGG variant named '{name}'. The variants are: {string.Join(", ", All.Select(variant => variant.Name))}.", nameof(name));
+    }
+
+    /// <summary>Builds the paper's layout for any depths and widths: five stages of stride 2, widths 64a 128a 256a 512b.</summary>
+    /// <param name="name">The new architecture's name.</param>
+    /// <param name="depths">Blocks of stages 1 to 4.</param>
+    /// <param name="a">Width multiplier of stages 1 to 3; the stem has min(64, 64a) channels.</param>
+    /// <param name="b">Width multiplier of stage 4.</param>
+    /// <returns>The architecture, without groups and squeeze-and-excitation.</returns>
+    /// <exception cref="ArgumentException">There are not four depths, or a value makes no network.</exception>
+    public static RepVggArchitecture Create(string name, ReadOnlySpan<int> depths, double a, double b)
+    {
+        if (depths.Length != 4)
+            throw new ArgumentException($"Four depths are needed, not {depths.Length}.", nameof(depths));
+        var architecture = new RepVggArchitecture
+        {
+            Name = name,
+            Stages =
+            [
+                new("stage0", Math.Min(64, Width(64, a)), 1, 2),
+                new("stage1", Width(64, a), depths[0], 2),
+                new("stage2", Width(128, a), depths[1], 2),
+                new("stage3", Width(256, a), depths[2], 2),
+                new("stage4", Width(512, b), depths[3], 2),
+            ],
+        };
+        architecture.Validate();
+        return architecture;
+    }
+
+    private static int Width(int width, double multiplier) => (int)Math.Clamp(width * multiplier, 0, int.MaxValue);
+
+    private static RepVggArchitecture Paper(string name, int[] depths, double a, double b) => Create(Prefix + name, depths, a, b);
+
+    private static RepVggArchitecture Grouped(RepVggArchitecture variant, int groups) =>
+        variant with { Name = $"{variant.Name}g{groups}", Groups = groups };
+
+    private static RepVggArchitecture Small(string name, int imageSize, int channels, ImmutableArray<StageSpec> stages) =>
+        new() { Name = Prefix + name, Stages = stages, DefaultImageSize = imageSize, InputChannels = channels };
+
+    private static RepVggArchitecture Plus(string name, int[] depths, double a, double b)
+    {
+        var plain = Create(name, depths, a, b);
+        var third = plain.Stages[3];
+        int half = third.Depth / 2;
+        return plain with
+        {
+            PlusLayout = true,
+            SqueezeExcitation = SqueezeExcitation.AfterRelu,
+            DefaultImageSize = 320,
+            Stages =
+            [
+                plain.Stages[0],
+                plain.Stages[1] with { AuxiliaryHead = true },
+                plain.Stages[2] with { AuxiliaryHead = true },
+                third with { Name = "stage3_first", Depth = half, AuxiliaryHead = true },
+                third with { Name = "stage3_second", Depth = third.Depth - half, Stride = 1 },
+                plain.Stages[4],
+            ],
+        };
+    }
+}

@@ -1,0 +1,48 @@
+using RepVgg.Architectures;
+using RepVgg.Backends;
+
+namespace RepVgg.Networks;
+
+/// <summary>One multi-branch block: the sum of the branches, ReLU, and squeeze-and-excitation on the side that the block says.</summary>
+internal sealed class TrainingBlock
+{
+    private readonly BlockSpec _shape;
+    private readonly Tensor _kernel3x3, _kernel1x1;
+    private readonly BatchNormState _norm3x3, _norm1x1;
+    private readonly BatchNormState? _normIdentity;
+    private readonly (Tensor Weight, Tensor Bias) _down, _up;
+
+    public TrainingBlock(BlockSpec shape, TrainingNetwork network)
+    {
+        _shape = shape;
+        _kernel3x3 = network.Tensor($"{shape.Name}.rbr_dense.conv.weight");
+        _norm3x3 = network.Norm($"{shape.Name}.rbr_dense.bn");
+        _kernel1x1 = network.Tensor($"{shape.Name}.rbr_1x1.conv.weight");
+        _norm1x1 = network.Norm($"{shape.Name}.rbr_1x1.bn");
+        if (shape.HasIdentity)
+            _normIdentity = network.Norm($"{shape.Name}.rbr_identity");
+        if (shape.SqueezeExcitationName is { } name)
+        {
+            _down = (network.Tensor($"{name}.down.weight"), network.Tensor($"{name}.down.bias"));
+            _up = (network.Tensor($"{name}.up.weight"), network.Tensor($"{name}.up.bias"));
+        }
+    }
+
+    public Tensor Forward(Backend backend, Tensor input)
+    {
+        bool relu = _shape.SqueezeExcitation != SqueezeExcitation.BeforeRelu;
+        var output = backend.MultiBranchConv(input, _kernel3x3, _norm3x3, _kernel1x1, _norm1x1, _normIdentity, _shape.Stride, _shape.Groups, relu);
+        return _shape.SqueezeExcitation switch
+        {
+            SqueezeExcitation.BeforeRelu => backend.Relu(SqueezeAndExcite(backend, output)),
+            SqueezeExcitation.AfterRelu => SqueezeAndExcite(backend, output),
+            _ => output,
+        };
+    }
+
+    private Tensor SqueezeAndExcite(Backend backend, Tensor map)
+    {
+        var squeezed = backend.Relu(backend.Conv2d(backend.GlobalAveragePool(map), _down.Weight, _down.Bias, 1, 0, 1));
+        return backend.ScaleChannels(map, backend.Sigmoid(backend.Conv2d(squeezed, _up.Weight, _up.Bias, 1, 0, 1)));
+    }
+}

@@ -1,0 +1,19 @@
+namespace RepVgg.Networks;
+
+/// <summary>Which parameters the RepVGG authors decay.</summary>
+/// <remarks>Source: the authors' training recipe: no decay on biases and other one-dimensional parameters, except the weight of the identity branch's batch norm.</remarks>
+public static class WeightDecayRule
+{
+    /// <summary>Whether weight decay applies to a parameter.</summary>
+    /// <param name="name">Its full name, e.g. <c>stage1.0.rbr_dense.conv.weight</c>.</param>
+    /// <param name="shape">Its dimensions.</param>
+    /// <returns>True for kernels, linear weights and weights of identity batch norms.</returns>
+    public static bool Applies(string name, IReadOnlyList<int> shape)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        ArgumentNullException.ThrowIfNull(shape);
+        if (name.Contains("identity.weight", StringComparison.Ordinal))
+            return true;
+        return shape.Count != 1 && !name.EndsWith(".bias", StringComparison.Ordinal);
+    }
+}

@@ -1,0 +1,80 @@
+using System.Collections.Immutable;
+using System.Runtime.InteropServices;
+using RepVgg.Architectures;
+using RepVgg.Formats;
+using RepVgg.Networks;
+
+namespace RepVgg.Reparameterization;
+
+/// <summary>Turns trained multi-branch weights into the plain network that is deployed.</summary>
+/// <remarks>Source: RepVGG, section 3.3. Computed in double precision, stored as float.</remarks>
+public static class Fusion
+{
+    /// <summary>Fuses every block's branches into one 3x3 convolution with bias; squeeze-and-excitation is carried over, auxiliary heads are dropped.</summary>
+    /// <param name="architecture">What the weights belong to; every batch norm's epsilon is the architecture's.</param>
+    /// <param name="training">Weights of the training form under the authors' names.</param>
+    /// <param name="imageHeight">Input height in pixels.</param>
+    /// <param name="imageWidth">Input width in pixels.</param>
+    /// <param name="normalization">What the deployed network does to its input first.</param>
+    /// <returns>The fused network.</returns>
+    /// <exception cref="ArgumentException">The weights do not fit the architecture (all differences are listed), the image is too small, a batch norm's variance is negative, or the normalisation has another number of channels.</exception>
+    public static DeployNetwork Fuse(RepVggArchitecture architecture, StateDict training, int imageHeight, int imageWidth, Normalization normalization)
+    {
+        ArgumentNullException.ThrowIfNull(architecture);
+        return Fuse(architecture, training, imageHeight, imageWidth, normalization, _ => architecture.BatchNormEpsilon);
+    }
+
+    /// <summary>Likewise, where batch norms may differ in their epsilon.</summary>
+    /// <param name="architecture">What the weights belong to.</param>
+    /// <param name="training">Weights of the training form under the authors' names.</param>
+    /// <param name="imageHeight">Input height in pixels.</param>
+    /// <param name="imageWidth">Input width in pixels.</param>
+    /// <param name="normalization">What the deployed network does to its input first.</param>
+    /// <param name="epsilonOf">The epsilon of the batch norm of a name, e.g. <c>stage1.0.rbr_dense.bn</c>.</param>
+    /// <returns>The fused network.</returns>
+    /// <exception cref="ArgumentException">As above.</exception>
+    internal static DeployNetwork Fuse(RepVggArchitecture architecture, StateDict training, int imageHeight, int imageWidth, Normalization normalization, Func<string, double> epsilonOf)
+    {
+        architecture.Validate();
+        int classes = StateLayout.ClassesOf(training);
+        StateLayout.Check(
+            training,
+            [.. StateLayout.Training(architecture, classes).Where(entry => !DeployStates.IsAuxiliary(entry.Name))],
+            $"the training form of {architecture.Name} with {classes} classes",
+            DeployStates.IsAuxiliary);
+        DeployStates.CheckInput(architecture, imageHeight, imageWidth, normalization);
+
+        var blocks = ImmutableArray.CreateBuilder<DeployBlock>();
+        foreach (var shape in architecture.Blocks)
+        {
+            var (kernel, bias) = FuseBlock(shape, training, epsilonOf);
+            var (squeeze, excite) = DeployStates.SqueezeExcitationOf(shape, training);
+            blocks.Add(new DeployBlock(
+                shape, ImmutableCollectionsMarshal.AsImmutableArray(kernel), ImmutableCollectionsMarshal.AsImmutableArray(bias), squeeze, excite));
+        }
+        return new DeployNetwork(
+            architecture, imageHeight, imageWidth, normalization, blocks.ToImmutable(), DeployStates.LinearOf("linear", architecture.FeatureWidth, classes, training));
+    }
+
+    /// <summary>The kernel and bias that one block's branches add up to.</summary>
+    internal static (float[] Kernel, float[] Bias) FuseBlock(BlockSpec shape, StateDict training, Func<string, double> epsilonOf)
+    {
+        var sum = new BranchAlgebra(shape.InputChannels, shape.OutputChannels, shape.Groups);
+        sum.Add3x3(training[$"{shape.Name}.rbr_dense.conv.weight"].Values, Norm($"{shape.Name}.rbr_dense.bn"));
+        sum.Add1x1(training[$"{shape.Name}.rbr_1x1.conv.weight"].Values, Norm($"{shape.Name}.rbr_1x1.bn"));
+        if (shape.HasIdentity)
+            sum.AddIdentity(Norm($"{shape.Name}.rbr_identity"));
+        return sum.Round();
+
+        NormValues Norm(string name)
+        {
+            var norm = new NormValues(
+                training[$"{name}.weight"].Values, training[$"{name}.bias"].Values,
+                training[$"{name}.running_mean"].Values, training[$"{name}.running_var"].Values, epsilonOf(name));
+            int bad = Array.FindIndex(norm.Variance, variance => !(variance + norm.Epsilon > 0));
+            if (bad >= 0)
+                throw new ArgumentException($"'{name}.running_var' is {norm.Variance[bad]} at channel {bad}; a variance cannot be that.", nameof(training));
+            return norm;
+        }
+    }
+}
