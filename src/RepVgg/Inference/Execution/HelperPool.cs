@@ -1,0 +1,52 @@
+namespace RepVgg.Inference.Execution;
+
+/// <summary>
+/// The process's helper threads, shared by all engines. Concurrent runs get fewer helpers each, so that running
+/// threads do not outnumber the cores.
+/// </summary>
+internal static class HelperPool
+{
+    private static readonly Lock Growing = new();
+    private static HelperThread[] _helpers = [];
+    private static int _running;
+
+    /// <summary>Counts a calling thread in and invites up to <paramref name="wanted"/> helpers.</summary>
+    /// <returns>How many were invited; they stand at the start of <paramref name="helpers"/>.</returns>
+    public static int Enter(StepRunner runner, HelperThread[] helpers, int wanted)
+    {
+        int running = Interlocked.Increment(ref _running);
+        wanted = Math.Min(wanted, Math.Max(Environment.ProcessorCount, wanted + 1) - running);
+        if (wanted <= 0)
+            return 0;
+        var pool = PoolOf(wanted);
+        int invited = 0;
+        foreach (var helper in pool)
+        {
+            if (!helper.TryReserve())
+                continue;
+            Interlocked.Increment(ref _running);
+            helpers[invited++] = helper;
+            helper.Invite(runner, invited);
+            if (invited == wanted)
+                break;
+        }
+        return invited;
+    }
+
+    /// <summary>Counts one running thread out.</summary>
+    public static void Exit() => Interlocked.Decrement(ref _running);
+
+    private static HelperThread[] PoolOf(int count)
+    {
+        var pool = Volatile.Read(ref _helpers);
+        if (pool.Length >= count)
+            return pool;
+        lock (Growing)
+        {
+            pool = _helpers;
+            if (pool.Length < count)
+                Volatile.Write(ref _helpers, pool = [.. pool, .. Enumerable.Range(pool.Length, count - pool.Length).Select(i => new HelperThread(i))]);
+            return pool;
+        }
+    }
+}

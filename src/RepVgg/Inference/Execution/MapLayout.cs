@@ -1,0 +1,48 @@
+namespace RepVgg.Inference.Execution;
+
+/// <summary>
+/// How an activation map lies in memory: [image][channel block][row][column][lane], with a zero border around each
+/// block's pixels so that convolutions need no edge cases.
+/// </summary>
+/// <param name="Channels">Channels that carry values; the lanes above them in the last block are zero.</param>
+/// <param name="Height">Rows without the border.</param>
+/// <param name="Width">Columns without the border.</param>
+/// <param name="Lanes">Channels in one block; 1 is the planar layout of the input.</param>
+/// <param name="BorderBottom">Zero rows below; one row stands above.</param>
+/// <param name="BorderRight">Zero columns to the right; one column stands to the left.</param>
+internal readonly record struct MapLayout(int Channels, int Height, int Width, int Lanes, int BorderBottom = 1, int BorderRight = 1)
+{
+    public int Blocks => (Channels + Lanes - 1) / Lanes;
+
+    /// <summary>Floats from one row to the next.</summary>
+    public int RowPitch => (Width + 1 + BorderRight) * Lanes;
+
+    public int RowsWithBorder => Height + 1 + BorderBottom;
+
+    /// <summary>Floats from one channel block to the next.</summary>
+    public long BlockPitch => (long)RowPitch * RowsWithBorder;
+
+    /// <summary>Floats from one image to the next.</summary>
+    public long ImagePitch => BlockPitch * Blocks;
+
+    /// <summary>Offset of pixel (0, 0) in its block.</summary>
+    public int Origin => RowPitch + Lanes;
+
+    /// <summary>Clears the border left and right of rows [first, last), and above or below where the range touches the edge.</summary>
+    /// <param name="block">Start of the channel block, border included.</param>
+    /// <param name="first">First row.</param>
+    /// <param name="last">Row after the last.</param>
+    public unsafe void ClearBorder(float* block, int first, int last)
+    {
+        if (first == 0)
+            new Span<float>(block, RowPitch).Clear();
+        for (int row = first; row < last; row++)
+        {
+            float* start = block + (long)(row + 1) * RowPitch;
+            new Span<float>(start, Lanes).Clear();
+            new Span<float>(start + (Width + 1) * Lanes, BorderRight * Lanes).Clear();
+        }
+        if (last == Height)
+            new Span<float>(block + (long)(Height + 1) * RowPitch, BorderBottom * RowPitch).Clear();
+    }
+}

@@ -1,0 +1,36 @@
+namespace RepVgg.Inference.Execution;
+
+/// <summary>The steps of a network in order, and the buffers that they need.</summary>
+/// <param name="Steps">In order of execution.</param>
+/// <param name="BufferFloats">Per shared buffer: floats for one image.</param>
+/// <param name="ScratchFloats">Floats of private scratch for one worker.</param>
+internal sealed record Plan(Step[] Steps, long[] BufferFloats, long ScratchFloats) : IDisposable
+{
+    /// <summary>Floats that a kernel may read, but never uses, beyond the end of a buffer.</summary>
+    public const int Slack = 2048;
+
+    public void Dispose()
+    {
+        foreach (var step in Steps)
+            step.Dispose();
+    }
+}
+
+/// <summary>Numbers of the shared buffers in a <see cref="Workspace"/>.</summary>
+internal enum BufferId
+{
+    /// <summary>The normalised input.</summary>
+    Input,
+
+    /// <summary>Maps, alternating with <see cref="MapB"/>.</summary>
+    MapA,
+
+    /// <summary>Maps, alternating with <see cref="MapA"/>.</summary>
+    MapB,
+
+    /// <summary>Per-channel averages.</summary>
+    Pooled,
+
+    /// <summary>Per-channel factors of a squeeze-and-excitation.</summary>
+    Gates,
+}

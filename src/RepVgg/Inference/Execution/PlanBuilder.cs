@@ -1,0 +1,65 @@
+using RepVgg.Architectures;
+using RepVgg.Inference.Layers;
+using RepVgg.Inference.Simd;
+using RepVgg.Networks;
+
+namespace RepVgg.Inference.Execution;
+
+/// <summary>Turns a deploy network into steps and buffer sizes for one vector width.</summary>
+/// <typeparam name="TVector">The vector type.</typeparam>
+/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+internal sealed class PlanBuilder<TVector, TLanes>
+    where TVector : struct
+    where TLanes : struct, ILanes<TVector>
+{
+    private readonly List<Step> _steps = [];
+    private readonly long[] _buffers = new long[Enum.GetValues<BufferId>().Length];
+    private long _scratch;
+
+    public static Plan Build(DeployNetwork network) => new PlanBuilder<TVector, TLanes>().Add(network);
+
+    private Plan Add(DeployNetwork network)
+    {
+        var map = new MapLayout(network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth, Lanes: 1);
+        var buffer = BufferId.Input;
+        Reserve(buffer, map);
+        _steps.Add(new NormalizeStep(map, network.Normalization));
+        foreach (var block in network.Blocks)
+        {
+            var output = new MapLayout(
+                block.Shape.OutputChannels, Downscale(map.Height, block.Shape.Stride), Downscale(map.Width, block.Shape.Stride), TLanes.Width);
+            var target = buffer == BufferId.MapA ? BufferId.MapB : BufferId.MapA;
+            Reserve(target, output);
+            bool gateFirst = block.Shape.SqueezeExcitation == SqueezeExcitation.BeforeRelu;
+            _steps.Add(new DirectConvolutionStep<TVector, TLanes>(block, map, output, buffer, target, relu: !gateFirst));
+            if (block.Squeeze is not null && block.Excite is not null)
+                AddGates(block.Squeeze, block.Excite, output, target, gateFirst);
+            (map, buffer) = (output, target);
+        }
+        AddPool(map, buffer);
+        _steps.Add(new ClassifierStep<TVector, TLanes>(network.Classifier, map.Blocks * map.Lanes));
+        return new Plan([.. _steps], _buffers, _scratch);
+    }
+
+    private void AddGates(LinearWeights squeeze, LinearWeights excite, MapLayout map, BufferId buffer, bool reluAfter)
+    {
+        AddPool(map, buffer);
+        var gates = new GateStep<TVector, TLanes>(squeeze, excite);
+        Reserve(BufferId.Gates, map.Blocks * map.Lanes);
+        _scratch = Math.Max(_scratch, gates.ScratchFloats);
+        _steps.Add(gates);
+        _steps.Add(new ScaleStep<TVector, TLanes>(map, buffer, reluAfter));
+    }
+
+    private void AddPool(MapLayout map, BufferId buffer)
+    {
+        Reserve(BufferId.Pooled, map.Blocks * map.Lanes);
+        _steps.Add(new PoolStep<TVector, TLanes>(map, buffer));
+    }
+
+    private void Reserve(BufferId buffer, MapLayout map) => Reserve(buffer, map.ImagePitch);
+
+    private void Reserve(BufferId buffer, long floats) => _buffers[(int)buffer] = Math.Max(_buffers[(int)buffer], floats);
+
+    private static int Downscale(int size, int stride) => (size - 1) / stride + 1;
+}

@@ -1,0 +1,22 @@
+namespace RepVgg.Inference.Execution;
+
+/// <summary>
+/// One pass of the engine over a batch, cut into items that any thread may run in any order: an item writes only
+/// its own outputs and its arithmetic depends neither on the other items nor on how many images there are.
+/// </summary>
+internal abstract class Step : IDisposable
+{
+    /// <summary>How many items a batch of <paramref name="images"/> has.</summary>
+    public abstract int CountItems(int images);
+
+    /// <summary>Runs one item.</summary>
+    /// <param name="workspace">The caller's buffers.</param>
+    /// <param name="item">From 0 to CountItems - 1.</param>
+    /// <param name="worker">Which worker runs it: index of the worker's private scratch.</param>
+    public abstract void RunItem(Workspace workspace, int item, int worker);
+
+    /// <summary>Frees the step's weights.</summary>
+    public virtual void Dispose()
+    {
+    }
+}

@@ -1,0 +1,108 @@
+namespace RepVgg.Inference.Execution;
+
+/// <summary>
+/// Runs a plan's steps over one workspace: the caller and its helpers take items from one counter; whoever finishes
+/// a step's last item opens the next step. A helper that comes late, or never, only means fewer hands.
+/// </summary>
+internal sealed class StepRunner
+{
+    private readonly Step[] _steps;
+    private readonly int[] _counts;
+    private readonly Workspace _workspace;
+    private readonly HelperThread[] _helpers;
+
+    // High half: the open step. Low half: the next item. One counter, so that an item can't be taken for the wrong step.
+    private long _cursor;
+    private int _completed;
+    private int _left;
+
+    /// <param name="steps">In order of execution.</param>
+    /// <param name="workspace">What they run on.</param>
+    /// <param name="threads">Most threads on one run, the caller included.</param>
+    public StepRunner(Step[] steps, Workspace workspace, int threads)
+    {
+        _steps = steps;
+        _counts = new int[steps.Length];
+        _workspace = workspace;
+        _helpers = new HelperThread[threads - 1];
+    }
+
+    /// <summary>Runs all steps on the workspace's current images.</summary>
+    public void Run()
+    {
+        for (int i = 0; i < _steps.Length; i++)
+            _counts[i] = _steps[i].CountItems(_workspace.Images);
+        _completed = 0;
+        _left = 0;
+        Volatile.Write(ref _cursor, 0);
+
+        int invited = HelperPool.Enter(this, _helpers, _helpers.Length);
+        if (invited == 0)
+            RunAlone();
+        else
+            Work(0);
+        int joined = 0;
+        for (int i = 0; i < invited; i++)
+        {
+            if (_helpers[i].TryRetract(this))
+                HelperPool.Exit();
+            else
+                joined++;
+        }
+        var spinner = new SpinWait();
+        while (Volatile.Read(ref _left) < joined)
+            spinner.SpinOnce();
+        HelperPool.Exit();
+    }
+
+    /// <summary>Takes and runs items until all steps are done.</summary>
+    /// <param name="worker">0 for the caller, 1, 2, ... for helpers.</param>
+    public void Work(int worker)
+    {
+        int idle = 0;
+        while (true)
+        {
+            long cursor = Volatile.Read(ref _cursor);
+            int step = (int)(cursor >> 32);
+            if (step == _steps.Length)
+                return;
+            if ((int)cursor >= _counts[step])
+            {
+                // Others still run the step's last items. On a crowded machine they may need this core for it.
+                if (++idle < 2000)
+                    Thread.SpinWait(4);
+                else
+                    Thread.Yield();
+                continue;
+            }
+            idle = 0;
+            cursor = Interlocked.Increment(ref _cursor) - 1;
+            step = (int)(cursor >> 32);
+            int item = (int)cursor;
+            if (step == _steps.Length || item >= _counts[step])
+                continue;
+            _steps[step].RunItem(_workspace, item, worker);
+            if (Interlocked.Increment(ref _completed) == _counts[step])
+            {
+                _completed = 0;
+                Volatile.Write(ref _cursor, (long)(step + 1) << 32);
+            }
+        }
+    }
+
+    /// <summary>A helper's last word on this run.</summary>
+    public void Leave()
+    {
+        HelperPool.Exit();
+        Interlocked.Increment(ref _left);
+    }
+
+    private void RunAlone()
+    {
+        for (int step = 0; step < _steps.Length; step++)
+        {
+            for (int item = 0; item < _counts[step]; item++)
+                _steps[step].RunItem(_workspace, item, 0);
+        }
+    }
+}

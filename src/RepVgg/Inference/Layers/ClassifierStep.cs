@@ -1,0 +1,39 @@
+using RepVgg.Inference.Execution;
+using RepVgg.Inference.Simd;
+using RepVgg.Networks;
+
+namespace RepVgg.Inference.Layers;
+
+/// <summary>The final linear layer: pooled features to the caller's logits.</summary>
+/// <typeparam name="TVector">The vector type.</typeparam>
+/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+internal sealed unsafe class ClassifierStep<TVector, TLanes>(LinearWeights layer, int featurePitch) : Step
+    where TVector : struct
+    where TLanes : struct, ILanes<TVector>
+{
+    private readonly PackedLinear<TVector, TLanes> _linear = new(layer);
+
+    /// <summary>One block of classes for all images: its weights are read from memory once.</summary>
+    public override int CountItems(int images) => _linear.Blocks;
+
+    public override void RunItem(Workspace workspace, int item, int worker)
+    {
+        int first = item * TLanes.Width, classes = _linear.OutputFeatures;
+        float* lanes = stackalloc float[TLanes.Width];
+        for (int image = 0; image < workspace.Images; image++)
+        {
+            TVector value = _linear.Compute(workspace[BufferId.Pooled] + (long)image * featurePitch, item);
+            float* target = workspace.Logits + (long)image * classes + first;
+            if (first + TLanes.Width <= classes)
+            {
+                TLanes.Store(target, value);
+                continue;
+            }
+            TLanes.Store(lanes, value);
+            for (int i = 0; i < classes - first; i++)
+                target[i] = lanes[i];
+        }
+    }
+
+    public override void Dispose() => _linear.Dispose();
+}

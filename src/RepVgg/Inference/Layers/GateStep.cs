@@ -1,0 +1,42 @@
+using RepVgg.Inference.Execution;
+using RepVgg.Inference.Simd;
+using RepVgg.Networks;
+
+namespace RepVgg.Inference.Layers;
+
+/// <summary>Squeeze-and-excitation's gates: sigmoid(excite(relu(squeeze(averages)))), one factor per channel.</summary>
+/// <typeparam name="TVector">The vector type.</typeparam>
+/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+internal sealed unsafe class GateStep<TVector, TLanes>(LinearWeights squeeze, LinearWeights excite) : Step
+    where TVector : struct
+    where TLanes : struct, ILanes<TVector>
+{
+    private readonly PackedLinear<TVector, TLanes> _squeeze = new(squeeze);
+    private readonly PackedLinear<TVector, TLanes> _excite = new(excite);
+
+    /// <summary>Floats of scratch for one worker: the squeezed features.</summary>
+    public int ScratchFloats => _squeeze.Blocks * TLanes.Width;
+
+    public override int CountItems(int images) => images;
+
+    public override void RunItem(Workspace workspace, int item, int worker)
+    {
+        int lanes = TLanes.Width;
+        long pitch = (long)_excite.Blocks * lanes;
+        float* averages = workspace[BufferId.Pooled] + item * pitch;
+        float* gates = workspace[BufferId.Gates] + item * pitch;
+        float* squeezed = workspace.Scratch(worker);
+        for (int block = 0; block < _squeeze.Blocks; block++)
+            TLanes.Store(squeezed + block * lanes, TLanes.Relu(_squeeze.Compute(averages, block)));
+        for (int block = 0; block < _excite.Blocks; block++)
+            TLanes.Store(gates + block * lanes, _excite.Compute(squeezed, block));
+        for (int i = 0; i < _excite.OutputFeatures; i++)
+            gates[i] = 1f / (1f + MathF.Exp(-gates[i]));
+    }
+
+    public override void Dispose()
+    {
+        _squeeze.Dispose();
+        _excite.Dispose();
+    }
+}

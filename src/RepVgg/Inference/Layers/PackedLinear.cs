@@ -1,0 +1,66 @@
+using System.Runtime.CompilerServices;
+using RepVgg.Inference.Execution;
+using RepVgg.Inference.Simd;
+using RepVgg.Networks;
+
+namespace RepVgg.Inference.Layers;
+
+/// <summary>A linear layer, packed [output block][input feature][output lane].</summary>
+/// <typeparam name="TVector">The vector type.</typeparam>
+/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+internal sealed unsafe class PackedLinear<TVector, TLanes> : IDisposable
+    where TVector : struct
+    where TLanes : struct, ILanes<TVector>
+{
+    private readonly NativeBuffer _weights;
+    private readonly NativeBuffer _bias;
+
+    public PackedLinear(LinearWeights layer)
+    {
+        int lanes = TLanes.Width;
+        InputFeatures = layer.InputFeatures;
+        OutputFeatures = layer.OutputFeatures;
+        _weights = new NativeBuffer((long)Blocks * lanes * InputFeatures);
+        _bias = new NativeBuffer((long)Blocks * lanes);
+        for (int o = 0; o < OutputFeatures; o++)
+        {
+            _bias.Pointer[o] = layer.Bias[o];
+            float* at = _weights.Pointer + (long)(o / lanes) * InputFeatures * lanes + o % lanes;
+            for (int i = 0; i < InputFeatures; i++)
+                at[(long)i * lanes] = layer.Weight[o * InputFeatures + i];
+        }
+    }
+
+    public int InputFeatures { get; }
+
+    public int OutputFeatures { get; }
+
+    public int Blocks => (OutputFeatures + TLanes.Width - 1) / TLanes.Width;
+
+    /// <summary>One block of outputs for one input vector; four partial sums, always added in the same order.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public TVector Compute(float* input, int block)
+    {
+        int lanes = TLanes.Width;
+        float* weights = _weights.Pointer + (long)block * InputFeatures * lanes;
+        TVector a0 = TLanes.Load(_bias.Pointer + block * lanes), a1 = TLanes.Zero, a2 = a1, a3 = a1;
+        int i = 0;
+        for (; i + 4 <= InputFeatures; i += 4)
+        {
+            a0 = TLanes.MultiplyAdd(TLanes.Broadcast(input[i]), TLanes.Load(weights), a0);
+            a1 = TLanes.MultiplyAdd(TLanes.Broadcast(input[i + 1]), TLanes.Load(weights + lanes), a1);
+            a2 = TLanes.MultiplyAdd(TLanes.Broadcast(input[i + 2]), TLanes.Load(weights + 2 * lanes), a2);
+            a3 = TLanes.MultiplyAdd(TLanes.Broadcast(input[i + 3]), TLanes.Load(weights + 3 * lanes), a3);
+            weights += 4 * lanes;
+        }
+        for (; i < InputFeatures; i++, weights += lanes)
+            a0 = TLanes.MultiplyAdd(TLanes.Broadcast(input[i]), TLanes.Load(weights), a0);
+        return TLanes.Add(TLanes.Add(a0, a1), TLanes.Add(a2, a3));
+    }
+
+    public void Dispose()
+    {
+        _weights.Dispose();
+        _bias.Dispose();
+    }
+}

@@ -1,0 +1,30 @@
+using RepVgg.Inference.Execution;
+using RepVgg.Inference.Simd;
+
+namespace RepVgg.Inference.Layers;
+
+/// <summary>Global average pool of a map to [image][channel], channels padded to whole blocks.</summary>
+/// <typeparam name="TVector">The vector type.</typeparam>
+/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+internal sealed unsafe class PoolStep<TVector, TLanes>(MapLayout layout, BufferId source) : Step
+    where TVector : struct
+    where TLanes : struct, ILanes<TVector>
+{
+    public override int CountItems(int images) => images * layout.Blocks;
+
+    public override void RunItem(Workspace workspace, int item, int worker)
+    {
+        float* block = workspace[source] + item * layout.BlockPitch + layout.Origin;
+        TVector sum = TLanes.Zero;
+        for (int y = 0; y < layout.Height; y++)
+        {
+            float* pixel = block + (long)y * layout.RowPitch;
+            TVector row = TLanes.Load(pixel);
+            for (int x = 1; x < layout.Width; x++)
+                row = TLanes.Add(row, TLanes.Load(pixel + x * TLanes.Width));
+            sum = TLanes.Add(sum, row);
+        }
+        TVector scale = TLanes.Broadcast(1f / ((float)layout.Height * layout.Width));
+        TLanes.Store(workspace[BufferId.Pooled] + (long)item * TLanes.Width, TLanes.Multiply(sum, scale));
+    }
+}

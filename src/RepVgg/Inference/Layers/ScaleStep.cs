@@ -1,0 +1,29 @@
+using RepVgg.Inference.Execution;
+using RepVgg.Inference.Simd;
+
+namespace RepVgg.Inference.Layers;
+
+/// <summary>Multiplies each channel of a map by its gate, in place; ReLU afterwards where asked.</summary>
+/// <typeparam name="TVector">The vector type.</typeparam>
+/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+internal sealed unsafe class ScaleStep<TVector, TLanes>(MapLayout layout, BufferId map, bool relu) : Step
+    where TVector : struct
+    where TLanes : struct, ILanes<TVector>
+{
+    public override int CountItems(int images) => images * layout.Blocks;
+
+    public override void RunItem(Workspace workspace, int item, int worker)
+    {
+        float* block = workspace[map] + item * layout.BlockPitch + layout.Origin;
+        TVector gate = TLanes.Load(workspace[BufferId.Gates] + (long)item * TLanes.Width);
+        for (int y = 0; y < layout.Height; y++)
+        {
+            float* pixel = block + (long)y * layout.RowPitch;
+            for (int x = 0; x < layout.Width; x++, pixel += TLanes.Width)
+            {
+                TVector value = TLanes.Multiply(TLanes.Load(pixel), gate);
+                TLanes.Store(pixel, relu ? TLanes.Relu(value) : value);
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+using System.Runtime.Intrinsics;
+using RepVgg.Inference.Execution;
+using RepVgg.Inference.Simd;
+using RepVgg.Networks;
+
+namespace RepVgg.Inference;
+
+/// <summary>The vector width that an engine's kernels use.</summary>
+internal enum VectorWidth
+{
+    /// <summary>4 floats: SSE, NEON, and software where there is neither.</summary>
+    Bits128,
+
+    /// <summary>8 floats: AVX2.</summary>
+    Bits256,
+
+    /// <summary>16 floats: AVX-512.</summary>
+    Bits512,
+}
+
+/// <summary>Choice of the vector width, and plans for it.</summary>
+internal static class VectorWidths
+{
+    /// <summary>The widest that this machine runs in hardware.</summary>
+    public static VectorWidth Widest =>
+        Vector512.IsHardwareAccelerated ? VectorWidth.Bits512
+        : Vector256.IsHardwareAccelerated ? VectorWidth.Bits256
+        : VectorWidth.Bits128;
+
+    /// <summary>Plans a network for a width.</summary>
+    public static Plan Plan(this VectorWidth width, DeployNetwork network) => width switch
+    {
+        VectorWidth.Bits512 => PlanBuilder<Vector512<float>, Lanes512>.Build(network),
+        VectorWidth.Bits256 => PlanBuilder<Vector256<float>, Lanes256>.Build(network),
+        _ => PlanBuilder<Vector128<float>, Lanes128>.Build(network),
+    };
+}
