@@ -1,0 +1,141 @@
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using System.Text;
+
+namespace RepVgg.Formats;
+
+/// <summary>The file that a training run goes on from: a text and named tensors, with a checksum.</summary>
+/// <remarks>
+/// Little-endian: "RVGGCKP1"; the text (UTF-8) with its length as int32; the number of tensors as int32; for each its
+/// name (as the text), its rank and dimensions as int32, its values as float32; then the SHA-256 of all that.
+/// It is written beside the target and moved into place, so a reader never sees half a file.
+/// </remarks>
+internal static class CheckpointFile
+{
+    private const int HashLength = 32, BufferLength = 1 << 16;
+
+    private static ReadOnlySpan<byte> Magic => "RVGGCKP1"u8;
+
+    /// <summary>Fails now rather than after the first epoch if the file could not be written.</summary>
+    public static void CheckWritable(string path)
+    {
+        string temporary = TemporaryName(path);
+        Guard(path, () =>
+        {
+            using (File.Create(temporary, 1, FileOptions.DeleteOnClose))
+            {
+            }
+        });
+    }
+
+    public static void Write(string path, string text, StateDict tensors)
+    {
+        string temporary = TemporaryName(path);
+        Guard(path, () =>
+        {
+            try
+            {
+                using (var file = new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, BufferLength))
+                {
+                    WriteTo(file, text, tensors);
+                    file.Flush(flushToDisk: true);
+                }
+                File.Move(temporary, path, overwrite: true);
+            }
+            finally
+            {
+                File.Delete(temporary);
+            }
+        });
+    }
+
+    /// <exception cref="InvalidDataException">The file is truncated, damaged, or something else.</exception>
+    public static (string Text, StateDict Tensors) Read(string path)
+    {
+        using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, BufferLength);
+        Verify(file, path);
+        using var reader = new BinaryReader(file, Encoding.UTF8);
+        file.Position = Magic.Length;
+        string text = ReadText(reader);
+        var tensors = new StateDict();
+        for (int remaining = reader.ReadInt32(); remaining > 0; remaining--)
+        {
+            string name = ReadText(reader);
+            var shape = new int[reader.ReadInt32()];
+            for (int i = 0; i < shape.Length; i++)
+                shape[i] = reader.ReadInt32();
+            var tensor = TensorData.Zeros(shape);
+            reader.BaseStream.ReadExactly(MemoryMarshal.AsBytes(tensor.Values.AsSpan()));
+            tensors[name] = tensor;
+        }
+        return (text, tensors);
+    }
+
+    /// <summary>Checks the magic and the checksum; what follows may then trust the content.</summary>
+    private static void Verify(FileStream file, string path)
+    {
+        Span<byte> magic = stackalloc byte[Magic.Length];
+        int read = file.ReadAtLeast(magic, magic.Length, throwOnEndOfStream: false);
+        if (read == magic.Length && !magic.SequenceEqual(Magic))
+            throw new InvalidDataException($"'{path}' is not a training checkpoint of this library. Name another file, or move this one away.");
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        hash.AppendData(magic[..read]);
+        byte[] buffer = new byte[BufferLength];
+        for (long left = file.Length - HashLength - read; left > 0; left -= read)
+        {
+            read = file.Read(buffer, 0, (int)Math.Min(left, buffer.Length));
+            if (read == 0)
+                break;
+            hash.AppendData(buffer, 0, read);
+        }
+        read = file.ReadAtLeast(buffer.AsSpan(0, HashLength), HashLength, throwOnEndOfStream: false);
+        if (read < HashLength || !hash.GetHashAndReset().AsSpan().SequenceEqual(buffer.AsSpan(0, HashLength)))
+            throw new InvalidDataException($"The training checkpoint '{path}' is truncated or damaged. Delete it to start afresh, or restore it from a copy.");
+    }
+
+    private static void WriteTo(Stream file, string text, StateDict tensors)
+    {
+        using var hash = SHA256.Create();
+        using (var hashed = new CryptoStream(file, hash, CryptoStreamMode.Write, leaveOpen: true))
+        using (var writer = new BinaryWriter(hashed, Encoding.UTF8, leaveOpen: true))
+        {
+            writer.Write(Magic);
+            WriteText(writer, text);
+            writer.Write(tensors.Count);
+            foreach (var (name, tensor) in tensors)
+            {
+                WriteText(writer, name);
+                writer.Write(tensor.Shape.Count);
+                foreach (int dimension in tensor.Shape)
+                    writer.Write(dimension);
+                writer.Write(MemoryMarshal.AsBytes(tensor.Values.AsSpan()));
+            }
+            writer.Flush();
+            hashed.FlushFinalBlock();
+        }
+        file.Write(hash.Hash!);
+    }
+
+    private static void WriteText(BinaryWriter writer, string text)
+    {
+        byte[] bytes = Encoding.UTF8.GetBytes(text);
+        writer.Write(bytes.Length);
+        writer.Write(bytes);
+    }
+
+    private static string ReadText(BinaryReader reader) => Encoding.UTF8.GetString(reader.ReadBytes(reader.ReadInt32()));
+
+    private static string TemporaryName(string path) => $"{path}.{Guid.NewGuid():N}.tmp";
+
+    private static void Guard(string path, Action write)
+    {
+        try
+        {
+            write();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new IOException($"The training checkpoint '{path}' cannot be written: {e.Message}", e);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+using RepVgg.Data;
+
+namespace RepVgg.Training;
+
+/// <summary>Normalised images and labels of one step; valid until the next one is asked for.</summary>
+internal sealed class Batch(int capacity, int imageLength)
+{
+    private readonly float[] _images = new float[capacity * imageLength];
+    private readonly int[] _labels = new int[capacity];
+
+    public int Count { get; set; }
+
+    public Span<float> Images => _images.AsSpan(0, Count * imageLength);
+
+    public Span<int> Labels => _labels.AsSpan(0, Count);
+}
+
+/// <summary>Prepares the batches of one pass, each on a pool thread while the one before it is worked on.</summary>
+/// <remarks>What a batch holds depends on the seed, the epoch and the sample, never on timing.</remarks>
+internal sealed class BatchLoader : IDisposable
+{
+    private readonly ISampleSource _source;
+    private readonly ImageAugmenter _augmenter;
+    private readonly int[]? _order;
+    private readonly ulong _seed;
+    private readonly int _epoch;
+    private readonly int _imageLength;
+    private readonly Batch[] _buffers;
+    private readonly float[] _raw;
+    private Task<Batch>? _pending;
+    private int _next;
+
+    private BatchLoader(ISampleSource source, ImageAugmenter augmenter, int[]? order, int batches, ulong seed, int epoch)
+    {
+        (_source, _augmenter, _order, _seed, _epoch) = (source, augmenter, order, seed, epoch);
+        Batches = batches;
+        _imageLength = source.Channels * source.Height * source.Width;
+        int capacity = (source.Count + batches - 1) / batches;
+        _buffers = [new Batch(capacity, _imageLength), new Batch(capacity, _imageLength)];
+        _raw = new float[_imageLength];
+    }
+
+    /// <summary>Batches of the pass; they differ by one image at most.</summary>
+    public int Batches { get; }
+
+    /// <summary>Shuffled and augmented: a training pass.</summary>
+    public static BatchLoader Training(ISampleSource source, ImageAugmenter augmenter, int batchSize, ulong seed, int epoch)
+    {
+        int[] order = [.. Enumerable.Range(0, source.Count)];
+        var random = new RandomStream(seed, RandomStream.Purpose.Shuffle, (ulong)epoch);
+        random.Shuffle(order);
+        return new BatchLoader(source, augmenter, order, TrainingBatches(source.Count, batchSize), seed, epoch);
+    }
+
+    /// <summary>In order, as they are: a validation pass.</summary>
+    public static BatchLoader Evaluation(ISampleSource source, ImageAugmenter augmenter, int batchSize) =>
+        new(source, augmenter, null, (source.Count + batchSize - 1) / batchSize, 0, 0);
+
+    /// <summary>Number of training batches: as many as the batch size asks for, none with fewer than two images.</summary>
+    public static int TrainingBatches(int count, int batchSize) =>
+        Math.Max(1, Math.Min((count + batchSize - 1) / batchSize, count / 2));
+
+    /// <summary>The next batch, or null after the last.</summary>
+    public Batch? Next()
+    {
+        if (_next == Batches)
+            return null;
+        _pending ??= Prepare(_next);
+        var batch = _pending.GetAwaiter().GetResult();
+        _next++;
+        _pending = _next < Batches ? Prepare(_next) : null;
+        return batch;
+    }
+
+    /// <summary>Waits for the batch under way, so that nothing reads the source any more.</summary>
+    public void Dispose()
+    {
+        if (_pending is { } pending)
+            ((IAsyncResult)pending).AsyncWaitHandle.WaitOne();
+    }
+
+    private Task<Batch> Prepare(int index) => Task.Run(() => Fill(index));
+
+    private Batch Fill(int index)
+    {
+        var batch = _buffers[index & 1];
+        int start = (int)((long)index * _source.Count / Batches), end = (int)((index + 1L) * _source.Count / Batches);
+        batch.Count = end - start;
+        for (int i = 0; i < batch.Count; i++)
+        {
+            int sample = _order is null ? start + i : _order[start + i];
+            batch.Labels[i] = _source.Read(sample, _raw);
+            var destination = batch.Images.Slice(i * _imageLength, _imageLength);
+            if (_order is null)
+                _augmenter.Plain(_raw, destination);
+            else
+                _augmenter.Random(_raw, destination, new RandomStream(_seed, RandomStream.Purpose.Augment, (ulong)_epoch, (ulong)sample));
+        }
+        return batch;
+    }
+}

@@ -1,0 +1,66 @@
+namespace RepVgg.Training;
+
+/// <summary>How the learning rate moves after the warm-up.</summary>
+public enum ScheduleShape
+{
+    /// <summary>Half a cosine from the peak to <see cref="LearningRateSchedule.FinalFraction"/> of it, step by step.</summary>
+    Cosine,
+
+    /// <summary>The peak, always.</summary>
+    Constant,
+
+    /// <summary>Multiplied by <see cref="LearningRateSchedule.StepFactor"/> every <see cref="LearningRateSchedule.StepEpochs"/> epochs.</summary>
+    Step,
+}
+
+/// <summary>The learning rate of every step, from the peak rate and the position in the run.</summary>
+/// <remarks>Source of the cosine: Loshchilov and Hutter, "SGDR", ICLR 2017, equation 5, one cycle, per step.</remarks>
+public sealed record LearningRateSchedule
+{
+    /// <summary>The shape after the warm-up; cosine by default, as in the RepVGG paper.</summary>
+    public ScheduleShape Shape { get; init; } = ScheduleShape.Cosine;
+
+    /// <summary>Epochs of linear warm-up, at least 0; fractions count. Step i of w warm-up steps has (i + 1) / w of the peak.</summary>
+    public double WarmUpEpochs { get; init; }
+
+    /// <summary>Cosine: the share of the peak where it ends, 0 .. 1.</summary>
+    public double FinalFraction { get; init; }
+
+    /// <summary>Step: epochs between two reductions, counted from the first epoch; at least 1.</summary>
+    public int StepEpochs { get; init; } = 30;
+
+    /// <summary>Step: the factor of each reduction, more than 0 and at most 1.</summary>
+    public double StepFactor { get; init; } = 0.1;
+
+    /// <summary>The learning rate of one step.</summary>
+    /// <param name="peak">The configured learning rate.</param>
+    /// <param name="step">Steps done since the start of the run, from 0.</param>
+    /// <param name="stepsPerEpoch">Steps of one epoch.</param>
+    /// <param name="epochs">Epochs of the run.</param>
+    /// <returns>The learning rate.</returns>
+    public float LearningRate(float peak, long step, int stepsPerEpoch, int epochs)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(step);
+        ArgumentOutOfRangeException.ThrowIfLessThan(stepsPerEpoch, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(epochs, 1);
+        long total = (long)stepsPerEpoch * epochs;
+        long warmUp = Math.Min(total, (long)Math.Round(WarmUpEpochs * stepsPerEpoch));
+        if (step < warmUp)
+            return (float)(peak * (double)(step + 1) / warmUp);
+        return Shape switch
+        {
+            ScheduleShape.Constant => peak,
+            ScheduleShape.Step => (float)(peak * Math.Pow(StepFactor, step / stepsPerEpoch / StepEpochs)),
+            _ => (float)(peak * (FinalFraction + (1 - FinalFraction) * (1 + Math.Cos(Math.PI * Math.Min(1.0, (double)(step - warmUp) / Math.Max(1, total - warmUp)))) / 2)),
+        };
+    }
+
+    internal void Validate()
+    {
+        TrainingOptions.Require(Enum.IsDefined(Shape), nameof(Shape), Shape, "one of Cosine, Constant, Step");
+        TrainingOptions.Require(WarmUpEpochs >= 0 && double.IsFinite(WarmUpEpochs), nameof(WarmUpEpochs), WarmUpEpochs, "0 or more");
+        TrainingOptions.Require(FinalFraction is >= 0 and <= 1, nameof(FinalFraction), FinalFraction, "between 0 and 1");
+        TrainingOptions.Require(StepEpochs >= 1, nameof(StepEpochs), StepEpochs, "1 or more");
+        TrainingOptions.Require(StepFactor is > 0 and <= 1, nameof(StepFactor), StepFactor, "more than 0 and at most 1");
+    }
+}

@@ -1,0 +1,67 @@
+using System.Diagnostics;
+
+namespace RepVgg.Training;
+
+/// <summary>Measures speed, estimates the time left, and tells the caller.</summary>
+internal sealed class ProgressReporter(Action<TrainingProgress>? callback, int epochs, int stepsPerEpoch, int trainingImages, int validationImages)
+{
+    /// <summary>A forward pass costs about a third of a training step; used until a validation pass has been measured.</summary>
+    private const double ForwardShare = 1.0 / 3;
+
+    private readonly long _start = Stopwatch.GetTimestamp();
+    private TimeSpan _trainingTime;
+    private long _trainingSteps;
+    private TimeSpan? _validationTime;
+    private long _passStart;
+    private int _epoch, _steps;
+    private bool _isValidation;
+    private TrainingProgress? _last;
+
+    public void BeginPass(int epoch, int steps, bool isValidation)
+    {
+        (_epoch, _steps, _isValidation) = (epoch, steps, isValidation);
+        _passStart = Stopwatch.GetTimestamp();
+    }
+
+    public void Step(int step, PassMetrics metrics, float learningRate)
+    {
+        var pass = Stopwatch.GetElapsedTime(_passStart);
+        _last = new TrainingProgress
+        {
+            Epoch = _epoch,
+            Epochs = epochs,
+            Step = step,
+            Steps = _steps,
+            IsValidation = _isValidation,
+            Loss = metrics.Loss,
+            Accuracy = metrics.Accuracy,
+            LearningRate = learningRate,
+            ImagesPerSecond = metrics.Images / Math.Max(pass.TotalSeconds, 1e-9),
+            Elapsed = Stopwatch.GetElapsedTime(_start),
+            Remaining = Remaining(step, pass),
+        };
+        if (step == _steps)
+        {
+            if (_isValidation)
+                _validationTime = pass;
+            else
+                (_trainingTime, _trainingSteps) = (_trainingTime + pass, _trainingSteps + step);
+        }
+        callback?.Invoke(_last);
+    }
+
+    public void EpochDone(EpochResult result) => callback?.Invoke(_last! with { EpochResult = result, Elapsed = Stopwatch.GetElapsedTime(_start) });
+
+    private TimeSpan Remaining(int step, TimeSpan pass)
+    {
+        var running = _isValidation ? TimeSpan.Zero : pass;
+        long done = _trainingSteps + (_isValidation ? 0 : step);
+        var perStep = done == 0 ? TimeSpan.Zero : (_trainingTime + running) / done;
+        var validation = _validationTime ?? perStep * stepsPerEpoch * ((double)validationImages / trainingImages) * ForwardShare;
+        var later = (perStep * stepsPerEpoch + validation) * (epochs - _epoch);
+        var now = _isValidation
+            ? (pass / step) * (_steps - step)
+            : perStep * (_steps - step) + validation;
+        return later + now;
+    }
+}

@@ -1,0 +1,81 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using RepVgg.Formats;
+
+namespace RepVgg.Training;
+
+/// <summary>All that a run needs to go on after an epoch.</summary>
+/// <param name="Weights">Parameters and running statistics.</param>
+/// <param name="Best">The best weights by the validation set; null without one.</param>
+/// <param name="BestEpoch">Their epoch.</param>
+/// <param name="Optimizer">The optimizer's state.</param>
+/// <param name="History">Every epoch so far. Its length is the position of the schedule, the shuffling and the augmentation, which depend on seed and epoch alone.</param>
+internal sealed record TrainingState(
+    StateDict Weights, StateDict? Best, int BestEpoch, IReadOnlyList<TensorData> Optimizer, IReadOnlyList<EpochResult> History);
+
+/// <summary>Keeps a run's state in a file.</summary>
+internal sealed class TrainingCheckpoint
+{
+    private const string WeightsPrefix = "weights/", BestPrefix = "best/", OptimizerPrefix = "optimizer/";
+
+    private readonly string _path;
+    private readonly JsonObject _fingerprint;
+
+    /// <exception cref="IOException">The file could not be written.</exception>
+    public TrainingCheckpoint(string path, JsonObject fingerprint)
+    {
+        CheckpointFile.CheckWritable(path);
+        (_path, _fingerprint) = (path, fingerprint);
+    }
+
+    public void Write(TrainingState state)
+    {
+        var tensors = new StateDict();
+        foreach (var (name, tensor) in state.Weights)
+            tensors[WeightsPrefix + name] = tensor;
+        if (state.Best is not null)
+        {
+            foreach (var (name, tensor) in state.Best)
+                tensors[BestPrefix + name] = tensor;
+        }
+        for (int i = 0; i < state.Optimizer.Count; i++)
+            tensors[OptimizerPrefix + i] = state.Optimizer[i];
+        var text = new JsonObject
+        {
+            ["run"] = _fingerprint.DeepClone(),
+            ["bestEpoch"] = state.BestEpoch,
+            ["history"] = JsonSerializer.SerializeToNode(state.History),
+        };
+        CheckpointFile.Write(_path, text.ToJsonString(), tensors);
+    }
+
+    /// <returns>The state; null if there is no file.</returns>
+    /// <exception cref="InvalidOperationException">The file belongs to a run with other data or options.</exception>
+    public TrainingState? Read()
+    {
+        if (!File.Exists(_path))
+            return null;
+        var (text, tensors) = CheckpointFile.Read(_path);
+        var json = JsonNode.Parse(text)!.AsObject();
+        if (RunFingerprint.Difference(json["run"]!.AsObject(), _fingerprint) is { } difference)
+            throw new InvalidOperationException($"The training checkpoint '{_path}' belongs to another run: {difference}. Use the same data and options to go on, name another file, or delete this one to start afresh.");
+        var best = Select(tensors, BestPrefix);
+        return new TrainingState(
+            Select(tensors, WeightsPrefix),
+            best.Count == 0 ? null : best,
+            (int)json["bestEpoch"]!,
+            [.. Select(tensors, OptimizerPrefix).Select(pair => pair.Value)],
+            json["history"].Deserialize<List<EpochResult>>()!);
+    }
+
+    private static StateDict Select(StateDict tensors, string prefix)
+    {
+        var selected = new StateDict();
+        foreach (var (name, tensor) in tensors)
+        {
+            if (name.StartsWith(prefix, StringComparison.Ordinal))
+                selected[name[prefix.Length..]] = tensor;
+        }
+        return selected;
+    }
+}

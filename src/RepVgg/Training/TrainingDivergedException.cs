@@ -1,0 +1,28 @@
+namespace RepVgg.Training;
+
+/// <summary>The loss left every bound: the weights are of no use, and going on would be a waste of time.</summary>
+public sealed class TrainingDivergedException : InvalidOperationException
+{
+    /// <summary>Makes the exception.</summary>
+    /// <param name="epoch">The epoch, from 1.</param>
+    /// <param name="step">The step within the epoch, from 1.</param>
+    /// <param name="loss">The loss that was seen.</param>
+    /// <param name="learningRate">The learning rate of the latest update.</param>
+    public TrainingDivergedException(int epoch, int step, double loss, float learningRate)
+        : base(FormattableString.Invariant($"Training diverged in epoch {epoch}, step {step}: the loss is {loss:g4} at learning rate {learningRate:g4}. Use a smaller learning rate (try {learningRate / 10:g2}), a longer warm-up, or check the normalisation of the images."))
+    {
+        (Epoch, Step, Loss, LearningRate) = (epoch, step, loss, learningRate);
+    }
+
+    /// <summary>The epoch, from 1.</summary>
+    public int Epoch { get; }
+
+    /// <summary>The step within the epoch, from 1.</summary>
+    public int Step { get; }
+
+    /// <summary>The loss that was seen.</summary>
+    public double Loss { get; }
+
+    /// <summary>The learning rate of the latest update.</summary>
+    public float LearningRate { get; }
+}

@@ -1,0 +1,29 @@
+using RepVgg.Formats;
+
+namespace RepVgg.Training;
+
+/// <summary>How a run ended.</summary>
+public enum TrainingEnd
+{
+    /// <summary>All epochs were trained.</summary>
+    Completed,
+
+    /// <summary>Early stopping ended it.</summary>
+    EarlyStopped,
+
+    /// <summary>It was cancelled; the weights are the best so far.</summary>
+    Cancelled,
+}
+
+/// <summary>What a run gives.</summary>
+/// <param name="Weights">The best weights by the validation set; without one, the latest. The network holds them too.</param>
+/// <param name="BestEpoch">The epoch whose weights these are, from 1; 0 if the run was cancelled within its first epoch.</param>
+/// <param name="End">How the run ended.</param>
+/// <param name="History">Every finished epoch, those before a resume included.</param>
+/// <param name="ResumedAfterEpoch">The epoch after which this run took up from a checkpoint; 0 if it began afresh.</param>
+public sealed record TrainingResult(
+    StateDict Weights,
+    int BestEpoch,
+    TrainingEnd End,
+    IReadOnlyList<EpochResult> History,
+    int ResumedAfterEpoch);
