@@ -79,10 +79,11 @@ public static class IdxFiles
         try
         {
             Span<byte> header = stackalloc byte[4 + 4 * rank];
-            if (plain.ReadAtLeast(header, 4, throwOnEndOfStream: false) < 4 || header[0] != 0 || header[1] != 0 || header[3] is 0 or > 8)
+            if (plain.ReadAtLeast(header[..4], 4, throwOnEndOfStream: false) < 4 || header[0] != 0 || header[1] != 0 || header[3] is 0 or > 8)
                 throw new InvalidDataException($"'{name}' is not an IDX file.");
             if (header[2] != UnsignedByte || header[3] != rank)
                 throw new InvalidDataException($"'{name}' is an IDX file of type {header[2]} with {header[3]} dimensions; expected unsigned bytes (type {UnsignedByte}) with {rank} ({(rank == 3 ? "images" : "labels")}).");
+            plain.ReadExactly(header[4..]);
             return ReadValues(plain, name, rank, header[4..]);
         }
         catch (EndOfStreamException)
