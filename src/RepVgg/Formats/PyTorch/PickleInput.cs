@@ -1,0 +1,68 @@
+using System.Buffers.Binary;
+using System.Text;
+
+namespace RepVgg.Formats.PyTorch;
+
+/// <summary>The bytes of a pickle, with the name of the file that they come from.</summary>
+/// <param name="stream">Where they come from; read to the pickle's last byte and no further.</param>
+/// <param name="limit">The most bytes that will be read.</param>
+/// <param name="file">What it is, for messages.</param>
+internal sealed class PickleInput(Stream stream, long limit, string file)
+{
+    private const int MaximumLine = 512;
+
+    private long _left = limit;
+
+    public InvalidDataException Bad(string reason) => new($"{file} is not a readable PyTorch checkpoint: {reason}.");
+
+    public byte Byte()
+    {
+        Take(1);
+        int value = stream.ReadByte();
+        return value >= 0 ? (byte)value : throw Bad("its pickle ends early");
+    }
+
+    public ushort UInt16() => BinaryPrimitives.ReadUInt16LittleEndian(Fill(stackalloc byte[2]));
+
+    public uint UInt32() => BinaryPrimitives.ReadUInt32LittleEndian(Fill(stackalloc byte[4]));
+
+    public ulong UInt64() => BinaryPrimitives.ReadUInt64LittleEndian(Fill(stackalloc byte[8]));
+
+    /// <summary>Reads a counted string of bytes.</summary>
+    public byte[] Bytes(ulong length, int maximum)
+    {
+        if (length > (ulong)maximum || (long)length > _left)
+            throw Bad($"its pickle holds a string of {length} bytes");
+        byte[] bytes = new byte[length];
+        Fill(bytes);
+        return bytes;
+    }
+
+    /// <summary>Reads text up to a line feed.</summary>
+    public string Line()
+    {
+        var line = new StringBuilder();
+        for (byte next = Byte(); next != (byte)'\n'; next = Byte())
+        {
+            if (line.Length >= MaximumLine)
+                throw Bad("its pickle holds a name without end");
+            line.Append((char)next);
+        }
+        return line.ToString();
+    }
+
+    private Span<byte> Fill(Span<byte> bytes)
+    {
+        Take(bytes.Length);
+        if (stream.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false) < bytes.Length)
+            throw Bad("its pickle ends early");
+        return bytes;
+    }
+
+    private void Take(int count)
+    {
+        _left -= count;
+        if (_left < 0)
+            throw Bad("its pickle is cut off, or longer than any checkpoint's");
+    }
+}
