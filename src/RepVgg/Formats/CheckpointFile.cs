@@ -19,6 +19,8 @@ internal static class CheckpointFile
     /// <summary>Fails now rather than after the first epoch if the file could not be written.</summary>
     public static void CheckWritable(string path)
     {
+        if (Directory.Exists(path))
+            throw new IOException($"The training checkpoint '{path}' cannot be written: there is a folder of that name.");
         string temporary = TemporaryName(path);
         Guard(path, () =>
         {
