@@ -48,26 +48,28 @@ internal sealed class RowMapper : IRowToRowMapper
                 "Schema of input row must be the same as the schema the mapper is bound to");
         }
 
-        return new Row(input, new Getters(this, input, ActiveSet.Of(activeColumns, OutputSchema)));
+        return new Row(input, new Getters(this, input, ActiveSet.Of(activeColumns, OutputSchema), inputDecides: true));
     }
 
     /// <summary>A cursor over <paramref name="input"/> with the added columns; it owns its input.</summary>
     internal DataViewRowCursor GetCursor(DataViewRowCursor input, bool[] active) =>
-        new Cursor(input, new Getters(this, input, active));
+        new Cursor(input, new Getters(this, input, active, inputDecides: false));
 
     private sealed class Getters
     {
         private readonly RowMapper _mapper;
         private readonly DataViewRow _input;
         private readonly bool[] _active;
+        private readonly bool _inputDecides;
         private readonly Delegate[] _added;
         private Action _dispose;
 
-        internal Getters(RowMapper mapper, DataViewRow input, bool[] active)
+        internal Getters(RowMapper mapper, DataViewRow input, bool[] active, bool inputDecides)
         {
             _mapper = mapper;
             _input = input;
             _active = active;
+            _inputDecides = inputDecides;
             var activeAdded = new bool[mapper._mapping.Outputs.Length];
             for (int i = 0; i < active.Length; i++)
             {
@@ -82,9 +84,11 @@ internal sealed class RowMapper : IRowToRowMapper
 
         internal DataViewSchema Schema => _mapper.OutputSchema;
 
+        /// <summary>Rows show every active column of their input; cursors only what was asked for.</summary>
         internal bool IsActive(DataViewSchema.Column column) =>
-            _active[column.Index] || (_mapper._bindings.IsInput(column.Index, out int index)
-                && _input is not DataViewRowCursor && _input.IsColumnActive(_input.Schema[index]));
+            _inputDecides && _mapper._bindings.IsInput(column.Index, out int index)
+                ? _input.IsColumnActive(_input.Schema[index])
+                : _active[column.Index];
 
         internal ValueGetter<TValue> Get<TValue>(DataViewSchema.Column column)
         {
@@ -134,17 +138,9 @@ internal sealed class RowMapper : IRowToRowMapper
         }
     }
 
-    private sealed class Cursor(DataViewRowCursor input, Getters getters) : DataViewRowCursor
+    private sealed class Cursor(DataViewRowCursor input, Getters getters) : LinkedCursor(input)
     {
-        public override long Position => input.Position;
-
-        public override long Batch => input.Batch;
-
         public override DataViewSchema Schema => getters.Schema;
-
-        public override bool MoveNext() => input.MoveNext();
-
-        public override ValueGetter<DataViewRowId> GetIdGetter() => input.GetIdGetter();
 
         public override bool IsColumnActive(DataViewSchema.Column column) => getters.IsActive(column);
 
