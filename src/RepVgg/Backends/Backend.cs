@@ -22,7 +22,10 @@ public abstract class Backend : IDisposable
     public abstract Tensor CreateBuffer(TensorData initial);
 
     /// <summary>Copies values in for the current step.</summary>
-    public abstract Tensor CreateInput(ReadOnlySpan<int> shape, ReadOnlySpan<float> values);
+    /// <param name="shape">NCHW for maps, [N, features] for vectors.</param>
+    /// <param name="values">As many as the shape says, in its order.</param>
+    /// <param name="requiresGradient">True: <see cref="Backward"/> fills a gradient for it too.</param>
+    public abstract Tensor CreateInput(ReadOnlySpan<int> shape, ReadOnlySpan<float> values, bool requiresGradient = false);
 
     /// <summary>Overwrites a parameter or buffer.</summary>
     public abstract void CopyIn(Tensor destination, ReadOnlySpan<float> values);
@@ -34,8 +37,9 @@ public abstract class Backend : IDisposable
     public abstract void CopyGradient(Tensor source, Span<float> values);
 
     /// <summary>Starts a step. Tensors made until the returned scope is disposed die with it.</summary>
-    /// <param name="training">True: batch norms use batch statistics and update the running ones, operations are recorded. False: evaluation.</param>
-    public abstract IDisposable BeginStep(bool training);
+    /// <param name="training">True: batch norms use batch statistics and update the running ones. False: evaluation, with the running ones.</param>
+    /// <param name="record">Whether operations are recorded for <see cref="Backward"/>; null: as <paramref name="training"/>. (false, true) trains with frozen statistics.</param>
+    public abstract IDisposable BeginStep(bool training, bool? record = null);
 
     // Operations -----------------------------------------------------------------------------------------------
 
@@ -72,8 +76,19 @@ public abstract class Backend : IDisposable
 
     // Training -------------------------------------------------------------------------------------------------
 
-    /// <summary>Fills the gradients of every recorded parameter from a scalar; gradients of earlier steps are replaced.</summary>
-    public abstract void Backward(Tensor loss);
+    /// <summary>Fills the gradients of every recorded parameter from a scalar; gradients of earlier steps are replaced. Once a step.</summary>
+    /// <exception cref="ArgumentException">Not a scalar.</exception>
+    public void Backward(Tensor loss)
+    {
+        if (loss.Shape.Count != 0)
+            throw new ArgumentException($"Backward starts from a scalar, but the tensor's shape is [{string.Join(", ", loss.Shape)}]. Give the gradient by that tensor, or reduce it to a loss.", nameof(loss));
+        BackwardFrom(loss, [1f]);
+    }
+
+    /// <summary>As <see cref="Backward"/>, from any tensor and a given gradient by it.</summary>
+    /// <param name="output">A result of this step.</param>
+    /// <param name="outputGradient">In the order of the tensor's shape.</param>
+    public abstract void BackwardFrom(Tensor output, ReadOnlySpan<float> outputGradient);
 
     /// <summary>Makes a stochastic-gradient-descent optimizer over parameters of this backend.</summary>
     public abstract Optimizer CreateSgd(IReadOnlyList<ParameterGroup> groups, float momentum, bool nesterov);

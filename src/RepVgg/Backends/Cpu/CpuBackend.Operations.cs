@@ -1,0 +1,112 @@
+using RepVgg.Backends.Cpu.Operations;
+
+namespace RepVgg.Backends.Cpu;
+
+/// <content>The operations: what may go in, and who computes it.</content>
+public sealed partial class CpuBackend
+{
+    /// <inheritdoc/>
+    public override Tensor Conv2d(Tensor input, Tensor kernel, Tensor? bias, int stride, int padding, int groups)
+    {
+        var x = Map(input, nameof(input));
+        var w = Own(kernel);
+        var b = bias is null ? null : Own(bias);
+        if (stride < 1 || padding < 0 || groups < 1)
+            throw new ArgumentException($"A convolution needs stride >= 1, padding >= 0 and groups >= 1; stride {stride}, padding {padding}, groups {groups} were given.");
+        if (w.Shape.Count != 4 || w.IsChannelsLast)
+            throw new ArgumentException($"A convolution's kernel is a parameter or buffer of shape OIHW, not [{Text(w.Dimensions)}].", nameof(kernel));
+        if (x.C % groups != 0 || w.N % groups != 0 || w.C != x.C / groups)
+            throw new ArgumentException($"A kernel [{Text(w.Dimensions)}] with {groups} group(s) does not fit an input [{Text(x.Dimensions)}].", nameof(kernel));
+        if (x.H + 2 * padding < w.H || x.W + 2 * padding < w.W)
+            throw new ArgumentException($"The kernel [{Text(w.Dimensions)}] is larger than the padded input [{Text(x.Dimensions)}].", nameof(kernel));
+        if (b is not null && b.Count != w.N)
+            throw new ArgumentException($"The bias needs {w.N} values, but its shape is [{Text(b.Dimensions)}].", nameof(bias));
+        return Convolution.Apply(this, x, w, b, stride, padding, groups);
+    }
+
+    /// <inheritdoc/>
+    public override Tensor BatchNorm(Tensor input, BatchNormState state)
+    {
+        var x = Own(input);
+        if (x.Role != TensorRole.Step || x.Shape.Count is not (2 or 4))
+            throw new ArgumentException($"Batch normalisation needs [N, C] or [N, C, H, W], not [{Text(x.Dimensions)}].", nameof(input));
+        return BatchNormalization.Apply(this, x, state);
+    }
+
+    /// <inheritdoc/>
+    public override Tensor Add(Tensor left, Tensor right)
+    {
+        var a = Own(left);
+        var b = Own(right);
+        if (!a.Dimensions.SequenceEqual(b.Dimensions) || a.IsChannelsLast != b.IsChannelsLast)
+            throw new ArgumentException($"Only equal shapes can be added: [{Text(a.Dimensions)}] and [{Text(b.Dimensions)}].", nameof(right));
+        return Addition.Apply(this, a, b);
+    }
+
+    /// <inheritdoc/>
+    public override Tensor ScaleChannels(Tensor map, Tensor scale)
+    {
+        var x = Map(map, nameof(map));
+        var s = Own(scale);
+        if (s.N != x.N || s.C != x.C || s.Area != 1)
+            throw new ArgumentException($"[{Text(x.Dimensions)}] needs a scale [{x.N}, {x.C}, 1, 1], not [{Text(s.Dimensions)}].", nameof(scale));
+        return ChannelScale.Apply(this, x, s);
+    }
+
+    /// <inheritdoc/>
+    public override Tensor Relu(Tensor input) => Rectifier.Apply(this, Value(input, nameof(input)));
+
+    /// <inheritdoc/>
+    public override Tensor Sigmoid(Tensor input) => Logistic.Apply(this, Value(input, nameof(input)));
+
+    /// <inheritdoc/>
+    public override Tensor Scale(Tensor input, float factor) => ConstantScale.Apply(this, Value(input, nameof(input)), factor);
+
+    /// <inheritdoc/>
+    public override Tensor GlobalAveragePool(Tensor input) => AveragePool.Apply(this, Map(input, nameof(input)));
+
+    /// <inheritdoc/>
+    public override Tensor Linear(Tensor input, Tensor weight, Tensor bias)
+    {
+        var x = Own(input);
+        var w = Own(weight);
+        var b = Own(bias);
+        if (w.Shape.Count != 2 || x.Shape.Count < 2 || x.Area != 1 || x.C != w.C)
+            throw new ArgumentException($"A linear layer [{Text(w.Dimensions)}] does not fit an input [{Text(x.Dimensions)}].", nameof(input));
+        if (b.Count != w.N)
+            throw new ArgumentException($"The bias needs {w.N} values, but its shape is [{Text(b.Dimensions)}].", nameof(bias));
+        return FullyConnected.Apply(this, x, w, b);
+    }
+
+    /// <inheritdoc/>
+    public override Tensor SoftmaxCrossEntropy(Tensor logits, ReadOnlySpan<int> labels, float labelSmoothing)
+    {
+        var x = Own(logits);
+        if (x.Shape.Count != 2 || x.N != labels.Length)
+            throw new ArgumentException($"{labels.Length} labels do not fit logits [{Text(x.Dimensions)}].", nameof(labels));
+        if (labelSmoothing is not (>= 0 and <= 1))
+            throw new ArgumentOutOfRangeException(nameof(labelSmoothing), labelSmoothing, "Label smoothing lies between 0 and 1.");
+        for (int i = 0; i < labels.Length; i++)
+        {
+            if ((uint)labels[i] >= (uint)x.C)
+                throw new ArgumentOutOfRangeException(nameof(labels), labels[i], $"Label {i} is not one of the {x.C} classes.");
+        }
+        return CrossEntropy.Apply(this, x, labels, labelSmoothing);
+    }
+
+    private CpuTensor Map(Tensor tensor, string name)
+    {
+        var own = Own(tensor);
+        return own.IsChannelsLast
+            ? own
+            : throw new ArgumentException($"A map [N, C, H, W] from an input or an operation is needed, not [{Text(own.Dimensions)}].", name);
+    }
+
+    private CpuTensor Value(Tensor tensor, string name)
+    {
+        var own = Own(tensor);
+        return own.Role == TensorRole.Step
+            ? own
+            : throw new ArgumentException("The operation needs an input or a result of another operation, not a parameter.", name);
+    }
+}

@@ -1,0 +1,119 @@
+using System.Runtime.CompilerServices;
+using RepVgg.Backends.Cpu.Memory;
+
+namespace RepVgg.Backends.Cpu.Kernels;
+
+/// <summary>Where pixels and taps lie: one side of a convolution, or a plain matrix (one tap).</summary>
+/// <param name="Pixels">How many output pixels.</param>
+/// <param name="InputOffsets">Per pixel, padded to whole tiles by repeating the last.</param>
+/// <param name="OutputOffsets">Per pixel, padded likewise.</param>
+/// <param name="TapOffsets">Per tap, added to the pixel's input offset.</param>
+internal sealed record PixelLayout(int Pixels, PinnedInts InputOffsets, PinnedInts OutputOffsets, PinnedInts TapOffsets)
+{
+    /// <summary>Builds the tables, padded to tiles of <paramref name="rows"/>.</summary>
+    public static PixelLayout Create(int rows, IReadOnlyList<int> inputs, IReadOnlyList<int> outputs, IReadOnlyList<int> taps)
+    {
+        return new PixelLayout(inputs.Count, Pad(inputs), Pad(outputs), new PinnedInts([.. taps]));
+
+        PinnedInts Pad(IReadOnlyList<int> offsets)
+        {
+            var padded = new int[(offsets.Count + rows - 1) / rows * rows];
+            for (int i = 0; i < padded.Length; i++)
+                padded[i] = offsets[Math.Min(i, offsets.Count - 1)];
+            return new PinnedInts(padded);
+        }
+    }
+}
+
+/// <summary>Output pixels times packed weights, tile by tile.</summary>
+internal static unsafe class PixelProduct
+{
+    private const int LargestTile = 8 * 32;
+
+    /// <summary>Floats that the packed form of taps x channels x columns takes.</summary>
+    public static long PackedLength(TileKernels kernels, int taps, int channels, int columns) =>
+        (long)taps * channels * kernels.PadColumns(columns);
+
+    /// <summary>Packs weights for <see cref="Run"/>: panels of two vectors of columns (the last may be one), each [tap][channel][column], zero-padded.</summary>
+    /// <param name="kernels">Decides the panel's width.</param>
+    /// <param name="source">Weights; element (t, k, j) lies at taps[t] + k * channelStride + j * columnStride.</param>
+    /// <param name="taps">Offset of each tap in the source.</param>
+    /// <param name="channels">Summed over.</param>
+    /// <param name="channelStride">Distance in the source.</param>
+    /// <param name="columns">Output channels.</param>
+    /// <param name="columnStride">Distance in the source.</param>
+    /// <param name="packed">Where to write.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Pack(TileKernels kernels, float* source, ReadOnlySpan<int> taps, int channels, int channelStride, int columns, int columnStride, float* packed)
+    {
+        int vector = kernels.VectorLength;
+        for (int first = 0; first < columns; first += 2 * vector)
+        {
+            int width = columns - first <= vector ? vector : 2 * vector;
+            int valid = Math.Min(width, columns - first);
+            foreach (int tap in taps)
+            {
+                for (int k = 0; k < channels; k++)
+                {
+                    float* from = source + tap + (long)k * channelStride + (long)first * columnStride;
+                    for (int j = 0; j < valid; j++)
+                        packed[j] = from[(long)j * columnStride];
+                    for (int j = valid; j < width; j++)
+                        packed[j] = 0;
+                    packed += width;
+                }
+            }
+        }
+    }
+
+    /// <summary>Computes all pixels and columns.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Run(TileKernels kernels, PixelLayout layout, float* input, int channels, float* packed, int columns, float* output, bool accumulate)
+    {
+        int vector = kernels.VectorLength;
+        int rows = kernels.Rows;
+        float* edge = stackalloc float[LargestTile];
+        int* edgeOffsets = stackalloc int[rows];
+        PixelTile tile;
+        tile.Input = input;
+        tile.TapOffsets = layout.TapOffsets.Pointer;
+        tile.Taps = layout.TapOffsets.Count;
+        tile.Channels = channels;
+        tile.Weights = packed;
+        for (int first = 0; first < columns; first += 2 * vector)
+        {
+            bool two = columns - first > vector;
+            int width = two ? 2 * vector : vector;
+            int valid = Math.Min(width, columns - first);
+            for (int i = 0; i < rows; i++)
+                edgeOffsets[i] = i * width;
+            for (int pixel = 0; pixel < layout.Pixels; pixel += rows)
+            {
+                int count = Math.Min(rows, layout.Pixels - pixel);
+                bool whole = count == rows && valid == width;
+                tile.InputOffsets = layout.InputOffsets.Pointer + pixel;
+                tile.Output = whole ? output + first : edge;
+                tile.OutputOffsets = whole ? layout.OutputOffsets.Pointer + pixel : edgeOffsets;
+                tile.Accumulate = whole && accumulate;
+                if (two)
+                    kernels.PixelsTimesTwoVectors(tile);
+                else
+                    kernels.PixelsTimesOneVector(tile);
+                if (!whole)
+                    CopyEdge(edge, width, output + first, layout.OutputOffsets.Pointer + pixel, count, valid, accumulate);
+            }
+            tile.Weights += (long)tile.Taps * channels * width;
+        }
+    }
+
+    private static void CopyEdge(float* edge, int width, float* output, int* offsets, int count, int valid, bool accumulate)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            float* to = output + offsets[i];
+            float* from = edge + i * width;
+            for (int j = 0; j < valid; j++)
+                to[j] = accumulate ? to[j] + from[j] : from[j];
+        }
+    }
+}

@@ -1,0 +1,52 @@
+using System.Runtime.CompilerServices;
+
+namespace RepVgg.Backends.Cpu.Kernels;
+
+/// <summary>Gradients by weights: input pixels transposed times output gradients, tile by tile.</summary>
+internal static unsafe class WeightProduct
+{
+    /// <summary>Pixels per pass: their inputs and gradients stay in the first-level cache.</summary>
+    private const int PixelBlock = 112;
+
+    /// <summary>Floats of the sums: [tap][channels padded to tiles][columns padded to vectors].</summary>
+    public static long SumsLength(TileKernels kernels, int taps, int channels, int columns) =>
+        (long)taps * kernels.PadRows(channels) * kernels.PadColumns(columns);
+
+    /// <summary>Adds one image's share: sums[t][i][j] += sum over pixels of input[p, t, i] * gradient[p * gradientStride + j].</summary>
+    /// <remarks>Rows and columns beyond the valid ones receive meaningless numbers; buffers have slack for what is read there.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Accumulate(TileKernels kernels, PixelLayout layout, float* input, int channels, float* gradient, int gradientStride, int columns, float* sums)
+    {
+        int vector = kernels.VectorLength;
+        int rows = kernels.Rows;
+        int paddedColumns = kernels.PadColumns(columns);
+        int paddedRows = kernels.PadRows(channels);
+        int taps = layout.TapOffsets.Count;
+        WeightTile tile;
+        tile.GradientStride = gradientStride;
+        tile.OutputStride = paddedColumns;
+        for (int pixel = 0; pixel < layout.Pixels; pixel += PixelBlock)
+        {
+            tile.Pixels = Math.Min(PixelBlock, layout.Pixels - pixel);
+            tile.PixelOffsets = layout.InputOffsets.Pointer + pixel;
+            for (int first = 0; first < paddedColumns; first += 2 * vector)
+            {
+                bool two = paddedColumns - first > vector;
+                tile.Gradient = gradient + (long)pixel * gradientStride + first;
+                for (int tap = 0; tap < taps; tap++)
+                {
+                    float* tapInput = input + layout.TapOffsets.Pointer[tap];
+                    for (int row = 0; row < channels; row += rows)
+                    {
+                        tile.Input = tapInput + row;
+                        tile.Output = sums + ((long)tap * paddedRows + row) * paddedColumns + first;
+                        if (two)
+                            kernels.WeightsTimesTwoVectors(tile);
+                        else
+                            kernels.WeightsTimesOneVector(tile);
+                    }
+                }
+            }
+        }
+    }
+}

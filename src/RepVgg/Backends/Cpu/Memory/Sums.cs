@@ -1,0 +1,49 @@
+namespace RepVgg.Backends.Cpu.Memory;
+
+/// <summary>Partial sums of the chunks of a batch, added up in the chunks' order.</summary>
+internal sealed unsafe class Sums : IDisposable
+{
+    private readonly BufferPool _pool;
+    private readonly NativeBuffer? _buffer;
+    private readonly int _chunks;
+    private readonly long _length;
+
+    public Sums(BufferPool pool, int chunks, long length)
+    {
+        _pool = pool;
+        _chunks = chunks;
+        _length = length;
+        _buffer = length > 0 ? pool.Rent(length * chunks) : null;
+    }
+
+    public float* this[int chunk] => _buffer is null ? null : _buffer.Pointer + chunk * _length;
+
+    public void Clear(int chunk)
+    {
+        if (_buffer is not null)
+            new Span<float>(this[chunk], (int)_length).Clear();
+    }
+
+    /// <summary>Element i, summed over all chunks.</summary>
+    public double Total(long i)
+    {
+        double sum = 0;
+        for (int chunk = 0; chunk < _chunks; chunk++)
+            sum += this[chunk][i];
+        return sum;
+    }
+
+    /// <summary>Adds the totals to a tensor's gradient.</summary>
+    public void ReduceInto(CpuTensor tensor)
+    {
+        float* gradient = tensor.GradientForWriting(out bool accumulate);
+        for (long i = 0; i < tensor.Count; i++)
+            gradient[i] = (float)(Total(i) + (accumulate ? gradient[i] : 0));
+    }
+
+    public void Dispose()
+    {
+        if (_buffer is not null)
+            _pool.Return(_buffer);
+    }
+}

@@ -1,0 +1,27 @@
+namespace RepVgg.Backends.Cpu.Operations;
+
+/// <summary>A fixed division of a batch: it depends on the shape only, so sums over chunks have the same bits for any number of threads.</summary>
+internal readonly struct BatchChunks
+{
+    private readonly int _items;
+
+    private BatchChunks(int items, int count)
+    {
+        _items = items;
+        Count = count;
+    }
+
+    /// <summary>How many chunks.</summary>
+    public int Count { get; }
+
+    /// <summary>Chunks that each keep sums of a given size: fewer where the sums are large.</summary>
+    public static BatchChunks ForSums(int images, long sumsLength) =>
+        new(images, Math.Min(images, sumsLength > 1 << 18 ? 4 : sumsLength > 1 << 15 ? 8 : 16));
+
+    /// <summary>Chunks of at least so many rows, for passes that keep little.</summary>
+    public static BatchChunks OfRows(long rows, int atLeast) =>
+        new((int)Math.Min(rows, int.MaxValue), (int)Math.Clamp(rows / atLeast, 1, 512));
+
+    /// <summary>The first item of a chunk; of chunk <see cref="Count"/>, the end.</summary>
+    public int Start(int chunk) => (int)((long)_items * chunk / Count);
+}

@@ -1,0 +1,82 @@
+using RepVgg.Backends.Cpu.Kernels;
+using RepVgg.Backends.Cpu.Memory;
+
+namespace RepVgg.Backends.Cpu.Operations;
+
+/// <summary>Batch normalisation over all rows of [rows, channels]: with the batch's statistics, or with the running ones.</summary>
+internal sealed unsafe class BatchNormalization : CpuOperation
+{
+    private readonly CpuTensor _input;
+    private readonly NormalizationStatistics _statistics;
+
+    private BatchNormalization(CpuTensor input, NormalizationStatistics statistics, CpuTensor output)
+        : base(output)
+    {
+        _input = input;
+        _statistics = statistics;
+    }
+
+    public static CpuTensor Apply(CpuBackend backend, CpuTensor input, BatchNormState state)
+    {
+        var output = backend.NewStepTensor(input.Dimensions,
+            input.RequiresGradient || backend.Own(state.Weight).RequiresGradient || backend.Own(state.Bias).RequiresGradient);
+        int channels = input.C;
+        var statistics = new NormalizationStatistics(backend, state, channels);
+        var chunks = ChunksOf(input);
+        float* from = input.Data;
+        if (backend.IsTraining)
+        {
+            using var moments = new Sums(backend.Pool, chunks.Count, 2 * channels);
+            backend.Run(chunks.Count, (chunk, _) =>
+            {
+                int start = chunks.Start(chunk);
+                float* result = moments[chunk];
+                ChannelLoops.Moments(from + (long)start * channels, chunks.Start(chunk + 1) - start, channels, result, result + channels);
+            });
+            statistics.UseBatch(chunks, moments);
+        }
+        else
+        {
+            statistics.UseRunning();
+        }
+        float* to = output.Data;
+        backend.Run(chunks.Count, (chunk, _) =>
+        {
+            long start = chunks.Start(chunk);
+            ChannelLoops.Normalize(from + start * channels, to + start * channels, (int)(chunks.Start(chunk + 1) - start), channels,
+                statistics.Mean, statistics.Scale, statistics.Shift);
+        });
+        backend.Record(output, () => new BatchNormalization(input, statistics, output));
+        return output;
+    }
+
+    public override void Backward()
+    {
+        var backend = Output.Owner;
+        int channels = _input.C;
+        var chunks = ChunksOf(_input);
+        float* input = _input.Data;
+        float* gradient = Output.Gradient;
+        using var sums = new Sums(backend.Pool, chunks.Count, 2 * channels);
+        backend.Run(chunks.Count, (chunk, _) =>
+        {
+            long start = chunks.Start(chunk);
+            float* result = sums[chunk];
+            ChannelLoops.GradientMoments(input + start * channels, gradient + start * channels, (int)(chunks.Start(chunk + 1) - start), channels,
+                _statistics.Mean, result, result + channels);
+        });
+        _statistics.Backward(channels, _input.Pixels, c => sums.Total(c), c => sums.Total(channels + c));
+        if (!_input.RequiresGradient)
+            return;
+        float* inputGradient = _input.GradientForWriting(out bool accumulate);
+        backend.Run(chunks.Count, (chunk, _) =>
+        {
+            long start = chunks.Start(chunk);
+            ChannelLoops.NormalizeGradient(input + start * channels, gradient + start * channels, inputGradient + start * channels,
+                (int)(chunks.Start(chunk + 1) - start), channels, _statistics.Mean, _statistics.GradientFactor, _statistics.InputFactor,
+                _statistics.GradientOffset, accumulate);
+        });
+    }
+
+    private static BatchChunks ChunksOf(CpuTensor input) => BatchChunks.OfRows(input.Pixels, 512);
+}

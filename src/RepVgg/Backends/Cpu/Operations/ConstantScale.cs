@@ -1,0 +1,34 @@
+using RepVgg.Backends.Cpu.Kernels;
+
+namespace RepVgg.Backends.Cpu.Operations;
+
+/// <summary>Multiplication by a constant.</summary>
+internal sealed unsafe class ConstantScale : CpuOperation
+{
+    private readonly CpuTensor _input;
+    private readonly float _factor;
+
+    private ConstantScale(CpuTensor input, float factor, CpuTensor output)
+        : base(output)
+    {
+        _input = input;
+        _factor = factor;
+    }
+
+    public static CpuTensor Apply(CpuBackend backend, CpuTensor input, float factor)
+    {
+        var output = backend.NewStepTensor(input.Dimensions, input.RequiresGradient);
+        float* x = input.Data;
+        float* y = output.Data;
+        Elementwise.Run(backend, output.Count, (start, count) => Elementwise.Scale(x + start, factor, y + start, count, accumulate: false));
+        backend.Record(output, () => new ConstantScale(input, factor, output));
+        return output;
+    }
+
+    public override void Backward()
+    {
+        float* g = Output.Gradient;
+        float* d = _input.GradientForWriting(out bool accumulate);
+        Elementwise.Run(Output.Owner, Output.Count, (start, count) => Elementwise.Scale(g + start, _factor, d + start, count, accumulate));
+    }
+}

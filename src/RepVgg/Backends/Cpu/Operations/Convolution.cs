@@ -1,0 +1,95 @@
+using RepVgg.Backends.Cpu.Kernels;
+using RepVgg.Backends.Cpu.Memory;
+
+namespace RepVgg.Backends.Cpu.Operations;
+
+/// <summary>2-d convolution as an implicit matrix product over channels-last images.</summary>
+internal sealed unsafe class Convolution : CpuOperation
+{
+    private readonly CpuTensor _input;
+    private readonly CpuTensor _kernel;
+    private readonly CpuTensor? _bias;
+    private readonly ConvolutionPlan _plan;
+
+    private Convolution(CpuTensor input, CpuTensor kernel, CpuTensor? bias, ConvolutionPlan plan, CpuTensor output)
+        : base(output)
+    {
+        _input = input;
+        _kernel = kernel;
+        _bias = bias;
+        _plan = plan;
+    }
+
+    public static CpuTensor Apply(CpuBackend backend, CpuTensor input, CpuTensor kernel, CpuTensor? bias, int stride, int padding, int groups)
+    {
+        var shape = new ConvolutionShape(input.C, input.H, input.W, kernel.N, kernel.H, kernel.W, stride, padding, groups);
+        var plan = backend.PlanFor(shape);
+        var output = backend.NewStepTensor([input.N, shape.OutputChannels, shape.OutputHeight, shape.OutputWidth],
+            input.RequiresGradient || kernel.RequiresGradient || bias is { RequiresGradient: true });
+
+        using var convolution = new ConvolutionKernel(backend.Kernels, plan, backend.Pool);
+        convolution.PackForward(kernel.Data);
+        float* from = input.Data;
+        float* to = output.Data;
+        float* biasValues = bias is null ? null : bias.Data;
+        long inputSize = (long)input.C * input.Area;
+        long outputSize = (long)shape.OutputChannels * shape.OutputArea;
+        using var scratch = new WorkerScratch(backend, plan.InputScratch);
+        backend.Run(input.N, (image, worker) =>
+        {
+            float* result = to + image * outputSize;
+            convolution.Forward(convolution.PrepareInput(from + image * inputSize, scratch[worker]), result);
+            if (biasValues is not null)
+                ChannelLoops.AddBias(result, shape.OutputArea, shape.OutputChannels, biasValues);
+        });
+        backend.Record(output, () => new Convolution(input, kernel, bias, plan, output));
+        return output;
+    }
+
+    public override void Backward()
+    {
+        var backend = Output.Owner;
+        var shape = _plan.Shape;
+        using var convolution = new ConvolutionKernel(backend.Kernels, _plan, backend.Pool);
+        var chunks = BatchChunks.ForSums(_input.N, convolution.SumsLength);
+
+        bool wantsInput = _input.RequiresGradient, wantsKernel = _kernel.RequiresGradient, wantsBias = _bias is { RequiresGradient: true };
+        bool addToInput = false;
+        float* inputGradient = wantsInput ? _input.GradientForWriting(out addToInput) : null;
+        if (wantsInput)
+            convolution.PackBackward(_kernel.Data);
+        using var sums = new Sums(backend.Pool, chunks.Count, wantsKernel ? convolution.SumsLength : 0);
+        using var biasSums = new Sums(backend.Pool, chunks.Count, wantsBias ? shape.OutputChannels : 0);
+        using var inputScratch = new WorkerScratch(backend, wantsKernel ? _plan.InputScratch : 0);
+        using var gradientScratch = new WorkerScratch(backend, wantsInput ? _plan.GradientScratch : 0);
+
+        float* input = _input.Data;
+        float* gradient = Output.Gradient;
+        long inputSize = (long)_input.C * _input.Area;
+        long outputSize = (long)shape.OutputChannels * shape.OutputArea;
+        backend.Run(chunks.Count, (chunk, worker) =>
+        {
+            sums.Clear(chunk);
+            biasSums.Clear(chunk);
+            for (int image = chunks.Start(chunk); image < chunks.Start(chunk + 1); image++)
+            {
+                float* imageGradient = gradient + image * outputSize;
+                if (wantsKernel)
+                    convolution.WeightGradient(convolution.PrepareInput(input + image * inputSize, inputScratch[worker]), imageGradient, sums[chunk]);
+                if (wantsBias)
+                    ChannelLoops.AddSums(imageGradient, shape.OutputArea, shape.OutputChannels, biasSums[chunk]);
+                if (wantsInput)
+                    convolution.InputGradient(imageGradient, gradientScratch[worker], inputGradient + image * inputSize, addToInput);
+            }
+        });
+
+        if (wantsKernel)
+        {
+            float* kernelGradient = _kernel.GradientForWriting(out bool addToKernel);
+            backend.Run(shape.OutputChannels, (channel, _) =>
+                convolution.ReduceOutputChannel(channel, sums[0], chunks.Count, kernelGradient, addToKernel));
+        }
+        if (wantsBias)
+            biasSums.ReduceInto(_bias!);
+    }
+}

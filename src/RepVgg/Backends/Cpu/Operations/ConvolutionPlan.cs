@@ -1,0 +1,154 @@
+using RepVgg.Backends.Cpu.Kernels;
+
+namespace RepVgg.Backends.Cpu.Operations;
+
+/// <summary>What a convolution's tables depend on.</summary>
+internal readonly record struct ConvolutionShape(int Channels, int Height, int Width, int OutputChannels, int KernelHeight, int KernelWidth, int Stride, int Padding, int Groups)
+{
+    public int OutputHeight => (Height + 2 * Padding - KernelHeight) / Stride + 1;
+
+    public int OutputWidth => (Width + 2 * Padding - KernelWidth) / Stride + 1;
+
+    public int OutputArea => OutputHeight * OutputWidth;
+
+    public int GroupChannels => Channels / Groups;
+
+    public int GroupOutputs => OutputChannels / Groups;
+
+    public int Taps => KernelHeight * KernelWidth;
+
+    public long WeightCount => (long)OutputChannels * GroupChannels * Taps;
+}
+
+/// <summary>The tables of one convolution: where its pixels and taps lie, forward and for the gradient by input.</summary>
+internal sealed class ConvolutionPlan
+{
+    /// <summary>Below this many channels, patches are laid out side by side: the inner loop runs over whole patches.</summary>
+    private const int PatchChannels = 8;
+
+    public ConvolutionPlan(TileKernels kernels, ConvolutionShape shape)
+    {
+        Shape = shape;
+        UsesPatches = shape.Groups == 1 && shape.Channels < PatchChannels && shape.Taps > 1;
+        PaddedHeight = shape.Height + 2 * shape.Padding;
+        PaddedWidth = shape.Width + 2 * shape.Padding;
+        Forward = BuildForward(kernels);
+
+        // The gradient is read through a frame: zeros as far above, left, below and right as any pixel's taps reach.
+        MarginTop = Math.Max(0, (shape.KernelHeight - 1) / shape.Stride - shape.Padding / shape.Stride);
+        MarginLeft = Math.Max(0, (shape.KernelWidth - 1) / shape.Stride - shape.Padding / shape.Stride);
+        FrameHeight = MarginTop + Math.Max(shape.OutputHeight, (shape.Height - 1 + shape.Padding) / shape.Stride + 1);
+        FrameWidth = MarginLeft + Math.Max(shape.OutputWidth, (shape.Width - 1 + shape.Padding) / shape.Stride + 1);
+        Phases = BuildPhases(kernels);
+    }
+
+    public ConvolutionShape Shape { get; }
+
+    /// <summary>True: inputs are gathered to [pixel][tap][channel] first, and there is a single tap.</summary>
+    public bool UsesPatches { get; }
+
+    /// <summary>True: inputs are copied into a zero frame first.</summary>
+    public bool UsesFrame => !UsesPatches && Shape.Padding > 0;
+
+    public int PaddedHeight { get; }
+
+    public int PaddedWidth { get; }
+
+    /// <summary>Taps as the kernels see them: one where patches are used.</summary>
+    public int InnerTaps => UsesPatches ? 1 : Shape.Taps;
+
+    /// <summary>Channels of a group as the kernels see them.</summary>
+    public int InnerChannels => UsesPatches ? Shape.Channels * Shape.Taps : Shape.GroupChannels;
+
+    /// <summary>Floats of scratch that one image's prepared input takes.</summary>
+    public long InputScratch => UsesPatches ? (long)Shape.OutputArea * InnerChannels : UsesFrame ? (long)PaddedHeight * PaddedWidth * Shape.Channels : 0;
+
+    /// <summary>Floats of scratch that one image's framed gradient takes.</summary>
+    public long GradientScratch => NeedsGradientFrame ? (long)FrameHeight * FrameWidth * Shape.OutputChannels : 0;
+
+    public PixelLayout Forward { get; }
+
+    public int MarginTop { get; }
+
+    public int MarginLeft { get; }
+
+    public int FrameHeight { get; }
+
+    public int FrameWidth { get; }
+
+    public bool NeedsGradientFrame => FrameHeight != Shape.OutputHeight || FrameWidth != Shape.OutputWidth;
+
+    /// <summary>Gradient by input, by phases: pixels with the same remainder by the stride use the same taps.</summary>
+    public IReadOnlyList<ConvolutionPhase> Phases { get; }
+
+    private PixelLayout BuildForward(TileKernels kernels)
+    {
+        var shape = Shape;
+        var inputs = new List<int>(shape.OutputArea);
+        var outputs = new List<int>(shape.OutputArea);
+        var taps = new List<int>();
+        for (int y = 0; y < shape.OutputHeight; y++)
+        {
+            for (int x = 0; x < shape.OutputWidth; x++)
+            {
+                outputs.Add((y * shape.OutputWidth + x) * shape.OutputChannels);
+                inputs.Add(UsesPatches
+                    ? (y * shape.OutputWidth + x) * InnerChannels
+                    : (y * shape.Stride * PaddedWidth + x * shape.Stride) * shape.Channels);
+            }
+        }
+        if (UsesPatches)
+            return PixelLayout.Create(kernels.Rows, inputs, outputs, [0]);
+        for (int ky = 0; ky < shape.KernelHeight; ky++)
+        {
+            for (int kx = 0; kx < shape.KernelWidth; kx++)
+                taps.Add((ky * PaddedWidth + kx) * shape.Channels);
+        }
+        return PixelLayout.Create(kernels.Rows, inputs, outputs, taps);
+    }
+
+    private List<ConvolutionPhase> BuildPhases(TileKernels kernels)
+    {
+        var shape = Shape;
+        var phases = new List<ConvolutionPhase>();
+        for (int phaseY = 0; phaseY < shape.Stride; phaseY++)
+        {
+            for (int phaseX = 0; phaseX < shape.Stride; phaseX++)
+            {
+                var inputs = new List<int>();
+                var outputs = new List<int>();
+                for (int y = 0; y < shape.Height; y++)
+                {
+                    for (int x = 0; x < shape.Width; x++)
+                    {
+                        if ((y + shape.Padding) % shape.Stride != phaseY || (x + shape.Padding) % shape.Stride != phaseX)
+                            continue;
+                        int oy = (y + shape.Padding) / shape.Stride + MarginTop;
+                        int ox = (x + shape.Padding) / shape.Stride + MarginLeft;
+                        inputs.Add((oy * FrameWidth + ox) * shape.OutputChannels);
+                        outputs.Add((y * shape.Width + x) * shape.Channels);
+                    }
+                }
+                if (inputs.Count == 0)
+                    continue;
+                var taps = new List<int>();
+                var kernelTaps = new List<int>();
+                for (int ky = phaseY, j = 0; ky < shape.KernelHeight; ky += shape.Stride, j++)
+                {
+                    for (int kx = phaseX, i = 0; kx < shape.KernelWidth; kx += shape.Stride, i++)
+                    {
+                        taps.Add(-(j * FrameWidth + i) * shape.OutputChannels);
+                        kernelTaps.Add(ky * shape.KernelWidth + kx);
+                    }
+                }
+                phases.Add(new ConvolutionPhase(PixelLayout.Create(kernels.Rows, inputs, outputs, taps), [.. kernelTaps]));
+            }
+        }
+        return phases;
+    }
+}
+
+/// <summary>Input pixels whose gradients read the same kernel taps.</summary>
+/// <param name="Layout">Where they lie.</param>
+/// <param name="KernelTaps">Their taps' positions in the kernel, row-major.</param>
+internal sealed record ConvolutionPhase(PixelLayout Layout, int[] KernelTaps);

@@ -1,0 +1,106 @@
+using RepVgg.Backends.Cpu.Kernels;
+using RepVgg.Backends.Cpu.Memory;
+
+namespace RepVgg.Backends.Cpu.Operations;
+
+/// <summary>x W^T + b: a convolution whose pixels are the samples.</summary>
+internal sealed unsafe class FullyConnected : CpuOperation
+{
+    private const int SamplesPerBlock = 32;
+
+    private readonly CpuTensor _input;
+    private readonly CpuTensor _weight;
+    private readonly CpuTensor _bias;
+
+    private FullyConnected(CpuTensor input, CpuTensor weight, CpuTensor bias, CpuTensor output)
+        : base(output)
+    {
+        _input = input;
+        _weight = weight;
+        _bias = bias;
+    }
+
+    public static CpuTensor Apply(CpuBackend backend, CpuTensor input, CpuTensor weight, CpuTensor bias)
+    {
+        int samples = input.N, inputs = weight.C, outputs = weight.N;
+        var output = backend.NewStepTensor([samples, outputs], input.RequiresGradient || weight.RequiresGradient || bias.RequiresGradient);
+        var kernels = backend.Kernels;
+        using var packed = new Sums(backend.Pool, 1, PixelProduct.PackedLength(kernels, 1, inputs, outputs));
+        PixelProduct.Pack(kernels, weight.Data, [0], inputs, 1, outputs, inputs, packed[0]);
+        float* x = input.Data;
+        float* y = output.Data;
+        float* b = bias.Data;
+        RunBlocks(backend, samples, inputs, outputs, (layout, first) =>
+        {
+            float* result = y + first * outputs;
+            PixelProduct.Run(kernels, layout, x + first * inputs, inputs, packed[0], outputs, result, accumulate: false);
+            ChannelLoops.AddBias(result, layout.Pixels, outputs, b);
+        });
+        backend.Record(output, () => new FullyConnected(input, weight, bias, output));
+        return output;
+    }
+
+    public override void Backward()
+    {
+        var backend = Output.Owner;
+        var kernels = backend.Kernels;
+        int samples = _input.N, inputs = _weight.C, outputs = _weight.N;
+        float* gradient = Output.Gradient;
+        if (_input.RequiresGradient)
+        {
+            using var packed = new Sums(backend.Pool, 1, PixelProduct.PackedLength(kernels, 1, outputs, inputs));
+            PixelProduct.Pack(kernels, _weight.Data, [0], outputs, inputs, inputs, 1, packed[0]);
+            float* inputGradient = _input.GradientForWriting(out bool accumulate);
+            RunBlocks(backend, samples, outputs, inputs, (layout, first) =>
+                PixelProduct.Run(kernels, layout, gradient + first * outputs, outputs, packed[0], inputs, inputGradient + first * inputs, accumulate));
+        }
+        if (_weight.RequiresGradient)
+            AddWeightGradient(backend, samples, inputs, outputs, gradient);
+        if (_bias.RequiresGradient)
+        {
+            using var sums = new Sums(backend.Pool, 1, outputs);
+            sums.Clear(0);
+            ChannelLoops.AddSums(gradient, samples, outputs, sums[0]);
+            sums.ReduceInto(_bias);
+        }
+    }
+
+    private void AddWeightGradient(CpuBackend backend, int samples, int inputs, int outputs, float* gradient)
+    {
+        var kernels = backend.Kernels;
+        using var sums = new Sums(backend.Pool, 1, WeightProduct.SumsLength(kernels, 1, inputs, outputs));
+        sums.Clear(0);
+        float* x = _input.Data;
+        var layout = Layout(backend, samples, inputs, outputs);
+        int stride = kernels.PadColumns(outputs);
+        const int RowsPerBlock = 48;
+        backend.Run((inputs + RowsPerBlock - 1) / RowsPerBlock, (block, _) =>
+        {
+            int first = block * RowsPerBlock;
+            WeightProduct.Accumulate(kernels, layout, x + first, Math.Min(RowsPerBlock, inputs - first), gradient, outputs, outputs, sums[0] + (long)first * stride);
+        });
+        float* weightGradient = _weight.GradientForWriting(out bool accumulate);
+        for (int o = 0; o < outputs; o++)
+        {
+            float* row = weightGradient + (long)o * inputs;
+            for (int i = 0; i < inputs; i++)
+                row[i] = sums[0][(long)i * stride + o] + (accumulate ? row[i] : 0);
+        }
+    }
+
+    private static void RunBlocks(CpuBackend backend, int samples, int inputStride, int outputStride, Action<PixelLayout, long> body)
+    {
+        var whole = Layout(backend, Math.Min(SamplesPerBlock, samples), inputStride, outputStride);
+        int rest = samples % SamplesPerBlock;
+        var last = rest == 0 ? whole : Layout(backend, rest, inputStride, outputStride);
+        backend.Run((samples + SamplesPerBlock - 1) / SamplesPerBlock, (block, _) =>
+        {
+            long first = (long)block * SamplesPerBlock;
+            body(samples - first >= SamplesPerBlock ? whole : last, first);
+        });
+    }
+
+    private static PixelLayout Layout(CpuBackend backend, int samples, int inputStride, int outputStride) =>
+        PixelLayout.Create(backend.Kernels.Rows, [.. Enumerable.Range(0, samples).Select(i => i * inputStride)],
+            [.. Enumerable.Range(0, samples).Select(i => i * outputStride)], [0]);
+}

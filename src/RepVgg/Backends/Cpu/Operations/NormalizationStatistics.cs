@@ -1,0 +1,121 @@
+using RepVgg.Backends.Cpu.Memory;
+
+namespace RepVgg.Backends.Cpu.Operations;
+
+/// <summary>What one batch normalisation knows per channel in one step, forward and backward.</summary>
+/// <remarks>Forward: y = (x - Mean) * Scale + Shift. Backward: dx = GradientFactor * dy + InputFactor * (x - Mean) + GradientOffset.</remarks>
+internal sealed unsafe class NormalizationStatistics
+{
+    private readonly BatchNormState _state;
+    private readonly CpuTensor _weight;
+    private readonly CpuTensor _bias;
+    private readonly CpuTensor _runningMean;
+    private readonly CpuTensor _runningVariance;
+    private readonly CpuTensor _values;
+    private readonly int _channels;
+    private readonly double[] _inverseDeviation;
+    private bool _usesBatch;
+
+    public NormalizationStatistics(CpuBackend backend, BatchNormState state, int channels)
+    {
+        _state = state;
+        _weight = Vector(backend, state.Weight, nameof(state.Weight), channels);
+        _bias = Vector(backend, state.Bias, nameof(state.Bias), channels);
+        _runningMean = Vector(backend, state.RunningMean, nameof(state.RunningMean), channels);
+        _runningVariance = Vector(backend, state.RunningVariance, nameof(state.RunningVariance), channels);
+        _channels = channels;
+        _inverseDeviation = new double[channels];
+        _values = backend.NewStepTensor([6, channels], requiresGradient: false);
+    }
+
+    public float* Mean => _values.Data;
+
+    public float* Scale => _values.Data + _channels;
+
+    public float* Shift => _values.Data + 2 * _channels;
+
+    public float* GradientFactor => _values.Data + 3 * _channels;
+
+    public float* InputFactor => _values.Data + 4 * _channels;
+
+    public float* GradientOffset => _values.Data + 5 * _channels;
+
+    /// <summary>1 / sqrt(variance + epsilon).</summary>
+    public double InverseDeviation(int channel) => _inverseDeviation[channel];
+
+    /// <summary>Merges the chunks' means and squared deviations (Chan, Golub and LeVeque 1979) and updates the running statistics.</summary>
+    /// <param name="chunks">Rows per chunk.</param>
+    /// <param name="moments">Per chunk: means, then sums of squared deviations.</param>
+    /// <exception cref="InvalidOperationException">A single value per channel has no variance.</exception>
+    public void UseBatch(BatchChunks chunks, Sums moments)
+    {
+        long rows = chunks.Start(chunks.Count);
+        if (rows < 2)
+            throw new InvalidOperationException("Batch normalisation in training needs more than one value per channel: use a batch of at least two images, or larger ones.");
+        _usesBatch = true;
+        for (int c = 0; c < _channels; c++)
+        {
+            double mean = 0, squares = 0;
+            long count = 0;
+            for (int chunk = 0; chunk < chunks.Count; chunk++)
+            {
+                int added = chunks.Start(chunk + 1) - chunks.Start(chunk);
+                double difference = moments[chunk][c] - mean;
+                mean += difference * added / (count + added);
+                squares += moments[chunk][_channels + c] + difference * difference * count * added / (count + added);
+                count += added;
+            }
+            Set(c, mean, squares / rows);
+            _runningMean.Data[c] = (float)((1.0 - _state.Momentum) * _runningMean.Data[c] + _state.Momentum * mean);
+            _runningVariance.Data[c] = (float)((1.0 - _state.Momentum) * _runningVariance.Data[c] + _state.Momentum * squares / (rows - 1));
+        }
+    }
+
+    /// <summary>Normalises with the running statistics, as in evaluation.</summary>
+    public void UseRunning()
+    {
+        for (int c = 0; c < _channels; c++)
+            Set(c, _runningMean.Data[c], _runningVariance.Data[c]);
+    }
+
+    /// <summary>Sets the gradients of weight and bias, and the factors of the gradient by input.</summary>
+    /// <param name="channels">How many.</param>
+    /// <param name="rows">Values per channel.</param>
+    /// <param name="gradientSum">Per channel: sum of dy.</param>
+    /// <param name="productSum">Per channel: sum of dy * (x - mean).</param>
+    public void Backward(int channels, long rows, Func<int, double> gradientSum, Func<int, double> productSum)
+    {
+        bool addToWeight = false, addToBias = false;
+        float* weightGradient = _weight.RequiresGradient ? _weight.GradientForWriting(out addToWeight) : null;
+        float* biasGradient = _bias.RequiresGradient ? _bias.GradientForWriting(out addToBias) : null;
+        for (int c = 0; c < channels; c++)
+        {
+            double sum = gradientSum(c), product = productSum(c), inverse = _inverseDeviation[c];
+            if (weightGradient is not null)
+                weightGradient[c] = (float)(product * inverse + (addToWeight ? weightGradient[c] : 0));
+            if (biasGradient is not null)
+                biasGradient[c] = (float)(sum + (addToBias ? biasGradient[c] : 0));
+            double factor = _weight.Data[c] * inverse;
+            GradientFactor[c] = (float)factor;
+            InputFactor[c] = _usesBatch ? (float)(-factor * inverse * inverse * product / rows) : 0;
+            GradientOffset[c] = _usesBatch ? (float)(-factor * sum / rows) : 0;
+        }
+    }
+
+    private void Set(int channel, double mean, double variance)
+    {
+        double inverse = 1 / Math.Sqrt(variance + _state.Epsilon);
+        _inverseDeviation[channel] = inverse;
+        Mean[channel] = (float)mean;
+        Scale[channel] = (float)(_weight.Data[channel] * inverse);
+        Shift[channel] = _bias.Data[channel];
+    }
+
+    private static CpuTensor Vector(CpuBackend backend, Tensor tensor, string what, int channels)
+    {
+        var own = backend.Own(tensor);
+        if (own.Count != channels)
+            throw new ArgumentException($"Batch normalisation of {channels} channels needs {channels} values in {what}, but it has shape [{string.Join(", ", own.Shape)}].");
+        return own;
+    }
+}

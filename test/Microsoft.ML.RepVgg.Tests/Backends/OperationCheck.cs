@@ -1,0 +1,101 @@
+using Microsoft.ML.RepVgg.Tests.Support;
+using RepVgg.Backends;
+using RepVgg.Formats;
+using Xunit;
+
+namespace Microsoft.ML.RepVgg.Tests.Backends;
+
+/// <summary>Holds an operation of a backend against a double-precision reference: values, and gradients by central differences of the reference.</summary>
+internal sealed class OperationCheck(Backend backend, int seed)
+{
+    /// <summary>Elements whose gradient is checked, of each operand.</summary>
+    private const int Sampled = 48;
+
+    private readonly Random _random = new(seed);
+    private readonly List<double[]> _values = [];
+    private readonly List<int[]> _shapes = [];
+    private readonly List<bool> _isParameter = [];
+
+    public bool Training { get; init; } = true;
+
+    public double Tolerance { get; init; } = 1e-5;
+
+    /// <summary>Adds a map or vector that operations take.</summary>
+    public OperationCheck Input(params int[] shape) => Operand(shape, false, Gaussian);
+
+    /// <summary>Adds an input with given values.</summary>
+    public OperationCheck Input(int[] shape, Func<Random, double> value) => Operand(shape, false, value);
+
+    /// <summary>Adds a parameter.</summary>
+    public OperationCheck Parameter(params int[] shape) => Operand(shape, true, Gaussian);
+
+    /// <summary>Runs both sides and compares.</summary>
+    public void Compare(Func<double[][], double[]> reference, Func<Tensor[], Tensor> operation)
+    {
+        var values = _values.ToArray();
+        double[] expected = reference(values);
+        var kept = new List<Tensor>();
+        using (backend.BeginStep(Training, record: true))
+        {
+            var tensors = new Tensor[values.Length];
+            for (int i = 0; i < values.Length; i++)
+            {
+                float[] floats = [.. values[i].Select(value => (float)value)];
+                if (_isParameter[i])
+                    kept.Add(tensors[i] = backend.CreateParameter(new TensorData(_shapes[i], floats)));
+                else
+                    tensors[i] = backend.CreateInput(_shapes[i], floats, requiresGradient: true);
+            }
+            var output = operation(tensors);
+            var actual = new float[expected.Length];
+            Assert.Equal(expected.Length, output.Shape.Aggregate(1, (product, dimension) => product * dimension));
+            backend.CopyOut(output, actual);
+            Support.Compare.Close([.. expected.Select(value => (float)value)], actual, Tolerance, "output");
+
+            float[] direction = [.. expected.Select(_ => (float)Gaussian(_random))];
+            backend.BackwardFrom(output, direction);
+            for (int i = 0; i < values.Length; i++)
+                CompareGradient(i, values, reference, direction, tensors[i]);
+        }
+        foreach (var tensor in kept)
+            tensor.Dispose();
+    }
+
+    private void CompareGradient(int operand, double[][] values, Func<double[][], double[]> reference, float[] direction, Tensor tensor)
+    {
+        const double Step = 1e-5;
+        double[] x = values[operand];
+        var gradient = new float[x.Length];
+        backend.CopyGradient(tensor, gradient);
+        int[] indices = x.Length <= Sampled ? [.. Enumerable.Range(0, x.Length)] : [.. Enumerable.Range(0, Sampled).Select(_ => _random.Next(x.Length))];
+        var expected = new float[indices.Length];
+        var actual = new float[indices.Length];
+        for (int i = 0; i < indices.Length; i++)
+        {
+            double original = x[indices[i]];
+            x[indices[i]] = original + Step;
+            double[] above = reference(values);
+            x[indices[i]] = original - Step;
+            double[] below = reference(values);
+            x[indices[i]] = original;
+            double sum = 0;
+            for (int j = 0; j < direction.Length; j++)
+                sum += direction[j] * (above[j] - below[j]);
+            expected[i] = (float)(sum / (2 * Step));
+            actual[i] = gradient[indices[i]];
+        }
+        Support.Compare.Close(expected, actual, Tolerance * 3, $"gradient by operand {operand} of shape [{string.Join(", ", _shapes[operand])}]");
+    }
+
+    private OperationCheck Operand(int[] shape, bool isParameter, Func<Random, double> value)
+    {
+        // Values that floats hold exactly: both sides then start from the same numbers.
+        _values.Add([.. Enumerable.Range(0, shape.Aggregate(1, (product, dimension) => product * dimension)).Select(_ => (double)(float)value(_random))]);
+        _shapes.Add(shape);
+        _isParameter.Add(isParameter);
+        return this;
+    }
+
+    public static double Gaussian(Random random) =>
+        Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
+}
