@@ -1,0 +1,33 @@
+using RepVgg.Benchmarks;
+
+// Each command measures one thing; `peers` beside this project holds the other sides.
+const string Usage = """
+    usage: dotnet run -c Release --project bench/RepVgg.Benchmarks -- COMMAND [options]
+
+      train   training steps: images per second, alone or alternating with PyTorch
+              --network S1  --size 28  --batch 128  --threads 0  --rounds 7  --seconds 2
+              --peer PYTHON   a Python with torch, such as /usr/bin/python3
+    """;
+
+if (args.Length == 0 || args[0] is "-h" or "--help")
+{
+    Console.WriteLine(Usage);
+    return 0;
+}
+try
+{
+    switch (args[0])
+    {
+        case "train":
+            TrainingBenchmark.Run(new CommandLine(args[1..]));
+            return 0;
+        default:
+            Console.Error.WriteLine($"Unknown command '{args[0]}'.\n{Usage}");
+            return 2;
+    }
+}
+catch (ArgumentException exception)
+{
+    Console.Error.WriteLine(exception.Message);
+    return 2;
+}

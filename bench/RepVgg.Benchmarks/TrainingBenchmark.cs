@@ -1,0 +1,71 @@
+using System.Diagnostics;
+using System.Globalization;
+using RepVgg.Architectures;
+using RepVgg.Backends;
+using RepVgg.Backends.Cpu;
+using RepVgg.Networks;
+
+namespace RepVgg.Benchmarks;
+
+/// <summary>Training steps (forward, backward, SGD with momentum) on random images, alone or alternating with PyTorch.</summary>
+internal static class TrainingBenchmark
+{
+    private const int Classes = 10;
+
+    public static void Run(CommandLine options)
+    {
+        var architecture = RepVggVariants.Find(options.Text("network", "S1"));
+        int size = options.Number("size", architecture.DefaultImageSize);
+        int batch = options.Number("batch", 128);
+        int rounds = options.Number("rounds", 7);
+        double seconds = options.Number("seconds", 2);
+        using var backend = new CpuBackend(options.Number("threads", 0));
+        using var network = new TrainingNetwork(architecture, Classes, backend, seed: 1);
+        using var optimizer = backend.CreateSgd([new ParameterGroup([.. network.Parameters.Select(parameter => parameter.Tensor)], 1e-4f)], 0.9f, nesterov: false);
+        var random = new Random(1);
+        int[] shape = [batch, architecture.InputChannels, size, size];
+        float[] images = [.. Enumerable.Range(0, shape.Aggregate(1, (product, dimension) => product * dimension)).Select(_ => random.NextSingle() * 2 - 1)];
+        int[] labels = [.. Enumerable.Range(0, batch).Select(i => i % Classes)];
+        Console.WriteLine($"{architecture.Name}, {size}x{size}, batch {batch}, {network.Parameters.Sum(parameter => Count(parameter.Tensor)):N0} parameters, {backend.Description}");
+
+        using var peer = options.Text("peer") is { } python ? new PyTorchPeer(python, architecture, size, batch, backend.Threads, Classes) : null;
+        Round(Step, batch, seconds);
+        peer?.Round(seconds);
+        var ours = new List<double>();
+        var theirs = new List<double>();
+        for (int round = 0; round < rounds; round++)
+        {
+            ours.Add(Round(Step, batch, seconds));
+            if (peer is not null)
+                theirs.Add(peer.Round(seconds));
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  round {round + 1}: {ours[^1],8:F0} images/s{(peer is null ? "" : $"    PyTorch {theirs[^1],8:F0}")}"));
+        }
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"median:   {Median(ours),8:F0} images/s{(peer is null ? "" : $"    PyTorch {Median(theirs),8:F0}    ratio {Median(ours) / Median(theirs):F2}")}"));
+
+        void Step()
+        {
+            using (backend.BeginStep(training: true))
+            {
+                var logits = network.Forward(backend.CreateInput(shape, images));
+                backend.Backward(backend.SoftmaxCrossEntropy(logits, labels, 0));
+            }
+            optimizer.Step(0.01f);
+        }
+    }
+
+    private static double Round(Action step, int batch, double seconds)
+    {
+        int steps = 0;
+        long start = Stopwatch.GetTimestamp();
+        while (Stopwatch.GetElapsedTime(start).TotalSeconds < seconds)
+        {
+            step();
+            steps++;
+        }
+        return steps * batch / Stopwatch.GetElapsedTime(start).TotalSeconds;
+    }
+
+    private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);
+
+    private static long Count(Tensor tensor) => tensor.Shape.Aggregate(1L, (product, dimension) => product * dimension);
+}
