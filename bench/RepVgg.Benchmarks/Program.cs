@@ -6,6 +6,7 @@ const string Usage = """
 
       train   training steps: images per second, alone or alternating with PyTorch
               --network S1  --size 28  --batch 128  --threads 0  --rounds 7  --seconds 2
+              --clock wall    or "processor": count processor time, for a busy machine (one thread)
               --peer PYTHON   a Python with torch, such as /usr/bin/python3
     """;
 

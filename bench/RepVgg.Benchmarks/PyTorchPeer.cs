@@ -9,12 +9,12 @@ internal sealed class PyTorchPeer : IDisposable
 {
     private readonly Process _process;
 
-    public PyTorchPeer(string python, RepVggArchitecture architecture, int size, int batch, int threads, int classes)
+    public PyTorchPeer(string python, RepVggArchitecture architecture, int size, int batch, int threads, int classes, bool processorTime)
     {
         string script = Path.Combine(AppContext.BaseDirectory, "pytorch_training.py");
         var start = new ProcessStartInfo(python) { RedirectStandardInput = true, RedirectStandardOutput = true };
         start.ArgumentList.Add(script);
-        foreach (int argument in (int[])[architecture.InputChannels, size, batch, threads, classes])
+        foreach (int argument in (int[])[architecture.InputChannels, size, batch, threads, classes, processorTime ? 1 : 0])
             start.ArgumentList.Add(argument.ToString(CultureInfo.InvariantCulture));
         start.ArgumentList.Add(string.Join(",", architecture.Blocks.Select(block => $"{block.InputChannels}-{block.OutputChannels}-{block.Stride}-{block.Groups}")));
         _process = Process.Start(start) ?? throw new InvalidOperationException($"'{python}' did not start.");

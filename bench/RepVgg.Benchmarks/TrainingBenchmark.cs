@@ -19,6 +19,7 @@ internal static class TrainingBenchmark
         int batch = options.Number("batch", 128);
         int rounds = options.Number("rounds", 7);
         double seconds = options.Number("seconds", 2);
+        bool processorTime = options.Text("clock", "wall") == "processor";
         using var backend = new CpuBackend(options.Number("threads", 0));
         using var network = new TrainingNetwork(architecture, Classes, backend, seed: 1);
         using var optimizer = backend.CreateSgd([new ParameterGroup([.. network.Parameters.Select(parameter => parameter.Tensor)], 1e-4f)], 0.9f, nesterov: false);
@@ -28,14 +29,14 @@ internal static class TrainingBenchmark
         int[] labels = [.. Enumerable.Range(0, batch).Select(i => i % Classes)];
         Console.WriteLine($"{architecture.Name}, {size}x{size}, batch {batch}, {network.Parameters.Sum(parameter => Count(parameter.Tensor)):N0} parameters, {backend.Description}");
 
-        using var peer = options.Text("peer") is { } python ? new PyTorchPeer(python, architecture, size, batch, backend.Threads, Classes) : null;
-        Round(Step, batch, seconds);
+        using var peer = options.Text("peer") is { } python ? new PyTorchPeer(python, architecture, size, batch, backend.Threads, Classes, processorTime) : null;
+        Round(Step, batch, seconds, processorTime);
         peer?.Round(seconds);
         var ours = new List<double>();
         var theirs = new List<double>();
         for (int round = 0; round < rounds; round++)
         {
-            ours.Add(Round(Step, batch, seconds));
+            ours.Add(Round(Step, batch, seconds, processorTime));
             if (peer is not null)
                 theirs.Add(peer.Round(seconds));
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  round {round + 1}: {ours[^1],8:F0} images/s{(peer is null ? "" : $"    PyTorch {theirs[^1],8:F0}")}"));
@@ -53,16 +54,18 @@ internal static class TrainingBenchmark
         }
     }
 
-    private static double Round(Action step, int batch, double seconds)
+    private static double Round(Action step, int batch, double seconds, bool processorTime)
     {
         int steps = 0;
-        long start = Stopwatch.GetTimestamp();
-        while (Stopwatch.GetElapsedTime(start).TotalSeconds < seconds)
+        double start = Now();
+        while (Now() - start < seconds)
         {
             step();
             steps++;
         }
-        return steps * batch / Stopwatch.GetElapsedTime(start).TotalSeconds;
+        return steps * batch / (Now() - start);
+
+        double Now() => processorTime ? Environment.CpuUsage.TotalTime.TotalSeconds : Stopwatch.GetElapsedTime(0).TotalSeconds;
     }
 
     private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);

@@ -1,6 +1,6 @@
 """The same training step in PyTorch: reads a number of seconds per line, trains that long, answers images per second.
 
-arguments: input_channels size batch threads classes blocks, where blocks is in-out-stride-groups,...
+arguments: input_channels size batch threads classes processor_time blocks, where blocks is in-out-stride-groups,...
 """
 import sys
 import time
@@ -28,8 +28,8 @@ class Block(nn.Module):
 
 
 def main():
-    channels, size, batch, threads, classes = map(int, sys.argv[1:6])
-    blocks = [tuple(map(int, block.split("-"))) for block in sys.argv[6].split(",")]
+    channels, size, batch, threads, classes, processor_time = map(int, sys.argv[1:7])
+    blocks = [tuple(map(int, block.split("-"))) for block in sys.argv[7].split(",")]
     torch.set_num_threads(threads)
     torch.manual_seed(1)
     network = nn.Sequential(
@@ -39,14 +39,15 @@ def main():
     images = torch.rand(batch, channels, size, size) * 2 - 1
     labels = torch.arange(batch) % classes
     print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads", flush=True)
+    clock = time.process_time if processor_time else time.perf_counter
     for line in sys.stdin:
-        seconds, steps, start = float(line), 0, time.perf_counter()
-        while time.perf_counter() - start < seconds:
+        seconds, steps, start = float(line), 0, clock()
+        while clock() - start < seconds:
             optimizer.zero_grad(set_to_none=True)
             nn.functional.cross_entropy(network(images), labels).backward()
             optimizer.step()
             steps += 1
-        print(steps * batch / (time.perf_counter() - start), flush=True)
+        print(steps * batch / (clock() - start), flush=True)
 
 
 if __name__ == "__main__":
