@@ -6,12 +6,12 @@ namespace RepVgg.Training;
 
 /// <summary>All that a run needs to go on after an epoch.</summary>
 /// <param name="Weights">Parameters and running statistics.</param>
-/// <param name="Best">The best weights by the validation set; null without one.</param>
+/// <param name="Best">The best weights; the same object as <paramref name="Weights"/> where the latest are the best.</param>
 /// <param name="BestEpoch">Their epoch.</param>
 /// <param name="Optimizer">The optimizer's state.</param>
 /// <param name="History">Every epoch so far. Its length is the position of the schedule, the shuffling and the augmentation, which depend on seed and epoch alone.</param>
 internal sealed record TrainingState(
-    StateDict Weights, StateDict? Best, int BestEpoch, IReadOnlyList<TensorData> Optimizer, IReadOnlyList<EpochResult> History);
+    StateDict Weights, StateDict Best, int BestEpoch, IReadOnlyList<TensorData> Optimizer, IReadOnlyList<EpochResult> History);
 
 /// <summary>Keeps a run's state in a file.</summary>
 internal sealed class TrainingCheckpoint
@@ -33,7 +33,7 @@ internal sealed class TrainingCheckpoint
         var tensors = new StateDict();
         foreach (var (name, tensor) in state.Weights)
             tensors[WeightsPrefix + name] = tensor;
-        if (state.Best is not null)
+        if (!ReferenceEquals(state.Best, state.Weights))
         {
             foreach (var (name, tensor) in state.Best)
                 tensors[BestPrefix + name] = tensor;
@@ -59,10 +59,10 @@ internal sealed class TrainingCheckpoint
         var json = JsonNode.Parse(text)!.AsObject();
         if (RunFingerprint.Difference(json["run"]!.AsObject(), _fingerprint) is { } difference)
             throw new InvalidOperationException($"The training checkpoint '{_path}' belongs to another run: {difference}. Use the same data and options to go on, name another file, or delete this one to start afresh.");
-        var best = Select(tensors, BestPrefix);
+        StateDict weights = Select(tensors, WeightsPrefix), best = Select(tensors, BestPrefix);
         return new TrainingState(
-            Select(tensors, WeightsPrefix),
-            best.Count == 0 ? null : best,
+            weights,
+            best.Count == 0 ? weights : best,
             (int)json["bestEpoch"]!,
             [.. Select(tensors, OptimizerPrefix).Select(pair => pair.Value)],
             json["history"].Deserialize<List<EpochResult>>()!);

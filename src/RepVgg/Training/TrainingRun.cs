@@ -61,11 +61,9 @@ internal sealed class TrainingRun : IDisposable
         if (end == TrainingEnd.Completed && _history.Count < _options.Epochs)
             end = TrainingEnd.EarlyStopped;
 
-        // Without a validation set, or cancelled before the first one was measured, the latest weights are the best known.
-        var weights = _best ?? Snapshot(_history.Count, 0);
         if (_best is not null)
             _network.ImportState(_best);
-        return new TrainingResult(weights, _bestEpoch, end, _history, resumedAfter);
+        return new TrainingResult(_best ?? Snapshot(1, 0), _bestEpoch, end, _history, resumedAfter);
     }
 
     public void Dispose() => _optimizer.Dispose();
@@ -88,13 +86,10 @@ internal sealed class TrainingRun : IDisposable
 
         var result = new EpochResult(epoch, _learningRate, training.Loss, training.Accuracy, validation?.Loss, validation?.Accuracy);
         var weights = Snapshot(epoch, StepsPerEpoch);
-        bool better = validation is null || _best is null || IsBetter(result, _history[_bestEpoch - 1]);
+        bool better = validation is null || _bestEpoch == 0 || IsBetter(result, _history[_bestEpoch - 1]);
         _history.Add(result);
-        if (better)
-        {
-            _bestEpoch = epoch;
-            _best = validation is null ? null : weights;
-        }
+        if (better || _best is null)
+            (_bestEpoch, _best) = (epoch, weights);
         _checkpoint?.Write(new TrainingState(weights, _best, _bestEpoch, _optimizer.ExportState(), _history));
         _reporter.EpochDone(result);
         return true;
