@@ -84,14 +84,14 @@ internal static class MulticlassEvaluator
 
     private static string[] Names(DataViewSchema.Column score, int classes)
     {
-        if (score.Annotations.Schema.GetColumnOrNull(MulticlassScoreColumns.SlotNames)?.Type is not
+        if (score.Annotations.Schema.GetColumnOrNull(AnnotationKinds.SlotNames)?.Type is not
             VectorDataViewType { IsKnownSize: true, ItemType: TextDataViewType })
         {
             return [.. Enumerable.Range(0, classes).Select(i => i.ToString(System.Globalization.CultureInfo.InvariantCulture))];
         }
 
         VBuffer<ReadOnlyMemory<char>> names = default;
-        score.Annotations.GetValue(MulticlassScoreColumns.SlotNames, ref names);
+        score.Annotations.GetValue(AnnotationKinds.SlotNames, ref names);
         return [.. names.DenseValues().Select(name => name.ToString())];
     }
 }

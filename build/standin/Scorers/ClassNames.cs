@@ -1,5 +1,3 @@
-using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using Microsoft.ML.Data;
 
 namespace Microsoft.ML.Standin;
@@ -7,13 +5,10 @@ namespace Microsoft.ML.Standin;
 /// <summary>The values behind the keys of a label column: what its classes are called.</summary>
 internal sealed class ClassNames
 {
-    private readonly Action<BinaryWriter> _write;
-
-    private ClassNames(VectorDataViewType type, Delegate getter, Action<BinaryWriter> write)
+    private ClassNames(VectorDataViewType type, Delegate getter)
     {
         Type = type;
         Getter = getter;
-        _write = write;
     }
 
     /// <summary>The type of the values together; null where the classes have no names.</summary>
@@ -22,92 +17,42 @@ internal sealed class ClassNames
     /// <summary>A getter of the values together.</summary>
     internal Delegate Getter { get; }
 
-    private static ClassNames None { get; } = new(null, null, _ => { });
-
     /// <summary>The names that a label column's annotations give.</summary>
     internal static ClassNames Of(DataViewSchema.Column label)
     {
-        if (label.Annotations.Schema.GetColumnOrNull(MulticlassScoreColumns.KeyValues) is not DataViewSchema.Column column
-            || column.Type is not VectorDataViewType { IsKnownSize: true } type
-            || (type.ItemType is not (NumberDataViewType or TextDataViewType or BooleanDataViewType)))
+        if (label.Annotations.Schema.GetColumnOrNull(AnnotationKinds.KeyValues) is not DataViewSchema.Column values
+            || values.Type is not VectorDataViewType type
+            || !ValueSerializer.CanWrite(type))
         {
-            return None;
+            return new ClassNames(null, null);
         }
 
-        return UntypedGetters.Call<ClassNames>(Fetch<int>, type.ItemType.RawType, label.Annotations, type);
+        return UntypedGetters.Call<ClassNames>(Get<int>, type.ItemType.RawType, label.Annotations, values);
     }
 
-    internal void Save(ModelSaveContext context)
+    internal static ClassNames Load(BinaryReader reader)
     {
-        context.Writer.Write(Type?.ItemType.RawType.FullName ?? string.Empty);
-        context.Writer.Write(Type?.Size ?? 0);
-        _write(context.Writer);
-    }
-
-    internal static ClassNames Load(ModelLoadContext context)
-    {
-        string name = context.Reader.ReadString();
-        int count = context.Reader.ReadInt32();
-        if (name.Length == 0)
+        if (!reader.ReadBoolean())
         {
-            return None;
+            return new ClassNames(null, null);
         }
 
-        Type raw = name == typeof(ReadOnlyMemory<char>).FullName ? typeof(ReadOnlyMemory<char>) : System.Type.GetType(name);
-        PrimitiveDataViewType item = raw is null ? null : PrimitiveTypes.FromRaw(raw);
-        return item is not null && count > 0
-            ? UntypedGetters.Call<ClassNames>(Read<int>, raw, context.Reader, new VectorDataViewType(item, count))
-            : throw new FormatException($"Corrupt model file: {count} class names of type '{name}'.");
+        DataViewType type = ValueSerializer.ReadType(reader);
+        (Action<BinaryReader> next, Delegate getter) = ValueSerializer.CreateReader(type);
+        next(reader);
+        return new ClassNames((VectorDataViewType)type, getter);
     }
 
-    private static ClassNames Fetch<T>(DataViewSchema.Annotations annotations, VectorDataViewType type)
+    internal void Save(BinaryWriter writer)
     {
-        VBuffer<T> values = default;
-        annotations.GetValue(MulticlassScoreColumns.KeyValues, ref values);
-        return Make<T>(type, [.. values.DenseValues()]);
-    }
-
-    private static ClassNames Read<T>(BinaryReader reader, VectorDataViewType type)
-    {
-        T[] values = new T[type.Size];
-        if (values is ReadOnlyMemory<char>[] texts)
+        writer.Write(Type is not null);
+        if (Type is not null)
         {
-            foreach (ref ReadOnlyMemory<char> text in texts.AsSpan())
-            {
-                text = reader.ReadString().AsMemory();
-            }
-        }
-        else
-        {
-            reader.BaseStream.ReadExactly(Bytes(values));
-        }
-
-        return Make(type, values);
-    }
-
-    private static ClassNames Make<T>(VectorDataViewType type, T[] values)
-    {
-        ValueGetter<VBuffer<T>> getter = (ref VBuffer<T> destination) =>
-            new VBuffer<T>(values.Length, values).CopyTo(ref destination);
-        return new ClassNames(type, getter, Write);
-
-        void Write(BinaryWriter writer)
-        {
-            if (values is not ReadOnlyMemory<char>[] texts)
-            {
-                writer.Write(Bytes(values));
-                return;
-            }
-
-            foreach (ReadOnlyMemory<char> text in texts)
-            {
-                writer.Write(text.ToString());
-            }
+            ValueSerializer.WriteType(writer, Type);
+            ValueSerializer.CreateWriter(Getter, Type)(writer);
         }
     }
 
-    /// <summary>The memory of numbers.</summary>
-    private static Span<byte> Bytes<T>(T[] values) =>
-        MemoryMarshal.CreateSpan(
-            ref Unsafe.As<T, byte>(ref MemoryMarshal.GetArrayDataReference(values)), values.Length * Unsafe.SizeOf<T>());
+    private static ClassNames Get<T>(DataViewSchema.Annotations annotations, DataViewSchema.Column values) =>
+        new((VectorDataViewType)values.Type, annotations.GetGetter<VBuffer<T>>(values));
 }

@@ -29,14 +29,8 @@ public sealed class MulticlassPredictionTransformer<TModel> : SingleFeaturePredi
     {
         ctx.Begin(MulticlassPredictionTransformer.LoaderName);
         ctx.Writer.Write(FeatureColumnName);
-        VectorDataViewType type = (VectorDataViewType)FeatureColumnType;
-        ctx.Writer.Write(type.Dimensions.Length);
-        foreach (int dimension in type.Dimensions)
-        {
-            ctx.Writer.Write(dimension);
-        }
-
-        _names.Save(ctx);
+        ValueSerializer.WriteType(ctx.Writer, FeatureColumnType);
+        _names.Save(ctx.Writer);
         ctx.SavePart(MulticlassPredictionTransformer.ModelPart, (ICanSaveModel)Model);
     }
 }
@@ -51,19 +45,14 @@ internal static class MulticlassPredictionTransformer
     internal static object Load(IHostEnvironment environment, ModelLoadContext context)
     {
         string feature = context.Reader.ReadString();
-        int[] dimensions = new int[context.Reader.ReadInt32()];
-        foreach (ref int dimension in dimensions.AsSpan())
-        {
-            dimension = context.Reader.ReadInt32();
-        }
-
-        ClassNames names = ClassNames.Load(context);
+        DataViewType type = ValueSerializer.ReadType(context.Reader);
+        ClassNames names = ClassNames.Load(context.Reader);
         object model = context.LoadPart<object>(environment, ModelPart);
         return Activator.CreateInstance(
             typeof(MulticlassPredictionTransformer<>).MakeGenericType(model.GetType()),
             System.Reflection.BindingFlags.Instance | System.Reflection.BindingFlags.NonPublic,
             binder: null,
-            [environment, model, feature, new VectorDataViewType(NumberDataViewType.Single, dimensions), names],
+            [environment, model, feature, type, names],
             culture: null);
     }
 }

@@ -7,36 +7,29 @@ internal static class MulticlassScoreColumns
 {
     internal const string Score = "Score";
     internal const string PredictedLabel = "PredictedLabel";
-    internal const string KeyValues = "KeyValues";
-    internal const string SlotNames = "SlotNames";
-
-    private const string TrainingLabelValues = "TrainingLabelValues";
-    private const string ScoreColumnSetId = "ScoreColumnSetId";
-    private const string ScoreColumnKind = "ScoreColumnKind";
-    private const string ScoreValueKind = "ScoreValueKind";
 
     /// <summary>What is known of the columns before training.</summary>
     internal static IEnumerable<SchemaShape.Column> Shape(SchemaShape.Column label)
     {
         SchemaShape.Column[] common =
         [
-            new(ScoreColumnSetId, SchemaShape.Column.VectorKind.Scalar, NumberDataViewType.UInt32, isKey: true),
-            new(ScoreColumnKind, SchemaShape.Column.VectorKind.Scalar, TextDataViewType.Instance, isKey: false),
-            new(ScoreValueKind, SchemaShape.Column.VectorKind.Scalar, TextDataViewType.Instance, isKey: false),
+            new(AnnotationKinds.ScoreColumnSetId, SchemaShape.Column.VectorKind.Scalar, NumberDataViewType.UInt32, isKey: true),
+            new(AnnotationKinds.ScoreColumnKind, SchemaShape.Column.VectorKind.Scalar, TextDataViewType.Instance, isKey: false),
+            new(AnnotationKinds.ScoreValueKind, SchemaShape.Column.VectorKind.Scalar, TextDataViewType.Instance, isKey: false),
         ];
         List<SchemaShape.Column> ofScore = [];
         List<SchemaShape.Column> ofLabel = [];
-        if (label.Annotations.TryFindColumn(KeyValues, out SchemaShape.Column values))
+        if (label.Annotations.TryFindColumn(AnnotationKinds.KeyValues, out SchemaShape.Column values))
         {
             ofLabel.Add(values);
             if (values.Kind == SchemaShape.Column.VectorKind.Vector)
             {
                 if (values.ItemType is TextDataViewType)
                 {
-                    ofScore.Add(new(SlotNames, SchemaShape.Column.VectorKind.Vector, TextDataViewType.Instance, isKey: false));
+                    ofScore.Add(new(AnnotationKinds.SlotNames, SchemaShape.Column.VectorKind.Vector, TextDataViewType.Instance, isKey: false));
                 }
 
-                ofScore.Add(new(TrainingLabelValues, SchemaShape.Column.VectorKind.Vector, values.ItemType, isKey: false));
+                ofScore.Add(new(AnnotationKinds.TrainingLabelValues, SchemaShape.Column.VectorKind.Vector, values.ItemType, isKey: false));
             }
         }
 
@@ -66,11 +59,11 @@ internal static class MulticlassScoreColumns
         DataViewSchema.Annotations.Builder ofScore = Common(Score);
         if (named)
         {
-            ofLabel.Add(KeyValues, names.Type, names.Getter);
-            ofScore.Add(TrainingLabelValues, names.Type, names.Getter);
+            ofLabel.Add(AnnotationKinds.KeyValues, names.Type, names.Getter);
+            ofScore.Add(AnnotationKinds.TrainingLabelValues, names.Type, names.Getter);
             if (names.Type.ItemType is TextDataViewType)
             {
-                ofScore.Add(SlotNames, names.Type, names.Getter);
+                ofScore.Add(AnnotationKinds.SlotNames, names.Type, names.Getter);
             }
         }
 
@@ -83,9 +76,9 @@ internal static class MulticlassScoreColumns
         DataViewSchema.Annotations.Builder Common(string valueKind)
         {
             DataViewSchema.Annotations.Builder builder = new();
-            builder.AddPrimitiveValue(ScoreColumnSetId, new KeyDataViewType(typeof(uint), int.MaxValue), set);
-            builder.AddPrimitiveValue(ScoreColumnKind, TextDataViewType.Instance, "MulticlassClassification".AsMemory());
-            builder.AddPrimitiveValue(ScoreValueKind, TextDataViewType.Instance, valueKind.AsMemory());
+            builder.AddPrimitiveValue(AnnotationKinds.ScoreColumnSetId, new KeyDataViewType(typeof(uint), int.MaxValue), set);
+            builder.AddPrimitiveValue(AnnotationKinds.ScoreColumnKind, TextDataViewType.Instance, "MulticlassClassification".AsMemory());
+            builder.AddPrimitiveValue(AnnotationKinds.ScoreValueKind, TextDataViewType.Instance, valueKind.AsMemory());
             return builder;
         }
     }
@@ -93,9 +86,9 @@ internal static class MulticlassScoreColumns
     private static uint SetIdOrZero(DataViewSchema.Column column)
     {
         uint id = 0;
-        if (column.Annotations.Schema.GetColumnOrNull(ScoreColumnSetId)?.Type is KeyDataViewType { RawType: Type raw } && raw == typeof(uint))
+        if (column.Annotations.Schema.GetColumnOrNull(AnnotationKinds.ScoreColumnSetId)?.Type is KeyDataViewType { RawType: Type raw } && raw == typeof(uint))
         {
-            column.Annotations.GetValue(ScoreColumnSetId, ref id);
+            column.Annotations.GetValue(AnnotationKinds.ScoreColumnSetId, ref id);
         }
 
         return id;

@@ -8,12 +8,12 @@ internal sealed class OneHotView : IDataView
 {
     private readonly int _classes;
 
-    public OneHotView(int classes)
+    public OneHotView(int classes, string features = "Features")
     {
         _classes = classes;
         DataViewSchema.Builder schema = new();
         schema.AddColumn("Label", new KeyDataViewType(typeof(uint), classes));
-        schema.AddColumn("Features", new VectorDataViewType(NumberDataViewType.Single, 1, classes));
+        schema.AddColumn(features, new VectorDataViewType(NumberDataViewType.Single, 1, classes));
         Schema = schema.ToSchema();
     }
 
