@@ -7,7 +7,7 @@ namespace RepVgg.Inference.Execution;
 /// <param name="Channels">Channels that carry values; the lanes above them in the last block are zero.</param>
 /// <param name="Height">Rows without the border.</param>
 /// <param name="Width">Columns without the border.</param>
-/// <param name="Lanes">Channels in one block; 1 is the planar layout of the input.</param>
+/// <param name="Lanes">Channels in one block: the vector width, or all channels of the input image.</param>
 /// <param name="BorderBottom">Zero rows below; one row stands above.</param>
 /// <param name="BorderRight">Zero columns to the right; one column stands to the left.</param>
 internal readonly record struct MapLayout(int Channels, int Height, int Width, int Lanes, int BorderBottom = 1, int BorderRight = 1)

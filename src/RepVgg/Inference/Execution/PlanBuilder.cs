@@ -20,7 +20,8 @@ internal sealed class PlanBuilder<TVector, TLanes>
 
     private Plan Add(DeployNetwork network)
     {
-        var map = new MapLayout(network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth, Lanes: 1);
+        int channels = network.Architecture.InputChannels;
+        var map = new MapLayout(channels, network.ImageHeight, network.ImageWidth, Lanes: channels);
         var buffer = BufferId.Input;
         Reserve(buffer, map);
         _steps.Add(new NormalizeStep(map, network.Normalization));

@@ -1,0 +1,44 @@
+namespace RepVgg.Inference.Kernels;
+
+/// <summary>What a <see cref="PanelKernel{TVector, TLanes, TVectors, TRows}"/> multiplies. Pitches count floats.</summary>
+internal unsafe struct PanelArguments
+{
+    /// <summary>The first row; segments are offsets from here.</summary>
+    public float* Rows;
+
+    /// <summary>From one row to the next.</summary>
+    public nint RowPitch;
+
+    /// <summary>Where each of a row's runs begins.</summary>
+    public nint* Segments;
+
+    /// <summary>Number of runs.</summary>
+    public int SegmentCount;
+
+    /// <summary>Floats in a run.</summary>
+    public int Depth;
+
+    /// <summary>Weights: [segment][depth][vector of output channels].</summary>
+    public float* Panel;
+
+    /// <summary>What the sums start from: a bias (pitch 0), or earlier sums.</summary>
+    public float* Initial;
+
+    /// <summary>From one row's start to the next's.</summary>
+    public nint InitialPitch;
+
+    /// <summary>From one vector's start to the next's.</summary>
+    public nint InitialVectorPitch;
+
+    /// <summary>Where the first row's sums go.</summary>
+    public float* Target;
+
+    /// <summary>From one row's sums to the next's.</summary>
+    public nint TargetPitch;
+
+    /// <summary>From one vector of sums to the next.</summary>
+    public nint TargetVectorPitch;
+
+    /// <summary>Whether negative sums become zero.</summary>
+    public bool Relu;
+}

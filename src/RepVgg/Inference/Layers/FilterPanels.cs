@@ -1,0 +1,108 @@
+using RepVgg.Architectures;
+using RepVgg.Inference.Execution;
+using RepVgg.Inference.Kernels;
+using RepVgg.Networks;
+
+namespace RepVgg.Inference.Layers;
+
+/// <summary>One to three vectors of output channels that read the same input channels.</summary>
+/// <param name="FirstBlock">First channel block of the output.</param>
+/// <param name="Vectors">How many blocks.</param>
+/// <param name="FirstInputBlock">First channel block of the input that they read.</param>
+/// <param name="InputBlocks">How many.</param>
+/// <param name="Offset">Where the panel's weights begin.</param>
+internal readonly record struct FilterPanel(int FirstBlock, int Vectors, int FirstInputBlock, int InputBlocks, long Offset);
+
+/// <summary>
+/// A block's 3x3 filters cut into panels, each laid out as
+/// [input block][ky][kx][input channel][vector][lane], with zeros in lanes above the last channel.
+/// </summary>
+/// <remarks>
+/// With groups, a panel reads only the input blocks that its channels' groups touch; where a block straddles
+/// groups, the weights between channels of different groups are zero.
+/// </remarks>
+internal sealed unsafe class FilterPanels : IDisposable
+{
+    private readonly NativeBuffer _weights;
+    private readonly NativeBuffer _bias;
+    private readonly FilterPanel[] _panels;
+    private readonly int _lanes;
+
+    /// <param name="block">The convolution.</param>
+    /// <param name="inputLanes">Channels in one block of the input's layout.</param>
+    /// <param name="lanes">Channels in one block of the output's layout.</param>
+    public FilterPanels(DeployBlock block, int inputLanes, int lanes)
+    {
+        _lanes = lanes;
+        _panels = Cut(block.Shape, inputLanes, lanes, out long total);
+        _weights = new NativeBuffer(total);
+        _bias = new NativeBuffer((long)((block.Shape.OutputChannels + lanes - 1) / lanes) * lanes);
+        block.Bias.AsSpan().CopyTo(new Span<float>(_bias.Pointer, block.Bias.Length));
+        foreach (var panel in _panels)
+            Pack(block, panel, inputLanes);
+    }
+
+    public int Count => _panels.Length;
+
+    public ref readonly FilterPanel this[int panel] => ref _panels[panel];
+
+    /// <summary>A panel's weights.</summary>
+    public float* Weights(in FilterPanel panel) => _weights.Pointer + panel.Offset;
+
+    /// <summary>A panel's biases, one vector after the other.</summary>
+    public float* Bias(in FilterPanel panel) => _bias.Pointer + panel.FirstBlock * _lanes;
+
+    public void Dispose()
+    {
+        _weights.Dispose();
+        _bias.Dispose();
+    }
+
+    private static FilterPanel[] Cut(BlockSpec shape, int inputLanes, int lanes, out long total)
+    {
+        int groupInput = shape.InputChannels / shape.Groups, groupOutput = shape.OutputChannels / shape.Groups;
+        bool aligned = shape.Groups == 1 || (groupInput % inputLanes == 0 && groupOutput % lanes == 0);
+        int blocks = (shape.OutputChannels + lanes - 1) / lanes;
+        int run = aligned ? blocks / shape.Groups : 1;
+        var panels = new List<FilterPanel>();
+        total = 0;
+        for (int first = 0; first < blocks;)
+        {
+            int vectors = VectorsOfNextPanel(run - first % run);
+            int lastChannel = Math.Min((first + vectors) * lanes, shape.OutputChannels) - 1;
+            int from = first * lanes / groupOutput * groupInput / inputLanes;
+            int to = ((lastChannel / groupOutput + 1) * groupInput - 1) / inputLanes;
+            panels.Add(new FilterPanel(first, vectors, from, to - from + 1, total));
+            total += (long)(to - from + 1) * inputLanes * 9 * vectors * lanes;
+            first += vectors;
+        }
+        return [.. panels];
+    }
+
+    // Threes where they come out even, else twos as far as it goes: a single vector uses the registers worst.
+    private static int VectorsOfNextPanel(int left) =>
+        left % Panels.MaximumVectors == 0 ? Panels.MaximumVectors
+        : left % 2 == 0 ? 2
+        : Math.Min(left, Panels.MaximumVectors);
+
+    private void Pack(DeployBlock block, in FilterPanel panel, int inputLanes)
+    {
+        var shape = block.Shape;
+        int groupInput = shape.InputChannels / shape.Groups, groupOutput = shape.OutputChannels / shape.Groups;
+        int pitch = panel.Vectors * _lanes;
+        var kernel = block.Kernel.AsSpan();
+        int first = panel.FirstBlock * _lanes, last = Math.Min(first + pitch, shape.OutputChannels);
+        for (int o = first; o < last; o++)
+        {
+            int groupFirst = o / groupOutput * groupInput;
+            for (int i = 0; i < groupInput; i++)
+            {
+                var (inputBlock, lane) = Math.DivRem(groupFirst + i, inputLanes);
+                float* at = Weights(panel) + ((long)(inputBlock - panel.FirstInputBlock) * 9 * inputLanes + lane) * pitch + (o - first);
+                var taps = kernel.Slice((o * groupInput + i) * 9, 9);
+                for (int k = 0; k < 9; k++)
+                    at[(long)k * inputLanes * pitch] = taps[k];
+            }
+        }
+    }
+}
