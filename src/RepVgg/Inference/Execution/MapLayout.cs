@@ -45,4 +45,23 @@ internal readonly record struct MapLayout(int Channels, int Height, int Width, i
         if (last == Height)
             new Span<float>(block + (long)(Height + 1) * RowPitch, BorderBottom * RowPitch).Clear();
     }
+
+    /// <summary>Clears the border beside a rectangle of pixels, where it touches the map's edges.</summary>
+    /// <param name="block">Start of the channel block, border included.</param>
+    /// <param name="y">First row of the rectangle.</param>
+    /// <param name="rows">Its height.</param>
+    /// <param name="x">First column of the rectangle.</param>
+    /// <param name="columns">Its width.</param>
+    public unsafe void ClearBorderBeside(float* block, int y, int rows, int x, int columns)
+    {
+        int left = x == 0 ? 0 : x + 1, right = x + columns == Width ? Width + 1 + BorderRight : x + columns + 1;
+        if (y == 0)
+            new Span<float>(block + left * Lanes, (right - left) * Lanes).Clear();
+        for (int row = y + 1; row <= y + rows && x == 0; row++)
+            new Span<float>(block + (long)row * RowPitch, Lanes).Clear();
+        for (int row = y + 1; row <= y + rows && x + columns == Width; row++)
+            new Span<float>(block + (long)row * RowPitch + (Width + 1) * Lanes, BorderRight * Lanes).Clear();
+        for (int row = Height + 1; row < RowsWithBorder && y + rows == Height; row++)
+            new Span<float>(block + (long)row * RowPitch + left * Lanes, (right - left) * Lanes).Clear();
+    }
 }

@@ -6,9 +6,6 @@ namespace RepVgg.Inference.Execution;
 /// <param name="ScratchFloats">Floats of private scratch for one worker.</param>
 internal sealed record Plan(Step[] Steps, long[] BufferFloats, long ScratchFloats) : IDisposable
 {
-    /// <summary>Floats that a kernel may read, but never uses, beyond the end of a buffer.</summary>
-    public const int Slack = 2048;
-
     public void Dispose()
     {
         foreach (var step in Steps)
@@ -27,6 +24,9 @@ internal enum BufferId
 
     /// <summary>Maps, alternating with <see cref="MapA"/>.</summary>
     MapB,
+
+    /// <summary>Winograd transforms of one layer's input.</summary>
+    Transformed,
 
     /// <summary>Per-channel averages.</summary>
     Pooled,

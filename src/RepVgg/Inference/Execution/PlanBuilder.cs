@@ -27,12 +27,13 @@ internal sealed class PlanBuilder<TVector, TLanes>
         _steps.Add(new NormalizeStep(map, network.Normalization));
         foreach (var block in network.Blocks)
         {
-            var output = new MapLayout(
-                block.Shape.OutputChannels, Downscale(map.Height, block.Shape.Stride), Downscale(map.Width, block.Shape.Stride), TLanes.Width);
+            int height = Downscale(map.Height, block.Shape.Stride), width = Downscale(map.Width, block.Shape.Stride);
+            // Winograd tiles hang over an odd edge by one pixel.
+            var output = new MapLayout(block.Shape.OutputChannels, height, width, TLanes.Width, 1 + height % 2, 1 + width % 2);
             var target = buffer == BufferId.MapA ? BufferId.MapB : BufferId.MapA;
             Reserve(target, output);
             bool gateFirst = block.Shape.SqueezeExcitation == SqueezeExcitation.BeforeRelu;
-            _steps.Add(new DirectConvolutionStep<TVector, TLanes>(block, map, output, buffer, target, relu: !gateFirst));
+            AddConvolution(block, map, output, buffer, target, relu: !gateFirst);
             if (block.Squeeze is not null && block.Excite is not null)
                 AddGates(block.Squeeze, block.Excite, output, target, gateFirst);
             (map, buffer) = (output, target);
@@ -40,6 +41,24 @@ internal sealed class PlanBuilder<TVector, TLanes>
         AddPool(map, buffer);
         _steps.Add(new ClassifierStep<TVector, TLanes>(network.Classifier, map.Blocks * map.Lanes));
         return new Plan([.. _steps], _buffers, _scratch);
+    }
+
+    private void AddConvolution(DeployBlock block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu)
+    {
+        switch (ConvolutionStrategies.Choose(block.Shape, output.Height, output.Width))
+        {
+            case ConvolutionStrategy.Winograd:
+                var layout = new WinogradLayout(new WinogradTiles(output.Height, output.Width), input.Blocks * input.Lanes);
+                Reserve(BufferId.Transformed, layout.ImageFloats);
+                _steps.Add(new WinogradInputStep<TVector, TLanes>(layout, input, source));
+                var multiply = new WinogradMultiplyStep<TVector, TLanes>(block, layout, output, target, relu);
+                _scratch = Math.Max(_scratch, multiply.ScratchFloats);
+                _steps.Add(multiply);
+                break;
+            default:
+                _steps.Add(new DirectConvolutionStep<TVector, TLanes>(block, input, output, source, target, relu));
+                break;
+        }
     }
 
     private void AddGates(LinearWeights squeeze, LinearWeights excite, MapLayout map, BufferId buffer, bool reluAfter)

@@ -20,7 +20,7 @@ internal sealed unsafe class Workspace : IDisposable
         for (int i = 0; i < _offsets.Length; i++)
         {
             _offsets[i] = offset;
-            offset += RoundUp(plan.BufferFloats[i] * capacity + Plan.Slack);
+            offset += RoundUp(plan.BufferFloats[i] * capacity);
         }
         _scratchOffset = offset;
         _scratchPitch = RoundUp(plan.ScratchFloats);

@@ -37,7 +37,7 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
         _target = target;
         _stride = block.Shape.Stride;
         _relu = relu;
-        _filters = new FilterPanels(block, input.Lanes, TLanes.Width);
+        _filters = new FilterPanels(block, input.Lanes, TLanes.Width, FilterOrder.TapMajor);
         _segments = GC.AllocateArray<nint>(3 * input.Blocks, pinned: true);
         for (int i = 0; i < _segments.Length; i++)
             _segments[i] = (nint)(i / 3 * input.BlockPitch + i % 3 * input.RowPitch);

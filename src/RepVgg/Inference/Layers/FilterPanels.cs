@@ -13,10 +13,17 @@ namespace RepVgg.Inference.Layers;
 /// <param name="Offset">Where the panel's weights begin.</param>
 internal readonly record struct FilterPanel(int FirstBlock, int Vectors, int FirstInputBlock, int InputBlocks, long Offset);
 
-/// <summary>
-/// A block's 3x3 filters cut into panels, each laid out as
-/// [input block][ky][kx][input channel][vector][lane], with zeros in lanes above the last channel.
-/// </summary>
+/// <summary>Order of the weights inside a panel; [vector][lane] comes last in each.</summary>
+internal enum FilterOrder
+{
+    /// <summary>[input block][ky][kx][channel of the block]: as the direct kernel reads them.</summary>
+    TapMajor,
+
+    /// <summary>[input channel][ky][kx]: as the Winograd filter transform reads them.</summary>
+    ChannelMajor,
+}
+
+/// <summary>A block's 3x3 filters cut into panels, with zeros in lanes above the last channel.</summary>
 /// <remarks>
 /// With groups, a panel reads only the input blocks that its channels' groups touch; where a block straddles
 /// groups, the weights between channels of different groups are zero.
@@ -31,7 +38,8 @@ internal sealed unsafe class FilterPanels : IDisposable
     /// <param name="block">The convolution.</param>
     /// <param name="inputLanes">Channels in one block of the input's layout.</param>
     /// <param name="lanes">Channels in one block of the output's layout.</param>
-    public FilterPanels(DeployBlock block, int inputLanes, int lanes)
+    /// <param name="order">Order of the weights.</param>
+    public FilterPanels(DeployBlock block, int inputLanes, int lanes, FilterOrder order)
     {
         _lanes = lanes;
         _panels = Cut(block.Shape, inputLanes, lanes, out long total);
@@ -39,7 +47,7 @@ internal sealed unsafe class FilterPanels : IDisposable
         _bias = new NativeBuffer((long)((block.Shape.OutputChannels + lanes - 1) / lanes) * lanes);
         block.Bias.AsSpan().CopyTo(new Span<float>(_bias.Pointer, block.Bias.Length));
         foreach (var panel in _panels)
-            Pack(block, panel, inputLanes);
+            Pack(block, panel, inputLanes, order);
     }
 
     public int Count => _panels.Length;
@@ -85,11 +93,13 @@ internal sealed unsafe class FilterPanels : IDisposable
         : left % 2 == 0 ? 2
         : Math.Min(left, Panels.MaximumVectors);
 
-    private void Pack(DeployBlock block, in FilterPanel panel, int inputLanes)
+    private void Pack(DeployBlock block, in FilterPanel panel, int inputLanes, FilterOrder order)
     {
         var shape = block.Shape;
         int groupInput = shape.InputChannels / shape.Groups, groupOutput = shape.OutputChannels / shape.Groups;
         int pitch = panel.Vectors * _lanes;
+        int channelStep = order == FilterOrder.TapMajor ? pitch : 9 * pitch;
+        int tapStep = order == FilterOrder.TapMajor ? inputLanes * pitch : pitch;
         var kernel = block.Kernel.AsSpan();
         int first = panel.FirstBlock * _lanes, last = Math.Min(first + pitch, shape.OutputChannels);
         for (int o = first; o < last; o++)
@@ -98,10 +108,11 @@ internal sealed unsafe class FilterPanels : IDisposable
             for (int i = 0; i < groupInput; i++)
             {
                 var (inputBlock, lane) = Math.DivRem(groupFirst + i, inputLanes);
-                float* at = Weights(panel) + ((long)(inputBlock - panel.FirstInputBlock) * 9 * inputLanes + lane) * pitch + (o - first);
+                float* at = Weights(panel) + (long)(inputBlock - panel.FirstInputBlock) * 9 * inputLanes * pitch
+                    + (long)lane * channelStep + (o - first);
                 var taps = kernel.Slice((o * groupInput + i) * 9, 9);
                 for (int k = 0; k < 9; k++)
-                    at[(long)k * inputLanes * pitch] = taps[k];
+                    at[(long)k * tapStep] = taps[k];
             }
         }
     }
