@@ -26,14 +26,17 @@ internal readonly struct ResamplingTaps(int first, float[] weights)
         bool shrinks = ratio > 1;
         double reach = shrinks ? ratio : 2;
         int low = (int)Math.Floor(center - reach), high = (int)Math.Ceiling(center + reach);
-        // Samples beyond the edge are the edge's; their weights add to its weight.
+        // Shrinking leaves out what lies beyond the edge; enlarging takes the edge's sample instead.
         int first = Math.Clamp(low, 0, source - 1), last = Math.Clamp(high - 1, 0, source - 1);
         var weights = new double[last - first + 1];
         for (int i = low; i < high; i++)
         {
             double distance = Math.Abs(i + 0.5 - center);
-            double weight = shrinks ? Math.Max(0, 1 - distance / ratio) : Mitchell(distance);
-            weights[Math.Clamp(i, first, last) - first] += weight;
+            int at = Math.Clamp(i, first, last);
+            if (!shrinks)
+                weights[at - first] += Mitchell(distance);
+            else if (at == i)
+                weights[at - first] += Math.Max(0, 1 - distance / ratio);
         }
         double sum = weights.Sum();
         return new ResamplingTaps(first, Array.ConvertAll(weights, w => (float)(w / sum)));
