@@ -1,0 +1,98 @@
+namespace RepVgg.Formats.Onnx;
+
+/// <summary>Works out what the operations between two nonlinear points add up to.</summary>
+internal sealed class LinearFormReader(OnnxGraph graph)
+{
+    private const int MaximumDepth = 64;
+
+    /// <summary>Reads backward from a value through Add, BatchNormalization and Conv.</summary>
+    /// <exception cref="InvalidDataException">Something there does not belong in a RepVGG block.</exception>
+    public LinearForm Read(string value) => Read(value, 0);
+
+    private LinearForm Read(string value, int depth)
+    {
+        if (depth > MaximumDepth)
+            throw new InvalidDataException("its operations form a cycle, or are nested too deep");
+        var node = graph.Producer(value);
+        return node?.Operation switch
+        {
+            "Conv" => Convolution(node),
+            "BatchNormalization" => Norm(node, depth),
+            "Add" => Sum(node, depth),
+            _ => LinearForm.Skip(graph.Resolve(value)),
+        };
+    }
+
+    private LinearForm Sum(OnnxNode node, int depth)
+    {
+        string left = graph.InputOf(node, 0), right = graph.InputOf(node, 1);
+        if (graph.Constant(left) is { } leftConstant)
+            return Shift(node, Read(right, depth + 1), leftConstant);
+        if (graph.Constant(right) is { } rightConstant)
+            return Shift(node, Read(left, depth + 1), rightConstant);
+        return Read(left, depth + 1).Plus(Read(right, depth + 1));
+    }
+
+    private LinearForm Shift(OnnxNode node, LinearForm form, OnnxTensor constant)
+    {
+        if (constant.Floats is [0])
+            return form;
+        if (!form.IsConvolution)
+            throw new InvalidDataException($"{node} adds a constant to a map without a convolution");
+        var shift = Array.ConvertAll(graph.PerChannel(node, constant, form.OutputChannels), value => (double)value);
+        return form.Then([.. Enumerable.Repeat(1.0, shift.Length)], shift);
+    }
+
+    private LinearForm Norm(OnnxNode node, int depth)
+    {
+        if (node.Integer("training_mode", 0) != 0)
+            throw new InvalidDataException($"{node} is in training mode; export the network in evaluation mode");
+        float[] weight = graph.ConstantOf(node, 1).Floats!, bias = graph.ConstantOf(node, 2).Floats!;
+        float[] mean = graph.ConstantOf(node, 3).Floats!, variance = graph.ConstantOf(node, 4).Floats!;
+        if (bias.Length != weight.Length || mean.Length != weight.Length || variance.Length != weight.Length)
+            throw new InvalidDataException($"the parameters of {node} differ in length");
+        double epsilon = node.Float("epsilon", 1e-5f);
+        var scale = new double[weight.Length];
+        var shift = new double[weight.Length];
+        for (int c = 0; c < scale.Length; c++)
+        {
+            if (!(variance[c] + epsilon > 0))
+                throw new InvalidDataException($"a variance of {node} is {variance[c]}");
+            scale[c] = weight[c] / Math.Sqrt(variance[c] + epsilon);
+            shift[c] = bias[c] - mean[c] * scale[c];
+        }
+        return Read(graph.InputOf(node), depth + 1).Then(scale, shift);
+    }
+
+    private LinearForm Convolution(OnnxNode node)
+    {
+        var kernel = graph.ConstantOf(node, 1);
+        if (kernel.Shape is not [int outputs and > 0, int inputs and > 0, int height, int width] || height != width || height is not (1 or 3))
+            throw new InvalidDataException($"the kernel of {node} has shape [{string.Join(", ", kernel.Shape)}]; RepVGG has 3x3 and 1x1 kernels only");
+        long groups = node.Integer("group", 1);
+        int stride = Square(node, "strides", 1), dilation = Square(node, "dilations", 1);
+        CheckPadding(node, height / 2);
+        if (dilation != 1 || stride is not (1 or 2) || groups < 1 || outputs % groups != 0 || groups * inputs > int.MaxValue)
+            throw new InvalidDataException($"{node} has a stride, dilation or groups that RepVGG does not have");
+        var bias = graph.HasInput(node, 2) ? graph.ConstantOf(node, 2).Floats : null;
+        if (bias is not null && bias.Length != outputs)
+            throw new InvalidDataException($"the bias of {node} has {bias.Length} values for {outputs} channels");
+        return LinearForm.Convolution(graph.InputOf(node), kernel.Floats!, outputs, inputs, height, stride, (int)groups, bias);
+    }
+
+    private static int Square(OnnxNode node, string attribute, int otherwise) => node.Integers(attribute) switch
+    {
+        null or [] => otherwise,
+        [var first, var second] when first == second && first is > 0 and < 1000 => (int)first,
+        _ => throw new InvalidDataException($"the {attribute} of {node} are not the same both ways"),
+    };
+
+    private static void CheckPadding(OnnxNode node, int expected)
+    {
+        if (node.Attributes.ContainsKey("auto_pad") && node.Integers("pads") is null or [])
+            throw new InvalidDataException($"{node} leaves its padding to the runtime, which is not supported");
+        var pads = node.Integers("pads") ?? [];
+        if (pads.Count == 0 ? expected != 0 : pads.Count != 4 || pads.Any(pad => pad != expected))
+            throw new InvalidDataException($"{node} is padded by [{string.Join(", ", pads)}], not by {expected} on all sides");
+    }
+}

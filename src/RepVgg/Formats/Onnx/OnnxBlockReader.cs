@@ -1,0 +1,89 @@
+using RepVgg.Architectures;
+using RepVgg.Networks;
+
+namespace RepVgg.Formats.Onnx;
+
+/// <summary>A block as found in a graph, fused already.</summary>
+internal sealed record OnnxBlock(LinearForm Form, SqueezeExcitation SqueezeExcitation, LinearWeights? Squeeze, LinearWeights? Excite);
+
+/// <summary>Recognises RepVGG blocks in an ONNX graph: branches, ReLU, squeeze-and-excitation.</summary>
+internal sealed class OnnxBlockReader(OnnxGraph graph)
+{
+    private readonly LinearFormReader _forms = new(graph);
+
+    /// <summary>Reads the block that ends in a map.</summary>
+    /// <returns>The block; null where there is no ReLU or gate, so no block.</returns>
+    /// <exception cref="InvalidDataException">It is no RepVGG block.</exception>
+    public OnnxBlock? Read(string map)
+    {
+        var last = graph.Producer(map);
+        if (last?.Operation == "Relu")
+        {
+            string inner = graph.InputOf(last);
+            return TryGate(inner) is { } gate
+                ? new OnnxBlock(Branches(gate.Map), SqueezeExcitation.BeforeRelu, gate.Squeeze, gate.Excite)
+                : new OnnxBlock(Branches(inner), SqueezeExcitation.None, null, null);
+        }
+        if (TryGate(map) is not { } after)
+            return null;
+        var relu = graph.Producer(after.Map, "Relu");
+        return new OnnxBlock(Branches(graph.InputOf(relu)), SqueezeExcitation.AfterRelu, after.Squeeze, after.Excite);
+    }
+
+    private LinearForm Branches(string value)
+    {
+        var form = _forms.Read(value);
+        return form.IsConvolution
+            ? form
+            : throw new InvalidDataException($"a convolution was expected to give '{value}', but {graph.Producer(value)?.ToString() ?? "nothing"} does");
+    }
+
+    /// <summary>Recognises map * sigmoid(up(relu(down(pool(map))))).</summary>
+    private (string Map, LinearWeights Squeeze, LinearWeights Excite)? TryGate(string value)
+    {
+        if (graph.Producer(value) is not { Operation: "Mul", Inputs.Count: 2 } product)
+            return null;
+        int side = graph.Producer(graph.InputOf(product, 1))?.Operation == "Sigmoid" ? 1 : 0;
+        if (graph.Producer(graph.InputOf(product, side)) is not { Operation: "Sigmoid" } sigmoid)
+            return null;
+        string map = graph.InputOf(product, 1 - side);
+        var (excite, middle) = Linear(graph.InputOf(sigmoid));
+        var (squeeze, pooled) = Linear(graph.InputOf(graph.Producer(middle, "Relu")));
+        if (OnnxPooling.Source(graph, pooled) != map)
+            throw new InvalidDataException($"the gate of {product} is not computed from the map that it scales");
+        return (map, squeeze, excite);
+    }
+
+    /// <summary>A 1x1 convolution on a pooled map, as a linear layer.</summary>
+    private (LinearWeights Layer, string Source) Linear(string value)
+    {
+        var node = graph.Producer(value, "Conv");
+        var kernel = graph.ConstantOf(node, 1);
+        if (kernel.Shape is not [int outputs and > 0, int inputs and > 0, 1, 1] || node.Integer("group", 1) != 1 || (node.Integers("pads") ?? []).Any(pad => pad != 0))
+            throw new InvalidDataException($"{node} is not the 1x1 convolution that a squeeze-and-excitation has");
+        float[] bias = graph.HasInput(node, 2) ? graph.ConstantOf(node, 2).Floats! : new float[outputs];
+        if (bias.Length != outputs)
+            throw new InvalidDataException($"the bias of {node} has {bias.Length} values for {outputs} channels");
+        return (new LinearWeights(inputs, outputs, [.. kernel.Floats!], [.. bias]), graph.InputOf(node));
+    }
+}
+
+/// <summary>Recognises a mean over height and width.</summary>
+internal static class OnnxPooling
+{
+    /// <summary>The map that a pooled value is the mean of.</summary>
+    /// <exception cref="InvalidDataException">The value is no such mean.</exception>
+    public static string Source(OnnxGraph graph, string value)
+    {
+        var node = graph.Producer(value);
+        if (node?.Operation == "GlobalAveragePool")
+            return graph.InputOf(node);
+        if (node?.Operation == "ReduceMean")
+        {
+            var axes = node.Integers("axes") ?? (graph.HasInput(node, 1) ? graph.Integers(node.Inputs[1]) : null);
+            if (axes is [2, 3] or [-2, -1] or [-1, -2] or [3, 2])
+                return graph.InputOf(node);
+        }
+        throw new InvalidDataException($"a mean over height and width was expected to give '{value}', but {node?.ToString() ?? "nothing"} does");
+    }
+}

@@ -1,0 +1,61 @@
+using RepVgg.Networks;
+
+namespace RepVgg.Formats.Onnx;
+
+/// <summary>Recognises the end of a classifier: global average pool, flatten, linear, and a softmax that is left out.</summary>
+internal sealed class OnnxHeadReader(OnnxGraph graph)
+{
+    /// <summary>Reads the head.</summary>
+    /// <returns>The linear layer, and the map that it reads the mean of.</returns>
+    /// <exception cref="InvalidDataException">It is another head.</exception>
+    public (LinearWeights Classifier, string Map) Read()
+    {
+        string value = graph.Output.Name;
+        if (graph.Producer(value) is { Operation: "Softmax" } softmax)
+        {
+            if (softmax.Integer("axis", -1) is not (1 or -1))
+                throw new InvalidDataException($"{softmax} is not over the classes");
+            value = graph.InputOf(softmax);
+        }
+        var (classifier, features) = Linear(value);
+        if (graph.Producer(features) is { Operation: "Flatten" or "Reshape" or "Squeeze" } flatten)
+            features = graph.InputOf(flatten);
+        return (classifier, OnnxPooling.Source(graph, features));
+    }
+
+    private (LinearWeights Layer, string Features) Linear(string value)
+    {
+        var node = graph.Producer(value) ?? throw new InvalidDataException($"nothing gives its output '{value}'");
+        if (node.Operation == "Gemm")
+        {
+            if (node.Float("alpha", 1) != 1 || node.Float("beta", 1) != 1 || node.Integer("transA", 0) != 0)
+                throw new InvalidDataException($"{node} scales or transposes its input, which a classifier does not");
+            return (Layer(node, graph.ConstantOf(node, 1), node.Integer("transB", 0) != 0, graph.HasInput(node, 2) ? graph.ConstantOf(node, 2) : null), graph.InputOf(node));
+        }
+        if (node.Operation == "Add" && node.Inputs.Count == 2)
+        {
+            int side = graph.Constant(node.Inputs[0]) is null ? 1 : 0;
+            var product = graph.Producer(graph.InputOf(node, 1 - side), "MatMul");
+            return (Layer(product, graph.ConstantOf(product, 1), false, graph.ConstantOf(node, side)), graph.InputOf(product));
+        }
+        throw new InvalidDataException($"a linear layer was expected to give '{value}', but {node} does");
+    }
+
+    private static LinearWeights Layer(OnnxNode node, OnnxTensor weight, bool outputsFirst, OnnxTensor? bias)
+    {
+        if (weight.Shape is not [int rows and > 0, int columns and > 0])
+            throw new InvalidDataException($"the weight of {node} has shape [{string.Join(", ", weight.Shape)}], not two dimensions");
+        var (outputs, inputs) = outputsFirst ? (rows, columns) : (columns, rows);
+        float[] values = weight.Floats!;
+        if (!outputsFirst)
+        {
+            values = new float[values.Length];
+            for (int i = 0; i < values.Length; i++)
+                values[i] = weight.Floats![i % inputs * outputs + i / inputs];
+        }
+        float[] shift = bias?.Floats ?? new float[outputs];
+        if (shift.Length != outputs)
+            throw new InvalidDataException($"the bias of {node} has {shift.Length} values for {outputs} classes");
+        return new LinearWeights(inputs, outputs, [.. values], [.. shift]);
+    }
+}
