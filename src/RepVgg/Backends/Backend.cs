@@ -13,6 +13,9 @@ public abstract class Backend : IDisposable
     /// <summary>What runs here, for people: "CPU, 2 threads, AVX2".</summary>
     public abstract string Description { get; }
 
+    /// <summary>After how many training steps the totals of a pass should be read: reading waits for the device.</summary>
+    public virtual int StepsBetweenReads => 1;
+
     // Memory ---------------------------------------------------------------------------------------------------
 
     /// <summary>Makes a trainable tensor that lives until disposed.</summary>
@@ -26,6 +29,18 @@ public abstract class Backend : IDisposable
     /// <param name="values">As many as the shape says, in its order.</param>
     /// <param name="requiresGradient">True: <see cref="Backward"/> fills a gradient for it too.</param>
     public abstract Tensor CreateInput(ReadOnlySpan<int> shape, ReadOnlySpan<float> values, bool requiresGradient = false);
+
+    /// <summary>Starts copying a batch to the device, ahead of the step that will use it. May be called on any thread.</summary>
+    /// <param name="shape">NCHW for maps, [N, features] for vectors.</param>
+    /// <param name="values">As many as the shape says; they must stay as they are until the batch's step has taken it.</param>
+    /// <returns>To be given to <see cref="CreateInput(StagedInput)"/>, and to be disposed.</returns>
+    public virtual StagedInput Stage(IReadOnlyList<int> shape, ReadOnlyMemory<float> values) => new HostInput(shape, values);
+
+    /// <summary>Takes a staged batch into the current step.</summary>
+    /// <param name="staged">What <see cref="Stage"/> of this backend returned.</param>
+    public virtual Tensor CreateInput(StagedInput staged) => staged is HostInput input
+        ? CreateInput([.. input.Shape], input.Values.Span)
+        : throw new ArgumentException("The batch was staged by another backend.", nameof(staged));
 
     /// <summary>Overwrites a parameter or buffer.</summary>
     public abstract void CopyIn(Tensor destination, ReadOnlySpan<float> values);
@@ -92,6 +107,12 @@ public abstract class Backend : IDisposable
 
     /// <summary>Makes a stochastic-gradient-descent optimizer over parameters of this backend.</summary>
     public abstract Optimizer CreateSgd(IReadOnlyList<ParameterGroup> groups, float momentum, bool nesterov);
+
+    /// <summary>Makes the moving average of parameters and buffers of this backend.</summary>
+    public virtual WeightAverage CreateWeightAverage(IReadOnlyList<Tensor> tensors) => new HostWeightAverage(this, tensors);
+
+    /// <summary>Makes sums over the batches of a pass.</summary>
+    public virtual PassTotals CreatePassTotals() => new HostPassTotals(this);
 
     // Whole blocks: the defaults compose primitives; a backend may fuse them. -----------------------------------
 

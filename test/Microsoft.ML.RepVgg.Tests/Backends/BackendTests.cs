@@ -18,7 +18,7 @@ public abstract partial class BackendTests : IDisposable
         GC.SuppressFinalize(this);
     }
 
-    [Theory]
+    [BackendTheory]
     [InlineData(1, 1, 1, 1, 1, 3, 1, 1, 1)]
     [InlineData(2, 3, 5, 7, 8, 3, 1, 1, 1)]
     [InlineData(1, 1, 28, 28, 16, 3, 1, 1, 1)]
@@ -49,7 +49,7 @@ public abstract partial class BackendTests : IDisposable
             t => Backend.Conv2d(t[0], t[1], t[2], stride, padding, groups));
     }
 
-    [Fact]
+    [BackendFact]
     public void Convolution_without_bias_and_with_an_oblong_kernel()
     {
         new OperationCheck(Backend, 2).Input(2, 9, 6, 8).Parameter(7, 9, 1, 3).Compare(
@@ -57,7 +57,7 @@ public abstract partial class BackendTests : IDisposable
             t => Backend.Conv2d(t[0], t[1], null, 1, 1, 1));
     }
 
-    [Theory]
+    [BackendTheory]
     [InlineData(3, 1, 1, 1)]
     [InlineData(4, 7, 1, 1)]
     [InlineData(4, 16, 14, 14)]
@@ -70,7 +70,7 @@ public abstract partial class BackendTests : IDisposable
             t => Backend.BatchNorm(t[0], NewState(t[1], t[2], c)));
     }
 
-    [Fact]
+    [BackendFact]
     public void Batch_norm_of_vectors()
     {
         new OperationCheck(Backend, 4).Input(6, 21).Parameter(21).Parameter(21).Compare(
@@ -78,7 +78,7 @@ public abstract partial class BackendTests : IDisposable
             t => Backend.BatchNorm(t[0], NewState(t[1], t[2], 21)));
     }
 
-    [Fact]
+    [BackendFact]
     public void Batch_norm_of_large_means_keeps_its_variance()
     {
         new OperationCheck(Backend, 5) { Tolerance = 1e-4 }.Input([4, 18, 9, 9], random => 1000 + OperationCheck.Gaussian(random)).Parameter(18).Parameter(18).Compare(
@@ -86,7 +86,7 @@ public abstract partial class BackendTests : IDisposable
             t => Backend.BatchNorm(t[0], NewState(t[1], t[2], 18)));
     }
 
-    [Theory]
+    [BackendTheory]
     [InlineData(1, 5, 3, 4)]
     [InlineData(3, 32, 7, 7)]
     public void Batch_norm_with_running_statistics(int n, int c, int h, int w)
@@ -98,7 +98,7 @@ public abstract partial class BackendTests : IDisposable
             t => Backend.BatchNorm(t[0], NewState(t[1], t[2], c, mean, variance) with { Epsilon = 1e-3f }));
     }
 
-    [Fact]
+    [BackendFact]
     public void Batch_norm_updates_running_statistics_as_PyTorch_does()
     {
         const int N = 5, C = 9, Area = 12;
@@ -122,14 +122,14 @@ public abstract partial class BackendTests : IDisposable
         Compare.Close(expectedMean, Read(state.RunningMean), 1e-6);
     }
 
-    [Fact]
+    [BackendFact]
     public void Batch_norm_refuses_a_single_value_per_channel()
     {
         using (Backend.BeginStep(training: true))
             Assert.ThrowsAny<InvalidOperationException>(() => Backend.BatchNorm(Input(new double[4], 1, 4, 1, 1), NewState(Parameter(4), Parameter(4), 4)));
     }
 
-    [Theory]
+    [BackendTheory]
     [InlineData(1, 1, 1, 1)]
     [InlineData(2, 5, 7, 3)]
     [InlineData(3, 32, 13, 11)]
@@ -151,7 +151,7 @@ public abstract partial class BackendTests : IDisposable
             v => ReferenceOperations.AveragePool(v[0], h * w), t => Backend.GlobalAveragePool(t[0]));
     }
 
-    [Theory]
+    [BackendTheory]
     [InlineData(1, 1, 1)]
     [InlineData(7, 21, 10)]
     [InlineData(35, 64, 17)]
@@ -164,7 +164,7 @@ public abstract partial class BackendTests : IDisposable
             v => ReferenceOperations.Linear(v[0], inputs, v[1], v[2]), t => Backend.Linear(t[0], t[1], t[2]));
     }
 
-    [Theory]
+    [BackendTheory]
     [InlineData(1, 2, 0f, 1.0)]
     [InlineData(5, 10, 0.1f, 3.0)]
     [InlineData(9, 100, 0.25f, 200.0)]
@@ -175,7 +175,7 @@ public abstract partial class BackendTests : IDisposable
             v => [ReferenceOperations.CrossEntropy(v[0], classes, labels, smoothing)], t => Backend.SoftmaxCrossEntropy(t[0], labels, smoothing));
     }
 
-    [Fact]
+    [BackendFact]
     public void A_whole_squeeze_and_excitation_head()
     {
         const int N = 3, C = 12, Area = 30;

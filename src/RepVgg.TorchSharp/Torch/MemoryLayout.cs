@@ -1,0 +1,39 @@
+using TorchSharp;
+
+namespace RepVgg.TorchSharp;
+
+/// <summary>The order of maps and kernels in memory: NCHW, or NHWC under NCHW dimensions (channels last).</summary>
+/// <remarks>TorchSharp's memory formats do nothing, so the order is made by permuting.</remarks>
+internal sealed record MemoryLayout(bool ChannelsLast)
+{
+    private static readonly long[] _channelsToEnd = [0, 2, 3, 1];
+    private static readonly long[] _channelsToFront = [0, 3, 1, 2];
+
+    /// <summary>The same dimensions and values, in this order in memory.</summary>
+    public torch.Tensor Arrange(torch.Tensor tensor)
+    {
+        if (!ChannelsLast || tensor.Dimensions != 4)
+            return tensor;
+        using var permuted = tensor.permute(_channelsToEnd);
+        using var ordered = permuted.contiguous();
+        return ordered.permute(_channelsToFront);
+    }
+
+    /// <summary>The values in memory order.</summary>
+    public torch.Tensor Flatten(torch.Tensor tensor)
+    {
+        if (!ChannelsLast || tensor.Dimensions != 4)
+            return tensor.reshape(-1);
+        using var permuted = tensor.permute(_channelsToEnd);
+        return permuted.reshape(-1);
+    }
+
+    /// <summary>A view of values in memory order under these dimensions.</summary>
+    public torch.Tensor Unflatten(torch.Tensor flat, IReadOnlyList<int> shape)
+    {
+        if (!ChannelsLast || shape.Count != 4)
+            return flat.view([.. shape.Select(dimension => (long)dimension)]);
+        using var ordered = flat.view(shape[0], shape[2], shape[3], shape[1]);
+        return ordered.permute(_channelsToFront);
+    }
+}

@@ -1,0 +1,274 @@
+using System.Runtime.InteropServices;
+using RepVgg.Backends;
+using RepVgg.Formats;
+using RepVgg.Threading;
+using TorchSharp;
+
+namespace RepVgg.TorchSharp;
+
+/// <summary>The seam on TorchSharp: memory, steps and gradients. The operations are in TorchBackend.Operations.cs.</summary>
+/// <remarks>
+/// A step is one dispose scope of TorchSharp. Nothing in it waits for the device, except reading values: copies to the
+/// device go through page-locked memory, so a step is queued while the one before it is still being computed.
+/// </remarks>
+internal sealed partial class TorchBackend : Backend
+{
+    private readonly TorchBackendOptions _options;
+    private readonly torch.Device _device;
+    private readonly HashSet<TorchTensor> _parameters = new(ReferenceEqualityComparer.Instance);
+    private readonly HashSet<TorchTensor> _lasting = new(ReferenceEqualityComparer.Instance);
+    private Step? _step;
+    private int[] _inputShape = [];
+    private bool _disposed;
+
+    public TorchBackend(TorchBackendOptions options)
+    {
+        _options = options;
+        _device = options.CudaDevice is { } index ? new torch.Device(DeviceType.CUDA, index) : torch.CPU;
+        Layout = new MemoryLayout(options.ChannelsLast ?? IsCuda);
+        int threads = WorkerPool.ResolveThreads(options.Threads);
+        torch.set_num_threads(threads);
+        if (IsCuda)
+        {
+            torch.backends.cuda.matmul.allow_tf32 = options.AllowTf32;
+            torch.backends.cudnn.allow_tf32 = options.AllowTf32;
+        }
+        string precision = options.Bfloat16 ? "bfloat16" : IsCuda && options.AllowTf32 ? "TF32" : "float32";
+        string where = IsCuda ? $"CUDA device {options.CudaDevice}" : threads == 1 ? "CPU, 1 thread" : $"CPU, {threads} threads";
+        Description = $"TorchSharp {TorchRuntime.Version}, {where}, {precision}{(Layout.ChannelsLast ? ", channels last" : "")}";
+    }
+
+    public override string Description { get; }
+
+    public override int StepsBetweenReads => IsCuda ? 20 : 1;
+
+    internal torch.Device Device => _device;
+
+    internal MemoryLayout Layout { get; }
+
+    private bool IsCuda => _options.CudaDevice is not null;
+
+    public override Tensor CreateParameter(TensorData initial) => CreateLasting(initial, TensorRole.Parameter);
+
+    public override Tensor CreateBuffer(TensorData initial) => CreateLasting(initial, TensorRole.Buffer);
+
+    public override Tensor CreateInput(ReadOnlySpan<int> shape, ReadOnlySpan<float> values, bool requiresGradient = false)
+    {
+        var step = CurrentStep();
+        OperationShapes.Positive(shape);
+        _inputShape = shape.ToArray();
+        try
+        {
+            var value = Layout.Arrange(ToDevice(HostCopy.ToTensor(shape, values)));
+            return Wrap(requiresGradient && step.Recording ? value.requires_grad_(true) : value);
+        }
+        catch (ExternalException exception) when (IsOutOfMemory(exception))
+        {
+            throw OutOfMemory(exception);
+        }
+    }
+
+    public override StagedInput Stage(IReadOnlyList<int> shape, ReadOnlyMemory<float> values)
+    {
+        ArgumentNullException.ThrowIfNull(shape);
+        int[] dimensions = [.. shape];
+        OperationShapes.Positive(dimensions);
+        _inputShape = dimensions;
+        torch.Tensor? staged = null;
+        Guarded(() =>
+        {
+            using var scope = torch.NewDisposeScope();
+            using var mode = torch.no_grad();
+            staged = scope.Detach(Layout.Arrange(CopyToDevice(HostCopy.View(dimensions, values))));
+        });
+        return new TorchInput(dimensions, staged!);
+    }
+
+    public override Tensor CreateInput(StagedInput staged)
+    {
+        CurrentStep();
+        if (staged is not TorchInput input)
+            throw new ArgumentException("The batch was staged by another backend.", nameof(staged));
+        return Wrap(_step!.Own(input.Take()));
+    }
+
+    public override void CopyIn(Tensor destination, ReadOnlySpan<float> values)
+    {
+        var target = Own(destination);
+        if (target.Role == TensorRole.Step)
+            throw new ArgumentException("Only parameters and buffers can be overwritten.", nameof(destination));
+        using var scope = torch.NewDisposeScope();
+        using var mode = torch.no_grad();
+        target.Value.copy_(HostCopy.ToTensor(target.Shape.ToArray(), values));
+    }
+
+    public override void CopyOut(Tensor source, Span<float> values)
+    {
+        try
+        {
+            HostCopy.FromTensor(Own(source).Value, values);
+        }
+        catch (ExternalException exception) when (IsOutOfMemory(exception))
+        {
+            throw OutOfMemory(exception);
+        }
+    }
+
+    public override void CopyGradient(Tensor source, Span<float> values)
+    {
+        using var scope = torch.NewDisposeScope();
+        var tensor = Own(source);
+        if (!tensor.Value.requires_grad)
+            throw new ArgumentException("The tensor has no gradient: it is neither a parameter nor an input that asked for one.", nameof(source));
+        if (tensor.Value.grad is { } gradient)
+            HostCopy.FromTensor(gradient, values);
+        else if (values.Length == tensor.Count)
+            values.Clear();
+        else
+            throw new ArgumentException($"The tensor holds {tensor.Count} values, not {values.Length}.", nameof(values));
+    }
+
+    public override IDisposable BeginStep(bool training, bool? record = null)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (_step is not null)
+            throw new InvalidOperationException("A step is open already; dispose what BeginStep returned first.");
+        return _step = new Step(this, training, record ?? training);
+    }
+
+    public override void BackwardFrom(Tensor output, ReadOnlySpan<float> outputGradient)
+    {
+        var result = Own(output);
+        if (result.Count != outputGradient.Length)
+            throw new ArgumentException($"The tensor holds {result.Count} values, the gradient {outputGradient.Length}.", nameof(outputGradient));
+        if (_step is not { Recording: true } step)
+            throw new InvalidOperationException("Nothing was recorded: open the step with BeginStep(training: true) or with record: true.");
+        if (step.Done)
+            throw new InvalidOperationException("Backward was called already in this step; begin another.");
+        step.Done = true;
+        foreach (var parameter in _parameters)
+            parameter.Value.grad = null;
+        var value = result.Value;
+        if (!value.requires_grad)
+            return;
+        // A scalar's gradient of one needs no copy to the device.
+        torch.Tensor[] gradients = outputGradient is [1f] && result.Shape.Count == 0 ? [] : [ToDevice(HostCopy.ToTensor([.. result.Shape], outputGradient)).to(value.dtype)];
+        Guarded(() => value.backward(gradients));
+    }
+
+    public override Optimizer CreateSgd(IReadOnlyList<ParameterGroup> groups, float momentum, bool nesterov) => new TorchSgd(this, groups, momentum, nesterov);
+
+    public override WeightAverage CreateWeightAverage(IReadOnlyList<Tensor> tensors) => new TorchWeightAverage(this, tensors);
+
+    public override PassTotals CreatePassTotals() => new TorchPassTotals(this);
+
+    public override void Dispose()
+    {
+        if (_disposed)
+            return;
+        _step?.Dispose();
+        _disposed = true;
+        foreach (var tensor in _lasting.ToArray())
+            tensor.Dispose();
+    }
+
+    internal void Forget(TorchTensor tensor)
+    {
+        _parameters.Remove(tensor);
+        _lasting.Remove(tensor);
+    }
+
+    /// <summary>Checks that a tensor is this backend's.</summary>
+    internal TorchTensor Own(Tensor tensor)
+    {
+        ArgumentNullException.ThrowIfNull(tensor);
+        return tensor is TorchTensor own && own.Backend == this ? own : throw new ArgumentException("The tensor belongs to another backend.", nameof(tensor));
+    }
+
+    /// <summary>Runs work of the device and turns its lack of memory into an error that helps.</summary>
+    internal void Guarded(Action work)
+    {
+        try
+        {
+            work();
+        }
+        catch (ExternalException exception) when (IsOutOfMemory(exception))
+        {
+            throw OutOfMemory(exception);
+        }
+    }
+
+    private Step CurrentStep() => _step ?? throw new InvalidOperationException("There is no step under way; call BeginStep first.");
+
+    private TorchTensor CreateLasting(TensorData initial, TensorRole role)
+    {
+        ArgumentNullException.ThrowIfNull(initial);
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        using var scope = torch.NewDisposeScope();
+        using var mode = torch.no_grad();
+        var value = Layout.Arrange(HostCopy.ToTensor([.. initial.Shape], initial.Values).to(_device)).detach();
+        var tensor = new TorchTensor(this, scope.Detach(value), role);
+        if (role == TensorRole.Parameter)
+        {
+            value.requires_grad_(true);
+            _parameters.Add(tensor);
+        }
+        _lasting.Add(tensor);
+        return tensor;
+    }
+
+    /// <summary>As <see cref="ToDevice"/>, but never the same memory.</summary>
+    private torch.Tensor CopyToDevice(torch.Tensor host) => IsCuda ? ToDevice(host) : host.clone();
+
+    /// <summary>Copies without waiting for what the device still has to do.</summary>
+    private torch.Tensor ToDevice(torch.Tensor host)
+    {
+        if (!IsCuda)
+            return host;
+        using var source = host;
+        using var locked = source.pin_memory();
+        return locked.to(_device, non_blocking: true);
+    }
+
+    private TorchTensor Wrap(torch.Tensor value) => new(this, value, TensorRole.Step);
+
+    /// <summary>One step: a dispose scope and a gradient mode.</summary>
+    private sealed class Step : IDisposable
+    {
+        private readonly TorchBackend _backend;
+        private readonly DisposeScope _scope = torch.NewDisposeScope();
+        private readonly IDisposable _mode;
+
+        public Step(TorchBackend backend, bool training, bool recording)
+        {
+            (_backend, Training, Recording) = (backend, training, recording);
+            _mode = torch.set_grad_enabled(recording);
+        }
+
+        public bool Training { get; }
+
+        public bool Recording { get; }
+
+        /// <summary>Whether backward has run.</summary>
+        public bool Done { get; set; }
+
+        /// <summary>The labels that were last copied to the device: several losses share them.</summary>
+        public (int[] Host, torch.Tensor Device)? Labels { get; set; }
+
+        /// <summary>Lets a tensor die with the step.</summary>
+        public torch.Tensor Own(torch.Tensor tensor)
+        {
+            _scope.Attach(tensor);
+            return tensor;
+        }
+
+        public void Dispose()
+        {
+            if (_backend._step != this)
+                return;
+            _backend._step = null;
+            _mode.Dispose();
+            _scope.Dispose();
+        }
+    }
+}

@@ -1,0 +1,51 @@
+using RepVgg.Backends;
+using TorchSharp;
+
+namespace RepVgg.TorchSharp;
+
+/// <summary>Sums on the device: adding a batch queues a few small kernels and waits for nothing.</summary>
+internal sealed class TorchPassTotals : PassTotals
+{
+    private readonly TorchBackend _backend;
+    private readonly torch.Tensor _lossSum;
+    private readonly torch.Tensor _correct;
+    private long _images;
+
+    public TorchPassTotals(TorchBackend backend)
+    {
+        _backend = backend;
+        _lossSum = torch.zeros([], torch.ScalarType.Float64, backend.Device).DetachFromDisposeScope();
+        _correct = torch.zeros([], torch.ScalarType.Int64, backend.Device).DetachFromDisposeScope();
+    }
+
+    public override void Add(Tensor loss, Tensor logits, ReadOnlySpan<int> labels)
+    {
+        var mean = _backend.Own(loss).Value;
+        var scores = _backend.Own(logits).Value;
+        if (logits.Shape.Count != 2 || logits.Shape[0] != labels.Length)
+            throw new ArgumentException($"{labels.Length} labels do not fit logits [{string.Join(", ", logits.Shape)}].", nameof(labels));
+        var targets = _backend.LabelsOnDevice(labels);
+        using var scope = torch.NewDisposeScope();
+        using var mode = torch.no_grad();
+        using Scalar count = labels.Length;
+        _lossSum.add_(mean.to(torch.ScalarType.Float64), count);
+        _correct.add_(scores.argmax(1).eq(targets).sum());
+        _images += labels.Length;
+    }
+
+    public override (double LossSum, long Correct, long Images) Take()
+    {
+        using var mode = torch.no_grad();
+        var totals = (_lossSum.item<double>(), _correct.item<long>(), _images);
+        _lossSum.zero_();
+        _correct.zero_();
+        _images = 0;
+        return totals;
+    }
+
+    public override void Dispose()
+    {
+        _lossSum.Dispose();
+        _correct.Dispose();
+    }
+}

@@ -1,0 +1,95 @@
+using System.Reflection;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using TorchSharp;
+
+namespace RepVgg.TorchSharp;
+
+/// <summary>The first touch of TorchSharp: whether it, its native libraries and a device are there, each answered by one message.</summary>
+/// <remarks>TorchSharp's own errors are a printed load trace, or a type initializer that threw, so nothing of it runs before the checks.</remarks>
+internal static class TorchRuntime
+{
+    private static readonly Version _wanted = typeof(TorchRuntime).Assembly.GetReferencedAssemblies().First(name => name.Name == "TorchSharp").Version!;
+
+    /// <summary>The version that was loaded.</summary>
+    public static string Version { get; private set; } = _wanted.ToString(3);
+
+    private static string Package =>
+        OperatingSystem.IsWindows() ? "TorchSharp-cuda-windows" : OperatingSystem.IsLinux() ? "TorchSharp-cuda-linux" : "TorchSharp-cpu";
+
+    private static string Advice => Package == "TorchSharp-cpu"
+        ? $"Reference the package {Package} {_wanted.ToString(3)} in the application"
+        : $"Reference the package {Package} {_wanted.ToString(3)} in the application (TorchSharp-cpu to train on the CPU with libtorch)";
+
+    /// <summary>Makes sure that a device can be used.</summary>
+    /// <param name="cudaDevice">Index of the CUDA device; null for the CPU.</param>
+    /// <exception cref="DeviceUnavailableException">It cannot; the message says why.</exception>
+    public static void Require(int? cudaDevice)
+    {
+        CheckVersion(FindAssembly());
+        try
+        {
+            if (!NativesFound())
+                throw new DeviceUnavailableException($"TorchSharp {Version} is here, but its native libraries (libtorch) are not. {Advice}.");
+            if (cudaDevice is { } index)
+                CheckCuda(index);
+            else
+                Initialize();
+        }
+        catch (Exception exception) when (exception is NotSupportedException or TypeInitializationException or DllNotFoundException or EntryPointNotFoundException or BadImageFormatException or TypeLoadException or MissingMemberException)
+        {
+            throw new DeviceUnavailableException($"TorchSharp {Version} is here, but its native libraries (libtorch) cannot be loaded: {FirstLine(exception)} {Advice}, and no other TorchSharp package beside it.", exception);
+        }
+    }
+
+    /// <summary>Compares the TorchSharp that the application has with the one this library was built for.</summary>
+    internal static void CheckVersion(Version? found)
+    {
+        if (found is null)
+            throw new DeviceUnavailableException($"TorchSharp is not here; training on a GPU needs version {_wanted.ToString(2)}. {Advice}.");
+        if (found.Major != _wanted.Major || found.Minor != _wanted.Minor)
+            throw new DeviceUnavailableException($"TorchSharp {found.ToString(3)} is here, but version {_wanted.ToString(2)} is needed: other versions have other native libraries. {Advice}.");
+        Version = found.ToString(3);
+    }
+
+    private static Version? FindAssembly()
+    {
+        try
+        {
+            return Assembly.Load("TorchSharp").GetName().Version;
+        }
+        catch (Exception exception) when (exception is FileNotFoundException or FileLoadException or BadImageFormatException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Looks where .NET looks. In notebooks TorchSharp gathers the libraries from the package folders itself.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static bool NativesFound()
+    {
+        string file = OperatingSystem.IsWindows() ? "LibTorchSharp.dll" : OperatingSystem.IsMacOS() ? "libLibTorchSharp.dylib" : "libLibTorchSharp.so";
+        string home = Path.GetDirectoryName(typeof(torch).Assembly.Location) ?? "";
+        string searched = AppContext.GetData("NATIVE_DLL_SEARCH_DIRECTORIES") as string ?? "";
+        var folders = searched.Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries).Append(AppContext.BaseDirectory).Append(home);
+        bool inPackageFolder = Path.GetFileName(Path.GetDirectoryName(home)) == "lib";
+        return inPackageFolder
+            || folders.Any(folder => File.Exists(Path.Combine(folder, file)))
+            || NativeLibrary.TryLoad("LibTorchSharp", typeof(torch).Assembly, null, out _);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void Initialize() => torch.InitializeDeviceType(DeviceType.CPU);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void CheckCuda(int index)
+    {
+        if (!torch.cuda.is_available())
+            throw new DeviceUnavailableException($"TorchSharp {Version} finds no CUDA device: there is no NVIDIA GPU, its driver is older than CUDA 12.8 needs, or the native libraries are those of TorchSharp-cpu. {Advice}.");
+        int count = torch.cuda.device_count();
+        if (index >= count)
+            throw new DeviceUnavailableException($"There is no CUDA device {index}: this machine has {count}, counted from 0.");
+    }
+
+    private static string FirstLine(Exception exception) => (exception.InnerException ?? exception).Message.Split('\n')[0].Trim();
+}

@@ -1,0 +1,123 @@
+using RepVgg.Backends;
+using RepVgg.Formats;
+using TorchSharp;
+
+namespace RepVgg.TorchSharp;
+
+/// <summary>Stochastic gradient descent as torch.optim.SGD computes it (dampening 0), over flat storages: a handful of calls per group, however many parameters it has.</summary>
+/// <remarks>A parameter that took no part in the last backward pass is left as it is, like one whose gradient is None in PyTorch.</remarks>
+internal sealed class TorchSgd : Optimizer
+{
+    private readonly TorchBackend _backend;
+    private readonly float _momentum;
+    private readonly bool _nesterov;
+    private readonly List<Group> _groups = [];
+
+    public TorchSgd(TorchBackend backend, IReadOnlyList<ParameterGroup> groups, float momentum, bool nesterov)
+    {
+        ArgumentNullException.ThrowIfNull(groups);
+        if (!(momentum >= 0))
+            throw new ArgumentOutOfRangeException(nameof(momentum), momentum, "Momentum must not be negative.");
+        if (nesterov && momentum == 0)
+            throw new ArgumentException("Nesterov's method needs a momentum above 0.", nameof(nesterov));
+        (_backend, _momentum, _nesterov) = (backend, momentum, nesterov);
+        foreach (var group in groups)
+        {
+            TorchTensor[] members = [.. group.Parameters.Select(backend.Own)];
+            if (members.Any(member => member.Role != TensorRole.Parameter))
+                throw new ArgumentException("Only parameters can be trained.", nameof(groups));
+            using var mode = torch.no_grad();
+            var storage = new FlatStorage(backend, members);
+            _groups.Add(new Group(group, storage, momentum == 0 ? null : torch.zeros_like(storage.Values).DetachFromDisposeScope()));
+        }
+    }
+
+    public override void Step(float learningRate) => _backend.Guarded(() =>
+    {
+        using var scope = torch.NewDisposeScope();
+        using var mode = torch.no_grad();
+        foreach (var group in _groups)
+        {
+            var storage = group.Storage;
+            if (storage.Members.Count == 0)
+                continue;
+            storage.Gather();
+            float rate = learningRate * group.Options.LearningRateScale;
+            if (storage.TryGatherGradients() is { } gradients)
+            {
+                Update(storage.Values, gradients, group.Momentum, group.Options.WeightDecay, rate);
+                continue;
+            }
+            for (int i = 0; i < storage.Members.Count; i++)
+            {
+                var member = storage.Members[i].Value;
+                if (member.grad is { } gradient)
+                    Update(member, gradient, group.Momentum is { } momentum ? storage.Part(momentum, i) : null, group.Options.WeightDecay, rate);
+            }
+        }
+    });
+
+    public override IReadOnlyList<TensorData> ExportState()
+    {
+        using var scope = torch.NewDisposeScope();
+        var state = new List<TensorData>();
+        foreach (var group in _groups)
+        {
+            for (int i = 0; i < group.Storage.Members.Count; i++)
+            {
+                var tensor = TensorData.Zeros([.. group.Storage.Members[i].Shape]);
+                if (group.Momentum is { } momentum)
+                    HostCopy.FromTensor(group.Storage.Part(momentum, i), tensor.Values);
+                state.Add(tensor);
+            }
+        }
+        return state;
+    }
+
+    public override void ImportState(IReadOnlyList<TensorData> state)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        var targets = _groups.SelectMany(group => Enumerable.Range(0, group.Storage.Members.Count).Select(index => (Group: group, Index: index))).ToList();
+        if (state.Count != targets.Count)
+            throw new ArgumentException($"The optimizer has {targets.Count} parameters, but the state has {state.Count} tensors.", nameof(state));
+        for (int i = 0; i < state.Count; i++)
+        {
+            long count = targets[i].Group.Storage.Members[targets[i].Index].Count;
+            if (state[i].Values.Length != count)
+                throw new ArgumentException($"Tensor {i} of the state has {state[i].Values.Length} values; its parameter has {count}.", nameof(state));
+        }
+        using var scope = torch.NewDisposeScope();
+        using var mode = torch.no_grad();
+        for (int i = 0; i < state.Count; i++)
+        {
+            var (group, index) = targets[i];
+            if (group.Momentum is { } momentum)
+                group.Storage.Part(momentum, index).copy_(HostCopy.ToTensor([.. group.Storage.Members[index].Shape], state[i].Values));
+        }
+    }
+
+    public override void Dispose()
+    {
+        foreach (var group in _groups)
+        {
+            group.Storage.Dispose();
+            group.Momentum?.Dispose();
+        }
+        _groups.Clear();
+    }
+
+    /// <summary>g += decay w; v = momentum v + g; w -= rate (g + momentum v, or v).</summary>
+    private void Update(torch.Tensor weights, torch.Tensor gradients, torch.Tensor? momentum, float weightDecay, float rate)
+    {
+        using Scalar decay = weightDecay, keep = _momentum, back = -rate;
+        var direction = weightDecay == 0 ? gradients : gradients.add(weights, decay);
+        if (momentum is not null)
+        {
+            momentum.mul_(keep).add_(direction);
+            direction = _nesterov ? direction.add(momentum, keep) : momentum;
+        }
+        weights.add_(direction, back);
+    }
+
+    private sealed record Group(ParameterGroup Options, FlatStorage Storage, torch.Tensor? Momentum);
+}

@@ -1,0 +1,95 @@
+using RepVgg.Backends;
+using RepVgg.Formats;
+using TorchSharp;
+
+namespace RepVgg.TorchSharp;
+
+/// <summary>The average on the device, over flat storages: those of the optimizer where they hold averaged parameters only, and one more for the rest.</summary>
+internal sealed class TorchWeightAverage : WeightAverage
+{
+    private readonly TorchBackend _backend;
+    private readonly TorchTensor[] _tensors;
+    private readonly List<(FlatStorage Storage, torch.Tensor Average)> _parts = [];
+    private readonly FlatStorage? _own;
+
+    public TorchWeightAverage(TorchBackend backend, IReadOnlyList<Tensor> tensors)
+    {
+        ArgumentNullException.ThrowIfNull(tensors);
+        _backend = backend;
+        _tensors = [.. tensors.Select(backend.Own)];
+        if (_tensors.Any(tensor => tensor.Role == TensorRole.Step))
+            throw new ArgumentException("Only parameters and buffers can be averaged.", nameof(tensors));
+
+        var all = new HashSet<TorchTensor>(_tensors, ReferenceEqualityComparer.Instance);
+        var storages = _tensors.Select(tensor => tensor.Home).OfType<FlatStorage>().Distinct().Where(home => home.Members.All(all.Contains)).ToList();
+        TorchTensor[] rest = [.. _tensors.Where(tensor => tensor.Home is null || !storages.Contains(tensor.Home))];
+        if (rest.Length > 0)
+            storages.Add(_own = new FlatStorage(backend, rest));
+        using var mode = torch.no_grad();
+        foreach (var storage in storages)
+            _parts.Add((storage, storage.Values.clone().DetachFromDisposeScope()));
+    }
+
+    public override void Update(float decay) => _backend.Guarded(() =>
+    {
+        using var mode = torch.no_grad();
+        using Scalar keep = decay, add = 1 - decay;
+        foreach (var (storage, average) in _parts)
+        {
+            storage.Gather();
+            average.mul_(keep).add_(storage.Values, add);
+        }
+    });
+
+    public override void Swap() => _backend.Guarded(() =>
+    {
+        using var scope = torch.NewDisposeScope();
+        using var mode = torch.no_grad();
+        foreach (var (storage, average) in _parts)
+        {
+            storage.Gather();
+            var values = storage.Values.clone();
+            storage.Values.copy_(average);
+            average.copy_(values);
+        }
+    });
+
+    public override IReadOnlyList<TensorData> ExportState()
+    {
+        using var scope = torch.NewDisposeScope();
+        return [.. _tensors.Select(tensor =>
+        {
+            var copy = TensorData.Zeros([.. tensor.Shape]);
+            HostCopy.FromTensor(AverageOf(tensor), copy.Values);
+            return copy;
+        })];
+    }
+
+    public override void ImportState(IReadOnlyList<TensorData> state)
+    {
+        CheckState(state, _tensors);
+        using var scope = torch.NewDisposeScope();
+        using var mode = torch.no_grad();
+        for (int i = 0; i < _tensors.Length; i++)
+            AverageOf(_tensors[i]).copy_(HostCopy.ToTensor([.. _tensors[i].Shape], state[i].Values));
+    }
+
+    public override void Dispose()
+    {
+        foreach (var (_, average) in _parts)
+            average.Dispose();
+        _parts.Clear();
+        _own?.Dispose();
+    }
+
+    private torch.Tensor AverageOf(TorchTensor tensor)
+    {
+        foreach (var (storage, average) in _parts)
+        {
+            int index = storage.IndexOf(tensor);
+            if (index >= 0)
+                return storage.Part(average, index);
+        }
+        throw new ObjectDisposedException(nameof(WeightAverage));
+    }
+}

@@ -1,0 +1,23 @@
+namespace RepVgg.TorchSharp;
+
+/// <summary>Where a TorchSharp backend computes, and how exactly.</summary>
+public sealed record TorchBackendOptions
+{
+    /// <summary>Index of the CUDA device, 0 for the first; null computes on the CPU with libtorch.</summary>
+    public int? CudaDevice { get; init; }
+
+    /// <summary>Threads of libtorch's CPU kernels; 0 takes every core.</summary>
+    public int Threads { get; init; }
+
+    /// <summary>Whether CUDA may round the factors of convolutions and matrix products to TF32 (10 bits of mantissa); several times faster on GPUs since Ampere.</summary>
+    public bool AllowTf32 { get; init; } = true;
+
+    /// <summary>Trains with activations in bfloat16; weights, batch norms' statistics and the loss stay in single precision, and so does evaluation.</summary>
+    public bool Bfloat16 { get; init; }
+
+    /// <summary>Whether maps and kernels are laid out channels last in memory; null does so on CUDA, where tensor cores read them so, and not on the CPU.</summary>
+    public bool? ChannelsLast { get; init; }
+
+    /// <summary>Trains a small network on the device and on the CPU first, and refuses a device whose numbers differ.</summary>
+    public bool SelfTest { get; init; } = true;
+}
