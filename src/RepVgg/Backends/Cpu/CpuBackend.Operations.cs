@@ -11,14 +11,7 @@ public sealed partial class CpuBackend
         var x = Map(input, nameof(input));
         var w = Own(kernel);
         var b = bias is null ? null : Own(bias);
-        if (stride < 1 || padding < 0 || groups < 1)
-            throw new ArgumentException($"A convolution needs stride >= 1, padding >= 0 and groups >= 1; stride {stride}, padding {padding}, groups {groups} were given.");
-        if (w.Shape.Count != 4 || w.IsChannelsLast)
-            throw new ArgumentException($"A convolution's kernel is a parameter or buffer of shape OIHW, not [{Text(w.Dimensions)}].", nameof(kernel));
-        if (x.C % groups != 0 || w.N % groups != 0 || w.C != x.C / groups)
-            throw new ArgumentException($"A kernel [{Text(w.Dimensions)}] with {groups} group(s) does not fit an input [{Text(x.Dimensions)}].", nameof(kernel));
-        if (x.H + 2 * padding < w.H || x.W + 2 * padding < w.W)
-            throw new ArgumentException($"The kernel [{Text(w.Dimensions)}] is larger than the padded input [{Text(x.Dimensions)}].", nameof(kernel));
+        CheckConvolution(x, w, stride, padding, groups);
         if (b is not null && b.Count != w.N)
             throw new ArgumentException($"The bias needs {w.N} values, but its shape is [{Text(b.Dimensions)}].", nameof(bias));
         return Convolution.Apply(this, x, w, b, stride, padding, groups);
@@ -92,6 +85,33 @@ public sealed partial class CpuBackend
                 throw new ArgumentOutOfRangeException(nameof(labels), labels[i], $"Label {i} is not one of the {x.C} classes.");
         }
         return CrossEntropy.Apply(this, x, labels, labelSmoothing);
+    }
+
+    /// <inheritdoc/>
+    public override Tensor MultiBranchConv(Tensor input, Tensor kernel3x3, BatchNormState norm3x3, Tensor kernel1x1, BatchNormState norm1x1, BatchNormState? normIdentity, int stride, int groups, bool relu)
+    {
+        var x = Map(input, nameof(input));
+        var w3 = Own(kernel3x3);
+        var w1 = Own(kernel1x1);
+        CheckConvolution(x, w3, stride, 1, groups);
+        CheckConvolution(x, w1, stride, 0, groups);
+        if (w3.H != 3 || w3.W != 3 || w1.H != 1 || w1.W != 1 || w3.N != w1.N)
+            throw new ArgumentException($"A block needs a 3x3 and a 1x1 kernel with as many outputs, not [{Text(w3.Dimensions)}] and [{Text(w1.Dimensions)}].", nameof(kernel3x3));
+        if (normIdentity is not null && (stride != 1 || w3.N != x.C))
+            throw new ArgumentException("An identity branch needs stride 1 and as many outputs as inputs.", nameof(normIdentity));
+        return MultiBranchBlock.Apply(this, x, w3, w1, normIdentity is null ? [norm3x3, norm1x1] : [norm3x3, norm1x1, normIdentity], stride, groups, relu);
+    }
+
+    private static void CheckConvolution(CpuTensor x, CpuTensor w, int stride, int padding, int groups)
+    {
+        if (stride < 1 || padding < 0 || groups < 1)
+            throw new ArgumentException($"A convolution needs stride >= 1, padding >= 0 and groups >= 1; stride {stride}, padding {padding}, groups {groups} were given.");
+        if (w.Shape.Count != 4 || w.IsChannelsLast)
+            throw new ArgumentException($"A convolution's kernel is a parameter or buffer of shape OIHW, not [{Text(w.Dimensions)}].");
+        if (x.C % groups != 0 || w.N % groups != 0 || w.C != x.C / groups)
+            throw new ArgumentException($"A kernel [{Text(w.Dimensions)}] with {groups} group(s) does not fit an input [{Text(x.Dimensions)}].");
+        if (x.H + 2 * padding < w.H || x.W + 2 * padding < w.W)
+            throw new ArgumentException($"The kernel [{Text(w.Dimensions)}] is larger than the padded input [{Text(x.Dimensions)}].");
     }
 
     private CpuTensor Map(Tensor tensor, string name)

@@ -9,7 +9,7 @@ namespace RepVgg.Backends.Cpu;
 /// <summary>Trains on the processor, without native dependencies. The same seed gives the same bits for any number of threads.</summary>
 public sealed unsafe partial class CpuBackend : Backend
 {
-    private readonly Dictionary<ConvolutionShape, ConvolutionPlan> _plans = [];
+    private readonly Dictionary<(ConvolutionShape Shape, int UnitImages), ConvolutionPlan> _plans = [];
     private readonly HashSet<CpuTensor> _kept = [];
     private readonly List<CpuTensor> _stepTensors = [];
     private readonly List<CpuOperation> _tape = [];
@@ -144,10 +144,13 @@ public sealed unsafe partial class CpuBackend : Backend
 
     internal void Run(int items, Action<int, int> body) => WorkerPool.Shared.Run(items, Threads, body);
 
-    internal ConvolutionPlan PlanFor(ConvolutionShape shape)
+    /// <summary>The tables of a convolution, made once.</summary>
+    /// <param name="shape">What to compute.</param>
+    /// <param name="unitImages">How many images to compute together; 0 for the plan's own choice.</param>
+    internal ConvolutionPlan PlanFor(ConvolutionShape shape, int unitImages = 0)
     {
-        if (!_plans.TryGetValue(shape, out var plan))
-            _plans[shape] = plan = new ConvolutionPlan(Kernels, shape);
+        if (!_plans.TryGetValue((shape, unitImages), out var plan))
+            _plans[(shape, unitImages)] = plan = new ConvolutionPlan(Kernels, shape, unitImages);
         return plan;
     }
 

@@ -1,10 +1,11 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using RepVgg.Backends.Cpu.Memory;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
 /// <summary>Where pixels and taps lie: one side of a convolution, or a plain matrix (one tap).</summary>
-/// <param name="Pixels">How many output pixels.</param>
+/// <param name="Pixels">How many output pixels there are at most; fewer may be asked for.</param>
 /// <param name="InputOffsets">Per pixel, padded to whole tiles by repeating the last.</param>
 /// <param name="OutputOffsets">Per pixel, padded likewise.</param>
 /// <param name="TapOffsets">Per tap, added to the pixel's input offset.</param>
@@ -66,9 +67,9 @@ internal static unsafe class PixelProduct
         }
     }
 
-    /// <summary>Computes all pixels and columns.</summary>
+    /// <summary>Computes the first pixels of a layout, all columns.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Run(TileKernels kernels, PixelLayout layout, float* input, int channels, float* packed, int columns, float* output, bool accumulate)
+    public static void Run(TileKernels kernels, PixelLayout layout, int pixels, float* input, int channels, float* packed, int columns, float* output, bool accumulate)
     {
         int vector = kernels.VectorLength;
         int rows = kernels.Rows;
@@ -87,9 +88,9 @@ internal static unsafe class PixelProduct
             int valid = Math.Min(width, columns - first);
             for (int i = 0; i < rows; i++)
                 edgeOffsets[i] = i * width;
-            for (int pixel = 0; pixel < layout.Pixels; pixel += rows)
+            for (int pixel = 0; pixel < pixels; pixel += rows)
             {
-                int count = Math.Min(rows, layout.Pixels - pixel);
+                int count = Math.Min(rows, pixels - pixel);
                 bool whole = count == rows && valid == width;
                 tile.InputOffsets = layout.InputOffsets.Pointer + pixel;
                 tile.Output = whole ? output + first : edge;
@@ -106,13 +107,17 @@ internal static unsafe class PixelProduct
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void CopyEdge(float* edge, int width, float* output, int* offsets, int count, int valid, bool accumulate)
     {
         for (int i = 0; i < count; i++)
         {
             float* to = output + offsets[i];
             float* from = edge + i * width;
-            for (int j = 0; j < valid; j++)
+            int j = 0;
+            for (; j <= valid - Vector<float>.Count; j += Vector<float>.Count)
+                (accumulate ? Vector.Load(to + j) + Vector.Load(from + j) : Vector.Load(from + j)).Store(to + j);
+            for (; j < valid; j++)
                 to[j] = accumulate ? to[j] + from[j] : from[j];
         }
     }

@@ -12,10 +12,10 @@ internal static unsafe class WeightProduct
     public static long SumsLength(TileKernels kernels, int taps, int channels, int columns) =>
         (long)taps * kernels.PadRows(channels) * kernels.PadColumns(columns);
 
-    /// <summary>Adds one image's share: sums[t][i][j] += sum over pixels of input[p, t, i] * gradient[p * gradientStride + j].</summary>
+    /// <summary>Adds the share of the first pixels of a layout: sums[t][i][j] += sum over pixels of input[p, t, i] * gradient[p * gradientStride + j].</summary>
     /// <remarks>Rows and columns beyond the valid ones receive meaningless numbers; buffers have slack for what is read there.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Accumulate(TileKernels kernels, PixelLayout layout, float* input, int channels, float* gradient, int gradientStride, int columns, float* sums)
+    public static void Accumulate(TileKernels kernels, PixelLayout layout, int pixels, float* input, int channels, float* gradient, int gradientStride, int columns, float* sums)
     {
         int vector = kernels.VectorLength;
         int rows = kernels.Rows;
@@ -25,9 +25,9 @@ internal static unsafe class WeightProduct
         WeightTile tile;
         tile.GradientStride = gradientStride;
         tile.OutputStride = paddedColumns;
-        for (int pixel = 0; pixel < layout.Pixels; pixel += PixelBlock)
+        for (int pixel = 0; pixel < pixels; pixel += PixelBlock)
         {
-            tile.Pixels = Math.Min(PixelBlock, layout.Pixels - pixel);
+            tile.Pixels = Math.Min(PixelBlock, pixels - pixel);
             tile.PixelOffsets = layout.InputOffsets.Pointer + pixel;
             for (int first = 0; first < paddedColumns; first += 2 * vector)
             {

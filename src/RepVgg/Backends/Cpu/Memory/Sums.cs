@@ -1,3 +1,5 @@
+using RepVgg.Backends.Cpu.Kernels;
+
 namespace RepVgg.Backends.Cpu.Memory;
 
 /// <summary>Partial sums of the chunks of a batch, added up in the chunks' order.</summary>
@@ -22,6 +24,17 @@ internal sealed unsafe class Sums : IDisposable
     {
         if (_buffer is not null)
             new Span<float>(this[chunk], (int)_length).Clear();
+    }
+
+    /// <summary>Adds all chunks to the first, in their order.</summary>
+    public void AddUp(CpuBackend backend)
+    {
+        float* first = this[0];
+        Elementwise.Run(backend, _length, (start, count) =>
+        {
+            for (int chunk = 1; chunk < _chunks; chunk++)
+                Elementwise.Add(first + start, this[chunk] + start, first + start, count);
+        });
     }
 
     /// <summary>Element i, summed over all chunks.</summary>

@@ -4,10 +4,12 @@ namespace RepVgg.Backends.Cpu.Operations;
 internal readonly struct BatchChunks
 {
     private readonly int _items;
+    private readonly int _unit;
 
-    private BatchChunks(int items, int count)
+    private BatchChunks(int items, int count, int unit = 0)
     {
         _items = items;
+        _unit = unit;
         Count = count;
     }
 
@@ -22,6 +24,12 @@ internal readonly struct BatchChunks
     public static BatchChunks OfRows(long rows, int atLeast) =>
         new((int)Math.Min(rows, int.MaxValue), (int)Math.Clamp(rows / atLeast, 1, 512));
 
+    /// <summary>Chunks of so many images each; the last may be smaller.</summary>
+    public static BatchChunks OfUnits(int images, int unit) => new(images, (images + unit - 1) / unit, unit);
+
+    /// <summary>The same chunks, counted in parts of the items.</summary>
+    public BatchChunks Scaled(int parts) => new(_items * parts, Count, _unit * parts);
+
     /// <summary>The first item of a chunk; of chunk <see cref="Count"/>, the end.</summary>
-    public int Start(int chunk) => (int)((long)_items * chunk / Count);
+    public int Start(int chunk) => _unit > 0 ? (int)Math.Min((long)_unit * chunk, _items) : (int)((long)_items * chunk / Count);
 }

@@ -35,12 +35,15 @@ internal sealed unsafe class Convolution : CpuOperation
         long inputSize = (long)input.C * input.Area;
         long outputSize = (long)shape.OutputChannels * shape.OutputArea;
         using var scratch = new WorkerScratch(backend, plan.InputScratch);
-        backend.Run(input.N, (image, worker) =>
+        int batch = input.N;
+        backend.Run((batch + plan.UnitImages - 1) / plan.UnitImages, (unit, worker) =>
         {
-            float* result = to + image * outputSize;
-            convolution.Forward(convolution.PrepareInput(from + image * inputSize, scratch[worker]), result);
+            int first = unit * plan.UnitImages;
+            int images = Math.Min(plan.UnitImages, batch - first);
+            float* result = to + first * outputSize;
+            convolution.Forward(convolution.PrepareInput(from + first * inputSize, images, scratch[worker]), images, result);
             if (biasValues is not null)
-                ChannelLoops.AddBias(result, shape.OutputArea, shape.OutputChannels, biasValues);
+                ChannelLoops.AddBias(result, images * shape.OutputArea, shape.OutputChannels, biasValues);
         });
         backend.Record(output, () => new Convolution(input, kernel, bias, plan, output));
         return output;
@@ -71,23 +74,23 @@ internal sealed unsafe class Convolution : CpuOperation
         {
             sums.Clear(chunk);
             biasSums.Clear(chunk);
-            for (int image = chunks.Start(chunk); image < chunks.Start(chunk + 1); image++)
+            for (int first = chunks.Start(chunk), images; first < chunks.Start(chunk + 1); first += images)
             {
-                float* imageGradient = gradient + image * outputSize;
+                images = Math.Min(_plan.UnitImages, chunks.Start(chunk + 1) - first);
+                float* unitGradient = gradient + first * outputSize;
                 if (wantsKernel)
-                    convolution.WeightGradient(convolution.PrepareInput(input + image * inputSize, inputScratch[worker]), imageGradient, sums[chunk]);
+                    convolution.WeightGradient(convolution.PrepareInput(input + first * inputSize, images, inputScratch[worker]), unitGradient, images, sums[chunk]);
                 if (wantsBias)
-                    ChannelLoops.AddSums(imageGradient, shape.OutputArea, shape.OutputChannels, biasSums[chunk]);
+                    ChannelLoops.AddSums(unitGradient, images * shape.OutputArea, shape.OutputChannels, biasSums[chunk]);
                 if (wantsInput)
-                    convolution.InputGradient(imageGradient, gradientScratch[worker], inputGradient + image * inputSize, addToInput);
+                    convolution.InputGradient(unitGradient, images, gradientScratch[worker], inputGradient + first * inputSize, addToInput);
             }
         });
 
         if (wantsKernel)
         {
             float* kernelGradient = _kernel.GradientForWriting(out bool addToKernel);
-            backend.Run(shape.OutputChannels, (channel, _) =>
-                convolution.ReduceOutputChannel(channel, sums[0], chunks.Count, kernelGradient, addToKernel));
+            convolution.ReduceWeightGradient(backend, sums, kernelGradient, addToKernel);
         }
         if (wantsBias)
             biasSums.ReduceInto(_bias!);

@@ -3,7 +3,7 @@ using RepVgg.Backends.Cpu.Memory;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>One convolution of one step: packed weights and per-image passes, without batch or threads.</summary>
+/// <summary>One convolution of one step: packed weights, and passes over units of a few images, without batch or threads.</summary>
 internal sealed unsafe class ConvolutionKernel(TileKernels kernels, ConvolutionPlan plan, BufferPool pool) : IDisposable
 {
     private NativeBuffer? _forwardWeights;
@@ -50,38 +50,50 @@ internal sealed unsafe class ConvolutionKernel(TileKernels kernels, ConvolutionP
         }
     }
 
-    /// <summary>Lays one image out as the kernels read it; scratch as <see cref="ConvolutionPlan.InputScratch"/> says.</summary>
-    public float* PrepareInput(float* image, float* scratch)
+    /// <summary>Lays a unit's images out as the kernels read them; scratch as <see cref="ConvolutionPlan.InputScratch"/> says.</summary>
+    public float* PrepareInput(float* input, int images, float* scratch)
     {
-        if (plan.UsesPatches)
+        if (!plan.UsesPatches && !plan.UsesFrame)
+            return input;
+        long size = (long)Shape.Height * Shape.Width * Shape.Channels;
+        for (int i = 0; i < images; i++)
         {
-            Planes.Patches(image, Shape.Height, Shape.Width, Shape.Channels, Shape.KernelHeight, Shape.KernelWidth, Shape.Stride, Shape.Padding,
-                Shape.OutputHeight, Shape.OutputWidth, scratch);
-            return scratch;
+            float* image = input + i * size;
+            float* target = scratch + i * plan.PreparedImage;
+            if (plan.UsesPatches)
+            {
+                Planes.Patches(image, Shape.Height, Shape.Width, Shape.Channels, Shape.KernelHeight, Shape.KernelWidth, Shape.Stride, Shape.Padding,
+                    Shape.OutputHeight, Shape.OutputWidth, target);
+            }
+            else
+            {
+                Planes.Pad(image, Shape.Height, Shape.Width, Shape.Channels, target, Shape.Padding, Shape.Padding, plan.PaddedHeight, plan.PaddedWidth);
+            }
         }
-        if (!plan.UsesFrame)
-            return image;
-        Planes.Pad(image, Shape.Height, Shape.Width, Shape.Channels, scratch, Shape.Padding, Shape.Padding, plan.PaddedHeight, plan.PaddedWidth);
         return scratch;
     }
 
-    /// <summary>One image, from what <see cref="PrepareInput"/> gave, to [pixels, output channels].</summary>
-    public void Forward(float* prepared, float* output)
+    /// <summary>Computes a unit, from what <see cref="PrepareInput"/> gave, to [pixels, output channels].</summary>
+    public void Forward(float* prepared, int images, float* output)
     {
         long group = PixelProduct.PackedLength(kernels, Shape.Taps, Shape.GroupChannels, Shape.GroupOutputs);
         for (int g = 0; g < Shape.Groups; g++)
         {
-            PixelProduct.Run(kernels, plan.Forward, prepared + (long)g * Shape.GroupChannels, plan.InnerChannels,
+            PixelProduct.Run(kernels, plan.Forward, images * Shape.OutputArea, prepared + (long)g * Shape.GroupChannels, plan.InnerChannels,
                 _forwardWeights!.Pointer + g * group, Shape.GroupOutputs, output + (long)g * Shape.GroupOutputs, accumulate: false);
         }
     }
 
-    /// <summary>One image's gradient by input, from [pixels, output channels]; scratch as <see cref="ConvolutionPlan.GradientScratch"/> says.</summary>
-    public void InputGradient(float* gradient, float* scratch, float* inputGradient, bool accumulate)
+    /// <summary>A unit's gradient by input, from [pixels, output channels]; scratch as <see cref="ConvolutionPlan.GradientScratch"/> says.</summary>
+    public void InputGradient(float* gradient, int images, float* scratch, float* inputGradient, bool accumulate)
     {
         if (plan.NeedsGradientFrame)
         {
-            Planes.Pad(gradient, Shape.OutputHeight, Shape.OutputWidth, Shape.OutputChannels, scratch, plan.MarginTop, plan.MarginLeft, plan.FrameHeight, plan.FrameWidth);
+            for (int i = 0; i < images; i++)
+            {
+                Planes.Pad(gradient + (long)i * Shape.OutputArea * Shape.OutputChannels, Shape.OutputHeight, Shape.OutputWidth, Shape.OutputChannels,
+                    scratch + i * plan.FramedGradient, plan.MarginTop, plan.MarginLeft, plan.FrameHeight, plan.FrameWidth);
+            }
             gradient = scratch;
         }
         long group = PixelProduct.PackedLength(kernels, Shape.Taps, Shape.GroupOutputs, Shape.GroupChannels);
@@ -90,45 +102,47 @@ internal sealed unsafe class ConvolutionKernel(TileKernels kernels, ConvolutionP
             float* packed = _backwardWeights!.Pointer + g * group;
             foreach (var phase in plan.Phases)
             {
-                PixelProduct.Run(kernels, phase.Layout, gradient + (long)g * Shape.GroupOutputs, Shape.GroupOutputs,
+                if (phase.KernelTaps.Length == 0 && accumulate)
+                    continue;
+                PixelProduct.Run(kernels, phase.Layout, phase.Layout.Pixels / plan.UnitImages * images, gradient + (long)g * Shape.GroupOutputs, Shape.GroupOutputs,
                     packed, Shape.GroupChannels, inputGradient + (long)g * Shape.GroupChannels, accumulate);
                 packed += PixelProduct.PackedLength(kernels, phase.KernelTaps.Length, Shape.GroupOutputs, Shape.GroupChannels);
             }
         }
     }
 
-    /// <summary>Adds one image's share of the gradient by weights to the sums.</summary>
-    public void WeightGradient(float* prepared, float* gradient, float* sums)
+    /// <summary>Adds a unit's share of the gradient by weights to the sums.</summary>
+    public void WeightGradient(float* prepared, float* gradient, int images, float* sums)
     {
         long group = SumsLength / Shape.Groups;
         for (int g = 0; g < Shape.Groups; g++)
         {
-            WeightProduct.Accumulate(kernels, plan.Forward, prepared + (long)g * Shape.GroupChannels, plan.InnerChannels,
+            WeightProduct.Accumulate(kernels, plan.Forward, images * Shape.OutputArea, prepared + (long)g * Shape.GroupChannels, plan.InnerChannels,
                 gradient + (long)g * Shape.GroupOutputs, Shape.OutputChannels, Shape.GroupOutputs, sums + g * group);
         }
     }
 
-    /// <summary>Adds up the sums of all chunks, in their order, into the OIHW gradient of one output channel.</summary>
-    public void ReduceOutputChannel(int outputChannel, float* sums, int chunks, float* weightGradient, bool accumulate)
+    /// <summary>Adds up the sums of all chunks, in their order, into the OIHW gradient.</summary>
+    public void ReduceWeightGradient(CpuBackend backend, Sums sums, float* weightGradient, bool accumulate)
+    {
+        sums.AddUp(backend);
+        backend.Run(Shape.OutputChannels, (channel, _) => CopyOutputChannel(channel, sums[0], weightGradient, accumulate));
+    }
+
+    private void CopyOutputChannel(int outputChannel, float* sums, float* weightGradient, bool accumulate)
     {
         int g = outputChannel / Shape.GroupOutputs;
-        int j = outputChannel % Shape.GroupOutputs;
         int paddedColumns = kernels.PadColumns(Shape.GroupOutputs);
-        int paddedRows = kernels.PadRows(plan.InnerChannels);
-        long length = SumsLength;
-        float* from = sums + g * (length / Shape.Groups) + j;
+        int rowsPerTap = plan.UsesPatches ? Shape.GroupChannels : kernels.PadRows(Shape.GroupChannels);
+        float* from = sums + g * (SumsLength / Shape.Groups) + outputChannel % Shape.GroupOutputs;
         float* to = weightGradient + (long)outputChannel * Shape.GroupChannels * Shape.Taps;
         for (int t = 0; t < Shape.Taps; t++)
         {
             for (int c = 0; c < Shape.GroupChannels; c++)
             {
-                long row = plan.UsesPatches ? t * Shape.GroupChannels + c : (long)t * paddedRows + c;
-                float* value = from + row * paddedColumns;
-                float sum = 0;
-                for (int chunk = 0; chunk < chunks; chunk++)
-                    sum += value[chunk * length];
+                float value = from[((long)t * rowsPerTap + c) * paddedColumns];
                 float* target = to + (long)c * Shape.Taps + t;
-                *target = accumulate ? *target + sum : sum;
+                *target = accumulate ? *target + value : value;
             }
         }
     }

@@ -26,12 +26,13 @@ internal sealed class ConvolutionPlan
     /// <summary>Below this many channels, patches are laid out side by side: the inner loop runs over whole patches.</summary>
     private const int PatchChannels = 8;
 
-    public ConvolutionPlan(TileKernels kernels, ConvolutionShape shape)
+    public ConvolutionPlan(TileKernels kernels, ConvolutionShape shape, int unitImages = 0)
     {
         Shape = shape;
         UsesPatches = shape.Groups == 1 && shape.Channels < PatchChannels && shape.Taps > 1;
         PaddedHeight = shape.Height + 2 * shape.Padding;
         PaddedWidth = shape.Width + 2 * shape.Padding;
+        UnitImages = unitImages > 0 ? unitImages : ChooseUnit(shape.OutputArea, kernels.Rows);
         Forward = BuildForward(kernels);
 
         // The gradient is read through a frame: zeros as far above, left, below and right as any pixel's taps reach.
@@ -50,6 +51,9 @@ internal sealed class ConvolutionPlan
     /// <summary>True: inputs are copied into a zero frame first.</summary>
     public bool UsesFrame => !UsesPatches && Shape.Padding > 0;
 
+    /// <summary>Images that are computed together: few enough to stay in the second-level cache, enough to fill tiles.</summary>
+    public int UnitImages { get; }
+
     public int PaddedHeight { get; }
 
     public int PaddedWidth { get; }
@@ -60,11 +64,17 @@ internal sealed class ConvolutionPlan
     /// <summary>Channels of a group as the kernels see them.</summary>
     public int InnerChannels => UsesPatches ? Shape.Channels * Shape.Taps : Shape.GroupChannels;
 
-    /// <summary>Floats of scratch that one image's prepared input takes.</summary>
-    public long InputScratch => UsesPatches ? (long)Shape.OutputArea * InnerChannels : UsesFrame ? (long)PaddedHeight * PaddedWidth * Shape.Channels : 0;
+    /// <summary>Floats that one image's prepared input takes.</summary>
+    public long PreparedImage => UsesPatches ? (long)Shape.OutputArea * InnerChannels : UsesFrame ? (long)PaddedHeight * PaddedWidth * Shape.Channels : (long)Shape.Height * Shape.Width * Shape.Channels;
 
-    /// <summary>Floats of scratch that one image's framed gradient takes.</summary>
-    public long GradientScratch => NeedsGradientFrame ? (long)FrameHeight * FrameWidth * Shape.OutputChannels : 0;
+    /// <summary>Floats of scratch that a unit's prepared input takes; none where the input is read as it lies.</summary>
+    public long InputScratch => UsesPatches || UsesFrame ? UnitImages * PreparedImage : 0;
+
+    /// <summary>Floats that one image's gradient takes in its frame.</summary>
+    public long FramedGradient => (long)FrameHeight * FrameWidth * Shape.OutputChannels;
+
+    /// <summary>Floats of scratch that a unit's framed gradient takes; none where it is read as it lies.</summary>
+    public long GradientScratch => NeedsGradientFrame ? UnitImages * FramedGradient : 0;
 
     public PixelLayout Forward { get; }
 
@@ -81,20 +91,34 @@ internal sealed class ConvolutionPlan
     /// <summary>Gradient by input, by phases: pixels with the same remainder by the stride use the same taps.</summary>
     public IReadOnlyList<ConvolutionPhase> Phases { get; }
 
+    private static int ChooseUnit(int pixels, int rows)
+    {
+        const int Enough = 256, AtLeast = 64;
+        if (pixels >= Enough)
+            return 1;
+        int least = (AtLeast + pixels - 1) / pixels;
+        for (int images = least; images < least + rows; images++)
+        {
+            if (images * pixels % rows == 0)
+                return images;
+        }
+        return least;
+    }
+
     private PixelLayout BuildForward(TileKernels kernels)
     {
         var shape = Shape;
-        var inputs = new List<int>(shape.OutputArea);
-        var outputs = new List<int>(shape.OutputArea);
+        var inputs = new List<int>();
+        var outputs = new List<int>();
         var taps = new List<int>();
-        for (int y = 0; y < shape.OutputHeight; y++)
+        for (int image = 0; image < UnitImages; image++)
         {
-            for (int x = 0; x < shape.OutputWidth; x++)
+            for (int p = 0; p < shape.OutputArea; p++)
             {
-                outputs.Add((y * shape.OutputWidth + x) * shape.OutputChannels);
-                inputs.Add(UsesPatches
-                    ? (y * shape.OutputWidth + x) * InnerChannels
-                    : (y * shape.Stride * PaddedWidth + x * shape.Stride) * shape.Channels);
+                outputs.Add((image * shape.OutputArea + p) * shape.OutputChannels);
+                inputs.Add(image * (int)PreparedImage + (UsesPatches
+                    ? p * InnerChannels
+                    : (p / shape.OutputWidth * shape.Stride * PaddedWidth + p % shape.OutputWidth * shape.Stride) * shape.Channels));
             }
         }
         if (UsesPatches)
@@ -117,17 +141,14 @@ internal sealed class ConvolutionPlan
             {
                 var inputs = new List<int>();
                 var outputs = new List<int>();
-                for (int y = 0; y < shape.Height; y++)
+                for (int i = 0; i < UnitImages * shape.Height * shape.Width; i++)
                 {
-                    for (int x = 0; x < shape.Width; x++)
-                    {
-                        if ((y + shape.Padding) % shape.Stride != phaseY || (x + shape.Padding) % shape.Stride != phaseX)
-                            continue;
-                        int oy = (y + shape.Padding) / shape.Stride + MarginTop;
-                        int ox = (x + shape.Padding) / shape.Stride + MarginLeft;
-                        inputs.Add((oy * FrameWidth + ox) * shape.OutputChannels);
-                        outputs.Add((y * shape.Width + x) * shape.Channels);
-                    }
+                    int image = i / (shape.Height * shape.Width);
+                    int y = i / shape.Width % shape.Height + shape.Padding, x = i % shape.Width + shape.Padding;
+                    if (y % shape.Stride != phaseY || x % shape.Stride != phaseX)
+                        continue;
+                    inputs.Add(image * (int)FramedGradient + ((y / shape.Stride + MarginTop) * FrameWidth + x / shape.Stride + MarginLeft) * shape.OutputChannels);
+                    outputs.Add(i * shape.Channels);
                 }
                 if (inputs.Count == 0)
                     continue;

@@ -33,7 +33,7 @@ internal sealed unsafe class FullyConnected : CpuOperation
         RunBlocks(backend, samples, inputs, outputs, (layout, first) =>
         {
             float* result = y + first * outputs;
-            PixelProduct.Run(kernels, layout, x + first * inputs, inputs, packed[0], outputs, result, accumulate: false);
+            PixelProduct.Run(kernels, layout, layout.Pixels, x + first * inputs, inputs, packed[0], outputs, result, accumulate: false);
             ChannelLoops.AddBias(result, layout.Pixels, outputs, b);
         });
         backend.Record(output, () => new FullyConnected(input, weight, bias, output));
@@ -52,7 +52,7 @@ internal sealed unsafe class FullyConnected : CpuOperation
             PixelProduct.Pack(kernels, _weight.Data, [0], outputs, inputs, inputs, 1, packed[0]);
             float* inputGradient = _input.GradientForWriting(out bool accumulate);
             RunBlocks(backend, samples, outputs, inputs, (layout, first) =>
-                PixelProduct.Run(kernels, layout, gradient + first * outputs, outputs, packed[0], inputs, inputGradient + first * inputs, accumulate));
+                PixelProduct.Run(kernels, layout, layout.Pixels, gradient + first * outputs, outputs, packed[0], inputs, inputGradient + first * inputs, accumulate));
         }
         if (_weight.RequiresGradient)
             AddWeightGradient(backend, samples, inputs, outputs, gradient);
@@ -77,7 +77,7 @@ internal sealed unsafe class FullyConnected : CpuOperation
         backend.Run((inputs + RowsPerBlock - 1) / RowsPerBlock, (block, _) =>
         {
             int first = block * RowsPerBlock;
-            WeightProduct.Accumulate(kernels, layout, x + first, Math.Min(RowsPerBlock, inputs - first), gradient, outputs, outputs, sums[0] + (long)first * stride);
+            WeightProduct.Accumulate(kernels, layout, samples, x + first, Math.Min(RowsPerBlock, inputs - first), gradient, outputs, outputs, sums[0] + (long)first * stride);
         });
         float* weightGradient = _weight.GradientForWriting(out bool accumulate);
         for (int o = 0; o < outputs; o++)

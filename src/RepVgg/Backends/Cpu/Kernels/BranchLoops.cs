@@ -1,0 +1,195 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+
+namespace RepVgg.Backends.Cpu.Kernels;
+
+/// <summary>The per-channel passes of a multi-branch block: all branches at once, over [rows, channels].</summary>
+/// <remarks>The identity branch is absent where its pointers are null.</remarks>
+internal static unsafe class BranchLoops
+{
+    /// <summary>Rows that stay in the first-level cache while each vector of channels passes over them.</summary>
+    private const int RowBlock = 16;
+
+    /// <summary>One branch's rows and its batch norm's numbers per channel.</summary>
+    public struct Branch
+    {
+        /// <summary>The branch before its batch norm; null if there is no such branch.</summary>
+        public float* Rows;
+
+        public float* Mean;
+
+        /// <summary>Forward: weight / deviation. Backward: factor of the gradient.</summary>
+        public float* Factor;
+
+        /// <summary>Forward: the batch norm's bias. Backward: constant part of the gradient.</summary>
+        public float* Offset;
+
+        /// <summary>Backward: factor of (row - mean).</summary>
+        public float* RowFactor;
+
+        /// <summary>Backward: where the gradient by the branch goes.</summary>
+        public float* Gradient;
+
+        public void Skip(long floats)
+        {
+            Rows += floats;
+            Gradient += floats;
+        }
+    }
+
+    /// <summary>output = sum over branches of (row - mean) * factor + offset, then ReLU if asked for.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Combine(Branch first, Branch second, Branch identity, int rows, int channels, bool relu, float* output)
+    {
+        bool three = identity.Rows is not null;
+        float* third = three ? identity.Rows : first.Rows;
+        for (int r = 0; r < rows; r++)
+        {
+            int c = 0;
+            for (; c <= channels - Vector<float>.Count; c += Vector<float>.Count)
+            {
+                var value = Vector.MultiplyAddEstimate(Vector.Load(first.Rows + c) - Vector.Load(first.Mean + c), Vector.Load(first.Factor + c), Vector.Load(first.Offset + c));
+                value += Vector.MultiplyAddEstimate(Vector.Load(second.Rows + c) - Vector.Load(second.Mean + c), Vector.Load(second.Factor + c), Vector.Load(second.Offset + c));
+                if (three)
+                    value += Vector.MultiplyAddEstimate(Vector.Load(third + c) - Vector.Load(identity.Mean + c), Vector.Load(identity.Factor + c), Vector.Load(identity.Offset + c));
+                (relu ? Vector.Max(value, Vector<float>.Zero) : value).Store(output + c);
+            }
+            for (; c < channels; c++)
+            {
+                float value = (first.Rows[c] - first.Mean[c]) * first.Factor[c] + first.Offset[c];
+                value += (second.Rows[c] - second.Mean[c]) * second.Factor[c] + second.Offset[c];
+                if (three)
+                    value += (third[c] - identity.Mean[c]) * identity.Factor[c] + identity.Offset[c];
+                output[c] = relu ? Math.Max(value, 0) : value;
+            }
+            first.Rows += channels;
+            second.Rows += channels;
+            third += channels;
+            output += channels;
+        }
+    }
+
+    /// <summary>
+    /// Adds to sums, per channel: the sum of g, then for each branch the sum of g * (row - mean), where g is the gradient,
+    /// zero where <paramref name="output"/> is given and not positive.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void GradientSums(Branch first, Branch second, Branch identity, float* gradient, float* output, int rows, int channels, float* sums)
+    {
+        for (int start = 0; start < rows; start += RowBlock)
+        {
+            int count = Math.Min(RowBlock, rows - start);
+            long at = (long)start * channels;
+            BlockSums(first, second, identity, gradient + at, output is null ? null : output + at, at, count, channels, sums);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void BlockSums(in Branch first, in Branch second, in Branch identity, float* gradient, float* output, long at, int rows, int channels, float* sums)
+    {
+        float* one = first.Rows + at;
+        float* two = second.Rows + at;
+        float* three = identity.Rows is null ? null : identity.Rows + at;
+        float* mask = output is null ? gradient : output;
+        int c = 0;
+        for (; c <= channels - Vector<float>.Count; c += Vector<float>.Count)
+        {
+            var sum = Vector.Load(sums + c);
+            var product1 = Vector.Load(sums + channels + c);
+            var product2 = Vector.Load(sums + 2 * channels + c);
+            var mean1 = Vector.Load(first.Mean + c);
+            var mean2 = Vector.Load(second.Mean + c);
+            nint offset = c;
+            for (int r = 0; r < rows; r++, offset += channels)
+            {
+                var g = Vector.Load(gradient + offset);
+                if (output is not null)
+                    g = Vector.ConditionalSelect(Vector.GreaterThan(Vector.Load(mask + offset), Vector<float>.Zero), g, Vector<float>.Zero);
+                sum += g;
+                product1 = Vector.MultiplyAddEstimate(g, Vector.Load(one + offset) - mean1, product1);
+                product2 = Vector.MultiplyAddEstimate(g, Vector.Load(two + offset) - mean2, product2);
+            }
+            sum.Store(sums + c);
+            product1.Store(sums + channels + c);
+            product2.Store(sums + 2 * channels + c);
+            if (three is null)
+                continue;
+            var product3 = Vector.Load(sums + 3 * channels + c);
+            var mean3 = Vector.Load(identity.Mean + c);
+            offset = c;
+            for (int r = 0; r < rows; r++, offset += channels)
+            {
+                var g = Vector.Load(gradient + offset);
+                if (output is not null)
+                    g = Vector.ConditionalSelect(Vector.GreaterThan(Vector.Load(mask + offset), Vector<float>.Zero), g, Vector<float>.Zero);
+                product3 = Vector.MultiplyAddEstimate(g, Vector.Load(three + offset) - mean3, product3);
+            }
+            product3.Store(sums + 3 * channels + c);
+        }
+        for (; c < channels; c++)
+        {
+            for (int r = 0; r < rows; r++)
+            {
+                long i = (long)r * channels + c;
+                float g = output is null || mask[i] > 0 ? gradient[i] : 0;
+                sums[c] += g;
+                sums[channels + c] += g * (one[i] - first.Mean[c]);
+                sums[2 * channels + c] += g * (two[i] - second.Mean[c]);
+                if (three is not null)
+                    sums[3 * channels + c] += g * (three[i] - identity.Mean[c]);
+            }
+        }
+    }
+
+    /// <summary>
+    /// Writes each branch's gradient: factor * g + row factor * (row - mean) + offset, with g as in <see cref="GradientSums"/>;
+    /// the identity's is added to what is there if asked for. Branches without a gradient pointer are left out.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Gradients(Branch first, Branch second, Branch identity, bool addToIdentity, float* gradient, float* output, int rows, int channels)
+    {
+        bool masked = output is not null;
+        bool three = identity.Rows is not null && identity.Gradient is not null;
+        float* mask = masked ? output : gradient;
+        for (int r = 0; r < rows; r++)
+        {
+            int c = 0;
+            for (; c <= channels - Vector<float>.Count; c += Vector<float>.Count)
+            {
+                var g = Vector.Load(gradient + c);
+                if (masked)
+                    g = Vector.ConditionalSelect(Vector.GreaterThan(Vector.Load(mask + c), Vector<float>.Zero), g, Vector<float>.Zero);
+                Of(first, g, c).Store(first.Gradient + c);
+                Of(second, g, c).Store(second.Gradient + c);
+                if (three)
+                {
+                    var value = Of(identity, g, c);
+                    (addToIdentity ? value + Vector.Load(identity.Gradient + c) : value).Store(identity.Gradient + c);
+                }
+            }
+            for (; c < channels; c++)
+            {
+                float g = !masked || mask[c] > 0 ? gradient[c] : 0;
+                first.Gradient[c] = OfOne(first, g, c);
+                second.Gradient[c] = OfOne(second, g, c);
+                if (three)
+                    identity.Gradient[c] = OfOne(identity, g, c) + (addToIdentity ? identity.Gradient[c] : 0);
+            }
+            first.Skip(channels);
+            second.Skip(channels);
+            if (three)
+                identity.Skip(channels);
+            gradient += channels;
+            mask += channels;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector<float> Of(in Branch branch, Vector<float> g, int c) => Vector.MultiplyAddEstimate(
+        g, Vector.Load(branch.Factor + c),
+        Vector.MultiplyAddEstimate(Vector.Load(branch.Rows + c) - Vector.Load(branch.Mean + c), Vector.Load(branch.RowFactor + c), Vector.Load(branch.Offset + c)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float OfOne(in Branch branch, float g, int c) =>
+        branch.Factor[c] * g + branch.RowFactor[c] * (branch.Rows[c] - branch.Mean[c]) + branch.Offset[c];
+}

@@ -1,0 +1,216 @@
+using RepVgg.Backends.Cpu.Kernels;
+using RepVgg.Backends.Cpu.Memory;
+using Branch = RepVgg.Backends.Cpu.Kernels.BranchLoops.Branch;
+
+namespace RepVgg.Backends.Cpu.Operations;
+
+/// <summary>A RepVGG block as one operation: its branches read each unit of images while it is in the cache.</summary>
+/// <remarks>
+/// Forward: convolutions and their statistics in one pass; batch norms, sum and ReLU in another. Backward: the sums that
+/// the batch norms need in one pass; the branches' gradients, by weights and by input, unit by unit in another.
+/// </remarks>
+internal sealed unsafe class MultiBranchBlock : CpuOperation
+{
+    private readonly CpuTensor _input;
+    private readonly CpuTensor _kernel3x3;
+    private readonly CpuTensor _kernel1x1;
+    private readonly ConvolutionPlan _plan3x3;
+    private readonly ConvolutionPlan _plan1x1;
+    private readonly NormalizationStatistics[] _statistics;
+    private readonly CpuTensor _map3x3;
+    private readonly CpuTensor _map1x1;
+    private readonly bool _relu;
+
+    private MultiBranchBlock(CpuBackend backend, CpuTensor input, CpuTensor kernel3x3, CpuTensor kernel1x1, IReadOnlyList<BatchNormState> norms, int stride, int groups, bool relu)
+        : base(NewOutput(backend, input, kernel3x3, kernel1x1, norms, stride))
+    {
+        _input = input;
+        _kernel3x3 = kernel3x3;
+        _kernel1x1 = kernel1x1;
+        _relu = relu;
+        var shape = new ConvolutionShape(input.C, input.H, input.W, kernel3x3.N, 3, 3, stride, 1, groups);
+        _plan3x3 = backend.PlanFor(shape);
+        _plan1x1 = backend.PlanFor(shape with { KernelHeight = 1, KernelWidth = 1, Padding = 0 }, _plan3x3.UnitImages);
+        _map3x3 = backend.NewStepTensor(Output.Dimensions, requiresGradient: false);
+        _map1x1 = backend.NewStepTensor(Output.Dimensions, requiresGradient: false);
+        _statistics = [.. norms.Select(norm => new NormalizationStatistics(backend, norm, shape.OutputChannels))];
+    }
+
+    private bool HasIdentity => _statistics.Length > 2;
+
+    private int Channels => Output.C;
+
+    private int Area => Output.Area;
+
+    public static CpuTensor Apply(CpuBackend backend, CpuTensor input, CpuTensor kernel3x3, CpuTensor kernel1x1, IReadOnlyList<BatchNormState> norms, int stride, int groups, bool relu)
+    {
+        var block = new MultiBranchBlock(backend, input, kernel3x3, kernel1x1, norms, stride, groups, relu);
+        block.Forward(backend);
+        backend.Record(block.Output, () => block);
+        return block.Output;
+    }
+
+    public override void Backward()
+    {
+        var backend = Output.Owner;
+        SumGradients(backend);
+        using var convolution3x3 = new ConvolutionKernel(backend.Kernels, _plan3x3, backend.Pool);
+        using var convolution1x1 = new ConvolutionKernel(backend.Kernels, _plan1x1, backend.Pool);
+        var chunks = BatchChunks.ForSums(_input.N, convolution3x3.SumsLength);
+        using var sums3x3 = new Sums(backend.Pool, chunks.Count, _kernel3x3.RequiresGradient ? convolution3x3.SumsLength : 0);
+        using var sums1x1 = new Sums(backend.Pool, chunks.Count, _kernel1x1.RequiresGradient ? convolution1x1.SumsLength : 0);
+        using var inputScratch = new WorkerScratch(backend, _plan3x3.InputScratch);
+        using var patchScratch = new WorkerScratch(backend, _plan1x1.InputScratch);
+        using var frameScratch = new WorkerScratch(backend, Math.Max(_plan3x3.GradientScratch, _plan1x1.GradientScratch));
+        using var gradients3x3 = new WorkerScratch(backend, (long)_plan3x3.UnitImages * Area * Channels);
+        using var gradients1x1 = new WorkerScratch(backend, (long)_plan3x3.UnitImages * Area * Channels);
+
+        bool addToInput = false;
+        float* inputGradient = _input.RequiresGradient ? _input.GradientForWriting(out addToInput) : null;
+        if (inputGradient is not null)
+        {
+            convolution3x3.PackBackward(_kernel3x3.Data);
+            convolution1x1.PackBackward(_kernel1x1.Data);
+        }
+        float* input = _input.Data;
+        float* gradient = Output.Gradient;
+        float* output = _relu ? Output.Data : null;
+        Branch first = BackwardBranch(_map3x3.Data, 0), second = BackwardBranch(_map1x1.Data, 1), identity = HasIdentity ? BackwardBranch(input, 2) : default;
+        identity.Gradient = inputGradient;
+        long inputSize = (long)_input.C * _input.Area, outputSize = (long)Channels * Area;
+        backend.Run(chunks.Count, (chunk, worker) =>
+        {
+            sums3x3.Clear(chunk);
+            sums1x1.Clear(chunk);
+            for (int start = chunks.Start(chunk), images; start < chunks.Start(chunk + 1); start += images)
+            {
+                images = Math.Min(_plan3x3.UnitImages, chunks.Start(chunk + 1) - start);
+                Branch one = At(first, start * outputSize), two = At(second, start * outputSize), three = At(identity, start * outputSize);
+                float* gradient3x3 = one.Gradient = gradients3x3[worker];
+                float* gradient1x1 = two.Gradient = gradients1x1[worker];
+                BranchLoops.Gradients(one, two, three, addToInput, gradient + start * outputSize, output is null ? null : output + start * outputSize, images * Area, Channels);
+
+                float* unitInput = input + start * inputSize;
+                if (_kernel3x3.RequiresGradient)
+                    convolution3x3.WeightGradient(convolution3x3.PrepareInput(unitInput, images, inputScratch[worker]), gradient3x3, images, sums3x3[chunk]);
+                if (_kernel1x1.RequiresGradient)
+                    convolution1x1.WeightGradient(convolution1x1.PrepareInput(unitInput, images, patchScratch[worker]), gradient1x1, images, sums1x1[chunk]);
+                if (inputGradient is null)
+                    continue;
+                float* unitGradient = inputGradient + start * inputSize;
+                convolution3x3.InputGradient(gradient3x3, images, frameScratch[worker], unitGradient, accumulate: addToInput || HasIdentity);
+                convolution1x1.InputGradient(gradient1x1, images, frameScratch[worker], unitGradient, accumulate: true);
+            }
+        });
+        if (_kernel3x3.RequiresGradient)
+            convolution3x3.ReduceWeightGradient(backend, sums3x3, _kernel3x3.GradientForWriting(out bool addTo3x3), addTo3x3);
+        if (_kernel1x1.RequiresGradient)
+            convolution1x1.ReduceWeightGradient(backend, sums1x1, _kernel1x1.GradientForWriting(out bool addTo1x1), addTo1x1);
+    }
+
+    private void Forward(CpuBackend backend)
+    {
+        using var convolution3x3 = new ConvolutionKernel(backend.Kernels, _plan3x3, backend.Pool);
+        using var convolution1x1 = new ConvolutionKernel(backend.Kernels, _plan1x1, backend.Pool);
+        convolution3x3.PackForward(_kernel3x3.Data);
+        convolution1x1.PackForward(_kernel1x1.Data);
+        using var inputScratch = new WorkerScratch(backend, _plan3x3.InputScratch);
+        using var patchScratch = new WorkerScratch(backend, _plan1x1.InputScratch);
+
+        int batch = _input.N, unitImages = _plan3x3.UnitImages;
+        var units = BatchChunks.OfUnits(batch, unitImages);
+        int branches = _statistics.Length;
+        bool training = backend.IsTraining;
+        using var moments = new BranchMoments(backend.Pool, units.Count, branches, Channels);
+        float* input = _input.Data;
+        float* map3x3 = _map3x3.Data;
+        float* map1x1 = _map1x1.Data;
+        long inputSize = (long)_input.C * _input.Area, outputSize = (long)Channels * Area;
+        if (!training)
+        {
+            foreach (var statistics in _statistics)
+                statistics.UseRunning();
+        }
+        float* output = Output.Data;
+        Branch first = ForwardBranch(map3x3, 0), second = ForwardBranch(map1x1, 1), identity = HasIdentity ? ForwardBranch(input, 2) : default;
+        backend.Run(units.Count, (unit, worker) =>
+        {
+            int start = units.Start(unit), images = units.Start(unit + 1) - start, rows = images * Area;
+            float* unitInput = input + start * inputSize;
+            convolution3x3.Forward(convolution3x3.PrepareInput(unitInput, images, inputScratch[worker]), images, map3x3 + start * outputSize);
+            convolution1x1.Forward(convolution1x1.PrepareInput(unitInput, images, patchScratch[worker]), images, map1x1 + start * outputSize);
+            if (!training)
+            {
+                Combine(start, rows);
+                return;
+            }
+            moments.Measure(0, unit, map3x3 + start * outputSize, rows);
+            moments.Measure(1, unit, map1x1 + start * outputSize, rows);
+            if (HasIdentity)
+                moments.Measure(2, unit, unitInput, rows);
+        });
+        if (!training)
+            return;
+        for (int i = 0; i < branches; i++)
+            _statistics[i].UseBatch(units.Scaled(Area), moments[i]);
+        backend.Run(units.Count, (unit, _) => Combine(units.Start(unit), (units.Start(unit + 1) - units.Start(unit)) * Area));
+
+        void Combine(int start, int rows) =>
+            BranchLoops.Combine(At(first, start * outputSize), At(second, start * outputSize), At(identity, start * outputSize), rows, Channels, _relu, output + start * outputSize);
+    }
+
+    /// <summary>The batch norms' own gradients, and what each branch's gradient needs from the whole batch.</summary>
+    private void SumGradients(CpuBackend backend)
+    {
+        var chunks = BatchChunks.OfRows(Output.Pixels, 512);
+        using var sums = new Sums(backend.Pool, chunks.Count, 4 * Channels);
+        Branch first = BackwardBranch(_map3x3.Data, 0), second = BackwardBranch(_map1x1.Data, 1), identity = HasIdentity ? BackwardBranch(_input.Data, 2) : default;
+        float* gradient = Output.Gradient;
+        float* output = _relu ? Output.Data : null;
+        backend.Run(chunks.Count, (chunk, _) =>
+        {
+            sums.Clear(chunk);
+            long at = (long)chunks.Start(chunk) * Channels;
+            BranchLoops.GradientSums(At(first, at), At(second, at), At(identity, at), gradient + at, output is null ? null : output + at,
+                chunks.Start(chunk + 1) - chunks.Start(chunk), Channels, sums[chunk]);
+        });
+        for (int i = 0; i < _statistics.Length; i++)
+        {
+            long products = (i + 1) * Channels;
+            _statistics[i].Backward(Channels, Output.Pixels, c => sums.Total(c), c => sums.Total(products + c));
+        }
+    }
+
+    private Branch ForwardBranch(float* rows, int i) => new()
+    {
+        Rows = rows,
+        Mean = _statistics[i].Mean,
+        Factor = _statistics[i].Scale,
+        Offset = _statistics[i].Shift,
+    };
+
+    private Branch BackwardBranch(float* rows, int i) => new()
+    {
+        Rows = rows,
+        Mean = _statistics[i].Mean,
+        Factor = _statistics[i].GradientFactor,
+        RowFactor = _statistics[i].InputFactor,
+        Offset = _statistics[i].GradientOffset,
+    };
+
+    private static Branch At(Branch branch, long floats)
+    {
+        if (branch.Rows is not null)
+            branch.Rows += floats;
+        if (branch.Gradient is not null)
+            branch.Gradient += floats;
+        return branch;
+    }
+
+    private static CpuTensor NewOutput(CpuBackend backend, CpuTensor input, CpuTensor kernel3x3, CpuTensor kernel1x1, IReadOnlyList<BatchNormState> norms, int stride)
+    {
+        bool requiresGradient = input.RequiresGradient || kernel3x3.RequiresGradient || kernel1x1.RequiresGradient
+            || norms.Any(norm => backend.Own(norm.Weight).RequiresGradient || backend.Own(norm.Bias).RequiresGradient);
+        return backend.NewStepTensor([input.N, kernel3x3.N, (input.H - 1) / stride + 1, (input.W - 1) / stride + 1], requiresGradient);
+    }
+}
