@@ -82,6 +82,15 @@ public static class RepVggVariants
         throw new ArgumentException($"There is no RepVGG variant named '{name}'. The variants are: {string.Join(", ", All.Select(variant => variant.Name))}.", nameof(name));
     }
 
+    /// <summary>A sound choice for images of a size: S1 up to 40 pixels, S2 up to 64, A0 above.</summary>
+    /// <param name="pixels">The longer side of the images, in pixels.</param>
+    /// <returns>The variant.</returns>
+    public static RepVggArchitecture ForImageSize(int pixels)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(pixels, 1);
+        return pixels <= 40 ? S1 : pixels <= 64 ? S2 : A0;
+    }
+
     /// <summary>Builds the paper's layout for any depths and widths: five stages of stride 2, widths 64a 128a 256a 512b.</summary>
     /// <param name="name">The new architecture's name.</param>
     /// <param name="depths">Blocks of stages 1 to 4.</param>

@@ -1,0 +1,33 @@
+using System.Globalization;
+using System.Reflection;
+using Microsoft.ML.Data;
+
+namespace Microsoft.ML.RepVgg.Input;
+
+/// <summary>The names of a key column's values.</summary>
+internal static class KeyValues
+{
+    private const string Kind = "KeyValues";
+
+    /// <summary>One text per key, from the column's KeyValues annotation; "1", "2", ... where it has none.</summary>
+    public static IReadOnlyList<string> Read(DataViewSchema.Column column, int count)
+    {
+        if (column.Annotations.Schema.GetColumnOrNull(Kind)?.Type is VectorDataViewType type)
+        {
+            var read = typeof(KeyValues)
+                .GetMethod(nameof(ReadAs), BindingFlags.NonPublic | BindingFlags.Static)!
+                .MakeGenericMethod(type.ItemType.RawType);
+            var names = (string[])read.Invoke(null, [column.Annotations])!;
+            if (names.Length == count)
+                return names;
+        }
+        return [.. Enumerable.Range(1, count).Select(key => key.ToString(CultureInfo.InvariantCulture))];
+    }
+
+    private static string[] ReadAs<T>(DataViewSchema.Annotations annotations)
+    {
+        VBuffer<T> values = default;
+        annotations.GetValue(Kind, ref values);
+        return [.. values.DenseValues().Select(value => Convert.ToString(value, CultureInfo.InvariantCulture) ?? "")];
+    }
+}

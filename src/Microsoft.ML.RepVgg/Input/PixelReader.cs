@@ -1,0 +1,53 @@
+using Microsoft.ML.Data;
+
+namespace Microsoft.ML.RepVgg.Input;
+
+/// <summary>Copies one row's pixels out and refuses what no network can use.</summary>
+/// <param name="input">What the column holds.</param>
+/// <param name="getter">Getter of the pixel column.</param>
+internal sealed class PixelReader(FeatureInput input, ValueGetter<VBuffer<float>> getter)
+{
+    private VBuffer<float> _buffer;
+
+    /// <summary>Reads the current row.</summary>
+    /// <param name="row">Its position, for messages.</param>
+    /// <param name="pixels">Receives Channels * Height * Width values, CHW.</param>
+    /// <exception cref="InvalidOperationException">The image is missing, cannot be read, has the wrong length, or has a value that is not finite.</exception>
+    public void Read(long row, Span<float> pixels)
+    {
+        try
+        {
+            getter(ref _buffer);
+        }
+        catch (Exception error) when (input.Preprocessing is not null && error is not OperationCanceledException)
+        {
+            throw Unusable(row, $"the image cannot be read: {error.Message}", error);
+        }
+        if (_buffer.Length != input.Length)
+            throw Unusable(row, $"{_buffer.Length} values instead of {input.Channels} x {input.Height} x {input.Width} = {input.Length}");
+        // The stock pixel extractor gives a vector without a single explicit value for a missing image.
+        if (input.Preprocessing is not null && _buffer.GetValues().Length == 0)
+            throw Unusable(row, "there is no image");
+        _buffer.CopyTo(pixels);
+        int bad = IndexOfNonFinite(pixels[..input.Length]);
+        if (bad >= 0)
+            throw Unusable(row, $"value {bad} is {pixels[bad]}; pixels must be finite numbers");
+    }
+
+    private InvalidOperationException Unusable(long row, string reason, Exception? inner = null) =>
+        new($"Row {row}, column '{input.ColumnName}': {reason}", inner);
+
+    private static int IndexOfNonFinite(ReadOnlySpan<float> values)
+    {
+        // x - x is 0 for finite numbers and NaN for all others, and so is a sum of such differences.
+        float sum = 0;
+        foreach (float value in values)
+            sum += value - value;
+        if (sum == 0)
+            return -1;
+        int index = 0;
+        while (float.IsFinite(values[index]))
+            index++;
+        return index;
+    }
+}

@@ -1,0 +1,57 @@
+using Microsoft.ML.Data;
+using RepVgg.Data;
+
+namespace Microsoft.ML.RepVgg.Input;
+
+/// <summary>Reads a data view once, into a cache of bounded memory that the training loop can read by index.</summary>
+internal static class TrainingRows
+{
+    /// <summary>Reads every row.</summary>
+    /// <param name="view">The data.</param>
+    /// <param name="input">What its feature column holds.</param>
+    /// <param name="labelName">Its label column: a key of UInt32.</param>
+    /// <param name="cache">Receives the samples.</param>
+    /// <param name="invalidRows">Whether a row that cannot be used is an error, or skipped and counted.</param>
+    /// <param name="cancellation">Checked at every row.</param>
+    /// <returns>The number of rows skipped, and what was wrong with the first one.</returns>
+    /// <exception cref="InvalidOperationException">A row cannot be used; the message names it and the reason.</exception>
+    public static (long Skipped, string? FirstReason) Read(IDataView view, FeatureInput input, string labelName, SampleCache cache, InvalidRowHandling invalidRows, CancellationToken cancellation)
+    {
+        if (input.Preprocessing is not null)
+            view = input.Preprocessing.Transform(view);
+        var pixelColumn = input.FindPixels(view.Schema);
+        var labelColumn = view.Schema[labelName];
+
+        // A set of one: a plain cursor may fetch ahead in other threads, and an image that cannot be read would then
+        // end it, with no row to name and none to skip.
+        using var cursor = view.GetRowCursorSet([pixelColumn, labelColumn], 1)[0];
+        var getLabel = cursor.GetGetter<uint>(labelColumn);
+        var reader = new PixelReader(input, cursor.GetGetter<VBuffer<float>>(pixelColumn));
+        float[] pixels = new float[input.Length];
+        long skipped = 0;
+        string? firstReason = null;
+        while (cursor.MoveNext())
+        {
+            cancellation.ThrowIfCancellationRequested();
+            try
+            {
+                uint key = 0;
+                getLabel(ref key);
+                if (key == 0)
+                    throw new InvalidOperationException($"Row {cursor.Position}, column '{labelName}': the label is missing (a value that the key mapping did not know).");
+                if (key > cache.Classes)
+                    throw new InvalidOperationException($"Row {cursor.Position}, column '{labelName}': the label is key {key}, but the column's type has {cache.Classes} keys.");
+                reader.Read(cursor.Position, pixels);
+                cache.Add(pixels, (int)key - 1, cursor.Position);
+            }
+            catch (InvalidOperationException error)
+            {
+                if (invalidRows == InvalidRowHandling.Error)
+                    throw new InvalidOperationException($"{error.Message} Mend or remove the row, or set Options.InvalidRows to Skip.", error.InnerException);
+                skipped++;
+                firstReason ??= error.Message;
+            }
+        }
+        return (skipped, firstReason);
+    }
+}

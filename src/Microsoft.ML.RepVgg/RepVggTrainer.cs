@@ -1,0 +1,162 @@
+using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg.Input;
+using Microsoft.ML.RepVgg.Interop;
+using Microsoft.ML.Runtime;
+using RepVgg.Architectures;
+using RepVgg.Backends;
+using RepVgg.Backends.Cpu;
+using RepVgg.Data;
+using RepVgg.Networks;
+using RepVgg.Reparameterization;
+using RepVgg.Training;
+
+namespace Microsoft.ML.RepVgg;
+
+/// <summary>Trains a multi-branch RepVGG on images and fuses it into plain 3x3 convolutions.</summary>
+/// <remarks>
+/// Made by <c>mlContext.MulticlassClassification.Trainers.RepVgg(...)</c>. Rows are read once and kept in bounded memory.
+/// Source of the network: Ding et al., "RepVGG: Making VGG-style ConvNets Great Again", CVPR 2021.
+/// </remarks>
+public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
+{
+    private const string LogName = "RepVgg";
+
+    private readonly IHost? _host;
+    private readonly Options _options;
+
+    internal RepVggTrainer(IHostEnvironment? environment, Options options)
+    {
+        options.CheckNames();
+        _host = environment?.Register(LogName);
+        _options = options.Clone();
+    }
+
+    /// <inheritdoc/>
+    public SchemaShape GetOutputSchema(SchemaShape inputSchema)
+    {
+        ArgumentNullException.ThrowIfNull(inputSchema);
+        // The stock trainer knows the rules and the messages. Images are a feature it would refuse, so it is shown floats.
+        var shown = inputSchema;
+        if (inputSchema.Find(_options.FeatureColumnName) is { } feature && FeatureInput.IsImage(feature.ItemType))
+            shown = new SchemaShape([.. inputSchema.Where(column => column.Name != _options.FeatureColumnName), SchemaShapes.FloatVector(_options.FeatureColumnName, 1)]);
+        var context = new MLContext(seed: 1);
+        var output = context.MulticlassClassification.Trainers
+            .LbfgsMaximumEntropy(_options.LabelColumnName, _options.FeatureColumnName)
+            .GetOutputSchema(shown);
+        if (_options.ScoreColumnName != StockChain.Score)
+            output = context.Transforms.CopyColumns(_options.ScoreColumnName, StockChain.Score).GetOutputSchema(output);
+        if (_options.PredictedLabelColumnName != StockChain.PredictedLabel)
+            output = context.Transforms.CopyColumns(_options.PredictedLabelColumnName, StockChain.PredictedLabel).GetOutputSchema(output);
+
+        string[] added = [_options.ScoreColumnName, _options.PredictedLabelColumnName];
+        return new SchemaShape([.. inputSchema.Where(column => !added.Contains(column.Name)), .. output.Where(column => added.Contains(column.Name))]);
+    }
+
+    /// <summary>Reads the data, trains, and fuses.</summary>
+    /// <param name="input">The training data.</param>
+    /// <returns>The fused classifier.</returns>
+    /// <exception cref="ArgumentException">A column is missing or of the wrong type, there are fewer than two classes, or an option does not fit the data.</exception>
+    /// <exception cref="InvalidOperationException">A row cannot be used (see <see cref="Options.InvalidRows"/>), or there is none.</exception>
+    /// <exception cref="TrainingDivergedException">The loss left every bound.</exception>
+    /// <exception cref="OperationCanceledException">Training was cancelled (see <see cref="Options.OnCancellation"/>).</exception>
+    public RepVggTransformer Fit(IDataView input)
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        GetOutputSchema(SchemaShapes.Of(input.Schema));
+        using var channel = _host?.Start("Training");
+        ulong seed = (ulong)(_options.Seed ?? _host?.Rand.Next() ?? 1);
+
+        var label = input.Schema[_options.LabelColumnName];
+        int classes = CountClasses(label);
+        var (architecture, features) = Resolve(input.Schema);
+        using var samples = Read(input, features, classes, "training data", channel);
+        using var validationSamples = _options.ValidationSet is { } set ? Read(CheckValidation(set), features, classes, "validation data", channel) : null;
+        var (training, validation) = Divide(samples, validationSamples, seed);
+
+        var normalization = _options.Normalization ?? PixelStatistics.Measure(training);
+        using var backend = CreateBackend();
+        using var network = new TrainingNetwork(architecture, classes, backend, seed);
+        channel?.Info(MessageSensitivity.None, "{0} on {1}: {2} images of {3} x {4} x {5}, {6} classes, {7} to validate on, seed {8}.", architecture.Name, backend.Description, training.Count, features.Channels, features.Height, features.Width, classes, validation?.Count ?? 0, seed);
+
+        var result = TrainingLoop.Run(backend, network, training, validation, normalization, _options.ToTrainingOptions(seed, features.Height, features.Width), Report(channel), _options.CancellationToken);
+        if (result.End == TrainingEnd.Cancelled && (_options.OnCancellation == CancellationBehavior.Throw || result.BestEpoch == 0))
+            throw new OperationCanceledException("Training was cancelled.", _options.CancellationToken);
+
+        var fused = Fusion.Fuse(architecture, result.Weights, features.Height, features.Width, normalization);
+        return new RepVggTransformer(fused, features, _options, label, result);
+    }
+
+    private static int CountClasses(DataViewSchema.Column label)
+    {
+        ulong count = label.Type is KeyDataViewType key ? key.Count : 0;
+        if (count < 2)
+            throw new ArgumentException($"The label column '{label.Name}' has {count} class; at least two are needed.");
+        if (count > 1_000_000)
+            throw new ArgumentException($"The label column '{label.Name}' has {count} classes, more than a classifier can have. Map it with MapValueToKey.");
+        return (int)count;
+    }
+
+    private (RepVggArchitecture Architecture, FeatureInput Features) Resolve(DataViewSchema schema)
+    {
+        var named = _options.CustomArchitecture ?? (_options.Architecture is { } name ? RepVggVariants.Find(name) : null);
+        var settings = new ImageSettings(_options.FeatureColumnName, _options.ImageChannels, _options.ImageHeight, _options.ImageWidth, _options.Resizing, _options.CropAnchor);
+        var features = FeatureInput.Create(schema, settings, (named ?? RepVggVariants.A0).DefaultImageSize);
+        var architecture = named ?? RepVggVariants.ForImageSize(Math.Max(features.Height, features.Width));
+        architecture = architecture with { InputChannels = features.Channels };
+        architecture.Validate();
+        architecture.ValidateImageSize(features.Height, features.Width);
+        if (_options.Normalization is { } normalization && (normalization.Mean.Length != features.Channels || normalization.Scale.Length != features.Channels))
+            throw new ArgumentException($"Options.Normalization has {normalization.Mean.Length} means and {normalization.Scale.Length} scales; the images have {features.Channels} channels.");
+        return (architecture, features);
+    }
+
+    private SampleCache Read(IDataView view, FeatureInput features, int classes, string what, IChannel? channel)
+    {
+        var cache = new SampleCache(features.Channels, features.Height, features.Width, classes, _options.CacheLimit);
+        try
+        {
+            var (skipped, reason) = TrainingRows.Read(view, features, _options.LabelColumnName, cache, _options.InvalidRows, _options.CancellationToken);
+            if (skipped > 0)
+                channel?.Warning(MessageSensitivity.UserData, "{0} rows of the {1} were skipped; the first: {2}", skipped, what, reason);
+            if (cache.Count == 0)
+                throw new InvalidOperationException(skipped > 0 ? $"None of the {skipped} rows of the {what} can be used; the first: {reason}" : $"The {what} has no rows.");
+            return cache;
+        }
+        catch
+        {
+            cache.Dispose();
+            throw;
+        }
+    }
+
+    private IDataView CheckValidation(IDataView set)
+    {
+        GetOutputSchema(SchemaShapes.Of(set.Schema));
+        return set;
+    }
+
+    private (ISampleSource Training, ISampleSource? Validation) Divide(SampleCache samples, SampleCache? validation, ulong seed)
+    {
+        int present = Enumerable.Range(0, samples.Count).Select(samples.LabelOf).Distinct().Take(2).Count();
+        if (present < 2)
+            throw new InvalidOperationException($"Every row has the same label in column '{_options.LabelColumnName}'; at least two classes are needed.");
+        if (validation is not null)
+            return (samples, validation);
+        return _options.ValidationSetFraction > 0 ? SampleSubset.Split(samples, _options.ValidationSetFraction, seed) : (samples, null);
+    }
+
+    private Backend CreateBackend() => new CpuBackend(_options.Threads);
+
+    /// <summary>Epoch figures go to the log, every report to the user's callback.</summary>
+    private Action<TrainingProgress> Report(IChannel? channel) => progress =>
+    {
+        if (progress.EpochResult is { } epoch)
+        {
+            channel?.Info(
+                MessageSensitivity.None,
+                "Epoch {0} of {1}: loss {2:f4}, accuracy {3:f4}; validation loss {4:f4}, accuracy {5:f4}; {6:f0} images/s, {7:hh\\:mm\\:ss} left.",
+                epoch.Epoch, progress.Epochs, epoch.TrainingLoss, epoch.TrainingAccuracy, epoch.ValidationLoss ?? double.NaN, epoch.ValidationAccuracy ?? double.NaN, progress.ImagesPerSecond, progress.Remaining);
+        }
+        _options.MetricsCallback?.Invoke(progress);
+    };
+}

@@ -1,0 +1,127 @@
+using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg.Input;
+
+namespace Microsoft.ML.RepVgg.Scoring;
+
+/// <summary>Walks the input and scores ahead of it, a batch at a time.</summary>
+/// <remarks>
+/// One cursor passes the input's columns through; a second one runs ahead and collects the images of the next rows. The
+/// two must see the same rows in the same order: their row ids are compared, and a source that changes between two
+/// readings is an error instead of a wrong score.
+/// </remarks>
+internal sealed class BatchScoringCursor : DataViewRowCursor
+{
+    /// <summary>Most images scored at once: enough for every core, small enough for any memory.</summary>
+    private const int MaximumBatch = 32;
+
+    private readonly ScoringMapper _mapper;
+    private readonly HashSet<int> _active;
+    private readonly DataViewRowCursor _rows;
+    private readonly ValueGetter<DataViewRowId> _rowId;
+    private readonly DataViewRowCursor? _ahead;
+    private readonly ValueGetter<DataViewRowId>? _aheadId;
+    private readonly DataViewRow? _pixelRow;
+    private readonly PixelReader? _reader;
+    private readonly int _classes;
+    private readonly float[] _pixels = [];
+    private readonly float[] _logits = [];
+    private readonly DataViewRowId[] _ids = [];
+    private int _filled;
+    private int _current = -1;
+    private bool _disposed;
+
+    /// <param name="mapper">What is added.</param>
+    /// <param name="needed">The output columns that are active.</param>
+    /// <param name="rows">Cursor over the input with the active input columns.</param>
+    /// <param name="ahead">Cursor over the same rows with the feature column; null if neither Score nor PredictedLabel is active.</param>
+    public BatchScoringCursor(ScoringMapper mapper, IEnumerable<DataViewSchema.Column> needed, DataViewRowCursor rows, DataViewRowCursor? ahead)
+    {
+        _mapper = mapper;
+        _active = [.. needed.Select(column => column.Index)];
+        _rows = rows;
+        _rowId = rows.GetIdGetter();
+        _classes = mapper.Transformer.Network.Classes;
+        if (ahead is not null)
+        {
+            var features = mapper.Transformer.Features;
+            _ahead = ahead;
+            _aheadId = ahead.GetIdGetter();
+            _pixelRow = mapper.PixelRow(ahead);
+            _reader = new PixelReader(features, _pixelRow.GetGetter<VBuffer<float>>(mapper.Pixels));
+            _pixels = new float[MaximumBatch * features.Length];
+            _logits = new float[MaximumBatch * _classes];
+            _ids = new DataViewRowId[MaximumBatch];
+        }
+    }
+
+    public override DataViewSchema Schema => _mapper.OutputSchema;
+
+    public override long Position => _rows.Position;
+
+    public override long Batch => _rows.Batch;
+
+    public override bool IsColumnActive(DataViewSchema.Column column) => _active.Contains(column.Index);
+
+    public override ValueGetter<DataViewRowId> GetIdGetter() => _rowId;
+
+    public override bool MoveNext()
+    {
+        bool any = _rows.MoveNext();
+        if (_ahead is null)
+            return any;
+        if (++_current >= _filled)
+            Fill();
+        if (any != _filled > 0)
+            throw Changed();
+        if (any)
+        {
+            DataViewRowId id = default;
+            _rowId(ref id);
+            if (!id.Equals(_ids[_current]))
+                throw Changed();
+        }
+        return any;
+    }
+
+    public override ValueGetter<TValue> GetGetter<TValue>(DataViewSchema.Column column)
+    {
+        if (!IsColumnActive(column))
+            throw AddedColumn.Inactive(column);
+        return _mapper.IsAdded(column)
+            ? AddedColumn.Getter<TValue>(_mapper, column, Logits)
+            : _rows.GetGetter<TValue>(_mapper.InputSchema[column.Index]);
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing && !_disposed)
+        {
+            _disposed = true;
+            if (!ReferenceEquals(_pixelRow, _ahead))
+                _pixelRow?.Dispose();
+            _ahead?.Dispose();
+            _rows.Dispose();
+        }
+        base.Dispose(disposing);
+    }
+
+    private ReadOnlySpan<float> Logits() => _logits.AsSpan(_current * _classes, _classes);
+
+    private void Fill()
+    {
+        int length = _mapper.Transformer.Features.Length;
+        _filled = 0;
+        _current = 0;
+        while (_filled < MaximumBatch && _ahead!.MoveNext())
+        {
+            _aheadId!(ref _ids[_filled]);
+            _reader!.Read(_ahead.Position, _pixels.AsSpan(_filled * length, length));
+            _filled++;
+        }
+        if (_filled > 0)
+            _mapper.Transformer.Engine.Run(_pixels.AsSpan(0, _filled * length), _filled, _logits.AsSpan(0, _filled * _classes));
+    }
+
+    private static InvalidOperationException Changed() =>
+        new("The rows to score changed between two readings of the same data. Put mlContext.Data.Cache behind a source that is random or is still being written.");
+}

@@ -1,0 +1,247 @@
+using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg.Tests.Support;
+using RepVgg.Training;
+using Xunit;
+
+namespace Microsoft.ML.RepVgg.Tests.Trainer;
+
+/// <summary>Each gives one clear error that names the column, row or option.</summary>
+public sealed class BadInputTests
+{
+    private readonly MLContext _context = new(seed: 1);
+
+    private string FitError<T>(IEnumerable<T> rows, RepVggTrainer.Options? options = null, bool mapLabel = true)
+        where T : class
+    {
+        var data = _context.Data.LoadFromEnumerable(rows);
+        var trainer = _context.MulticlassClassification.Trainers.RepVgg(options ?? Stripes.Options(epochs: 1));
+        var error = Assert.ThrowsAny<Exception>(() =>
+        {
+            if (mapLabel)
+                _context.Transforms.Conversion.MapValueToKey("Label").Append(trainer).Fit(data);
+            else
+                trainer.Fit(data);
+        });
+        Assert.IsNotType<NullReferenceException>(error);
+        Assert.IsNotType<IndexOutOfRangeException>(error);
+        return Errors.AllMessages(error);
+    }
+
+    private static string OptionsError(Action<RepVggTrainer.Options> change)
+    {
+        var options = Stripes.Options(epochs: 1);
+        change(options);
+        var context = new MLContext(seed: 1);
+        var data = context.Data.LoadFromEnumerable(Stripes.Rows(30, seed: 1));
+        return Assert.ThrowsAny<ArgumentException>(() => Stripes.Pipeline(context, options).Fit(data)).Message;
+    }
+
+    [Fact]
+    public void Missing_label_column()
+    {
+        var options = Stripes.Options();
+        options.LabelColumnName = "Class";
+        Assert.Contains("Could not find label column 'Class'", FitError(Stripes.Rows(9, 1), options));
+    }
+
+    [Fact]
+    public void Missing_feature_column()
+    {
+        var options = Stripes.Options();
+        options.FeatureColumnName = "Picture";
+        Assert.Contains("Could not find feature column 'Picture'", FitError(Stripes.Rows(9, 1), options));
+    }
+
+    [Fact]
+    public void Label_that_is_no_key() =>
+        Assert.Contains("Schema mismatch for label column 'Label'", FitError(Stripes.Rows(9, 1), mapLabel: false));
+
+    private sealed class TextFeatures
+    {
+        public string Label { get; set; } = "a";
+
+        public string Features { get; set; } = "x";
+    }
+
+    [Fact]
+    public void Features_of_another_type() =>
+        Assert.Contains("Schema mismatch for feature column 'Features'", FitError([new TextFeatures(), new TextFeatures { Label = "b" }]));
+
+    private sealed class FlatRow
+    {
+        public string Label { get; set; } = "";
+
+        [VectorType(Stripes.Size * Stripes.Size)]
+        public float[] Features { get; set; } = [];
+    }
+
+    private static List<FlatRow> FlatRows(int count) =>
+        [.. Stripes.Rows(count, 1).Select(row => new FlatRow { Label = row.Label, Features = row.Features })];
+
+    [Fact]
+    public void Flat_features_without_a_size() => Assert.Contains("Options.ImageHeight", FitError(FlatRows(9)));
+
+    [Fact]
+    public void Flat_features_of_the_wrong_length()
+    {
+        var options = Stripes.Options();
+        (options.ImageHeight, options.ImageWidth, options.ImageChannels) = (10, 10, 1);
+        string message = FitError(FlatRows(9), options);
+        Assert.Contains("'Features' holds 144 values", message);
+        Assert.Contains("100 are expected", message);
+    }
+
+    [Fact]
+    public void Flat_features_with_the_right_size_train()
+    {
+        var options = Stripes.Options(epochs: 1);
+        (options.ImageHeight, options.ImageWidth) = (Stripes.Size, Stripes.Size);
+        var data = _context.Data.LoadFromEnumerable(FlatRows(60));
+        using var model = Stripes.Pipeline(_context, options).Fit(data);
+        Assert.Equal(60, model.Transform(data).GetColumn<float[]>("Score").Count());
+    }
+
+    [Fact]
+    public void One_class_only()
+    {
+        var rows = Stripes.Rows(9, 1);
+        rows.ForEach(row => row.Label = "same");
+        Assert.Contains("at least two", FitError(rows));
+    }
+
+    [Fact]
+    public void Key_type_with_two_classes_but_rows_of_one()
+    {
+        var map = _context.Transforms.Conversion.MapValueToKey("Label").Fit(_context.Data.LoadFromEnumerable(Stripes.Rows(9, 1)));
+        var rows = Stripes.Rows(9, 1);
+        rows.ForEach(row => row.Label = Stripes.Names[0]);
+        var data = map.Transform(_context.Data.LoadFromEnumerable(rows));
+        var error = Assert.ThrowsAny<Exception>(() => _context.MulticlassClassification.Trainers.RepVgg(Stripes.Options()).Fit(data));
+        Assert.Contains("same label in column 'Label'", error.Message);
+    }
+
+    [Fact]
+    public void Labels_that_are_all_missing()
+    {
+        var map = _context.Transforms.Conversion.MapValueToKey("Label").Fit(_context.Data.LoadFromEnumerable(Stripes.Rows(9, 1)));
+        var rows = Stripes.Rows(9, 1);
+        rows.ForEach(row => row.Label = "unknown");
+        var data = map.Transform(_context.Data.LoadFromEnumerable(rows));
+        var error = Assert.ThrowsAny<Exception>(() => _context.MulticlassClassification.Trainers.RepVgg(Stripes.Options()).Fit(data));
+        Assert.Contains("Row 0, column 'Label': the label is missing", error.Message);
+
+        var skipping = Stripes.Options();
+        skipping.InvalidRows = InvalidRowHandling.Skip;
+        error = Assert.ThrowsAny<Exception>(() => _context.MulticlassClassification.Trainers.RepVgg(skipping).Fit(data));
+        Assert.Contains("None of the 9 rows", error.Message);
+    }
+
+    [Fact]
+    public void Empty_data() => Assert.ThrowsAny<Exception>(() => Stripes.Pipeline(_context).Fit(_context.Data.LoadFromEnumerable(new List<Stripes.Row>())));
+
+    [Fact]
+    public void Empty_data_with_known_classes()
+    {
+        var map = _context.Transforms.Conversion.MapValueToKey("Label").Fit(_context.Data.LoadFromEnumerable(Stripes.Rows(9, 1)));
+        var data = map.Transform(_context.Data.LoadFromEnumerable(new List<Stripes.Row>()));
+        var error = Assert.ThrowsAny<Exception>(() => _context.MulticlassClassification.Trainers.RepVgg(Stripes.Options()).Fit(data));
+        Assert.Contains("has no rows", error.Message);
+    }
+
+    [Fact]
+    public void Pixels_that_are_no_numbers_are_an_error_or_skipped_and_counted()
+    {
+        var rows = Stripes.Rows(60, 1);
+        rows[7].Features[3] = float.NaN;
+        rows[11].Features[0] = float.PositiveInfinity;
+        Assert.Contains("Row 7, column 'Features': value 3 is NaN", FitError(rows));
+
+        var log = new List<string>();
+        var context = new MLContext(seed: 1);
+        context.Log += (_, line) => { lock (log) log.Add(line.Message); };
+        var options = Stripes.Options(epochs: 1);
+        options.InvalidRows = InvalidRowHandling.Skip;
+        using var model = Stripes.Pipeline(context, options).Fit(context.Data.LoadFromEnumerable(rows));
+        Assert.Contains(log, line => line.Contains("2 rows of the training data were skipped; the first: Row 7"));
+    }
+
+    [Fact]
+    public void Unknown_architecture_lists_the_known_ones()
+    {
+        string message = OptionsError(options => (options.CustomArchitecture, options.Architecture) = (null, "ResNet-50"));
+        Assert.Contains("'ResNet-50'", message);
+        Assert.Contains("RepVGG-A0", message);
+    }
+
+    [Fact]
+    public void Image_smaller_than_the_stride()
+    {
+        string message = OptionsError(options => (options.CustomArchitecture, options.Architecture) = (null, "RepVGG-A0"));
+        Assert.Contains("12", message);
+        Assert.Contains("32", message);
+    }
+
+    public static TheoryData<string, Action<RepVggTrainer.Options>> Options => new()
+    {
+        { "Epochs", options => options.Epochs = 0 },
+        { "BatchSize", options => options.BatchSize = 1 },
+        { "LearningRate", options => options.LearningRate = -1 },
+        { "LearningRate", options => options.LearningRate = float.NaN },
+        { "Momentum", options => options.Momentum = 1 },
+        { "WeightDecay", options => options.WeightDecay = -1 },
+        { "LabelSmoothing", options => options.LabelSmoothing = 1 },
+        { "ValidationSetFraction", options => options.ValidationSetFraction = 1 },
+        { "ImageChannels", options => options.ImageChannels = 2 },
+        { "ImageChannels", options => options.ImageChannels = 0 },
+        { "LabelColumnName", options => options.LabelColumnName = "" },
+        { "ScoreColumnName", options => options.PredictedLabelColumnName = "Score" },
+        { "Threads", options => options.Threads = -1 },
+        { "Normalization", options => options.Normalization = global::RepVgg.Networks.Normalization.Identity(3) },
+    };
+
+    [Theory]
+    [MemberData(nameof(Options))]
+    public void Options_out_of_range_are_named(string name, Action<RepVggTrainer.Options> change) =>
+        Assert.Contains(name, OptionsError(change), StringComparison.OrdinalIgnoreCase);
+
+    [Fact]
+    public void A_learning_rate_that_diverges()
+    {
+        var options = Stripes.Options(epochs: 5);
+        options.LearningRate = 1e6f;
+        var data = _context.Data.LoadFromEnumerable(Stripes.Rows(60, 1));
+        var error = Assert.Throws<TrainingDivergedException>(() => Stripes.Pipeline(_context, options).Fit(data));
+        Assert.Contains("smaller learning rate", error.Message);
+    }
+
+    [Fact]
+    public void An_unwritable_path_leaves_nothing_behind()
+    {
+        string folder = Directory.CreateTempSubdirectory("repvgg-test-").FullName;
+        try
+        {
+            var data = _context.Data.LoadFromEnumerable(Stripes.Rows(60, 1));
+            using var model = Stripes.Pipeline(_context, Stripes.Options(epochs: 1)).Fit(data);
+            string occupied = Path.Combine(folder, "occupied");
+            Directory.CreateDirectory(occupied);
+            Assert.ThrowsAny<Exception>(() => model.LastTransformer.ExportToOnnx(occupied));
+            Assert.ThrowsAny<Exception>(() => model.LastTransformer.ExportToOnnx(Path.Combine(folder, "no", "where.onnx")));
+            Assert.Equal([occupied], Directory.GetFileSystemEntries(folder));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(100)]
+    public void A_truncated_or_foreign_model_file(int length)
+    {
+        byte[] bytes = new byte[length];
+        new Random(1).NextBytes(bytes);
+        var error = Assert.ThrowsAny<Exception>(() => _context.Model.Load(new MemoryStream(bytes), out _));
+        Assert.True(error is not NullReferenceException and not IndexOutOfRangeException, error.ToString());
+    }
+}

@@ -1,0 +1,188 @@
+using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg.Tests.Support;
+using RepVgg.Training;
+using Xunit;
+
+namespace Microsoft.ML.RepVgg.Tests.Trainer;
+
+public sealed class TrainerTests
+{
+    private readonly MLContext _context = new(seed: 1);
+
+    private float[] Scores(RepVggTrainer.Options options, MLContext? context = null)
+    {
+        context ??= _context;
+        var data = context.Data.LoadFromEnumerable(Stripes.Rows(60, seed: 1));
+        using var model = Stripes.Pipeline(context, options).Fit(data);
+        return [.. model.Transform(data).GetColumn<float[]>("Score").SelectMany(score => score)];
+    }
+
+    [Fact]
+    public void The_same_seed_gives_the_same_bits_for_any_number_of_threads()
+    {
+        var one = Stripes.Options(epochs: 1);
+        one.Threads = 1;
+        var two = Stripes.Options(epochs: 1);
+        two.Threads = 2;
+        Assert.Equal(Scores(one), Scores(two));
+
+        var other = Stripes.Options(epochs: 1);
+        other.Seed = 8;
+        Assert.NotEqual(Scores(one), Scores(other));
+    }
+
+    [Fact]
+    public void Without_a_seed_of_its_own_the_contexts_seed_decides()
+    {
+        var options = Stripes.Options(epochs: 1);
+        options.Seed = null;
+        Assert.Equal(Scores(options, new MLContext(seed: 3)), Scores(options, new MLContext(seed: 3)));
+        Assert.NotEqual(Scores(options, new MLContext(seed: 3)), Scores(options, new MLContext(seed: 4)));
+    }
+
+    [Fact]
+    public void The_estimators_schema_is_the_transformers()
+    {
+        var data = _context.Data.LoadFromEnumerable(Stripes.Rows(30, seed: 1));
+        var keyed = _context.Transforms.Conversion.MapValueToKey("Label").Fit(data).Transform(data);
+        var trainer = _context.MulticlassClassification.Trainers.RepVgg(Stripes.Options(epochs: 1));
+        var shape = trainer.GetOutputSchema(Interop.SchemaShapes.Of(keyed.Schema));
+        using var model = trainer.Fit(keyed);
+        var fromTransformer = Interop.SchemaShapes.Of(model.GetOutputSchema(keyed.Schema));
+        foreach (string name in new[] { "Score", "PredictedLabel", "Number", "Features" })
+        {
+            var expected = shape.Single(column => column.Name == name);
+            var actual = fromTransformer.Last(column => column.Name == name);
+            Assert.Equal((expected.Kind, expected.ItemType, expected.IsKey), (actual.Kind, actual.ItemType, actual.IsKey));
+            Assert.Subset(actual.Annotations.Select(annotation => annotation.Name).ToHashSet(), expected.Annotations.Select(annotation => annotation.Name).ToHashSet());
+        }
+    }
+
+    [Fact]
+    public void Progress_reaches_the_callback_and_the_log()
+    {
+        var reports = new List<TrainingProgress>();
+        var log = new List<string>();
+        var context = new MLContext(seed: 1);
+        context.Log += (_, line) => { lock (log) log.Add(line.Message); };
+        var options = Stripes.Options(epochs: 2);
+        options.MetricsCallback = reports.Add;
+        Scores(options, context);
+        Assert.Equal(2, reports.Count(report => report.EpochResult is not null));
+        Assert.All(reports, report => Assert.Equal(2, report.Epochs));
+        Assert.Contains(log, line => line.Contains("Tiny on CPU"));
+        Assert.Contains(log, line => line.Contains("Epoch 2 of 2"));
+    }
+
+    [Fact]
+    public void A_given_validation_set_is_used()
+    {
+        var options = Stripes.Options(epochs: 1);
+        options.ValidationSet = _context.Transforms.Conversion.MapValueToKey("Label")
+            .Fit(_context.Data.LoadFromEnumerable(Stripes.Rows(30, seed: 1)))
+            .Transform(_context.Data.LoadFromEnumerable(Stripes.Rows(30, seed: 9)));
+        var data = _context.Data.LoadFromEnumerable(Stripes.Rows(60, seed: 1));
+        using var model = Stripes.Pipeline(_context, options).Fit(data);
+        Assert.NotNull(model.LastTransformer.History.Single().ValidationAccuracy);
+    }
+
+    [Fact]
+    public void Options_changed_after_the_call_have_no_effect_and_fit_changes_none()
+    {
+        var options = Stripes.Options(epochs: 1);
+        var trainer = _context.MulticlassClassification.Trainers.RepVgg(options);
+        options.FeatureColumnName = "Elsewhere";
+        var data = _context.Data.LoadFromEnumerable(Stripes.Rows(60, seed: 1));
+        var keyed = _context.Transforms.Conversion.MapValueToKey("Label").Fit(data).Transform(data);
+        using var first = trainer.Fit(keyed);
+        using var second = trainer.Fit(keyed);
+        Assert.Equal(
+            first.Transform(keyed).GetColumn<float[]>("Score").SelectMany(score => score),
+            second.Transform(keyed).GetColumn<float[]>("Score").SelectMany(score => score));
+    }
+
+    [Fact]
+    public void Cross_validation_works()
+    {
+        var data = _context.Data.LoadFromEnumerable(Stripes.Rows(120, seed: 1));
+        var results = _context.MulticlassClassification.CrossValidate(data, Stripes.Pipeline(_context), numberOfFolds: 2);
+        Assert.Equal(2, results.Count);
+        Assert.All(results, result => Assert.InRange(result.Metrics.MicroAccuracy, 0.5, 1));
+    }
+
+    [Fact]
+    public void A_cancelled_fit_throws_or_returns_the_best_so_far()
+    {
+        foreach (var behaviour in Enum.GetValues<CancellationBehavior>())
+        {
+            using var source = new CancellationTokenSource();
+            var options = Stripes.Options(epochs: 50);
+            options.CancellationToken = source.Token;
+            options.OnCancellation = behaviour;
+            options.MetricsCallback = progress =>
+            {
+                if (progress.Epoch == 3)
+                    source.Cancel();
+            };
+            var data = _context.Data.LoadFromEnumerable(Stripes.Rows(60, seed: 1));
+            if (behaviour == CancellationBehavior.Throw)
+            {
+                Assert.ThrowsAny<OperationCanceledException>(() => Stripes.Pipeline(_context, options).Fit(data));
+                continue;
+            }
+            using var model = Stripes.Pipeline(_context, options).Fit(data);
+            Assert.Equal(TrainingEnd.Cancelled, model.LastTransformer.End);
+            Assert.InRange(model.LastTransformer.History.Count, 2, 3);
+            Assert.Equal(60, model.Transform(data).GetColumn<uint>("PredictedLabel").Count());
+        }
+    }
+
+    [Fact]
+    public void A_killed_run_goes_on_from_its_checkpoint_to_the_same_weights()
+    {
+        string folder = Directory.CreateTempSubdirectory("repvgg-test-").FullName;
+        try
+        {
+            var whole = Scores(Stripes.Options(epochs: 3));
+            using var source = new CancellationTokenSource();
+            var options = Stripes.Options(epochs: 3);
+            options.CheckpointPath = Path.Combine(folder, "run.checkpoint");
+            options.CancellationToken = source.Token;
+            options.MetricsCallback = progress =>
+            {
+                if (progress.Epoch == 2 && progress.Step >= 1)
+                    source.Cancel();
+            };
+            Assert.ThrowsAny<OperationCanceledException>(() => Scores(options));
+
+            var resumed = Stripes.Options(epochs: 3);
+            resumed.CheckpointPath = options.CheckpointPath;
+            Assert.Equal(whole, Scores(resumed));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Fact]
+    public void Exports_onnx_with_the_class_names()
+    {
+        string folder = Directory.CreateTempSubdirectory("repvgg-test-").FullName;
+        try
+        {
+            var data = _context.Data.LoadFromEnumerable(Stripes.Rows(60, seed: 1));
+            using var model = Stripes.Pipeline(_context, Stripes.Options(epochs: 1)).Fit(data);
+            string path = Path.Combine(folder, "stripes.onnx");
+            model.LastTransformer.ExportToOnnx(path);
+            var network = global::RepVgg.Formats.Onnx.OnnxReader.Read(path);
+            Assert.Equal(model.LastTransformer.Network.Classes, network.Classes);
+            Compare.Close(model.LastTransformer.Network.Blocks[1].Kernel.AsSpan(), network.Blocks[1].Kernel.AsSpan(), 0);
+            Assert.ThrowsAny<IOException>(() => model.LastTransformer.ExportToOnnx(Path.Combine(folder, "missing", "stripes.onnx")));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+using System.Globalization;
+using Microsoft.ML;
+using Microsoft.ML.Data;
+
+// Scores images with a saved model: ModelConsumer MODEL.zip CHANNELS HEIGHT WIDTH IMAGES
+// IMAGES holds little-endian floats, image after image. One line per image: the predicted key, then the scores.
+var (modelPath, channels, height, width, imagesPath) = (args[0], int.Parse(args[1]), int.Parse(args[2]), int.Parse(args[3]), args[4]);
+
+var context = new MLContext();
+var model = context.Model.Load(modelPath, out _);
+
+var schema = SchemaDefinition.Create(typeof(Image));
+schema[nameof(Image.Features)].ColumnType = new VectorDataViewType(NumberDataViewType.Single, channels, height, width);
+using var engine = context.Model.CreatePredictionEngine<Image, Prediction>(model, ignoreMissingColumns: true, inputSchemaDefinition: schema);
+
+byte[] bytes = File.ReadAllBytes(imagesPath);
+int size = channels * height * width * sizeof(float);
+for (int start = 0; start + size <= bytes.Length; start += size)
+{
+    var image = new Image { Features = new float[channels * height * width] };
+    Buffer.BlockCopy(bytes, start, image.Features, 0, size);
+    var prediction = engine.Predict(image);
+    Console.WriteLine(string.Join(' ', prediction.Score.Select(score => score.ToString("R", CultureInfo.InvariantCulture)).Prepend(prediction.PredictedLabel.ToString(CultureInfo.InvariantCulture))));
+}
+
+// No assembly of the trainer's is there, so what was loaded is ML.NET's own.
+if (AppDomain.CurrentDomain.GetAssemblies().Any(assembly => assembly.GetName().Name == "Microsoft.ML.RepVgg"))
+    throw new InvalidOperationException("The trainer's assembly was loaded.");
+
+internal sealed class Image
+{
+    public string Label { get; set; } = "";
+
+    public float[] Features { get; set; } = [];
+}
+
+internal sealed class Prediction
+{
+    public uint PredictedLabel { get; set; }
+
+    public float[] Score { get; set; } = [];
+}
