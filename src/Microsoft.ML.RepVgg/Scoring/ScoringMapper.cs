@@ -2,7 +2,7 @@ using Microsoft.ML.Data;
 
 namespace Microsoft.ML.RepVgg.Scoring;
 
-/// <summary>A transformer bound to an input schema: adds Score and PredictedLabel to every row.</summary>
+/// <summary>A transformer bound to an input schema: adds PredictedLabel and Score to every row, in the stock order.</summary>
 internal sealed class ScoringMapper : IRowToRowMapper
 {
     private readonly IRowToRowMapper? _preprocessing;
@@ -19,11 +19,11 @@ internal sealed class ScoringMapper : IRowToRowMapper
 
         var builder = new DataViewSchema.Builder();
         builder.AddColumns(inputSchema);
-        builder.AddColumn(transformer.ScoreColumnName, transformer.ScoreColumn.Type, transformer.ScoreColumn.Annotations);
         builder.AddColumn(transformer.PredictedLabelColumnName, transformer.PredictedLabelColumn.Type, transformer.PredictedLabelColumn.Annotations);
+        builder.AddColumn(transformer.ScoreColumnName, transformer.ScoreColumn.Type, transformer.ScoreColumn.Annotations);
         OutputSchema = builder.ToSchema();
-        Score = OutputSchema[inputSchema.Count];
-        PredictedLabel = OutputSchema[inputSchema.Count + 1];
+        PredictedLabel = OutputSchema[inputSchema.Count];
+        Score = OutputSchema[inputSchema.Count + 1];
     }
 
     public RepVggTransformer Transformer { get; }
@@ -38,9 +38,9 @@ internal sealed class ScoringMapper : IRowToRowMapper
     /// <summary>The pixel column: in the input, or in what preprocessing makes of it.</summary>
     public DataViewSchema.Column Pixels { get; }
 
-    public DataViewSchema.Column Score { get; }
-
     public DataViewSchema.Column PredictedLabel { get; }
+
+    public DataViewSchema.Column Score { get; }
 
     /// <summary>Whether a column of the output is one that this mapper adds.</summary>
     public bool IsAdded(DataViewSchema.Column column) => column.Index >= InputSchema.Count;

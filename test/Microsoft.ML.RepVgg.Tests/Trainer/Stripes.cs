@@ -31,8 +31,6 @@ internal static class Stripes
 
     public sealed class Prediction
     {
-        public string Label { get; set; } = "";
-
         public float[] Score { get; set; } = [];
 
         public uint PredictedLabel { get; set; }
