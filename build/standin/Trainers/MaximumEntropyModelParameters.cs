@@ -185,25 +185,7 @@ public sealed class MaximumEntropyModelParameters : LinearMulticlassModelParamet
         WriteTo(ctx.Writer);
     }
 
-    private protected override void Calibrate(Span<float> scores)
-    {
-        float largest = float.NegativeInfinity;
-        foreach (float score in scores)
-        {
-            largest = Math.Max(largest, score);
-        }
-
-        double sum = 0;
-        foreach (float score in scores)
-        {
-            sum += Math.Exp(score - largest);
-        }
-
-        foreach (ref float score in scores)
-        {
-            score = (float)(Math.Exp(score - largest) / sum);
-        }
-    }
+    private protected override void Calibrate(Span<float> scores) => Softmax.Apply(scores);
 
     private static float[] Column(double[] parameters, int column, int width, int rows) =>
         [.. Enumerable.Range(0, rows).Select(row => (float)parameters[(row * width) + column])];
