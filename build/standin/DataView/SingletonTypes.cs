@@ -87,5 +87,5 @@ public sealed class RowIdDataViewType : PrimitiveDataViewType
 
     public override bool Equals(DataViewType other) => ReferenceEquals(this, other);
 
-    public override string ToString() => "RowId";
+    public override string ToString() => "DataViewRowId";
 }
