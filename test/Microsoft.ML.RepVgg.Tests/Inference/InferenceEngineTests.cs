@@ -36,6 +36,16 @@ public class InferenceEngineTests
     }
 
     [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(4)]
+    public void ABatchThatFillsItsBuffersAgreesWithTheDefinition(int count)
+    {
+        var architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (8, 1, 2), (16, 2, 2));
+        AssertAgrees(RandomNetworks.Create(architecture, 8, 8, classes: 5), count);
+    }
+
+    [Theory]
     [InlineData(SqueezeExcitation.BeforeRelu)]
     [InlineData(SqueezeExcitation.AfterRelu)]
     public void AgreesWithTheDefinitionWithSqueezeAndExcitation(SqueezeExcitation where)

@@ -15,8 +15,8 @@ internal readonly record struct WinogradLayout(WinogradTiles Tiles, int Channels
     /// <summary>Floats from one tile to the next.</summary>
     public int TilePitch => (int)OddLines(Channels);
 
-    /// <summary>Floats that one image needs, whatever the batch.</summary>
-    public long ImageFloats => Points * PointPitch(1);
+    /// <summary>Floats that one image needs, whatever the batch: the line that makes a pitch odd may be needed by any batch.</summary>
+    public long ImageFloats => Points * ((long)Tiles.Count * TilePitch + 16);
 
     /// <summary>Floats from one point to the next.</summary>
     public long PointPitch(int images) => OddLines((long)images * Tiles.Count * TilePitch);
