@@ -4,13 +4,10 @@ namespace RepVgg.Inference.Execution;
 /// <param name="Steps">In order of execution.</param>
 /// <param name="BufferFloats">Per shared buffer: floats for one image.</param>
 /// <param name="ScratchFloats">Floats of private scratch for one worker.</param>
-internal sealed record Plan(Step[] Steps, long[] BufferFloats, long ScratchFloats) : IDisposable
+/// <param name="Weights">Where the steps' weights lie; the plan owns it.</param>
+internal sealed record Plan(Step[] Steps, long[] BufferFloats, long ScratchFloats, NativeArena Weights) : IDisposable
 {
-    public void Dispose()
-    {
-        foreach (var step in Steps)
-            step.Dispose();
-    }
+    public void Dispose() => Weights.Dispose();
 }
 
 /// <summary>Numbers of the shared buffers in a <see cref="Workspace"/>.</summary>

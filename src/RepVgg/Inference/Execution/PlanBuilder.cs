@@ -14,6 +14,7 @@ internal sealed class PlanBuilder<TVector, TLanes>
 {
     private readonly List<Step> _steps = [];
     private readonly long[] _buffers = new long[Enum.GetValues<BufferId>().Length];
+    private readonly NativeArena _weights = new();
     private long _scratch;
 
     public static Plan Build(DeployNetwork network) => new PlanBuilder<TVector, TLanes>().Add(network);
@@ -39,8 +40,8 @@ internal sealed class PlanBuilder<TVector, TLanes>
             (map, buffer) = (output, target);
         }
         AddPool(map, buffer);
-        _steps.Add(new ClassifierStep<TVector, TLanes>(network.Classifier, map.Blocks * map.Lanes));
-        return new Plan([.. _steps], _buffers, _scratch);
+        _steps.Add(new ClassifierStep<TVector, TLanes>(network.Classifier, map.Blocks * map.Lanes, _weights));
+        return new Plan([.. _steps], _buffers, _scratch, _weights);
     }
 
     private void AddConvolution(DeployBlock block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu)
@@ -51,12 +52,12 @@ internal sealed class PlanBuilder<TVector, TLanes>
                 var layout = new WinogradLayout(new WinogradTiles(output.Height, output.Width), input.Blocks * input.Lanes);
                 Reserve(BufferId.Transformed, layout.ImageFloats);
                 _steps.Add(new WinogradInputStep<TVector, TLanes>(layout, input, source));
-                var multiply = new WinogradMultiplyStep<TVector, TLanes>(block, layout, output, target, relu);
+                var multiply = new WinogradMultiplyStep<TVector, TLanes>(block, layout, output, target, relu, _weights);
                 _scratch = Math.Max(_scratch, multiply.ScratchFloats);
                 _steps.Add(multiply);
                 break;
             default:
-                _steps.Add(new DirectConvolutionStep<TVector, TLanes>(block, input, output, source, target, relu));
+                _steps.Add(new DirectConvolutionStep<TVector, TLanes>(block, input, output, source, target, relu, _weights));
                 break;
         }
     }
@@ -64,7 +65,7 @@ internal sealed class PlanBuilder<TVector, TLanes>
     private void AddGates(LinearWeights squeeze, LinearWeights excite, MapLayout map, BufferId buffer, bool reluAfter)
     {
         AddPool(map, buffer);
-        var gates = new GateStep<TVector, TLanes>(squeeze, excite);
+        var gates = new GateStep<TVector, TLanes>(squeeze, excite, _weights);
         Reserve(BufferId.Gates, map.Blocks * map.Lanes);
         _scratch = Math.Max(_scratch, gates.ScratchFloats);
         _steps.Add(gates);

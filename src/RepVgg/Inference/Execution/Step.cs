@@ -4,7 +4,7 @@ namespace RepVgg.Inference.Execution;
 /// One pass of the engine over a batch, cut into items that any thread may run in any order: an item writes only
 /// its own outputs and its arithmetic depends neither on the other items nor on how many images there are.
 /// </summary>
-internal abstract class Step : IDisposable
+internal abstract class Step
 {
     /// <summary>How many items a batch of <paramref name="images"/> has.</summary>
     public abstract int CountItems(int images);
@@ -14,9 +14,4 @@ internal abstract class Step : IDisposable
     /// <param name="item">From 0 to CountItems - 1.</param>
     /// <param name="worker">Which worker runs it: index of the worker's private scratch.</param>
     public abstract void RunItem(Workspace workspace, int item, int worker);
-
-    /// <summary>Frees the step's weights.</summary>
-    public virtual void Dispose()
-    {
-    }
 }

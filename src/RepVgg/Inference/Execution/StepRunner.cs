@@ -37,6 +37,7 @@ internal sealed class StepRunner
         Volatile.Write(ref _cursor, 0);
 
         int invited = HelperPool.Enter(this, _helpers, _helpers.Length);
+        _workspace.Workers = 1 + invited;
         if (invited == 0)
             RunAlone();
         else

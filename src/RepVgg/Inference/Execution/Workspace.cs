@@ -34,6 +34,9 @@ internal sealed unsafe class Workspace : IDisposable
     /// <summary>Images of the current run.</summary>
     public int Images { get; private set; }
 
+    /// <summary>Threads that were asked to work on the current run.</summary>
+    public int Workers { get; set; } = 1;
+
     /// <summary>The current run's pixels.</summary>
     public float* Pixels { get; private set; }
 

@@ -7,11 +7,11 @@ namespace RepVgg.Inference.Layers;
 /// <summary>The final linear layer: pooled features to the caller's logits.</summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
 /// <typeparam name="TLanes">Its arithmetic.</typeparam>
-internal sealed unsafe class ClassifierStep<TVector, TLanes>(LinearWeights layer, int featurePitch) : Step
+internal sealed unsafe class ClassifierStep<TVector, TLanes>(LinearWeights layer, int featurePitch, NativeArena weights) : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
-    private readonly PackedLinear<TVector, TLanes> _linear = new(layer);
+    private readonly PackedLinear<TVector, TLanes> _linear = new(layer, weights);
 
     /// <summary>One block of classes for all images: its weights are read from memory once.</summary>
     public override int CountItems(int images) => _linear.Blocks;
@@ -34,6 +34,4 @@ internal sealed unsafe class ClassifierStep<TVector, TLanes>(LinearWeights layer
                 target[i] = lanes[i];
         }
     }
-
-    public override void Dispose() => _linear.Dispose();
 }

@@ -29,7 +29,7 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
     private readonly int _bands;
     private readonly int _bandRows;
 
-    public DirectConvolutionStep(DeployBlock block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu)
+    public DirectConvolutionStep(DeployBlock block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu, NativeArena weights)
     {
         _input = input;
         _output = output;
@@ -37,7 +37,7 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
         _target = target;
         _stride = block.Shape.Stride;
         _relu = relu;
-        _filters = new FilterPanels(block, input.Lanes, TLanes.Width, FilterOrder.TapMajor);
+        _filters = new FilterPanels(block, input.Lanes, TLanes.Width, FilterOrder.TapMajor, weights);
         _segments = GC.AllocateArray<nint>(3 * input.Blocks, pinned: true);
         for (int i = 0; i < _segments.Length; i++)
             _segments[i] = (nint)(i / 3 * input.BlockPitch + i % 3 * input.RowPitch);
@@ -81,6 +81,4 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
         for (int i = 0; i < panel.Vectors; i++)
             _output.ClearBorder(target + i * _output.BlockPitch, first, last);
     }
-
-    public override void Dispose() => _filters.Dispose();
 }

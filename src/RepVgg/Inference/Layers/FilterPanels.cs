@@ -28,10 +28,10 @@ internal enum FilterOrder
 /// With groups, a panel reads only the input blocks that its channels' groups touch; where a block straddles
 /// groups, the weights between channels of different groups are zero.
 /// </remarks>
-internal sealed unsafe class FilterPanels : IDisposable
+internal sealed unsafe class FilterPanels
 {
-    private readonly NativeBuffer _weights;
-    private readonly NativeBuffer _bias;
+    private readonly float* _weights;
+    private readonly float* _bias;
     private readonly FilterPanel[] _panels;
     private readonly int _lanes;
 
@@ -39,13 +39,14 @@ internal sealed unsafe class FilterPanels : IDisposable
     /// <param name="inputLanes">Channels in one block of the input's layout.</param>
     /// <param name="lanes">Channels in one block of the output's layout.</param>
     /// <param name="order">Order of the weights.</param>
-    public FilterPanels(DeployBlock block, int inputLanes, int lanes, FilterOrder order)
+    /// <param name="arena">Where they go.</param>
+    public FilterPanels(DeployBlock block, int inputLanes, int lanes, FilterOrder order, NativeArena arena)
     {
         _lanes = lanes;
         _panels = Cut(block.Shape, inputLanes, lanes, out long total);
-        _weights = new NativeBuffer(total);
-        _bias = new NativeBuffer((long)((block.Shape.OutputChannels + lanes - 1) / lanes) * lanes);
-        block.Bias.AsSpan().CopyTo(new Span<float>(_bias.Pointer, block.Bias.Length));
+        _weights = arena.Allocate(total);
+        _bias = arena.Allocate((long)((block.Shape.OutputChannels + lanes - 1) / lanes) * lanes);
+        block.Bias.AsSpan().CopyTo(new Span<float>(_bias, block.Bias.Length));
         foreach (var panel in _panels)
             Pack(block, panel, inputLanes, order);
     }
@@ -55,16 +56,10 @@ internal sealed unsafe class FilterPanels : IDisposable
     public ref readonly FilterPanel this[int panel] => ref _panels[panel];
 
     /// <summary>A panel's weights.</summary>
-    public float* Weights(in FilterPanel panel) => _weights.Pointer + panel.Offset;
+    public float* Weights(in FilterPanel panel) => _weights + panel.Offset;
 
     /// <summary>A panel's biases, one vector after the other.</summary>
-    public float* Bias(in FilterPanel panel) => _bias.Pointer + panel.FirstBlock * _lanes;
-
-    public void Dispose()
-    {
-        _weights.Dispose();
-        _bias.Dispose();
-    }
+    public float* Bias(in FilterPanel panel) => _bias + panel.FirstBlock * _lanes;
 
     private static FilterPanel[] Cut(BlockSpec shape, int inputLanes, int lanes, out long total)
     {

@@ -7,12 +7,12 @@ namespace RepVgg.Inference.Layers;
 /// <summary>Squeeze-and-excitation's gates: sigmoid(excite(relu(squeeze(averages)))), one factor per channel.</summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
 /// <typeparam name="TLanes">Its arithmetic.</typeparam>
-internal sealed unsafe class GateStep<TVector, TLanes>(LinearWeights squeeze, LinearWeights excite) : Step
+internal sealed unsafe class GateStep<TVector, TLanes>(LinearWeights squeeze, LinearWeights excite, NativeArena weights) : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
-    private readonly PackedLinear<TVector, TLanes> _squeeze = new(squeeze);
-    private readonly PackedLinear<TVector, TLanes> _excite = new(excite);
+    private readonly PackedLinear<TVector, TLanes> _squeeze = new(squeeze, weights);
+    private readonly PackedLinear<TVector, TLanes> _excite = new(excite, weights);
 
     /// <summary>Floats of scratch for one worker: the squeezed features.</summary>
     public int ScratchFloats => _squeeze.Blocks * TLanes.Width;
@@ -32,11 +32,5 @@ internal sealed unsafe class GateStep<TVector, TLanes>(LinearWeights squeeze, Li
             TLanes.Store(gates + block * lanes, _excite.Compute(squeezed, block));
         for (int i = 0; i < _excite.OutputFeatures; i++)
             gates[i] = 1f / (1f + MathF.Exp(-gates[i]));
-    }
-
-    public override void Dispose()
-    {
-        _squeeze.Dispose();
-        _excite.Dispose();
     }
 }

@@ -8,24 +8,26 @@ namespace RepVgg.Inference.Layers;
 /// <summary>A linear layer, packed [output block][input feature][output lane].</summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
 /// <typeparam name="TLanes">Its arithmetic.</typeparam>
-internal sealed unsafe class PackedLinear<TVector, TLanes> : IDisposable
+internal sealed unsafe class PackedLinear<TVector, TLanes>
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
-    private readonly NativeBuffer _weights;
-    private readonly NativeBuffer _bias;
+    private readonly float* _weights;
+    private readonly float* _bias;
 
-    public PackedLinear(LinearWeights layer)
+    /// <param name="layer">The layer.</param>
+    /// <param name="arena">Where the packed weights go.</param>
+    public PackedLinear(LinearWeights layer, NativeArena arena)
     {
         int lanes = TLanes.Width;
         InputFeatures = layer.InputFeatures;
         OutputFeatures = layer.OutputFeatures;
-        _weights = new NativeBuffer((long)Blocks * lanes * InputFeatures);
-        _bias = new NativeBuffer((long)Blocks * lanes);
+        _weights = arena.Allocate((long)Blocks * lanes * InputFeatures);
+        _bias = arena.Allocate((long)Blocks * lanes);
         for (int o = 0; o < OutputFeatures; o++)
         {
-            _bias.Pointer[o] = layer.Bias[o];
-            float* at = _weights.Pointer + (long)(o / lanes) * InputFeatures * lanes + o % lanes;
+            _bias[o] = layer.Bias[o];
+            float* at = _weights + (long)(o / lanes) * InputFeatures * lanes + o % lanes;
             for (int i = 0; i < InputFeatures; i++)
                 at[(long)i * lanes] = layer.Weight[o * InputFeatures + i];
         }
@@ -42,8 +44,8 @@ internal sealed unsafe class PackedLinear<TVector, TLanes> : IDisposable
     public TVector Compute(float* input, int block)
     {
         int lanes = TLanes.Width;
-        float* weights = _weights.Pointer + (long)block * InputFeatures * lanes;
-        TVector a0 = TLanes.Load(_bias.Pointer + block * lanes), a1 = TLanes.Zero, a2 = a1, a3 = a1;
+        float* weights = _weights + (long)block * InputFeatures * lanes;
+        TVector a0 = TLanes.Load(_bias + block * lanes), a1 = TLanes.Zero, a2 = a1, a3 = a1;
         int i = 0;
         for (; i + 4 <= InputFeatures; i += 4)
         {
@@ -56,11 +58,5 @@ internal sealed unsafe class PackedLinear<TVector, TLanes> : IDisposable
         for (; i < InputFeatures; i++, weights += lanes)
             a0 = TLanes.MultiplyAdd(TLanes.Broadcast(input[i]), TLanes.Load(weights), a0);
         return TLanes.Add(TLanes.Add(a0, a1), TLanes.Add(a2, a3));
-    }
-
-    public void Dispose()
-    {
-        _weights.Dispose();
-        _bias.Dispose();
     }
 }

@@ -15,9 +15,9 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
-    // Bounds of what stays in the second-level cache: the sums of a chunk, the transformed filters of a row of points.
-    private const int ChunkTiles = 64;
-    private const int DepthChannels = 256;
+    // Both the sums of a chunk and the transformed filters of a slice of its depth should stay in the second-level cache.
+    private const int ChunkTiles = 49;
+    private const int DepthChannels = 48;
 
     private static readonly float[] Zeros = GC.AllocateArray<float>(Panels.MaximumVectors * 16, pinned: true);
 
@@ -27,13 +27,13 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     private readonly bool _relu;
     private readonly FilterPanels _filters;
 
-    public WinogradMultiplyStep(DeployBlock block, WinogradLayout layout, MapLayout output, BufferId target, bool relu)
+    public WinogradMultiplyStep(DeployBlock block, WinogradLayout layout, MapLayout output, BufferId target, bool relu, NativeArena weights)
     {
         _layout = layout;
         _output = output;
         _target = target;
         _relu = relu;
-        _filters = new FilterPanels(block, TLanes.Width, TLanes.Width, FilterOrder.ChannelMajor);
+        _filters = new FilterPanels(block, TLanes.Width, TLanes.Width, FilterOrder.ChannelMajor, weights);
     }
 
     /// <summary>Floats of scratch for one worker.</summary>
@@ -41,7 +41,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
 
     private static long FilterPitch => WinogradLayout.OddLines(DepthChannels * Panels.MaximumVectors * TLanes.Width);
 
-    private static long SumsOffset => 6 * FilterPitch;
+    private static long SumsOffset => WinogradLayout.Points * FilterPitch;
 
     public override int CountItems(int images) => Chunks(images) * _filters.Count;
 
@@ -56,55 +56,58 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
         float* filters = workspace.Scratch(worker), sums = filters + SumsOffset;
         int depth = panel.InputBlocks * TLanes.Width;
         for (int channel = 0; channel < depth; channel += DepthChannels)
-            Multiply(workspace, panel, channel, Math.Min(DepthChannels, depth - channel), first, last, filters, sums);
+        {
+            // While this slice multiplies, the next one's filters come from memory: this panel's, or the worker's next.
+            int left = depth - channel - DepthChannels, next = index + workspace.Workers;
+            float* ahead = left > 0 ? _filters.Weights(panel) + (long)(channel + DepthChannels) * 9 * panel.Vectors * TLanes.Width
+                : next < _filters.Count ? _filters.Weights(_filters[next]) : null;
+            long aheadFloats = ahead == null ? 0 : Math.Min(DepthChannels, left > 0 ? left : depth) * 9L * panel.Vectors * TLanes.Width;
+            Multiply(workspace, panel, channel, Math.Min(DepthChannels, depth - channel), first, last, filters, sums, ahead, aheadFloats);
+        }
         TransformBack(workspace, panel, first, last, sums);
     }
-
-    public override void Dispose() => _filters.Dispose();
 
     private static long SumsPitch(int vectorFloats) => WinogradLayout.OddLines(ChunkTiles * vectorFloats);
 
     private int Chunks(int images) => (images * _layout.Tiles.Count + ChunkTiles - 1) / ChunkTiles;
 
     private void Multiply(
-        Workspace workspace, in FilterPanel panel, int channel, int depth, int first, int last, float* filters, float* sums)
+        Workspace workspace, in FilterPanel panel, int channel, int depth, int first, int last, float* filters, float* sums,
+        float* ahead, long aheadFloats)
     {
         int images = workspace.Images, width = TLanes.Width, vectorFloats = panel.Vectors * width;
         float* tiles = workspace[BufferId.Transformed] + panel.FirstInputBlock * width + channel;
         long pointPitch = _layout.PointPitch(images), sumsPitch = SumsPitch(vectorFloats);
         float* weights = _filters.Weights(panel) + (long)channel * 9 * vectorFloats;
         nint filterPitch = (nint)WinogradLayout.OddLines((long)depth * vectorFloats), start = 0;
+        WinogradFilter<TVector, TLanes>.Transform(weights, depth, panel.Vectors, filters, filterPitch);
         fixed (float* zeros = Zeros)
         {
-            for (int row = 0; row < 6; row++)
+            for (int point = 0; point < WinogradLayout.Points; point++)
             {
-                WinogradFilter<TVector, TLanes>.TransformRow(weights, depth, panel.Vectors, row, filters, filterPitch);
-                for (int column = 0; column < 6; column++)
+                var (from, to) = _layout.Tiles.Using(images, point / 6, point % 6);
+                from = Math.Max(from, first);
+                int count = Math.Min(to, last) - from;
+                Prefetch.Far(ahead + aheadFloats * point / WinogradLayout.Points, aheadFloats / WinogradLayout.Points);
+                if (count <= 0)
+                    continue;
+                float* target = sums + point * sumsPitch + (from - first) * vectorFloats;
+                var arguments = new PanelArguments
                 {
-                    var (from, to) = _layout.Tiles.Using(images, row, column);
-                    from = Math.Max(from, first);
-                    int count = Math.Min(to, last) - from;
-                    if (count <= 0)
-                        continue;
-                    int point = 6 * row + column;
-                    float* target = sums + point * sumsPitch + (from - first) * vectorFloats;
-                    var arguments = new PanelArguments
-                    {
-                        Rows = tiles + point * pointPitch + (long)from * _layout.TilePitch,
-                        RowPitch = _layout.TilePitch,
-                        Segments = &start,
-                        SegmentCount = 1,
-                        Depth = depth,
-                        Panel = filters + column * filterPitch,
-                        Initial = channel == 0 ? zeros : target,
-                        InitialPitch = channel == 0 ? 0 : vectorFloats,
-                        InitialVectorPitch = width,
-                        Target = target,
-                        TargetPitch = vectorFloats,
-                        TargetVectorPitch = width,
-                    };
-                    Panels<TVector, TLanes>.Run(&arguments, panel.Vectors, count);
-                }
+                    Rows = tiles + point * pointPitch + (long)from * _layout.TilePitch,
+                    RowPitch = _layout.TilePitch,
+                    Segments = &start,
+                    SegmentCount = 1,
+                    Depth = depth,
+                    Panel = filters + point * filterPitch,
+                    Initial = channel == 0 ? zeros : target,
+                    InitialPitch = channel == 0 ? 0 : vectorFloats,
+                    InitialVectorPitch = width,
+                    Target = target,
+                    TargetPitch = vectorFloats,
+                    TargetVectorPitch = width,
+                };
+                Panels<TVector, TLanes>.Run(&arguments, panel.Vectors, count);
             }
         }
     }

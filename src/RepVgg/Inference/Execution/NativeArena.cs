@@ -1,0 +1,30 @@
+namespace RepVgg.Inference.Execution;
+
+/// <summary>A network's weights side by side in a few large buffers, freed together.</summary>
+internal sealed unsafe class NativeArena : IDisposable
+{
+    private const long ChunkFloats = 4 << 20;
+    private const int LineFloats = 16;
+
+    private readonly List<NativeBuffer> _chunks = [];
+    private long _used = ChunkFloats;
+
+    /// <summary>Zeroed floats that live until the arena is disposed, aligned to a cache line.</summary>
+    public float* Allocate(long floats)
+    {
+        if (_chunks.Count == 0 || _used + floats > _chunks[^1].Length)
+        {
+            _chunks.Add(new NativeBuffer(Math.Max(floats, ChunkFloats)));
+            _used = 0;
+        }
+        float* start = _chunks[^1].Pointer + _used;
+        _used += (floats + LineFloats - 1) / LineFloats * LineFloats;
+        return start;
+    }
+
+    public void Dispose()
+    {
+        foreach (var chunk in _chunks)
+            chunk.Dispose();
+    }
+}
