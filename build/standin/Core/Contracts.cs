@@ -32,12 +32,14 @@ public interface IEstimator<out TTransformer>
 
 /// <summary>A transformer that wraps a model.</summary>
 public interface IPredictionTransformer<out TModel> : ITransformer
+    where TModel : class
 {
     TModel Model { get; }
 }
 
 /// <summary>A transformer that wraps a model with a single feature column.</summary>
 public interface ISingleFeaturePredictionTransformer<out TModel> : IPredictionTransformer<TModel>
+    where TModel : class
 {
     string FeatureColumnName { get; }
 

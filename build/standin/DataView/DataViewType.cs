@@ -39,6 +39,7 @@ public abstract class PrimitiveDataViewType : DataViewType
 }
 
 /// <summary>Lets a member of a user's class name a data view type of its own.</summary>
+[AttributeUsage(AttributeTargets.Field | AttributeTargets.Property)]
 public abstract class DataViewTypeAttribute : Attribute, IEquatable<DataViewTypeAttribute>
 {
     protected DataViewTypeAttribute()

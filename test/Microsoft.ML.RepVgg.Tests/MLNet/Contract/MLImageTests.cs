@@ -7,10 +7,11 @@ namespace Microsoft.ML.RepVgg.Tests.MLNet.Contract;
 /// <summary>MLImage: decoding, pixels, errors.</summary>
 public sealed class MLImageTests
 {
-    // Not every build of ML.NET's image library reads 16-bit samples and inks alike; the stand-in's own tests have them.
+    // Not every build of the library that ML.NET decodes with reads 16-bit samples, inks and rare subsamplings alike; the
+    // stand-in's own tests have those too.
     public static TheoryData<string> Samples() => new(
         SampleImages.Names("jpeg").Concat(SampleImages.Names("png"))
-            .Where(name => !name.Contains("16") && !name.Contains("cmyk") && !name.Contains("ycck")));
+            .Where(name => !name.Contains("16") && !name.Contains("cmyk") && !name.Contains("ycck") && !name.Contains("410")));
 
     [Theory]
     [MemberData(nameof(Samples))]
