@@ -1,1 +1,35 @@
-Console.WriteLine("RepVgg samples");
+using RepVgg.Samples.CommandLine;
+using RepVgg.Samples.Images;
+using RepVgg.Samples.Workflow;
+
+CommandSpec[] commands =
+[
+    new("quickstart", "Trains on the bundled 4,000 images of Fashion-MNIST, evaluates, saves, loads, scores, exports.",
+        Recipe.CommandLineOptions, arguments =>
+        {
+            var (training, test) = FashionMnist.Bundled();
+            return Classification.Run(training, test, Recipe.Quickstart.With(arguments), arguments);
+        }),
+    new("fashion-mnist", "The same on the full Fashion-MNIST: 60,000 training and 10,000 test images.",
+        [new("data", "DIR", "folder with the four IDX files, gzip-compressed or not (required)"), .. Recipe.CommandLineOptions], arguments =>
+        {
+            var (training, test) = FashionMnist.Full(arguments.Required("data"));
+            return Classification.Run(training, test, Recipe.FullSet.With(arguments), arguments);
+        }),
+    new("pack-data", "Makes the bundled file from the full set, byte for byte the same every time.",
+        [
+            new("data", "DIR", "folder with the four IDX files of Fashion-MNIST (required)"),
+            new("out", "FILE", "the zip to write (required)"),
+            new("training", "N", "training images, a multiple of 10 (default: 4000)"),
+            new("test", "N", "test images, a multiple of 10 (default: 1000)"),
+        ], arguments =>
+        {
+            string path = Path.GetFullPath(arguments.Required("out"));
+            var (training, test) = FashionMnist.Full(arguments.Required("data"));
+            DataPacker.Write(path, training, arguments.Integer("training", 10) ?? 4000, test, arguments.Integer("test", 10) ?? 1000);
+            Console.WriteLine($"{path}: {new FileInfo(path).Length:n0} bytes.");
+            return 0;
+        }),
+];
+
+return CommandRunner.Run(commands, args);

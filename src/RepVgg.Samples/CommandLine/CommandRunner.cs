@@ -1,0 +1,53 @@
+namespace RepVgg.Samples.CommandLine;
+
+/// <summary>Finds the command, runs it, and turns every failure into one line on the error stream.</summary>
+internal static class CommandRunner
+{
+    private const int Failed = 1, WrongUsage = 2;
+
+    private static readonly string[] s_help = ["--help", "-h", "-?", "help"];
+
+    /// <returns>The exit code: 0, 1 for a failure, 2 for a wrong command line, 130 when interrupted.</returns>
+    public static int Run(IReadOnlyList<CommandSpec> commands, string[] args)
+    {
+        try
+        {
+            bool named = args.Length > 0 && !args[0].StartsWith('-');
+            if (args.Length == 1 && s_help.Contains(args[0]))
+            {
+                HelpText.WriteAll(Console.Out, commands);
+                return 0;
+            }
+            var command = named
+                ? commands.FirstOrDefault(c => c.Name == args[0]) ?? throw new UsageException($"There is no command '{args[0]}'. There are: {string.Join(", ", commands.Select(c => c.Name))}.")
+                : commands[0];
+            string[] rest = named ? args[1..] : args;
+            if (rest.Any(s_help.Contains))
+            {
+                HelpText.Write(Console.Out, command);
+                return 0;
+            }
+            return command.Run(command.Parse(rest));
+        }
+        catch (UsageException e)
+        {
+            Console.Error.WriteLine($"{e.Message} Try --help.");
+            return WrongUsage;
+        }
+        catch (Exception e)
+        {
+            Console.Error.WriteLine($"Error: {Meaning(e)}");
+            return Failed;
+        }
+    }
+
+    /// <summary>The message on one line, without the parameter's name that .NET appends; that of the cause where the exception only wraps it.</summary>
+    private static string Meaning(Exception exception)
+    {
+        while (exception is AggregateException or System.Reflection.TargetInvocationException && exception.InnerException is { } inner)
+            exception = inner;
+        string message = exception.Message.ReplaceLineEndings(" ");
+        string suffix = exception is ArgumentException { ParamName: { } name } ? $" (Parameter '{name}')" : "";
+        return suffix.Length > 0 && message.EndsWith(suffix, StringComparison.Ordinal) ? message[..^suffix.Length] : message;
+    }
+}

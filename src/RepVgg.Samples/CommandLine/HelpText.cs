@@ -1,0 +1,31 @@
+namespace RepVgg.Samples.CommandLine;
+
+/// <summary>What <c>--help</c> prints.</summary>
+internal static class HelpText
+{
+    private const string Program = "dotnet run --project src/RepVgg.Samples --";
+
+    public static void WriteAll(TextWriter writer, IReadOnlyList<CommandSpec> commands)
+    {
+        writer.WriteLine("RepVGG in ML.NET pipelines: samples.");
+        writer.WriteLine();
+        writer.WriteLine($"  {Program} [COMMAND] [OPTIONS]");
+        writer.WriteLine();
+        int width = commands.Max(c => c.Name.Length);
+        foreach (var command in commands)
+            writer.WriteLine($"  {command.Name.PadRight(width)}  {command.Summary}");
+        writer.WriteLine();
+        writer.WriteLine($"Without a command, {commands[0].Name} runs. COMMAND --help lists a command's options.");
+    }
+
+    public static void Write(TextWriter writer, CommandSpec command)
+    {
+        writer.WriteLine(command.Summary);
+        writer.WriteLine();
+        writer.WriteLine($"  {Program} {command.Name} [OPTIONS]");
+        writer.WriteLine();
+        int width = command.Options.Max(o => o.Name.Length + o.Value.Length + 3);
+        foreach (var option in command.Options)
+            writer.WriteLine($"  {$"--{option.Name} {option.Value}".PadRight(width)}  {option.Help}");
+    }
+}

@@ -1,0 +1,66 @@
+using System.Buffers.Binary;
+using System.IO.Compression;
+using RepVgg.Data;
+
+namespace RepVgg.Samples.Images;
+
+/// <summary>Makes the bundled file: the first images of every class, in the order of the original files, as IDX files in a zip.</summary>
+internal static class DataPacker
+{
+    private static readonly DateTimeOffset s_timestamp = new(1980, 1, 1, 0, 0, 0, TimeSpan.Zero);
+
+    /// <summary>Writes the file; the same input gives the same bytes.</summary>
+    public static void Write(string path, ISampleSource training, int trainingCount, ISampleSource test, int testCount)
+    {
+        (string Prefix, SampleSubset Samples)[] parts = [("train", FirstOfEveryClass(training, trainingCount)), ("t10k", FirstOfEveryClass(test, testCount))];
+        OutputFiles.Replace(path, temporary =>
+        {
+            using var stream = File.Create(temporary);
+            using var archive = new ZipArchive(stream, ZipArchiveMode.Create);
+            foreach (var (prefix, samples) in parts)
+            {
+                Add(archive, $"{prefix}-images-idx3-ubyte", [samples.Count, samples.Height, samples.Width], Pixels(samples));
+                Add(archive, $"{prefix}-labels-idx1-ubyte", [samples.Count], [.. Enumerable.Range(0, samples.Count).Select(i => (byte)samples.LabelOf(i))]);
+            }
+        });
+    }
+
+    internal static SampleSubset FirstOfEveryClass(ISampleSource samples, int count)
+    {
+        if (count % samples.Classes != 0)
+            throw new ArgumentException($"{count} images cannot be divided evenly among {samples.Classes} classes.");
+        var taken = new int[samples.Classes];
+        int perClass = count / samples.Classes;
+        int[] indices = [.. Enumerable.Range(0, samples.Count).Where(i => taken[samples.LabelOf(i)]++ < perClass)];
+        if (indices.Length < count)
+            throw new ArgumentException($"The data hold fewer than {perClass} images of some class.");
+        return new SampleSubset(samples, indices);
+    }
+
+    private static byte[] Pixels(ISampleSource samples)
+    {
+        int length = samples.Height * samples.Width;
+        var values = new byte[samples.Count * length];
+        var image = new float[length];
+        for (int i = 0; i < samples.Count; i++)
+        {
+            samples.Read(i, image);
+            for (int p = 0; p < length; p++)
+                values[i * length + p] = (byte)image[p];
+        }
+        return values;
+    }
+
+    private static void Add(ZipArchive archive, string name, int[] shape, byte[] values)
+    {
+        var entry = archive.CreateEntry(name, CompressionLevel.SmallestSize);
+        entry.LastWriteTime = s_timestamp;
+        using var stream = entry.Open();
+        var header = new byte[4 + 4 * shape.Length];
+        (header[2], header[3]) = (8, (byte)shape.Length);
+        for (int i = 0; i < shape.Length; i++)
+            BinaryPrimitives.WriteInt32BigEndian(header.AsSpan(4 + 4 * i), shape[i]);
+        stream.Write(header);
+        stream.Write(values);
+    }
+}

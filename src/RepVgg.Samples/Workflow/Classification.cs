@@ -1,0 +1,105 @@
+using System.Diagnostics;
+using System.Globalization;
+using Microsoft.ML;
+using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg;
+using RepVgg.Data;
+using RepVgg.Samples.CommandLine;
+using RepVgg.Samples.Images;
+using RepVgg.Training;
+
+namespace RepVgg.Samples.Workflow;
+
+/// <summary>The whole way in an ML.NET pipeline: train, evaluate, save, load in a fresh context, score, export.</summary>
+internal static class Classification
+{
+    private const int ScoredImages = 10;
+
+    /// <summary>What a shell expects of a program that Ctrl-C ended.</summary>
+    private const int InterruptedExitCode = 130;
+
+    public static int Run(ISampleSource training, ISampleSource test, Recipe recipe, Arguments arguments)
+    {
+        string folder = Path.GetFullPath(arguments.Text("out") ?? "output");
+        OutputFiles.PrepareFolder(folder);
+        var context = new MLContext(arguments.Integer("seed", 0) ?? 1);
+        var trainingRows = context.Data.LoadFromEnumerable(ImageRow.From(training));
+        var testRows = context.Data.LoadFromEnumerable(ImageRow.From(test));
+
+        using var interrupt = new Interrupt();
+        var options = recipe.ToOptions(arguments);
+        options.CancellationToken = interrupt.Token;
+        Console.WriteLine(Invariant($"Training {recipe.Architecture} on {training.Count:n0} images of {training.Width}x{training.Height} pixels, {training.Classes} classes, {recipe.Epochs} epochs. Ctrl-C stops and keeps the best model so far."));
+
+        if (Train(context, trainingRows, options) is not { } model)
+            return InterruptedExitCode;
+        using var classifier = model.OfType<RepVggTransformer>().Single();
+        bool interrupted = classifier.End == TrainingEnd.Cancelled;
+        if (interrupted)
+            Console.WriteLine($"Stopped. The model is the best so far, of epoch {classifier.BestEpoch}.");
+
+        Evaluate(context, model, classifier.Labels, testRows, test.Count);
+
+        string modelPath = Path.Combine(folder, "model.zip"), onnxPath = Path.Combine(folder, "model.onnx");
+        OutputFiles.Replace(modelPath, temporary => context.Model.Save(model, trainingRows.Schema, temporary));
+        classifier.ExportToOnnx(onnxPath);
+        Score(modelPath, test);
+
+        Console.WriteLine();
+        Console.WriteLine($"The pipeline for ML.NET: {modelPath}");
+        Console.WriteLine($"The network as ONNX:     {onnxPath}");
+        return interrupted ? InterruptedExitCode : 0;
+    }
+
+    /// <returns>The pipeline; null if it was stopped before there was any model.</returns>
+    private static TransformerChain<ITransformer>? Train(MLContext context, IDataView rows, RepVggTrainer.Options options)
+    {
+        long start = Stopwatch.GetTimestamp();
+        try
+        {
+            var model = TrainingDisplay.Run(report =>
+            {
+                options.MetricsCallback = report;
+                var pipeline = context.Transforms.Conversion.MapValueToKey("Label")
+                    .Append(context.MulticlassClassification.Trainers.RepVgg(options))
+                    .Append<ITransformer>(context.Transforms.Conversion.MapKeyToValue("PredictedLabel"));
+                return pipeline.Fit(rows);
+            });
+            Console.WriteLine(Invariant($"Trained in {Stopwatch.GetElapsedTime(start).TotalSeconds:f1} s."));
+            return model;
+        }
+        catch (OperationCanceledException)
+        {
+            Console.WriteLine("Stopped before the first epoch was complete: there is no model yet, and nothing was written.");
+            return null;
+        }
+    }
+
+    private static void Evaluate(MLContext context, ITransformer model, IReadOnlyList<string> labels, IDataView rows, int count)
+    {
+        long start = Stopwatch.GetTimestamp();
+        var metrics = context.MulticlassClassification.Evaluate(model.Transform(rows));
+        double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        Console.WriteLine();
+        Console.WriteLine(Invariant($"{count:n0} test images: accuracy {metrics.MicroAccuracy:f4}, log-loss {metrics.LogLoss:f4} ({count / seconds:n0} images/s)."));
+        ConfusionTable.Write(Console.Out, labels, metrics.ConfusionMatrix.Counts);
+    }
+
+    /// <summary>Loads the file as another program would, and scores single images.</summary>
+    private static void Score(string modelPath, ISampleSource test)
+    {
+        var fresh = new MLContext();
+        var loaded = fresh.Model.Load(modelPath, out _);
+        using var engine = fresh.Model.CreatePredictionEngine<ImageRow, ImagePrediction>(loaded);
+        Console.WriteLine();
+        Console.WriteLine($"{ScoredImages} test images, scored by the model loaded from {Path.GetFileName(modelPath)}:");
+        foreach (var row in ImageRow.From(new SampleSubset(test, Enumerable.Range(0, ScoredImages).Select(i => i * test.Count / ScoredImages))))
+        {
+            var prediction = engine.Predict(row);
+            string verdict = prediction.PredictedLabel == row.Label ? "" : $"  wrong, it is: {row.Label}";
+            Console.WriteLine(Invariant($"  {prediction.PredictedLabel,-12} {prediction.Score.Max(),6:p1}{verdict}"));
+        }
+    }
+
+    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}

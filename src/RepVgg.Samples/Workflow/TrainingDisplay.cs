@@ -1,0 +1,73 @@
+using System.Diagnostics;
+using System.Globalization;
+using RepVgg.Training;
+using Spectre.Console;
+
+namespace RepVgg.Samples.Workflow;
+
+/// <summary>Shows how far training is: a bar with loss, accuracy, speed and time left on a terminal, plain lines elsewhere.</summary>
+internal abstract class TrainingDisplay
+{
+    /// <summary>Runs the work with a display that suits where the output goes.</summary>
+    public static T Run<T>(Func<Action<TrainingProgress>, T> work)
+    {
+        if (Console.IsOutputRedirected || !AnsiConsole.Profile.Capabilities.Interactive)
+            return work(new PlainDisplay().Report);
+        return AnsiConsole.Progress()
+            .AutoClear(true)
+            .HideCompleted(false)
+            .Columns(new ProgressBarColumn { Width = 30 }, new PercentageColumn(), new TaskDescriptionColumn { Alignment = Justify.Left })
+            .Start(context => work(new BarDisplay(context.AddTask("starting")).Report));
+    }
+
+    public abstract void Report(TrainingProgress progress);
+
+    private static string Line(EpochResult epoch, TrainingProgress progress, double imagesPerSecond)
+    {
+        string validation = epoch.ValidationAccuracy is { } accuracy ? Invariant($"  validation {accuracy:p1}") : "";
+        return Invariant($"epoch {epoch.Epoch,3}/{progress.Epochs}  loss {epoch.TrainingLoss:f3}  accuracy {epoch.TrainingAccuracy:p1}{validation}  {imagesPerSecond,7:n0} images/s  left {progress.Remaining:mm\\:ss}");
+    }
+
+    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+
+    /// <summary>The validation pass ends an epoch; the speed shown is that of training.</summary>
+    private double TrainingSpeed(TrainingProgress progress) =>
+        progress.IsValidation ? _speed : _speed = progress.ImagesPerSecond;
+
+    private double _speed;
+
+    private sealed class PlainDisplay : TrainingDisplay
+    {
+        private static readonly TimeSpan s_interval = TimeSpan.FromSeconds(10);
+        private long _last = Stopwatch.GetTimestamp();
+
+        public override void Report(TrainingProgress progress)
+        {
+            double speed = TrainingSpeed(progress);
+            if (progress.EpochResult is { } epoch)
+                Console.WriteLine(Line(epoch, progress, speed));
+            else if (Stopwatch.GetElapsedTime(_last) >= s_interval)
+                Console.WriteLine(Invariant($"epoch {progress.Epoch,3}/{progress.Epochs}  {(progress.IsValidation ? "validating" : "training")}, batch {progress.Step}/{progress.Steps}  loss {progress.Loss:f3}  accuracy {progress.Accuracy:p1}  {progress.ImagesPerSecond,7:n0} images/s  left {progress.Remaining:mm\\:ss}"));
+            else
+                return;
+            _last = Stopwatch.GetTimestamp();
+        }
+    }
+
+    private sealed class BarDisplay(ProgressTask task) : TrainingDisplay
+    {
+        public override void Report(TrainingProgress progress)
+        {
+            double speed = TrainingSpeed(progress);
+            if (progress.EpochResult is { } epoch)
+            {
+                AnsiConsole.MarkupLineInterpolated($"[grey]{Line(epoch, progress, speed)}[/]");
+                return;
+            }
+            task.MaxValue = progress.Epochs;
+            task.Value = progress.Epoch - 1 + (progress.IsValidation ? 1 : (double)progress.Step / progress.Steps);
+            task.Description = Invariant(
+                $"epoch {progress.Epoch}/{progress.Epochs}  loss {progress.Loss:f3}  accuracy {progress.Accuracy:p1}  {speed:n0} images/s  left {progress.Remaining:mm\\:ss}");
+        }
+    }
+}
