@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 
 namespace Microsoft.ML.Runtime;
 
@@ -10,6 +11,7 @@ internal sealed class HostEnvironment : IHost, IHostEnvironmentInternal
 {
     private readonly Shared _shared;
     private readonly Lock _registering = new();
+    private readonly HostEnvironment _parent;
     private readonly string _parentName;
     private readonly string _shortName;
 
@@ -23,7 +25,10 @@ internal sealed class HostEnvironment : IHost, IHostEnvironmentInternal
     private HostEnvironment(HostEnvironment parent, string name, Random random)
     {
         _shared = parent._shared;
-        _parentName = parent._shortName is null ? null : parent.FullName;
+        _parent = parent;
+
+        // As in ML.NET, the name begins with that of the parent's parent.
+        _parentName = parent._parent?.FullName;
         _shortName = name;
         Rand = random;
         TempFilePath = parent.TempFilePath;
@@ -50,7 +55,7 @@ internal sealed class HostEnvironment : IHost, IHostEnvironmentInternal
 
     public bool FallbackToCpu { get; set; }
 
-    public string ContextDescription => FullName;
+    public string ContextDescription => "HostEnvironment";
 
     internal string FullName => string.IsNullOrEmpty(_parentName) ? _shortName : $"{_parentName}; {_shortName}";
 
@@ -78,8 +83,7 @@ internal sealed class HostEnvironment : IHost, IHostEnvironmentInternal
     {
         if (ex is not null)
         {
-            ex.Data["Throwing component"] = _shortName ?? "Environment";
-            ex.Data["Parent component"] = _parentName;
+            ex.Data["Throwing component"] = "Environment";
         }
 
         return ex;
@@ -111,25 +115,44 @@ internal sealed class HostEnvironment : IHost, IHostEnvironmentInternal
         internal Action<string, ChannelMessage> Listeners { get; set; }
     }
 
-    private sealed class Channel(HostEnvironment owner, string name) : IChannel
+    private sealed class Channel : IChannel
     {
-        private readonly string _fullName =
-            string.IsNullOrEmpty(owner.FullName) ? name : $"{owner.FullName}; {name}";
+        private readonly HostEnvironment _owner;
+        private readonly string _name;
+        private readonly long _started = Stopwatch.GetTimestamp();
+        private bool _disposed;
 
-        public string ContextDescription => _fullName;
+        internal Channel(HostEnvironment owner, string name)
+        {
+            _owner = owner;
+            _name = name;
+            ContextDescription = string.IsNullOrEmpty(owner.FullName) ? name : $"{owner.FullName}; {name}";
+            Trace(MessageSensitivity.None, "Channel started");
+        }
+
+        public string ContextDescription { get; }
 
         public void Dispose()
         {
+            if (!_disposed)
+            {
+                _disposed = true;
+                Trace(
+                    MessageSensitivity.None, "Channel finished. Elapsed {0:c}.", Stopwatch.GetElapsedTime(_started));
+                Trace(MessageSensitivity.None, "Channel disposed");
+            }
         }
 
-        public void Send(ChannelMessage msg) => owner._shared.Listeners?.Invoke(_fullName, msg);
+        public void Send(ChannelMessage msg) => _owner._shared.Listeners?.Invoke(ContextDescription, msg);
 
         public TException Process<TException>(TException ex)
             where TException : Exception
         {
-            if (owner.Process(ex) is not null)
+            if (ex is not null)
             {
-                ex.Data["Phase"] = name;
+                ex.Data["Throwing component"] = _owner._shortName;
+                ex.Data["Parent component"] = _owner._parentName;
+                ex.Data["Phase"] = _name;
             }
 
             return ex;

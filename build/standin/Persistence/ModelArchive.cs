@@ -48,10 +48,18 @@ internal sealed class ModelArchiveReader : IDisposable
 {
     private readonly ZipArchive _zip;
 
-    /// <exception cref="InvalidDataException">The stream is no zip archive.</exception>
+    /// <exception cref="FormatException">The stream is no zip archive.</exception>
     internal ModelArchiveReader(Stream source)
     {
-        _zip = new ZipArchive(source, ZipArchiveMode.Read, leaveOpen: true);
+        try
+        {
+            _zip = new ZipArchive(source, ZipArchiveMode.Read, leaveOpen: true);
+            _ = _zip.Entries;
+        }
+        catch (InvalidDataException e)
+        {
+            throw new FormatException("Failed to open a zip archive", e);
+        }
     }
 
     /// <summary>The content of an entry, or null where there is none.</summary>
