@@ -9,7 +9,7 @@ namespace Microsoft.ML.RepVgg.Tests.Backends;
 public abstract partial class BackendTests
 {
     // A single input channel is left out: the 1x1 branch is then independent of its kernel's size, and its gradient is all rounding.
-    [Theory]
+    [BackendTheory]
     [InlineData(3, 3, 7, 8, 5, 2, 1, true, true)]
     [InlineData(3, 2, 28, 28, 16, 1, 1, true, true)]
     [InlineData(9, 16, 14, 14, 16, 1, 1, true, true)]
