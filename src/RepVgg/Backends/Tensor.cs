@@ -10,7 +10,7 @@ public abstract class Tensor : IDisposable
     /// <summary>Dimensions: NCHW for maps, [N, features] for vectors, empty for a scalar.</summary>
     public abstract IReadOnlyList<int> Shape { get; }
 
-    /// <summary>Releases a parameter's or buffer's memory; harmless on step tensors.</summary>
+    /// <summary>Releases a parameter's or buffer's memory. Of a step's tensor it gives up the handle early, which saves memory: what backward needs of it stays.</summary>
     public abstract void Dispose();
 }
 

@@ -32,12 +32,15 @@ internal sealed class TrainingBlock
     {
         bool relu = _shape.SqueezeExcitation != SqueezeExcitation.BeforeRelu;
         var output = backend.MultiBranchConv(input, _kernel3x3, _norm3x3, _kernel1x1, _norm1x1, _normIdentity, _shape.Stride, _shape.Groups, relu);
-        return _shape.SqueezeExcitation switch
-        {
-            SqueezeExcitation.BeforeRelu => backend.Relu(SqueezeAndExcite(backend, output)),
-            SqueezeExcitation.AfterRelu => SqueezeAndExcite(backend, output),
-            _ => output,
-        };
+        if (_shape.SqueezeExcitation == SqueezeExcitation.None)
+            return output;
+        var excited = SqueezeAndExcite(backend, output);
+        output.Dispose();
+        if (relu)
+            return excited;
+        var rectified = backend.Relu(excited);
+        excited.Dispose();
+        return rectified;
     }
 
     private Tensor SqueezeAndExcite(Backend backend, Tensor map)

@@ -112,7 +112,12 @@ public sealed class TrainingNetwork : IDisposable
         for (int stage = 0; stage < _heads.Length; stage++)
         {
             for (int i = 0; i < Architecture.Stages[stage].Depth; i++)
-                map = _blocks[block++].Forward(_backend, map);
+            {
+                var next = _blocks[block++].Forward(_backend, map);
+                if (map != images)
+                    map.Dispose();
+                map = next;
+            }
             if (auxiliary is not null && _heads[stage] is { } head)
                 auxiliary.Add(head.Forward(_backend, map));
         }

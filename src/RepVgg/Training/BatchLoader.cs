@@ -1,3 +1,4 @@
+using RepVgg.Backends;
 using RepVgg.Data;
 
 namespace RepVgg.Training;
@@ -13,6 +14,16 @@ internal sealed class Batch(int capacity, int imageLength)
     public Span<float> Images => _images.AsSpan(0, Count * imageLength);
 
     public Span<int> Labels => _labels.AsSpan(0, Count);
+
+    /// <summary>The images on their way to the device; null where the loader was given none.</summary>
+    public StagedInput? Staged { get; private set; }
+
+    /// <summary>Starts copying the images to a device.</summary>
+    public void Stage(Backend backend, ReadOnlySpan<int> imageShape)
+    {
+        Staged?.Dispose();
+        Staged = backend.Stage([Count, .. imageShape], _images.AsMemory(0, Count * imageLength));
+    }
 }
 
 /// <summary>Prepares the batches of one pass, each on a pool thread while the one before it is worked on.</summary>
@@ -27,12 +38,13 @@ internal sealed class BatchLoader : IDisposable
     private readonly int _imageLength;
     private readonly Batch[] _buffers;
     private readonly float[] _raw;
+    private readonly Backend? _device;
     private Task<Batch>? _pending;
     private int _next;
 
-    private BatchLoader(ISampleSource source, ImageAugmenter augmenter, int[]? order, int batches, ulong seed, int epoch)
+    private BatchLoader(ISampleSource source, ImageAugmenter augmenter, int[]? order, int batches, ulong seed, int epoch, Backend? device)
     {
-        (_source, _augmenter, _order, _seed, _epoch) = (source, augmenter, order, seed, epoch);
+        (_source, _augmenter, _order, _seed, _epoch, _device) = (source, augmenter, order, seed, epoch, device);
         Batches = batches;
         _imageLength = source.Channels * source.Height * source.Width;
         int capacity = (source.Count + batches - 1) / batches;
@@ -43,18 +55,18 @@ internal sealed class BatchLoader : IDisposable
     /// <summary>Batches of the pass; they differ by one image at most.</summary>
     public int Batches { get; }
 
-    /// <summary>Shuffled and augmented: a training pass.</summary>
-    public static BatchLoader Training(ISampleSource source, ImageAugmenter augmenter, int batchSize, ulong seed, int epoch)
+    /// <summary>Shuffled and augmented: a training pass. Batches are staged on the device, if one is given.</summary>
+    public static BatchLoader Training(ISampleSource source, ImageAugmenter augmenter, int batchSize, ulong seed, int epoch, Backend? device = null)
     {
         int[] order = [.. Enumerable.Range(0, source.Count)];
         var random = new RandomStream(seed, RandomStream.Purpose.Shuffle, (ulong)epoch);
         random.Shuffle(order);
-        return new BatchLoader(source, augmenter, order, TrainingBatches(source.Count, batchSize), seed, epoch);
+        return new BatchLoader(source, augmenter, order, TrainingBatches(source.Count, batchSize), seed, epoch, device);
     }
 
-    /// <summary>In order, as they are: a validation pass.</summary>
-    public static BatchLoader Evaluation(ISampleSource source, ImageAugmenter augmenter, int batchSize) =>
-        new(source, augmenter, null, (source.Count + batchSize - 1) / batchSize, 0, 0);
+    /// <summary>In order, as they are: a validation pass. Batches are staged on the device, if one is given.</summary>
+    public static BatchLoader Evaluation(ISampleSource source, ImageAugmenter augmenter, int batchSize, Backend? device = null) =>
+        new(source, augmenter, null, (source.Count + batchSize - 1) / batchSize, 0, 0, device);
 
     /// <summary>Number of training batches: as many as the batch size asks for, none with fewer than two images.</summary>
     public static int TrainingBatches(int count, int batchSize) =>
@@ -77,6 +89,8 @@ internal sealed class BatchLoader : IDisposable
     {
         if (_pending is { } pending)
             ((IAsyncResult)pending).AsyncWaitHandle.WaitOne();
+        foreach (var buffer in _buffers)
+            buffer.Staged?.Dispose();
     }
 
     private Task<Batch> Prepare(int index) => Task.Run(() => Fill(index));
@@ -96,6 +110,8 @@ internal sealed class BatchLoader : IDisposable
             else
                 _augmenter.Random(_raw, destination, new RandomStream(_seed, RandomStream.Purpose.Augment, (ulong)_epoch, (ulong)sample));
         }
+        if (_device is not null)
+            batch.Stage(_device, [_source.Channels, _source.Height, _source.Width]);
         return batch;
     }
 }

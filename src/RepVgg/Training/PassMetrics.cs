@@ -1,7 +1,7 @@
 namespace RepVgg.Training;
 
 /// <summary>Loss and accuracy over all images of a pass, each image counted once whatever its batch.</summary>
-internal sealed class PassMetrics(int classes)
+internal sealed class PassMetrics
 {
     private double _lossSum;
     private long _correct;
@@ -12,49 +12,13 @@ internal sealed class PassMetrics(int classes)
 
     public double Accuracy => Images == 0 ? 0 : (double)_correct / Images;
 
-    /// <summary>Adds a batch whose mean loss is known.</summary>
-    public void Add(ReadOnlySpan<float> logits, ReadOnlySpan<int> labels, double meanLoss)
+    /// <summary>Adds the totals of some batches.</summary>
+    /// <returns>Their mean loss.</returns>
+    public double Add((double LossSum, long Correct, long Images) totals)
     {
-        _lossSum += meanLoss * labels.Length;
-        Count(logits, labels);
-    }
-
-    /// <summary>Adds a batch; the loss is the plain cross-entropy of its logits.</summary>
-    public void Add(ReadOnlySpan<float> logits, ReadOnlySpan<int> labels)
-    {
-        for (int i = 0; i < labels.Length; i++)
-            _lossSum += CrossEntropy(logits.Slice(i * classes, classes), labels[i]);
-        Count(logits, labels);
-    }
-
-    private void Count(ReadOnlySpan<float> logits, ReadOnlySpan<int> labels)
-    {
-        Images += labels.Length;
-        for (int i = 0; i < labels.Length; i++)
-        {
-            if (IndexOfMax(logits.Slice(i * classes, classes)) == labels[i])
-                _correct++;
-        }
-    }
-
-    private static double CrossEntropy(ReadOnlySpan<float> logits, int label)
-    {
-        double max = double.NegativeInfinity, sum = 0;
-        foreach (float logit in logits)
-            max = Math.Max(max, logit);
-        foreach (float logit in logits)
-            sum += Math.Exp(logit - max);
-        return max + Math.Log(sum) - logits[label];
-    }
-
-    private static int IndexOfMax(ReadOnlySpan<float> values)
-    {
-        int best = 0;
-        for (int i = 1; i < values.Length; i++)
-        {
-            if (values[i] > values[best])
-                best = i;
-        }
-        return best;
+        _lossSum += totals.LossSum;
+        _correct += totals.Correct;
+        Images += totals.Images;
+        return totals.LossSum / Math.Max(totals.Images, 1);
     }
 }

@@ -33,6 +33,7 @@ internal static class RunFingerprint
             [nameof(options.Nesterov)] = options.Nesterov,
             [nameof(options.LabelSmoothing)] = options.LabelSmoothing,
             [nameof(options.AuxiliaryLossWeight)] = options.AuxiliaryLossWeight,
+            [nameof(options.WeightAverageDecay)] = options.WeightAverageDecay,
             [nameof(options.Augmentation)] = options.Augmentation.ToString(),
             [nameof(options.EarlyStopping)] = options.EarlyStopping?.ToString() ?? "none",
             [nameof(options.BestBy)] = options.BestBy.ToString(),

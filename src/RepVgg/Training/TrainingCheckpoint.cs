@@ -9,14 +9,15 @@ namespace RepVgg.Training;
 /// <param name="Best">The best weights; the same object as <paramref name="Weights"/> where the latest are the best.</param>
 /// <param name="BestEpoch">Their epoch.</param>
 /// <param name="Optimizer">The optimizer's state.</param>
+/// <param name="Average">The moving average of the weights; empty without one.</param>
 /// <param name="History">Every epoch so far. Its length is the position of the schedule, the shuffling and the augmentation, which depend on seed and epoch alone.</param>
 internal sealed record TrainingState(
-    StateDict Weights, StateDict Best, int BestEpoch, IReadOnlyList<TensorData> Optimizer, IReadOnlyList<EpochResult> History);
+    StateDict Weights, StateDict Best, int BestEpoch, IReadOnlyList<TensorData> Optimizer, IReadOnlyList<TensorData> Average, IReadOnlyList<EpochResult> History);
 
 /// <summary>Keeps a run's state in a file.</summary>
 internal sealed class TrainingCheckpoint
 {
-    private const string WeightsPrefix = "weights/", BestPrefix = "best/", OptimizerPrefix = "optimizer/";
+    private const string WeightsPrefix = "weights/", BestPrefix = "best/", OptimizerPrefix = "optimizer/", AveragePrefix = "average/";
 
     private readonly string _path;
     private readonly JsonObject _fingerprint;
@@ -40,6 +41,8 @@ internal sealed class TrainingCheckpoint
         }
         for (int i = 0; i < state.Optimizer.Count; i++)
             tensors[OptimizerPrefix + i] = state.Optimizer[i];
+        for (int i = 0; i < state.Average.Count; i++)
+            tensors[AveragePrefix + i] = state.Average[i];
         var text = new JsonObject
         {
             ["run"] = _fingerprint.DeepClone(),
@@ -65,6 +68,7 @@ internal sealed class TrainingCheckpoint
             best.Count == 0 ? weights : best,
             (int)json["bestEpoch"]!,
             [.. Select(tensors, OptimizerPrefix).Select(pair => pair.Value)],
+            [.. Select(tensors, AveragePrefix).Select(pair => pair.Value)],
             json["history"].Deserialize<List<EpochResult>>()!);
     }
 

@@ -31,6 +31,10 @@ public sealed record TrainingOptions
     /// <summary>Weight of the loss of each auxiliary head (RepVGGplus only); at least 0.</summary>
     public float AuxiliaryLossWeight { get; init; } = 0.1f;
 
+    /// <summary>Share of the exponential moving average of the weights that stays at each step, 0 .. less than 1, such as 0.999; 0 for no average.</summary>
+    /// <remarks>With an average, it is the averaged weights that are validated and kept. Over the first t steps the share is (1 + t) / (10 + t) at most.</remarks>
+    public float WeightAverageDecay { get; init; }
+
     /// <summary>Random changes of the training images.</summary>
     public Augmentation Augmentation { get; init; } = Augmentation.None;
 
@@ -66,6 +70,7 @@ public sealed record TrainingOptions
         Require(!Nesterov || Momentum > 0, nameof(Nesterov), Nesterov, "false when Momentum is 0");
         Require(LabelSmoothing is >= 0 and < 1, nameof(LabelSmoothing), LabelSmoothing, "0 or more and less than 1");
         Require(AuxiliaryLossWeight >= 0 && float.IsFinite(AuxiliaryLossWeight), nameof(AuxiliaryLossWeight), AuxiliaryLossWeight, "0 or more");
+        Require(WeightAverageDecay is >= 0 and < 1, nameof(WeightAverageDecay), WeightAverageDecay, "0 or more and less than 1");
         Require(Enum.IsDefined(BestBy), nameof(BestBy), BestBy, "Accuracy or Loss");
         Require(MinimumSamplesPerClass >= 0, nameof(MinimumSamplesPerClass), MinimumSamplesPerClass, "0 or more");
         Require(CheckpointPath is null || CheckpointPath.Trim().Length > 0, nameof(CheckpointPath), CheckpointPath, "a path, or null");

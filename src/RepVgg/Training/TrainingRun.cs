@@ -16,6 +16,8 @@ internal sealed class TrainingRun : IDisposable
     private readonly ImageAugmenter _augmenter;
     private readonly CancellationToken _cancellation;
     private readonly Optimizer _optimizer;
+    private readonly WeightAverage? _average;
+    private readonly PassTotals _totals;
     private readonly TrainingCheckpoint? _checkpoint;
     private readonly ProgressReporter _reporter;
     private readonly DivergenceDetector _divergence;
@@ -40,6 +42,9 @@ internal sealed class TrainingRun : IDisposable
         var others = network.Parameters.Where(p => !WeightDecayRule.Applies(p.Name, p.Tensor.Shape)).Select(p => p.Tensor);
         _optimizer = backend.CreateSgd(
             [new ParameterGroup([.. decayed], options.WeightDecay), new ParameterGroup([.. others], 0f)], options.Momentum, options.Nesterov);
+        if (options.WeightAverageDecay > 0)
+            _average = backend.CreateWeightAverage([.. network.Parameters.Concat(network.Buffers).Select(entry => entry.Tensor)]);
+        _totals = backend.CreatePassTotals();
     }
 
     private int StepsPerEpoch { get; }
@@ -66,7 +71,12 @@ internal sealed class TrainingRun : IDisposable
         return new TrainingResult(_best ?? Snapshot(1, 0), _bestEpoch, end, _history, resumedAfter);
     }
 
-    public void Dispose() => _optimizer.Dispose();
+    public void Dispose()
+    {
+        _totals.Dispose();
+        _average?.Dispose();
+        _optimizer.Dispose();
+    }
 
     private bool StoppedEarly() => _options.EarlyStopping is { } stopping && stopping.ShouldStop(_history);
 
@@ -77,84 +87,95 @@ internal sealed class TrainingRun : IDisposable
         if (training is null)
             return false;
         PassMetrics? validation = null;
-        if (_validation is not null)
+        StateDict weights;
+        // The averaged weights are what is measured and kept; training goes on from its own.
+        _average?.Swap();
+        try
         {
-            validation = ValidationPass(epoch);
-            if (validation is null)
-                return false;
+            if (_validation is not null)
+            {
+                validation = ValidationPass(epoch);
+                if (validation is null)
+                    return false;
+            }
+            weights = Snapshot(epoch, StepsPerEpoch);
+        }
+        finally
+        {
+            _average?.Swap();
         }
 
         var result = new EpochResult(epoch, _learningRate, training.Loss, training.Accuracy, validation?.Loss, validation?.Accuracy);
-        var weights = Snapshot(epoch, StepsPerEpoch);
         bool better = validation is null || _bestEpoch == 0 || IsBetter(result, _history[_bestEpoch - 1]);
         _history.Add(result);
         if (better || _best is null)
             (_bestEpoch, _best) = (epoch, weights);
-        _checkpoint?.Write(new TrainingState(weights, _best, _bestEpoch, _optimizer.ExportState(), _history));
+        if (_checkpoint is not null)
+        {
+            var latest = _average is null ? weights : Snapshot(epoch, StepsPerEpoch);
+            _checkpoint.Write(new TrainingState(latest, _best, _bestEpoch, _optimizer.ExportState(), _average?.ExportState() ?? [], _history));
+        }
         _reporter.EpochDone(result);
         return true;
     }
 
     private PassMetrics? TrainingPass(int epoch)
     {
-        using var loader = BatchLoader.Training(_train, _augmenter, _options.BatchSize, _options.Seed, epoch);
-        var metrics = new PassMetrics(_network.Classes);
+        using var loader = BatchLoader.Training(_train, _augmenter, _options.BatchSize, _options.Seed, epoch, _backend);
+        var metrics = new PassMetrics();
+        _totals.Take();
         _reporter.BeginPass(epoch, loader.Batches, isValidation: false);
-        for (int step = 0; step < loader.Batches; step++)
+        for (int step = 1; step <= loader.Batches; step++)
         {
             if (_cancellation.IsCancellationRequested)
                 return null;
-            var batch = loader.Next()!;
-            _learningRate = _options.Schedule.LearningRate(_options.LearningRate, (long)(epoch - 1) * StepsPerEpoch + step, StepsPerEpoch, _options.Epochs);
-            TrainingStep(batch, metrics, epoch, step + 1);
-            _reporter.Step(step + 1, metrics, _learningRate);
+            long before = (long)(epoch - 1) * StepsPerEpoch + step - 1;
+            _learningRate = _options.Schedule.LearningRate(_options.LearningRate, before, StepsPerEpoch, _options.Epochs);
+            TrainingStep(loader.Next()!, before);
+            if (step % _backend.StepsBetweenReads == 0 || step == loader.Batches)
+                _divergence.Check(metrics.Add(_totals.Take()), epoch, step, _learningRate);
+            _reporter.Step(step, metrics, _learningRate);
         }
         return metrics;
     }
 
-    private void TrainingStep(Batch batch, PassMetrics metrics, int epoch, int step)
+    private void TrainingStep(Batch batch, long stepsBefore)
     {
         using var scope = _backend.BeginStep(training: true);
-        var (logits, auxiliary) = _network.ForwardWithAuxiliary(CreateInput(batch));
+        var (logits, auxiliary) = _network.ForwardWithAuxiliary(_backend.CreateInput(batch.Staged!));
         var loss = _backend.SoftmaxCrossEntropy(logits, batch.Labels, _options.LabelSmoothing);
-        Span<float> lossValue = stackalloc float[1];
-        _backend.CopyOut(loss, lossValue);
-        _divergence.Check(lossValue[0], epoch, step, _learningRate);
-
+        _totals.Add(loss, logits, batch.Labels);
         foreach (var head in auxiliary)
             loss = _backend.Add(loss, _backend.Scale(_backend.SoftmaxCrossEntropy(head, batch.Labels, _options.LabelSmoothing), _options.AuxiliaryLossWeight));
         _backend.Backward(loss);
-        metrics.Add(ReadLogits(logits, batch.Count), batch.Labels, lossValue[0]);
         _optimizer.Step(_learningRate);
+        // While there are few steps, the start must not weigh in the average for long.
+        _average?.Update(Math.Min(_options.WeightAverageDecay, (1f + stepsBefore) / (10f + stepsBefore)));
     }
 
     private PassMetrics? ValidationPass(int epoch)
     {
-        using var loader = BatchLoader.Evaluation(_validation!, _augmenter, _options.BatchSize);
-        var metrics = new PassMetrics(_network.Classes);
+        using var loader = BatchLoader.Evaluation(_validation!, _augmenter, _options.BatchSize, _backend);
+        var metrics = new PassMetrics();
+        _totals.Take();
         _reporter.BeginPass(epoch, loader.Batches, isValidation: true);
-        for (int step = 0; step < loader.Batches; step++)
+        for (int step = 1; step <= loader.Batches; step++)
         {
             if (_cancellation.IsCancellationRequested)
                 return null;
             var batch = loader.Next()!;
             using (_backend.BeginStep(training: false))
-                metrics.Add(ReadLogits(_network.Forward(CreateInput(batch)), batch.Count), batch.Labels);
-            _reporter.Step(step + 1, metrics, _learningRate);
+            {
+                var logits = _network.Forward(_backend.CreateInput(batch.Staged!));
+                _totals.Add(_backend.SoftmaxCrossEntropy(logits, batch.Labels, labelSmoothing: 0), logits, batch.Labels);
+            }
+            if (step % _backend.StepsBetweenReads == 0 || step == loader.Batches)
+                metrics.Add(_totals.Take());
+            _reporter.Step(step, metrics, _learningRate);
         }
         if (!double.IsFinite(metrics.Loss))
             throw new TrainingDivergedException(epoch, StepsPerEpoch, metrics.Loss, _learningRate);
         return metrics;
-    }
-
-    private Tensor CreateInput(Batch batch) =>
-        _backend.CreateInput([batch.Count, _train.Channels, _train.Height, _train.Width], batch.Images);
-
-    private float[] ReadLogits(Tensor logits, int count)
-    {
-        var values = new float[count * _network.Classes];
-        _backend.CopyOut(logits, values);
-        return values;
     }
 
     private bool IsBetter(EpochResult candidate, EpochResult best)
@@ -186,6 +207,7 @@ internal sealed class TrainingRun : IDisposable
             return 0;
         _network.ImportState(state.Weights);
         _optimizer.ImportState(state.Optimizer);
+        _average?.ImportState(state.Average);
         (_best, _bestEpoch) = (state.Best, state.BestEpoch);
         _history.AddRange(state.History);
         return _history.Count;
