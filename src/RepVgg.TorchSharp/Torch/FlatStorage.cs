@@ -82,7 +82,10 @@ internal sealed class FlatStorage : IDisposable
         part.copy_(member.Value);
         var own = scope.Detach(part.detach());
         if (member.Role == TensorRole.Parameter)
+        {
             own.requires_grad_(true);
+            own.grad = member.Value.grad;
+        }
         member.Rebind(own, this);
     }
 }
