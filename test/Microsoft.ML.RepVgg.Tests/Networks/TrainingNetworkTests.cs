@@ -3,7 +3,6 @@ using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
 using RepVgg.Formats;
-using RepVgg.Formats.PyTorch;
 using RepVgg.Networks;
 using RepVgg.Reparameterization;
 using Xunit;
@@ -14,20 +13,7 @@ public class TrainingNetworkTests
 {
     private const double Tolerance = 1e-5;
 
-    public static TheoryData<string> Golden => GoldenNetworks.Names;
-
     public static TheoryData<string> Variants => [.. RepVggVariants.All.Select(variant => variant.Name)];
-
-    [Theory]
-    [MemberData(nameof(Golden))]
-    public void Logits_in_evaluation_mode_are_the_authors(string name)
-    {
-        var expected = GoldenFiles.Floats($"{name}-logits-train.npy");
-        using var backend = new CpuBackend();
-        using var network = new TrainingNetwork(GoldenNetworks.All[name], expected.Shape[1], backend, seed: 0);
-        network.ImportState(GoldenNetworks.TrainingState(name));
-        Compare.Close(expected.Values, Evaluate(backend, network, GoldenNetworks.Input(name)), Tolerance);
-    }
 
     [Theory]
     [MemberData(nameof(Variants))]
@@ -41,48 +27,6 @@ public class TrainingNetworkTests
         using var network = new TrainingNetwork(architecture, 7, backend, seed: 0);
         network.ImportState(state);
         Compare.Close(new ReferenceTrainingForm(architecture, state).Logits(images), Evaluate(backend, network, images), Tolerance);
-    }
-
-    /// <summary>Four steps of SGD, against PyTorch's losses and final weights.</summary>
-    [Theory]
-    [InlineData("trace-momentum")]
-    [InlineData("trace-nesterov")]
-    public void Training_follows_the_authors(string name)
-    {
-        var manifest = GoldenFiles.Manifest.GetProperty(name);
-        var initial = PthReader.Read(GoldenFiles.PathOf($"{name}-initial.pth"));
-        var final = PthReader.Read(GoldenFiles.PathOf($"{name}-final.pth"));
-        var inputs = GoldenFiles.Floats($"{name}-inputs.npy");
-        var (shape, targets) = GoldenFiles.Longs($"{name}-targets.npy");
-        int steps = shape[0], batch = shape[1], classes = StateLayout.ClassesOf(initial), length = inputs.Values.Length / steps;
-        float weightDecay = manifest.GetProperty("weight_decay").GetSingle();
-
-        using var backend = new CpuBackend();
-        using var network = new TrainingNetwork(GoldenNetworks.All["tiny"], classes, backend, seed: 0);
-        network.ImportState(initial);
-        ParameterGroup[] groups =
-        [
-            .. network.Parameters.GroupBy(item => WeightDecayRule.Applies(item.Name, item.Tensor.Shape))
-                .Select(group => new ParameterGroup([.. group.Select(item => item.Tensor)], group.Key ? weightDecay : 0)),
-        ];
-        using var optimizer = backend.CreateSgd(groups, manifest.GetProperty("momentum").GetSingle(), manifest.GetProperty("nesterov").GetBoolean());
-        for (int step = 0; step < steps; step++)
-        {
-            int[] labels = [.. targets.Skip(step * batch).Take(batch).Select(label => (int)label)];
-            var loss = new float[1];
-            using (backend.BeginStep(training: true))
-            {
-                var images = backend.CreateInput([batch, .. inputs.Shape.Skip(2)], inputs.Values.AsSpan(step * length, length));
-                var result = backend.SoftmaxCrossEntropy(network.Forward(images), labels, manifest.GetProperty("label_smoothing").GetSingle());
-                backend.CopyOut(result, loss);
-                backend.Backward(result);
-            }
-            optimizer.Step(manifest.GetProperty("lr").GetSingle());
-            Compare.Close([manifest.GetProperty("losses")[step].GetSingle()], loss, Tolerance, $"loss of step {step}");
-        }
-
-        foreach (var (weight, tensor) in network.ExportState())
-            Compare.Close(final[weight].Values, tensor.Values, 5e-5, weight);
     }
 
     [Fact]
