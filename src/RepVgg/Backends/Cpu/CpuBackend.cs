@@ -150,7 +150,7 @@ public sealed unsafe partial class CpuBackend : Backend
     internal ConvolutionPlan PlanFor(ConvolutionShape shape, int unitImages = 0)
     {
         if (!_plans.TryGetValue((shape, unitImages), out var plan))
-            _plans[(shape, unitImages)] = plan = new ConvolutionPlan(Kernels, shape, unitImages);
+            _plans[(shape, unitImages)] = plan = ConvolutionPlan.Choose(Kernels, shape, unitImages);
         return plan;
     }
 

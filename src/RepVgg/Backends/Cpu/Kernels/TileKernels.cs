@@ -26,6 +26,9 @@ internal abstract unsafe class TileKernels
     /// <summary>Floats in a vector.</summary>
     public abstract int VectorLength { get; }
 
+    /// <summary>Winograd's transforms in the same instruction set.</summary>
+    public abstract WinogradTransforms Winograd { get; }
+
     public abstract void PixelsTimesOneVector(in PixelTile tile);
 
     public abstract void PixelsTimesTwoVectors(in PixelTile tile);

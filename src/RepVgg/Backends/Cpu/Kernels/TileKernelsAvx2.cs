@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using RepVgg.Inference.Simd;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
@@ -12,6 +13,8 @@ internal sealed unsafe class TileKernelsAvx2 : TileKernels
     public override int Rows => 6;
 
     public override int VectorLength => 8;
+
+    public override WinogradTransforms Winograd { get; } = new WinogradTransforms<Vector256<float>, Lanes256>();
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void PixelsTimesTwoVectors(in PixelTile tile)

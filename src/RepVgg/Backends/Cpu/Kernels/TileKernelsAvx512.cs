@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using RepVgg.Inference.Simd;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
@@ -12,6 +13,8 @@ internal sealed unsafe class TileKernelsAvx512 : TileKernels
     public override int Rows => 8;
 
     public override int VectorLength => 16;
+
+    public override WinogradTransforms Winograd { get; } = new WinogradTransforms<Vector512<float>, Lanes512>();
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void PixelsTimesTwoVectors(in PixelTile tile)

@@ -1,5 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using RepVgg.Inference.Simd;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
@@ -11,6 +13,8 @@ internal sealed unsafe class TileKernelsPortable : TileKernels
     public override int Rows => 4;
 
     public override int VectorLength => Vector<float>.Count;
+
+    public override WinogradTransforms Winograd { get; } = new WinogradTransforms<Vector128<float>, Lanes128>();
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void PixelsTimesTwoVectors(in PixelTile tile)

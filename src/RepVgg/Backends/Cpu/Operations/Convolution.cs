@@ -27,21 +27,21 @@ internal sealed unsafe class Convolution : CpuOperation
         var output = backend.NewStepTensor([input.N, shape.OutputChannels, shape.OutputHeight, shape.OutputWidth],
             input.RequiresGradient || kernel.RequiresGradient || bias is { RequiresGradient: true });
 
-        using var convolution = new ConvolutionKernel(backend.Kernels, plan, backend.Pool);
+        using var convolution = plan.NewKernel(backend);
         convolution.PackForward(kernel.Data);
         float* from = input.Data;
         float* to = output.Data;
         float* biasValues = bias is null ? null : bias.Data;
         long inputSize = (long)input.C * input.Area;
         long outputSize = (long)shape.OutputChannels * shape.OutputArea;
-        using var scratch = new WorkerScratch(backend, plan.InputScratch);
+        using var scratch = new WorkerScratch(backend, plan.ScratchLength);
         int batch = input.N;
         backend.Run((batch + plan.UnitImages - 1) / plan.UnitImages, (unit, worker) =>
         {
             int first = unit * plan.UnitImages;
             int images = Math.Min(plan.UnitImages, batch - first);
             float* result = to + first * outputSize;
-            convolution.Forward(convolution.PrepareInput(from + first * inputSize, images, scratch[worker]), images, result);
+            convolution.Forward(convolution.PrepareInput(from + first * inputSize, images, scratch[worker]), images, result, scratch[worker]);
             if (biasValues is not null)
                 ChannelLoops.AddBias(result, images * shape.OutputArea, shape.OutputChannels, biasValues);
         });
@@ -53,18 +53,17 @@ internal sealed unsafe class Convolution : CpuOperation
     {
         var backend = Output.Owner;
         var shape = _plan.Shape;
-        using var convolution = new ConvolutionKernel(backend.Kernels, _plan, backend.Pool);
-        var chunks = BatchChunks.ForSums(_input.N, convolution.SumsLength);
+        using var convolution = _plan.NewKernel(backend);
+        var chunks = BatchChunks.ForSums(_input.N, _plan.SumsLength);
 
         bool wantsInput = _input.RequiresGradient, wantsKernel = _kernel.RequiresGradient, wantsBias = _bias is { RequiresGradient: true };
         bool addToInput = false;
         float* inputGradient = wantsInput ? _input.GradientForWriting(out addToInput) : null;
         if (wantsInput)
             convolution.PackBackward(_kernel.Data);
-        using var sums = new Sums(backend.Pool, chunks.Count, wantsKernel ? convolution.SumsLength : 0);
+        using var sums = new Sums(backend.Pool, chunks.Count, wantsKernel ? _plan.SumsLength : 0);
         using var biasSums = new Sums(backend.Pool, chunks.Count, wantsBias ? shape.OutputChannels : 0);
-        using var inputScratch = new WorkerScratch(backend, wantsKernel ? _plan.InputScratch : 0);
-        using var gradientScratch = new WorkerScratch(backend, wantsInput ? _plan.GradientScratch : 0);
+        using var scratch = new WorkerScratch(backend, _plan.ScratchLength);
 
         float* input = _input.Data;
         float* gradient = Output.Gradient;
@@ -79,18 +78,18 @@ internal sealed unsafe class Convolution : CpuOperation
                 images = Math.Min(_plan.UnitImages, chunks.Start(chunk + 1) - first);
                 float* unitGradient = gradient + first * outputSize;
                 if (wantsKernel)
-                    convolution.WeightGradient(convolution.PrepareInput(input + first * inputSize, images, inputScratch[worker]), unitGradient, images, sums[chunk]);
+                    convolution.WeightGradient(convolution.PrepareInput(input + first * inputSize, images, scratch[worker]), unitGradient, images, sums[chunk], scratch[worker]);
                 if (wantsBias)
                     ChannelLoops.AddSums(unitGradient, images * shape.OutputArea, shape.OutputChannels, biasSums[chunk]);
                 if (wantsInput)
-                    convolution.InputGradient(unitGradient, images, gradientScratch[worker], inputGradient + first * inputSize, addToInput);
+                    convolution.InputGradient(unitGradient, images, scratch[worker], inputGradient + first * inputSize, addToInput);
             }
         });
 
         if (wantsKernel)
         {
             float* kernelGradient = _kernel.GradientForWriting(out bool addToKernel);
-            convolution.ReduceWeightGradient(backend, sums, kernelGradient, addToKernel);
+            convolution.ReduceWeightGradient(sums, kernelGradient, addToKernel);
         }
         if (wantsBias)
             biasSums.ReduceInto(_bias!);

@@ -54,14 +54,12 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
     {
         var backend = Output.Owner;
         SumGradients(backend);
-        using var convolution3x3 = new ConvolutionKernel(backend.Kernels, _plan3x3, backend.Pool);
-        using var convolution1x1 = new ConvolutionKernel(backend.Kernels, _plan1x1, backend.Pool);
-        var chunks = BatchChunks.ForSums(_input.N, convolution3x3.SumsLength);
-        using var sums3x3 = new Sums(backend.Pool, chunks.Count, _kernel3x3.RequiresGradient ? convolution3x3.SumsLength : 0);
-        using var sums1x1 = new Sums(backend.Pool, chunks.Count, _kernel1x1.RequiresGradient ? convolution1x1.SumsLength : 0);
-        using var inputScratch = new WorkerScratch(backend, _plan3x3.InputScratch);
-        using var patchScratch = new WorkerScratch(backend, _plan1x1.InputScratch);
-        using var frameScratch = new WorkerScratch(backend, Math.Max(_plan3x3.GradientScratch, _plan1x1.GradientScratch));
+        using var convolution3x3 = _plan3x3.NewKernel(backend);
+        using var convolution1x1 = _plan1x1.NewKernel(backend);
+        var chunks = BatchChunks.ForSums(_input.N, _plan3x3.SumsLength);
+        using var sums3x3 = new Sums(backend.Pool, chunks.Count, _kernel3x3.RequiresGradient ? _plan3x3.SumsLength : 0);
+        using var sums1x1 = new Sums(backend.Pool, chunks.Count, _kernel1x1.RequiresGradient ? _plan1x1.SumsLength : 0);
+        using var scratch = new WorkerScratch(backend, Math.Max(_plan3x3.ScratchLength, _plan1x1.ScratchLength));
         using var gradients3x3 = new WorkerScratch(backend, (long)_plan3x3.UnitImages * Area * Channels);
         using var gradients1x1 = new WorkerScratch(backend, (long)_plan3x3.UnitImages * Area * Channels);
 
@@ -92,30 +90,29 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
 
                 float* unitInput = input + start * inputSize;
                 if (_kernel3x3.RequiresGradient)
-                    convolution3x3.WeightGradient(convolution3x3.PrepareInput(unitInput, images, inputScratch[worker]), gradient3x3, images, sums3x3[chunk]);
+                    convolution3x3.WeightGradient(convolution3x3.PrepareInput(unitInput, images, scratch[worker]), gradient3x3, images, sums3x3[chunk], scratch[worker]);
                 if (_kernel1x1.RequiresGradient)
-                    convolution1x1.WeightGradient(convolution1x1.PrepareInput(unitInput, images, patchScratch[worker]), gradient1x1, images, sums1x1[chunk]);
+                    convolution1x1.WeightGradient(convolution1x1.PrepareInput(unitInput, images, scratch[worker]), gradient1x1, images, sums1x1[chunk], scratch[worker]);
                 if (inputGradient is null)
                     continue;
                 float* unitGradient = inputGradient + start * inputSize;
-                convolution3x3.InputGradient(gradient3x3, images, frameScratch[worker], unitGradient, accumulate: addToInput || HasIdentity);
-                convolution1x1.InputGradient(gradient1x1, images, frameScratch[worker], unitGradient, accumulate: true);
+                convolution3x3.InputGradient(gradient3x3, images, scratch[worker], unitGradient, accumulate: addToInput || HasIdentity);
+                convolution1x1.InputGradient(gradient1x1, images, scratch[worker], unitGradient, accumulate: true);
             }
         });
         if (_kernel3x3.RequiresGradient)
-            convolution3x3.ReduceWeightGradient(backend, sums3x3, _kernel3x3.GradientForWriting(out bool addTo3x3), addTo3x3);
+            convolution3x3.ReduceWeightGradient(sums3x3, _kernel3x3.GradientForWriting(out bool addTo3x3), addTo3x3);
         if (_kernel1x1.RequiresGradient)
-            convolution1x1.ReduceWeightGradient(backend, sums1x1, _kernel1x1.GradientForWriting(out bool addTo1x1), addTo1x1);
+            convolution1x1.ReduceWeightGradient(sums1x1, _kernel1x1.GradientForWriting(out bool addTo1x1), addTo1x1);
     }
 
     private void Forward(CpuBackend backend)
     {
-        using var convolution3x3 = new ConvolutionKernel(backend.Kernels, _plan3x3, backend.Pool);
-        using var convolution1x1 = new ConvolutionKernel(backend.Kernels, _plan1x1, backend.Pool);
+        using var convolution3x3 = _plan3x3.NewKernel(backend);
+        using var convolution1x1 = _plan1x1.NewKernel(backend);
         convolution3x3.PackForward(_kernel3x3.Data);
         convolution1x1.PackForward(_kernel1x1.Data);
-        using var inputScratch = new WorkerScratch(backend, _plan3x3.InputScratch);
-        using var patchScratch = new WorkerScratch(backend, _plan1x1.InputScratch);
+        using var scratch = new WorkerScratch(backend, Math.Max(_plan3x3.ScratchLength, _plan1x1.ScratchLength));
 
         int batch = _input.N, unitImages = _plan3x3.UnitImages;
         var units = BatchChunks.OfUnits(batch, unitImages);
@@ -137,8 +134,8 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
         {
             int start = units.Start(unit), images = units.Start(unit + 1) - start, rows = images * Area;
             float* unitInput = input + start * inputSize;
-            convolution3x3.Forward(convolution3x3.PrepareInput(unitInput, images, inputScratch[worker]), images, map3x3 + start * outputSize);
-            convolution1x1.Forward(convolution1x1.PrepareInput(unitInput, images, patchScratch[worker]), images, map1x1 + start * outputSize);
+            convolution3x3.Forward(convolution3x3.PrepareInput(unitInput, images, scratch[worker]), images, map3x3 + start * outputSize, scratch[worker]);
+            convolution1x1.Forward(convolution1x1.PrepareInput(unitInput, images, scratch[worker]), images, map1x1 + start * outputSize, scratch[worker]);
             if (!training)
             {
                 Combine(start, rows);

@@ -1,0 +1,155 @@
+using RepVgg.Backends.Cpu.Kernels;
+using RepVgg.Backends.Cpu.Memory;
+
+namespace RepVgg.Backends.Cpu.Operations;
+
+/// <summary>3x3 convolution of stride 1 in the transform domain, forward and both gradients.</summary>
+/// <remarks>
+/// Forward: y = A^T [(G g G^T) . (B^T d B)] A per tile, where the dot is a matrix product over channels at each of 36 points.
+/// The gradient by input is the same with the kernel turned around; the gradient by weights is
+/// G^T [sum over tiles of (B^T d B) . (A dy A^T)] G.
+/// </remarks>
+internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPlan plan) : ConvolutionKernel
+{
+    private const int AllPoints = WinogradTransforms.AllPoints;
+    private const int TileSize = WinogradTransforms.TileSize;
+    private const int Taps = 9;
+
+    private static readonly int[] _taps = [0, 1, 2, 3, 4, 5, 6, 7, 8];
+    private static readonly int[] _turnedTaps = [8, 7, 6, 5, 4, 3, 2, 1, 0];
+
+    private readonly TileKernels _kernels = backend.Kernels;
+    private readonly WinogradTransforms _transforms = backend.Kernels.Winograd;
+    private NativeBuffer? _forwardWeights;
+    private NativeBuffer? _backwardWeights;
+
+    private int Channels => plan.Shape.Channels;
+
+    private int Outputs => plan.Shape.OutputChannels;
+
+    private int Height => plan.Shape.Height;
+
+    private int Width => plan.Shape.Width;
+
+    public override void PackForward(float* weights) =>
+        _forwardWeights ??= Pack(weights, _taps, Channels, Taps, Outputs, Channels * Taps);
+
+    public override void PackBackward(float* weights) =>
+        _backwardWeights ??= Pack(weights, _turnedTaps, Outputs, Channels * Taps, Channels, Taps);
+
+    public override float* PrepareInput(float* input, int images, float* scratch) => ToPoints(input, Channels, images, scratch);
+
+    public override void Forward(float* prepared, int images, float* output, float* scratch) =>
+        Multiply(prepared, plan.ForwardLayout, Channels, _forwardWeights!.Pointer, Outputs, images, scratch + plan.PreparedLength(Channels), output, accumulate: false);
+
+    public override void InputGradient(float* gradient, int images, float* scratch, float* inputGradient, bool accumulate)
+    {
+        float* points = ToPoints(gradient, Outputs, images, scratch);
+        Multiply(points, plan.BackwardLayout, Outputs, _backwardWeights!.Pointer, Channels, images, scratch + plan.PreparedLength(Outputs), inputGradient, accumulate);
+    }
+
+    public override void WeightGradient(float* prepared, float* gradient, int images, float* sums, float* scratch)
+    {
+        float* points = scratch + plan.PreparedLength(Channels);
+        long pointStride = plan.PointStride(Outputs);
+        for (int tile = 0; tile < images * plan.ImageTiles; tile++)
+        {
+            var (pixel, rows, columns) = Place(tile);
+            _transforms.OutputGradient(gradient + pixel * Outputs, (long)Width * Outputs, rows, columns, Outputs, points + (long)tile * Outputs, pointStride);
+        }
+        long inputStride = plan.PointStride(Channels), sumsStride = plan.SumsLength / AllPoints;
+        for (int point = 0; point < AllPoints; point++)
+        {
+            WeightProduct.Accumulate(_kernels, plan.ForwardLayout, images * plan.ImageTiles, prepared + point * inputStride, Channels,
+                points + point * pointStride, Outputs, Outputs, sums + point * sumsStride);
+        }
+    }
+
+    public override void ReduceWeightGradient(Sums sums, float* weightGradient, bool accumulate)
+    {
+        sums.AddUp(backend);
+        long pointStride = plan.SumsLength / AllPoints;
+        using var scratch = new WorkerScratch(backend, Taps * Outputs);
+        backend.Run(Channels, (channel, worker) =>
+        {
+            float* taps = scratch[worker];
+            _transforms.KernelGradient(sums[0] + (long)channel * Outputs, pointStride, Outputs, taps, Outputs);
+            for (int o = 0; o < Outputs; o++)
+            {
+                float* to = weightGradient + ((long)o * Channels + channel) * Taps;
+                for (int t = 0; t < Taps; t++)
+                    to[t] = taps[t * Outputs + o] + (accumulate ? to[t] : 0);
+            }
+        });
+    }
+
+    public override void Dispose()
+    {
+        if (_forwardWeights is not null)
+            backend.Pool.Return(_forwardWeights);
+        if (_backwardWeights is not null)
+            backend.Pool.Return(_backwardWeights);
+        _forwardWeights = _backwardWeights = null;
+    }
+
+    /// <summary>Transformed weights, packed point by point for <see cref="PixelProduct"/>.</summary>
+    private NativeBuffer Pack(float* weights, int[] taps, int channels, int channelStride, int columns, int columnStride)
+    {
+        long perTap = (long)channels * columns;
+        var plain = backend.Pool.Rent(Taps * perTap);
+        var transformed = backend.Pool.Rent(AllPoints * perTap);
+        int panel = 2 * _kernels.VectorLength;
+        float* from = plain.Pointer;
+        float* to = transformed.Pointer;
+        backend.Run((columns + panel - 1) / panel, (i, _) =>
+        {
+            int width = Math.Min(panel, columns - i * panel);
+            long at = (long)i * panel * channels;
+            PixelProduct.Pack(_kernels, weights + (long)i * panel * columnStride, taps, channels, channelStride, width, columnStride, from + Taps * at);
+            _transforms.Kernel(from + Taps * at, (long)channels * width, channels * width, to + at, perTap);
+        });
+        backend.Pool.Return(plain);
+        return transformed;
+    }
+
+    /// <summary>Frames each image and transforms its tiles; gives the points.</summary>
+    private float* ToPoints(float* images, int channels, int count, float* scratch)
+    {
+        float* points = scratch + plan.FrameLength(channels);
+        long rowStride = (long)plan.FrameWidth * channels, pointStride = plan.PointStride(channels);
+        float* target = points;
+        for (int image = 0; image < count; image++)
+        {
+            Planes.Pad(images + (long)image * Height * Width * channels, Height, Width, channels, scratch, 1, 1, plan.FrameHeight, plan.FrameWidth);
+            for (int y = 0; y < plan.TilesY; y++)
+            {
+                for (int x = 0; x < plan.TilesX; x++, target += channels)
+                    _transforms.Input(scratch + y * TileSize * rowStride + (long)x * TileSize * channels, rowStride, channels, target, pointStride);
+            }
+        }
+        return points;
+    }
+
+    private void Multiply(float* points, PixelLayout layout, int channels, float* weights, int columns, int images, float* products, float* output, bool accumulate)
+    {
+        int tiles = images * plan.ImageTiles;
+        long pointStride = plan.PointStride(channels), productStride = plan.PointStride(columns);
+        for (int point = 0; point < AllPoints; point++)
+        {
+            PixelProduct.Run(_kernels, layout, tiles, points + point * pointStride, channels, weights + (long)point * channels * columns,
+                columns, products + point * productStride, accumulate: false);
+        }
+        for (int tile = 0; tile < tiles; tile++)
+        {
+            var (pixel, rows, columnsInside) = Place(tile);
+            _transforms.Output(products + (long)tile * columns, productStride, columns, output + pixel * columns, (long)Width * columns, rows, columnsInside, accumulate);
+        }
+    }
+
+    /// <summary>The pixel where a tile of the unit starts, and how much of it lies inside the image.</summary>
+    private (long Pixel, int Rows, int Columns) Place(int tile)
+    {
+        int image = tile / plan.ImageTiles, y = tile / plan.TilesX % plan.TilesY * TileSize, x = tile % plan.TilesX * TileSize;
+        return ((long)image * Height * Width + y * Width + x, Math.Min(TileSize, Height - y), Math.Min(TileSize, Width - x));
+    }
+}
