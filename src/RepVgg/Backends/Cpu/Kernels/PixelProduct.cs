@@ -6,24 +6,14 @@ namespace RepVgg.Backends.Cpu.Kernels;
 
 /// <summary>Where pixels and taps lie: one side of a convolution, or a plain matrix (one tap).</summary>
 /// <param name="Pixels">How many output pixels there are at most; fewer may be asked for.</param>
-/// <param name="InputOffsets">Per pixel, padded to whole tiles by repeating the last.</param>
-/// <param name="OutputOffsets">Per pixel, padded likewise.</param>
+/// <param name="InputOffsets">Per pixel.</param>
+/// <param name="OutputOffsets">Per pixel.</param>
 /// <param name="TapOffsets">Per tap, added to the pixel's input offset.</param>
 internal sealed record PixelLayout(int Pixels, PinnedInts InputOffsets, PinnedInts OutputOffsets, PinnedInts TapOffsets)
 {
-    /// <summary>Builds the tables, padded to tiles of <paramref name="rows"/>.</summary>
-    public static PixelLayout Create(int rows, IReadOnlyList<int> inputs, IReadOnlyList<int> outputs, IReadOnlyList<int> taps)
-    {
-        return new PixelLayout(inputs.Count, Pad(inputs), Pad(outputs), new PinnedInts([.. taps]));
-
-        PinnedInts Pad(IReadOnlyList<int> offsets)
-        {
-            var padded = new int[(offsets.Count + rows - 1) / rows * rows];
-            for (int i = 0; i < padded.Length; i++)
-                padded[i] = offsets[Math.Min(i, offsets.Count - 1)];
-            return new PinnedInts(padded);
-        }
-    }
+    /// <summary>Builds the tables.</summary>
+    public static PixelLayout Create(IReadOnlyList<int> inputs, IReadOnlyList<int> outputs, IReadOnlyList<int> taps) =>
+        new(inputs.Count, new PinnedInts([.. inputs]), new PinnedInts([.. outputs]), new PinnedInts([.. taps]));
 }
 
 /// <summary>Output pixels times packed weights, tile by tile.</summary>
@@ -75,6 +65,10 @@ internal static unsafe class PixelProduct
         int rows = kernels.Rows;
         float* edge = stackalloc float[LargestTile];
         int* edgeOffsets = stackalloc int[rows];
+        int* lastInputs = stackalloc int[rows];
+        int lastPixel = pixels / rows * rows;
+        for (int i = 0; i < rows && lastPixel < pixels; i++)
+            lastInputs[i] = layout.InputOffsets.Pointer[Math.Min(lastPixel + i, pixels - 1)];
         PixelTile tile;
         tile.Input = input;
         tile.TapOffsets = layout.TapOffsets.Pointer;
@@ -92,7 +86,7 @@ internal static unsafe class PixelProduct
             {
                 int count = Math.Min(rows, pixels - pixel);
                 bool whole = count == rows && valid == width;
-                tile.InputOffsets = layout.InputOffsets.Pointer + pixel;
+                tile.InputOffsets = count == rows ? layout.InputOffsets.Pointer + pixel : lastInputs;
                 tile.Output = whole ? output + first : edge;
                 tile.OutputOffsets = whole ? layout.OutputOffsets.Pointer + pixel : edgeOffsets;
                 tile.Accumulate = whole && accumulate;

@@ -17,14 +17,14 @@ internal sealed class DirectPlan : ConvolutionPlan
         UsesPatches = shape.Groups == 1 && shape.Channels < PatchChannels && shape.Taps > 1;
         PaddedHeight = shape.Height + 2 * shape.Padding;
         PaddedWidth = shape.Width + 2 * shape.Padding;
-        Forward = BuildForward(kernels);
+        Forward = BuildForward();
 
         // The gradient is read through a frame: zeros as far above, left, below and right as any pixel's taps reach.
         MarginTop = Math.Max(0, (shape.KernelHeight - 1) / shape.Stride - shape.Padding / shape.Stride);
         MarginLeft = Math.Max(0, (shape.KernelWidth - 1) / shape.Stride - shape.Padding / shape.Stride);
         FrameHeight = MarginTop + Math.Max(shape.OutputHeight, (shape.Height - 1 + shape.Padding) / shape.Stride + 1);
         FrameWidth = MarginLeft + Math.Max(shape.OutputWidth, (shape.Width - 1 + shape.Padding) / shape.Stride + 1);
-        Phases = BuildPhases(kernels);
+        Phases = BuildPhases();
     }
 
     /// <summary>True: inputs are gathered to [pixel][tap][channel] first, and there is a single tap.</summary>
@@ -90,7 +90,7 @@ internal sealed class DirectPlan : ConvolutionPlan
         return least;
     }
 
-    private PixelLayout BuildForward(TileKernels kernels)
+    private PixelLayout BuildForward()
     {
         var shape = Shape;
         var inputs = new List<int>();
@@ -107,16 +107,16 @@ internal sealed class DirectPlan : ConvolutionPlan
             }
         }
         if (UsesPatches)
-            return PixelLayout.Create(kernels.Rows, inputs, outputs, [0]);
+            return PixelLayout.Create(inputs, outputs, [0]);
         for (int ky = 0; ky < shape.KernelHeight; ky++)
         {
             for (int kx = 0; kx < shape.KernelWidth; kx++)
                 taps.Add((ky * PaddedWidth + kx) * shape.Channels);
         }
-        return PixelLayout.Create(kernels.Rows, inputs, outputs, taps);
+        return PixelLayout.Create(inputs, outputs, taps);
     }
 
-    private List<ConvolutionPhase> BuildPhases(TileKernels kernels)
+    private List<ConvolutionPhase> BuildPhases()
     {
         var shape = Shape;
         var phases = new List<ConvolutionPhase>();
@@ -147,7 +147,7 @@ internal sealed class DirectPlan : ConvolutionPlan
                         kernelTaps.Add(ky * shape.KernelWidth + kx);
                     }
                 }
-                phases.Add(new ConvolutionPhase(PixelLayout.Create(kernels.Rows, inputs, outputs, taps), [.. kernelTaps]));
+                phases.Add(new ConvolutionPhase(PixelLayout.Create(inputs, outputs, taps), [.. kernelTaps]));
             }
         }
         return phases;

@@ -71,7 +71,7 @@ internal sealed unsafe class FullyConnected : CpuOperation
         using var sums = new Sums(backend.Pool, 1, WeightProduct.SumsLength(kernels, 1, inputs, outputs));
         sums.Clear(0);
         float* x = _input.Data;
-        var layout = Layout(backend, samples, inputs, outputs);
+        var layout = Layout(samples, inputs, outputs);
         int stride = kernels.PadColumns(outputs);
         const int RowsPerBlock = 48;
         backend.Run((inputs + RowsPerBlock - 1) / RowsPerBlock, (block, _) =>
@@ -90,9 +90,9 @@ internal sealed unsafe class FullyConnected : CpuOperation
 
     private static void RunBlocks(CpuBackend backend, int samples, int inputStride, int outputStride, Action<PixelLayout, long> body)
     {
-        var whole = Layout(backend, Math.Min(SamplesPerBlock, samples), inputStride, outputStride);
+        var whole = Layout(Math.Min(SamplesPerBlock, samples), inputStride, outputStride);
         int rest = samples % SamplesPerBlock;
-        var last = rest == 0 ? whole : Layout(backend, rest, inputStride, outputStride);
+        var last = rest == 0 ? whole : Layout(rest, inputStride, outputStride);
         backend.Run((samples + SamplesPerBlock - 1) / SamplesPerBlock, (block, _) =>
         {
             long first = (long)block * SamplesPerBlock;
@@ -100,7 +100,7 @@ internal sealed unsafe class FullyConnected : CpuOperation
         });
     }
 
-    private static PixelLayout Layout(CpuBackend backend, int samples, int inputStride, int outputStride) =>
-        PixelLayout.Create(backend.Kernels.Rows, [.. Enumerable.Range(0, samples).Select(i => i * inputStride)],
+    private static PixelLayout Layout(int samples, int inputStride, int outputStride) =>
+        PixelLayout.Create([.. Enumerable.Range(0, samples).Select(i => i * inputStride)],
             [.. Enumerable.Range(0, samples).Select(i => i * outputStride)], [0]);
 }

@@ -68,7 +68,7 @@ internal sealed class WinogradPlan : ConvolutionPlan
     private PixelLayout Layout(int from, int to)
     {
         var tiles = Enumerable.Range(0, UnitImages * ImageTiles);
-        return PixelLayout.Create(_kernels.Rows, [.. tiles.Select(tile => tile * from)], [.. tiles.Select(tile => tile * to)], [0]);
+        return PixelLayout.Create([.. tiles.Select(tile => tile * from)], [.. tiles.Select(tile => tile * to)], [0]);
     }
 
     private static int ChooseUnit(int tiles, int rows)
