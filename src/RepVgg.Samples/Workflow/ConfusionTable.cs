@@ -5,11 +5,13 @@ namespace RepVgg.Samples.Workflow;
 /// <summary>Prints a confusion matrix: a row per true class, a column per predicted one.</summary>
 internal static class ConfusionTable
 {
+    private const string Corner = "true \\ predicted";
+
     public static void Write(TextWriter writer, IReadOnlyList<string> names, IReadOnlyList<IReadOnlyList<double>> counts)
     {
-        int nameWidth = names.Max(name => name.Length);
+        int nameWidth = names.Append(Corner).Max(name => name.Length);
         int cell = Math.Max(3, counts.SelectMany(row => row).Max(count => Text(count).Length));
-        writer.WriteLine($"  {"true \\ predicted".PadRight(nameWidth)} {string.Join(" ", names.Select((_, i) => Text(i).PadLeft(cell)))}  recall");
+        writer.WriteLine($"   {Corner.PadRight(nameWidth)} {string.Join(" ", names.Select((_, i) => Text(i).PadLeft(cell)))}  recall");
         for (int i = 0; i < names.Count; i++)
         {
             double total = counts[i].Sum();

@@ -1,0 +1,41 @@
+using RepVgg.Samples.CommandLine;
+using Xunit;
+
+namespace Microsoft.ML.RepVgg.Tests.Samples;
+
+public class CommandLineTests
+{
+    private static readonly CommandSpec s_command = new("run", "Runs.", [new("epochs", "N", "passes"), new("rate", "X", "rate"), new("out", "DIR", "folder")], _ => 0);
+
+    [Fact]
+    public void ReadsBothForms()
+    {
+        var arguments = s_command.Parse(["--epochs", "3", "--rate=1e-2", "--out", "--odd"]);
+        Assert.Equal(3, arguments.Integer("epochs", 1));
+        Assert.Equal(0.01f, arguments.Positive("rate"));
+        Assert.Equal("--odd", arguments.Text("out"));
+        Assert.Null(s_command.Parse([]).Integer("epochs", 1));
+    }
+
+    [Theory]
+    [InlineData("--nothing 1", "run has no option '--nothing'. It has: --epochs, --rate, --out.")]
+    [InlineData("--epochs", "--epochs needs a value: --epochs N.")]
+    [InlineData("--epochs 1 --epochs 2", "--epochs is given twice.")]
+    [InlineData("epochs", "'epochs' is not an option of run.")]
+    [InlineData("--epochs two", "--epochs is 'two'; it must be a whole number of 1 or more.")]
+    [InlineData("--epochs 0", "--epochs is '0'; it must be a whole number of 1 or more.")]
+    [InlineData("--rate -1", "--rate is '-1'; it must be a number above 0.")]
+    [InlineData("--rate NaN", "--rate is 'NaN'; it must be a number above 0.")]
+    [InlineData("--out=", "--out is empty.")]
+    public void SaysWhatIsWrong(string line, string expected)
+    {
+        var error = Assert.Throws<UsageException>(() =>
+        {
+            var arguments = s_command.Parse(line.Split(' '));
+            arguments.Integer("epochs", 1);
+            arguments.Positive("rate");
+            arguments.Text("out");
+        });
+        Assert.Equal(expected, error.Message);
+    }
+}
