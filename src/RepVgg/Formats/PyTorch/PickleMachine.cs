@@ -19,6 +19,9 @@ internal sealed class PickleMachine
     private readonly Dictionary<uint, object?> _memo = [];
     private int _objects;
 
+    /// <summary>The storages that tensors refer to, whole, by key.</summary>
+    public Dictionary<string, PickleStorage> Storages { get; } = new(StringComparer.Ordinal);
+
     /// <param name="input">Where the bytes come from.</param>
     public PickleMachine(PickleInput input) => _input = input;
 
@@ -144,8 +147,12 @@ internal sealed class PickleMachine
         {
             throw _input.Bad("its pickle refers to something that is no storage");
         }
+        var storage = new PickleStorage(scalar, key, count);
+        if (Storages.TryGetValue(key, out var other) && other != storage)
+            throw _input.Bad($"its pickle describes storage '{key}' in two ways");
+        Storages[key] = storage;
         if (id is not [_, _, _, _, _, object?[] view, ..])
-            return new PickleStorage(scalar, key, count);
+            return storage;
         if (view is not [_, long offset, long viewCount] || offset < 0 || viewCount < 0 || offset > count - viewCount)
             throw _input.Bad("a view of a storage lies outside it");
         return new PickleStorage(scalar, key, viewCount, offset);

@@ -2,8 +2,8 @@ namespace RepVgg.Formats.PyTorch;
 
 /// <summary>Reads PyTorch checkpoints (.pth, .pt) without executing anything.</summary>
 /// <remarks>
-/// The zip format of PyTorch 1.6 and later. A pickle can name only tensor rebuilders and storages; anything else
-/// is refused by name. Half, bfloat16 and double are converted to float; integer batch counters
+/// The zip format of PyTorch 1.6 and later, and the one before it. A pickle can name only tensor rebuilders and storages;
+/// anything else is refused by name. Half, bfloat16 and double are converted to float; integer batch counters
 /// (<c>num_batches_tracked</c>) are left out. The wrappers <c>{"state_dict": ..}</c>, <c>{"model": ..}</c> and
 /// <c>{"model_state_dict": ..}</c> and the prefix <c>module.</c> are taken off. Memory is bounded by the file's size.
 /// </remarks>
@@ -49,9 +49,7 @@ public static class PthReader
             Span<byte> start = stackalloc byte[2];
             if (stream.ReadAtLeast(start, 2, throwOnEndOfStream: false) < 2)
                 throw new InvalidDataException($"{file} is not a readable PyTorch checkpoint: it is empty.");
-            if (!start.SequenceEqual("PK"u8))
-                throw new InvalidDataException($"{file} is not a readable PyTorch checkpoint: it is no zip file.");
-            return ReadZip(stream, file);
+            return start.SequenceEqual("PK"u8) ? ReadZip(stream, file) : ReadLegacy(stream, file);
         }
         catch (EndOfStreamException error)
         {
@@ -81,6 +79,12 @@ public static class PthReader
         });
     }
 
+    private static StateDict ReadLegacy(Stream stream, string file)
+    {
+        var legacy = LegacyFile.Read(stream, MaximumPickle, file);
+        return Collect(stream, file, legacy.Root, legacy.Locate);
+    }
+
     /// <summary>Takes the weights out of what a pickle holds.</summary>
     private static StateDict Collect(Stream stream, string file, object? root, Func<PickleStorage, long> locate)
     {
@@ -102,7 +106,7 @@ public static class PthReader
             }
             catch (OverflowException error)
             {
-                throw new InvalidDataException($"{file}: the tensor '{name}' holds integers, and {error.Message}.", error);
+                throw new InvalidDataException($"{file} holds the tensor '{name}' of integers, and {error.Message}.", error);
             }
         }
         return state;
