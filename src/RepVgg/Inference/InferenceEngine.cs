@@ -36,7 +36,7 @@ public sealed class InferenceEngine : IDisposable
         Network = network;
         Threads = threads == 0 ? Environment.ProcessorCount : threads;
         InputLength = checked(network.Architecture.InputChannels * network.ImageHeight * network.ImageWidth);
-        _plan = width.Plan(network);
+        _plan = width.Plan(network, Threads);
         _workspaces = new WorkspacePool(_plan, Threads);
     }
 

@@ -28,10 +28,10 @@ internal static class VectorWidths
         : VectorWidth.Bits128;
 
     /// <summary>Plans a network for a width.</summary>
-    public static Plan Plan(this VectorWidth width, DeployNetwork network) => width switch
+    public static Plan Plan(this VectorWidth width, DeployNetwork network, int threads) => width switch
     {
-        VectorWidth.Bits512 => PlanBuilder<Vector512<float>, Lanes512>.Build(network),
-        VectorWidth.Bits256 => PlanBuilder<Vector256<float>, Lanes256>.Build(network),
-        _ => PlanBuilder<Vector128<float>, Lanes128>.Build(network),
+        VectorWidth.Bits512 => PlanBuilder<Vector512<float>, Lanes512>.Build(network, threads),
+        VectorWidth.Bits256 => PlanBuilder<Vector256<float>, Lanes256>.Build(network, threads),
+        _ => PlanBuilder<Vector128<float>, Lanes128>.Build(network, threads),
     };
 }

@@ -8,7 +8,7 @@ namespace RepVgg.Inference.Execution;
 /// <summary>Turns a deploy network into steps and buffer sizes for one vector width.</summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
 /// <typeparam name="TLanes">Its arithmetic.</typeparam>
-internal sealed class PlanBuilder<TVector, TLanes>
+internal sealed class PlanBuilder<TVector, TLanes>(int threads)
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
@@ -17,7 +17,9 @@ internal sealed class PlanBuilder<TVector, TLanes>
     private readonly NativeArena _weights = new();
     private long _scratch;
 
-    public static Plan Build(DeployNetwork network) => new PlanBuilder<TVector, TLanes>().Add(network);
+    /// <param name="network">The network.</param>
+    /// <param name="threads">Threads that will share a run.</param>
+    public static Plan Build(DeployNetwork network, int threads) => new PlanBuilder<TVector, TLanes>(threads).Add(network);
 
     private Plan Add(DeployNetwork network)
     {
@@ -49,10 +51,11 @@ internal sealed class PlanBuilder<TVector, TLanes>
         switch (ConvolutionStrategies.Choose(block.Shape, output.Height, output.Width))
         {
             case ConvolutionStrategy.Winograd:
-                var layout = new WinogradLayout(new WinogradTiles(output.Height, output.Width), input.Blocks * input.Lanes);
+                var layout = new WinogradLayout(new WinogradTiles(output.Height, output.Width), input.Blocks * input.Lanes, threads);
                 Reserve(BufferId.Transformed, layout.ImageFloats);
-                _steps.Add(new WinogradInputStep<TVector, TLanes>(layout, input, source));
-                var multiply = new WinogradMultiplyStep<TVector, TLanes>(block, layout, output, target, relu, _weights);
+                var transform = new WinogradInputStep<TVector, TLanes>(layout, input, source);
+                _steps.Add(transform);
+                var multiply = new WinogradMultiplyStep<TVector, TLanes>(block, layout, transform, output, target, relu, _weights);
                 _scratch = Math.Max(_scratch, multiply.ScratchFloats);
                 _steps.Add(multiply);
                 break;

@@ -6,7 +6,7 @@ namespace RepVgg.Inference.Execution;
 /// </summary>
 internal abstract class Step
 {
-    /// <summary>How many items a batch of <paramref name="images"/> has.</summary>
+    /// <summary>How many items a batch of <paramref name="images"/> has; none where the step isn't needed.</summary>
     public abstract int CountItems(int images);
 
     /// <summary>Runs one item.</summary>

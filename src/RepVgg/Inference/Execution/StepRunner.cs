@@ -6,8 +6,10 @@ namespace RepVgg.Inference.Execution;
 /// </summary>
 internal sealed class StepRunner
 {
+    private readonly Step[] _plan;
     private readonly Step[] _steps;
     private readonly int[] _counts;
+    private int _stepCount;
     private readonly Workspace _workspace;
     private readonly HelperThread[] _helpers;
 
@@ -21,7 +23,8 @@ internal sealed class StepRunner
     /// <param name="threads">Most threads on one run, the caller included.</param>
     public StepRunner(Step[] steps, Workspace workspace, int threads)
     {
-        _steps = steps;
+        _plan = steps;
+        _steps = new Step[steps.Length];
         _counts = new int[steps.Length];
         _workspace = workspace;
         _helpers = new HelperThread[threads - 1];
@@ -30,8 +33,15 @@ internal sealed class StepRunner
     /// <summary>Runs all steps on the workspace's current images.</summary>
     public void Run()
     {
-        for (int i = 0; i < _steps.Length; i++)
-            _counts[i] = _steps[i].CountItems(_workspace.Images);
+        _stepCount = 0;
+        foreach (var step in _plan)
+        {
+            int count = step.CountItems(_workspace.Images);
+            if (count == 0)
+                continue;
+            _steps[_stepCount] = step;
+            _counts[_stepCount++] = count;
+        }
         _completed = 0;
         _left = 0;
         Volatile.Write(ref _cursor, 0);
@@ -65,7 +75,7 @@ internal sealed class StepRunner
         {
             long cursor = Volatile.Read(ref _cursor);
             int step = (int)(cursor >> 32);
-            if (step == _steps.Length)
+            if (step == _stepCount)
                 return;
             if ((int)cursor >= _counts[step])
             {
@@ -80,7 +90,7 @@ internal sealed class StepRunner
             cursor = Interlocked.Increment(ref _cursor) - 1;
             step = (int)(cursor >> 32);
             int item = (int)cursor;
-            if (step == _steps.Length || item >= _counts[step])
+            if (step == _stepCount || item >= _counts[step])
                 continue;
             _steps[step].RunItem(_workspace, item, worker);
             if (Interlocked.Increment(ref _completed) == _counts[step])
@@ -100,7 +110,7 @@ internal sealed class StepRunner
 
     private void RunAlone()
     {
-        for (int step = 0; step < _steps.Length; step++)
+        for (int step = 0; step < _stepCount; step++)
         {
             for (int item = 0; item < _counts[step]; item++)
                 _steps[step].RunItem(_workspace, item, 0);

@@ -6,8 +6,8 @@ using RepVgg.Networks;
 namespace RepVgg.Inference.Layers;
 
 /// <summary>
-/// 3x3 convolution of stride 1 in Winograd's domain: one item transforms a panel's filters, multiplies them with a
-/// chunk of transformed tiles, and transforms the sums back to pixels with bias and optional ReLU.
+/// 3x3 convolution of stride 1 in Winograd's domain: transforms filters, multiplies them with a chunk of transformed
+/// tiles, and transforms the sums back to pixels with bias and optional ReLU.
 /// </summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
 /// <typeparam name="TLanes">Its arithmetic.</typeparam>
@@ -15,91 +15,114 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
-    // Both the sums of a chunk and the transformed filters of a slice of its depth should stay in the second-level cache.
-    private const int ChunkTiles = 49;
-    private const int DepthChannels = 48;
+    // Transformed filters are made in slices of so many vectors, which stay in the second-level cache.
+    private const int SliceVectors = 144;
 
     private static readonly float[] Zeros = GC.AllocateArray<float>(Panels.MaximumVectors * 16, pinned: true);
 
     private readonly WinogradLayout _layout;
+    private readonly WinogradInputStep<TVector, TLanes> _input;
     private readonly MapLayout _output;
     private readonly BufferId _target;
     private readonly bool _relu;
     private readonly FilterPanels _filters;
 
-    public WinogradMultiplyStep(DeployBlock block, WinogradLayout layout, MapLayout output, BufferId target, bool relu, NativeArena weights)
+    public WinogradMultiplyStep(
+        DeployBlock block, WinogradLayout layout, WinogradInputStep<TVector, TLanes> input, MapLayout output, BufferId target,
+        bool relu, NativeArena weights)
     {
         _layout = layout;
+        _input = input;
         _output = output;
         _target = target;
         _relu = relu;
         _filters = new FilterPanels(block, TLanes.Width, TLanes.Width, FilterOrder.ChannelMajor, weights);
     }
 
-    /// <summary>Floats of scratch for one worker.</summary>
-    public long ScratchFloats => SumsOffset + WinogradLayout.Points * SumsPitch(Panels.MaximumVectors * TLanes.Width);
+    /// <summary>Floats of scratch for one worker: transformed filters, sums, a fused chunk's tiles.</summary>
+    public long ScratchFloats => TilesOffset + _layout.FusedChunkFloats;
 
-    private static long FilterPitch => WinogradLayout.OddLines(DepthChannels * Panels.MaximumVectors * TLanes.Width);
+    private static long FilterPitch => WinogradLayout.OddLines(SliceVectors * TLanes.Width);
 
     private static long SumsOffset => WinogradLayout.Points * FilterPitch;
 
-    public override int CountItems(int images) => Chunks(images) * _filters.Count;
+    private static long TilesOffset => SumsOffset + WinogradLayout.Points * SumsPitch(Panels.MaximumVectors);
+
+    public override int CountItems(int images) => _layout.Chunks(images) * (_layout.IsFused(images) ? 1 : _filters.Count);
 
     public override void RunItem(Workspace workspace, int item, int worker)
     {
-        int images = workspace.Images, tiles = images * _layout.Tiles.Count;
-        (int chunk, int index) = Math.DivRem(item, _filters.Count);
-        ref readonly var panel = ref _filters[index];
-        int size = (tiles + Chunks(images) - 1) / Chunks(images);
-        int first = chunk * size, last = Math.Min(first + size, tiles);
-
-        float* filters = workspace.Scratch(worker), sums = filters + SumsOffset;
-        int depth = panel.InputBlocks * TLanes.Width;
-        for (int channel = 0; channel < depth; channel += DepthChannels)
+        int images = workspace.Images;
+        var chunk = new Chunk { Filters = workspace.Scratch(worker) };
+        chunk.Sums = chunk.Filters + SumsOffset;
+        if (_layout.IsFused(images))
         {
-            // While this slice multiplies, the next one's filters come from memory: this panel's, or the worker's next.
-            int left = depth - channel - DepthChannels, next = index + workspace.Workers;
-            float* ahead = left > 0 ? _filters.Weights(panel) + (long)(channel + DepthChannels) * 9 * panel.Vectors * TLanes.Width
-                : next < _filters.Count ? _filters.Weights(_filters[next]) : null;
-            long aheadFloats = ahead == null ? 0 : Math.Min(DepthChannels, left > 0 ? left : depth) * 9L * panel.Vectors * TLanes.Width;
-            Multiply(workspace, panel, channel, Math.Min(DepthChannels, depth - channel), first, last, filters, sums, ahead, aheadFloats);
+            (chunk.First, chunk.Last) = _layout.Chunk(images, item);
+            chunk.PointPitch = (nint)_layout.PointPitch(chunk.Last - chunk.First);
+            float* tiles = chunk.Filters + TilesOffset;
+            for (int index = chunk.First; index < chunk.Last; index++)
+                _input.TransformTile(workspace, _layout.Tiles[images, index], tiles + (index - chunk.First) * _layout.TilePitch, chunk.PointPitch);
+            chunk.Tiles = tiles - (long)chunk.First * _layout.TilePitch;
+            for (int index = 0; index < _filters.Count; index++)
+                RunPanel(workspace, chunk, index, next: index + 1);
         }
-        TransformBack(workspace, panel, first, last, sums);
+        else
+        {
+            (item, int index) = Math.DivRem(item, _filters.Count);
+            (chunk.First, chunk.Last) = _layout.Chunk(images, item);
+            chunk.PointPitch = (nint)_layout.PointPitch(images * _layout.Tiles.Count);
+            chunk.Tiles = workspace[BufferId.Transformed];
+            RunPanel(workspace, chunk, index, next: index + workspace.Workers);
+        }
     }
 
-    private static long SumsPitch(int vectorFloats) => WinogradLayout.OddLines(ChunkTiles * vectorFloats);
+    private static long SumsPitch(int vectors) => WinogradLayout.OddLines(WinogradLayout.MaximumChunk * vectors * TLanes.Width);
 
-    private int Chunks(int images) => (images * _layout.Tiles.Count + ChunkTiles - 1) / ChunkTiles;
+    private void RunPanel(Workspace workspace, in Chunk chunk, int index, int next)
+    {
+        ref readonly var panel = ref _filters[index];
+        int depth = panel.InputBlocks * TLanes.Width, slice = SliceVectors / panel.Vectors;
+        int channelFloats = 9 * panel.Vectors * TLanes.Width;
+        for (int channel = 0; channel < depth; channel += slice)
+        {
+            // While this slice multiplies, the next filters come from memory: this panel's, or the worker's next.
+            int left = depth - channel - slice;
+            float* ahead = left > 0 ? _filters.Weights(panel) + (long)(channel + slice) * channelFloats
+                : next < _filters.Count ? _filters.Weights(_filters[next]) : null;
+            long aheadFloats = ahead == null ? 0 : Math.Min(slice, left > 0 ? left : depth) * (long)channelFloats;
+            Multiply(workspace.Images, chunk, panel, channel, Math.Min(slice, depth - channel), ahead, aheadFloats);
+        }
+        TransformBack(workspace, chunk, panel);
+    }
 
     private void Multiply(
-        Workspace workspace, in FilterPanel panel, int channel, int depth, int first, int last, float* filters, float* sums,
-        float* ahead, long aheadFloats)
+        int images, in Chunk chunk, in FilterPanel panel, int channel, int depth, float* ahead, long aheadFloats)
     {
-        int images = workspace.Images, width = TLanes.Width, vectorFloats = panel.Vectors * width;
-        float* tiles = workspace[BufferId.Transformed] + panel.FirstInputBlock * width + channel;
-        long pointPitch = _layout.PointPitch(images), sumsPitch = SumsPitch(vectorFloats);
-        float* weights = _filters.Weights(panel) + (long)channel * 9 * vectorFloats;
+        int width = TLanes.Width, vectorFloats = panel.Vectors * width;
+        float* tiles = chunk.Tiles + panel.FirstInputBlock * width + channel;
+        long sumsPitch = SumsPitch(panel.Vectors);
         nint filterPitch = (nint)WinogradLayout.OddLines((long)depth * vectorFloats), start = 0;
-        WinogradFilter<TVector, TLanes>.Transform(weights, depth, panel.Vectors, filters, filterPitch);
+        WinogradFilter<TVector, TLanes>.Transform(
+            _filters.Weights(panel) + (long)channel * 9 * vectorFloats, depth, panel.Vectors, chunk.Filters, filterPitch);
         fixed (float* zeros = Zeros)
         {
             for (int point = 0; point < WinogradLayout.Points; point++)
             {
                 var (from, to) = _layout.Tiles.Using(images, point / 6, point % 6);
-                from = Math.Max(from, first);
-                int count = Math.Min(to, last) - from;
+                from = Math.Max(from, chunk.First);
+                to = Math.Min(to, chunk.Last);
                 Prefetch.Far(ahead + aheadFloats * point / WinogradLayout.Points, aheadFloats / WinogradLayout.Points);
-                if (count <= 0)
+                if (from >= to)
                     continue;
-                float* target = sums + point * sumsPitch + (from - first) * vectorFloats;
+                float* target = chunk.Sums + point * sumsPitch + (from - chunk.First) * vectorFloats;
                 var arguments = new PanelArguments
                 {
-                    Rows = tiles + point * pointPitch + (long)from * _layout.TilePitch,
+                    Rows = tiles + point * chunk.PointPitch + (long)from * _layout.TilePitch,
                     RowPitch = _layout.TilePitch,
                     Segments = &start,
                     SegmentCount = 1,
                     Depth = depth,
-                    Panel = filters + point * filterPitch,
+                    Panel = chunk.Filters + point * filterPitch,
                     Initial = channel == 0 ? zeros : target,
                     InitialPitch = channel == 0 ? 0 : vectorFloats,
                     InitialVectorPitch = width,
@@ -107,17 +130,17 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
                     TargetPitch = vectorFloats,
                     TargetVectorPitch = width,
                 };
-                Panels<TVector, TLanes>.Run(&arguments, panel.Vectors, count);
+                Panels<TVector, TLanes>.Run(&arguments, panel.Vectors, to - from);
             }
         }
     }
 
-    private void TransformBack(Workspace workspace, in FilterPanel panel, int first, int last, float* sums)
+    private void TransformBack(Workspace workspace, in Chunk chunk, in FilterPanel panel)
     {
-        int images = workspace.Images, width = TLanes.Width, vectorFloats = panel.Vectors * width;
-        nint pitch = (nint)SumsPitch(vectorFloats);
-        float* map = workspace[_target] + panel.FirstBlock * _output.BlockPitch;
-        for (int index = first; index < last; index++, sums += vectorFloats)
+        int images = workspace.Images, width = TLanes.Width;
+        nint pitch = (nint)SumsPitch(panel.Vectors);
+        float* sums = chunk.Sums, map = workspace[_target] + panel.FirstBlock * _output.BlockPitch;
+        for (int index = chunk.First; index < chunk.Last; index++, sums += panel.Vectors * width)
         {
             var tile = _layout.Tiles[images, index];
             int validRows = Math.Min(tile.Rows, _output.Height - tile.Y), validColumns = Math.Min(tile.Columns, _output.Width - tile.X);
@@ -131,5 +154,17 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
                 _output.ClearBorderBeside(block, tile.Y, validRows, tile.X, validColumns);
             }
         }
+    }
+
+    /// <summary>One worker's tiles and scratch.</summary>
+    private struct Chunk
+    {
+        /// <summary>Where tile 0 of the batch would be, point 0.</summary>
+        public float* Tiles;
+        public nint PointPitch;
+        public int First;
+        public int Last;
+        public float* Filters;
+        public float* Sums;
     }
 }
