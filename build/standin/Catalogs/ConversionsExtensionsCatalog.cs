@@ -1,3 +1,4 @@
+using Microsoft.ML.Data;
 using Microsoft.ML.Standin;
 using Microsoft.ML.Transforms;
 
@@ -6,6 +7,19 @@ namespace Microsoft.ML;
 /// <summary>Conversions between values and keys.</summary>
 public static class ConversionsExtensionsCatalog
 {
+    public static TypeConvertingEstimator ConvertType(
+        this TransformsCatalog.ConversionTransforms catalog,
+        string outputColumnName,
+        string inputColumnName = null,
+        DataKind outputKind = DataKind.Single) =>
+        new(catalog.GetEnvironment(), ColumnPairs.Of(outputColumnName, inputColumnName), outputKind);
+
+    public static TypeConvertingEstimator ConvertType(
+        this TransformsCatalog.ConversionTransforms catalog,
+        InputOutputColumnPair[] columns,
+        DataKind outputKind = DataKind.Single) =>
+        new(catalog.GetEnvironment(), ColumnPairs.Of(columns), outputKind);
+
     public static KeyToValueMappingEstimator MapKeyToValue(
         this TransformsCatalog.ConversionTransforms catalog, string outputColumnName, string inputColumnName = null) =>
         new(catalog.GetEnvironment(), ColumnPairs.Of(outputColumnName, inputColumnName));

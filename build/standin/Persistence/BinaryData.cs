@@ -40,29 +40,49 @@ internal sealed class BinaryData : IDataView
                 column => (keepHidden || !column.IsHidden) && ValueSerializer.CanWrite(column.Type)),
         ];
 
-        // The number of rows is not known before they were read.
-        using var rows = new MemoryStream();
-        long count = 0;
-        using (var writer = new BinaryWriter(rows, Encoding.UTF8, leaveOpen: true))
-        {
-            using DataViewRowCursor cursor = data.GetRowCursor(columns);
-            Action<BinaryWriter>[] values = Array.ConvertAll(
-                columns, column => ValueSerializer.CreateWriter(UntypedGetters.Get(cursor, column), column.Type));
-            for (; cursor.MoveNext(); count++)
-            {
-                foreach (Action<BinaryWriter> value in values)
-                {
-                    value(writer);
-                }
-            }
-        }
-
         using var header = new BinaryWriter(stream, Encoding.UTF8, leaveOpen: true);
         header.Write(Magic);
         SchemaSerializer.Write(header, columns);
-        header.Write(count);
         header.Flush();
-        rows.WriteTo(stream);
+
+        // The number of rows comes first but is known last: it is filled in where that is possible.
+        if (stream.CanSeek)
+        {
+            long place = stream.Position;
+            header.Write(0L);
+            header.Flush();
+            long count = WriteRows(data, columns, stream);
+            long end = stream.Position;
+            stream.Position = place;
+            header.Write(count);
+            header.Flush();
+            stream.Position = end;
+        }
+        else
+        {
+            using var rows = new MemoryStream();
+            header.Write(WriteRows(data, columns, rows));
+            header.Flush();
+            rows.WriteTo(stream);
+        }
+    }
+
+    private static long WriteRows(IDataView data, DataViewSchema.Column[] columns, Stream stream)
+    {
+        using var writer = new BinaryWriter(stream, Encoding.UTF8, leaveOpen: true);
+        using DataViewRowCursor cursor = data.GetRowCursor(columns);
+        Action<BinaryWriter>[] values = Array.ConvertAll(
+            columns, column => ValueSerializer.CreateWriter(UntypedGetters.Get(cursor, column), column.Type));
+        long count = 0;
+        for (; cursor.MoveNext(); count++)
+        {
+            foreach (Action<BinaryWriter> value in values)
+            {
+                value(writer);
+            }
+        }
+
+        return count;
     }
 
     private BinaryReader Open(out DataViewSchema schema, out long rowCount)
