@@ -105,7 +105,13 @@ public sealed partial class RepVggTrainer
         /// <summary>Threads for training and for scoring; 0 takes every core. The results do not depend on it on the CPU.</summary>
         public int Threads { get; set; }
 
-        /// <summary>Where to train.</summary>
+        /// <summary>Share of the exponential moving average of the weights that stays at each step, such as 0.999; 0 for no average. With one, it is the averaged weights that are validated and kept.</summary>
+        public float WeightAverageDecay { get; set; }
+
+        /// <summary>On a GPU, trains with activations in bfloat16, which is faster and needs less memory; weights, loss and validation stay in single precision.</summary>
+        public bool Bfloat16 { get; set; }
+
+        /// <summary>Where to train. Scoring never needs a GPU nor TorchSharp.</summary>
         public TrainingDevice Device { get; set; } = TrainingDevice.Auto;
 
         /// <summary>What happens to rows whose image or label cannot be used.</summary>
@@ -158,6 +164,7 @@ public sealed partial class RepVggTrainer
             Nesterov = Nesterov,
             LabelSmoothing = LabelSmoothing,
             Augmentation = Augmentation ?? new Augmentation { HorizontalFlip = true, CropPadding = Math.Min(height, width) / 8 },
+            WeightAverageDecay = WeightAverageDecay,
             EarlyStopping = EarlyStopping,
             BestBy = BestBy,
             Seed = seed,

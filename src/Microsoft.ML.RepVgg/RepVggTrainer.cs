@@ -4,10 +4,10 @@ using Microsoft.ML.RepVgg.Interop;
 using Microsoft.ML.Runtime;
 using RepVgg.Architectures;
 using RepVgg.Backends;
-using RepVgg.Backends.Cpu;
 using RepVgg.Data;
 using RepVgg.Networks;
 using RepVgg.Reparameterization;
+using RepVgg.TorchSharp;
 using RepVgg.Training;
 
 namespace Microsoft.ML.RepVgg;
@@ -21,12 +21,14 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
 {
     private const string LogName = "RepVgg";
 
+    private readonly IHostEnvironment? _environment;
     private readonly IHost? _host;
     private readonly Options _options;
 
     internal RepVggTrainer(IHostEnvironment? environment, Options options)
     {
         options.CheckNames();
+        _environment = environment;
         _host = environment?.Register(LogName);
         _options = options.Clone();
     }
@@ -58,6 +60,8 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     /// <exception cref="ArgumentException">A column is missing or of the wrong type, there are fewer than two classes, or an option does not fit the data.</exception>
     /// <exception cref="InvalidOperationException">A row cannot be used (see <see cref="Options.InvalidRows"/>), or there is none.</exception>
     /// <exception cref="TrainingDivergedException">The loss left every bound.</exception>
+    /// <exception cref="DeviceUnavailableException">A device that was asked for cannot be used, and MLContext.FallbackToCpu is false.</exception>
+    /// <exception cref="InsufficientMemoryException">The device's memory does not hold the network and a batch; the message suggests a batch size.</exception>
     /// <exception cref="OperationCanceledException">Training was cancelled (see <see cref="Options.OnCancellation"/>).</exception>
     public RepVggTransformer Fit(IDataView input)
     {
@@ -69,12 +73,12 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var label = input.Schema[_options.LabelColumnName];
         int classes = CountClasses(label);
         var (architecture, features) = Resolve(input.Schema);
+        using var backend = CreateBackend(channel);
         using var samples = Read(input, features, classes, "training data", channel);
         using var validationSamples = _options.ValidationSet is { } set ? Read(CheckValidation(set), features, classes, "validation data", channel) : null;
         var (training, validation) = Divide(samples, validationSamples, seed);
 
         var normalization = _options.Normalization ?? PixelStatistics.Measure(training);
-        using var backend = CreateBackend();
         using var network = new TrainingNetwork(architecture, classes, backend, seed);
         channel?.Info(MessageSensitivity.None, "{0} on {1}: {2} images of {3} x {4} x {5}, {6} classes, {7} to validate on, seed {8}.", architecture.Name, backend.Description, training.Count, features.Channels, features.Height, features.Width, classes, validation?.Count ?? 0, seed);
 
@@ -145,7 +149,20 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         return _options.ValidationSetFraction > 0 ? SampleSubset.Split(samples, _options.ValidationSetFraction, seed) : (samples, null);
     }
 
-    private Backend CreateBackend() => new CpuBackend(_options.Threads);
+    private Backend CreateBackend(IChannel? channel)
+    {
+        var (gpuDeviceId, fallbackToCpu) = CatalogEnvironment.GpuSettings(_environment);
+        return new DeviceChoice(_options.Device, gpuDeviceId, fallbackToCpu, _options.Threads, _options.Bfloat16)
+        {
+            Log = (text, isWarning) =>
+            {
+                if (isWarning)
+                    channel?.Warning(MessageSensitivity.None, "{0}", text);
+                else
+                    channel?.Info(MessageSensitivity.None, "{0}", text);
+            },
+        }.Create();
+    }
 
     /// <summary>Epoch figures go to the log, every report to the user's callback.</summary>
     private Action<TrainingProgress> Report(IChannel? channel) => progress =>

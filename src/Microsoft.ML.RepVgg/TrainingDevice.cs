@@ -1,11 +1,49 @@
+using System.Globalization;
+
 namespace Microsoft.ML.RepVgg;
 
 /// <summary>Where a network is trained. Scoring always runs on the CPU engine of this library.</summary>
-public enum TrainingDevice
+public readonly record struct TrainingDevice
 {
-    /// <summary>The best that is there.</summary>
-    Auto,
+    private enum Kind
+    {
+        Auto,
+        Cpu,
+        TorchCpu,
+        Cuda,
+    }
 
-    /// <summary>The CPU backend of this library.</summary>
-    Cpu,
+    private readonly Kind _kind;
+
+    private TrainingDevice(Kind kind, int cudaIndex = 0) => (_kind, CudaIndex) = (kind, cudaIndex);
+
+    /// <summary>The first CUDA device, or the one that <c>MLContext.GpuDeviceId</c> names, if it can be used and passes the self-test; else the CPU backend of this library.</summary>
+    public static TrainingDevice Auto => default;
+
+    /// <summary>The CPU backend of this library: no native dependency, and the same seed gives the same bits.</summary>
+    public static TrainingDevice Cpu => new(Kind.Cpu);
+
+    /// <summary>The CPU through TorchSharp's native library; needs the package TorchSharp-cpu.</summary>
+    public static TrainingDevice TorchCpu => new(Kind.TorchCpu);
+
+    internal bool IsAuto => _kind == Kind.Auto;
+
+    internal bool IsCpu => _kind == Kind.Cpu;
+
+    internal bool IsCuda => _kind == Kind.Cuda;
+
+    internal int CudaIndex { get; }
+
+    /// <summary>A CUDA device, through TorchSharp; needs the package TorchSharp-cuda-windows or TorchSharp-cuda-linux.</summary>
+    /// <param name="index">Its index, 0 for the first.</param>
+    /// <returns>The device.</returns>
+    /// <remarks>Where it cannot be used, training falls back to the CPU backend if <c>MLContext.FallbackToCpu</c> is true, and fails otherwise.</remarks>
+    public static TrainingDevice Cuda(int index = 0)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(index);
+        return new TrainingDevice(Kind.Cuda, index);
+    }
+
+    /// <inheritdoc/>
+    public override string ToString() => IsCuda ? string.Create(CultureInfo.InvariantCulture, $"Cuda({CudaIndex})") : _kind.ToString();
 }

@@ -40,7 +40,10 @@ internal static class DeviceSelfTest
         {
             throw new DeviceUnavailableException(
                 $"{candidate.Description} computes wrong numbers and is not used: in a small network, {worst.Name} has a value of {worst.Actual:g6} where {reference.Description} has {worst.Expected:g6} "
-                + $"(difference {worst.Difference:g3} of the largest value, allowed {tolerance:g3}). Look for a driver, GPU or TorchSharp package that do not fit together.");
+                + $"(difference {worst.Difference:g3} of the largest value, allowed {tolerance:g3}). Look for a driver, GPU or TorchSharp package that do not fit together.")
+            {
+                ComputesWrongNumbers = true,
+            };
         }
     }
 

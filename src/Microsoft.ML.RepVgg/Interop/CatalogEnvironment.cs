@@ -14,4 +14,15 @@ internal static class CatalogEnvironment
         .FirstOrDefault(type => type.Name == "IInternalCatalog")?
         .GetProperty("Environment")?
         .GetValue(catalog) as IHostEnvironment;
+
+    /// <summary>MLContext's GPU settings, which environments keep in an internal interface.</summary>
+    /// <returns>Null and false, ML.NET's defaults, where a later ML.NET no longer has them.</returns>
+    public static (int? GpuDeviceId, bool FallbackToCpu) GpuSettings(IHostEnvironment? environment) =>
+        (Property(environment, "GpuDeviceId") as int?, Property(environment, "FallbackToCpu") is true);
+
+    private static object? Property(object? environment, string name) => environment?.GetType()
+        .GetInterfaces()
+        .FirstOrDefault(type => type.Name == "IHostEnvironmentInternal")?
+        .GetProperty(name)?
+        .GetValue(environment);
 }
