@@ -60,7 +60,13 @@ internal sealed class ModelLoadContext
 
             string name = reader.ReadString();
             int version = reader.ReadInt32();
-            byte[] payload = reader.ReadBytes(reader.ReadInt32());
+            int length = reader.ReadInt32();
+            byte[] payload = reader.ReadBytes(length);
+            if (payload.Length != length)
+            {
+                throw new EndOfStreamException();
+            }
+
             if (!_loaders.Value.TryGetValue(name, out (ModelLoaderAttribute Loader, MethodInfo Method) found))
             {
                 throw new FormatException($"Corrupt model file: unknown loader '{name}' in '{folder}'.");
