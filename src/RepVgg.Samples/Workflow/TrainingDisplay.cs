@@ -16,7 +16,7 @@ internal abstract class TrainingDisplay
         return AnsiConsole.Progress()
             .AutoClear(true)
             .HideCompleted(false)
-            .Columns(new ProgressBarColumn { Width = 30 }, new PercentageColumn(), new TaskDescriptionColumn { Alignment = Justify.Left })
+            .Columns(new ProgressBarColumn { Width = 12 }, new TaskDescriptionColumn { Alignment = Justify.Left })
             .Start(context => work(new BarDisplay(context.AddTask("starting")).Report));
     }
 
@@ -25,8 +25,11 @@ internal abstract class TrainingDisplay
     private static string Line(EpochResult epoch, TrainingProgress progress, double imagesPerSecond)
     {
         string validation = epoch.ValidationAccuracy is { } accuracy ? Invariant($"  validation {accuracy:p1}") : "";
-        return Invariant($"epoch {epoch.Epoch,3}/{progress.Epochs}  loss {epoch.TrainingLoss:f3}  accuracy {epoch.TrainingAccuracy:p1}{validation}  {imagesPerSecond,7:n0} images/s  left {progress.Remaining:mm\\:ss}");
+        return Invariant($"epoch {epoch.Epoch,3}/{progress.Epochs}  loss {epoch.TrainingLoss:f3}  accuracy {epoch.TrainingAccuracy:p1}{validation}  {imagesPerSecond,7:n0} images/s");
     }
+
+    private static string Clock(TimeSpan time) =>
+        time.TotalHours >= 1 ? Invariant($"{(int)time.TotalHours}:{time:mm\\:ss}") : time.ToString("mm\\:ss", CultureInfo.InvariantCulture);
 
     private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
@@ -45,9 +48,9 @@ internal abstract class TrainingDisplay
         {
             double speed = TrainingSpeed(progress);
             if (progress.EpochResult is { } epoch)
-                Console.WriteLine(Line(epoch, progress, speed));
+                Console.WriteLine($"{Line(epoch, progress, speed)}  left {Clock(progress.Remaining)}");
             else if (Stopwatch.GetElapsedTime(_last) >= s_interval)
-                Console.WriteLine(Invariant($"epoch {progress.Epoch,3}/{progress.Epochs}  {(progress.IsValidation ? "validating" : "training")}, batch {progress.Step}/{progress.Steps}  loss {progress.Loss:f3}  accuracy {progress.Accuracy:p1}  {progress.ImagesPerSecond,7:n0} images/s  left {progress.Remaining:mm\\:ss}"));
+                Console.WriteLine(Invariant($"epoch {progress.Epoch,3}/{progress.Epochs}  {(progress.IsValidation ? "validating" : "training")}, batch {progress.Step}/{progress.Steps}  loss {progress.Loss:f3}  accuracy {progress.Accuracy:p1}  {progress.ImagesPerSecond,7:n0} images/s  left {Clock(progress.Remaining)}"));
             else
                 return;
             _last = Stopwatch.GetTimestamp();
@@ -66,8 +69,7 @@ internal abstract class TrainingDisplay
             }
             task.MaxValue = progress.Epochs;
             task.Value = progress.Epoch - 1 + (progress.IsValidation ? 1 : (double)progress.Step / progress.Steps);
-            task.Description = Invariant(
-                $"epoch {progress.Epoch}/{progress.Epochs}  loss {progress.Loss:f3}  accuracy {progress.Accuracy:p1}  {speed:n0} images/s  left {progress.Remaining:mm\\:ss}");
+            task.Description = Invariant($"epoch {progress.Epoch}/{progress.Epochs}, loss {progress.Loss:f2}, accuracy {progress.Accuracy:p1}, {speed:n0} images/s, left {Clock(progress.Remaining)}");
         }
     }
 }
