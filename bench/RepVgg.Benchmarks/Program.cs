@@ -8,6 +8,12 @@ const string Usage = """
               --network S1  --size 28  --batch 128  --threads 0  --rounds 7  --seconds 2
               --clock wall    or "processor": count processor time, for a busy machine (one thread)
               --peer PYTHON   a Python with torch, such as /usr/bin/python3
+
+      infer   the inference engine, alone or alternating with ONNX Runtime; without --network the whole table
+              --network A0  --size 224  --batch 1  --threads 1  --rounds 7  --milliseconds 1000
+              --clock wall    or "processor"
+              --peers FOLDER  where onnxruntime-node is installed; bench/peers/run does all of it
+              --write FILE    also writes the table there
     """;
 
 if (args.Length == 0 || args[0] is "-h" or "--help")
@@ -21,6 +27,9 @@ try
     {
         case "train":
             TrainingBenchmark.Run(new CommandLine(args[1..]));
+            return 0;
+        case "infer":
+            PeersTable.Run(new CommandLine(args[1..]));
             return 0;
         default:
             Console.Error.WriteLine($"Unknown command '{args[0]}'.\n{Usage}");

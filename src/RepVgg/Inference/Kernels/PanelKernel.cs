@@ -135,6 +135,13 @@ internal static unsafe class PanelKernel<TVector, TLanes, TVectors, TRows>
                 c11 = TLanes.Load(initial + 11 * pitch + 2 * vectorPitch);
         }
 
+        // Stores that miss the first-level cache wait for each other; prefetches, made now, don't.
+        for (int r = 0; r < TRows.Value; r++)
+        {
+            for (int o = 0; o < TVectors.Value; o++)
+                Prefetch.Near(arguments->Target + r * arguments->TargetPitch + o * arguments->TargetVectorPitch);
+        }
+
         nint s1 = arguments->RowPitch, s2 = 2 * s1, s3 = 3 * s1;
         float* panel = arguments->Panel;
         nint* segment = arguments->Segments;

@@ -27,6 +27,12 @@ internal static unsafe class WinogradOutput<TVector, TLanes>
         int rows, int columns, int validRows, int validColumns)
     {
         int width = TLanes.Width, pitch = 6 * width;
+        // Stores that miss the caches wait for each other; prefetches, made now, don't.
+        for (int y = 0; y < validRows; y++)
+        {
+            for (int x = 0; x < validColumns; x++)
+                Prefetch.Near(target + y * rowPitch + x * width);
+        }
         float* half = stackalloc float[4 * pitch];
         TVector offset = TLanes.Load(bias);
         for (int j = 0; j < 6; j++)

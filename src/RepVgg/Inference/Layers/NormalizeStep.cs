@@ -33,18 +33,37 @@ internal sealed unsafe class NormalizeStep : Step
         int channels = _layout.Channels, width = _layout.Width;
         long plane = (long)_layout.Height * width;
         int first = band * _bandRows, last = Math.Min(first + _bandRows, _layout.Height);
+        float* pixels = workspace.Pixels + image * channels * plane;
         float* block = workspace[BufferId.Input] + image * _layout.BlockPitch;
-        for (int c = 0; c < channels; c++)
+        for (int y = first; y < last; y++)
         {
-            float mean = _mean[c], scale = _scale[c];
-            for (int y = first; y < last; y++)
+            float* target = block + _layout.Origin + (long)y * _layout.RowPitch;
+            if (channels == 3)
             {
-                float* source = workspace.Pixels + (image * channels + c) * plane + (long)y * width;
-                float* target = block + _layout.Origin + (long)y * _layout.RowPitch + c;
-                for (int x = 0; x < width; x++, target += channels)
-                    *target = (source[x] - mean) * scale;
+                InterleaveThree(pixels + (long)y * width, plane, target, width);
+                continue;
+            }
+            for (int c = 0; c < channels; c++)
+            {
+                float mean = _mean[c], scale = _scale[c];
+                float* source = pixels + c * plane + (long)y * width;
+                for (int x = 0; x < width; x++)
+                    target[x * channels + c] = (source[x] - mean) * scale;
             }
         }
         _layout.ClearBorder(block, first, last);
+    }
+
+    private void InterleaveThree(float* red, long plane, float* target, int width)
+    {
+        float* green = red + plane, blue = green + plane;
+        float redMean = _mean[0], greenMean = _mean[1], blueMean = _mean[2];
+        float redScale = _scale[0], greenScale = _scale[1], blueScale = _scale[2];
+        for (int x = 0; x < width; x++, target += 3)
+        {
+            target[0] = (red[x] - redMean) * redScale;
+            target[1] = (green[x] - greenMean) * greenScale;
+            target[2] = (blue[x] - blueMean) * blueScale;
+        }
     }
 }

@@ -1,0 +1,106 @@
+using System.Diagnostics;
+using System.Globalization;
+using RepVgg.Architectures;
+using RepVgg.Backends.Cpu;
+using RepVgg.Inference;
+using RepVgg.Networks;
+using RepVgg.Reparameterization;
+
+namespace RepVgg.Benchmarks;
+
+/// <summary>One measured case: the engine against ONNX Runtime on the same network, pixels and threads.</summary>
+/// <param name="Network">Variant.</param>
+/// <param name="Size">Image height and width.</param>
+/// <param name="Batch">Images in one run.</param>
+/// <param name="Threads">Threads of both sides.</param>
+/// <param name="Goal">Ratio to reach.</param>
+internal sealed record InferenceCase(string Network, int Size, int Batch, int Threads, double Goal);
+
+/// <summary>What a case gave.</summary>
+/// <param name="Ours">Median milliseconds of the engine.</param>
+/// <param name="Theirs">Median milliseconds of ONNX Runtime; NaN when it did not run.</param>
+/// <param name="Difference">Largest difference of the logits, relative to the largest logit.</param>
+internal sealed record InferenceResult(double Ours, double Theirs, double Difference)
+{
+    /// <summary>Images per second, ours over theirs.</summary>
+    public double Ratio => Theirs / Ours;
+}
+
+/// <summary>Runs the deploy form of a variant with random weights, alternating with ONNX Runtime.</summary>
+internal sealed class InferenceBenchmark(string? peers, int rounds, double seconds, bool processorTime)
+{
+    private readonly Dictionary<(string, int), DeployNetwork> _networks = [];
+
+    /// <summary>What the other side said it is.</summary>
+    public string PeerVersion { get; private set; } = "none";
+
+    public InferenceResult Run(InferenceCase test)
+    {
+        var network = Network(test.Network, test.Size);
+        using var engine = new InferenceEngine(network, test.Threads);
+        var random = new Random(2);
+        float[] pixels = [.. Enumerable.Range(0, test.Batch * engine.InputLength).Select(_ => (float)random.Next(256))];
+        var logits = new float[test.Batch * engine.Classes];
+        using var peer = peers is null ? null : new OnnxRuntimePeer(peers, network, pixels, test.Batch, test.Threads, processorTime);
+        PeerVersion = peer?.Version ?? PeerVersion;
+
+        double difference = double.NaN;
+        engine.Run(pixels, test.Batch, logits);
+        if (peer is not null)
+        {
+            float[] expected = peer.Logits();
+            difference = expected.Zip(logits, (a, b) => Math.Abs((double)a - b)).Max() / expected.Max(value => Math.Abs((double)value));
+        }
+        Round(seconds / 4);
+        peer?.Round(seconds / 4);
+        var ours = new List<double>();
+        var theirs = new List<double>();
+        for (int round = 0; round < rounds; round++)
+        {
+            ours.Add(Round(seconds));
+            theirs.Add(peer?.Round(seconds) ?? double.NaN);
+        }
+        return new InferenceResult(Median(ours), Median(theirs), difference);
+
+        double Round(double length)
+        {
+            var times = new List<double>();
+            long begin = Stopwatch.GetTimestamp();
+            do
+            {
+                double start = Now();
+                engine.Run(pixels, test.Batch, logits);
+                times.Add(Now() - start);
+            }
+            while (Stopwatch.GetElapsedTime(begin).TotalSeconds < length);
+            return Median(times);
+        }
+    }
+
+    private double Now() => processorTime ? Environment.CpuUsage.TotalTime.TotalMilliseconds : Stopwatch.GetElapsedTime(0).TotalMilliseconds;
+
+    // The weights' values don't matter to the speed, so they are those of a network that was never trained.
+    private DeployNetwork Network(string name, int size)
+    {
+        if (!_networks.TryGetValue((name, size), out var network))
+        {
+            var architecture = RepVggVariants.Find(name);
+            int classes = architecture.DefaultImageSize >= 224 ? 1000 : 10;
+            using var backend = new CpuBackend();
+            using var training = new TrainingNetwork(architecture, classes, backend, seed: 1);
+            var normalization = new Normalization(
+                [.. Enumerable.Repeat(127.5f, architecture.InputChannels)], [.. Enumerable.Repeat(1 / 64f, architecture.InputChannels)]);
+            network = Fusion.Fuse(architecture, training.ExportState(), size, size, normalization);
+            _networks.Clear();
+            _networks.Add((name, size), network);
+        }
+        return network;
+    }
+
+    private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);
+
+    /// <summary>A case and its result on one line.</summary>
+    public static string Describe(InferenceCase test, InferenceResult result) => string.Create(
+        CultureInfo.InvariantCulture,
+        $"| {test.Network} | {test.Size} | {test.Batch} | {test.Threads} | {result.Ours:F3} | {result.Theirs:F3} | {result.Ratio:F2} | {test.Goal:F1} | {result.Difference:E1} |");
+}

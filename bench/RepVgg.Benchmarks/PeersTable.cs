@@ -1,0 +1,82 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+
+namespace RepVgg.Benchmarks;
+
+/// <summary>The whole table of inference figures, printed and, if asked, written to a file.</summary>
+internal static class PeersTable
+{
+    private const string Header = """
+        | network | size | batch | threads | ours, ms | ONNX Runtime, ms | ratio | goal | logits differ |
+        |---|---|---|---|---|---|---|---|---|
+        """;
+
+    private static IEnumerable<InferenceCase> Cases(int cores)
+    {
+        int[] threads = cores > 1 ? [1, 2] : [1];
+        foreach (string network in (string[])["A0", "B0"])
+        {
+            foreach (int batch in (int[])[1, 8])
+            {
+                foreach (int count in threads)
+                    yield return new(network, 224, batch, count, 2.0);
+            }
+        }
+        yield return new("A0", 160, 1, threads[^1], 1.6);
+        yield return new("A0", 320, 1, threads[^1], 1.6);
+        foreach (string network in (string[])["S0", "S1"])
+        {
+            foreach (int batch in (int[])[1, 64])
+                yield return new(network, 28, batch, threads[^1], 1.6);
+        }
+        yield return new("S2", 64, 1, threads[^1], 1.6);
+        yield return new("S2", 64, 64, threads[^1], 1.6);
+        yield return new("B1g4", 224, 1, threads[^1], 1.6);
+        yield return new("D2se", 320, 1, threads[^1], 1.6);
+    }
+
+    public static void Run(CommandLine options)
+    {
+        string? peers = options.Text("peers");
+        int rounds = options.Number("rounds", 7);
+        var benchmark = new InferenceBenchmark(peers, rounds, options.Number("milliseconds", 1000) / 1000.0, options.Text("clock", "wall") == "processor");
+        var cases = options.Text("network") is { } network
+            ? [new InferenceCase(network, options.Number("size", 224), options.Number("batch", 1), options.Number("threads", 1), 0)]
+            : Cases(Environment.ProcessorCount);
+        var lines = new List<string>(Header.Split('\n', StringSplitOptions.TrimEntries));
+        lines.ForEach(Console.WriteLine);
+        foreach (var test in cases)
+        {
+            lines.Add(InferenceBenchmark.Describe(test, benchmark.Run(test)));
+            Console.WriteLine(lines[^1]);
+        }
+        Console.WriteLine();
+        string machine = $"{Processor()}, {Environment.ProcessorCount} cores, {Vectors()}; {RuntimeInformation.OSDescription.Trim()}; {RuntimeInformation.FrameworkDescription}; {benchmark.PeerVersion}.";
+        Console.WriteLine(machine);
+        if (options.Text("write") is not { } path)
+            return;
+        string date = DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
+        File.WriteAllText(path, $"""
+            # Inference against ONNX Runtime
+
+            Medians of {rounds} rounds in which both sides alternate, with the same network, pixels and number of threads; ratio
+            is images per second, ours over theirs. Made by `bench/peers/run` on {date}.
+
+            {machine}
+
+            {string.Join('\n', lines)}
+
+            """);
+    }
+
+    private static string Vectors() =>
+        Vector512.IsHardwareAccelerated ? "AVX-512" : Vector256.IsHardwareAccelerated ? "AVX2" : Vector128.IsHardwareAccelerated ? "128-bit vectors" : "no vectors";
+
+    private static string Processor()
+    {
+        const string Info = "/proc/cpuinfo", Key = "model name";
+        string? line = File.Exists(Info) ? File.ReadLines(Info).FirstOrDefault(text => text.StartsWith(Key, StringComparison.Ordinal)) : null;
+        return line?[(line.IndexOf(':', StringComparison.Ordinal) + 1)..].Trim() ?? RuntimeInformation.ProcessArchitecture.ToString();
+    }
+}
