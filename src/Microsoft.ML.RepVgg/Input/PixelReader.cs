@@ -1,3 +1,4 @@
+using System.Numerics;
 using Microsoft.ML.Data;
 
 namespace Microsoft.ML.RepVgg.Input;
@@ -40,8 +41,15 @@ internal sealed class PixelReader(FeatureInput input, ValueGetter<VBuffer<float>
     private static int IndexOfNonFinite(ReadOnlySpan<float> values)
     {
         // x - x is 0 for finite numbers and NaN for all others, and so is a sum of such differences.
-        float sum = 0;
-        foreach (float value in values)
+        var sums = Vector<float>.Zero;
+        int whole = values.Length - values.Length % Vector<float>.Count;
+        for (int i = 0; i < whole; i += Vector<float>.Count)
+        {
+            var some = new Vector<float>(values[i..]);
+            sums += some - some;
+        }
+        float sum = Vector.Sum(sums);
+        foreach (float value in values[whole..])
             sum += value - value;
         if (sum == 0)
             return -1;
