@@ -27,21 +27,6 @@ internal sealed class PickleDictionary
     public OrderedDictionary<string, object?> Entries { get; } = new(StringComparer.Ordinal);
 }
 
-/// <summary>Types of stored values.</summary>
-internal enum ScalarType
-{
-    Float32,
-    Float16,
-    BFloat16,
-    Float64,
-    Int64,
-    Int32,
-    Int16,
-    Int8,
-    UInt8,
-    Bool,
-}
-
 /// <summary>The globals that a checkpoint may name, all of which are inert here.</summary>
 internal static class PickleGlobals
 {

@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 
-namespace RepVgg.Formats.PyTorch;
+namespace RepVgg.Formats;
 
 /// <summary>Reads stored values of any type as floats, a window at a time.</summary>
 internal static class StorageDecoder

@@ -1,0 +1,99 @@
+using System.IO.MemoryMappedFiles;
+
+namespace RepVgg.Formats.Safetensors;
+
+/// <summary>Reads safetensors files; files by path are memory-mapped.</summary>
+/// <remarks>Half, bfloat16 and double are converted to float; integer batch counters (<c>num_batches_tracked</c>) are left out.</remarks>
+public static class SafetensorsReader
+{
+    /// <summary>Reads the weights of a file.</summary>
+    /// <param name="path">The file.</param>
+    /// <returns>Its weights, in the order of its header.</returns>
+    /// <exception cref="InvalidDataException">The file is no safetensors file or is damaged.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    public static StateDict Read(string path) => Map(path, (stream, file) => Guard(file, () => Weights(stream)));
+
+    /// <summary>Reads weights.</summary>
+    /// <param name="stream">Holds the file's content; if it cannot seek or is not at its start, it is copied to memory first.</param>
+    /// <returns>The weights, in the order of the header.</returns>
+    /// <exception cref="InvalidDataException">The data is no safetensors file or is damaged.</exception>
+    public static StateDict Read(Stream stream)
+    {
+        var whole = Whole(stream);
+        return Guard("The stream", () => Weights(whole));
+    }
+
+    /// <summary>Reads what a file says about itself.</summary>
+    /// <param name="path">The file.</param>
+    /// <returns>The description, or null in files of other programs.</returns>
+    /// <exception cref="InvalidDataException">The file is no safetensors file or is damaged.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    public static ModelDescription? ReadDescription(string path) => Map(path, (stream, file) => Guard(file, () => Describe(stream)));
+
+    /// <summary>Reads what a file says about itself.</summary>
+    /// <param name="stream">As for <see cref="Read(Stream)"/>.</param>
+    /// <returns>The description, or null in files of other programs.</returns>
+    /// <exception cref="InvalidDataException">The data is no safetensors file or is damaged.</exception>
+    public static ModelDescription? ReadDescription(Stream stream)
+    {
+        var whole = Whole(stream);
+        return Guard("The stream", () => Describe(whole));
+    }
+
+    private static StateDict Weights(Stream stream)
+    {
+        var header = SafetensorsHeader.Read(stream);
+        var state = new StateDict();
+        foreach (var entry in header.Entries)
+        {
+            if (entry.Name.EndsWith("num_batches_tracked", StringComparison.Ordinal))
+                continue;
+            var tensor = TensorData.Zeros(entry.Shape);
+            try
+            {
+                StorageDecoder.Read(stream, header.DataStart + entry.Begin, entry.Type, tensor.Values);
+            }
+            catch (OverflowException error)
+            {
+                throw new InvalidDataException($"'{entry.Name}' holds integers, and {error.Message}", error);
+            }
+            state[entry.Name] = tensor;
+        }
+        return state;
+    }
+
+    private static ModelDescription? Describe(Stream stream) => ModelDescription.FromProperties(SafetensorsHeader.Read(stream).Metadata);
+
+    private static T Map<T>(string path, Func<Stream, string, T> read)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 1);
+        if (file.Length == 0)
+            return read(file, $"'{path}'"); // an empty file cannot be mapped
+        using var map = MemoryMappedFile.CreateFromFile(file, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
+        using var view = map.CreateViewStream(0, file.Length, MemoryMappedFileAccess.Read);
+        return read(view, $"'{path}'");
+    }
+
+    private static Stream Whole(Stream stream)
+    {
+        ArgumentNullException.ThrowIfNull(stream);
+        if (stream.CanSeek && stream.Position == 0)
+            return stream;
+        var copy = new MemoryStream();
+        stream.CopyTo(copy);
+        return copy;
+    }
+
+    private static T Guard<T>(string file, Func<T> read)
+    {
+        try
+        {
+            return read();
+        }
+        catch (Exception error) when (error is InvalidDataException or FormatException or EndOfStreamException)
+        {
+            throw new InvalidDataException($"{file} is not a readable safetensors file: {error.Message.TrimEnd('.')}.", error);
+        }
+    }
+}
