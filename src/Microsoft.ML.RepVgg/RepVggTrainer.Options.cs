@@ -168,6 +168,8 @@ public sealed partial class RepVggTrainer
             EarlyStopping = EarlyStopping,
             BestBy = BestBy,
             Seed = seed,
+            // A key type may well have values of which no row is left, after a split or a filter.
+            MinimumSamplesPerClass = 0,
             CheckpointPath = CheckpointPath,
         };
 

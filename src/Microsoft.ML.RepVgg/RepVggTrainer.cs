@@ -75,7 +75,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var (architecture, features) = Resolve(input.Schema);
         using var backend = CreateBackend(channel);
         using var samples = Read(input, features, classes, "training data", channel);
-        using var validationSamples = _options.ValidationSet is { } set ? Read(CheckValidation(set), features, classes, "validation data", channel) : null;
+        using var validationSamples = _options.ValidationSet is { } set ? Read(CheckValidation(set, label), features, classes, "validation data", channel) : null;
         var (training, validation) = Divide(samples, validationSamples, seed);
 
         var normalization = _options.Normalization ?? PixelStatistics.Measure(training);
@@ -133,9 +133,14 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         }
     }
 
-    private IDataView CheckValidation(IDataView set)
+    /// <summary>A validation set whose keys mean other classes would give wrong numbers without a word.</summary>
+    private IDataView CheckValidation(IDataView set, DataViewSchema.Column trainingLabel)
     {
         GetOutputSchema(SchemaShapes.Of(set.Schema));
+        var label = set.Schema[_options.LabelColumnName];
+        int classes = CountClasses(trainingLabel);
+        if (!label.Type.Equals(trainingLabel.Type) || !KeyValues.Read(label, classes).SequenceEqual(KeyValues.Read(trainingLabel, classes)))
+            throw new ArgumentException($"The label column '{label.Name}' of the validation set has other keys ({label.Type}) than that of the training data ({trainingLabel.Type}). Map both with the same fitted MapValueToKey.");
         return set;
     }
 

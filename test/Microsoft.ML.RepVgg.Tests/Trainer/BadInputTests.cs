@@ -149,6 +149,26 @@ public sealed class BadInputTests
     }
 
     [Fact]
+    public void A_validation_set_with_other_keys()
+    {
+        var data = _context.Data.LoadFromEnumerable(Stripes.Rows(30, 1));
+        var backwards = _context.Data.LoadFromEnumerable(Stripes.Rows(30, 2).AsEnumerable().Reverse());
+        var options = Stripes.Options(epochs: 1);
+        options.ValidationSet = _context.Transforms.Conversion.MapValueToKey("Label").Fit(backwards).Transform(backwards);
+        var error = Assert.ThrowsAny<Exception>(() => Stripes.Pipeline(_context, options).Fit(data));
+        Assert.Contains("has other keys", error.Message);
+    }
+
+    [Fact]
+    public void A_key_without_rows_is_a_class_like_any_other()
+    {
+        var map = _context.Transforms.Conversion.MapValueToKey("Label").Fit(_context.Data.LoadFromEnumerable(Stripes.Rows(9, 1)));
+        var data = map.Transform(_context.Data.LoadFromEnumerable(Stripes.Rows(90, 1).Where(row => row.Label != Stripes.Names[1])));
+        using var model = _context.MulticlassClassification.Trainers.RepVgg(Stripes.Options(epochs: 1)).Fit(data);
+        Assert.All(model.Transform(data).GetColumn<float[]>("Score"), score => Assert.Equal(3, score.Length));
+    }
+
+    [Fact]
     public void Pixels_that_are_no_numbers_are_an_error_or_skipped_and_counted()
     {
         var rows = Stripes.Rows(60, 1);
