@@ -1,16 +1,18 @@
 using System.Text.RegularExpressions;
+using Microsoft.ML.RepVgg.Tests.Data;
 using Microsoft.ML.RepVgg.Tests.Support;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Samples;
 
+[Collection(ConsoleCollection.Name)]
 public class SampleProgramTests
 {
     [Fact]
     public void TheQuickstartGoesTheWholeWay()
     {
         using var folder = new TemporaryFolder();
-        var (exitCode, output, error) = SampleProgram.Run("--epochs", "2", "--out", folder.File("models"));
+        var (exitCode, output, error) = SampleProgram.RunHere("--epochs", "2", "--out", folder.File("models"));
         Assert.True(exitCode == 0, error);
         Assert.Equal("", error);
         Assert.Equal(["model.onnx", "model.zip"], Directory.GetFileSystemEntries(folder.File("models")).Select(Path.GetFileName).Order());
@@ -61,18 +63,18 @@ public class SampleProgramTests
         using var folder = new TemporaryFolder();
         string file = folder.Write("file", [1]);
 
-        Fails(1, "There is no folder", "fashion-mnist", "--data", folder.File("missing"));
-        Fails(1, "holds no train-images file", "fashion-mnist", "--data", folder.Path);
-        Fails(1, "cannot be written", "--out", file);
-        Fails(1, "There is no RepVGG variant named 'Z9'", "--architecture", "Z9");
-        Fails(2, "--data is missing", "fashion-mnist");
-        Fails(2, "There is no command 'train'", "train");
-        Fails(2, "has no option '--epoch'", "--epoch", "3");
+        Fails(SampleProgram.Run, 1, "There is no folder", "fashion-mnist", "--data", folder.File("missing"));
+        Fails(SampleProgram.RunHere, 1, "holds no train-images file", "fashion-mnist", "--data", folder.Path);
+        Fails(SampleProgram.RunHere, 1, "cannot be written", "--out", file);
+        Fails(SampleProgram.RunHere, 1, "There is no RepVGG variant named 'Z9'", "--architecture", "Z9");
+        Fails(SampleProgram.Run, 2, "--data is missing", "fashion-mnist");
+        Fails(SampleProgram.RunHere, 2, "There is no command 'train'", "train");
+        Fails(SampleProgram.RunHere, 2, "has no option '--epoch'", "--epoch", "3");
         Assert.Equal(["file"], Directory.GetFileSystemEntries(folder.Path).Select(Path.GetFileName));
 
-        static void Fails(int code, string message, params string[] arguments)
+        static void Fails(Func<string[], (int, string, string)> run, int code, string message, params string[] arguments)
         {
-            var (exitCode, output, error) = SampleProgram.Run(arguments);
+            var (exitCode, output, error) = run(arguments);
             Assert.Equal(code, exitCode);
             Assert.Equal("", output);
             Assert.Contains(message, error, StringComparison.Ordinal);
@@ -81,10 +83,28 @@ public class SampleProgramTests
     }
 
     [Fact]
+    public void PacksAnotherSelection()
+    {
+        using var folder = new TemporaryFolder();
+        byte[] labels = [.. Enumerable.Range(0, 30).Select(i => (byte)(i % 10))];
+        foreach (string prefix in new[] { "train", "t10k" })
+        {
+            folder.Write($"{prefix}-images-idx3-ubyte", IdxFilesTests.Idx(new byte[30 * 28 * 28], 30, 28, 28));
+            folder.Write($"{prefix}-labels-idx1-ubyte", IdxFilesTests.Idx(labels, 30));
+        }
+        var (exitCode, _, error) = SampleProgram.RunHere("pack-data", "--data", folder.Path, "--out", folder.File("small.zip"), "--training", "20", "--test", "10");
+        Assert.True(exitCode == 0, error);
+        using var archive = System.IO.Compression.ZipFile.OpenRead(folder.File("small.zip"));
+        Assert.Equal([16 + 20 * 784, 8 + 20, 16 + 10 * 784, 8 + 10], archive.Entries.Select(entry => entry.Length));
+        Assert.Contains("cannot be divided evenly", SampleProgram.RunHere("pack-data", "--data", folder.Path, "--out", folder.File("odd.zip"), "--training", "25").Error, StringComparison.Ordinal);
+        Assert.False(File.Exists(folder.File("odd.zip")));
+    }
+
+    [Fact]
     public void EveryCommandHasHelp()
     {
-        Assert.Contains("pack-data", SampleProgram.Run("--help").Output, StringComparison.Ordinal);
-        var (exitCode, output, _) = SampleProgram.Run("fashion-mnist", "--help");
+        Assert.Contains("pack-data", SampleProgram.RunHere("--help").Output, StringComparison.Ordinal);
+        var (exitCode, output, _) = SampleProgram.RunHere("fashion-mnist", "--help");
         Assert.Equal(0, exitCode);
         Assert.Contains("--data DIR", output, StringComparison.Ordinal);
     }

@@ -46,6 +46,38 @@ public class ResumeTests
     }
 
     [Fact]
+    public void TheBestSoFarSurvivesTheCutWhenItIsNotTheLatest()
+    {
+        using var folder = new TemporaryFolder();
+        // A high constant rate makes the figures rise and fall.
+        var plain = Options(null) with { Epochs = 8, LearningRate = 0.5f, Schedule = new() { Shape = ScheduleShape.Constant } };
+        var whole = SyntheticTask.Train(s_train, s_validation, plain);
+        // Cut within an epoch before which the best epoch is not the latest one, and after which none is better.
+        int cut = Enumerable.Range(3, 6).First(epoch => epoch > whole.BestEpoch + 1);
+
+        var options = plain with { CheckpointPath = folder.File("run.checkpoint") };
+        Assert.Equal(whole.BestEpoch, TrainUntil(options, cut, 2, s_validation).BestEpoch);
+        var resumed = SyntheticTask.Train(s_train, s_validation, options, networkSeed: 99);
+        Assert.Equal((whole.BestEpoch, cut - 1), (resumed.BestEpoch, resumed.ResumedAfterEpoch));
+        TrainingLoopTests.SameBits(whole.Weights, resumed.Weights);
+    }
+
+    [Fact]
+    public void TheMovingAverageSurvivesTheCut()
+    {
+        using var folder = new TemporaryFolder();
+        var plain = Options(null) with { WeightAverageDecay = 0.9f };
+        var whole = SyntheticTask.Train(s_train, s_validation, plain);
+        var options = plain with { CheckpointPath = folder.File("run.checkpoint") };
+        TrainUntil(options, 4, 3, s_validation);
+        var resumed = SyntheticTask.Train(s_train, s_validation, options, networkSeed: 99);
+        Assert.Equal(3, resumed.ResumedAfterEpoch);
+        Assert.Equal(whole.History, resumed.History);
+        TrainingLoopTests.SameBits(whole.Weights, resumed.Weights);
+        Assert.NotEqual(SyntheticTask.Train(s_train, s_validation, Options(null)).Weights["linear.weight"].Values, whole.Weights["linear.weight"].Values);
+    }
+
+    [Fact]
     public void CutTwiceStillEndsWithTheSameBits()
     {
         using var folder = new TemporaryFolder();

@@ -109,6 +109,33 @@ public class TrainingLoopTests
     }
 
     [Fact]
+    public void KeepsTheMovingAverageWhereThereIsOne()
+    {
+        using var backend = new CpuBackend(2);
+        using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
+        var options = SyntheticTask.Options with { Epochs = 2, WeightAverageDecay = 0.7f };
+        // The reference, in double: from the weights after every step, as the callback sees them.
+        var averages = network.ExportState().ToDictionary(pair => pair.Key, pair => pair.Value.Values.Select(v => (double)v).ToArray());
+        int steps = 0;
+        var result = TrainingLoop.Run(backend, network, s_train, null, SyntheticTask.Normalization, options, progress =>
+        {
+            if (progress.EpochResult is not null)
+                return;
+            double decay = Math.Min(0.7, (1.0 + steps) / (10 + steps));
+            steps++;
+            foreach (var (name, tensor) in network.ExportState())
+            {
+                for (int i = 0; i < tensor.Values.Length; i++)
+                    averages[name][i] = decay * averages[name][i] + (1 - decay) * tensor.Values[i];
+            }
+        });
+        Assert.Equal(26, steps);
+        foreach (var (name, tensor) in result.Weights)
+            Compare.Close(Array.ConvertAll(averages[name], v => (float)v), tensor.Values, 1e-5, name);
+        SameBits(network.ExportState(), result.Weights);
+    }
+
+    [Fact]
     public void WithoutValidationKeepsTheLastWeights()
     {
         using var backend = new CpuBackend(2);
