@@ -1,0 +1,176 @@
+using Microsoft.ML.RepVgg.Tests.Inference;
+using Microsoft.ML.RepVgg.Tests.Support;
+using RepVgg.Architectures;
+using RepVgg.Formats.Onnx;
+using RepVgg.Networks;
+using Xunit;
+
+namespace Microsoft.ML.RepVgg.Tests.Formats.Onnx;
+
+/// <summary>Graphs that PyTorch exported (Golden/onnx/make.py says how), and other ways to write the same network.</summary>
+public class OnnxImportTests
+{
+    private const double Tolerance = 1e-5;
+
+    [Theory]
+    [InlineData("deploy", SqueezeExcitation.None, 1)]
+    [InlineData("deploy-view", SqueezeExcitation.None, 1)]
+    [InlineData("training", SqueezeExcitation.None, 1)]
+    [InlineData("training-norms", SqueezeExcitation.None, 1)]
+    [InlineData("training-groups", SqueezeExcitation.None, 2)]
+    [InlineData("training-before", SqueezeExcitation.BeforeRelu, 1)]
+    [InlineData("training-after", SqueezeExcitation.AfterRelu, 1)]
+    [InlineData("training-mean", SqueezeExcitation.None, 1)]
+    public void Graphs_exported_by_PyTorch_are_fused(string name, SqueezeExcitation squeezeExcitation, int groups)
+    {
+        var input = GoldenFiles.Floats(Path.Combine("onnx", $"{name}-input.npy"));
+        var logits = GoldenFiles.Floats(Path.Combine("onnx", $"{name}-logits.npy"));
+        string path = GoldenFiles.PathOf(Path.Combine("onnx", $"{name}.onnx"));
+        var network = OnnxReader.Read(path);
+        Compare.Close(logits.Values, ReferenceNetwork.Logits(network, input.Values, 2), Tolerance);
+
+        Assert.Null(OnnxReader.ReadDescription(path));
+        var expected = new RepVggArchitecture
+        {
+            Name = "RepVGG",
+            InputChannels = input.Shape[1],
+            Groups = groups,
+            SqueezeExcitation = squeezeExcitation,
+            Stages = [new("stage0", 16, 1, 2), new("stage1", 16, 2, 2), new("stage2", 32, 2, 2)],
+        };
+        Assert.Equal(expected, network.Architecture);
+        Assert.Equal((16, 20, 5), (network.ImageHeight, network.ImageWidth, network.Classes));
+        bool normalized = name is "deploy-view" or "training-after";
+        Assert.Equal(normalized ? [120f, 110f, 100f] : new float[input.Shape[1]], network.Normalization.Mean.ToArray());
+        Assert.Equal(normalized ? 1f / 55 : 1f, network.Normalization.Scale[^1] * (normalized ? 50f / 55 : 1f), 1e-7f);
+        OnnxRoundTripTests.AssertSame(network, OnnxRoundTripTests.RoundTrip(network));
+    }
+
+    [Fact]
+    public void A_classifier_may_be_a_product_and_a_sum()
+    {
+        SameLogits(model =>
+        {
+            var gemm = model.Nodes[^1];
+            gemm.Operation = "MatMul";
+            gemm.Attributes.Clear();
+            gemm.Outputs[0] = "product";
+            Transpose(model.Constants["linear.weight"]);
+            model.Nodes.Add(Node("Add", "logits", "linear.bias", "product"));
+            gemm.Inputs.RemoveAt(2);
+        });
+    }
+
+    [Fact]
+    public void A_classifier_may_be_stored_inputs_first() => SameLogits(model =>
+    {
+        model.Nodes[^1].Attributes.Clear();
+        Transpose(model.Constants["linear.weight"]);
+    });
+
+    [Fact]
+    public void Operations_that_change_nothing_are_passed_over() => SameLogits(model =>
+    {
+        var relu = model.Nodes.First(node => node.Operation == "Relu");
+        string output = relu.Outputs[0];
+        relu.Outputs[0] = "before";
+        model.Nodes.Add(Node("Identity", "between", "before"));
+        model.Nodes.Add(Node("Dropout", output, "between"));
+    });
+
+    [Fact]
+    public void Constants_may_be_operations() => SameLogits(model =>
+    {
+        var tensor = model.Constants["linear.bias"];
+        model.Constants.Remove("linear.bias");
+        var node = Node("Constant", "linear.bias");
+        node.Attributes["value"] = new OnnxAttribute { Tensor = tensor };
+        model.Nodes.Insert(0, node);
+    });
+
+    [Fact]
+    public void A_normalisation_may_be_written_in_other_ways()
+    {
+        // (x - m) * s == x * s + (-m s) == (-m + x) / (1 / s)
+        SameLogits(model =>
+        {
+            var (sub, mul) = (model.Nodes[0], model.Nodes[1]);
+            var (mean, scale) = (model.Constants["normalize.mean"].Floats!, model.Constants["normalize.scale"].Floats!);
+            sub.Operation = "Mul";
+            sub.Inputs[1] = "normalize.scale";
+            mul.Operation = "Add";
+            mul.Inputs[1] = "normalize.mean";
+            model.Constants["normalize.mean"].Floats = [.. mean.Zip(scale, (m, s) => -m * s)];
+        });
+        SameLogits(model =>
+        {
+            var (sub, mul) = (model.Nodes[0], model.Nodes[1]);
+            sub.Operation = "Add";
+            sub.Inputs.Reverse();
+            model.Constants["normalize.mean"].Floats = [.. model.Constants["normalize.mean"].Floats!.Select(value => -value)];
+            model.Constants["normalize.mean"].Shape = [3, 1, 1];
+            mul.Operation = "Div";
+            model.Constants["normalize.scale"].Floats = [.. model.Constants["normalize.scale"].Floats!.Select(value => 1 / value)];
+        });
+        SameLogits(model =>
+        {
+            model.Nodes.RemoveRange(0, 2);
+            model.Nodes[0].Inputs[0] = "input";
+        }, network => network with { Normalization = Normalization.Identity(3) });
+    }
+
+    [Fact]
+    public void Values_may_be_stored_as_lists_or_doubles()
+    {
+        // An initializer written by hand: dims 2, float_data packed; and dims 1, data_type double, raw_data.
+        Assert.Equal([1f, 2f], Tensor([0x08, 0x02, 0x10, 0x01, 0x22, 0x08, 0, 0, 0x80, 0x3f, 0, 0, 0, 0x40]).Floats!);
+        Assert.Equal([1f], Tensor([0x08, 0x01, 0x10, 0x0b, 0x4a, 0x08, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f]).Floats!);
+        Assert.Equal([1f], Tensor([0x08, 0x01, 0x10, 0x0a, 0x2a, 0x02, 0x80, 0x78]).Floats!);
+        Assert.Equal([7L, 300L], Tensor([0x0a, 0x01, 0x02, 0x10, 0x07, 0x3a, 0x03, 0x07, 0xac, 0x02]).Integers!);
+
+        static OnnxTensor Tensor(byte[] tensor)
+        {
+            byte[] initializer = [0x2a, (byte)tensor.Length, .. tensor];
+            return OnnxParser.Parse(new MemoryStream([0x3a, (byte)initializer.Length, .. initializer])).Constants[""];
+        }
+    }
+
+    [Fact]
+    public void Values_in_another_file_are_refused()
+    {
+        byte[] tensor = [0x08, 0x01, 0x10, 0x01, 0x70, 0x01];
+        byte[] file = [0x3a, (byte)(tensor.Length + 2), 0x2a, (byte)tensor.Length, .. tensor];
+        Assert.Contains("lie in another file", Assert.Throws<InvalidDataException>(() => OnnxReader.Read(new MemoryStream(file))).Message);
+    }
+
+    /// <summary>Rewrites a network's graph, without its description, into an equal one.</summary>
+    private static void SameLogits(Action<OnnxModel> rewrite, Func<DeployNetwork, DeployNetwork>? expectation = null)
+    {
+        var network = RandomNetworks.Create(RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (8, 1, 2), (16, 2, 2)), 10, 12, 4);
+        using var stream = new MemoryStream();
+        OnnxWriter.Write(network, stream);
+        stream.Position = 0;
+        var model = OnnxParser.Parse(stream);
+        rewrite(model);
+        float[] pixels = RandomNetworks.Pixels(network, 2);
+        Compare.Close(
+            ReferenceNetwork.Logits(expectation?.Invoke(network) ?? network, pixels, 2),
+            ReferenceNetwork.Logits(new OnnxNetworkReader(model, null).Read(), pixels, 2), Tolerance);
+    }
+
+    private static OnnxNode Node(string operation, string output, params string[] inputs)
+    {
+        var node = new OnnxNode { Operation = operation };
+        node.Outputs.Add(output);
+        node.Inputs.AddRange(inputs);
+        return node;
+    }
+
+    private static void Transpose(OnnxTensor matrix)
+    {
+        int rows = matrix.Shape[0], columns = matrix.Shape[1];
+        float[] values = matrix.Floats!;
+        matrix.Floats = [.. Enumerable.Range(0, values.Length).Select(i => values[i % rows * columns + i / rows])];
+        matrix.Shape = [columns, rows];
+    }
+}
