@@ -16,12 +16,6 @@ internal enum BufferId
     /// <summary>The normalised input.</summary>
     Input,
 
-    /// <summary>Maps, alternating with <see cref="MapB"/>.</summary>
-    MapA,
-
-    /// <summary>Maps, alternating with <see cref="MapA"/>.</summary>
-    MapB,
-
     /// <summary>Winograd transforms of one layer's input.</summary>
     Transformed,
 
@@ -30,4 +24,7 @@ internal enum BufferId
 
     /// <summary>Per-channel factors of a squeeze-and-excitation.</summary>
     Gates,
+
+    /// <summary>The first of the maps.</summary>
+    FirstMap,
 }

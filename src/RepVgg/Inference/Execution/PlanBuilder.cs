@@ -13,8 +13,10 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads)
     where TLanes : struct, ILanes<TVector>
 {
     private readonly List<Step> _steps = [];
-    private readonly long[] _buffers = new long[Enum.GetValues<BufferId>().Length];
+    private readonly List<long> _buffers = [.. new long[(int)BufferId.FirstMap]];
+    private readonly Dictionary<MapLayout, (BufferId First, BufferId Second)> _maps = [];
     private readonly NativeArena _weights = new();
+    private FilterPanels? _last;
     private long _scratch;
 
     /// <param name="network">The network.</param>
@@ -26,15 +28,14 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads)
         int channels = network.Architecture.InputChannels;
         var map = new MapLayout(channels, network.ImageHeight, network.ImageWidth, Lanes: channels);
         var buffer = BufferId.Input;
-        Reserve(buffer, map);
+        Reserve(buffer, map.ImagePitch);
         _steps.Add(new NormalizeStep(map, network.Normalization));
         foreach (var block in network.Blocks)
         {
             int height = Downscale(map.Height, block.Shape.Stride), width = Downscale(map.Width, block.Shape.Stride);
             // Winograd tiles hang over an odd edge by one pixel.
             var output = new MapLayout(block.Shape.OutputChannels, height, width, TLanes.Width, 1 + height % 2, 1 + width % 2);
-            var target = buffer == BufferId.MapA ? BufferId.MapB : BufferId.MapA;
-            Reserve(target, output);
+            var target = MapBuffer(output, buffer);
             bool gateFirst = block.Shape.SqueezeExcitation == SqueezeExcitation.BeforeRelu;
             AddConvolution(block, map, output, buffer, target, relu: !gateFirst);
             if (block.Squeeze is not null && block.Excite is not null)
@@ -43,7 +44,7 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads)
         }
         AddPool(map, buffer);
         _steps.Add(new ClassifierStep<TVector, TLanes>(network.Classifier, map.Blocks * map.Lanes, _weights));
-        return new Plan([.. _steps], _buffers, _scratch, _weights);
+        return new Plan([.. _steps], [.. _buffers], _scratch, _weights);
     }
 
     private void AddConvolution(DeployBlock block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu)
@@ -58,11 +59,21 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads)
                 var multiply = new WinogradMultiplyStep<TVector, TLanes>(block, layout, transform, output, target, relu, _weights);
                 _scratch = Math.Max(_scratch, multiply.ScratchFloats);
                 _steps.Add(multiply);
+                Follow(multiply.Filters);
                 break;
             default:
-                _steps.Add(new DirectConvolutionStep<TVector, TLanes>(block, input, output, source, target, relu, _weights));
+                var direct = new DirectConvolutionStep<TVector, TLanes>(block, input, output, source, target, relu, _weights);
+                _steps.Add(direct);
+                Follow(direct.Filters);
                 break;
         }
+    }
+
+    private void Follow(FilterPanels filters)
+    {
+        if (_last is not null)
+            _last.Following = filters;
+        _last = filters;
     }
 
     private void AddGates(LinearWeights squeeze, LinearWeights excite, MapLayout map, BufferId buffer, bool reluAfter)
@@ -81,7 +92,19 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads)
         _steps.Add(new PoolStep<TVector, TLanes>(map, buffer));
     }
 
-    private void Reserve(BufferId buffer, MapLayout map) => Reserve(buffer, map.ImagePitch);
+    // Maps of one layout alternate between two buffers.
+    private BufferId MapBuffer(MapLayout layout, BufferId source)
+    {
+        if (!_maps.TryGetValue(layout, out var pair))
+        {
+            pair = (BufferId.Input + _buffers.Count, BufferId.Input + _buffers.Count + 1);
+            _buffers.AddRange([0, 0]);
+            _maps.Add(layout, pair);
+        }
+        var target = source == pair.First ? pair.Second : pair.First;
+        Reserve(target, layout.ImagePitch);
+        return target;
+    }
 
     private void Reserve(BufferId buffer, long floats) => _buffers[(int)buffer] = Math.Max(_buffers[(int)buffer], floats);
 

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics.Arm;
 using RepVgg.Inference.Simd;
 
@@ -18,6 +19,7 @@ internal static unsafe class Panels<TVector, TLanes>
     /// <param name="arguments">The first row; changed on return.</param>
     /// <param name="vectors">Vectors of output channels, 1 to 3.</param>
     /// <param name="count">Rows.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(PanelArguments* arguments, int vectors, int count)
     {
         int most = Math.Min(MaximumSums / vectors, 12);
@@ -32,6 +34,7 @@ internal static unsafe class Panels<TVector, TLanes>
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void RunGroup(PanelArguments* arguments, int vectors, int rows)
     {
         switch (vectors)
@@ -48,6 +51,7 @@ internal static unsafe class Panels<TVector, TLanes>
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void RunGroup<TVectors>(PanelArguments* arguments, int rows)
         where TVectors : struct, ICount
     {

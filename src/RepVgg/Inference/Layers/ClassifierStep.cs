@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using RepVgg.Inference.Execution;
 using RepVgg.Inference.Simd;
 using RepVgg.Networks;
@@ -16,6 +17,7 @@ internal sealed unsafe class ClassifierStep<TVector, TLanes>(LinearWeights layer
     /// <summary>One block of classes for all images: its weights are read from memory once.</summary>
     public override int CountItems(int images) => _linear.Blocks;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(Workspace workspace, int item, int worker)
     {
         int first = item * TLanes.Width, classes = _linear.OutputFeatures;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using RepVgg.Inference.Execution;
 using RepVgg.Inference.Kernels;
 using RepVgg.Inference.Simd;
@@ -18,13 +19,15 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
 {
     private const int BandPixels = 448;
 
+    // Of the next filters, no more than leaves the second-level cache to the current ones.
+    private const int AheadFloats = 100_000;
+
     private readonly MapLayout _input;
     private readonly MapLayout _output;
     private readonly BufferId _source;
     private readonly BufferId _target;
     private readonly int _stride;
     private readonly bool _relu;
-    private readonly FilterPanels _filters;
     private readonly nint[] _segments;
     private readonly int _bands;
     private readonly int _bandRows;
@@ -37,7 +40,7 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
         _target = target;
         _stride = block.Shape.Stride;
         _relu = relu;
-        _filters = new FilterPanels(block, input.Lanes, TLanes.Width, FilterOrder.TapMajor, weights);
+        Filters = new FilterPanels(block, input.Lanes, TLanes.Width, FilterOrder.TapMajor, weights);
         _segments = GC.AllocateArray<nint>(3 * input.Blocks, pinned: true);
         for (int i = 0; i < _segments.Length; i++)
             _segments[i] = (nint)(i / 3 * input.BlockPitch + i % 3 * input.RowPitch);
@@ -45,13 +48,21 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
         _bands = (output.Height + _bandRows - 1) / _bandRows;
     }
 
-    public override int CountItems(int images) => images * _bands * _filters.Count;
+    /// <summary>The layer's filters.</summary>
+    public FilterPanels Filters { get; }
 
+    // Whichever is larger, filters or input, should be read from far away once.
+    private bool PanelsFirst => Filters.Floats > _input.ImagePitch;
+
+    public override int CountItems(int images) => images * _bands * Filters.Count;
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(Workspace workspace, int item, int worker)
     {
-        (item, int index) = Math.DivRem(item, _filters.Count);
-        (int image, int band) = Math.DivRem(item, _bands);
-        ref readonly var panel = ref _filters[index];
+        int places = workspace.Images * _bands;
+        (int place, int index) = PanelsFirst ? (item % places, item / places) : Math.DivRem(item, Filters.Count);
+        (int image, int band) = Math.DivRem(place, _bands);
+        ref readonly var panel = ref Filters[index];
         int first = band * _bandRows, last = Math.Min(first + _bandRows, _output.Height);
 
         float* source = workspace[_source] + image * _input.ImagePitch + panel.FirstInputBlock * _input.BlockPitch;
@@ -64,21 +75,24 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
                 Segments = segments,
                 SegmentCount = 3 * panel.InputBlocks,
                 Depth = 3 * _input.Lanes,
-                Panel = _filters.Weights(panel),
+                Panel = Filters.Weights(panel),
                 InitialVectorPitch = TLanes.Width,
                 TargetPitch = TLanes.Width,
                 TargetVectorPitch = (nint)_output.BlockPitch,
                 Relu = _relu,
             };
-            for (int y = first; y < last; y++)
+            // While the panel's last rows are computed, the worker's next panel comes from memory.
+            long aheadFloats = 0;
+            float* ahead = PanelsFirst && place >= places - workspace.Workers ? Filters.WeightsAhead(index + workspace.Workers, out aheadFloats) : null;
+            aheadFloats = Math.Min(aheadFloats, AheadFloats) / (last - first);
+            for (int y = first; y < last; y++, ahead += aheadFloats)
             {
+                Prefetch.Far(ahead, aheadFloats);
                 arguments.Rows = source + (long)y * _stride * _input.RowPitch;
-                arguments.Initial = _filters.Bias(panel);
+                arguments.Initial = Filters.Bias(panel);
                 arguments.Target = target + _output.Origin + (long)y * _output.RowPitch;
                 Panels<TVector, TLanes>.Run(&arguments, panel.Vectors, _output.Width);
             }
         }
-        for (int i = 0; i < panel.Vectors; i++)
-            _output.ClearBorder(target + i * _output.BlockPitch, first, last);
     }
 }

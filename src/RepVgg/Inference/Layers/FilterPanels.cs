@@ -44,6 +44,7 @@ internal sealed unsafe class FilterPanels
     {
         _lanes = lanes;
         _panels = Cut(block.Shape, inputLanes, lanes, out long total);
+        Floats = total;
         _weights = arena.Allocate(total);
         _bias = arena.Allocate((long)((block.Shape.OutputChannels + lanes - 1) / lanes) * lanes);
         block.Bias.AsSpan().CopyTo(new Span<float>(_bias, block.Bias.Length));
@@ -53,10 +54,28 @@ internal sealed unsafe class FilterPanels
 
     public int Count => _panels.Length;
 
+    /// <summary>Floats of all panels.</summary>
+    public long Floats { get; }
+
+    /// <summary>The filters that are needed after these, if any.</summary>
+    public FilterPanels? Following { get; set; }
+
     public ref readonly FilterPanel this[int panel] => ref _panels[panel];
 
     /// <summary>A panel's weights.</summary>
     public float* Weights(in FilterPanel panel) => _weights + panel.Offset;
+
+    /// <summary>The weights of the panel with a number; numbers beyond the last go on in the following layer.</summary>
+    /// <param name="panel">Number of the panel.</param>
+    /// <param name="floats">Their length; 0 if there is no such panel.</param>
+    public float* WeightsAhead(int panel, out long floats)
+    {
+        floats = 0;
+        if (panel >= Count)
+            return Following is null || panel - Count >= Following.Count ? null : Following.WeightsAhead(panel - Count, out floats);
+        floats = (panel + 1 < Count ? _panels[panel + 1].Offset : Floats) - _panels[panel].Offset;
+        return Weights(_panels[panel]);
+    }
 
     /// <summary>A panel's biases, one vector after the other.</summary>
     public float* Bias(in FilterPanel panel) => _bias + panel.FirstBlock * _lanes;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using RepVgg.Inference.Execution;
 using RepVgg.Inference.Simd;
 using RepVgg.Networks;
@@ -19,6 +20,7 @@ internal sealed unsafe class GateStep<TVector, TLanes>(LinearWeights squeeze, Li
 
     public override int CountItems(int images) => images;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(Workspace workspace, int item, int worker)
     {
         int lanes = TLanes.Width;

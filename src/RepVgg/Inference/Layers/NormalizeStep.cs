@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using RepVgg.Inference.Execution;
 using RepVgg.Networks;
 
@@ -27,6 +28,7 @@ internal sealed unsafe class NormalizeStep : Step
 
     public override int CountItems(int images) => images * _bands;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(Workspace workspace, int item, int worker)
     {
         (int image, int band) = Math.DivRem(item, _bands);
@@ -51,9 +53,9 @@ internal sealed unsafe class NormalizeStep : Step
                     target[x * channels + c] = (source[x] - mean) * scale;
             }
         }
-        _layout.ClearBorder(block, first, last);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void InterleaveThree(float* red, long plane, float* target, int width)
     {
         float* green = red + plane, blue = green + plane;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using RepVgg.Inference.Execution;
 using RepVgg.Inference.Simd;
 
@@ -12,6 +13,7 @@ internal sealed unsafe class PoolStep<TVector, TLanes>(MapLayout layout, BufferI
 {
     public override int CountItems(int images) => images * layout.Blocks;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(Workspace workspace, int item, int worker)
     {
         float* block = workspace[source] + item * layout.BlockPitch + layout.Origin;

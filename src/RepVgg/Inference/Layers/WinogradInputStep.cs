@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using RepVgg.Inference.Execution;
 using RepVgg.Inference.Kernels;
 using RepVgg.Inference.Simd;
@@ -14,6 +15,7 @@ internal sealed unsafe class WinogradInputStep<TVector, TLanes>(WinogradLayout l
     /// <summary>None where the multiplication transforms its own tiles.</summary>
     public override int CountItems(int images) => layout.IsFused(images) ? 0 : images * layout.Tiles.TileRows;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(Workspace workspace, int item, int worker)
     {
         var tiles = layout.Tiles;
@@ -33,6 +35,7 @@ internal sealed unsafe class WinogradInputStep<TVector, TLanes>(WinogradLayout l
     /// <param name="tile">The tile.</param>
     /// <param name="target">Where point 0 goes.</param>
     /// <param name="pointPitch">Floats from one point to the next.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void TransformTile(Workspace workspace, in WinogradTile tile, float* target, nint pointPitch)
     {
         int width = TLanes.Width;

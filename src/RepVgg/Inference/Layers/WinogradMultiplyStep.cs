@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using RepVgg.Inference.Execution;
 using RepVgg.Inference.Kernels;
 using RepVgg.Inference.Simd;
@@ -25,7 +26,6 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     private readonly MapLayout _output;
     private readonly BufferId _target;
     private readonly bool _relu;
-    private readonly FilterPanels _filters;
 
     public WinogradMultiplyStep(
         DeployBlock block, WinogradLayout layout, WinogradInputStep<TVector, TLanes> input, MapLayout output, BufferId target,
@@ -36,8 +36,11 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
         _output = output;
         _target = target;
         _relu = relu;
-        _filters = new FilterPanels(block, TLanes.Width, TLanes.Width, FilterOrder.ChannelMajor, weights);
+        Filters = new FilterPanels(block, TLanes.Width, TLanes.Width, FilterOrder.ChannelMajor, weights);
     }
+
+    /// <summary>The layer's filters.</summary>
+    public FilterPanels Filters { get; }
 
     /// <summary>Floats of scratch for one worker: transformed filters, sums, a fused chunk's tiles.</summary>
     public long ScratchFloats => TilesOffset + _layout.FusedChunkFloats;
@@ -48,27 +51,28 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
 
     private static long TilesOffset => SumsOffset + WinogradLayout.Points * SumsPitch(Panels.MaximumVectors);
 
-    public override int CountItems(int images) => _layout.Chunks(images) * (_layout.IsFused(images) ? 1 : _filters.Count);
+    public override int CountItems(int images) => _layout.Chunks(images) * (_layout.IsFused(images) ? 1 : Filters.Count);
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(Workspace workspace, int item, int worker)
     {
         int images = workspace.Images;
-        var chunk = new Chunk { Filters = workspace.Scratch(worker) };
-        chunk.Sums = chunk.Filters + SumsOffset;
+        var chunk = new Chunk { Transformed = workspace.Scratch(worker) };
+        chunk.Sums = chunk.Transformed + SumsOffset;
         if (_layout.IsFused(images))
         {
             (chunk.First, chunk.Last) = _layout.Chunk(images, item);
             chunk.PointPitch = (nint)_layout.PointPitch(chunk.Last - chunk.First);
-            float* tiles = chunk.Filters + TilesOffset;
+            float* tiles = chunk.Transformed + TilesOffset;
             for (int index = chunk.First; index < chunk.Last; index++)
                 _input.TransformTile(workspace, _layout.Tiles[images, index], tiles + (index - chunk.First) * _layout.TilePitch, chunk.PointPitch);
             chunk.Tiles = tiles - (long)chunk.First * _layout.TilePitch;
-            for (int index = 0; index < _filters.Count; index++)
+            for (int index = 0; index < Filters.Count; index++)
                 RunPanel(workspace, chunk, index, next: index + 1);
         }
         else
         {
-            (item, int index) = Math.DivRem(item, _filters.Count);
+            (item, int index) = Math.DivRem(item, Filters.Count);
             (chunk.First, chunk.Last) = _layout.Chunk(images, item);
             chunk.PointPitch = (nint)_layout.PointPitch(images * _layout.Tiles.Count);
             chunk.Tiles = workspace[BufferId.Transformed];
@@ -78,23 +82,25 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
 
     private static long SumsPitch(int vectors) => WinogradLayout.OddLines(WinogradLayout.MaximumChunk * vectors * TLanes.Width);
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void RunPanel(Workspace workspace, in Chunk chunk, int index, int next)
     {
-        ref readonly var panel = ref _filters[index];
+        ref readonly var panel = ref Filters[index];
         int depth = panel.InputBlocks * TLanes.Width, slice = SliceVectors / panel.Vectors;
         int channelFloats = 9 * panel.Vectors * TLanes.Width;
         for (int channel = 0; channel < depth; channel += slice)
         {
             // While this slice multiplies, the next filters come from memory: this panel's, or the worker's next.
             int left = depth - channel - slice;
-            float* ahead = left > 0 ? _filters.Weights(panel) + (long)(channel + slice) * channelFloats
-                : next < _filters.Count ? _filters.Weights(_filters[next]) : null;
-            long aheadFloats = ahead == null ? 0 : Math.Min(slice, left > 0 ? left : depth) * (long)channelFloats;
+            long aheadFloats = (long)left * channelFloats;
+            float* ahead = left > 0 ? Filters.Weights(panel) + (long)(channel + slice) * channelFloats : Filters.WeightsAhead(next, out aheadFloats);
+            aheadFloats = Math.Min(aheadFloats, (long)slice * channelFloats);
             Multiply(workspace.Images, chunk, panel, channel, Math.Min(slice, depth - channel), ahead, aheadFloats);
         }
         TransformBack(workspace, chunk, panel);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Multiply(
         int images, in Chunk chunk, in FilterPanel panel, int channel, int depth, float* ahead, long aheadFloats)
     {
@@ -103,7 +109,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
         long sumsPitch = SumsPitch(panel.Vectors);
         nint filterPitch = (nint)WinogradLayout.OddLines((long)depth * vectorFloats), start = 0;
         WinogradFilter<TVector, TLanes>.Transform(
-            _filters.Weights(panel) + (long)channel * 9 * vectorFloats, depth, panel.Vectors, chunk.Filters, filterPitch);
+            Filters.Weights(panel) + (long)channel * 9 * vectorFloats, depth, panel.Vectors, chunk.Transformed, filterPitch);
         fixed (float* zeros = Zeros)
         {
             for (int point = 0; point < WinogradLayout.Points; point++)
@@ -122,7 +128,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
                     Segments = &start,
                     SegmentCount = 1,
                     Depth = depth,
-                    Panel = chunk.Filters + point * filterPitch,
+                    Panel = chunk.Transformed + point * filterPitch,
                     Initial = channel == 0 ? zeros : target,
                     InitialPitch = channel == 0 ? 0 : vectorFloats,
                     InitialVectorPitch = width,
@@ -135,6 +141,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void TransformBack(Workspace workspace, in Chunk chunk, in FilterPanel panel)
     {
         int images = workspace.Images, width = TLanes.Width;
@@ -148,10 +155,9 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
             {
                 float* block = map + tile.Image * _output.ImagePitch + o * _output.BlockPitch;
                 WinogradOutput<TVector, TLanes>.Transform(
-                    sums + o * width, pitch, _filters.Bias(panel) + o * width, _relu,
+                    sums + o * width, pitch, Filters.Bias(panel) + o * width, _relu,
                     block + _output.Origin + (long)tile.Y * _output.RowPitch + tile.X * width, _output.RowPitch,
                     tile.Rows, tile.Columns, validRows, validColumns);
-                _output.ClearBorderBeside(block, tile.Y, validRows, tile.X, validColumns);
             }
         }
     }
@@ -164,7 +170,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
         public nint PointPitch;
         public int First;
         public int Last;
-        public float* Filters;
+        public float* Transformed;
         public float* Sums;
     }
 }

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace RepVgg.Inference.Layers;
 
 /// <summary>One Winograd tile.</summary>
@@ -50,6 +52,7 @@ internal readonly struct WinogradTiles
     private int Right => _rows * _edgeColumns;
 
     /// <summary>Number of the tile at a row and column of tiles.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public int IndexOf(int images, int image, int row, int column) => (row < _rows, column < _columns) switch
     {
         (true, true) => images * Lower + image * Whole + row * _columns + column,
@@ -61,6 +64,7 @@ internal readonly struct WinogradTiles
     /// <summary>The tile with a number.</summary>
     public WinogradTile this[int images, int index]
     {
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         get
         {
             if (index < images * Lower)
@@ -79,6 +83,7 @@ internal readonly struct WinogradTiles
     /// <param name="images">Images in the batch.</param>
     /// <param name="row">Row of the point, 0 to 5.</param>
     /// <param name="column">Column of the point, 0 to 5.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public (int First, int Last) Using(int images, int row, int column)
     {
         bool inLower = row is not (3 or 4), inRight = column is not (3 or 4);
