@@ -21,7 +21,7 @@ internal sealed partial class TorchBackend
     public override Tensor BatchNorm(Tensor input, BatchNormState state)
     {
         var x = Activation(input, nameof(input));
-        OperationShapes.BatchNorm(x.Shape, state, CurrentStep().Training);
+        OperationShapes.BatchNorm(x.Shape, state, UsesBatch(state));
         return Run(() => Normalize(x.Value, state));
     }
 
@@ -103,12 +103,11 @@ internal sealed partial class TorchBackend
         var small = Own(kernel1x1);
         OperationShapes.Convolution(x.Shape, large.Shape, null, stride, 1, groups);
         OperationShapes.Convolution(x.Shape, small.Shape, null, stride, 0, groups);
-        bool training = CurrentStep().Training;
         int[] shape = [x.Shape[0], large.Shape[0], (x.Shape[2] - 1) / stride + 1, (x.Shape[3] - 1) / stride + 1];
-        OperationShapes.BatchNorm(shape, norm3x3, training);
-        OperationShapes.BatchNorm(shape, norm1x1, training);
+        OperationShapes.BatchNorm(shape, norm3x3, UsesBatch(norm3x3));
+        OperationShapes.BatchNorm(shape, norm1x1, UsesBatch(norm1x1));
         if (normIdentity is not null)
-            OperationShapes.BatchNorm(x.Shape, normIdentity, training);
+            OperationShapes.BatchNorm(x.Shape, normIdentity, UsesBatch(normIdentity));
         return Run(() =>
         {
             using var source = Half(x.Value);
@@ -142,7 +141,9 @@ internal sealed partial class TorchBackend
 
     private torch.Tensor Normalize(torch.Tensor input, BatchNormState state) => F.batch_norm(
         input, Own(state.RunningMean).Value, Own(state.RunningVariance).Value, Own(state.Weight).Value, Own(state.Bias).Value,
-        CurrentStep().Training, state.Momentum, state.Epsilon);
+        UsesBatch(state), state.Momentum, state.Epsilon);
+
+    private bool UsesBatch(BatchNormState state) => CurrentStep().Training && !state.Frozen;
 
     /// <summary>A handle of its own, in bfloat16 where this step computes so.</summary>
     private torch.Tensor Half(torch.Tensor tensor) =>

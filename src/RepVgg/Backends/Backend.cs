@@ -61,7 +61,7 @@ public abstract class Backend : IDisposable
     /// <summary>2-d convolution, kernel OIHW with I = C / groups, square stride and zero padding.</summary>
     public abstract Tensor Conv2d(Tensor input, Tensor kernel, Tensor? bias, int stride, int padding, int groups);
 
-    /// <summary>Batch normalisation over N, H, W; mode as the step says.</summary>
+    /// <summary>Batch normalisation over N, H, W; mode as the step says, unless the state is frozen.</summary>
     public abstract Tensor BatchNorm(Tensor input, BatchNormState state);
 
     /// <summary>Element-wise sum of equal shapes.</summary>
@@ -127,6 +127,28 @@ public abstract class Backend : IDisposable
             sum = Add(sum, BatchNorm(input, normIdentity));
         return relu ? Relu(sum) : sum;
     }
+
+    // Parameters of a block, re-parameterized within a step: differentiable. -------------------------------------
+
+    /// <summary>The 3x3 kernel that a block's branches add up to, each scaled by its batch norm with the running statistics.</summary>
+    /// <remarks>Source: RepVGG, section 3.3. Gradients reach the kernels and the batch norms' weights; the statistics are constants.</remarks>
+    /// <param name="branches">The block's parameters.</param>
+    /// <returns>OIHW: [O, I / groups, 3, 3].</returns>
+    public abstract Tensor EquivalentKernel(BlockBranches branches);
+
+    /// <summary>The bias that goes with <see cref="EquivalentKernel"/>.</summary>
+    /// <param name="branches">The block's parameters.</param>
+    /// <returns>[O].</returns>
+    public abstract Tensor EquivalentBias(BlockBranches branches);
+
+    /// <summary>The RepVGG authors' L2 of a block: the 3x3 kernel's border, squared, and the equivalent kernel's centre, squared and brought to the scale of ordinary L2.</summary>
+    /// <remarks>
+    /// sum(K3 border ^2) + sum((t3 K3 centre + t1 K1)^2 / (t3^2 + t1^2)), where t is weight / sqrt(running variance + epsilon)
+    /// of the branch's batch norm and counts as a constant; the identity branch has no part. Source: the authors' <c>get_custom_L2</c>.
+    /// </remarks>
+    /// <param name="branches">The block's parameters.</param>
+    /// <returns>A scalar.</returns>
+    public abstract Tensor BranchPenalty(BlockBranches branches);
 
     /// <inheritdoc/>
     public abstract void Dispose();

@@ -54,6 +54,12 @@ internal sealed class AlteredBackend : Backend
 
     public override Tensor Scale(Tensor input, float factor) => _inner.Scale(input, factor);
 
+    public override Tensor EquivalentKernel(BlockBranches branches) => _inner.EquivalentKernel(branches);
+
+    public override Tensor EquivalentBias(BlockBranches branches) => _inner.EquivalentBias(branches);
+
+    public override Tensor BranchPenalty(BlockBranches branches) => _inner.BranchPenalty(branches);
+
     public override void BackwardFrom(Tensor output, ReadOnlySpan<float> outputGradient) => _inner.BackwardFrom(output, [.. outputGradient.ToArray().Select(value => value * GradientFactor)]);
 
     public override Optimizer CreateSgd(IReadOnlyList<ParameterGroup> groups, float momentum, bool nesterov) =>

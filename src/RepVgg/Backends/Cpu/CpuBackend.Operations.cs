@@ -102,6 +102,15 @@ public sealed partial class CpuBackend
         return MultiBranchBlock.Apply(this, x, w3, w1, normIdentity is null ? [norm3x3, norm1x1] : [norm3x3, norm1x1, normIdentity], stride, groups, relu);
     }
 
+    /// <inheritdoc/>
+    public override Tensor EquivalentKernel(BlockBranches branches) => Operations.EquivalentKernel.Apply(this, new BranchValues(this, branches));
+
+    /// <inheritdoc/>
+    public override Tensor EquivalentBias(BlockBranches branches) => Operations.EquivalentBias.Apply(this, new BranchValues(this, branches));
+
+    /// <inheritdoc/>
+    public override Tensor BranchPenalty(BlockBranches branches) => Operations.BranchPenalty.Apply(this, new BranchValues(this, branches));
+
     private static void CheckConvolution(CpuTensor x, CpuTensor w, int stride, int padding, int groups)
     {
         if (stride < 1 || padding < 0 || groups < 1)

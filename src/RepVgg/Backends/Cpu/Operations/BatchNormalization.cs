@@ -24,7 +24,7 @@ internal sealed unsafe class BatchNormalization : CpuOperation
         var statistics = new NormalizationStatistics(backend, state, channels);
         var chunks = ChunksOf(input);
         float* from = input.Data;
-        if (backend.IsTraining)
+        if (statistics.UsesBatch)
         {
             using var moments = new Sums(backend.Pool, chunks.Count, 2 * channels);
             backend.Run(chunks.Count, (chunk, _) =>

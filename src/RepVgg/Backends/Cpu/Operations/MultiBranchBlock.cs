@@ -117,15 +117,15 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
         int batch = _input.N, unitImages = _plan3x3.UnitImages;
         var units = BatchChunks.OfUnits(batch, unitImages);
         int branches = _statistics.Length;
-        bool training = backend.IsTraining;
+        bool training = _statistics.Any(statistics => statistics.UsesBatch);
         using var moments = new BranchMoments(backend.Pool, units.Count, branches, Channels);
         float* input = _input.Data;
         float* map3x3 = _map3x3.Data;
         float* map1x1 = _map1x1.Data;
         long inputSize = (long)_input.C * _input.Area, outputSize = (long)Channels * Area;
-        if (!training)
+        foreach (var statistics in _statistics)
         {
-            foreach (var statistics in _statistics)
+            if (!statistics.UsesBatch)
                 statistics.UseRunning();
         }
         float* output = Output.Data;
@@ -149,7 +149,10 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
         if (!training)
             return;
         for (int i = 0; i < branches; i++)
-            _statistics[i].UseBatch(units.Scaled(Area), moments[i]);
+        {
+            if (_statistics[i].UsesBatch)
+                _statistics[i].UseBatch(units.Scaled(Area), moments[i]);
+        }
         backend.Run(units.Count, (unit, _) => Combine(units.Start(unit), (units.Start(unit + 1) - units.Start(unit)) * Area));
 
         void Combine(int start, int rows) =>

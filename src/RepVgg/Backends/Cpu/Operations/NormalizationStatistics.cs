@@ -14,11 +14,11 @@ internal sealed unsafe class NormalizationStatistics
     private readonly CpuTensor _values;
     private readonly int _channels;
     private readonly double[] _inverseDeviation;
-    private bool _usesBatch;
 
     public NormalizationStatistics(CpuBackend backend, BatchNormState state, int channels)
     {
         _state = state;
+        UsesBatch = backend.IsTraining && !state.Frozen;
         _weight = Vector(backend, state.Weight, nameof(state.Weight), channels);
         _bias = Vector(backend, state.Bias, nameof(state.Bias), channels);
         _runningMean = Vector(backend, state.RunningMean, nameof(state.RunningMean), channels);
@@ -27,6 +27,9 @@ internal sealed unsafe class NormalizationStatistics
         _inverseDeviation = new double[channels];
         _values = backend.NewStepTensor([6, channels], requiresGradient: false);
     }
+
+    /// <summary>True: the batch's own statistics. False: the running ones.</summary>
+    public bool UsesBatch { get; }
 
     public float* Mean => _values.Data;
 
@@ -52,7 +55,6 @@ internal sealed unsafe class NormalizationStatistics
         long rows = chunks.Start(chunks.Count);
         if (rows < 2)
             throw new InvalidOperationException("Batch normalisation in training needs more than one value per channel: use a batch of at least two images, or larger ones.");
-        _usesBatch = true;
         for (int c = 0; c < _channels; c++)
         {
             double mean = 0, squares = 0;
@@ -97,8 +99,8 @@ internal sealed unsafe class NormalizationStatistics
                 biasGradient[c] = (float)(sum + (addToBias ? biasGradient[c] : 0));
             double factor = _weight.Data[c] * inverse;
             GradientFactor[c] = (float)factor;
-            InputFactor[c] = _usesBatch ? (float)(-factor * inverse * inverse * product / rows) : 0;
-            GradientOffset[c] = _usesBatch ? (float)(-factor * sum / rows) : 0;
+            InputFactor[c] = UsesBatch ? (float)(-factor * inverse * inverse * product / rows) : 0;
+            GradientOffset[c] = UsesBatch ? (float)(-factor * sum / rows) : 0;
         }
     }
 

@@ -1,0 +1,16 @@
+namespace RepVgg.Backends.Cpu.Operations;
+
+/// <summary>Where an operation's gradient by one input goes, if anywhere. Every element is to be added once.</summary>
+internal readonly unsafe struct GradientTarget
+{
+    private readonly float* _gradient;
+    private readonly bool _accumulate;
+
+    public GradientTarget(CpuTensor tensor) => _gradient = tensor.RequiresGradient ? tensor.GradientForWriting(out _accumulate) : null;
+
+    public void Add(long index, double value)
+    {
+        if (_gradient is not null)
+            _gradient[index] = (float)(value + (_accumulate ? _gradient[index] : 0));
+    }
+}
