@@ -31,4 +31,18 @@ internal sealed class Arguments(IReadOnlyDictionary<string, string> values)
             throw new UsageException($"--{name} is '{text}'; it must be a number above 0.");
         return value;
     }
+
+    /// <summary>One of some words; the first where none is given.</summary>
+    public T Choice<T>(string name, params ReadOnlySpan<(string Word, T Value)> choices)
+    {
+        string text = Text(name) ?? choices[0].Word;
+        var words = new List<string>();
+        foreach (var (word, value) in choices)
+        {
+            if (word == text)
+                return value;
+            words.Add(word);
+        }
+        throw new UsageException($"--{name} is '{text}'; it must be one of: {string.Join(", ", words)}.");
+    }
 }

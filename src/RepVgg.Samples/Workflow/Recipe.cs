@@ -47,6 +47,7 @@ internal sealed record Recipe
         new("batch-size", "N", "images of one training step"),
         new("learning-rate", "X", "peak learning rate"),
         new("seed", "N", "seed of weights, shuffling and augmentation (default: 1)"),
+        new("device", "NAME", "where to train: auto, cpu or cuda (default: auto)"),
         new("threads", "N", "threads; 0 takes every core (default: 0)"),
         new("checkpoint", "FILE", "write the state after every epoch, and go on from it when started again"),
     ];
@@ -76,6 +77,7 @@ internal sealed record Recipe
         ValidationSetFraction = ValidationFraction,
         Seed = arguments.Integer("seed", 0) ?? 1,
         Threads = arguments.Integer("threads", 0) ?? 0,
+        Device = arguments.Choice("device", ("auto", TrainingDevice.Auto), ("cpu", TrainingDevice.Cpu), ("cuda", TrainingDevice.Cuda())),
         CheckpointPath = arguments.Text("checkpoint"),
         OnCancellation = CancellationBehavior.ReturnBest,
     };

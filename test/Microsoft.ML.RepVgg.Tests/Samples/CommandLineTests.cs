@@ -5,7 +5,7 @@ namespace Microsoft.ML.RepVgg.Tests.Samples;
 
 public class CommandLineTests
 {
-    private static readonly CommandSpec s_command = new("run", "Runs.", [new("epochs", "N", "passes"), new("rate", "X", "rate"), new("out", "DIR", "folder")], _ => 0);
+    private static readonly CommandSpec s_command = new("run", "Runs.", [new("epochs", "N", "passes"), new("rate", "X", "rate"), new("out", "DIR", "folder"), new("device", "NAME", "device")], _ => 0);
 
     [Fact]
     public void ReadsBothForms()
@@ -14,11 +14,13 @@ public class CommandLineTests
         Assert.Equal(3, arguments.Integer("epochs", 1));
         Assert.Equal(0.01f, arguments.Positive("rate"));
         Assert.Equal("--odd", arguments.Text("out"));
+        Assert.Equal(1, s_command.Parse(["--device", "cpu"]).Choice("device", ("auto", 0), ("cpu", 1)));
+        Assert.Equal(0, s_command.Parse([]).Choice("device", ("auto", 0), ("cpu", 1)));
         Assert.Null(s_command.Parse([]).Integer("epochs", 1));
     }
 
     [Theory]
-    [InlineData("--nothing 1", "run has no option '--nothing'. It has: --epochs, --rate, --out.")]
+    [InlineData("--nothing 1", "run has no option '--nothing'. It has: --epochs, --rate, --out, --device.")]
     [InlineData("--epochs", "--epochs needs a value: --epochs N.")]
     [InlineData("--epochs 1 --epochs 2", "--epochs is given twice.")]
     [InlineData("epochs", "'epochs' is not an option of run.")]
@@ -26,6 +28,7 @@ public class CommandLineTests
     [InlineData("--epochs 0", "--epochs is '0'; it must be a whole number of 1 or more.")]
     [InlineData("--rate -1", "--rate is '-1'; it must be a number above 0.")]
     [InlineData("--rate NaN", "--rate is 'NaN'; it must be a number above 0.")]
+    [InlineData("--device gpu", "--device is 'gpu'; it must be one of: auto, cpu.")]
     [InlineData("--out=", "--out is empty.")]
     public void SaysWhatIsWrong(string line, string expected)
     {
@@ -35,6 +38,7 @@ public class CommandLineTests
             arguments.Integer("epochs", 1);
             arguments.Positive("rate");
             arguments.Text("out");
+            arguments.Choice("device", ("auto", 0), ("cpu", 1));
         });
         Assert.Equal(expected, error.Message);
     }

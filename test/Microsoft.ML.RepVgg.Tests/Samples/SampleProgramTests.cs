@@ -35,7 +35,7 @@ public class SampleProgramTests
     public void AKilledRunGoesOnFromItsCheckpointAndEndsWithTheSameModel()
     {
         using var folder = new TemporaryFolder();
-        string[] recipe = ["--epochs", "3", "--batch-size", "64"];
+        string[] recipe = ["--epochs", "3", "--batch-size", "64", "--device", "cpu"];
         Assert.Equal(0, SampleProgram.Run([.. recipe, "--out", folder.File("whole")]).ExitCode);
 
         string checkpoint = folder.File("run.checkpoint");
