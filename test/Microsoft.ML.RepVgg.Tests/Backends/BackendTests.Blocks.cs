@@ -21,6 +21,9 @@ public abstract partial class BackendTests
     [InlineData(2, 33, 33, 31, 35, 1, 1, true, true)]
     [InlineData(7, 64, 7, 7, 64, 1, 1, true, true)]
     [InlineData(2, 16, 1, 1, 16, 1, 1, true, true)]
+    [InlineData(5, 96, 4, 4, 96, 1, 1, true, true)]
+    [InlineData(5, 64, 4, 3, 104, 2, 1, true, true)]
+    [InlineData(5, 48, 3, 2, 48, 1, 3, true, true)]
     [InlineData(3, 16, 8, 7, 16, 1, 1, true, false)]
     [InlineData(3, 32, 8, 8, 48, 2, 1, false, false)]
     public void Multi_branch_block_equals_its_primitives(int n, int c, int h, int w, int o, int stride, int groups, bool relu, bool training)

@@ -26,7 +26,7 @@ internal static unsafe class PixelProduct
         (long)taps * channels * kernels.PadColumns(columns);
 
     /// <summary>Packs weights for <see cref="Run"/>: panels of two vectors of columns (the last may be one), each [tap][channel][column], zero-padded.</summary>
-    /// <param name="kernels">Decides the panel's width.</param>
+    /// <param name="backend">Decides the panels' width; its threads share the panels.</param>
     /// <param name="source">Weights; element (t, k, j) lies at taps[t] + k * channelStride + j * columnStride.</param>
     /// <param name="taps">Offset of each tap in the source.</param>
     /// <param name="channels">Summed over.</param>
@@ -34,25 +34,32 @@ internal static unsafe class PixelProduct
     /// <param name="columns">Output channels.</param>
     /// <param name="columnStride">Distance in the source.</param>
     /// <param name="packed">Where to write.</param>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Pack(TileKernels kernels, float* source, ReadOnlySpan<int> taps, int channels, int channelStride, int columns, int columnStride, float* packed)
+    public static void Pack(CpuBackend backend, float* source, int[] taps, int channels, int channelStride, int columns, int columnStride, float* packed)
     {
-        int vector = kernels.VectorLength;
-        for (int first = 0; first < columns; first += 2 * vector)
+        int panel = 2 * backend.Kernels.VectorLength;
+        backend.Run((columns + panel - 1) / panel, (i, _) =>
         {
-            int width = columns - first <= vector ? vector : 2 * vector;
-            int valid = Math.Min(width, columns - first);
-            foreach (int tap in taps)
+            int first = i * panel;
+            PackPanel(backend.Kernels, source + (long)first * columnStride, taps, channels, channelStride, Math.Min(panel, columns - first), columnStride,
+                packed + (long)taps.Length * channels * first);
+        });
+    }
+
+    /// <summary>Packs the columns of one panel.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void PackPanel(TileKernels kernels, float* source, int[] taps, int channels, int channelStride, int columns, int columnStride, float* packed)
+    {
+        int width = kernels.PadColumns(columns);
+        for (int k = 0; k < channels; k++, source += channelStride)
+        {
+            for (int t = 0; t < taps.Length; t++)
             {
-                for (int k = 0; k < channels; k++)
-                {
-                    float* from = source + tap + (long)k * channelStride + (long)first * columnStride;
-                    for (int j = 0; j < valid; j++)
-                        packed[j] = from[(long)j * columnStride];
-                    for (int j = valid; j < width; j++)
-                        packed[j] = 0;
-                    packed += width;
-                }
+                float* from = source + taps[t];
+                float* to = packed + ((long)t * channels + k) * width;
+                for (int j = 0; j < columns; j++, from += columnStride)
+                    to[j] = *from;
+                for (int j = columns; j < width; j++)
+                    to[j] = 0;
             }
         }
     }

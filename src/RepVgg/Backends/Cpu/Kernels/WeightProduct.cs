@@ -14,14 +14,18 @@ internal static unsafe class WeightProduct
 
     /// <summary>Adds the share of the first pixels of a layout: sums[t][i][j] += sum over pixels of input[p, t, i] * gradient[p * gradientStride + j].</summary>
     /// <remarks>Rows and columns beyond the valid ones receive meaningless numbers; buffers have slack for what is read there.</remarks>
+    public static void Accumulate(TileKernels kernels, PixelLayout layout, int pixels, float* input, int channels, float* gradient, int gradientStride, int columns, float* sums) =>
+        Accumulate(kernels, layout, pixels, input, channels, 0..layout.TapOffsets.Count, 0..channels, gradient, gradientStride, columns, sums);
+
+    /// <summary>The same for some taps and channels.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Accumulate(TileKernels kernels, PixelLayout layout, int pixels, float* input, int channels, float* gradient, int gradientStride, int columns, float* sums)
+    public static void Accumulate(TileKernels kernels, PixelLayout layout, int pixels, float* input, int channels, Range taps, Range channelsOf, float* gradient, int gradientStride, int columns, float* sums)
     {
         int vector = kernels.VectorLength;
         int rows = kernels.Rows;
         int paddedColumns = kernels.PadColumns(columns);
         int paddedRows = kernels.PadRows(channels);
-        int taps = layout.TapOffsets.Count;
+        int firstTap = taps.Start.Value, endTap = taps.End.Value, firstRow = channelsOf.Start.Value, endRow = channelsOf.End.Value;
         WeightTile tile;
         tile.GradientStride = gradientStride;
         tile.OutputStride = paddedColumns;
@@ -33,10 +37,10 @@ internal static unsafe class WeightProduct
             {
                 bool two = paddedColumns - first > vector;
                 tile.Gradient = gradient + (long)pixel * gradientStride + first;
-                for (int tap = 0; tap < taps; tap++)
+                for (int tap = firstTap; tap < endTap; tap++)
                 {
                     float* tapInput = input + layout.TapOffsets.Pointer[tap];
-                    for (int row = 0; row < channels; row += rows)
+                    for (int row = firstRow; row < endRow; row += rows)
                     {
                         tile.Input = tapInput + row;
                         tile.Output = sums + ((long)tap * paddedRows + row) * paddedColumns + first;

@@ -17,8 +17,11 @@ internal readonly struct BatchChunks
     public int Count { get; }
 
     /// <summary>Chunks that each keep sums of a given size: fewer where the sums are large.</summary>
-    public static BatchChunks ForSums(int images, long sumsLength) =>
-        new(images, Math.Min(images, sumsLength > 1 << 18 ? 4 : sumsLength > 1 << 15 ? 8 : 16));
+    /// <param name="images">How many images.</param>
+    /// <param name="sumsLength">Floats per chunk; 0 where chunks keep none.</param>
+    /// <param name="unit">Images that are computed together.</param>
+    public static BatchChunks ForSums(int images, long sumsLength, int unit) =>
+        sumsLength == 0 ? OfUnits(images, unit) : new(images, Math.Min(images, sumsLength > 1 << 18 ? 4 : sumsLength > 1 << 15 ? 8 : 16));
 
     /// <summary>Chunks of at least so many rows, for passes that keep little.</summary>
     public static BatchChunks OfRows(long rows, int atLeast) =>

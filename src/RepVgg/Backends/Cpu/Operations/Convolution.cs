@@ -54,14 +54,15 @@ internal sealed unsafe class Convolution : CpuOperation
         var backend = Output.Owner;
         var shape = _plan.Shape;
         using var convolution = _plan.NewKernel(backend);
-        var chunks = BatchChunks.ForSums(_input.N, _plan.SumsLength);
+        using var weightGradient = new WeightGradient(backend, convolution, _kernel, _input.N);
+        var chunks = BatchChunks.ForSums(_input.N, weightGradient.SumsLength, _plan.UnitImages);
+        weightGradient.Begin(chunks.Count);
 
-        bool wantsInput = _input.RequiresGradient, wantsKernel = _kernel.RequiresGradient, wantsBias = _bias is { RequiresGradient: true };
+        bool wantsInput = _input.RequiresGradient, wantsBias = _bias is { RequiresGradient: true };
         bool addToInput = false;
         float* inputGradient = wantsInput ? _input.GradientForWriting(out addToInput) : null;
         if (wantsInput)
             convolution.PackBackward(_kernel.Data);
-        using var sums = new Sums(backend.Pool, chunks.Count, wantsKernel ? _plan.SumsLength : 0);
         using var biasSums = new Sums(backend.Pool, chunks.Count, wantsBias ? shape.OutputChannels : 0);
         using var scratch = new WorkerScratch(backend, _plan.ScratchLength);
 
@@ -71,14 +72,13 @@ internal sealed unsafe class Convolution : CpuOperation
         long outputSize = (long)shape.OutputChannels * shape.OutputArea;
         backend.Run(chunks.Count, (chunk, worker) =>
         {
-            sums.Clear(chunk);
+            weightGradient.Clear(chunk);
             biasSums.Clear(chunk);
             for (int first = chunks.Start(chunk), images; first < chunks.Start(chunk + 1); first += images)
             {
                 images = Math.Min(_plan.UnitImages, chunks.Start(chunk + 1) - first);
                 float* unitGradient = gradient + first * outputSize;
-                if (wantsKernel)
-                    convolution.WeightGradient(convolution.PrepareInput(input + first * inputSize, images, scratch[worker]), unitGradient, images, sums[chunk], scratch[worker]);
+                weightGradient.Add(chunk, input + first * inputSize, unitGradient, images, scratch[worker]);
                 if (wantsBias)
                     ChannelLoops.AddSums(unitGradient, images * shape.OutputArea, shape.OutputChannels, biasSums[chunk]);
                 if (wantsInput)
@@ -86,11 +86,7 @@ internal sealed unsafe class Convolution : CpuOperation
             }
         });
 
-        if (wantsKernel)
-        {
-            float* kernelGradient = _kernel.GradientForWriting(out bool addToKernel);
-            convolution.ReduceWeightGradient(sums, kernelGradient, addToKernel);
-        }
+        weightGradient.Finish(input, gradient);
         if (wantsBias)
             biasSums.ReduceInto(_bias!);
     }

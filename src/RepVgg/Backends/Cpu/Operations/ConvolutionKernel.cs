@@ -6,6 +6,9 @@ namespace RepVgg.Backends.Cpu.Operations;
 /// <remarks>Scratch is one worker's, as long as the plan says. Maps are [pixels, channels].</remarks>
 internal abstract unsafe class ConvolutionKernel : IDisposable
 {
+    /// <summary>The tables that it works by.</summary>
+    public abstract ConvolutionPlan Plan { get; }
+
     /// <summary>Packs OIHW weights for <see cref="Forward"/>.</summary>
     public abstract void PackForward(float* weights);
 
@@ -26,6 +29,9 @@ internal abstract unsafe class ConvolutionKernel : IDisposable
 
     /// <summary>Adds up the sums of all chunks, in their order, into the OIHW gradient.</summary>
     public abstract void ReduceWeightGradient(Sums sums, float* weightGradient, bool accumulate);
+
+    /// <summary>The gradient by weights of a whole batch at once, without sums per chunk: for few pixels and many weights.</summary>
+    public abstract void WeightGradientOfBatch(float* input, float* gradient, int images, float* weightGradient, bool accumulate);
 
     public abstract void Dispose();
 }

@@ -16,6 +16,12 @@ internal abstract class ConvolutionPlan(ConvolutionShape shape, int unitImages)
     /// <summary>Floats of one set of weight-gradient sums.</summary>
     public abstract long SumsLength { get; }
 
+    /// <summary>
+    /// Whether the gradient by weights is better shared out by weights, with the whole batch laid out at once, than by images,
+    /// with a set of sums for every chunk of them.
+    /// </summary>
+    public abstract bool SharesOutWeights(int images);
+
     /// <summary>The computation itself, for one operation of one step.</summary>
     public abstract ConvolutionKernel NewKernel(CpuBackend backend);
 

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using RepVgg.Backends.Cpu.Kernels;
 using RepVgg.Backends.Cpu.Memory;
 
@@ -9,6 +10,8 @@ internal sealed unsafe class DirectConvolution(CpuBackend backend, DirectPlan pl
     private readonly TileKernels _kernels = backend.Kernels;
     private NativeBuffer? _forwardWeights;
     private NativeBuffer? _backwardWeights;
+
+    public override ConvolutionPlan Plan => plan;
 
     private ConvolutionShape Shape => plan.Shape;
 
@@ -22,7 +25,7 @@ internal sealed unsafe class DirectConvolution(CpuBackend backend, DirectPlan pl
         int perOutput = Shape.GroupChannels * Shape.Taps;
         for (int g = 0; g < Shape.Groups; g++)
         {
-            PixelProduct.Pack(_kernels, weights + (long)g * Shape.GroupOutputs * perOutput, taps, Shape.GroupChannels, Shape.Taps,
+            PixelProduct.Pack(backend, weights + (long)g * Shape.GroupOutputs * perOutput, taps, Shape.GroupChannels, Shape.Taps,
                 Shape.GroupOutputs, perOutput, _forwardWeights.Pointer + g * group);
         }
     }
@@ -37,7 +40,7 @@ internal sealed unsafe class DirectConvolution(CpuBackend backend, DirectPlan pl
             float* packed = _backwardWeights.Pointer + g * group;
             foreach (var phase in plan.Phases)
             {
-                PixelProduct.Pack(_kernels, weights + (long)g * Shape.GroupOutputs * perOutput, phase.KernelTaps, Shape.GroupOutputs, perOutput,
+                PixelProduct.Pack(backend, weights + (long)g * Shape.GroupOutputs * perOutput, phase.KernelTaps, Shape.GroupOutputs, perOutput,
                     Shape.GroupChannels, Shape.Taps, packed);
                 packed += PixelProduct.PackedLength(_kernels, phase.KernelTaps.Length, Shape.GroupOutputs, Shape.GroupChannels);
             }
@@ -115,23 +118,67 @@ internal sealed unsafe class DirectConvolution(CpuBackend backend, DirectPlan pl
     public override void ReduceWeightGradient(Sums sums, float* weightGradient, bool accumulate)
     {
         sums.AddUp(backend);
-        backend.Run(Shape.OutputChannels, (channel, _) => CopyOutputChannel(channel, sums[0], weightGradient, accumulate));
+        Store(sums, weightGradient, accumulate);
     }
 
-    private void CopyOutputChannel(int outputChannel, float* sums, float* weightGradient, bool accumulate)
+    public override void WeightGradientOfBatch(float* input, float* gradient, int images, float* weightGradient, bool accumulate)
     {
-        int g = outputChannel / Shape.GroupOutputs;
-        int paddedColumns = _kernels.PadColumns(Shape.GroupOutputs);
-        int rowsPerTap = plan.UsesPatches ? Shape.GroupChannels : _kernels.PadRows(Shape.GroupChannels);
-        float* from = sums + g * (plan.SumsLength / Shape.Groups) + outputChannel % Shape.GroupOutputs;
-        float* to = weightGradient + (long)outputChannel * Shape.GroupChannels * Shape.Taps;
-        for (int t = 0; t < Shape.Taps; t++)
+        bool copies = plan.UsesPatches || plan.UsesFrame;
+        using var copied = new Sums(backend.Pool, images, copies ? plan.PreparedImage : 0);
+        float* prepared = copies ? copied[0] : input;
+        if (copies)
         {
-            for (int c = 0; c < Shape.GroupChannels; c++)
+            long inputSize = (long)Shape.Height * Shape.Width * Shape.Channels;
+            backend.Run(images, (image, _) => PrepareInput(input + image * inputSize, 1, copied[image]));
+        }
+
+        using var sums = new Sums(backend.Pool, 1, plan.SumsLength);
+        int rowBlock = 6 * _kernels.Rows, rowBlocks = (plan.InnerChannels + rowBlock - 1) / rowBlock;
+        long group = plan.SumsLength / Shape.Groups;
+        int paddedRows = _kernels.PadRows(plan.InnerChannels), paddedColumns = _kernels.PadColumns(Shape.GroupOutputs);
+        backend.Run(Shape.Groups * plan.InnerTaps * rowBlocks, (item, _) =>
+        {
+            int first = item % rowBlocks * rowBlock, tap = item / rowBlocks % plan.InnerTaps, g = item / rowBlocks / plan.InnerTaps;
+            int last = Math.Min(first + rowBlock, plan.InnerChannels);
+            float* groupSums = sums[0] + g * group;
+            new Span<float>(groupSums + ((long)tap * paddedRows + first) * paddedColumns, (_kernels.PadRows(last) - first) * paddedColumns).Clear();
+            for (int image = 0; image < images; image += plan.UnitImages)
             {
-                float value = from[((long)t * rowsPerTap + c) * paddedColumns];
-                float* target = to + (long)c * Shape.Taps + t;
-                *target = accumulate ? *target + value : value;
+                WeightProduct.Accumulate(_kernels, plan.Forward, Math.Min(plan.UnitImages, images - image) * Shape.OutputArea,
+                    prepared + image * plan.PreparedImage + (long)g * Shape.GroupChannels, plan.InnerChannels, tap..(tap + 1), first..last,
+                    gradient + (long)image * Shape.OutputArea * Shape.OutputChannels + (long)g * Shape.GroupOutputs, Shape.OutputChannels, Shape.GroupOutputs, groupSums);
+            }
+        });
+        Store(sums, weightGradient, accumulate);
+    }
+
+    private void Store(Sums sums, float* weightGradient, bool accumulate)
+    {
+        const int Together = 16;
+        backend.Run((Shape.GroupOutputs + Together - 1) / Together * Shape.Groups, (item, _) =>
+        {
+            int g = item % Shape.Groups, first = item / Shape.Groups * Together;
+            StoreOutputs(g, first, Math.Min(Together, Shape.GroupOutputs - first), sums[0], weightGradient, accumulate);
+        });
+    }
+
+    /// <summary>Turns [tap][channel][output] into OIHW for a few outputs, which lie side by side.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void StoreOutputs(int group, int first, int count, float* sums, float* weightGradient, bool accumulate)
+    {
+        int channels = Shape.GroupChannels, taps = Shape.Taps;
+        int paddedColumns = _kernels.PadColumns(Shape.GroupOutputs);
+        long tapStride = (long)(plan.UsesPatches ? channels : _kernels.PadRows(channels)) * paddedColumns;
+        float* from = sums + group * (plan.SumsLength / Shape.Groups) + first;
+        float* to = weightGradient + ((long)group * Shape.GroupOutputs + first) * channels * taps;
+        long outputStride = (long)channels * taps;
+        for (int c = 0; c < channels; c++)
+        {
+            for (int t = 0; t < taps; t++, to++)
+            {
+                float* values = from + t * tapStride + (long)c * paddedColumns;
+                for (int o = 0; o < count; o++)
+                    to[o * outputStride] = values[o] + (accumulate ? to[o * outputStride] : 0);
             }
         }
     }

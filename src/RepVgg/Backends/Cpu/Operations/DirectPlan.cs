@@ -59,6 +59,8 @@ internal sealed class DirectPlan : ConvolutionPlan
 
     public override long SumsLength => Shape.Groups * WeightProduct.SumsLength(_kernels, InnerTaps, InnerChannels, Shape.GroupOutputs);
 
+    public override bool SharesOutWeights(int images) => images * (PreparedImage + (long)Shape.OutputArea * Shape.OutputChannels) < SumsLength;
+
     public override ConvolutionKernel NewKernel(CpuBackend backend) => new DirectConvolution(backend, this);
 
     public PixelLayout Forward { get; }

@@ -56,12 +56,15 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
         SumGradients(backend);
         using var convolution3x3 = _plan3x3.NewKernel(backend);
         using var convolution1x1 = _plan1x1.NewKernel(backend);
-        var chunks = BatchChunks.ForSums(_input.N, _plan3x3.SumsLength);
-        using var sums3x3 = new Sums(backend.Pool, chunks.Count, _kernel3x3.RequiresGradient ? _plan3x3.SumsLength : 0);
-        using var sums1x1 = new Sums(backend.Pool, chunks.Count, _kernel1x1.RequiresGradient ? _plan1x1.SumsLength : 0);
+        using var weights3x3 = new WeightGradient(backend, convolution3x3, _kernel3x3, _input.N);
+        using var weights1x1 = new WeightGradient(backend, convolution1x1, _kernel1x1, _input.N);
+        var chunks = BatchChunks.ForSums(_input.N, Math.Max(weights3x3.SumsLength, weights1x1.SumsLength), _plan3x3.UnitImages);
+        weights3x3.Begin(chunks.Count);
+        weights1x1.Begin(chunks.Count);
+        long inputSize = (long)_input.C * _input.Area, outputSize = (long)Channels * Area;
         using var scratch = new WorkerScratch(backend, Math.Max(_plan3x3.ScratchLength, _plan1x1.ScratchLength));
-        using var gradients3x3 = new WorkerScratch(backend, (long)_plan3x3.UnitImages * Area * Channels);
-        using var gradients1x1 = new WorkerScratch(backend, (long)_plan3x3.UnitImages * Area * Channels);
+        using var gradients3x3 = new BranchGradients(backend, weights3x3.NeedsBatch, _input.N, _plan3x3.UnitImages, outputSize);
+        using var gradients1x1 = new BranchGradients(backend, weights1x1.NeedsBatch, _input.N, _plan3x3.UnitImages, outputSize);
 
         bool addToInput = false;
         float* inputGradient = _input.RequiresGradient ? _input.GradientForWriting(out addToInput) : null;
@@ -75,24 +78,21 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
         float* output = _relu ? Output.Data : null;
         Branch first = BackwardBranch(_map3x3.Data, 0), second = BackwardBranch(_map1x1.Data, 1), identity = HasIdentity ? BackwardBranch(input, 2) : default;
         identity.Gradient = inputGradient;
-        long inputSize = (long)_input.C * _input.Area, outputSize = (long)Channels * Area;
         backend.Run(chunks.Count, (chunk, worker) =>
         {
-            sums3x3.Clear(chunk);
-            sums1x1.Clear(chunk);
+            weights3x3.Clear(chunk);
+            weights1x1.Clear(chunk);
             for (int start = chunks.Start(chunk), images; start < chunks.Start(chunk + 1); start += images)
             {
                 images = Math.Min(_plan3x3.UnitImages, chunks.Start(chunk + 1) - start);
                 Branch one = At(first, start * outputSize), two = At(second, start * outputSize), three = At(identity, start * outputSize);
-                float* gradient3x3 = one.Gradient = gradients3x3[worker];
-                float* gradient1x1 = two.Gradient = gradients1x1[worker];
+                float* gradient3x3 = one.Gradient = gradients3x3.At(start, worker);
+                float* gradient1x1 = two.Gradient = gradients1x1.At(start, worker);
                 BranchLoops.Gradients(one, two, three, addToInput, gradient + start * outputSize, output is null ? null : output + start * outputSize, images * Area, Channels);
 
                 float* unitInput = input + start * inputSize;
-                if (_kernel3x3.RequiresGradient)
-                    convolution3x3.WeightGradient(convolution3x3.PrepareInput(unitInput, images, scratch[worker]), gradient3x3, images, sums3x3[chunk], scratch[worker]);
-                if (_kernel1x1.RequiresGradient)
-                    convolution1x1.WeightGradient(convolution1x1.PrepareInput(unitInput, images, scratch[worker]), gradient1x1, images, sums1x1[chunk], scratch[worker]);
+                weights3x3.Add(chunk, unitInput, gradient3x3, images, scratch[worker]);
+                weights1x1.Add(chunk, unitInput, gradient1x1, images, scratch[worker]);
                 if (inputGradient is null)
                     continue;
                 float* unitGradient = inputGradient + start * inputSize;
@@ -100,10 +100,8 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
                 convolution1x1.InputGradient(gradient1x1, images, scratch[worker], unitGradient, accumulate: true);
             }
         });
-        if (_kernel3x3.RequiresGradient)
-            convolution3x3.ReduceWeightGradient(sums3x3, _kernel3x3.GradientForWriting(out bool addTo3x3), addTo3x3);
-        if (_kernel1x1.RequiresGradient)
-            convolution1x1.ReduceWeightGradient(sums1x1, _kernel1x1.GradientForWriting(out bool addTo1x1), addTo1x1);
+        weights3x3.Finish(input, gradients3x3.Batch);
+        weights1x1.Finish(input, gradients1x1.Batch);
     }
 
     private void Forward(CpuBackend backend)

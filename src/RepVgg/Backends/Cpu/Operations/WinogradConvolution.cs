@@ -23,6 +23,8 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
     private NativeBuffer? _forwardWeights;
     private NativeBuffer? _backwardWeights;
 
+    public override ConvolutionPlan Plan => plan;
+
     private int Channels => plan.Shape.Channels;
 
     private int Outputs => plan.Shape.OutputChannels;
@@ -37,14 +39,14 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
     public override void PackBackward(float* weights) =>
         _backwardWeights ??= Pack(weights, _turnedTaps, Outputs, Channels * Taps, Channels, Taps);
 
-    public override float* PrepareInput(float* input, int images, float* scratch) => ToPoints(input, Channels, images, scratch);
+    public override float* PrepareInput(float* input, int images, float* scratch) => ToPoints(input, Channels, images, scratch, scratch + plan.FrameLength(Channels), plan.PointStride(Channels));
 
     public override void Forward(float* prepared, int images, float* output, float* scratch) =>
         Multiply(prepared, plan.ForwardLayout, Channels, _forwardWeights!.Pointer, Outputs, images, scratch + plan.PreparedLength(Channels), output, accumulate: false);
 
     public override void InputGradient(float* gradient, int images, float* scratch, float* inputGradient, bool accumulate)
     {
-        float* points = ToPoints(gradient, Outputs, images, scratch);
+        float* points = ToPoints(gradient, Outputs, images, scratch, scratch + plan.FrameLength(Outputs), plan.PointStride(Outputs));
         Multiply(points, plan.BackwardLayout, Outputs, _backwardWeights!.Pointer, Channels, images, scratch + plan.PreparedLength(Outputs), inputGradient, accumulate);
     }
 
@@ -52,11 +54,7 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
     {
         float* points = scratch + plan.PreparedLength(Channels);
         long pointStride = plan.PointStride(Outputs);
-        for (int tile = 0; tile < images * plan.ImageTiles; tile++)
-        {
-            var (pixel, rows, columns) = Place(tile);
-            _transforms.OutputGradient(gradient + pixel * Outputs, (long)Width * Outputs, rows, columns, Outputs, points + (long)tile * Outputs, pointStride);
-        }
+        GradientToPoints(gradient, images, points, pointStride);
         long inputStride = plan.PointStride(Channels), sumsStride = plan.SumsLength / AllPoints;
         for (int point = 0; point < AllPoints; point++)
         {
@@ -68,6 +66,37 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
     public override void ReduceWeightGradient(Sums sums, float* weightGradient, bool accumulate)
     {
         sums.AddUp(backend);
+        Store(sums, weightGradient, accumulate);
+    }
+
+    public override void WeightGradientOfBatch(float* input, float* gradient, int images, float* weightGradient, bool accumulate)
+    {
+        int tiles = images * plan.ImageTiles, unitTiles = plan.ForwardLayout.Pixels;
+        long inputStride = WinogradPlan.PointStride(tiles, Channels), gradientStride = WinogradPlan.PointStride(tiles, Outputs);
+        using var inputPoints = new Sums(backend.Pool, AllPoints, inputStride);
+        using var gradientPoints = new Sums(backend.Pool, AllPoints, gradientStride);
+        using var frames = new WorkerScratch(backend, plan.FrameLength(Channels));
+        backend.Run(images, (image, worker) =>
+        {
+            long pixel = (long)image * Height * Width, tile = (long)image * plan.ImageTiles;
+            ToPoints(input + pixel * Channels, Channels, 1, frames[worker], inputPoints[0] + tile * Channels, inputStride);
+            GradientToPoints(gradient + pixel * Outputs, 1, gradientPoints[0] + tile * Outputs, gradientStride);
+        });
+        using var sums = new Sums(backend.Pool, AllPoints, plan.SumsLength / AllPoints);
+        backend.Run(AllPoints, (point, _) =>
+        {
+            sums.Clear(point);
+            for (int tile = 0; tile < tiles; tile += unitTiles)
+            {
+                WeightProduct.Accumulate(_kernels, plan.ForwardLayout, Math.Min(unitTiles, tiles - tile), inputPoints[point] + (long)tile * Channels, Channels,
+                    gradientPoints[point] + (long)tile * Outputs, Outputs, Outputs, sums[point]);
+            }
+        });
+        Store(sums, weightGradient, accumulate);
+    }
+
+    private void Store(Sums sums, float* weightGradient, bool accumulate)
+    {
         long pointStride = plan.SumsLength / AllPoints;
         using var scratch = new WorkerScratch(backend, Taps * Outputs);
         backend.Run(Channels, (channel, worker) =>
@@ -81,6 +110,15 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
                     to[t] = taps[t * Outputs + o] + (accumulate ? to[t] : 0);
             }
         });
+    }
+
+    private void GradientToPoints(float* gradient, int images, float* points, long pointStride)
+    {
+        for (int tile = 0; tile < images * plan.ImageTiles; tile++)
+        {
+            var (pixel, rows, columns) = Place(tile);
+            _transforms.OutputGradient(gradient + pixel * Outputs, (long)Width * Outputs, rows, columns, Outputs, points + (long)tile * Outputs, pointStride);
+        }
     }
 
     public override void Dispose()
@@ -105,7 +143,7 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
         {
             int width = Math.Min(panel, columns - i * panel);
             long at = (long)i * panel * channels;
-            PixelProduct.Pack(_kernels, weights + (long)i * panel * columnStride, taps, channels, channelStride, width, columnStride, from + Taps * at);
+            PixelProduct.PackPanel(_kernels, weights + (long)i * panel * columnStride, taps, channels, channelStride, width, columnStride, from + Taps * at);
             _transforms.Kernel(from + Taps * at, (long)channels * width, channels * width, to + at, perTap);
         });
         backend.Pool.Return(plain);
@@ -113,18 +151,17 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
     }
 
     /// <summary>Frames each image and transforms its tiles; gives the points.</summary>
-    private float* ToPoints(float* images, int channels, int count, float* scratch)
+    private float* ToPoints(float* images, int channels, int count, float* frame, float* points, long pointStride)
     {
-        float* points = scratch + plan.FrameLength(channels);
-        long rowStride = (long)plan.FrameWidth * channels, pointStride = plan.PointStride(channels);
+        long rowStride = (long)plan.FrameWidth * channels;
         float* target = points;
         for (int image = 0; image < count; image++)
         {
-            Planes.Pad(images + (long)image * Height * Width * channels, Height, Width, channels, scratch, 1, 1, plan.FrameHeight, plan.FrameWidth);
+            Planes.Pad(images + (long)image * Height * Width * channels, Height, Width, channels, frame, 1, 1, plan.FrameHeight, plan.FrameWidth);
             for (int y = 0; y < plan.TilesY; y++)
             {
                 for (int x = 0; x < plan.TilesX; x++, target += channels)
-                    _transforms.Input(scratch + y * TileSize * rowStride + (long)x * TileSize * channels, rowStride, channels, target, pointStride);
+                    _transforms.Input(frame + y * TileSize * rowStride + (long)x * TileSize * channels, rowStride, channels, target, pointStride);
             }
         }
         return points;

@@ -45,6 +45,9 @@ internal sealed class WinogradPlan : ConvolutionPlan
 
     public override long ScratchLength => PreparedLength(Math.Max(Shape.Channels, Shape.OutputChannels)) + WinogradTransforms.AllPoints * PointStride(Math.Max(Shape.Channels, Shape.OutputChannels));
 
+    public override bool SharesOutWeights(int images) =>
+        (long)images * ImageTiles * (Shape.Channels + Shape.OutputChannels) < (long)Shape.Channels * Shape.OutputChannels;
+
     public override long SumsLength => WeightProduct.SumsLength(_kernels, WinogradTransforms.AllPoints, Shape.Channels, Shape.OutputChannels);
 
     /// <summary>True where this way is the faster one.</summary>
@@ -55,7 +58,10 @@ internal sealed class WinogradPlan : ConvolutionPlan
         && 2 * shape.OutputArea >= TilesOf(shape) * WinogradTransforms.TileSize * WinogradTransforms.TileSize;
 
     /// <summary>Floats from one point of a unit to the next, tiles by channels.</summary>
-    public long PointStride(int channels) => (long)UnitImages * ImageTiles * channels + PointGap;
+    public long PointStride(int channels) => PointStride(UnitImages * ImageTiles, channels);
+
+    /// <summary>The same for any number of tiles.</summary>
+    public static long PointStride(int tiles, int channels) => (long)tiles * channels + PointGap;
 
     /// <summary>Floats of a frame and of the points made from it.</summary>
     public long PreparedLength(int channels) => FrameLength(channels) + WinogradTransforms.AllPoints * PointStride(channels);
