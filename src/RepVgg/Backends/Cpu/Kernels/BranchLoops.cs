@@ -100,31 +100,33 @@ internal static unsafe class BranchLoops
             var mean1 = Vector.Load(first.Mean + c);
             var mean2 = Vector.Load(second.Mean + c);
             nint offset = c;
-            for (int r = 0; r < rows; r++, offset += channels)
+            if (three is null)
             {
-                var g = Vector.Load(gradient + offset);
-                if (output is not null)
-                    g = Vector.ConditionalSelect(Vector.GreaterThan(Vector.Load(mask + offset), Vector<float>.Zero), g, Vector<float>.Zero);
-                sum += g;
-                product1 = Vector.MultiplyAddEstimate(g, Vector.Load(one + offset) - mean1, product1);
-                product2 = Vector.MultiplyAddEstimate(g, Vector.Load(two + offset) - mean2, product2);
+                for (int r = 0; r < rows; r++, offset += channels)
+                {
+                    var g = Masked(gradient, mask, offset, output is not null);
+                    sum += g;
+                    product1 = Vector.MultiplyAddEstimate(g, Vector.Load(one + offset) - mean1, product1);
+                    product2 = Vector.MultiplyAddEstimate(g, Vector.Load(two + offset) - mean2, product2);
+                }
+            }
+            else
+            {
+                var product3 = Vector.Load(sums + 3 * channels + c);
+                var mean3 = Vector.Load(identity.Mean + c);
+                for (int r = 0; r < rows; r++, offset += channels)
+                {
+                    var g = Masked(gradient, mask, offset, output is not null);
+                    sum += g;
+                    product1 = Vector.MultiplyAddEstimate(g, Vector.Load(one + offset) - mean1, product1);
+                    product2 = Vector.MultiplyAddEstimate(g, Vector.Load(two + offset) - mean2, product2);
+                    product3 = Vector.MultiplyAddEstimate(g, Vector.Load(three + offset) - mean3, product3);
+                }
+                product3.Store(sums + 3 * channels + c);
             }
             sum.Store(sums + c);
             product1.Store(sums + channels + c);
             product2.Store(sums + 2 * channels + c);
-            if (three is null)
-                continue;
-            var product3 = Vector.Load(sums + 3 * channels + c);
-            var mean3 = Vector.Load(identity.Mean + c);
-            offset = c;
-            for (int r = 0; r < rows; r++, offset += channels)
-            {
-                var g = Vector.Load(gradient + offset);
-                if (output is not null)
-                    g = Vector.ConditionalSelect(Vector.GreaterThan(Vector.Load(mask + offset), Vector<float>.Zero), g, Vector<float>.Zero);
-                product3 = Vector.MultiplyAddEstimate(g, Vector.Load(three + offset) - mean3, product3);
-            }
-            product3.Store(sums + 3 * channels + c);
         }
         for (; c < channels; c++)
         {
@@ -156,9 +158,7 @@ internal static unsafe class BranchLoops
             int c = 0;
             for (; c <= channels - Vector<float>.Count; c += Vector<float>.Count)
             {
-                var g = Vector.Load(gradient + c);
-                if (masked)
-                    g = Vector.ConditionalSelect(Vector.GreaterThan(Vector.Load(mask + c), Vector<float>.Zero), g, Vector<float>.Zero);
+                var g = Masked(gradient, mask, c, masked);
                 Of(first, g, c).Store(first.Gradient + c);
                 Of(second, g, c).Store(second.Gradient + c);
                 if (three)
@@ -182,6 +182,13 @@ internal static unsafe class BranchLoops
             gradient += channels;
             mask += channels;
         }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector<float> Masked(float* gradient, float* mask, nint at, bool masked)
+    {
+        var g = Vector.Load(gradient + at);
+        return masked ? Vector.ConditionalSelect(Vector.GreaterThan(Vector.Load(mask + at), Vector<float>.Zero), g, Vector<float>.Zero) : g;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

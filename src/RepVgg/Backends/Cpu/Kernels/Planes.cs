@@ -29,21 +29,27 @@ internal static unsafe class Planes
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Patches(float* source, int height, int width, int channels, int kernelHeight, int kernelWidth, int stride, int padding, int outputHeight, int outputWidth, float* target)
     {
+        int line = kernelWidth * channels;
         for (int oy = 0; oy < outputHeight; oy++)
         {
             for (int ox = 0; ox < outputWidth; ox++)
             {
-                for (int ky = 0; ky < kernelHeight; ky++)
+                int left = ox * stride - padding;
+                // Columns of the patch that lie inside the image: all of them, but at its edges.
+                int first = Math.Clamp(-left, 0, kernelWidth) * channels;
+                int last = Math.Clamp(width - left, 0, kernelWidth) * channels;
+                for (int ky = 0; ky < kernelHeight; ky++, target += line)
                 {
                     int y = oy * stride + ky - padding;
-                    for (int kx = 0; kx < kernelWidth; kx++)
-                    {
-                        int x = ox * stride + kx - padding;
-                        bool inside = (uint)y < (uint)height && (uint)x < (uint)width;
-                        float* from = source + ((long)y * width + x) * channels;
-                        for (int c = 0; c < channels; c++)
-                            *target++ = inside ? from[c] : 0;
-                    }
+                    bool inside = (uint)y < (uint)height;
+                    int start = inside ? first : line, end = inside ? last : line;
+                    float* from = source + ((long)y * width + left) * channels;
+                    for (int i = 0; i < start; i++)
+                        target[i] = 0;
+                    for (int i = start; i < end; i++)
+                        target[i] = from[i];
+                    for (int i = end; i < line; i++)
+                        target[i] = 0;
                 }
             }
         }

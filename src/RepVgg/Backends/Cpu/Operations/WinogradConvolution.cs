@@ -55,7 +55,7 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
         float* points = scratch + plan.PreparedLength(Channels);
         long pointStride = plan.PointStride(Outputs);
         GradientToPoints(gradient, images, points, pointStride);
-        long inputStride = plan.PointStride(Channels), sumsStride = plan.SumsLength / AllPoints;
+        long inputStride = plan.PointStride(Channels), sumsStride = plan.PointSums;
         for (int point = 0; point < AllPoints; point++)
         {
             WeightProduct.Accumulate(_kernels, plan.ForwardLayout, images * plan.ImageTiles, prepared + point * inputStride, Channels,
@@ -82,7 +82,7 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
             ToPoints(input + pixel * Channels, Channels, 1, frames[worker], inputPoints[0] + tile * Channels, inputStride);
             GradientToPoints(gradient + pixel * Outputs, 1, gradientPoints[0] + tile * Outputs, gradientStride);
         });
-        using var sums = new Sums(backend.Pool, AllPoints, plan.SumsLength / AllPoints);
+        using var sums = new Sums(backend.Pool, AllPoints, plan.PointSums);
         backend.Run(AllPoints, (point, _) =>
         {
             sums.Clear(point);
@@ -97,7 +97,7 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
 
     private void Store(Sums sums, float* weightGradient, bool accumulate)
     {
-        long pointStride = plan.SumsLength / AllPoints;
+        long pointStride = plan.PointSums;
         using var scratch = new WorkerScratch(backend, Taps * Outputs);
         backend.Run(Channels, (channel, worker) =>
         {
@@ -133,9 +133,8 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
     /// <summary>Transformed weights, packed point by point for <see cref="PixelProduct"/>.</summary>
     private NativeBuffer Pack(float* weights, int[] taps, int channels, int channelStride, int columns, int columnStride)
     {
-        long perTap = (long)channels * columns;
-        var plain = backend.Pool.Rent(Taps * perTap);
-        var transformed = backend.Pool.Rent(AllPoints * perTap);
+        var plain = backend.Pool.Rent((long)Taps * channels * columns);
+        var transformed = backend.Pool.Rent(AllPoints * plan.PointWeights);
         int panel = 2 * _kernels.VectorLength;
         float* from = plain.Pointer;
         float* to = transformed.Pointer;
@@ -144,7 +143,7 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
             int width = Math.Min(panel, columns - i * panel);
             long at = (long)i * panel * channels;
             PixelProduct.PackPanel(_kernels, weights + (long)i * panel * columnStride, taps, channels, channelStride, width, columnStride, from + Taps * at);
-            _transforms.Kernel(from + Taps * at, (long)channels * width, channels * width, to + at, perTap);
+            _transforms.Kernel(from + Taps * at, (long)channels * width, channels * width, to + at, plan.PointWeights);
         });
         backend.Pool.Return(plain);
         return transformed;
@@ -173,7 +172,7 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
         long pointStride = plan.PointStride(channels), productStride = plan.PointStride(columns);
         for (int point = 0; point < AllPoints; point++)
         {
-            PixelProduct.Run(_kernels, layout, tiles, points + point * pointStride, channels, weights + (long)point * channels * columns,
+            PixelProduct.Run(_kernels, layout, tiles, points + point * pointStride, channels, weights + point * plan.PointWeights,
                 columns, products + point * productStride, accumulate: false);
         }
         for (int tile = 0; tile < tiles; tile++)

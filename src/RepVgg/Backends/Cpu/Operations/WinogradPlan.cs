@@ -11,13 +11,20 @@ internal sealed class WinogradPlan : ConvolutionPlan
     /// <summary>Channels come in whole vectors of the widest kind.</summary>
     private const int ChannelStep = 16;
 
+    /// <summary>Floats of both sides' points that a unit may fill.</summary>
+    private const int CachedFloats = 200_000;
+
+    private const int FewestTiles = 16;
+
+    private const int MostTiles = 64;
+
     /// <summary>Floats between points that keep them off the same cache sets.</summary>
     private const int PointGap = 16;
 
     private readonly TileKernels _kernels;
 
     public WinogradPlan(TileKernels kernels, ConvolutionShape shape, int unitImages)
-        : base(shape, unitImages > 0 ? unitImages : ChooseUnit(TilesOf(shape), kernels.Rows))
+        : base(shape, unitImages > 0 ? unitImages : ChooseUnit(shape, kernels.Rows))
     {
         _kernels = kernels;
         TilesY = Tiles(shape.Height);
@@ -48,7 +55,13 @@ internal sealed class WinogradPlan : ConvolutionPlan
     public override bool SharesOutWeights(int images) =>
         (long)images * ImageTiles * (Shape.Channels + Shape.OutputChannels) < (long)Shape.Channels * Shape.OutputChannels;
 
-    public override long SumsLength => WeightProduct.SumsLength(_kernels, WinogradTransforms.AllPoints, Shape.Channels, Shape.OutputChannels);
+    public override long SumsLength => WinogradTransforms.AllPoints * PointSums;
+
+    /// <summary>Floats from one point's sums to the next.</summary>
+    public long PointSums => WeightProduct.SumsLength(_kernels, 1, Shape.Channels, Shape.OutputChannels) + PointGap;
+
+    /// <summary>Floats from one point's weights to the next.</summary>
+    public long PointWeights => (long)Shape.Channels * Shape.OutputChannels + PointGap;
 
     /// <summary>True where this way is the faster one.</summary>
     public static bool Suits(ConvolutionShape shape) =>
@@ -77,18 +90,18 @@ internal sealed class WinogradPlan : ConvolutionPlan
         return PixelLayout.Create([.. tiles.Select(tile => tile * from)], [.. tiles.Select(tile => tile * to)], [0]);
     }
 
-    private static int ChooseUnit(int tiles, int rows)
+    /// <summary>As many images as keep the points of both sides in the second-level cache, in whole rows of tiles.</summary>
+    private static int ChooseUnit(ConvolutionShape shape, int rows)
     {
-        const int AtLeast = 16;
-        int least = Math.Max(1, (AtLeast + tiles - 1) / tiles);
-        if (tiles >= 2 * AtLeast)
-            return 1;
-        for (int images = least; images <= 2 * least; images++)
+        int tiles = TilesOf(shape);
+        int fitting = CachedFloats / (WinogradTransforms.AllPoints * (shape.Channels + shape.OutputChannels));
+        int most = Math.Clamp(fitting, FewestTiles, MostTiles) / tiles;
+        for (int images = most; images > Math.Max(1, most / 2); images--)
         {
             if (images * tiles % rows == 0)
                 return images;
         }
-        return least;
+        return Math.Max(1, most);
     }
 
     private static int TilesOf(ConvolutionShape shape) => Tiles(shape.Height) * Tiles(shape.Width);
