@@ -143,6 +143,89 @@ public class OnnxImportTests
         Assert.Contains("lie in another file", Assert.Throws<InvalidDataException>(() => OnnxReader.Read(new MemoryStream(file))).Message);
     }
 
+    [Fact]
+    public void A_bias_may_be_added_after_the_convolution() => SameLogits(model =>
+    {
+        var conv = model.Nodes.First(node => node.Operation == "Conv");
+        string bias = conv.Inputs[2], output = conv.Outputs[0];
+        conv.Inputs.RemoveAt(2);
+        conv.Outputs[0] = "unbiased";
+        model.Constants[bias].Shape = [model.Constants[bias].Shape[0], 1, 1];
+        model.Nodes.Add(Node("Add", output, bias, "unbiased"));
+    });
+
+    [Theory]
+    [InlineData("is in training mode", "training-norms", "BatchNormalization", "training_mode")]
+    [InlineData("a stride, dilation or groups", "deploy", "Conv", "group")]
+    public void Attributes_that_change_the_meaning_are_refused(string expected, string name, string operation, string attribute) =>
+        Refused(expected, name, model => model.Nodes.Last(node => node.Operation == operation).Attributes[attribute] = new OnnxAttribute { Integer = 3 });
+
+    [Fact]
+    public void Branches_that_do_not_belong_together_are_refused()
+    {
+        Refused("a batch norm of 16 channels follows 32", "training-norms", model =>
+        {
+            var norms = model.Nodes.Where(node => node.Operation == "BatchNormalization").ToList();
+            for (int i = 1; i < 5; i++)
+                norms[^1].Inputs[i] = norms[0].Inputs[i];
+            norms[^1].Inputs[0] = model.Nodes.Last(node => node.Operation == "Conv").Outputs[0];
+        });
+        Refused("differ in length", "training-norms", model =>
+        {
+            var norms = model.Nodes.Where(node => node.Operation == "BatchNormalization").ToList();
+            norms[^1].Inputs[3] = norms[0].Inputs[3];
+        });
+        Refused("a variance of BatchNormalization", "training-norms", model =>
+            model.Constants[model.Nodes.First(node => node.Operation == "BatchNormalization").Inputs[4]].Floats![2] = -1);
+        Refused("that differ in channels, stride or groups are added", "training-norms", model =>
+        {
+            foreach (var attribute in model.Nodes.First(node => node.Operation == "Conv").Attributes.Where(item => item.Key == "strides"))
+                attribute.Value.Integers[0] = attribute.Value.Integers[1] = 1;
+        });
+        Refused("branches that read", "training-norms", model => model.Nodes.Last(node => node.Operation == "Conv").Inputs[0] = "x");
+        Refused("the bias of Conv", "deploy", model =>
+        {
+            var convs = model.Nodes.Where(node => node.Operation == "Conv").ToList();
+            convs[^1].Inputs[2] = convs[0].Inputs[2];
+        });
+        Refused("a cycle", "training", model =>
+        {
+            var add = model.Nodes.Last(node => node.Operation == "Add");
+            add.Inputs[1] = add.Outputs[0];
+        });
+        Refused("leaves its padding to the runtime", "deploy", model =>
+        {
+            var attributes = model.Nodes.First(node => node.Operation == "Conv").Attributes;
+            attributes.Remove("pads");
+            attributes["auto_pad"] = new OnnxAttribute();
+        });
+        Refused("has no fixed height and width", "deploy", model => model.Inputs[0] = model.Inputs[0] with { Shape = [null, 3, null, null] });
+        Refused("a side of 99999 pixels", "deploy", model => model.Inputs[0] = model.Inputs[0] with { Shape = [1, 3, 99999, 9] });
+    }
+
+    [Fact]
+    public async Task A_stream_that_cannot_seek_is_read()
+    {
+        using var pipe = new System.IO.Pipes.AnonymousPipeServerStream(System.IO.Pipes.PipeDirection.Out);
+        using var end = new System.IO.Pipes.AnonymousPipeClientStream(System.IO.Pipes.PipeDirection.In, pipe.ClientSafePipeHandle);
+        byte[] file = File.ReadAllBytes(GoldenFiles.PathOf(Path.Combine("onnx", "deploy.onnx")));
+        var writing = Task.Run(() =>
+        {
+            pipe.Write(file);
+            pipe.Dispose();
+        });
+        Assert.Equal(5, OnnxReader.Read(end).Classes);
+        await writing;
+    }
+
+    private static void Refused(string expected, string name, Action<OnnxModel> damage)
+    {
+        using var file = File.OpenRead(GoldenFiles.PathOf(Path.Combine("onnx", $"{name}.onnx")));
+        var model = OnnxParser.Parse(file);
+        damage(model);
+        Assert.Contains(expected, Assert.Throws<InvalidDataException>(() => new OnnxNetworkReader(model, null).Read()).Message);
+    }
+
     /// <summary>Rewrites a network's graph, without its description, into an equal one.</summary>
     private static void SameLogits(Action<OnnxModel> rewrite, Func<DeployNetwork, DeployNetwork>? expectation = null)
     {

@@ -187,6 +187,37 @@ public class CraftedCheckpointTests
         Assert.Contains("is cut off", Refusal(file));
     }
 
+    /// <summary>An entry whose sizes and position stand in a Zip64 extra field, as in checkpoints of more than 4 GiB.</summary>
+    [Theory]
+    [InlineData(24, null)]
+    [InlineData(16, "Zip64 sizes are cut off")]
+    public void Zip64_sizes_are_read(int room, string? expected)
+    {
+        byte[] file = CraftedPickle.OneTensor(Four, One).InZip(("0", 16));
+        int directory = file.AsSpan().IndexOf("PK\u0001\u0002"u8), end = file.AsSpan().IndexOf("PK\u0005\u0006"u8);
+        int nameLength = BinaryPrimitives.ReadUInt16LittleEndian(file.AsSpan(directory + 28));
+        byte[] entry = file[directory..(directory + 46 + nameLength)];
+        byte[] extra = new byte[8 + 4 + room];
+        BinaryPrimitives.WriteUInt16LittleEndian(extra, 0x7777); // another program's field, of 4 bytes
+        BinaryPrimitives.WriteUInt16LittleEndian(extra.AsSpan(2), 4);
+        BinaryPrimitives.WriteUInt16LittleEndian(extra.AsSpan(8), 1);
+        BinaryPrimitives.WriteUInt16LittleEndian(extra.AsSpan(10), (ushort)room);
+        foreach (var (i, field) in new[] { 24, 20, 42 }.Index())
+        {
+            if (12 + 8 * i + 8 <= extra.Length)
+                BinaryPrimitives.WriteInt64LittleEndian(extra.AsSpan(12 + 8 * i), BinaryPrimitives.ReadUInt32LittleEndian(entry.AsSpan(field)));
+            BinaryPrimitives.WriteUInt32LittleEndian(entry.AsSpan(field), uint.MaxValue);
+        }
+        BinaryPrimitives.WriteUInt16LittleEndian(entry.AsSpan(30), (ushort)extra.Length);
+        byte[] widened = [.. file[..directory], .. entry, .. extra, .. file[(directory + entry.Length)..]];
+        Span<byte> size = widened.AsSpan(end + extra.Length + 12);
+        BinaryPrimitives.WriteUInt32LittleEndian(size, (uint)(end - directory + extra.Length));
+        if (expected is null)
+            Assert.Equal(new float[4], PthReader.Read(new MemoryStream(widened))["a"].Values);
+        else
+            Assert.Contains(expected, Refusal(widened));
+    }
+
     [Fact]
     public void Foreign_files_are_refused()
     {

@@ -78,6 +78,36 @@ public class SafetensorsTests
     }
 
     [Theory]
+    [InlineData("F64", new byte[] { 0, 0, 0, 0, 0, 0, 0x04, 0xc0 }, -2.5f)]
+    [InlineData("F32", new byte[] { 0, 0, 0x20, 0xc0 }, -2.5f)]
+    [InlineData("I64", new byte[] { 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, -2f)]
+    [InlineData("I32", new byte[] { 0xfe, 0xff, 0xff, 0xff }, -2f)]
+    [InlineData("I16", new byte[] { 0xfe, 0xff }, -2f)]
+    [InlineData("I8", new byte[] { 0xfe }, -2f)]
+    [InlineData("U8", new byte[] { 0xfe }, 254f)]
+    [InlineData("BOOL", new byte[] { 1 }, 1f)]
+    public void Every_type_is_converted(string type, byte[] bytes, float expected)
+    {
+        string header = "{\"a\":{\"dtype\":\"" + type + "\",\"shape\":[],\"data_offsets\":[0," + bytes.Length + "]}}";
+        Assert.Equal(expected, Assert.Single(SafetensorsReader.Read(new MemoryStream(File(header, bytes)))["a"].Values));
+    }
+
+    [Fact]
+    public void An_integer_that_is_no_float_is_refused()
+    {
+        byte[] file = File("""{"a":{"dtype":"I64","shape":[],"data_offsets":[0,8]}}""", [1, 0, 0, 1, 0, 0, 0, 1]);
+        Assert.Contains("'a' holds integers", Assert.Throws<InvalidDataException>(() => SafetensorsReader.Read(new MemoryStream(file))).Message);
+    }
+
+    [Fact]
+    public void A_stream_that_is_not_at_its_start_is_read_from_there()
+    {
+        byte[] file = File("""{"a":{"dtype":"U8","shape":[],"data_offsets":[0,1]}}""", [9]);
+        using var stream = new MemoryStream([1, 2, 3, .. file]) { Position = 3 };
+        Assert.Equal([9f], SafetensorsReader.Read(stream)["a"].Values);
+    }
+
+    [Theory]
     [MemberData(nameof(Crafted))]
     public void A_crafted_file_is_refused(string header, int bytes, string expected)
     {
