@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
 
@@ -17,18 +18,27 @@ public static partial class TorchBackends
         if (options.CudaDevice is { } index)
             ArgumentOutOfRangeException.ThrowIfNegative(index, nameof(options.CudaDevice));
 
+        // In full precision first, where little is forgiven; then as it will be used.
+        var plain = options with { AllowTf32 = false, Bfloat16 = false };
+        if (options.SelfTest && options != plain)
+            CreateTested(plain).Dispose();
+        return options.SelfTest ? CreateTested(options) : CreateUntested(options);
+    }
+
+    private static Backend CreateTested(TorchBackendOptions options)
+    {
         var backend = CreateUntested(options);
-        if (!options.SelfTest)
-            return backend;
         try
         {
             using var reference = new CpuBackend(1);
             DeviceSelfTest.Run(backend, reference, DeviceSelfTest.ToleranceOf(options));
             return backend;
         }
-        catch
+        catch (Exception exception)
         {
             backend.Dispose();
+            if (exception is ExternalException or InsufficientMemoryException)
+                throw new DeviceUnavailableException($"{backend.Description} cannot even train a small network: {exception.Message.Split('\n')[0]}", exception);
             throw;
         }
     }

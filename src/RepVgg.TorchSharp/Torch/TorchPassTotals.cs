@@ -35,6 +35,7 @@ internal sealed class TorchPassTotals : PassTotals
 
     public override (double LossSum, long Correct, long Images) Take()
     {
+        using var scope = torch.NewDisposeScope();
         using var mode = torch.no_grad();
         var totals = (_lossSum.item<double>(), _correct.item<long>(), _images);
         _lossSum.zero_();

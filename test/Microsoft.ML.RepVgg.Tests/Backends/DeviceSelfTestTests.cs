@@ -7,14 +7,12 @@ namespace Microsoft.ML.RepVgg.Tests.Backends;
 
 public class DeviceSelfTestTests
 {
-    private const double Loosest = 0.1;
-
     [Fact]
     public void A_sound_device_passes()
     {
         using var sound = new AlteredBackend();
         using var reference = new CpuBackend(2);
-        DeviceSelfTest.Run(sound, reference, 1e-5);
+        DeviceSelfTest.Run(sound, reference, 1e-4);
     }
 
     public static TheoryData<string> Faults => ["a fixed output", "no number", "wrong logits", "wrong gradients", "no ReLU", "no step"];
@@ -23,6 +21,8 @@ public class DeviceSelfTestTests
     [MemberData(nameof(Faults))]
     public void Wrong_numbers_are_refused_with_the_evidence(string fault)
     {
+        // Even the tolerances of fast precisions let none of these pass.
+        double tolerance = DeviceSelfTest.ToleranceOf(new TorchBackendOptions { CudaDevice = 0, Bfloat16 = fault is "a fixed output" or "no number" });
         using var faulty = fault switch
         {
             "a fixed output" => new AlteredBackend { LogitFactor = 0 },
@@ -33,18 +33,17 @@ public class DeviceSelfTestTests
             _ => new AlteredBackend { OptimizerDoesNothing = true },
         };
         using var reference = new CpuBackend(1);
-        // Even the tolerance for bfloat16 lets none of these pass.
-        var error = Assert.Throws<DeviceUnavailableException>(() => DeviceSelfTest.Run(faulty, reference, Loosest));
+        var error = Assert.Throws<DeviceUnavailableException>(() => DeviceSelfTest.Run(faulty, reference, tolerance));
         Assert.True(error.ComputesWrongNumbers);
-        Assert.Matches(@"^Altered device 3 computes wrong numbers and is not used: in a small network, .+ has a value of .+ where CPU, 1 thread, .+ has .+ \(difference .+ of the largest value, allowed 0\.1\)\.", error.Message);
+        Assert.Matches(@"^Altered device 3 computes wrong numbers and is not used: in a small network, .+ has a value of .+ where CPU, 1 thread, .+ has .+ \(.+ of the tensor is off, allowed (15|50)\.0 ?%\)\.", error.Message);
     }
 
     [Fact]
     public void Tolerances_follow_the_precision()
     {
-        Assert.Equal(1e-3, DeviceSelfTest.ToleranceOf(new TorchBackendOptions()));
-        Assert.Equal(1e-3, DeviceSelfTest.ToleranceOf(new TorchBackendOptions { CudaDevice = 0, AllowTf32 = false }));
-        Assert.Equal(0.02, DeviceSelfTest.ToleranceOf(new TorchBackendOptions { CudaDevice = 0 }));
-        Assert.Equal(Loosest, DeviceSelfTest.ToleranceOf(new TorchBackendOptions { CudaDevice = 0, Bfloat16 = true }));
+        Assert.Equal(0.01, DeviceSelfTest.ToleranceOf(new TorchBackendOptions()));
+        Assert.Equal(0.01, DeviceSelfTest.ToleranceOf(new TorchBackendOptions { CudaDevice = 0, AllowTf32 = false }));
+        Assert.Equal(0.15, DeviceSelfTest.ToleranceOf(new TorchBackendOptions { CudaDevice = 0 }));
+        Assert.Equal(0.5, DeviceSelfTest.ToleranceOf(new TorchBackendOptions { CudaDevice = 0, Bfloat16 = true }));
     }
 }

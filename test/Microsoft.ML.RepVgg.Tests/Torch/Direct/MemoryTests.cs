@@ -1,0 +1,61 @@
+using Microsoft.ML.RepVgg.Tests.Support;
+using RepVgg.Backends;
+using RepVgg.Networks;
+using RepVgg.TorchSharp;
+using Xunit;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Microsoft.ML.RepVgg.Tests.Torch;
+
+/// <summary>What is alive in libtorch.</summary>
+[Collection(nameof(MemoryTests))]
+public class MemoryTests
+{
+    [TorchSharpTheory]
+    [InlineData(false, false)]
+    [InlineData(true, false)]
+    [InlineData(false, true)]
+    public void The_number_of_live_tensors_is_flat_over_50_steps(bool channelsLast, bool bfloat16)
+    {
+        using var backend = TorchBackends.Create(new TorchBackendOptions { Threads = 1, SelfTest = false, ChannelsLast = channelsLast, Bfloat16 = bfloat16 });
+        long atStart = Tensor.TotalCount;
+        using (var training = new TrainingSteps(backend, "tinyplus-pse"))
+        {
+            training.Step();
+            training.Step();
+            long live = Tensor.TotalCount;
+            Assert.True(live > training.Network.Parameters.Count);
+            for (int i = 0; i < 50; i++)
+            {
+                training.Step();
+                Assert.Equal(live, Tensor.TotalCount);
+            }
+            training.Evaluate();
+            Assert.Equal(live, Tensor.TotalCount);
+        }
+        Assert.Equal(atStart, Tensor.TotalCount);
+    }
+
+    [TorchSharpFact]
+    public void Creating_backends_leaves_nothing_behind()
+    {
+        TorchBackends.Create(new TorchBackendOptions { Threads = 1 }).Dispose();
+        long live = Tensor.TotalCount;
+        TorchBackends.Create(new TorchBackendOptions { Threads = 1 }).Dispose();
+        Assert.Equal(live, Tensor.TotalCount);
+    }
+
+    [TorchSharpFact]
+    public void A_users_dispose_scope_does_not_take_the_network_away()
+    {
+        using var backend = TorchBackends.Create(new TorchBackendOptions { Threads = 1, SelfTest = false });
+        TrainingSteps training;
+        using (TorchSharp.torch.NewDisposeScope())
+            training = new TrainingSteps(backend, "tiny");
+        using (training)
+            training.Step();
+    }
+}
+
+[CollectionDefinition(nameof(MemoryTests), DisableParallelization = true)]
+public class MemoryTestsRunAlone;
