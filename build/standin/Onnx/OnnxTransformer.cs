@@ -156,7 +156,7 @@ public sealed class OnnxTransformer : RowToRowTransformerBase, IDisposable
             Action<float[]> getPixels = PixelGetter(input);
             int batch = _owner.Signature.Inputs[0].RowShape[0];
             float[] pixels = new float[batch * _owner._engine.InputLength];
-            float[] result = new float[batch * _owner._engine.Classes];
+            float[] result = new float[batch * _owner._engine.OutputLength];
             long computedPosition = -1;
             ValueGetter<VBuffer<float>> getter = (ref VBuffer<float> value) =>
             {

@@ -9,7 +9,7 @@ namespace RepVgg.Formats;
 
 /// <summary>What makes a file of weights self-describing: everything about a network but its weights.</summary>
 /// <param name="Architecture">What the network is.</param>
-/// <param name="Classes">Number of classes.</param>
+/// <param name="Classes">Number of classes; 0 of a network that gives features.</param>
 /// <param name="ImageHeight">Input height in pixels.</param>
 /// <param name="ImageWidth">Input width in pixels.</param>
 /// <param name="Normalization">What happens to the input first, per channel.</param>
@@ -72,7 +72,7 @@ public sealed record ModelDescription(
         var labels = properties.ContainsKey(ClassLabelsKey)
             ? Parse(ClassLabelsKey, value => value.EnumerateArray().Select(item => item.GetString() ?? "").ToImmutableArray())
             : [];
-        if (size.Length != 2 || classes < 1 || (labels.Length != 0 && labels.Length != classes))
+        if (size.Length != 2 || classes < 0 || (labels.Length != 0 && labels.Length != classes))
             throw new FormatException("the classes, labels and image size of the description do not belong together");
         return new ModelDescription(architecture, classes, size[0], size[1], normalization, labels);
 

@@ -36,6 +36,7 @@ public sealed class InferenceEngine : IDisposable
         Network = network;
         Threads = threads == 0 ? Environment.ProcessorCount : threads;
         InputLength = checked(network.Architecture.InputChannels * network.ImageHeight * network.ImageWidth);
+        OutputLength = network.OutputLength;
         _plan = width.Plan(network, Threads);
         _workspaces = new WorkspacePool(_plan, Threads);
     }
@@ -46,16 +47,19 @@ public sealed class InferenceEngine : IDisposable
     /// <summary>Values of one image: channels * height * width.</summary>
     public int InputLength { get; }
 
-    /// <summary>Logits of one image.</summary>
+    /// <summary>Logits of one image; 0 where the network gives features.</summary>
     public int Classes => Network.Classes;
+
+    /// <summary>Values that the network gives for one image: logits, or features.</summary>
+    public int OutputLength { get; }
 
     /// <summary>Most threads that work on one call, the calling one included.</summary>
     public int Threads { get; }
 
-    /// <summary>Computes the logits of a batch of images.</summary>
+    /// <summary>Computes the logits of a batch of images, or their features where the network gives those.</summary>
     /// <param name="images">[count, C, H, W] raw pixels, usually 0..255; the network's normalisation is applied here.</param>
     /// <param name="count">Number of images; 0 does nothing.</param>
-    /// <param name="logits">Receives [count, classes].</param>
+    /// <param name="logits">Receives [count, classes]; of feature networks [count, channels] or [count, channels, height, width].</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="count"/> is negative.</exception>
     /// <exception cref="ArgumentException">A span's length is not what <paramref name="count"/> images need.</exception>
     /// <exception cref="ObjectDisposedException">The engine was disposed.</exception>
@@ -63,7 +67,7 @@ public sealed class InferenceEngine : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfNegative(count);
         CheckLength(images.Length, count, InputLength, "pixel values", nameof(images));
-        CheckLength(logits.Length, count, Classes, "logits", nameof(logits));
+        CheckLength(logits.Length, count, OutputLength, Network.Output == NetworkOutput.Logits ? "logits" : "features", nameof(logits));
         Enter();
         try
         {
@@ -75,7 +79,7 @@ public sealed class InferenceEngine : IDisposable
                 for (int first = 0; first < count; first += workspace.Capacity)
                 {
                     workspace.Run(
-                        source + (long)first * InputLength, target + (long)first * Classes, Math.Min(workspace.Capacity, count - first));
+                        source + (long)first * InputLength, target + (long)first * OutputLength, Math.Min(workspace.Capacity, count - first));
                 }
             }
             _workspaces.Return(workspace);

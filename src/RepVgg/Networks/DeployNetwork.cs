@@ -3,6 +3,19 @@ using RepVgg.Architectures;
 
 namespace RepVgg.Networks;
 
+/// <summary>What a deploy network gives for an image.</summary>
+public enum NetworkOutput
+{
+    /// <summary>The classifier's logits, [classes].</summary>
+    Logits,
+
+    /// <summary>The mean of the last block's map over height and width, [channels].</summary>
+    PooledFeatures,
+
+    /// <summary>The last block's map, [channels, height, width].</summary>
+    FeatureMap,
+}
+
 /// <summary>A fused RepVGG: plain 3x3 convolutions with bias and ReLU, global average pool, linear. Immutable data.</summary>
 /// <remarks>
 /// The inference engine runs it, ONNX carries it. Input is NCHW with raw pixel values (usually 0..255);
@@ -13,7 +26,7 @@ namespace RepVgg.Networks;
 /// <param name="ImageWidth">Input width in pixels.</param>
 /// <param name="Normalization">Applied to the input, per channel.</param>
 /// <param name="Blocks">The fused blocks in order.</param>
-/// <param name="Classifier">The final linear layer, on the globally averaged last map.</param>
+/// <param name="Classifier">The final linear layer, on the globally averaged last map; without outputs where the network gives features.</param>
 public sealed record DeployNetwork(
     RepVggArchitecture Architecture,
     int ImageHeight,
@@ -22,8 +35,24 @@ public sealed record DeployNetwork(
     ImmutableArray<DeployBlock> Blocks,
     LinearWeights Classifier)
 {
-    /// <summary>Number of classes: length of the logits.</summary>
+    /// <summary>What the network gives; <see cref="FeatureExtraction.TakeFeatures"/> makes networks that give features.</summary>
+    public NetworkOutput Output { get; init; } = NetworkOutput.Logits;
+
+    /// <summary>Number of classes: length of the logits; 0 where the network gives features.</summary>
     public int Classes => Classifier.OutputFeatures;
+
+    /// <summary>Dimensions of what the network gives for one image: [classes], [channels], or [channels, height, width].</summary>
+    public ImmutableArray<int> OutputShape => Output switch
+    {
+        NetworkOutput.Logits => [Classes],
+        NetworkOutput.PooledFeatures => [Architecture.FeatureWidth],
+        _ => [Architecture.FeatureWidth, MapSide(ImageHeight), MapSide(ImageWidth)],
+    };
+
+    /// <summary>Number of values that the network gives for one image.</summary>
+    public int OutputLength => OutputShape.Aggregate(1, (product, size) => checked(product * size));
+
+    private int MapSide(int side) => Architecture.Stages.Aggregate(side, (size, stage) => (size - 1) / stage.Stride + 1);
 }
 
 /// <summary>Per-channel input normalisation: (pixel - Mean[c]) * Scale[c].</summary>

@@ -36,9 +36,12 @@ public static class DeployStates
     /// <summary>Names a deploy network's weights as the authors do. The normalisation is not among them.</summary>
     /// <param name="network">The network.</param>
     /// <returns>Its weights, copied.</returns>
+    /// <exception cref="ArgumentException">The network gives features: it has no classifier, which the authors' form needs.</exception>
     public static StateDict Export(DeployNetwork network)
     {
         ArgumentNullException.ThrowIfNull(network);
+        if (network.Output != NetworkOutput.Logits)
+            throw new ArgumentException($"{network.Architecture.Name} gives features and has no classifier; the authors' form of weights needs one.", nameof(network));
         var sources = new Dictionary<string, ImmutableArray<float>>(StringComparer.Ordinal);
         foreach (var block in network.Blocks)
         {

@@ -18,7 +18,24 @@ internal static class ReferenceNetwork
         return [.. logits];
     }
 
-    public static double[] Features(DeployNetwork network, ReadOnlySpan<float> image)
+    /// <summary>Whatever the network gives: logits, pooled features, or a map as CHW.</summary>
+    public static float[] Outputs(DeployNetwork network, ReadOnlySpan<float> images, int count)
+    {
+        if (network.Output == NetworkOutput.Logits)
+            return Logits(network, images, count);
+        int length = images.Length / count;
+        var outputs = new List<float>();
+        for (int n = 0; n < count; n++)
+        {
+            var map = Map(network, images.Slice(n * length, length));
+            outputs.AddRange((network.Output == NetworkOutput.PooledFeatures ? Pool(map) : map.Cast<double>()).Select(value => (float)value));
+        }
+        return [.. outputs];
+    }
+
+    public static double[] Features(DeployNetwork network, ReadOnlySpan<float> image) => Pool(Map(network, image));
+
+    private static double[,,] Map(DeployNetwork network, ReadOnlySpan<float> image)
     {
         int height = network.ImageHeight, width = network.ImageWidth;
         var map = new double[network.Architecture.InputChannels, height, width];
@@ -32,7 +49,7 @@ internal static class ReferenceNetwork
         }
         foreach (var block in network.Blocks)
             map = Block(block, map);
-        return Pool(map);
+        return map;
     }
 
     private static double[,,] Block(DeployBlock block, double[,,] input)

@@ -16,11 +16,14 @@ public sealed record OnnxExportOptions
     /// <summary>Name of the input: raw pixels, float [N, C, H, W].</summary>
     public string InputName { get; init; } = "input";
 
-    /// <summary>Name of the output: float [N, classes].</summary>
+    /// <summary>Name of the output: float [N, classes]; of networks that give features [N, channels] or [N, channels, height, width].</summary>
     public string OutputName { get; init; } = "logits";
 
     /// <summary>The batch size that the file fixes; null lets the runtime choose.</summary>
     public int? BatchSize { get; init; }
+
+    /// <summary>Whether the output is one plain vector without the batch's dimension; needs a <see cref="BatchSize"/> of 1.</summary>
+    public bool FlatOutput { get; init; }
 
     /// <summary>Whether the output is the softmax of the logits.</summary>
     public bool Softmax { get; init; }

@@ -58,6 +58,20 @@ internal sealed class OnnxGraphBuilder
         return name;
     }
 
+    /// <summary>Adds a constant vector of 64-bit integers, such as a shape.</summary>
+    /// <returns>Its name.</returns>
+    public string Integers(string name, ReadOnlySpan<int> values)
+    {
+        var tensor = new ProtoMessage();
+        tensor.Integer(OnnxSchema.Tensor.Dims, values.Length);
+        tensor.Integer(OnnxSchema.Tensor.DataType, OnnxSchema.Tensor.Int64);
+        tensor.Text(OnnxSchema.Tensor.Name, Claim(name));
+        foreach (int value in values)
+            tensor.Integer(OnnxSchema.Tensor.Int64Data, value);
+        _graph.Message(OnnxSchema.Graph.Initializer, tensor);
+        return name;
+    }
+
     /// <summary>Declares an input or output of 32-bit floats.</summary>
     /// <param name="field">Which of the two.</param>
     /// <param name="name">Its name.</param>

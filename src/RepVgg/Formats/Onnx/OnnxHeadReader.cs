@@ -2,25 +2,39 @@ using RepVgg.Networks;
 
 namespace RepVgg.Formats.Onnx;
 
-/// <summary>Recognises the end of a classifier: global average pool, flatten, linear, and a softmax that is left out.</summary>
+/// <summary>Recognises the end of a network: a classifier (global average pool, flatten, linear, and a softmax that is left out), or features.</summary>
 internal sealed class OnnxHeadReader(OnnxGraph graph)
 {
     /// <summary>Reads the head.</summary>
-    /// <returns>The linear layer, and the map that it reads the mean of.</returns>
+    /// <returns>What the network gives; the linear layer, null where it gives features; and the map of the last block.</returns>
     /// <exception cref="InvalidDataException">It is another head.</exception>
-    public (LinearWeights Classifier, string Map) Read()
+    public (NetworkOutput Output, LinearWeights? Classifier, string Map) Read()
     {
-        string value = graph.Output.Name;
+        string value = Unflatten(graph.Output.Name);
         if (graph.Producer(value) is { Operation: "Softmax" } softmax)
         {
             if (softmax.Integer("axis", -1) is not (1 or -1))
                 throw new InvalidDataException($"{softmax} is not over the classes");
             value = graph.InputOf(softmax);
         }
+        else if (graph.Producer(value)?.Operation is "GlobalAveragePool" or "ReduceMean")
+        {
+            return (NetworkOutput.PooledFeatures, null, OnnxPooling.Source(graph, value));
+        }
+        else if (graph.Producer(value)?.Operation is "Relu" or "Mul")
+        {
+            return (NetworkOutput.FeatureMap, null, value);
+        }
         var (classifier, features) = Linear(value);
-        if (graph.Producer(features) is { Operation: "Flatten" or "Reshape" or "Squeeze" } flatten)
-            features = graph.InputOf(flatten);
-        return (classifier, OnnxPooling.Source(graph, features));
+        return (NetworkOutput.Logits, classifier, OnnxPooling.Source(graph, Unflatten(features)));
+    }
+
+    private string Unflatten(string value)
+    {
+        const int Most = 4;
+        for (int i = 0; i < Most && graph.Producer(value) is { Operation: "Flatten" or "Reshape" or "Squeeze" } flatten; i++)
+            value = graph.InputOf(flatten);
+        return value;
     }
 
     private (LinearWeights Layer, string Features) Linear(string value)

@@ -31,7 +31,7 @@ internal sealed class OnnxNetworkReader
     public DeployNetwork Read()
     {
         var input = _graph.Input;
-        var (classifier, map) = _head.Read();
+        var (output, classifier, map) = _head.Read();
         var found = new List<OnnxBlock>();
         for (var block = _blocks.Read(map); block is not null; block = _blocks.Read(map))
         {
@@ -48,10 +48,11 @@ internal sealed class OnnxNetworkReader
         var normalization = Normalization(map, input.Name, architecture.InputChannels);
         var (height, width) = ImageSize(input, architecture.InputChannels);
         DeployStates.CheckInput(architecture, height, width, normalization);
+        classifier ??= new LinearWeights(architecture.FeatureWidth, 0, [], []);
         if (classifier.InputFeatures != architecture.FeatureWidth)
             throw new InvalidDataException($"its classifier reads {classifier.InputFeatures} features of {architecture.FeatureWidth}");
         var blocks = architecture.Blocks.Zip(found, (shape, block) => new DeployBlock(shape, Round(block.Form.Kernel), Round(block.Form.Bias!), block.Squeeze, block.Excite));
-        return new DeployNetwork(architecture, height, width, normalization, [.. blocks], classifier);
+        return new DeployNetwork(architecture, height, width, normalization, [.. blocks], classifier) { Output = output };
     }
 
     private RepVggArchitecture Architecture(List<OnnxBlock> found)

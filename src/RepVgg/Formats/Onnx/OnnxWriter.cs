@@ -4,7 +4,7 @@ using RepVgg.Networks;
 
 namespace RepVgg.Formats.Onnx;
 
-/// <summary>Writes deploy networks as ONNX: raw pixels in, logits out, normalisation included.</summary>
+/// <summary>Writes deploy networks as ONNX: raw pixels in, logits or features out, normalisation included.</summary>
 /// <remarks>
 /// Convolutions keep the authors' names as names of their weights. The file's properties describe the network
 /// (<see cref="ModelDescription"/>), so that <see cref="OnnxReader"/> gets the same network back.
@@ -39,7 +39,7 @@ public static class OnnxWriter
     private static ProtoMessage Model(DeployNetwork network, OnnxExportOptions options)
     {
         ArgumentNullException.ThrowIfNull(network);
-        Check(options);
+        Check(options, network);
         var description = ModelDescription.Of(network, options.ClassLabels);
 
         var model = new ProtoMessage();
@@ -71,7 +71,7 @@ public static class OnnxWriter
         bool half = options.Precision == OnnxPrecision.Half;
         graph.Message.Text(OnnxSchema.Graph.Name, architecture.Name);
         graph.Declare(OnnxSchema.Graph.Input, graph.Claim(options.InputName), options.BatchSize, channels, network.ImageHeight, network.ImageWidth);
-        graph.Declare(OnnxSchema.Graph.Output, options.OutputName, options.BatchSize, network.Classes);
+        graph.Declare(OnnxSchema.Graph.Output, options.OutputName, options.FlatOutput ? [network.OutputLength] : [options.BatchSize, .. network.OutputShape]);
 
         int[] perChannel = [1, channels, 1, 1];
         string map = graph.Node("Sub", "normalize/sub", [options.InputName, graph.Constant("normalize.mean", perChannel, network.Normalization.Mean, OnnxPrecision.Single)]);
@@ -81,15 +81,30 @@ public static class OnnxWriter
         foreach (var block in network.Blocks)
             map = Block(graph, block, map, options.Precision);
 
-        string features = graph.Node("Flatten", "flatten", [graph.Node("GlobalAveragePool", "pool", [map])], ("axis", 1));
-        string weight = graph.Constant("linear.weight", [network.Classes, architecture.FeatureWidth], network.Classifier.Weight, options.Precision);
-        string bias = graph.Constant("linear.bias", [network.Classes], network.Classifier.Bias, options.Precision);
-        bool more = half || options.Softmax;
-        string logits = graph.Node("Gemm", more ? "linear" : options.OutputName, [features, weight, bias], ("transB", 1));
+        // Every operation of the end but the last has a name of its own; the last one bears the output's.
+        var end = new List<(string Name, Func<string, string, string> Add)>();
+        if (network.Output == NetworkOutput.Logits)
+        {
+            map = graph.Node("Flatten", "flatten", [graph.Node("GlobalAveragePool", "pool", [map])], ("axis", 1));
+            string weight = graph.Constant("linear.weight", [network.Classes, architecture.FeatureWidth], network.Classifier.Weight, options.Precision);
+            string bias = graph.Constant("linear.bias", [network.Classes], network.Classifier.Bias, options.Precision);
+            end.Add(("linear", (input, output) => graph.Node("Gemm", output, [input, weight, bias], ("transB", 1))));
+        }
+        else if (network.Output == NetworkOutput.PooledFeatures)
+        {
+            map = graph.Node("GlobalAveragePool", "pool", [map]);
+            end.Add(("flatten", (input, output) => graph.Node("Flatten", output, [input], ("axis", 1))));
+        }
         if (half)
-            logits = graph.Node("Cast", options.Softmax ? "to_single" : options.OutputName, [logits], ("to", OnnxSchema.Tensor.Float));
+            end.Add(("to_single", (input, output) => graph.Node("Cast", output, [input], ("to", OnnxSchema.Tensor.Float))));
         if (options.Softmax)
-            graph.Node("Softmax", options.OutputName, [logits], ("axis", 1));
+            end.Add(("softmax", (input, output) => graph.Node("Softmax", output, [input], ("axis", 1))));
+        if (options.FlatOutput)
+            end.Add(("vector", (input, output) => graph.Node("Reshape", output, [input, graph.Integers("vector.shape", [network.OutputLength])])));
+        if (end.Count == 0)
+            end.Add(("map", (input, output) => graph.Node("Identity", output, [input])));
+        foreach (var (i, (name, add)) in end.Index())
+            map = add(map, i == end.Count - 1 ? options.OutputName : name);
         return graph.Message;
     }
 
@@ -133,7 +148,7 @@ public static class OnnxWriter
             ("pads", new[] { padding, padding, padding, padding }), ("dilations", new[] { 1, 1 }), ("group", groups));
     }
 
-    private static void Check(OnnxExportOptions options)
+    private static void Check(OnnxExportOptions options, DeployNetwork network)
     {
         if (string.IsNullOrWhiteSpace(options.InputName) || string.IsNullOrWhiteSpace(options.OutputName))
             throw new ArgumentException("The input and the output of an ONNX file need names.", nameof(options));
@@ -141,6 +156,10 @@ public static class OnnxWriter
             throw new ArgumentException($"The batch size is {options.BatchSize}, not at least 1.", nameof(options));
         if (options.OpsetVersion is < OldestOpset or > NewestOpset)
             throw new ArgumentException($"Operator set {options.OpsetVersion} is not supported; choose {OldestOpset} to {NewestOpset}.", nameof(options));
+        if (options.FlatOutput && options.BatchSize != 1)
+            throw new ArgumentException("A flat output has no dimension for the batch, so the batch size must be 1.", nameof(options));
+        if (options.Softmax && network.Output != NetworkOutput.Logits)
+            throw new ArgumentException("A softmax is for logits; this network gives features.", nameof(options));
         if (!Enum.IsDefined(options.Precision))
             throw new ArgumentException($"The precision {(int)options.Precision} means nothing.", nameof(options));
     }

@@ -42,9 +42,21 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads)
                 AddGates(block.Squeeze, block.Excite, output, target, gateFirst);
             (map, buffer) = (output, target);
         }
-        AddPool(map, buffer);
-        _steps.Add(new ClassifierStep<TVector, TLanes>(network.Classifier, map.Blocks * map.Lanes, _weights));
+        AddOutput(network, map, buffer);
         return new Plan([.. _steps], [.. _buffers], _scratch, _weights);
+    }
+
+    private void AddOutput(DeployNetwork network, MapLayout map, BufferId buffer)
+    {
+        if (network.Output == NetworkOutput.FeatureMap)
+        {
+            _steps.Add(new FeatureMapStep(map, buffer));
+            return;
+        }
+        AddPool(map, buffer);
+        _steps.Add(network.Output == NetworkOutput.Logits
+            ? new ClassifierStep<TVector, TLanes>(network.Classifier, map.Blocks * map.Lanes, _weights)
+            : new PooledFeaturesStep(map));
     }
 
     private void AddConvolution(DeployBlock block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu)

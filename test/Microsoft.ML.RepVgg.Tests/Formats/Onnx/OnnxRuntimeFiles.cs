@@ -25,7 +25,7 @@ internal static class OnnxRuntimeFiles
             input = options.InputName,
             output = options.OutputName,
             inputShape = new[] { count, network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth },
-            outputShape = new[] { count, network.Classes },
+            outputShape = options.FlatOutput ? [network.OutputLength] : (int[])[count, .. network.OutputShape],
             tolerance,
         }));
     }

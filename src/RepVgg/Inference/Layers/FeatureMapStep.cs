@@ -1,0 +1,30 @@
+using RepVgg.Inference.Execution;
+
+namespace RepVgg.Inference.Layers;
+
+/// <summary>A map from its blocked layout to the caller's output, plain CHW.</summary>
+/// <param name="layout">The map's layout.</param>
+/// <param name="source">Where it stands.</param>
+internal sealed unsafe class FeatureMapStep(MapLayout layout, BufferId source) : Step
+{
+    public override int CountItems(int images) => images * layout.Blocks;
+
+    public override void RunItem(Workspace workspace, int item, int worker)
+    {
+        (int image, int index) = Math.DivRem(item, layout.Blocks);
+        int lanes = layout.Lanes, channels = Math.Min(lanes, layout.Channels - index * lanes);
+        long plane = (long)layout.Height * layout.Width;
+        float* block = workspace[source] + item * layout.BlockPitch + layout.Origin;
+        float* target = workspace.Logits + ((long)image * layout.Channels + index * lanes) * plane;
+        for (int y = 0; y < layout.Height; y++)
+        {
+            float* pixel = block + (long)y * layout.RowPitch;
+            float* row = target + (long)y * layout.Width;
+            for (int x = 0; x < layout.Width; x++, pixel += lanes)
+            {
+                for (int c = 0; c < channels; c++)
+                    row[c * plane + x] = pixel[c];
+            }
+        }
+    }
+}
