@@ -40,4 +40,41 @@ public static class RepVggCatalog
         ArgumentNullException.ThrowIfNull(options);
         return new RepVggTrainer(CatalogEnvironment.Find(catalog), options);
     }
+
+    /// <summary>Turns images into features of a trained RepVGG: the pooled embedding of its last stage.</summary>
+    /// <param name="catalog"><c>mlContext.Transforms</c>.</param>
+    /// <param name="outputColumnName">Name of the output column: a vector of Single.</param>
+    /// <param name="weightsPath">File with the weights: PyTorch (.pth), safetensors or ONNX, in the training or the deploy form.</param>
+    /// <param name="inputColumnName">Name of the input column: images of any size, or Vector&lt;Single&gt; with dimensions (channels, height, width); null is <paramref name="outputColumnName"/>.</param>
+    /// <returns>The estimator.</returns>
+    /// <exception cref="InvalidDataException">The file is of no known format, is damaged, or holds no RepVGG.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    public static RepVggFeaturizingEstimator RepVggFeaturizer(this TransformsCatalog catalog, string outputColumnName, string weightsPath, string? inputColumnName = null) =>
+        catalog.RepVggFeaturizer(new RepVggFeaturizingEstimator.Options { OutputColumnName = outputColumnName, WeightsPath = weightsPath, InputColumnName = inputColumnName });
+
+    /// <summary>Turns images into features of a classifier that was trained before: the pooled embedding that its last layer reads.</summary>
+    /// <param name="catalog"><c>mlContext.Transforms</c>.</param>
+    /// <param name="outputColumnName">Name of the output column: a vector of Single.</param>
+    /// <param name="classifier">The classifier; it may be disposed afterwards.</param>
+    /// <param name="inputColumnName">As above.</param>
+    /// <returns>The estimator.</returns>
+    public static RepVggFeaturizingEstimator RepVggFeaturizer(this TransformsCatalog catalog, string outputColumnName, RepVggTransformer classifier, string? inputColumnName = null)
+    {
+        ArgumentNullException.ThrowIfNull(classifier);
+        return catalog.RepVggFeaturizer(new RepVggFeaturizingEstimator.Options { OutputColumnName = outputColumnName, Network = classifier.Network, InputColumnName = inputColumnName });
+    }
+
+    /// <summary>Turns images into features of a trained RepVGG: pooled or as a map, of any stage.</summary>
+    /// <param name="catalog"><c>mlContext.Transforms</c>.</param>
+    /// <param name="options">Which network, which of its features, and how images get there.</param>
+    /// <returns>The estimator.</returns>
+    /// <exception cref="ArgumentException">An option is out of range, or does not fit the network.</exception>
+    /// <exception cref="InvalidDataException">The weights' file is of no known format, is damaged, or holds no RepVGG.</exception>
+    /// <exception cref="IOException">The weights' file cannot be read.</exception>
+    public static RepVggFeaturizingEstimator RepVggFeaturizer(this TransformsCatalog catalog, RepVggFeaturizingEstimator.Options options)
+    {
+        ArgumentNullException.ThrowIfNull(catalog);
+        ArgumentNullException.ThrowIfNull(options);
+        return new RepVggFeaturizingEstimator(CatalogEnvironment.Find(catalog), options);
+    }
 }

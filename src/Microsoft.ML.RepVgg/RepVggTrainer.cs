@@ -103,8 +103,9 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     private (RepVggArchitecture Architecture, FeatureInput Features) Resolve(DataViewSchema schema)
     {
         var named = _options.CustomArchitecture ?? (_options.Architecture is { } name ? RepVggVariants.Find(name) : null);
-        var settings = new ImageSettings(_options.FeatureColumnName, _options.ImageChannels, _options.ImageHeight, _options.ImageWidth, _options.Resizing, _options.CropAnchor);
-        var features = FeatureInput.Create(schema, settings, (named ?? RepVggVariants.A0).DefaultImageSize);
+        var settings = new ImageSettings("feature", _options.FeatureColumnName, _options.ImageChannels, _options.ImageHeight, _options.ImageWidth, _options.Resizing, _options.CropAnchor);
+        int size = (named ?? RepVggVariants.A0).DefaultImageSize;
+        var features = FeatureInput.Create(schema, settings, size, size);
         var architecture = named ?? RepVggVariants.ForImageSize(Math.Max(features.Height, features.Width));
         architecture = architecture with { InputChannels = features.Channels };
         architecture.Validate();

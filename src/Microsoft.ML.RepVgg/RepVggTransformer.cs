@@ -20,19 +20,23 @@ namespace Microsoft.ML.RepVgg;
 public sealed class RepVggTransformer : ITransformer, IDisposable
 {
     private readonly StockHead _head;
-    private readonly InferenceEngine _engine;
+    private readonly NetworkScorer _scorer;
 
     internal RepVggTransformer(DeployNetwork network, FeatureInput features, RepVggTrainer.Options options, DataViewSchema.Column label, TrainingResult training)
     {
         Network = network;
-        Features = features;
         (ScoreColumnName, PredictedLabelColumnName) = (options.ScoreColumnName, options.PredictedLabelColumnName);
         Labels = KeyValues.Read(label, network.Classes);
         History = training.History;
         BestEpoch = training.BestEpoch;
         End = training.End;
         _head = StockHead.Create(options.LabelColumnName, label, StockChain.LogitsColumn(ScoreColumnName), network.Classes);
-        _engine = new InferenceEngine(network, options.Threads);
+        // In the stock order.
+        _scorer = new NetworkScorer(features, new InferenceEngine(network, options.Threads),
+        [
+            new AddedColumn(PredictedLabelColumnName, _head.PredictedLabel.Type, _head.PredictedLabel.Annotations, Probabilities.PredictedKeyGetter),
+            new AddedColumn(ScoreColumnName, _head.Score.Type, _head.Score.Annotations, Probabilities.ScoreGetter),
+        ]);
     }
 
     /// <summary>What was trained.</summary>
@@ -45,7 +49,7 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
     public IReadOnlyList<string> Labels { get; }
 
     /// <summary>Name of the input column.</summary>
-    public string FeatureColumnName => Features.ColumnName;
+    public string FeatureColumnName => _scorer.Input.ColumnName;
 
     /// <summary>Name of the output column with one probability per class.</summary>
     public string ScoreColumnName { get; }
@@ -65,25 +69,17 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
     /// <inheritdoc/>
     public bool IsRowToRowMapper => true;
 
-    internal FeatureInput Features { get; }
-
-    internal InferenceEngine Engine => _engine;
-
-    internal DataViewSchema.DetachedColumn ScoreColumn => _head.Score;
-
-    internal DataViewSchema.DetachedColumn PredictedLabelColumn => _head.PredictedLabel;
+    /// <inheritdoc/>
+    public DataViewSchema GetOutputSchema(DataViewSchema inputSchema) => new ScoringMapper(_scorer, inputSchema).OutputSchema;
 
     /// <inheritdoc/>
-    public DataViewSchema GetOutputSchema(DataViewSchema inputSchema) => new ScoringMapper(this, inputSchema).OutputSchema;
-
-    /// <inheritdoc/>
-    public IRowToRowMapper GetRowToRowMapper(DataViewSchema inputSchema) => new ScoringMapper(this, inputSchema);
+    public IRowToRowMapper GetRowToRowMapper(DataViewSchema inputSchema) => new ScoringMapper(_scorer, inputSchema);
 
     /// <inheritdoc/>
     public IDataView Transform(IDataView input)
     {
         ArgumentNullException.ThrowIfNull(input);
-        return new ScoredView(input, new ScoringMapper(this, input.Schema));
+        return new ScoredView(input, new ScoringMapper(_scorer, input.Schema));
     }
 
     /// <summary>Writes the fused network as ONNX: raw pixels [N, C, H, W] in, logits [N, classes] out, normalisation included.</summary>
@@ -99,13 +95,13 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
     void ICanSaveModel.Save(ModelSaveContext ctx)
     {
         ArgumentNullException.ThrowIfNull(ctx);
-        StockChain.Save(ctx, Network, Features, _head, ScoreColumnName, PredictedLabelColumnName);
+        StockChain.SaveClassifier(ctx, Network, _scorer.Input, _head, ScoreColumnName, PredictedLabelColumnName);
     }
 
     /// <summary>Releases the engine and its memory.</summary>
     public void Dispose()
     {
-        _engine.Dispose();
-        Features.Preprocessing?.Dispose();
+        _scorer.Engine.Dispose();
+        _scorer.Input.Preprocessing?.Dispose();
     }
 }

@@ -3,23 +3,26 @@ using Microsoft.ML.Transforms.Image;
 
 namespace Microsoft.ML.RepVgg.Input;
 
-/// <summary>How a feature column becomes the planar pixels that the network reads.</summary>
+/// <summary>How an image column becomes the planar pixels that the network reads.</summary>
 /// <remarks>
 /// Vectors are taken as they are. Images go through the stock transformers for resizing and pixel extraction: the very
 /// ones that stand in the saved model, so both see the same pixels.
 /// </remarks>
 internal sealed class FeatureInput
 {
-    private FeatureInput(string columnName, string pixelColumnName, DataViewType pixelType, int channels, int height, int width, TransformerChain<ITransformer>? preprocessing)
+    private readonly string _role;
+
+    private FeatureInput(ImageSettings settings, string pixelColumnName, DataViewType pixelType, int channels, int height, int width, TransformerChain<ITransformer>? preprocessing)
     {
-        ColumnName = columnName;
+        _role = settings.Role;
+        ColumnName = settings.ColumnName;
         PixelColumnName = pixelColumnName;
         PixelType = pixelType;
         (Channels, Height, Width) = (channels, height, width);
         Preprocessing = preprocessing;
     }
 
-    /// <summary>The user's feature column.</summary>
+    /// <summary>The user's image column.</summary>
     public string ColumnName { get; }
 
     /// <summary>The column that holds the pixels: the feature column itself, or a temporary one.</summary>
@@ -48,37 +51,41 @@ internal sealed class FeatureInput
     /// <summary>Works out what the column holds.</summary>
     /// <param name="schema">The schema that the trainer or transformer is given.</param>
     /// <param name="settings">Names, and the sizes that the column does not tell.</param>
-    /// <param name="defaultImageSize">Height and width of images where the settings give none.</param>
+    /// <param name="defaultHeight">Height of images where the settings give none, in pixels.</param>
+    /// <param name="defaultWidth">Width of images where the settings give none, in pixels.</param>
     /// <returns>The input.</returns>
     /// <exception cref="ArgumentException">The column is missing, of another type, or of the wrong length; the message names it.</exception>
-    public static FeatureInput Create(DataViewSchema schema, ImageSettings settings, int defaultImageSize)
+    public static FeatureInput Create(DataViewSchema schema, ImageSettings settings, int defaultHeight, int defaultWidth)
     {
         string name = settings.ColumnName;
         var column = schema.GetColumnOrNull(name)
-            ?? throw new ArgumentException($"Could not find feature column '{name}'", nameof(schema));
+            ?? throw Missing(settings.Role, name, nameof(schema));
         if (IsImage(column.Type))
-            return FromImages(schema, settings, defaultImageSize);
+            return FromImages(schema, settings, defaultHeight, defaultWidth);
         if (column.Type is not VectorDataViewType { IsKnownSize: true } vector || vector.ItemType != NumberDataViewType.Single)
-            throw new ArgumentException($"Schema mismatch for feature column '{name}': expected an image or a Vector<Single> of known size, got {column.Type}.", nameof(schema));
+            throw new ArgumentException($"Schema mismatch for {settings.Role} column '{name}': expected an image or a Vector<Single> of known size, got {column.Type}.", nameof(schema));
 
         var (channels, height, width) = VectorSize(vector, settings);
-        return new FeatureInput(name, name, vector, channels, height, width, null);
+        return new FeatureInput(settings, name, vector, channels, height, width, null);
     }
+
+    /// <summary>The error of a schema that lacks the column.</summary>
+    public ArgumentException Missing(string parameter) => Missing(_role, ColumnName, parameter);
 
     /// <summary>Where the pixels stand in a schema that went through <see cref="Preprocessing"/>, after checking the type.</summary>
     public DataViewSchema.Column FindPixels(DataViewSchema schema)
     {
         var column = schema.GetColumnOrNull(PixelColumnName)
-            ?? throw new ArgumentException($"Could not find feature column '{PixelColumnName}'", nameof(schema));
+            ?? throw Missing(_role, PixelColumnName, nameof(schema));
         if (column.Type is not VectorDataViewType vector || vector.ItemType != NumberDataViewType.Single || vector.Size != Length)
-            throw new ArgumentException($"Schema mismatch for feature column '{PixelColumnName}': expected a Vector<Single> of {Channels} x {Height} x {Width} = {Length} values, got {column.Type}.", nameof(schema));
+            throw new ArgumentException($"Schema mismatch for {_role} column '{PixelColumnName}': expected a Vector<Single> of {Channels} x {Height} x {Width} = {Length} values, got {column.Type}.", nameof(schema));
         return column;
     }
 
-    private static FeatureInput FromImages(DataViewSchema schema, ImageSettings settings, int defaultImageSize)
+    private static FeatureInput FromImages(DataViewSchema schema, ImageSettings settings, int defaultHeight, int defaultWidth)
     {
         string name = settings.ColumnName, resized = ResizedColumnName(name), pixels = name + ".Pixels";
-        int channels = settings.Channels ?? 3, height = settings.Height ?? defaultImageSize, width = settings.Width ?? defaultImageSize;
+        int channels = settings.Channels ?? 3, height = settings.Height ?? defaultHeight, width = settings.Width ?? defaultWidth;
         var transforms = new MLContext(seed: 1).Transforms;
 
         var chain = new EstimatorChain<ITransformer>()
@@ -93,31 +100,33 @@ internal sealed class FeatureInput
                 orderOfExtraction: ImagePixelExtractingEstimator.ColorsOrder.ARGB))
             .Fit(new Interop.SchemaOnlyView(schema));
         var type = preprocessing.GetOutputSchema(schema)[pixels].Type;
-        return new FeatureInput(name, pixels, type, channels, height, width, preprocessing);
+        return new FeatureInput(settings, pixels, type, channels, height, width, preprocessing);
     }
 
     private static (int Channels, int Height, int Width) VectorSize(VectorDataViewType vector, ImageSettings settings)
     {
         if (vector.Dimensions is [var channels, var height, var width])
         {
-            CheckSame(settings.Channels, channels, settings.ColumnName, vector, "channels");
-            CheckSame(settings.Height, height, settings.ColumnName, vector, "height");
-            CheckSame(settings.Width, width, settings.ColumnName, vector, "width");
+            CheckSame(settings.Channels, channels, settings, vector, "channels");
+            CheckSame(settings.Height, height, settings, vector, "height");
+            CheckSame(settings.Width, width, settings, vector, "width");
             return (channels, height, width);
         }
         if (settings.Height is not { } flatHeight || settings.Width is not { } flatWidth)
-            throw new ArgumentException($"The feature column '{settings.ColumnName}' is a flat vector of {vector.Size} values. Give its size by Options.ImageHeight, Options.ImageWidth and Options.ImageChannels, or a column with dimensions (channels, height, width).");
+            throw new ArgumentException($"The {settings.Role} column '{settings.ColumnName}' is a flat vector of {vector.Size} values. Give its size by Options.ImageHeight, Options.ImageWidth and Options.ImageChannels, or a column with dimensions (channels, height, width).");
         int flatChannels = settings.Channels ?? Math.Max(1, vector.Size / (flatHeight * flatWidth));
         if ((long)flatChannels * flatHeight * flatWidth != vector.Size)
-            throw new ArgumentException($"The feature column '{settings.ColumnName}' holds {vector.Size} values, but {flatChannels} channels x {flatHeight} x {flatWidth} = {(long)flatChannels * flatHeight * flatWidth} are expected. Correct Options.ImageHeight, ImageWidth or ImageChannels.");
+            throw new ArgumentException($"The {settings.Role} column '{settings.ColumnName}' holds {vector.Size} values, but {flatChannels} channels x {flatHeight} x {flatWidth} = {(long)flatChannels * flatHeight * flatWidth} are expected. Correct Options.ImageHeight, ImageWidth or ImageChannels.");
         return (flatChannels, flatHeight, flatWidth);
     }
 
-    private static void CheckSame(int? option, int dimension, string column, VectorDataViewType type, string what)
+    private static void CheckSame(int? option, int dimension, ImageSettings settings, VectorDataViewType type, string what)
     {
         if (option is { } value && value != dimension)
-            throw new ArgumentException($"The feature column '{column}' is {type}, with {what} {dimension}, but the options say {value}. Leave the option out or correct it.");
+            throw new ArgumentException($"The {settings.Role} column '{settings.ColumnName}' is {type}, with {what} {dimension}, but the options say {value}. Leave the option out or correct it.");
     }
+
+    private static ArgumentException Missing(string role, string column, string parameter) => new($"Could not find {role} column '{column}'", parameter);
 
     private static string ResizedColumnName(string column) => column + ".Resized";
 }

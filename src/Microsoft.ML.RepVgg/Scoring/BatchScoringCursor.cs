@@ -14,6 +14,9 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
     /// <summary>Most images scored at once: enough for every core, small enough for any memory.</summary>
     private const int MaximumBatch = 32;
 
+    /// <summary>Most values held for one batch's pixels and outputs together, 256 MiB; large images and maps come in smaller batches.</summary>
+    private const long MaximumValues = 64L << 20;
+
     private readonly ScoringMapper _mapper;
     private readonly HashSet<int> _active;
     private readonly DataViewRowCursor _rows;
@@ -22,9 +25,10 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
     private readonly ValueGetter<DataViewRowId>? _aheadId;
     private readonly DataViewRow? _pixelRow;
     private readonly PixelReader? _reader;
-    private readonly int _classes;
+    private readonly int _outputLength;
+    private readonly int _batch;
     private readonly float[] _pixels = [];
-    private readonly float[] _logits = [];
+    private readonly float[] _outputs = [];
     private readonly DataViewRowId[] _ids = [];
     private int _filled;
     private int _current = -1;
@@ -33,24 +37,25 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
     /// <param name="mapper">What is added.</param>
     /// <param name="needed">The output columns that are active.</param>
     /// <param name="rows">Cursor over the input with the active input columns.</param>
-    /// <param name="ahead">Cursor over the same rows with the feature column; null if neither Score nor PredictedLabel is active.</param>
+    /// <param name="ahead">Cursor over the same rows with the image column; null if no added column is active.</param>
     public BatchScoringCursor(ScoringMapper mapper, IEnumerable<DataViewSchema.Column> needed, DataViewRowCursor rows, DataViewRowCursor? ahead)
     {
         _mapper = mapper;
         _active = [.. needed.Select(column => column.Index)];
         _rows = rows;
         _rowId = rows.GetIdGetter();
-        _classes = mapper.Transformer.Network.Classes;
+        _outputLength = mapper.Scorer.Engine.OutputLength;
         if (ahead is not null)
         {
-            var features = mapper.Transformer.Features;
+            var input = mapper.Scorer.Input;
+            _batch = (int)Math.Clamp(MaximumValues / ((long)input.Length + _outputLength), 1, MaximumBatch);
             _ahead = ahead;
             _aheadId = ahead.GetIdGetter();
             _pixelRow = mapper.PixelRow(ahead);
-            _reader = new PixelReader(features, _pixelRow.GetGetter<VBuffer<float>>(mapper.Pixels));
-            _pixels = new float[MaximumBatch * features.Length];
-            _logits = new float[MaximumBatch * _classes];
-            _ids = new DataViewRowId[MaximumBatch];
+            _reader = new PixelReader(input, _pixelRow.GetGetter<VBuffer<float>>(mapper.Pixels));
+            _pixels = new float[_batch * input.Length];
+            _outputs = new float[_batch * _outputLength];
+            _ids = new DataViewRowId[_batch];
         }
     }
 
@@ -88,7 +93,7 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
         if (!IsColumnActive(column))
             throw AddedColumn.Inactive(column);
         return _mapper.IsAdded(column)
-            ? AddedColumn.Getter<TValue>(_mapper, column, Logits)
+            ? _mapper.Getter<TValue>(column, Output)
             : _rows.GetGetter<TValue>(_mapper.InputSchema[column.Index]);
     }
 
@@ -105,21 +110,21 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
         base.Dispose(disposing);
     }
 
-    private ReadOnlySpan<float> Logits() => _logits.AsSpan(_current * _classes, _classes);
+    private ReadOnlySpan<float> Output() => _outputs.AsSpan(_current * _outputLength, _outputLength);
 
     private void Fill()
     {
-        int length = _mapper.Transformer.Features.Length;
+        int length = _mapper.Scorer.Input.Length;
         _filled = 0;
         _current = 0;
-        while (_filled < MaximumBatch && _ahead!.MoveNext())
+        while (_filled < _batch && _ahead!.MoveNext())
         {
             _aheadId!(ref _ids[_filled]);
             _reader!.Read(_ahead.Position, _pixels.AsSpan(_filled * length, length));
             _filled++;
         }
         if (_filled > 0)
-            _mapper.Transformer.Engine.Run(_pixels.AsSpan(0, _filled * length), _filled, _logits.AsSpan(0, _filled * _classes));
+            _mapper.Scorer.Engine.Run(_pixels.AsSpan(0, _filled * length), _filled, _outputs.AsSpan(0, _filled * _outputLength));
     }
 
     private static InvalidOperationException Changed() =>

@@ -5,6 +5,12 @@ namespace Microsoft.ML.RepVgg.Scoring;
 /// <summary>From logits to what ML.NET's users read.</summary>
 internal static class Probabilities
 {
+    /// <summary>Getter of the probabilities.</summary>
+    public static ValueGetter<VBuffer<float>> ScoreGetter(OutputOfRow logits) => (ref VBuffer<float> value) => Write(logits(), ref value);
+
+    /// <summary>Getter of the predicted key.</summary>
+    public static ValueGetter<uint> PredictedKeyGetter(OutputOfRow logits) => (ref uint value) => value = PredictedKey(logits());
+
     /// <summary>Softmax of the logits.</summary>
     public static void Write(ReadOnlySpan<float> logits, ref VBuffer<float> score)
     {

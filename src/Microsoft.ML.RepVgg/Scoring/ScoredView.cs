@@ -1,6 +1,6 @@
 namespace Microsoft.ML.RepVgg.Scoring;
 
-/// <summary>A data view with Score and PredictedLabel added, computed lazily and many rows at a time.</summary>
+/// <summary>A data view with the scorer's columns added, computed lazily and many rows at a time.</summary>
 internal sealed class ScoredView(IDataView source, ScoringMapper mapper) : IDataView
 {
     public DataViewSchema Schema => mapper.OutputSchema;
@@ -18,7 +18,7 @@ internal sealed class ScoredView(IDataView source, ScoringMapper mapper) : IData
 
         // Two cursors over the same rows, the second one ahead by up to a batch: equally seeded where the rows are shuffled.
         int? seed = rand?.Next();
-        return new BatchScoringCursor(mapper, needed, source.GetRowCursor(passed, Seeded()), source.GetRowCursor([mapper.Feature], Seeded()));
+        return new BatchScoringCursor(mapper, needed, source.GetRowCursor(passed, Seeded()), source.GetRowCursor([mapper.Input], Seeded()));
 
         Random? Seeded() => seed is { } value ? new Random(value) : null;
     }

@@ -2,45 +2,43 @@ using Microsoft.ML.Data;
 
 namespace Microsoft.ML.RepVgg.Scoring;
 
-/// <summary>A transformer bound to an input schema: adds PredictedLabel and Score to every row, in the stock order.</summary>
+/// <summary>A scorer bound to an input schema: adds its columns to every row.</summary>
 internal sealed class ScoringMapper : IRowToRowMapper
 {
     private readonly IRowToRowMapper? _preprocessing;
 
-    public ScoringMapper(RepVggTransformer transformer, DataViewSchema inputSchema)
+    public ScoringMapper(NetworkScorer scorer, DataViewSchema inputSchema)
     {
         ArgumentNullException.ThrowIfNull(inputSchema);
-        Transformer = transformer;
+        Scorer = scorer;
         InputSchema = inputSchema;
-        Feature = inputSchema.GetColumnOrNull(transformer.FeatureColumnName)
-            ?? throw new ArgumentException($"Could not find feature column '{transformer.FeatureColumnName}'", nameof(inputSchema));
-        _preprocessing = ((ITransformer?)transformer.Features.Preprocessing)?.GetRowToRowMapper(inputSchema);
-        Pixels = transformer.Features.FindPixels(_preprocessing?.OutputSchema ?? inputSchema);
+        var input = scorer.Input;
+        Input = inputSchema.GetColumnOrNull(input.ColumnName) ?? throw input.Missing(nameof(inputSchema));
+        _preprocessing = ((ITransformer?)input.Preprocessing)?.GetRowToRowMapper(inputSchema);
+        Pixels = input.FindPixels(_preprocessing?.OutputSchema ?? inputSchema);
 
         var builder = new DataViewSchema.Builder();
         builder.AddColumns(inputSchema);
-        builder.AddColumn(transformer.PredictedLabelColumnName, transformer.PredictedLabelColumn.Type, transformer.PredictedLabelColumn.Annotations);
-        builder.AddColumn(transformer.ScoreColumnName, transformer.ScoreColumn.Type, transformer.ScoreColumn.Annotations);
+        foreach (var column in scorer.Columns)
+            builder.AddColumn(column.Name, column.Type, column.Annotations);
         OutputSchema = builder.ToSchema();
-        PredictedLabel = OutputSchema[inputSchema.Count];
-        Score = OutputSchema[inputSchema.Count + 1];
     }
 
-    public RepVggTransformer Transformer { get; }
+    public NetworkScorer Scorer { get; }
 
     public DataViewSchema InputSchema { get; }
 
     public DataViewSchema OutputSchema { get; }
 
-    /// <summary>The feature column in the input.</summary>
-    public DataViewSchema.Column Feature { get; }
+    /// <summary>The image column in the input.</summary>
+    public DataViewSchema.Column Input { get; }
 
     /// <summary>The pixel column: in the input, or in what preprocessing makes of it.</summary>
     public DataViewSchema.Column Pixels { get; }
 
-    public DataViewSchema.Column PredictedLabel { get; }
-
-    public DataViewSchema.Column Score { get; }
+    /// <summary>Getter of a column that this mapper adds.</summary>
+    public ValueGetter<TValue> Getter<TValue>(DataViewSchema.Column column, OutputOfRow output) =>
+        Scorer.Columns[column.Index - InputSchema.Count].Getter<TValue>(output);
 
     /// <summary>Whether a column of the output is one that this mapper adds.</summary>
     public bool IsAdded(DataViewSchema.Column column) => column.Index >= InputSchema.Count;
@@ -49,7 +47,7 @@ internal sealed class ScoringMapper : IRowToRowMapper
     {
         var needed = new SortedSet<int>();
         foreach (var column in dependingColumns)
-            needed.Add(IsAdded(column) ? Feature.Index : column.Index);
+            needed.Add(IsAdded(column) ? Input.Index : column.Index);
         return needed.Select(index => InputSchema[index]);
     }
 

@@ -3,7 +3,7 @@ using Microsoft.ML.RepVgg.Input;
 
 namespace Microsoft.ML.RepVgg.Scoring;
 
-/// <summary>One row at a time, for prediction engines: the network runs when Score or PredictedLabel is first asked for.</summary>
+/// <summary>One row at a time, for prediction engines: the network runs when a column that it adds is first asked for.</summary>
 internal sealed class ScoringRow : DataViewRow
 {
     private readonly ScoringMapper _mapper;
@@ -12,7 +12,7 @@ internal sealed class ScoringRow : DataViewRow
     private readonly PixelReader? _reader;
     private readonly HashSet<int> _active;
     private readonly float[] _pixels = [];
-    private readonly float[] _logits = [];
+    private readonly float[] _output = [];
     private long _scoredPosition = -1;
 
     public ScoringRow(ScoringMapper mapper, DataViewRow input, IEnumerable<DataViewSchema.Column> activeColumns)
@@ -22,11 +22,11 @@ internal sealed class ScoringRow : DataViewRow
         _active = [.. activeColumns.Select(column => column.Index)];
         if (_active.Any(index => index >= mapper.InputSchema.Count))
         {
-            var features = mapper.Transformer.Features;
+            var scorer = mapper.Scorer;
             _pixelRow = mapper.PixelRow(input);
-            _reader = new PixelReader(features, _pixelRow.GetGetter<VBuffer<float>>(mapper.Pixels));
-            _pixels = new float[features.Length];
-            _logits = new float[mapper.Transformer.Network.Classes];
+            _reader = new PixelReader(scorer.Input, _pixelRow.GetGetter<VBuffer<float>>(mapper.Pixels));
+            _pixels = new float[scorer.Engine.InputLength];
+            _output = new float[scorer.Engine.OutputLength];
         }
     }
 
@@ -45,7 +45,7 @@ internal sealed class ScoringRow : DataViewRow
         if (!IsColumnActive(column))
             throw AddedColumn.Inactive(column);
         return _mapper.IsAdded(column)
-            ? AddedColumn.Getter<TValue>(_mapper, column, Logits)
+            ? _mapper.Getter<TValue>(column, Output)
             : _input.GetGetter<TValue>(_mapper.InputSchema[column.Index]);
     }
 
@@ -56,14 +56,14 @@ internal sealed class ScoringRow : DataViewRow
         base.Dispose(disposing);
     }
 
-    private ReadOnlySpan<float> Logits()
+    private ReadOnlySpan<float> Output()
     {
         if (_scoredPosition != _input.Position)
         {
             _reader!.Read(_input.Position, _pixels);
-            _mapper.Transformer.Engine.Run(_pixels, 1, _logits);
+            _mapper.Scorer.Engine.Run(_pixels, 1, _output);
             _scoredPosition = _input.Position;
         }
-        return _logits;
+        return _output;
     }
 }

@@ -60,16 +60,16 @@ public class FeatureNetworkTests
     [InlineData(NetworkOutput.PooledFeatures, OnnxPrecision.Half)]
     [InlineData(NetworkOutput.FeatureMap, OnnxPrecision.Single)]
     [InlineData(NetworkOutput.FeatureMap, OnnxPrecision.Half)]
-    public void A_flat_output_has_one_dimension(NetworkOutput output, OnnxPrecision precision)
+    public void An_output_without_batch_has_the_dimensions_of_one_image(NetworkOutput output, OnnxPrecision precision)
     {
         var network = RandomNetworks.Create(RandomNetworks.Architecture(3, 2, SqueezeExcitation.AfterRelu, (16, 1, 2), (24, 2, 2)), 21, 18, 5);
         if (output != NetworkOutput.Logits)
             network = network.TakeFeatures(pooled: output == NetworkOutput.PooledFeatures);
-        var options = new OnnxExportOptions { BatchSize = 1, FlatOutput = true, Precision = precision };
+        var options = new OnnxExportOptions { BatchSize = 1, OmitOutputBatch = true, Precision = precision };
         using var stream = new MemoryStream();
         OnnxWriter.Write(network, stream, options);
         stream.Position = 0;
-        Assert.Equal([network.OutputLength], OnnxParser.Parse(stream).Outputs.Single().Shape);
+        Assert.Equal(network.OutputShape.Select(size => (long?)size), OnnxParser.Parse(stream).Outputs.Single().Shape);
         stream.Position = 0;
         var read = OnnxReader.Read(stream);
         Assert.Equal(output, read.Output);
@@ -77,7 +77,7 @@ public class FeatureNetworkTests
         float[] expected = ReferenceNetwork.Outputs(network, pixels, 1);
         double tolerance = precision == OnnxPrecision.Half ? 2e-3 : 1e-6;
         Compare.Close(expected, ReferenceNetwork.Outputs(read, pixels, 1), tolerance);
-        OnnxRuntimeFiles.Write($"flat-{output}-{precision}", network, 1, pixels, expected, Math.Max(tolerance, 1e-4), options);
+        OnnxRuntimeFiles.Write($"single-{output}-{precision}", network, 1, pixels, expected, Math.Max(tolerance, 1e-4), options);
     }
 
     [Fact]
@@ -93,7 +93,7 @@ public class FeatureNetworkTests
         var features = network.TakeFeatures();
         Assert.Contains("no classifier", Assert.Throws<ArgumentException>(() => DeployStates.Export(features)).Message);
         Assert.Contains("softmax", Assert.Throws<ArgumentException>(() => OnnxWriter.Write(features, Stream.Null, new OnnxExportOptions { Softmax = true })).Message);
-        Assert.Contains("batch size must be 1", Assert.Throws<ArgumentException>(() => OnnxWriter.Write(features, Stream.Null, new OnnxExportOptions { FlatOutput = true })).Message);
+        Assert.Contains("batch size of 1", Assert.Throws<ArgumentException>(() => OnnxWriter.Write(features, Stream.Null, new OnnxExportOptions { OmitOutputBatch = true })).Message);
         using var engine = new InferenceEngine(features);
         Assert.Contains("features", Assert.Throws<ArgumentException>(() => engine.Run(new float[144], 1, new float[3])).Message);
     }

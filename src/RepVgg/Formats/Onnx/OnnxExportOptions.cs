@@ -22,8 +22,8 @@ public sealed record OnnxExportOptions
     /// <summary>The batch size that the file fixes; null lets the runtime choose.</summary>
     public int? BatchSize { get; init; }
 
-    /// <summary>Whether the output is one plain vector without the batch's dimension; needs a <see cref="BatchSize"/> of 1.</summary>
-    public bool FlatOutput { get; init; }
+    /// <summary>Whether the output has no dimension for the batch, as ML.NET's vectors have none; needs a <see cref="BatchSize"/> of 1.</summary>
+    public bool OmitOutputBatch { get; init; }
 
     /// <summary>Whether the output is the softmax of the logits.</summary>
     public bool Softmax { get; init; }

@@ -71,7 +71,7 @@ public static class OnnxWriter
         bool half = options.Precision == OnnxPrecision.Half;
         graph.Message.Text(OnnxSchema.Graph.Name, architecture.Name);
         graph.Declare(OnnxSchema.Graph.Input, graph.Claim(options.InputName), options.BatchSize, channels, network.ImageHeight, network.ImageWidth);
-        graph.Declare(OnnxSchema.Graph.Output, options.OutputName, options.FlatOutput ? [network.OutputLength] : [options.BatchSize, .. network.OutputShape]);
+        graph.Declare(OnnxSchema.Graph.Output, options.OutputName, options.OmitOutputBatch ? [.. network.OutputShape] : [options.BatchSize, .. network.OutputShape]);
 
         int[] perChannel = [1, channels, 1, 1];
         string map = graph.Node("Sub", "normalize/sub", [options.InputName, graph.Constant("normalize.mean", perChannel, network.Normalization.Mean, OnnxPrecision.Single)]);
@@ -99,8 +99,8 @@ public static class OnnxWriter
             end.Add(("to_single", (input, output) => graph.Node("Cast", output, [input], ("to", OnnxSchema.Tensor.Float))));
         if (options.Softmax)
             end.Add(("softmax", (input, output) => graph.Node("Softmax", output, [input], ("axis", 1))));
-        if (options.FlatOutput)
-            end.Add(("vector", (input, output) => graph.Node("Reshape", output, [input, graph.Integers("vector.shape", [network.OutputLength])])));
+        if (options.OmitOutputBatch)
+            end.Add(("single", (input, output) => graph.Node("Reshape", output, [input, graph.Integers("single.shape", network.OutputShape.AsSpan())])));
         if (end.Count == 0)
             end.Add(("map", (input, output) => graph.Node("Identity", output, [input])));
         foreach (var (i, (name, add)) in end.Index())
@@ -156,8 +156,8 @@ public static class OnnxWriter
             throw new ArgumentException($"The batch size is {options.BatchSize}, not at least 1.", nameof(options));
         if (options.OpsetVersion is < OldestOpset or > NewestOpset)
             throw new ArgumentException($"Operator set {options.OpsetVersion} is not supported; choose {OldestOpset} to {NewestOpset}.", nameof(options));
-        if (options.FlatOutput && options.BatchSize != 1)
-            throw new ArgumentException("A flat output has no dimension for the batch, so the batch size must be 1.", nameof(options));
+        if (options.OmitOutputBatch && options.BatchSize != 1)
+            throw new ArgumentException("An output without a dimension for the batch needs a batch size of 1.", nameof(options));
         if (options.Softmax && network.Output != NetworkOutput.Logits)
             throw new ArgumentException("A softmax is for logits; this network gives features.", nameof(options));
         if (!Enum.IsDefined(options.Precision))

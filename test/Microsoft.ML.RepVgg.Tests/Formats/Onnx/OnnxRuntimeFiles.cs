@@ -25,7 +25,7 @@ internal static class OnnxRuntimeFiles
             input = options.InputName,
             output = options.OutputName,
             inputShape = new[] { count, network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth },
-            outputShape = options.FlatOutput ? [network.OutputLength] : (int[])[count, .. network.OutputShape],
+            outputShape = options.OmitOutputBatch ? (int[])[.. network.OutputShape] : [count, .. network.OutputShape],
             tolerance,
         }));
     }

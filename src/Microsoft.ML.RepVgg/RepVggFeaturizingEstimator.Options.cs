@@ -1,0 +1,73 @@
+using Microsoft.ML.Transforms.Image;
+using RepVgg.Networks;
+
+namespace Microsoft.ML.RepVgg;
+
+public sealed partial class RepVggFeaturizingEstimator
+{
+    /// <summary>Which network, which of its features, and how images get there. The estimator takes a copy: changes after that have no effect on it.</summary>
+    public sealed class Options
+    {
+        /// <summary>Name of the output column: a vector of Single.</summary>
+        public string OutputColumnName { get; set; } = "Features";
+
+        /// <summary>
+        /// Name of the input column: images (MLImage) of any size, or Vector&lt;Single&gt; with dimensions
+        /// (channels, height, width), or flat with the size given by <see cref="ImageHeight"/> and <see cref="ImageWidth"/>,
+        /// planar, colours in the order R, G, B. Null is <see cref="OutputColumnName"/>.
+        /// </summary>
+        public string? InputColumnName { get; set; }
+
+        /// <summary>File with the network's weights: PyTorch (.pth), safetensors or ONNX, in the training form, which is then fused, or the deploy form. Either this or <see cref="Network"/>.</summary>
+        public string? WeightsPath { get; set; }
+
+        /// <summary>The fused network, such as that of a <see cref="RepVggTransformer"/>. Either this or <see cref="WeightsPath"/>.</summary>
+        public DeployNetwork? Network { get; set; }
+
+        /// <summary>Name of the stage whose output is taken, e.g. <c>stage3</c>; null for the last.</summary>
+        public string? Stage { get; set; }
+
+        /// <summary>Whether the stage's map is averaged over height and width.</summary>
+        public FeaturePooling Pooling { get; set; } = FeaturePooling.GlobalAverage;
+
+        /// <summary>Image height in pixels; null takes it from the input column's dimensions, or for images from the network or its file, or else the architecture's default.</summary>
+        public int? ImageHeight { get; set; }
+
+        /// <summary>Image width in pixels; null as for <see cref="ImageHeight"/>.</summary>
+        public int? ImageWidth { get; set; }
+
+        /// <summary>How images of another size are brought to the network's.</summary>
+        public ImageResizingEstimator.ResizingKind Resizing { get; set; } = ImageResizingEstimator.ResizingKind.IsoCrop;
+
+        /// <summary>Which part of the image stays where resizing crops.</summary>
+        public ImageResizingEstimator.Anchor CropAnchor { get; set; } = ImageResizingEstimator.Anchor.Center;
+
+        /// <summary>
+        /// Mean and scale per channel, in pixel units, that the network was trained with. Null takes what the network or its
+        /// file says; where a file says nothing, ImageNet's (<see cref="Normalization.ImageNet"/>) for three channels.
+        /// </summary>
+        public Normalization? Normalization { get; set; }
+
+        /// <summary>Threads; 0 takes every core. The features do not depend on it.</summary>
+        public int Threads { get; set; }
+
+        internal string InputName => InputColumnName ?? OutputColumnName;
+
+        internal Options Clone() => (Options)MemberwiseClone();
+
+        internal void Check()
+        {
+            if (string.IsNullOrWhiteSpace(OutputColumnName))
+                throw new ArgumentException("OutputColumnName is empty; it must be a column's name.");
+            if (InputColumnName is not null && string.IsNullOrWhiteSpace(InputColumnName))
+                throw new ArgumentException("InputColumnName is empty; it must be a column's name, or null for the output column's.");
+            if (Network is null == string.IsNullOrWhiteSpace(WeightsPath))
+                throw new ArgumentException("Give WeightsPath or Network: exactly one of the two.");
+            if (!Enum.IsDefined(Pooling))
+                throw new ArgumentException($"Pooling is {(int)Pooling}, which means nothing.");
+            if (ImageHeight is <= 0 || ImageWidth is <= 0)
+                throw new ArgumentException($"The image size is {ImageHeight} x {ImageWidth}; both must be 1 or more.");
+            ArgumentOutOfRangeException.ThrowIfNegative(Threads);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg.Input;
+using Microsoft.ML.RepVgg.Interop;
+using Microsoft.ML.Runtime;
+using RepVgg.Architectures;
+using RepVgg.Formats;
+using RepVgg.Networks;
+
+namespace Microsoft.ML.RepVgg;
+
+/// <summary>Turns images into the features that a trained RepVGG sees in them, for any ML.NET trainer downstream.</summary>
+/// <remarks>Made by <c>mlContext.Transforms.RepVggFeaturizer(...)</c>. The network is read at once; fitting looks at the schema and at no row.</remarks>
+public sealed partial class RepVggFeaturizingEstimator : IEstimator<RepVggFeaturizingTransformer>
+{
+    private const string LogName = "RepVggFeaturizer";
+    private const string Role = "input";
+
+    private readonly IHost? _host;
+    private readonly Options _options;
+    private readonly DeployNetwork _network;
+
+    internal RepVggFeaturizingEstimator(IHostEnvironment? environment, Options options)
+    {
+        options.Check();
+        _host = environment?.Register(LogName);
+        _options = options.Clone();
+        var network = options.Network ?? ReadFile(options);
+        if (options.Network is not null && options.Normalization is { } normalization)
+        {
+            int channels = network.Architecture.InputChannels;
+            if (normalization.Mean.Length != channels || normalization.Scale.Length != channels)
+                throw new ArgumentException($"Options.Normalization has {normalization.Mean.Length} means and {normalization.Scale.Length} scales; {network.Architecture.Name} reads {channels} channels.");
+            network = network with { Normalization = normalization };
+        }
+        _network = network.TakeFeatures(options.Stage, options.Pooling == FeaturePooling.GlobalAverage);
+        using var channel = _host?.Start("Loading");
+        channel?.Info(MessageSensitivity.None, "{0}: {1} values for an image of {2} x {3} pixels.", _network.Architecture.Name, _network.OutputLength, _network.ImageHeight, _network.ImageWidth);
+        if (options.Normalization is null && network.Normalization.IsIdentity)
+            channel?.Warning(MessageSensitivity.None, "The network applies no normalisation to the pixels. If it was trained on normalised images, give Options.Normalization.");
+    }
+
+    /// <inheritdoc/>
+    public SchemaShape GetOutputSchema(SchemaShape inputSchema)
+    {
+        ArgumentNullException.ThrowIfNull(inputSchema);
+        string name = _options.InputName;
+        var input = inputSchema.Find(name) ?? throw new ArgumentException($"Could not find input column '{name}'", nameof(inputSchema));
+        bool isVector = input.Kind == SchemaShape.Column.VectorKind.Vector && input.ItemType == NumberDataViewType.Single;
+        if (!isVector && !FeatureInput.IsImage(input.ItemType))
+            throw new ArgumentException($"Schema mismatch for input column '{name}': expected an image or a Vector<Single> of known size, got {input.Kind} of {input.ItemType}.", nameof(inputSchema));
+        return new SchemaShape([.. inputSchema.Where(column => column.Name != _options.OutputColumnName), SchemaShapes.FloatVector(_options.OutputColumnName, 1)]);
+    }
+
+    /// <summary>Checks the input column and prepares the network for it.</summary>
+    /// <param name="input">Data with the input column; no row is read.</param>
+    /// <returns>The featurizer.</returns>
+    /// <exception cref="ArgumentException">The column is missing or of the wrong type, or its images are too small or have other channels than the network reads.</exception>
+    public RepVggFeaturizingTransformer Fit(IDataView input)
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        GetOutputSchema(SchemaShapes.Of(input.Schema));
+        var pixels = Resolve(input.Schema);
+        if (pixels.TemporaryColumns.Contains(_options.OutputColumnName))
+            throw new ArgumentException($"The output column '{_options.OutputColumnName}' bears the name of a temporary column; choose another name.");
+        _network.Architecture.ValidateImageSize(pixels.Height, pixels.Width);
+        return new RepVggFeaturizingTransformer(_network with { ImageHeight = pixels.Height, ImageWidth = pixels.Width }, pixels, _options);
+    }
+
+    private static DeployNetwork ReadFile(Options options)
+    {
+        try
+        {
+            return WeightsFile.Read(options.WeightsPath!).ToDeployNetwork(options.ImageHeight, options.ImageWidth, options.Normalization);
+        }
+        catch (ArgumentException error)
+        {
+            throw new ArgumentException($"The weights of '{options.WeightsPath}' cannot be used: {error.Message}", error);
+        }
+    }
+
+    private FeatureInput Resolve(DataViewSchema schema)
+    {
+        var architecture = _network.Architecture;
+        var type = schema[_options.InputName].Type;
+        int? channels = architecture.InputChannels, height = _options.ImageHeight, width = _options.ImageWidth;
+        // A vector with dimensions tells its size itself; a flat one that has just the network's size needs no telling.
+        if (type is VectorDataViewType { Dimensions.Length: 3 })
+            channels = null;
+        else if (type is VectorDataViewType)
+            (height, width) = (height ?? _network.ImageHeight, width ?? _network.ImageWidth);
+        var settings = new ImageSettings(Role, _options.InputName, channels, height, width, _options.Resizing, _options.CropAnchor);
+        var pixels = FeatureInput.Create(schema, settings, _network.ImageHeight, _network.ImageWidth);
+        return pixels.Channels == architecture.InputChannels
+            ? pixels
+            : throw new ArgumentException($"The input column '{_options.InputName}' has {pixels.Channels} channels, but {architecture.Name} reads {architecture.InputChannels}.");
+    }
+}

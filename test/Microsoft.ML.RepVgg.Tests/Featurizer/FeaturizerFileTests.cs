@@ -1,0 +1,229 @@
+using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg.Tests.Inference;
+using Microsoft.ML.RepVgg.Tests.Support;
+using Microsoft.ML.Transforms.Image;
+using RepVgg.Architectures;
+using RepVgg.Formats;
+using RepVgg.Formats.Onnx;
+using RepVgg.Formats.PyTorch;
+using RepVgg.Formats.Safetensors;
+using RepVgg.Networks;
+using RepVgg.Reparameterization;
+using Xunit;
+
+namespace Microsoft.ML.RepVgg.Tests.Featurizer;
+
+/// <summary>Featurizers from files of weights, on images of any size.</summary>
+public sealed class FeaturizerFileTests : IDisposable
+{
+    private const int Size = 40;
+    private const int Classes = 5;
+
+    private static readonly Normalization Own = new([100, 110, 120], [0.02f, 0.021f, 0.022f]);
+
+    private readonly MLContext _context = new(seed: 1);
+    private readonly string _folder = Directory.CreateTempSubdirectory("repvgg-test-").FullName;
+    private readonly RepVggArchitecture _architecture = RepVggVariants.Create("small", [1, 2, 1, 1], 0.25, 0.25);
+    private readonly StateDict _state;
+
+    public FeaturizerFileTests() => _state = RandomStates.Training(_architecture, Classes);
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    private sealed class Row
+    {
+        [VectorType(3, Size, Size)]
+        public float[] Pixels { get; set; } = [];
+    }
+
+    private sealed class Picture
+    {
+        [ImageType(50, 60)]
+        public MLImage? Image { get; set; }
+    }
+
+    private sealed class FileRow
+    {
+        public string Path { get; set; } = "";
+    }
+
+    private string PathOf(string name) => Path.Combine(_folder, name);
+
+    private DeployNetwork Fused(Normalization normalization) => Fusion.Fuse(_architecture, _state, Size, Size, normalization);
+
+    private string Write(string kind)
+    {
+        string path = PathOf(kind);
+        switch (kind)
+        {
+            case "train.pth":
+                PthWriter.Write(_state, path);
+                break;
+            case "deploy.pth":
+                PthWriter.Write(DeployStates.Export(Fused(Own)), path);
+                break;
+            case "train.safetensors":
+                SafetensorsWriter.Write(_state, path, ModelDescription.Of(Fused(Own)));
+                break;
+            case "plain.safetensors":
+                SafetensorsWriter.Write(_state, path);
+                break;
+            default:
+                OnnxWriter.Write(Fused(Own), path);
+                break;
+        }
+        return path;
+    }
+
+    private IDataView Rows(int count)
+    {
+        float[] pixels = RandomNetworks.Pixels(Fused(Own), count);
+        return _context.Data.LoadFromEnumerable(pixels.Chunk(3 * Size * Size).Select(image => new Row { Pixels = image }));
+    }
+
+    [Theory]
+    [InlineData("train.pth", false)]
+    [InlineData("deploy.pth", false)]
+    [InlineData("plain.safetensors", false)]
+    [InlineData("train.safetensors", true)]
+    [InlineData("deploy.onnx", true)]
+    public void Any_file_gives_the_features_with_its_own_normalisation_or_imagenets(string kind, bool describesItself)
+    {
+        const int Count = 35;
+        var data = Rows(Count);
+        using var featurizer = _context.Transforms.RepVggFeaturizer("Features", Write(kind), "Pixels").Fit(data);
+        float[] pixels = RandomNetworks.Pixels(Fused(Own), Count);
+        float[] expected = ReferenceNetwork.Outputs(Fused(describesItself ? Own : Normalization.ImageNet).TakeFeatures(), pixels, Count);
+        Compare.Close(expected, [.. featurizer.Transform(data).GetColumn<float[]>("Features").SelectMany(features => features)], 1e-5);
+    }
+
+    [Fact]
+    public void The_normalisation_of_the_options_wins()
+    {
+        var data = Rows(2);
+        foreach (string kind in new[] { "train.pth", "deploy.onnx" })
+        {
+            var options = new RepVggFeaturizingEstimator.Options { InputColumnName = "Pixels", WeightsPath = Write(kind), Normalization = Normalization.Identity(3) };
+            using var featurizer = _context.Transforms.RepVggFeaturizer(options).Fit(data);
+            Assert.True(featurizer.Network.Normalization.IsIdentity);
+        }
+    }
+
+    [Fact]
+    public void Images_of_any_size_become_features_and_the_saved_chain_agrees()
+    {
+        var random = new Random(3);
+        var files = new List<FileRow>();
+        for (int i = 0; i < 5; i++)
+        {
+            int width = 30 + 17 * i, height = 90 - 11 * i;
+            byte[] pixels = new byte[width * height * 4];
+            random.NextBytes(pixels);
+            for (int p = 3; p < pixels.Length; p += 4)
+                pixels[p] = 255;
+            using var image = MLImage.CreateFromPixels(width, height, MLPixelFormat.Rgba32, pixels);
+            image.Save(PathOf($"{i}.png"));
+            files.Add(new FileRow { Path = $"{i}.png" });
+        }
+        var data = _context.Data.LoadFromEnumerable(files);
+        var options = new RepVggFeaturizingEstimator.Options { OutputColumnName = "Image", WeightsPath = Write("train.pth"), ImageHeight = 36, ImageWidth = 44, Stage = "stage3" };
+        var pipeline = _context.Transforms.LoadImages("Image", _folder, "Path").Append(_context.Transforms.RepVggFeaturizer(options));
+        var model = pipeline.Fit(data);
+
+        // The pixels by the stock way, the features by definition.
+        var stock = _context.Transforms.LoadImages("Image", _folder, "Path")
+            .Append(_context.Transforms.ResizeImages("Small", 44, 36, "Image", ImageResizingEstimator.ResizingKind.IsoCrop))
+            .Append(_context.Transforms.ExtractPixels("Pixels", "Small")).Fit(data).Transform(data);
+        var network = Fusion.Fuse(_architecture, _state, 36, 44, Normalization.ImageNet).TakeFeatures("stage3");
+        float[] expected = ReferenceNetwork.Outputs(network, stock.GetColumn<float[]>("Pixels").SelectMany(pixels => pixels).ToArray(), 5);
+        Compare.Close(expected, Features(model), 1e-5);
+
+        using var stream = new MemoryStream();
+        _context.Model.Save(model, data.Schema, stream);
+        stream.Position = 0;
+        var loaded = new MLContext().Model.Load(stream, out _);
+        Compare.Close(expected, Features(loaded), 1e-4);
+        Assert.Equal(["Image", "Path"], loaded.GetOutputSchema(data.Schema).Where(column => !column.IsHidden).Select(column => column.Name).Order());
+
+        float[] Features(ITransformer transformer) => [.. transformer.Transform(data).GetColumn<float[]>("Image").SelectMany(features => features)];
+    }
+
+    [Fact]
+    public void Images_take_their_size_from_the_file_and_come_out_of_an_engine()
+    {
+        var random = new Random(4);
+        byte[] bytes = new byte[50 * 60 * 4];
+        random.NextBytes(bytes);
+        using var image = MLImage.CreateFromPixels(60, 50, MLPixelFormat.Rgba32, bytes);
+        var data = _context.Data.LoadFromEnumerable(new[] { new Picture { Image = image } });
+        using var featurizer = _context.Transforms.RepVggFeaturizer("Features", Write("train.safetensors"), "Image").Fit(data);
+        Assert.Equal((Size, Size), (featurizer.Network.ImageHeight, featurizer.Network.ImageWidth));
+        using var engine = _context.Model.CreatePredictionEngine<Picture, Features>(featurizer, new PredictionEngineOptions { OwnsTransformer = false });
+        Assert.Equal(featurizer.Transform(data).GetColumn<float[]>("Features").Single(), engine.Predict(new Picture { Image = image }).Value);
+    }
+
+    private sealed class Features
+    {
+        [ColumnName("Features")]
+        public float[] Value { get; set; } = [];
+    }
+
+    [Fact]
+    public void The_exported_network_gives_the_features()
+    {
+        var data = Rows(2);
+        using var featurizer = _context.Transforms.RepVggFeaturizer("Features", Write("train.pth"), "Pixels").Fit(data);
+        featurizer.ExportToOnnx(PathOf("features.onnx"));
+        var read = OnnxReader.Read(PathOf("features.onnx"));
+        Assert.Equal(NetworkOutput.PooledFeatures, read.Output);
+        float[] pixels = RandomNetworks.Pixels(Fused(Own), 2);
+        Compare.Close(ReferenceNetwork.Outputs(featurizer.Network, pixels, 2), ReferenceNetwork.Outputs(read, pixels, 2), 1e-6);
+    }
+
+    [Fact]
+    public void Bad_options_and_columns_are_refused_by_name()
+    {
+        string path = Write("train.pth");
+        var data = Rows(1);
+        Refused("exactly one", new());
+        Refused("exactly one", new() { WeightsPath = path, Network = Fused(Own) });
+        Refused("OutputColumnName is empty", new() { WeightsPath = path, OutputColumnName = " " });
+        Refused("no stage 'stage7'", new() { WeightsPath = path, Stage = "stage7" });
+        Refused("Pooling is 9", new() { WeightsPath = path, Pooling = (FeaturePooling)9 });
+        Refused("too small", new() { WeightsPath = path, ImageHeight = 20, ImageWidth = 20 });
+        Refused("1 means", new() { Network = Fused(Own), Normalization = Normalization.Identity(1) });
+        Refused(path, new() { WeightsPath = path, Normalization = Normalization.Identity(1) });
+        Assert.ThrowsAny<IOException>(() => _context.Transforms.RepVggFeaturizer("Features", PathOf("none.pth")));
+        File.WriteAllText(PathOf("text.pth"), "This is no file of weights.");
+        Assert.Contains("text.pth", Assert.Throws<InvalidDataException>(() => _context.Transforms.RepVggFeaturizer("Features", PathOf("text.pth"))).Message);
+
+        var estimator = _context.Transforms.RepVggFeaturizer("Features", path, "Nothing");
+        Assert.Contains("Could not find input column 'Nothing'", Assert.Throws<ArgumentException>(() => estimator.Fit(data)).Message);
+        var texts = _context.Data.LoadFromEnumerable(new[] { new FileRow() });
+        Assert.Contains("input column 'Path'", Assert.Throws<ArgumentException>(() => _context.Transforms.RepVggFeaturizer("Features", path, "Path").Fit(texts)).Message);
+        using var featurizer = _context.Transforms.RepVggFeaturizer("Features", path, "Pixels").Fit(data);
+        Assert.Contains("input column 'Pixels'", Assert.ThrowsAny<Exception>(() => featurizer.Transform(texts)).Message);
+
+        var gray = RandomNetworks.Create(RandomStates.Reduce(RepVggVariants.S0), 28, 28, 3);
+        var error = Assert.Throws<ArgumentException>(() => _context.Transforms.RepVggFeaturizer(new RepVggFeaturizingEstimator.Options { Network = gray, InputColumnName = "Pixels" }).Fit(data));
+        Assert.Contains("3 channels", error.Message);
+        PthWriter.Write(RandomStates.Training(gray.Architecture, 3), PathOf("gray.pth"));
+        Refused("normalisation", new() { WeightsPath = PathOf("gray.pth") });
+
+        void Refused(string expected, RepVggFeaturizingEstimator.Options options)
+        {
+            var error = Assert.Throws<ArgumentException>(() => _context.Transforms.RepVggFeaturizer(options));
+            Assert.Contains(expected, error.Message);
+        }
+    }
+
+    [Fact]
+    public void A_bad_pixel_is_an_error_that_names_row_and_column()
+    {
+        var rows = Enumerable.Range(0, 3).Select(i => new Row { Pixels = [.. Enumerable.Repeat(i == 1 ? float.NaN : 5f, 3 * Size * Size)] }).ToList();
+        var data = _context.Data.LoadFromEnumerable(rows);
+        using var featurizer = _context.Transforms.RepVggFeaturizer("Features", Write("train.pth"), "Pixels").Fit(data);
+        var error = Assert.ThrowsAny<Exception>(() => featurizer.Transform(data).GetColumn<float[]>("Features").ToList());
+        Assert.Contains("Row 1, column 'Pixels'", Errors.AllMessages(error));
+    }
+}
