@@ -40,6 +40,14 @@ public sealed class StateDict : IEnumerable<KeyValuePair<string, TensorData>>
     /// <returns>True if there is one.</returns>
     public bool TryGet(string name, [MaybeNullWhen(false)] out TensorData tensor) => _tensors.TryGetValue(name, out tensor);
 
+    /// <summary>Makes sure that every tensor's values are in memory, so that the file they came from can be closed.</summary>
+    internal StateDict LoadAll()
+    {
+        foreach (var tensor in _tensors.Values)
+            _ = tensor.Values;
+        return this;
+    }
+
     /// <inheritdoc/>
     public IEnumerator<KeyValuePair<string, TensorData>> GetEnumerator() => _tensors.GetEnumerator();
 

@@ -4,6 +4,9 @@ namespace RepVgg.Formats;
 /// <remarks>Convolution kernels are OIHW, activations NCHW, as in PyTorch. A scalar has an empty shape and one value.</remarks>
 public sealed class TensorData
 {
+    private readonly Func<float[]>? _load;
+    private float[]? _values;
+
     /// <summary>Takes ownership of <paramref name="values"/>.</summary>
     /// <param name="shape">The dimensions, each at least 0.</param>
     /// <param name="values">The values in row-major order; as many as the product of the dimensions.</param>
@@ -21,8 +24,11 @@ public sealed class TensorData
         if (count != values.Length)
             throw new ArgumentException($"A tensor of shape [{string.Join(", ", shape)}] holds {count} values, not {values.Length}.", nameof(values));
         Shape = shape;
-        Values = values;
+        _values = values;
     }
+
+    /// <summary>A tensor whose values are read when they are first asked for.</summary>
+    internal TensorData(int[] shape, Func<float[]> load) => (Shape, _load) = (shape, load);
 
     /// <summary>A tensor of zeros.</summary>
     /// <param name="shape">The dimensions, each at least 0.</param>
@@ -39,7 +45,10 @@ public sealed class TensorData
     public IReadOnlyList<int> Shape { get; }
 
     /// <summary>The values in row-major order; writing here writes the tensor.</summary>
-    public float[] Values { get; }
+    public float[] Values => _values ??= _load!();
+
+    /// <summary>The values for reading once: those of a tensor that waits to be read are read and not kept.</summary>
+    internal float[] Borrow() => _values ?? _load!();
 
     /// <inheritdoc/>
     public override string ToString() => $"[{string.Join(", ", Shape)}]";

@@ -3,6 +3,7 @@ using RepVgg.Formats.Onnx;
 using RepVgg.Formats.PyTorch;
 using RepVgg.Formats.Safetensors;
 using RepVgg.Networks;
+using RepVgg.Reparameterization;
 
 namespace RepVgg.Formats;
 
@@ -24,23 +25,51 @@ public static class WeightsFile
     /// <returns>The weights. Of an ONNX file, which is always fused, the deploy form.</returns>
     /// <exception cref="InvalidDataException">The file is of no known format, is damaged, or holds no RepVGG.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static LoadedWeights Read(string path)
+    public static LoadedWeights Read(string path) => Open(path, weights =>
+    {
+        weights.State.LoadAll();
+        return weights;
+    });
+
+    /// <summary>Reads a file and fuses it block by block, so that training-form weights are never in memory as a whole.</summary>
+    /// <param name="path">The file, in either form.</param>
+    /// <param name="imageHeight">Input height in pixels; null for what the file says, or else the architecture's default.</param>
+    /// <param name="imageWidth">Input width in pixels; likewise.</param>
+    /// <param name="normalization">What the network does to its input first; null for what the file says, or else nothing.</param>
+    /// <returns>The deploy network.</returns>
+    /// <exception cref="InvalidDataException">The file is of no known format, is damaged, or holds no RepVGG.</exception>
+    /// <exception cref="ArgumentException">The image size or the normalisation does not suit the network.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    public static DeployNetwork ReadDeployNetwork(string path, int? imageHeight = null, int? imageWidth = null, Normalization? normalization = null) => Open(path, weights =>
+    {
+        int height = imageHeight ?? weights.Description?.ImageHeight ?? weights.Architecture.DefaultImageSize;
+        int width = imageWidth ?? weights.Description?.ImageWidth ?? weights.Architecture.DefaultImageSize;
+        var first = normalization ?? weights.Description?.Normalization ?? Normalization.Identity(weights.Architecture.InputChannels);
+        return weights.Form == WeightsForm.Training
+            ? Fusion.Fuse(weights.Architecture, weights.State, height, width, first)
+            : DeployStates.Import(weights.Architecture, weights.State, height, width, first);
+    });
+
+    private static T Open<T>(string path, Func<LoadedWeights, T> use)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16);
         Span<byte> start = stackalloc byte[StartBytes];
-        long length;
-        using (var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read))
+        start = start[..stream.ReadAtLeast(start, StartBytes, throwOnEndOfStream: false)];
+        stream.Position = 0;
+        if (SafetensorsHeader.IsLikely(start, stream.Length))
         {
-            length = stream.Length;
-            start = start[..stream.ReadAtLeast(start, StartBytes, throwOnEndOfStream: false)];
+            return SafetensorsReader.Map(path, (view, file) =>
+            {
+                var (state, description) = SafetensorsReader.Open(view, file);
+                return use(Describe(path, state, description));
+            });
         }
-        if (SafetensorsHeader.IsLikely(start, length))
-            return Describe(path, SafetensorsReader.Read(path), SafetensorsReader.ReadDescription(path));
         if (start.StartsWith("PK"u8) || start is [0x80, <= 5, ..])
-            return Describe(path, PthReader.Read(path), null);
+            return use(Describe(path, PthReader.Open(stream, $"'{path}'"), null));
         var network = OnnxReader.Read(path);
-        var description = OnnxReader.ReadDescription(path) ?? ModelDescription.Of(network);
-        return new LoadedWeights(DeployStates.Export(network), WeightsForm.Deploy, network.Architecture, network.Classes, description);
+        var found = OnnxReader.ReadDescription(path) ?? ModelDescription.Of(network);
+        return use(new LoadedWeights(DeployStates.Export(network), WeightsForm.Deploy, network.Architecture, network.Classes, found));
     }
 
     private static LoadedWeights Describe(string path, StateDict state, ModelDescription? description)

@@ -27,7 +27,7 @@ public static class DeployStates
         {
             var (squeeze, excite) = SqueezeExcitationOf(shape, deploy);
             blocks.Add(new DeployBlock(
-                shape, [.. deploy[$"{shape.Name}.rbr_reparam.weight"].Values], [.. deploy[$"{shape.Name}.rbr_reparam.bias"].Values], squeeze, excite));
+                shape, [.. deploy[$"{shape.Name}.rbr_reparam.weight"].Borrow()], [.. deploy[$"{shape.Name}.rbr_reparam.bias"].Borrow()], squeeze, excite));
         }
         return new DeployNetwork(
             architecture, imageHeight, imageWidth, normalization, blocks.ToImmutable(), LinearOf("linear", architecture.FeatureWidth, classes, deploy));
@@ -91,5 +91,5 @@ public static class DeployStates
             : (null, null);
 
     internal static LinearWeights LinearOf(string name, int inputs, int outputs, StateDict state) =>
-        new(inputs, outputs, [.. state[$"{name}.weight"].Values], [.. state[$"{name}.bias"].Values]);
+        new(inputs, outputs, [.. state[$"{name}.weight"].Borrow()], [.. state[$"{name}.bias"].Borrow()]);
 }

@@ -60,8 +60,8 @@ public static class Fusion
     internal static (float[] Kernel, float[] Bias) FuseBlock(BlockSpec shape, StateDict training, Func<string, double> epsilonOf)
     {
         var sum = new BranchAlgebra(shape.InputChannels, shape.OutputChannels, shape.Groups);
-        sum.Add3x3(training[$"{shape.Name}.rbr_dense.conv.weight"].Values, Norm($"{shape.Name}.rbr_dense.bn"));
-        sum.Add1x1(training[$"{shape.Name}.rbr_1x1.conv.weight"].Values, Norm($"{shape.Name}.rbr_1x1.bn"));
+        sum.Add3x3(training[$"{shape.Name}.rbr_dense.conv.weight"].Borrow(), Norm($"{shape.Name}.rbr_dense.bn"));
+        sum.Add1x1(training[$"{shape.Name}.rbr_1x1.conv.weight"].Borrow(), Norm($"{shape.Name}.rbr_1x1.bn"));
         if (shape.HasIdentity)
             sum.AddIdentity(Norm($"{shape.Name}.rbr_identity"));
         return sum.Round();
@@ -69,8 +69,8 @@ public static class Fusion
         NormValues Norm(string name)
         {
             var norm = new NormValues(
-                training[$"{name}.weight"].Values, training[$"{name}.bias"].Values,
-                training[$"{name}.running_mean"].Values, training[$"{name}.running_var"].Values, epsilonOf(name));
+                training[$"{name}.weight"].Borrow(), training[$"{name}.bias"].Borrow(),
+                training[$"{name}.running_mean"].Borrow(), training[$"{name}.running_var"].Borrow(), epsilonOf(name));
             int bad = Array.FindIndex(norm.Variance, variance => !(variance + norm.Epsilon > 0));
             if (bad >= 0)
                 throw new ArgumentException($"'{name}.running_var' is {norm.Variance[bad]} at channel {bad}; a variance cannot be that.", nameof(training));

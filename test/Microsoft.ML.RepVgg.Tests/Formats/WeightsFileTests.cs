@@ -1,3 +1,4 @@
+using Microsoft.ML.RepVgg.Tests.Formats.Onnx;
 using Microsoft.ML.RepVgg.Tests.Support;
 using RepVgg.Formats;
 using RepVgg.Formats.Onnx;
@@ -23,6 +24,9 @@ public class WeightsFileTests
         var input = GoldenNetworks.Input(name);
         var training = WeightsFile.Read(GoldenFiles.PathOf($"{name}-train.pth"));
         Assert.Equal(WeightsForm.Training, training.Form);
+        OnnxRoundTripTests.AssertSame(
+            Fusion.Fuse(training.Architecture, training.State, input.Shape[2], input.Shape[3], Normalization.Identity(3)),
+            WeightsFile.ReadDeployNetwork(GoldenFiles.PathOf($"{name}-train.pth"), input.Shape[2], input.Shape[3]));
         Check(training, 1e-5);
 
         PthWriter.Write(training.State, folder.File("training.pth"));
@@ -70,6 +74,13 @@ public class WeightsFileTests
         Assert.Equal(48, weights.Description!.ImageHeight);
         Assert.Equal(10, weights.Classes);
         Assert.Null(WeightsFile.Read(GoldenFiles.PathOf("tiny-train.pth")).Description);
+
+        var network = WeightsFile.ReadDeployNetwork(folder.File("a"));
+        Assert.Equal((48, 48), (network.ImageHeight, network.ImageWidth));
+        network = WeightsFile.ReadDeployNetwork(folder.File("a"), 64, 40, new Normalization([1, 2, 3], [4, 5, 6]));
+        Assert.Equal((64, 40, 6f), (network.ImageHeight, network.ImageWidth, network.Normalization.Scale[2]));
+        Assert.Contains("too small", Assert.Throws<ArgumentException>(() => WeightsFile.ReadDeployNetwork(folder.File("a"), 8, 8)).Message);
+        Assert.Equal(224, WeightsFile.ReadDeployNetwork(GoldenFiles.PathOf("tiny-deploy.pth")).ImageWidth);
     }
 
     [Theory]

@@ -24,7 +24,7 @@ public static class PthReader
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
         using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16);
-        return Read(stream, $"'{path}'");
+        return Open(stream, $"'{path}'").LoadAll();
     }
 
     /// <summary>Reads a checkpoint.</summary>
@@ -35,14 +35,17 @@ public static class PthReader
     {
         ArgumentNullException.ThrowIfNull(stream);
         if (stream.CanSeek && stream.Position == 0)
-            return Read(stream, "The stream");
+            return Open(stream, "The stream").LoadAll();
         using var copy = new MemoryStream();
         stream.CopyTo(copy);
         copy.Position = 0;
-        return Read(copy, "The stream");
+        return Open(copy, "The stream").LoadAll();
     }
 
-    private static StateDict Read(Stream stream, string file)
+    /// <summary>Reads a checkpoint's names and shapes; values are read from the stream when they are asked for.</summary>
+    /// <param name="stream">Seekable, at its start; stays open as long as the weights are used.</param>
+    /// <param name="file">What it is, for messages.</param>
+    internal static StateDict Open(Stream stream, string file)
     {
         try
         {
@@ -100,16 +103,26 @@ public static class PthReader
             budget -= Math.Max(tensor.Count, tensor.Extent) * sizeof(float);
             if (budget < 0)
                 throw new InvalidDataException($"{file} is not a readable PyTorch checkpoint: its tensors share storages so often that they would need far more memory than the file has.");
-            try
-            {
-                state[name[prefix.Length..]] = TensorReader.Read(stream, locate(tensor.Storage), tensor);
-            }
-            catch (OverflowException error)
-            {
-                throw new InvalidDataException($"{file} holds the tensor '{name}' of integers, and {error.Message}.", error);
-            }
+            long position = locate(tensor.Storage);
+            state[name[prefix.Length..]] = new TensorData(tensor.Shape, () => Load(stream, file, name, position, tensor));
         }
         return state;
+    }
+
+    private static float[] Load(Stream stream, string file, string name, long position, PickleTensor tensor)
+    {
+        try
+        {
+            return TensorReader.Read(stream, position, tensor);
+        }
+        catch (OverflowException error)
+        {
+            throw new InvalidDataException($"{file} holds the tensor '{name}' of integers, and {error.Message}.", error);
+        }
+        catch (EndOfStreamException error)
+        {
+            throw new InvalidDataException($"{file} is not a readable PyTorch checkpoint: it ends within '{name}'.", error);
+        }
     }
 
     private static OrderedDictionary<string, object?> Unwrap(object? root, string file)

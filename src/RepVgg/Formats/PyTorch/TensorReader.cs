@@ -1,29 +1,29 @@
 namespace RepVgg.Formats.PyTorch;
 
-/// <summary>Copies a strided window of a storage into a tensor of its own.</summary>
+/// <summary>Copies a strided window of a storage into values of its own.</summary>
 internal static class TensorReader
 {
     /// <summary>Reads a tensor whose window has been checked to lie inside its storage.</summary>
     /// <param name="stream">The file.</param>
     /// <param name="position">Where the storage begins.</param>
     /// <param name="tensor">The window.</param>
-    public static TensorData Read(Stream stream, long position, PickleTensor tensor)
+    public static float[] Read(Stream stream, long position, PickleTensor tensor)
     {
-        var result = TensorData.Zeros(tensor.Shape);
-        if (result.Values.Length == 0)
-            return result;
+        var values = new float[tensor.Count];
+        if (values.Length == 0)
+            return values;
         int size = StorageDecoder.SizeOf(tensor.Storage.Type);
         long first = position + (tensor.Storage.ViewOffset + tensor.Offset) * size;
         if (IsContiguous(tensor))
         {
-            StorageDecoder.Read(stream, first, tensor.Storage.Type, result.Values);
-            return result;
+            StorageDecoder.Read(stream, first, tensor.Storage.Type, values);
+            return values;
         }
 
         var window = new float[checked((int)tensor.Extent)];
         StorageDecoder.Read(stream, first, tensor.Storage.Type, window);
-        Gather(tensor, window, result.Values);
-        return result;
+        Gather(tensor, window, values);
+        return values;
     }
 
     private static bool IsContiguous(PickleTensor tensor)

@@ -11,17 +11,13 @@ public static class SafetensorsReader
     /// <returns>Its weights, in the order of its header.</returns>
     /// <exception cref="InvalidDataException">The file is no safetensors file or is damaged.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static StateDict Read(string path) => Map(path, (stream, file) => Guard(file, () => Weights(stream)));
+    public static StateDict Read(string path) => Map(path, (stream, file) => Open(stream, file).State.LoadAll());
 
     /// <summary>Reads weights.</summary>
     /// <param name="stream">Holds the file's content; if it cannot seek or is not at its start, it is copied to memory first.</param>
     /// <returns>The weights, in the order of the header.</returns>
     /// <exception cref="InvalidDataException">The data is no safetensors file or is damaged.</exception>
-    public static StateDict Read(Stream stream)
-    {
-        var whole = Whole(stream);
-        return Guard("The stream", () => Weights(whole));
-    }
+    public static StateDict Read(Stream stream) => Open(Whole(stream), "The stream").State.LoadAll();
 
     /// <summary>Reads what a file says about itself.</summary>
     /// <param name="path">The file.</param>
@@ -40,31 +36,39 @@ public static class SafetensorsReader
         return Guard("The stream", () => Describe(whole));
     }
 
-    private static StateDict Weights(Stream stream)
+    /// <summary>Reads the names and shapes; values are read from the stream when they are asked for.</summary>
+    /// <param name="stream">Seekable; stays open as long as the weights are used.</param>
+    /// <param name="file">What it is, for messages.</param>
+    internal static (StateDict State, ModelDescription? Description) Open(Stream stream, string file)
     {
-        var header = SafetensorsHeader.Read(stream);
+        var header = Guard(file, () => SafetensorsHeader.Read(stream));
         var state = new StateDict();
         foreach (var entry in header.Entries)
         {
-            if (entry.Name.EndsWith("num_batches_tracked", StringComparison.Ordinal))
-                continue;
-            var tensor = TensorData.Zeros(entry.Shape);
-            try
-            {
-                StorageDecoder.Read(stream, header.DataStart + entry.Begin, entry.Type, tensor.Values);
-            }
-            catch (OverflowException error)
-            {
-                throw new InvalidDataException($"'{entry.Name}' holds integers, and {error.Message}", error);
-            }
-            state[entry.Name] = tensor;
+            if (!entry.Name.EndsWith("num_batches_tracked", StringComparison.Ordinal))
+                state[entry.Name] = new TensorData(entry.Shape, () => Guard(file, () => Load(stream, header.DataStart, entry)));
         }
-        return state;
+        return (state, Guard(file, () => ModelDescription.FromProperties(header.Metadata)));
+    }
+
+    private static float[] Load(Stream stream, long dataStart, SafetensorsEntry entry)
+    {
+        var values = new float[(entry.End - entry.Begin) / StorageDecoder.SizeOf(entry.Type)];
+        try
+        {
+            StorageDecoder.Read(stream, dataStart + entry.Begin, entry.Type, values);
+        }
+        catch (OverflowException error)
+        {
+            throw new InvalidDataException($"'{entry.Name}' holds integers, and {error.Message}", error);
+        }
+        return values;
     }
 
     private static ModelDescription? Describe(Stream stream) => ModelDescription.FromProperties(SafetensorsHeader.Read(stream).Metadata);
 
-    private static T Map<T>(string path, Func<Stream, string, T> read)
+    /// <summary>Maps a file into memory for as long as it is read.</summary>
+    internal static T Map<T>(string path, Func<Stream, string, T> read)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
         using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 1);
