@@ -12,7 +12,7 @@ internal sealed record Recipe
     public static Recipe Quickstart { get; } = new()
     {
         Architecture = "RepVGG-S0",
-        Epochs = 30,
+        Epochs = 40,
         BatchSize = 50,
         LearningRate = 0.1f,
         ValidationFraction = 0.1f,
@@ -22,7 +22,7 @@ internal sealed record Recipe
     public static Recipe FullSet { get; } = new()
     {
         Architecture = "RepVGG-S1",
-        Epochs = 10,
+        Epochs = 14,
         BatchSize = 64,
         LearningRate = 0.1f,
         ValidationFraction = 0.05f,
@@ -75,6 +75,7 @@ internal sealed record Recipe
         Nesterov = true,
         Augmentation = new Augmentation { HorizontalFlip = true, CropPadding = 2, ErasingProbability = 0.25 },
         ValidationSetFraction = ValidationFraction,
+        BestBy = TrainingMetric.Loss,
         Seed = arguments.Integer("seed", 0) ?? 1,
         Threads = arguments.Integer("threads", 0) ?? 0,
         Device = arguments.Choice("device", ("auto", TrainingDevice.Auto), ("cpu", TrainingDevice.Cpu), ("cuda", TrainingDevice.Cuda())),
