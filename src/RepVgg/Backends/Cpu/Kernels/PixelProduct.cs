@@ -106,6 +106,7 @@ internal static unsafe class PixelProduct
             }
             tile.Weights += (long)tile.Taps * channels * width;
         }
+        GC.KeepAlive(layout);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

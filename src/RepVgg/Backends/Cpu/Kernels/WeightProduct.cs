@@ -52,5 +52,6 @@ internal static unsafe class WeightProduct
                 }
             }
         }
+        GC.KeepAlive(layout);
     }
 }
