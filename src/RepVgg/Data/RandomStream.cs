@@ -13,6 +13,8 @@ internal struct RandomStream
         Split = 1,
         Shuffle = 2,
         Augment = 3,
+        Dropout = 4,
+        StochasticDepth = 5,
     }
 
     public RandomStream(ulong seed, Purpose purpose, ulong first, ulong second = 0)

@@ -1,6 +1,8 @@
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
 
 namespace RepVgg.Formats;
 
@@ -12,9 +14,15 @@ namespace RepVgg.Formats;
 /// </remarks>
 internal static class CheckpointFile
 {
+    /// <summary>Starts the names of the latest weights, and of the best where those are others.</summary>
+    public const string WeightsPrefix = "weights/", BestPrefix = "best/";
+
+    /// <summary>In the text: what the network is, as properties.</summary>
+    public const string DescriptionKey = "description";
+
     private const int HashLength = 32, BufferLength = 1 << 16;
 
-    private static ReadOnlySpan<byte> Magic => "RVGGCKP1"u8;
+    public static ReadOnlySpan<byte> Magic => "RVGGCKP1"u8;
 
     /// <summary>Fails now rather than after the first epoch if the file could not be written.</summary>
     public static void CheckWritable(string path)
@@ -71,6 +79,35 @@ internal static class CheckpointFile
             tensors[name] = tensor;
         }
         return (text, tensors);
+    }
+
+    /// <summary>The best weights of a training run so far, and what they belong to.</summary>
+    /// <exception cref="InvalidDataException">The file is truncated, damaged, or something else.</exception>
+    public static (StateDict State, ModelDescription? Description) ReadWeights(string path)
+    {
+        var (text, tensors) = Read(path);
+        var best = Select(tensors, BestPrefix);
+        try
+        {
+            var properties = JsonNode.Parse(text)?[DescriptionKey]?.Deserialize<Dictionary<string, string>>();
+            return (best.Count > 0 ? best : Select(tensors, WeightsPrefix), properties is null ? null : ModelDescription.FromProperties(properties));
+        }
+        catch (Exception error) when (error is FormatException or JsonException or InvalidOperationException)
+        {
+            throw new InvalidDataException($"The training checkpoint '{path}' describes its network in a way that cannot be read: {error.Message}", error);
+        }
+    }
+
+    /// <summary>The tensors whose names start so, without that start.</summary>
+    public static StateDict Select(StateDict tensors, string prefix)
+    {
+        var selected = new StateDict();
+        foreach (var (name, tensor) in tensors)
+        {
+            if (name.StartsWith(prefix, StringComparison.Ordinal))
+                selected[name[prefix.Length..]] = tensor;
+        }
+        return selected;
     }
 
     /// <summary>Checks the magic and the checksum; what follows may then trust the content.</summary>

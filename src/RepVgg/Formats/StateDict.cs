@@ -1,5 +1,8 @@
 using System.Collections;
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using System.Text;
 
 namespace RepVgg.Formats;
 
@@ -46,6 +49,18 @@ public sealed class StateDict : IEnumerable<KeyValuePair<string, TensorData>>
         foreach (var tensor in _tensors.Values)
             _ = tensor.Values;
         return this;
+    }
+
+    /// <summary>A hash of all names, shapes and values.</summary>
+    internal string Hash()
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (var (name, tensor) in _tensors)
+        {
+            hash.AppendData(Encoding.UTF8.GetBytes($"{name}{tensor}"));
+            hash.AppendData(MemoryMarshal.AsBytes(tensor.Borrow().AsSpan()));
+        }
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 
     /// <inheritdoc/>

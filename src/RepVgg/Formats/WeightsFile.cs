@@ -15,14 +15,14 @@ namespace RepVgg.Formats;
 /// <param name="Description">What the file says about itself; null in files that say nothing.</param>
 public sealed record LoadedWeights(StateDict State, WeightsForm Form, RepVggArchitecture Architecture, int Classes, ModelDescription? Description);
 
-/// <summary>Reads weights from any format that this library knows: PyTorch (.pth, .pt, .bin), safetensors, ONNX.</summary>
+/// <summary>Reads weights from any format that this library knows: PyTorch (.pth, .pt, .bin), safetensors, ONNX, and the checkpoints of its own training runs.</summary>
 public static class WeightsFile
 {
     private const int StartBytes = 16;
 
     /// <summary>Reads a file; its content decides the format, not its name. timm's names are renamed to the authors'.</summary>
     /// <param name="path">The file.</param>
-    /// <returns>The weights. Of an ONNX file, which is always fused, the deploy form.</returns>
+    /// <returns>The weights. Of an ONNX file, which is always fused, the deploy form; of a training checkpoint, the best weights so far.</returns>
     /// <exception cref="InvalidDataException">The file is of no known format, is damaged, or holds no RepVGG.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static LoadedWeights Read(string path) => Open(path, weights =>
@@ -64,6 +64,11 @@ public static class WeightsFile
                 var (state, description) = SafetensorsReader.Open(view, file);
                 return use(Describe(path, state, description));
             });
+        }
+        if (start.StartsWith(CheckpointFile.Magic))
+        {
+            var (state, description) = CheckpointFile.ReadWeights(path);
+            return use(Describe(path, state, description));
         }
         if (start.StartsWith("PK"u8) || start is [0x80, <= 5, ..])
             return use(Describe(path, PthReader.Open(stream, $"'{path}'"), null));

@@ -94,6 +94,10 @@ internal static class StateLayout
         return entries;
     }
 
+    /// <summary>Whether a tensor belongs to a layer that gives logits, so that its shape depends on the number of classes: the classifier, or an auxiliary head's.</summary>
+    public static bool GivesLogits(string name) =>
+        name.StartsWith("linear.", StringComparison.Ordinal) || name.Contains($"{AuxiliarySuffix}.3.", StringComparison.Ordinal);
+
     /// <summary>Number of trained values.</summary>
     public static long CountParameters(IEnumerable<StateEntry> entries) => entries.Where(entry => entry.IsParameter).Sum(entry => entry.Count);
 

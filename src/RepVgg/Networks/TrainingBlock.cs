@@ -28,10 +28,19 @@ internal sealed class TrainingBlock
         }
     }
 
-    public Tensor Forward(Backend backend, Tensor input)
+    /// <summary>The parameters of its branches.</summary>
+    public BlockBranches Branches => new(_kernel3x3, _norm3x3, _kernel1x1, _norm1x1, _normIdentity);
+
+    /// <summary>Computes the block.</summary>
+    /// <param name="backend">Where it lives.</param>
+    /// <param name="input">Its input map.</param>
+    /// <param name="dropPath">Applied to the sum of the convolutions where there is an identity branch beside them; null for none.</param>
+    public Tensor Forward(Backend backend, Tensor input, Func<Tensor, Tensor>? dropPath = null)
     {
         bool relu = _shape.SqueezeExcitation != SqueezeExcitation.BeforeRelu;
-        var output = backend.MultiBranchConv(input, _kernel3x3, _norm3x3, _kernel1x1, _norm1x1, _normIdentity, _shape.Stride, _shape.Groups, relu);
+        var output = dropPath is null || _normIdentity is null
+            ? backend.MultiBranchConv(input, _kernel3x3, _norm3x3, _kernel1x1, _norm1x1, _normIdentity, _shape.Stride, _shape.Groups, relu)
+            : SkipAtRandom(backend, input, _normIdentity, dropPath, relu);
         if (_shape.SqueezeExcitation == SqueezeExcitation.None)
             return output;
         var excited = SqueezeAndExcite(backend, output);
@@ -41,6 +50,18 @@ internal sealed class TrainingBlock
         var rectified = backend.Relu(excited);
         excited.Dispose();
         return rectified;
+    }
+
+    private Tensor SkipAtRandom(Backend backend, Tensor input, BatchNormState normIdentity, Func<Tensor, Tensor> dropPath, bool relu)
+    {
+        using var convolutions = backend.MultiBranchConv(input, _kernel3x3, _norm3x3, _kernel1x1, _norm1x1, null, _shape.Stride, _shape.Groups, relu: false);
+        using var dropped = dropPath(convolutions);
+        using var identity = backend.BatchNorm(input, normIdentity);
+        var sum = backend.Add(dropped, identity);
+        if (!relu)
+            return sum;
+        using (sum)
+            return backend.Relu(sum);
     }
 
     private Tensor SqueezeAndExcite(Backend backend, Tensor map)

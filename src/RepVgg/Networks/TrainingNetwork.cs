@@ -21,12 +21,18 @@ public sealed class TrainingNetwork : IDisposable
     /// <param name="classes">Number of classes, at least 1.</param>
     /// <param name="backend">Where it lives; stays the caller's.</param>
     /// <param name="seed">Draws the weights; the same seed gives the same weights on every backend.</param>
-    /// <exception cref="ArgumentException">The architecture cannot be built, or there is no class.</exception>
-    public TrainingNetwork(RepVggArchitecture architecture, int classes, Backend backend, ulong seed)
+    /// <param name="frozenStages">How many stages, from the stem on, are not trained: their weights stay, and so do their batch norms' statistics. With all of them, the classifier alone is trained.</param>
+    /// <param name="freezeBatchNorm">Whether every batch norm uses its running statistics in training too and leaves them as they are; their weights and biases are trained.</param>
+    /// <exception cref="ArgumentException">The architecture cannot be built, there is no class, or there are fewer stages.</exception>
+    public TrainingNetwork(RepVggArchitecture architecture, int classes, Backend backend, ulong seed, int frozenStages = 0, bool freezeBatchNorm = false)
     {
         ArgumentNullException.ThrowIfNull(backend);
         architecture.Validate();
         ArgumentOutOfRangeException.ThrowIfLessThan(classes, 1);
+        if (frozenStages < 0 || frozenStages > architecture.Stages.Length)
+            throw new ArgumentException($"{frozenStages} stages cannot be frozen: {architecture.Name} has {architecture.Stages.Length}, the stem included.", nameof(frozenStages));
+        FrozenStages = frozenStages;
+        FreezesBatchNorm = freezeBatchNorm;
         Architecture = architecture;
         Classes = classes;
         _backend = backend;
@@ -35,12 +41,15 @@ public sealed class TrainingNetwork : IDisposable
         var initial = Initialization.Draw(architecture, classes, seed);
         foreach (var entry in _layout)
         {
-            var tensor = entry.IsParameter ? backend.CreateParameter(initial[entry.Name]) : backend.CreateBuffer(initial[entry.Name]);
+            // A frozen weight is a buffer: backends record nothing for it and compute no gradient.
+            bool trained = entry.IsParameter && !IsFrozen(entry.Name);
+            var tensor = trained ? backend.CreateParameter(initial[entry.Name]) : backend.CreateBuffer(initial[entry.Name]);
             _tensors[entry.Name] = tensor;
-            (entry.IsParameter ? _parameters : _buffers).Add((entry.Name, tensor));
+            (trained ? _parameters : _buffers).Add((entry.Name, tensor));
         }
         _blocks = [.. architecture.Blocks.Select(block => new TrainingBlock(block, this))];
-        _heads = [.. architecture.Stages.Select(stage => stage.AuxiliaryHead ? new AuxiliaryHead(stage.Name + StateLayout.AuxiliarySuffix, this) : null)];
+        // The head of a frozen stage would teach nothing to anyone.
+        _heads = [.. architecture.Stages.Select((stage, i) => stage.AuxiliaryHead && i >= frozenStages ? new AuxiliaryHead(stage.Name + StateLayout.AuxiliarySuffix, this) : null)];
     }
 
     /// <summary>What was built.</summary>
@@ -49,24 +58,55 @@ public sealed class TrainingNetwork : IDisposable
     /// <summary>Number of classes.</summary>
     public int Classes { get; }
 
-    /// <summary>The trained tensors under the authors' names, in the order of their checkpoints.</summary>
+    /// <summary>How many stages, from the stem on, are not trained.</summary>
+    public int FrozenStages { get; }
+
+    /// <summary>Whether every batch norm keeps its running statistics.</summary>
+    public bool FreezesBatchNorm { get; }
+
+    /// <summary>The trained tensors under the authors' names, in the order of their checkpoints; without those of frozen stages.</summary>
     public IReadOnlyList<(string Name, Tensor Tensor)> Parameters => _parameters;
 
-    /// <summary>The running statistics under the authors' names.</summary>
+    /// <summary>The running statistics, and the weights of frozen stages, under the authors' names.</summary>
     public IReadOnlyList<(string Name, Tensor Tensor)> Buffers => _buffers;
 
     /// <summary>Computes the logits within a step of the backend; auxiliary heads are left out.</summary>
     /// <param name="images">[N, C, H, W], already normalised.</param>
     /// <returns>[N, classes].</returns>
-    public Tensor Forward(Tensor images) => Run(images, null);
+    public Tensor Forward(Tensor images) => Run(images, null, null);
 
     /// <summary>Computes the logits of the classifier and of every auxiliary head, for the training loss.</summary>
     /// <param name="images">[N, C, H, W], already normalised.</param>
-    /// <returns>The classifier's logits [N, classes], and those of the heads in the order of their stages.</returns>
-    public (Tensor Logits, IReadOnlyList<Tensor> Auxiliary) ForwardWithAuxiliary(Tensor images)
+    /// <returns>The classifier's logits [N, classes], and those of the heads in the order of their stages; frozen stages' heads are left out.</returns>
+    public (Tensor Logits, IReadOnlyList<Tensor> Auxiliary) ForwardWithAuxiliary(Tensor images) => ForwardWithAuxiliary(images, null);
+
+    /// <summary>Likewise, with dropout and stochastic depth.</summary>
+    internal (Tensor Logits, IReadOnlyList<Tensor> Auxiliary) ForwardWithAuxiliary(Tensor images, RandomDrops? drops)
     {
         var auxiliary = new List<Tensor>();
-        return (Run(images, auxiliary), auxiliary);
+        return (Run(images, auxiliary, drops), auxiliary);
+    }
+
+    /// <summary>The 3x3 kernel and the bias that a block's branches add up to at this moment, within a step of the backend; gradients reach the branches' parameters.</summary>
+    /// <remarks>Source: RepVGG, section 3.3. Batch norms count with their running statistics, as in the fused network.</remarks>
+    /// <param name="block">The block's name, e.g. <c>stage1.0</c>.</param>
+    /// <returns>[O, I / groups, 3, 3] and [O].</returns>
+    /// <exception cref="ArgumentException">There is no block of that name.</exception>
+    public (Tensor Kernel, Tensor Bias) EquivalentConvolution(string block)
+    {
+        int index = Architecture.Blocks.Select(shape => shape.Name).ToList().IndexOf(block);
+        if (index < 0)
+            throw new ArgumentException($"{Architecture.Name} has no block named '{block}'.", nameof(block));
+        var branches = _blocks[index].Branches;
+        return (_backend.EquivalentKernel(branches), _backend.EquivalentBias(branches));
+    }
+
+    /// <summary>The RepVGG authors' L2 of the trained blocks' kernels, within a step of the backend: the sum of <see cref="Backend.BranchPenalty"/>.</summary>
+    /// <returns>A scalar; null where every block is frozen.</returns>
+    public Tensor? CustomL2()
+    {
+        int frozen = Architecture.Stages.Take(FrozenStages).Sum(stage => stage.Depth);
+        return _blocks.Length == frozen ? null : _blocks.Skip(frozen).Select(block => _backend.BranchPenalty(block.Branches)).Aggregate(_backend.Add);
     }
 
     /// <summary>Copies every tensor out, under the authors' names.</summary>
@@ -93,6 +133,30 @@ public sealed class TrainingNetwork : IDisposable
             _backend.CopyIn(_tensors[entry.Name], state[entry.Name].Values);
     }
 
+    /// <summary>Overwrites every tensor by those of a network that may have been trained for another number of classes.</summary>
+    /// <param name="state">Weights of this architecture's training form; PyTorch's batch counters are ignored.</param>
+    /// <returns>Names of the tensors that keep their fresh values because they give logits and the numbers of classes differ; none where they are equal.</returns>
+    /// <exception cref="ArgumentException">Names are missing, surplus or misshapen; the message lists all of them, and nothing was changed.</exception>
+    public IReadOnlyList<string> ImportPretrained(StateDict state)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        int classes = StateLayout.ClassesOf(state);
+        StateLayout.Check(state, StateLayout.Training(Architecture, classes), $"the training form of {Architecture.Name}");
+        var fresh = new List<string>();
+        foreach (var entry in _layout)
+        {
+            if (classes != Classes && StateLayout.GivesLogits(entry.Name))
+                fresh.Add(entry.Name);
+            else
+                _backend.CopyIn(_tensors[entry.Name], state[entry.Name].Values);
+        }
+        PretrainedHash = state.Hash();
+        return fresh;
+    }
+
+    /// <summary>Tells pretrained weights apart; null where there are none.</summary>
+    internal string? PretrainedHash { get; private set; }
+
     /// <summary>Releases every parameter and buffer; the backend stays.</summary>
     public void Dispose()
     {
@@ -100,7 +164,7 @@ public sealed class TrainingNetwork : IDisposable
             tensor.Dispose();
     }
 
-    private Tensor Run(Tensor images, List<Tensor>? auxiliary)
+    private Tensor Run(Tensor images, List<Tensor>? auxiliary, RandomDrops? drops)
     {
         ArgumentNullException.ThrowIfNull(images);
         if (images.Shape.Count != 4 || images.Shape[1] != Architecture.InputChannels)
@@ -113,7 +177,9 @@ public sealed class TrainingNetwork : IDisposable
         {
             for (int i = 0; i < Architecture.Stages[stage].Depth; i++)
             {
-                var next = _blocks[block++].Forward(_backend, map);
+                int index = block++;
+                bool drop = drops is not null && stage >= FrozenStages && drops.PathRate(index, _blocks.Length) > 0;
+                var next = _blocks[index].Forward(_backend, map, drop ? part => drops!.DropPath(part, index, _blocks.Length) : null);
                 if (map != images)
                     map.Dispose();
                 map = next;
@@ -121,12 +187,24 @@ public sealed class TrainingNetwork : IDisposable
             if (auxiliary is not null && _heads[stage] is { } head)
                 auxiliary.Add(head.Forward(_backend, map));
         }
-        return _backend.Linear(_backend.GlobalAveragePool(map), _tensors["linear.weight"], _tensors["linear.bias"]);
+        var features = _backend.GlobalAveragePool(map);
+        return _backend.Linear(drops?.DropFeatures(features) ?? features, _tensors["linear.weight"], _tensors["linear.bias"]);
     }
 
     internal Tensor Tensor(string name) => _tensors[name];
 
     internal BatchNormState Norm(string name) => new(
         _tensors[$"{name}.weight"], _tensors[$"{name}.bias"],
-        _tensors[$"{name}.running_mean"], _tensors[$"{name}.running_var"], Architecture.BatchNormEpsilon);
+        _tensors[$"{name}.running_mean"], _tensors[$"{name}.running_var"], Architecture.BatchNormEpsilon)
+    {
+        Frozen = FreezesBatchNorm || IsFrozen(name),
+    };
+
+    /// <summary>Whether a tensor or layer belongs to a frozen stage or to its auxiliary head.</summary>
+    private bool IsFrozen(string name)
+    {
+        int dot = name.IndexOf('.');
+        string prefix = dot < 0 ? name : name[..dot];
+        return Architecture.Stages.Take(FrozenStages).Any(stage => prefix == stage.Name || prefix == stage.Name + StateLayout.AuxiliarySuffix);
+    }
 }

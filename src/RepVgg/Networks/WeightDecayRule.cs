@@ -16,4 +16,8 @@ public static class WeightDecayRule
             return true;
         return shape.Count != 1 && !name.EndsWith(".bias", StringComparison.Ordinal);
     }
+
+    /// <summary>Whether a parameter is a kernel that the authors' custom L2 decays in place of the ordinary one.</summary>
+    internal static bool IsBlockKernel(string name) =>
+        name.EndsWith(".rbr_dense.conv.weight", StringComparison.Ordinal) || name.EndsWith(".rbr_1x1.conv.weight", StringComparison.Ordinal);
 }

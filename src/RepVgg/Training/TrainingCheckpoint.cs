@@ -17,27 +17,31 @@ internal sealed record TrainingState(
 /// <summary>Keeps a run's state in a file.</summary>
 internal sealed class TrainingCheckpoint
 {
-    private const string WeightsPrefix = "weights/", BestPrefix = "best/", OptimizerPrefix = "optimizer/", AveragePrefix = "average/";
+    private const string OptimizerPrefix = "optimizer/", AveragePrefix = "average/";
 
     private readonly string _path;
     private readonly JsonObject _fingerprint;
+    private readonly ModelDescription _description;
 
+    /// <param name="path">The file.</param>
+    /// <param name="fingerprint">What the run's result depends on.</param>
+    /// <param name="description">What the weights are, so that the file can be fine-tuned from.</param>
     /// <exception cref="IOException">The file could not be written.</exception>
-    public TrainingCheckpoint(string path, JsonObject fingerprint)
+    public TrainingCheckpoint(string path, JsonObject fingerprint, ModelDescription description)
     {
         CheckpointFile.CheckWritable(path);
-        (_path, _fingerprint) = (path, fingerprint);
+        (_path, _fingerprint, _description) = (path, fingerprint, description);
     }
 
     public void Write(TrainingState state)
     {
         var tensors = new StateDict();
         foreach (var (name, tensor) in state.Weights)
-            tensors[WeightsPrefix + name] = tensor;
+            tensors[CheckpointFile.WeightsPrefix + name] = tensor;
         if (!ReferenceEquals(state.Best, state.Weights))
         {
             foreach (var (name, tensor) in state.Best)
-                tensors[BestPrefix + name] = tensor;
+                tensors[CheckpointFile.BestPrefix + name] = tensor;
         }
         for (int i = 0; i < state.Optimizer.Count; i++)
             tensors[OptimizerPrefix + i] = state.Optimizer[i];
@@ -46,6 +50,7 @@ internal sealed class TrainingCheckpoint
         var text = new JsonObject
         {
             ["run"] = _fingerprint.DeepClone(),
+            [CheckpointFile.DescriptionKey] = new JsonObject(_description.ToProperties().Select(property => KeyValuePair.Create(property.Key, (JsonNode?)property.Value))),
             ["bestEpoch"] = state.BestEpoch,
             ["history"] = JsonSerializer.SerializeToNode(state.History),
         };
@@ -62,24 +67,13 @@ internal sealed class TrainingCheckpoint
         var json = JsonNode.Parse(text)!.AsObject();
         if (RunFingerprint.Difference(json["run"]!.AsObject(), _fingerprint) is { } difference)
             throw new InvalidOperationException($"The training checkpoint '{_path}' belongs to another run: {difference}. Use the same data and options to go on, name another file, or delete this one to start afresh.");
-        StateDict weights = Select(tensors, WeightsPrefix), best = Select(tensors, BestPrefix);
+        StateDict weights = CheckpointFile.Select(tensors, CheckpointFile.WeightsPrefix), best = CheckpointFile.Select(tensors, CheckpointFile.BestPrefix);
         return new TrainingState(
             weights,
             best.Count == 0 ? weights : best,
             (int)json["bestEpoch"]!,
-            [.. Select(tensors, OptimizerPrefix).Select(pair => pair.Value)],
-            [.. Select(tensors, AveragePrefix).Select(pair => pair.Value)],
+            [.. CheckpointFile.Select(tensors, OptimizerPrefix).Select(pair => pair.Value)],
+            [.. CheckpointFile.Select(tensors, AveragePrefix).Select(pair => pair.Value)],
             json["history"].Deserialize<List<EpochResult>>()!);
-    }
-
-    private static StateDict Select(StateDict tensors, string prefix)
-    {
-        var selected = new StateDict();
-        foreach (var (name, tensor) in tensors)
-        {
-            if (name.StartsWith(prefix, StringComparison.Ordinal))
-                selected[name[prefix.Length..]] = tensor;
-        }
-        return selected;
     }
 }

@@ -28,6 +28,25 @@ public sealed record TrainingOptions
     /// <summary>Share of the target that is spread over all classes, 0 .. less than 1.</summary>
     public float LabelSmoothing { get; init; }
 
+    /// <summary>
+    /// Decays the kernels of the blocks by the RepVGG authors' own L2 on the equivalent kernels, with the factor
+    /// <see cref="WeightDecay"/>, in place of the ordinary L2; it may help accuracy and quantization.
+    /// </summary>
+    /// <remarks>The loss gains WeightDecay / 2 times <see cref="Networks.TrainingNetwork.CustomL2"/>; what is reported does not contain it.</remarks>
+    public bool CustomL2 { get; init; }
+
+    /// <summary>Share of the pooled features that is dropped before the classifier in training, 0 .. less than 1.</summary>
+    public float Dropout { get; init; }
+
+    /// <summary>
+    /// Share of the images for which a block's convolutions are dropped in training, where it has an identity branch;
+    /// 0 .. less than 1. It rises from 0 at the first block to this at the last.
+    /// </summary>
+    public float StochasticDepth { get; init; }
+
+    /// <summary>Multiplies the learning rate of the layers that give logits (the classifier, and the auxiliary heads'); at least 0. Fine-tuning often takes 10.</summary>
+    public float HeadLearningRateScale { get; init; } = 1;
+
     /// <summary>Weight of the loss of each auxiliary head (RepVGGplus only); at least 0.</summary>
     public float AuxiliaryLossWeight { get; init; } = 0.1f;
 
@@ -47,7 +66,7 @@ public sealed record TrainingOptions
     /// <summary>Fewest training samples that every class must have; 0 allows classes without any.</summary>
     public int MinimumSamplesPerClass { get; init; } = 1;
 
-    /// <summary>Seed of shuffling and augmentation.</summary>
+    /// <summary>Seed of shuffling, augmentation, dropout and stochastic depth.</summary>
     public ulong Seed { get; init; } = 1;
 
     /// <summary>
@@ -69,6 +88,9 @@ public sealed record TrainingOptions
         Require(Momentum is >= 0 and < 1, nameof(Momentum), Momentum, "0 or more and less than 1");
         Require(!Nesterov || Momentum > 0, nameof(Nesterov), Nesterov, "false when Momentum is 0");
         Require(LabelSmoothing is >= 0 and < 1, nameof(LabelSmoothing), LabelSmoothing, "0 or more and less than 1");
+        Require(Dropout is >= 0 and < 1, nameof(Dropout), Dropout, "0 or more and less than 1");
+        Require(StochasticDepth is >= 0 and < 1, nameof(StochasticDepth), StochasticDepth, "0 or more and less than 1");
+        Require(HeadLearningRateScale >= 0 && float.IsFinite(HeadLearningRateScale), nameof(HeadLearningRateScale), HeadLearningRateScale, "0 or more");
         Require(AuxiliaryLossWeight >= 0 && float.IsFinite(AuxiliaryLossWeight), nameof(AuxiliaryLossWeight), AuxiliaryLossWeight, "0 or more");
         Require(WeightAverageDecay is >= 0 and < 1, nameof(WeightAverageDecay), WeightAverageDecay, "0 or more and less than 1");
         Require(Enum.IsDefined(BestBy), nameof(BestBy), BestBy, "Accuracy or Loss");

@@ -36,12 +36,12 @@ internal sealed class TrainingRun : IDisposable
         _reporter = new ProgressReporter(progress, options.Epochs, StepsPerEpoch, train.Count, validation?.Count ?? 0);
         _divergence = new DivergenceDetector(network.Classes);
         if (options.CheckpointPath is { } path)
-            _checkpoint = new TrainingCheckpoint(path, RunFingerprint.Of(network, train, validation, normalization, options));
+            _checkpoint = new TrainingCheckpoint(
+                path,
+                RunFingerprint.Of(network, train, validation, normalization, options),
+                new ModelDescription(network.Architecture, network.Classes, train.Height, train.Width, normalization, []));
 
-        var decayed = network.Parameters.Where(p => WeightDecayRule.Applies(p.Name, p.Tensor.Shape)).Select(p => p.Tensor);
-        var others = network.Parameters.Where(p => !WeightDecayRule.Applies(p.Name, p.Tensor.Shape)).Select(p => p.Tensor);
-        _optimizer = backend.CreateSgd(
-            [new ParameterGroup([.. decayed], options.WeightDecay), new ParameterGroup([.. others], 0f)], options.Momentum, options.Nesterov);
+        _optimizer = backend.CreateSgd(GroupsOf(network, options), options.Momentum, options.Nesterov);
         if (options.WeightAverageDecay > 0)
             _average = backend.CreateWeightAverage([.. network.Parameters.Concat(network.Buffers).Select(entry => entry.Tensor)]);
         _totals = backend.CreatePassTotals();
@@ -77,6 +77,13 @@ internal sealed class TrainingRun : IDisposable
         _average?.Dispose();
         _optimizer.Dispose();
     }
+
+    private static IReadOnlyList<ParameterGroup> GroupsOf(TrainingNetwork network, TrainingOptions options) =>
+        [.. network.Parameters
+            .GroupBy(p => (
+                Decay: WeightDecayRule.Applies(p.Name, p.Tensor.Shape) && !(options.CustomL2 && WeightDecayRule.IsBlockKernel(p.Name)) ? options.WeightDecay : 0,
+                Scale: StateLayout.GivesLogits(p.Name) ? options.HeadLearningRateScale : 1))
+            .Select(group => new ParameterGroup([.. group.Select(p => p.Tensor)], group.Key.Decay, group.Key.Scale))];
 
     private bool StoppedEarly() => _options.EarlyStopping is { } stopping && stopping.ShouldStop(_history);
 
@@ -142,11 +149,16 @@ internal sealed class TrainingRun : IDisposable
     private void TrainingStep(Batch batch, long stepsBefore)
     {
         using var scope = _backend.BeginStep(training: true);
-        var (logits, auxiliary) = _network.ForwardWithAuxiliary(_backend.CreateInput(batch.Staged!));
+        var drops = _options.Dropout > 0 || _options.StochasticDepth > 0
+            ? new RandomDrops(_backend, _options.Seed, stepsBefore, _options.Dropout, _options.StochasticDepth)
+            : null;
+        var (logits, auxiliary) = _network.ForwardWithAuxiliary(_backend.CreateInput(batch.Staged!), drops);
         var loss = _backend.SoftmaxCrossEntropy(logits, batch.Labels, _options.LabelSmoothing);
         _totals.Add(loss, logits, batch.Labels);
         foreach (var head in auxiliary)
             loss = _backend.Add(loss, _backend.Scale(_backend.SoftmaxCrossEntropy(head, batch.Labels, _options.LabelSmoothing), _options.AuxiliaryLossWeight));
+        if (_options.CustomL2 && _options.WeightDecay > 0 && _network.CustomL2() is { } penalty)
+            loss = _backend.Add(loss, _backend.Scale(penalty, _options.WeightDecay / 2));
         _backend.Backward(loss);
         _optimizer.Step(_learningRate);
         // While there are few steps, the start must not weigh in the average for long.
