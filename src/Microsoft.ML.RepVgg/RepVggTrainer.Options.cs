@@ -29,12 +29,31 @@ public sealed partial class RepVggTrainer
 
         /// <summary>
         /// Name of the variant, e.g. <c>RepVGG-A0</c> (<see cref="RepVggVariants"/> lists them). Null chooses by the image size:
-        /// a small-image variant up to 64 pixels, RepVGG-A0 above.
+        /// a small-image variant up to 64 pixels, RepVGG-A0 above; with <see cref="PretrainedWeights"/>, it takes what the file holds.
         /// </summary>
         public string? Architecture { get; set; }
 
         /// <summary>An architecture of your own, instead of a named one.</summary>
         public RepVggArchitecture? CustomArchitecture { get; set; }
+
+        /// <summary>
+        /// File of weights to start from (fine-tuning), in any format that the library reads: PyTorch's .pth, safetensors, a
+        /// training checkpoint. Its training form is needed; of another number of classes, the classifier starts afresh. Null
+        /// starts from random weights.
+        /// </summary>
+        public string? PretrainedWeights { get; set; }
+
+        /// <summary>
+        /// How many stages of the pretrained network, from the stem on, are left as they are, the statistics of their batch norms
+        /// included. The stem counts as the first: RepVGG-A0 has five, and 5 trains the classifier alone.
+        /// </summary>
+        public int FrozenStages { get; set; }
+
+        /// <summary>With pretrained weights: all batch norms keep their statistics and use them in training too, which helps with small batches. Their weights and biases are trained.</summary>
+        public bool FreezeBatchNorm { get; set; }
+
+        /// <summary>Multiplies the learning rate of the classifier; for fine-tuning, 10 is usual.</summary>
+        public float HeadLearningRateScale { get; set; } = 1;
 
         /// <summary>Image height in pixels; null takes it from the feature column's dimensions, or for images from the architecture.</summary>
         public int? ImageHeight { get; set; }
@@ -53,7 +72,8 @@ public sealed partial class RepVggTrainer
 
         /// <summary>
         /// Mean and scale per channel, in pixel units; part of the trained model, so that raw pixels are scored. Null measures
-        /// mean and standard deviation on the training images.
+        /// mean and standard deviation on the training images; with <see cref="PretrainedWeights"/>, it takes what the file says,
+        /// or <see cref="Normalization.ImageNet"/> for the paper's networks where it says nothing.
         /// </summary>
         public Normalization? Normalization { get; set; }
 
@@ -80,6 +100,18 @@ public sealed partial class RepVggTrainer
 
         /// <summary>Share of the target spread over all classes.</summary>
         public float LabelSmoothing { get; set; }
+
+        /// <summary>Decays the blocks' kernels by the RepVGG authors' own L2 on the equivalent kernels, with the factor <see cref="WeightDecay"/>, in place of the ordinary L2.</summary>
+        public bool CustomL2 { get; set; }
+
+        /// <summary>Share of the pooled features that is dropped before the classifier in training, 0 .. less than 1.</summary>
+        public float Dropout { get; set; }
+
+        /// <summary>Share of the images for which the last block's convolutions are dropped in training, where it has an identity branch, 0 .. less than 1; falls to 0 at the first block.</summary>
+        public float StochasticDepth { get; set; }
+
+        /// <summary>Weight of the loss of each auxiliary head (RepVGGplus only).</summary>
+        public float AuxiliaryLossWeight { get; set; } = 0.1f;
 
         /// <summary>Random changes of the training images; null mirrors every second image and shifts by up to an eighth of the size. <see cref="Augmentation.None"/> leaves them alone.</summary>
         public Augmentation? Augmentation { get; set; }
@@ -143,6 +175,7 @@ public sealed partial class RepVggTrainer
                 throw new ArgumentException("Give Architecture or CustomArchitecture, not both.");
             if (Architecture is not null)
                 RepVggVariants.Find(Architecture);
+            CheckFineTuning();
             if (ImageChannels is not (null or 1 or 3))
                 throw new ArgumentException($"ImageChannels is {ImageChannels}; it must be 1 or 3.");
             if (!(ValidationSetFraction is >= 0 and < 1))
@@ -164,6 +197,11 @@ public sealed partial class RepVggTrainer
             Nesterov = Nesterov,
             LabelSmoothing = LabelSmoothing,
             Augmentation = Augmentation ?? new Augmentation { HorizontalFlip = true, CropPadding = Math.Min(height, width) / 8 },
+            CustomL2 = CustomL2,
+            Dropout = Dropout,
+            StochasticDepth = StochasticDepth,
+            AuxiliaryLossWeight = AuxiliaryLossWeight,
+            HeadLearningRateScale = HeadLearningRateScale,
             WeightAverageDecay = WeightAverageDecay,
             EarlyStopping = EarlyStopping,
             BestBy = BestBy,
@@ -172,6 +210,18 @@ public sealed partial class RepVggTrainer
             MinimumSamplesPerClass = 0,
             CheckpointPath = CheckpointPath,
         };
+
+        private void CheckFineTuning()
+        {
+            if (PretrainedWeights is not null && string.IsNullOrWhiteSpace(PretrainedWeights))
+                throw new ArgumentException("PretrainedWeights is empty; it must be a file's path, or null.");
+            if (FrozenStages < 0)
+                throw new ArgumentException($"FrozenStages is {FrozenStages}; it must be 0 or more.");
+            if (PretrainedWeights is null && FrozenStages > 0)
+                throw new ArgumentException($"FrozenStages is {FrozenStages}, but there are no PretrainedWeights: stages that are frozen at random weights learn nothing. Give a file of weights, or leave FrozenStages at 0.");
+            if (PretrainedWeights is null && FreezeBatchNorm)
+                throw new ArgumentException("FreezeBatchNorm needs PretrainedWeights: a new network's batch norms have no statistics yet.");
+        }
 
         private static void Require(string name, string option)
         {

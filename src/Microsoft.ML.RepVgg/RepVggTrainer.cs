@@ -58,6 +58,8 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     /// <param name="input">The training data.</param>
     /// <returns>The fused classifier.</returns>
     /// <exception cref="ArgumentException">A column is missing or of the wrong type, there are fewer than two classes, or an option does not fit the data.</exception>
+    /// <exception cref="InvalidDataException">The pretrained weights' file is damaged, or holds no RepVGG.</exception>
+    /// <exception cref="IOException">The pretrained weights' file cannot be read, or a checkpoint cannot be written.</exception>
     /// <exception cref="InvalidOperationException">A row cannot be used (see <see cref="Options.InvalidRows"/>), or there is none.</exception>
     /// <exception cref="TrainingDivergedException">The loss left every bound.</exception>
     /// <exception cref="DeviceUnavailableException">A device that was asked for cannot be used, and MLContext.FallbackToCpu is false.</exception>
@@ -72,14 +74,18 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
 
         var label = input.Schema[_options.LabelColumnName];
         int classes = CountClasses(label);
-        var (architecture, features) = Resolve(input.Schema);
+        var pretrained = PretrainedStart.Read(_options.PretrainedWeights);
+        var (architecture, features) = Resolve(input.Schema, pretrained);
         using var backend = CreateBackend(channel);
+        using var network = new TrainingNetwork(architecture, classes, backend, seed, _options.FrozenStages, _options.FreezeBatchNorm);
+        if (pretrained is not null)
+            channel?.Info(MessageSensitivity.UserData, "{0}", pretrained.ImportInto(network));
+        var expected = pretrained?.Normalization;
         using var samples = Read(input, features, classes, "training data", channel);
         using var validationSamples = _options.ValidationSet is { } set ? Read(CheckValidation(set, label), features, classes, "validation data", channel) : null;
         var (training, validation) = Divide(samples, validationSamples, seed);
 
-        var normalization = _options.Normalization ?? PixelStatistics.Measure(training);
-        using var network = new TrainingNetwork(architecture, classes, backend, seed);
+        var normalization = _options.Normalization ?? expected ?? PixelStatistics.Measure(training);
         channel?.Info(MessageSensitivity.None, "{0} on {1}: {2} images of {3} x {4} x {5}, {6} classes, {7} to validate on, seed {8}.", architecture.Name, backend.Description, training.Count, features.Channels, features.Height, features.Width, classes, validation?.Count ?? 0, seed);
 
         var result = TrainingLoop.Run(backend, network, training, validation, normalization, _options.ToTrainingOptions(seed, features.Height, features.Width), Report(channel), _options.CancellationToken);
@@ -100,15 +106,21 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         return (int)count;
     }
 
-    private (RepVggArchitecture Architecture, FeatureInput Features) Resolve(DataViewSchema schema)
+    private (RepVggArchitecture Architecture, FeatureInput Features) Resolve(DataViewSchema schema, PretrainedStart? pretrained)
     {
-        var named = _options.CustomArchitecture ?? (_options.Architecture is { } name ? RepVggVariants.Find(name) : null);
-        var settings = new ImageSettings("feature", _options.FeatureColumnName, _options.ImageChannels, _options.ImageHeight, _options.ImageWidth, _options.Resizing, _options.CropAnchor);
-        int size = (named ?? RepVggVariants.A0).DefaultImageSize;
-        var features = FeatureInput.Create(schema, settings, size, size);
+        var named = _options.CustomArchitecture ?? (_options.Architecture is { } name ? RepVggVariants.Find(name) : pretrained?.Architecture);
+        bool isImage = schema.GetColumnOrNull(_options.FeatureColumnName) is { } column && FeatureInput.IsImage(column.Type);
+        int? channels = _options.ImageChannels ?? (isImage ? pretrained?.Architecture.InputChannels : null);
+        var settings = new ImageSettings("feature", _options.FeatureColumnName, channels, _options.ImageHeight, _options.ImageWidth, _options.Resizing, _options.CropAnchor);
+        int side = (named ?? RepVggVariants.A0).DefaultImageSize;
+        var (height, width) = pretrained?.ImageSize ?? (side, side);
+        var features = FeatureInput.Create(schema, settings, height, width);
         var architecture = named ?? RepVggVariants.ForImageSize(Math.Max(features.Height, features.Width));
+        pretrained?.CheckChannels(_options.FeatureColumnName, features.Channels);
         architecture = architecture with { InputChannels = features.Channels };
         architecture.Validate();
+        if (_options.FrozenStages > architecture.Stages.Length)
+            throw new ArgumentException($"FrozenStages is {_options.FrozenStages}, but {architecture.Name} has {architecture.Stages.Length} stages, the stem included.");
         architecture.ValidateImageSize(features.Height, features.Width);
         if (_options.Normalization is { } normalization && (normalization.Mean.Length != features.Channels || normalization.Scale.Length != features.Channels))
             throw new ArgumentException($"Options.Normalization has {normalization.Mean.Length} means and {normalization.Scale.Length} scales; the images have {features.Channels} channels.");
