@@ -66,20 +66,42 @@ internal static class CheckpointFile
         Verify(file, path);
         using var reader = new BinaryReader(file, Encoding.UTF8);
         file.Position = Magic.Length;
-        string text = ReadText(reader);
-        var tensors = new StateDict();
-        for (int remaining = reader.ReadInt32(); remaining > 0; remaining--)
+        try
         {
-            string name = ReadText(reader);
-            var shape = new int[reader.ReadInt32()];
-            for (int i = 0; i < shape.Length; i++)
-                shape[i] = reader.ReadInt32();
-            var tensor = TensorData.Zeros(shape);
-            reader.BaseStream.ReadExactly(MemoryMarshal.AsBytes(tensor.Values.AsSpan()));
-            tensors[name] = tensor;
+            string text = ReadText(reader);
+            var tensors = new StateDict();
+            for (int remaining = reader.ReadInt32(); remaining > 0; remaining--)
+            {
+                string name = ReadText(reader);
+                tensors[name] = ReadTensor(reader);
+            }
+            return (text, tensors);
         }
-        return (text, tensors);
+        catch (Exception error) when (error is EndOfStreamException or OverflowException or ArgumentException)
+        {
+            throw new InvalidDataException($"The training checkpoint '{path}' was not written by this library: {error.Message}", error);
+        }
     }
+
+    private static TensorData ReadTensor(BinaryReader reader)
+    {
+        var shape = new int[CheckLength(reader, reader.ReadInt32(), sizeof(int))];
+        long count = 1;
+        foreach (ref int dimension in shape.AsSpan())
+        {
+            dimension = reader.ReadInt32();
+            count = CheckLength(reader, checked(count * dimension), sizeof(float));
+        }
+        var tensor = new TensorData(shape, new float[count]);
+        reader.BaseStream.ReadExactly(MemoryMarshal.AsBytes(tensor.Values.AsSpan()));
+        return tensor;
+    }
+
+    /// <summary>Nothing is longer than what is left of the file.</summary>
+    private static long CheckLength(BinaryReader reader, long count, int size) =>
+        count >= 0 && count <= (reader.BaseStream.Length - reader.BaseStream.Position) / size
+            ? count
+            : throw new ArgumentException($"a length is {count}");
 
     /// <summary>The best weights of a training run so far, and what they belong to.</summary>
     /// <exception cref="InvalidDataException">The file is truncated, damaged, or something else.</exception>
@@ -110,7 +132,7 @@ internal static class CheckpointFile
         return selected;
     }
 
-    /// <summary>Checks the magic and the checksum; what follows may then trust the content.</summary>
+    /// <summary>Checks the magic and the checksum.</summary>
     private static void Verify(FileStream file, string path)
     {
         Span<byte> magic = stackalloc byte[Magic.Length];
@@ -162,7 +184,7 @@ internal static class CheckpointFile
         writer.Write(bytes);
     }
 
-    private static string ReadText(BinaryReader reader) => Encoding.UTF8.GetString(reader.ReadBytes(reader.ReadInt32()));
+    private static string ReadText(BinaryReader reader) => Encoding.UTF8.GetString(reader.ReadBytes((int)CheckLength(reader, reader.ReadInt32(), 1)));
 
     private static string TemporaryName(string path) => $"{path}.{Guid.NewGuid():N}.tmp";
 

@@ -27,6 +27,46 @@ public class RepVggVariantsTests
         Assert.Equal(deploy, StateLayout.CountParameters(StateLayout.Deploy(variant, 1000)) / 1e6, 0.006);
     }
 
+    /// <summary>Stem width, stage widths and depths as the paper's tables 2 and 3 give them, groups, and parameters of the deploy form by counting: 9 I O / g + O for each block.</summary>
+    [Theory]
+    [InlineData("A0", 48, new[] { 48, 96, 192, 1280 }, new[] { 2, 4, 14, 1 }, 1)]
+    [InlineData("A1", 64, new[] { 64, 128, 256, 1280 }, new[] { 2, 4, 14, 1 }, 1)]
+    [InlineData("A2", 64, new[] { 96, 192, 384, 1408 }, new[] { 2, 4, 14, 1 }, 1)]
+    [InlineData("B0", 64, new[] { 64, 128, 256, 1280 }, new[] { 4, 6, 16, 1 }, 1)]
+    [InlineData("B1", 64, new[] { 128, 256, 512, 2048 }, new[] { 4, 6, 16, 1 }, 1)]
+    [InlineData("B1g2", 64, new[] { 128, 256, 512, 2048 }, new[] { 4, 6, 16, 1 }, 2)]
+    [InlineData("B1g4", 64, new[] { 128, 256, 512, 2048 }, new[] { 4, 6, 16, 1 }, 4)]
+    [InlineData("B2", 64, new[] { 160, 320, 640, 2560 }, new[] { 4, 6, 16, 1 }, 1)]
+    [InlineData("B2g2", 64, new[] { 160, 320, 640, 2560 }, new[] { 4, 6, 16, 1 }, 2)]
+    [InlineData("B2g4", 64, new[] { 160, 320, 640, 2560 }, new[] { 4, 6, 16, 1 }, 4)]
+    [InlineData("B3", 64, new[] { 192, 384, 768, 2560 }, new[] { 4, 6, 16, 1 }, 1)]
+    [InlineData("B3g2", 64, new[] { 192, 384, 768, 2560 }, new[] { 4, 6, 16, 1 }, 2)]
+    [InlineData("B3g4", 64, new[] { 192, 384, 768, 2560 }, new[] { 4, 6, 16, 1 }, 4)]
+    [InlineData("D2se", 64, new[] { 160, 320, 640, 2560 }, new[] { 8, 14, 24, 1 }, 1)]
+    [InlineData("RepVGGplus-L2pse", 64, new[] { 160, 320, 640, 2560 }, new[] { 8, 14, 24, 1 }, 1)]
+    public void Shapes_at_full_width_are_the_papers(string name, int stem, int[] widths, int[] depths, int groups)
+    {
+        var variant = RepVggVariants.Find(name);
+        var layout = StateLayout.Training(variant, 1000).ToDictionary(entry => entry.Name, entry => entry.Shape);
+        int layer = 0, input = 3;
+        long deploy = 0;
+        foreach (var (block, width) in variant.Blocks.Zip(Enumerable.Repeat(stem, 1).Concat(widths.Zip(depths).SelectMany(stage => Enumerable.Repeat(stage.First, stage.Second)))))
+        {
+            bool starts = layer == 0 || depths.Select((_, i) => 1 + depths.Take(i).Sum()).Contains(layer);
+            int expectedGroups = layer > 0 && layer % 2 == 0 ? groups : 1;
+            Assert.Equal((input, width, starts ? 2 : 1, expectedGroups), (block.InputChannels, block.OutputChannels, block.Stride, block.Groups));
+            Assert.Equal([width, input / expectedGroups, 3, 3], layout[$"{block.Name}.rbr_dense.conv.weight"]);
+            Assert.Equal([width, input / expectedGroups, 1, 1], layout[$"{block.Name}.rbr_1x1.conv.weight"]);
+            Assert.Equal(!starts, layout.ContainsKey($"{block.Name}.rbr_identity.weight"));
+            int reduced = variant.SqueezeExcitation switch { SqueezeExcitation.BeforeRelu => width / 16, SqueezeExcitation.AfterRelu => width / 4, _ => 0 };
+            deploy += 9L * input * width / expectedGroups + width + (reduced == 0 ? 0 : 2L * width * reduced + reduced + width);
+            (layer, input) = (layer + 1, width);
+        }
+        Assert.Equal(1 + depths.Sum(), layer);
+        Assert.Equal([1000, widths[3]], layout["linear.weight"]);
+        Assert.Equal(deploy + widths[3] * 1000 + 1000, StateLayout.CountParameters(StateLayout.Deploy(variant, 1000)));
+    }
+
     [Fact]
     public void Every_variant_is_valid_and_found_by_its_name()
     {

@@ -24,6 +24,68 @@ public abstract partial class BackendTests
         Compare.Close(expected.Values, Read(network.Forward(Backend.CreateInput([.. images.Shape], images.Values))), 1e-5);
     }
 
+    /// <summary>Within a training step that is still before its update, as at any other time.</summary>
+    [BackendTheory]
+    [MemberData(nameof(GoldenNames))]
+    public void Equivalent_convolutions_are_what_the_authors_fused(string name)
+    {
+        var deploy = GoldenNetworks.DeployState(name);
+        using var network = new TrainingNetwork(GoldenNetworks.All[name], GoldenFiles.Manifest.GetProperty(name).GetProperty("classes").GetInt32(), Backend, seed: 0);
+        network.ImportState(GoldenNetworks.TrainingState(name));
+        using var step = Backend.BeginStep(training: true);
+        foreach (var block in network.Architecture.Blocks)
+        {
+            var (kernel, bias) = network.EquivalentConvolution(block.Name);
+            Assert.Equal(deploy[$"{block.Name}.rbr_reparam.weight"].Shape, kernel.Shape);
+            Compare.Close(deploy[$"{block.Name}.rbr_reparam.weight"].Values, Read(kernel), 1e-5, block.Name);
+            Compare.Close(deploy[$"{block.Name}.rbr_reparam.bias"].Values, Read(bias), 1e-5, block.Name);
+        }
+        Assert.Contains("'stage9.0'", Assert.Throws<ArgumentException>(() => network.EquivalentConvolution("stage9.0")).Message);
+    }
+
+    [BackendTheory]
+    [InlineData("tiny")]
+    [InlineData("tiny-g2")]
+    [InlineData("tiny-g4")]
+    [InlineData("tiny-se")]
+    public void Custom_L2_is_the_authors(string name)
+    {
+        using var network = new TrainingNetwork(GoldenNetworks.All[name], GoldenFiles.Manifest.GetProperty(name).GetProperty("classes").GetInt32(), Backend, seed: 0);
+        network.ImportState(GoldenNetworks.TrainingState(name));
+        using var step = Backend.BeginStep(training: true);
+        Compare.Close([GoldenFiles.Manifest.GetProperty($"{name}.custom_l2").GetSingle()], Read(network.CustomL2()!), 2e-6);
+    }
+
+    [BackendTheory]
+    [InlineData(0, false)]
+    [InlineData(2, false)]
+    [InlineData(3, true)]
+    [InlineData(6, false)]
+    public void Frozen_stages_and_statistics_stay_and_the_rest_is_trained(int frozenStages, bool freezeBatchNorm)
+    {
+        var architecture = GoldenNetworks.All["tinyplus-pse"];
+        using var network = new TrainingNetwork(architecture, 10, Backend, seed: 0, frozenStages, freezeBatchNorm);
+        var before = GoldenNetworks.TrainingState("tinyplus-pse");
+        network.ImportState(before);
+        using var optimizer = Backend.CreateSgd([new ParameterGroup([.. network.Parameters.Select(item => item.Tensor)], 0.01f)], 0.9f, nesterov: false);
+        var images = RandomStates.Images(4, 3, 64, 64);
+        for (int i = 0; i < 2; i++)
+        {
+            using var step = Backend.BeginStep(training: true);
+            var (logits, auxiliary) = network.ForwardWithAuxiliary(Backend.CreateInput([.. images.Shape], images.Values));
+            Assert.Equal(architecture.Stages.Skip(frozenStages).Count(stage => stage.AuxiliaryHead), auxiliary.Count);
+            Backend.Backward(auxiliary.Append(logits).Select(head => Backend.SoftmaxCrossEntropy(head, [1, 2, 3, 4], 0)).Aggregate(Backend.Add));
+            optimizer.Step(0.01f);
+        }
+        string[] frozen = [.. architecture.Stages.Take(frozenStages).SelectMany(stage => (string[])[stage.Name, stage.Name + "_aux"])];
+        foreach (var (name, tensor) in network.ExportState())
+        {
+            bool stays = frozen.Contains(name[..name.IndexOf('.')]) || (freezeBatchNorm && name.Contains(".running_"));
+            Assert.True(stays == tensor.Values.AsSpan().SequenceEqual(before[name].Values), $"{name} {(stays ? "changed" : "did not change")}.");
+            Assert.Equal(!stays && !name.Contains(".running_"), network.Parameters.Any(item => item.Name == name));
+        }
+    }
+
     /// <summary>Four steps of SGD, against PyTorch's losses and final weights.</summary>
     [BackendTheory]
     [InlineData("trace-momentum")]

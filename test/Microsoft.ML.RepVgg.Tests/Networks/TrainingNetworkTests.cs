@@ -3,6 +3,7 @@ using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
 using RepVgg.Formats;
+using RepVgg.Inference;
 using RepVgg.Networks;
 using RepVgg.Reparameterization;
 using Xunit;
@@ -73,6 +74,44 @@ public class TrainingNetworkTests
             backend.CopyGradient(tensor, gradient);
             Assert.True(Array.Exists(gradient, value => value != 0), $"{parameter} got no gradient.");
         }
+    }
+
+    /// <summary>Built, trained for a step, fused, and compared: the network's own logits against the deployed network's.</summary>
+    [Theory]
+    [MemberData(nameof(Variants))]
+    public void Every_variant_is_trained_and_fused_to_the_same_logits(string name)
+    {
+        var architecture = RandomStates.Reduce(RepVggVariants.Find(name));
+        TrainAndFuse(architecture, architecture.TotalStride * 2, images: 4);
+    }
+
+    /// <summary>The same at full width, where it is quick.</summary>
+    [Theory]
+    [InlineData("RepVGG-S0", 28)]
+    [InlineData("RepVGG-S1", 28)]
+    [InlineData("RepVGG-S2", 64)]
+    [InlineData("RepVGG-A0", 64)]
+    public void Full_width_is_trained_and_fused_to_the_same_logits(string name, int size) => TrainAndFuse(RepVggVariants.Find(name), size, images: 2);
+
+    private static void TrainAndFuse(RepVggArchitecture architecture, int size, int images)
+    {
+        using var backend = new CpuBackend();
+        using var network = new TrainingNetwork(architecture, 3, backend, seed: 5);
+        network.ImportState(RandomStates.Training(architecture, 3));
+        using var optimizer = backend.CreateSgd([new ParameterGroup([.. network.Parameters.Select(item => item.Tensor)], 1e-4f)], 0.9f, nesterov: false);
+        var batch = RandomStates.Images(images, architecture.InputChannels, size, size);
+        using (backend.BeginStep(training: true))
+        {
+            var (logits, auxiliary) = network.ForwardWithAuxiliary(backend.CreateInput([.. batch.Shape], batch.Values));
+            int[] labels = [.. Enumerable.Range(0, images).Select(i => i % 3)];
+            backend.Backward(auxiliary.Append(logits).Select(head => backend.SoftmaxCrossEntropy(head, labels, 0)).Aggregate(backend.Add));
+            optimizer.Step(0.01f);
+        }
+        float[] expected = Evaluate(backend, network, batch);
+        var actual = new float[expected.Length];
+        using var engine = new InferenceEngine(Fusion.Fuse(architecture, network.ExportState(), size, size, Normalization.Identity(architecture.InputChannels)));
+        engine.Run(batch.Values, images, actual);
+        Compare.Close(expected, actual, Tolerance);
     }
 
     [Fact]
