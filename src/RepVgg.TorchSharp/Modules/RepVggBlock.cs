@@ -123,14 +123,9 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
     {
         if (_fused is not null)
             return;
-        var sum = new BranchAlgebra(_shape.InputChannels, _shape.OutputChannels, _shape.Groups);
-        var (largeKernel, largeNorm) = _large!.Values();
+        var (kernel, largeNorm) = _large!.Values();
         var (smallKernel, smallNorm) = _small!.Values();
-        sum.Add3x3(largeKernel, largeNorm);
-        sum.Add1x1(smallKernel, smallNorm);
-        if (_identity is not null)
-            sum.AddIdentity(ConvNorm.Values(_identity));
-        var (kernel, bias) = sum.Round();
+        float[] bias = BranchAlgebra.FuseInto(kernel, largeNorm, smallKernel, smallNorm, _identity is null ? null : ConvNorm.Values(_identity));
 
         var fused = NewFused();
         fused.to(_large.Kernel.dtype);

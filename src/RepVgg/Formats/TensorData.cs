@@ -50,6 +50,9 @@ public sealed class TensorData
     /// <summary>The values for reading once: those of a tensor that waits to be read are read and not kept.</summary>
     internal float[] Borrow() => _values ?? _load!();
 
+    /// <summary>Values of the caller's own: copied, or read and not kept.</summary>
+    internal float[] Take() => _values is null ? _load!() : (float[])_values.Clone();
+
     /// <inheritdoc/>
     public override string ToString() => $"[{string.Join(", ", Shape)}]";
 }

@@ -59,9 +59,9 @@ public static class WeightsFile
         stream.Position = 0;
         if (SafetensorsHeader.IsLikely(start, stream.Length))
         {
-            return SafetensorsReader.Map(path, (view, file) =>
+            return SafetensorsReader.Map(path, (source, file) =>
             {
-                var (state, description) = SafetensorsReader.Open(view, file);
+                var (state, description) = SafetensorsReader.Open(source, file);
                 return use(Describe(path, state, description));
             });
         }

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Runtime.InteropServices;
 using RepVgg.Architectures;
 using RepVgg.Formats;
 
@@ -27,7 +28,7 @@ public static class DeployStates
         {
             var (squeeze, excite) = SqueezeExcitationOf(shape, deploy);
             blocks.Add(new DeployBlock(
-                shape, [.. deploy[$"{shape.Name}.rbr_reparam.weight"].Borrow()], [.. deploy[$"{shape.Name}.rbr_reparam.bias"].Borrow()], squeeze, excite));
+                shape, Take($"{shape.Name}.rbr_reparam.weight", deploy), Take($"{shape.Name}.rbr_reparam.bias", deploy), squeeze, excite));
         }
         return new DeployNetwork(
             architecture, imageHeight, imageWidth, normalization, blocks.ToImmutable(), LinearOf("linear", architecture.FeatureWidth, classes, deploy));
@@ -91,5 +92,7 @@ public static class DeployStates
             : (null, null);
 
     internal static LinearWeights LinearOf(string name, int inputs, int outputs, StateDict state) =>
-        new(inputs, outputs, [.. state[$"{name}.weight"].Borrow()], [.. state[$"{name}.bias"].Borrow()]);
+        new(inputs, outputs, Take($"{name}.weight", state), Take($"{name}.bias", state));
+
+    private static ImmutableArray<float> Take(string name, StateDict state) => ImmutableCollectionsMarshal.AsImmutableArray(state[name].Take());
 }

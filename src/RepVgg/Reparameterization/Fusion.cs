@@ -59,12 +59,12 @@ public static class Fusion
     /// <summary>The kernel and bias that one block's branches add up to.</summary>
     internal static (float[] Kernel, float[] Bias) FuseBlock(BlockSpec shape, StateDict training, Func<string, double> epsilonOf)
     {
-        var sum = new BranchAlgebra(shape.InputChannels, shape.OutputChannels, shape.Groups);
-        sum.Add3x3(training[$"{shape.Name}.rbr_dense.conv.weight"].Borrow(), Norm($"{shape.Name}.rbr_dense.bn"));
-        sum.Add1x1(training[$"{shape.Name}.rbr_1x1.conv.weight"].Borrow(), Norm($"{shape.Name}.rbr_1x1.bn"));
-        if (shape.HasIdentity)
-            sum.AddIdentity(Norm($"{shape.Name}.rbr_identity"));
-        return sum.Round();
+        float[] kernel = training[$"{shape.Name}.rbr_dense.conv.weight"].Take();
+        float[] bias = BranchAlgebra.FuseInto(
+            kernel, Norm($"{shape.Name}.rbr_dense.bn"),
+            training[$"{shape.Name}.rbr_1x1.conv.weight"].Borrow(), Norm($"{shape.Name}.rbr_1x1.bn"),
+            shape.HasIdentity ? Norm($"{shape.Name}.rbr_identity") : null);
+        return (kernel, bias);
 
         NormValues Norm(string name)
         {

@@ -11,20 +11,20 @@ public static class SafetensorsReader
     /// <returns>Its weights, in the order of its header.</returns>
     /// <exception cref="InvalidDataException">The file is no safetensors file or is damaged.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static StateDict Read(string path) => Map(path, (stream, file) => Open(stream, file).State.LoadAll());
+    public static StateDict Read(string path) => Map(path, (source, file) => Open(source, file).State.LoadAll());
 
     /// <summary>Reads weights.</summary>
     /// <param name="stream">Holds the file's content; if it cannot seek or is not at its start, it is copied to memory first.</param>
     /// <returns>The weights, in the order of the header.</returns>
     /// <exception cref="InvalidDataException">The data is no safetensors file or is damaged.</exception>
-    public static StateDict Read(Stream stream) => Open(Whole(stream), "The stream").State.LoadAll();
+    public static StateDict Read(Stream stream) => Open(new Source(Whole(stream), null), "The stream").State.LoadAll();
 
     /// <summary>Reads what a file says about itself.</summary>
     /// <param name="path">The file.</param>
     /// <returns>The description, or null in files of other programs.</returns>
     /// <exception cref="InvalidDataException">The file is no safetensors file or is damaged.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static ModelDescription? ReadDescription(string path) => Map(path, (stream, file) => Guard(file, () => Describe(stream)));
+    public static ModelDescription? ReadDescription(string path) => Map(path, (source, file) => Guard(file, () => Describe(source.Stream)));
 
     /// <summary>Reads what a file says about itself.</summary>
     /// <param name="stream">As for <see cref="Read(Stream)"/>.</param>
@@ -37,26 +37,36 @@ public static class SafetensorsReader
     }
 
     /// <summary>Reads the names and shapes; values are read from the stream when they are asked for.</summary>
-    /// <param name="stream">Seekable; stays open as long as the weights are used.</param>
+    /// <param name="source">Stays open as long as the weights are used.</param>
     /// <param name="file">What it is, for messages.</param>
-    internal static (StateDict State, ModelDescription? Description) Open(Stream stream, string file)
+    internal static (StateDict State, ModelDescription? Description) Open(Source source, string file)
     {
-        var header = Guard(file, () => SafetensorsHeader.Read(stream));
+        var header = Guard(file, () => SafetensorsHeader.Read(source.Stream));
         var state = new StateDict();
         foreach (var entry in header.Entries)
         {
             if (!entry.Name.EndsWith("num_batches_tracked", StringComparison.Ordinal))
-                state[entry.Name] = new TensorData(entry.Shape, () => Guard(file, () => Load(stream, header.DataStart, entry)));
+                state[entry.Name] = new TensorData(entry.Shape, () => Guard(file, () => Load(source, header.DataStart, entry)));
         }
         return (state, Guard(file, () => ModelDescription.FromProperties(header.Metadata)));
     }
 
-    private static float[] Load(Stream stream, long dataStart, SafetensorsEntry entry)
+    private static float[] Load(Source source, long dataStart, SafetensorsEntry entry)
     {
+        long position = dataStart + entry.Begin, length = entry.End - entry.Begin;
         var values = new float[(entry.End - entry.Begin) / StorageDecoder.SizeOf(entry.Type)];
+        if (length == 0)
+            return values;
         try
         {
-            StorageDecoder.Read(stream, dataStart + entry.Begin, entry.Type, values);
+            if (source.Map is null)
+            {
+                StorageDecoder.Read(source.Stream, position, entry.Type, values);
+                return values;
+            }
+            // One view for each tensor: what was read does not stay in the process's memory.
+            using var view = source.Map.CreateViewStream(position, length, MemoryMappedFileAccess.Read);
+            StorageDecoder.Read(view, 0, entry.Type, values);
         }
         catch (OverflowException error)
         {
@@ -67,16 +77,18 @@ public static class SafetensorsReader
 
     private static ModelDescription? Describe(Stream stream) => ModelDescription.FromProperties(SafetensorsHeader.Read(stream).Metadata);
 
+    /// <summary>Where the bytes come from: a stream, and the mapping of its file where there is one.</summary>
+    internal sealed record Source(Stream Stream, MemoryMappedFile? Map);
+
     /// <summary>Maps a file into memory for as long as it is read.</summary>
-    internal static T Map<T>(string path, Func<Stream, string, T> read)
+    internal static T Map<T>(string path, Func<Source, string, T> read)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
-        using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 1);
+        using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
         if (file.Length == 0)
-            return read(file, $"'{path}'"); // an empty file cannot be mapped
+            return read(new Source(file, null), $"'{path}'"); // an empty file cannot be mapped
         using var map = MemoryMappedFile.CreateFromFile(file, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
-        using var view = map.CreateViewStream(0, file.Length, MemoryMappedFileAccess.Read);
-        return read(view, $"'{path}'");
+        return read(new Source(file, map), $"'{path}'");
     }
 
     private static Stream Whole(Stream stream)
