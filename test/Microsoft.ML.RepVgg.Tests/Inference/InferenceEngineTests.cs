@@ -2,6 +2,7 @@ using Microsoft.ML.RepVgg.Tests.Support;
 using RepVgg.Architectures;
 using RepVgg.Inference;
 using RepVgg.Networks;
+using RepVgg.Reparameterization;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Inference;
@@ -33,6 +34,35 @@ public class InferenceEngineTests
     {
         var architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (7, 1, stride), (17, 2, 2));
         AssertAgrees(RandomNetworks.Create(architecture, height, width, classes: 5), count: 1);
+    }
+
+    [Fact]
+    public void AgreesWithTheDefinitionWhereWorkIsCutInManyPieces()
+    {
+        // More channels than one slice of filters, more tiles than one chunk.
+        var architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (24, 1, 1), (72, 2, 1), (100, 2, 1));
+        AssertAgrees(RandomNetworks.Create(architecture, 18, 22, classes: 6), count: 5);
+    }
+
+    [Theory]
+    [MemberData(nameof(GoldenNetworks.Names), MemberType = typeof(GoldenNetworks))]
+    public void AgreesWithTheOriginalCode(string name)
+    {
+        var input = GoldenNetworks.Input(name);
+        int[] shape = [.. input.Shape];
+        var network = Fusion.Fuse(
+            GoldenNetworks.All[name], GoldenNetworks.TrainingState(name), shape[2], shape[3], Normalization.Identity(shape[1]));
+        foreach (var width in Widths)
+        {
+            using var engine = new InferenceEngine(network, threads: 2, width);
+            Compare.Close(GoldenFiles.Floats($"{name}-logits-deploy.npy").Values, Run(engine, input.Values, shape[0]), 1e-5, $"{name} at {width}");
+        }
+    }
+
+    [Fact]
+    public void AgreesWithTheDefinitionOnA0()
+    {
+        AssertAgrees(RandomNetworks.Create(RepVggVariants.A0, 64, 64, classes: 20), count: 1);
     }
 
     [Theory]

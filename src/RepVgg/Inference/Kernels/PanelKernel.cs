@@ -42,97 +42,73 @@ internal static unsafe class PanelKernel<TVector, TLanes, TVectors, TRows>
         TVector a10 = zero, b10 = zero, c10 = zero;
         TVector a11 = zero, b11 = zero, c11 = zero;
         a0 = TLanes.Load(initial);
-        if (TVectors.Value > 1)
-            b0 = TLanes.Load(initial + vectorPitch);
-        if (TVectors.Value > 2)
-            c0 = TLanes.Load(initial + 2 * vectorPitch);
+        if (TVectors.Value > 1) b0 = TLanes.Load(initial + vectorPitch);
+        if (TVectors.Value > 2) c0 = TLanes.Load(initial + 2 * vectorPitch);
         if (TRows.Value > 1)
         {
             a1 = TLanes.Load(initial + 1 * pitch);
-            if (TVectors.Value > 1)
-                b1 = TLanes.Load(initial + 1 * pitch + vectorPitch);
-            if (TVectors.Value > 2)
-                c1 = TLanes.Load(initial + 1 * pitch + 2 * vectorPitch);
+            if (TVectors.Value > 1) b1 = TLanes.Load(initial + 1 * pitch + vectorPitch);
+            if (TVectors.Value > 2) c1 = TLanes.Load(initial + 1 * pitch + 2 * vectorPitch);
         }
         if (TRows.Value > 2)
         {
             a2 = TLanes.Load(initial + 2 * pitch);
-            if (TVectors.Value > 1)
-                b2 = TLanes.Load(initial + 2 * pitch + vectorPitch);
-            if (TVectors.Value > 2)
-                c2 = TLanes.Load(initial + 2 * pitch + 2 * vectorPitch);
+            if (TVectors.Value > 1) b2 = TLanes.Load(initial + 2 * pitch + vectorPitch);
+            if (TVectors.Value > 2) c2 = TLanes.Load(initial + 2 * pitch + 2 * vectorPitch);
         }
         if (TRows.Value > 3)
         {
             a3 = TLanes.Load(initial + 3 * pitch);
-            if (TVectors.Value > 1)
-                b3 = TLanes.Load(initial + 3 * pitch + vectorPitch);
-            if (TVectors.Value > 2)
-                c3 = TLanes.Load(initial + 3 * pitch + 2 * vectorPitch);
+            if (TVectors.Value > 1) b3 = TLanes.Load(initial + 3 * pitch + vectorPitch);
+            if (TVectors.Value > 2) c3 = TLanes.Load(initial + 3 * pitch + 2 * vectorPitch);
         }
         if (TRows.Value > 4)
         {
             a4 = TLanes.Load(initial + 4 * pitch);
-            if (TVectors.Value > 1)
-                b4 = TLanes.Load(initial + 4 * pitch + vectorPitch);
-            if (TVectors.Value > 2)
-                c4 = TLanes.Load(initial + 4 * pitch + 2 * vectorPitch);
+            if (TVectors.Value > 1) b4 = TLanes.Load(initial + 4 * pitch + vectorPitch);
+            if (TVectors.Value > 2) c4 = TLanes.Load(initial + 4 * pitch + 2 * vectorPitch);
         }
         if (TRows.Value > 5)
         {
             a5 = TLanes.Load(initial + 5 * pitch);
-            if (TVectors.Value > 1)
-                b5 = TLanes.Load(initial + 5 * pitch + vectorPitch);
-            if (TVectors.Value > 2)
-                c5 = TLanes.Load(initial + 5 * pitch + 2 * vectorPitch);
+            if (TVectors.Value > 1) b5 = TLanes.Load(initial + 5 * pitch + vectorPitch);
+            if (TVectors.Value > 2) c5 = TLanes.Load(initial + 5 * pitch + 2 * vectorPitch);
         }
         if (TRows.Value > 6)
         {
             a6 = TLanes.Load(initial + 6 * pitch);
-            if (TVectors.Value > 1)
-                b6 = TLanes.Load(initial + 6 * pitch + vectorPitch);
-            if (TVectors.Value > 2)
-                c6 = TLanes.Load(initial + 6 * pitch + 2 * vectorPitch);
+            if (TVectors.Value > 1) b6 = TLanes.Load(initial + 6 * pitch + vectorPitch);
+            if (TVectors.Value > 2) c6 = TLanes.Load(initial + 6 * pitch + 2 * vectorPitch);
         }
         if (TRows.Value > 7)
         {
             a7 = TLanes.Load(initial + 7 * pitch);
-            if (TVectors.Value > 1)
-                b7 = TLanes.Load(initial + 7 * pitch + vectorPitch);
-            if (TVectors.Value > 2)
-                c7 = TLanes.Load(initial + 7 * pitch + 2 * vectorPitch);
+            if (TVectors.Value > 1) b7 = TLanes.Load(initial + 7 * pitch + vectorPitch);
+            if (TVectors.Value > 2) c7 = TLanes.Load(initial + 7 * pitch + 2 * vectorPitch);
         }
         if (TRows.Value > 8)
         {
             a8 = TLanes.Load(initial + 8 * pitch);
-            if (TVectors.Value > 1)
-                b8 = TLanes.Load(initial + 8 * pitch + vectorPitch);
-            if (TVectors.Value > 2)
-                c8 = TLanes.Load(initial + 8 * pitch + 2 * vectorPitch);
+            if (TVectors.Value > 1) b8 = TLanes.Load(initial + 8 * pitch + vectorPitch);
+            if (TVectors.Value > 2) c8 = TLanes.Load(initial + 8 * pitch + 2 * vectorPitch);
         }
         if (TRows.Value > 9)
         {
             a9 = TLanes.Load(initial + 9 * pitch);
-            if (TVectors.Value > 1)
-                b9 = TLanes.Load(initial + 9 * pitch + vectorPitch);
-            if (TVectors.Value > 2)
-                c9 = TLanes.Load(initial + 9 * pitch + 2 * vectorPitch);
+            if (TVectors.Value > 1) b9 = TLanes.Load(initial + 9 * pitch + vectorPitch);
+            if (TVectors.Value > 2) c9 = TLanes.Load(initial + 9 * pitch + 2 * vectorPitch);
         }
         if (TRows.Value > 10)
         {
             a10 = TLanes.Load(initial + 10 * pitch);
-            if (TVectors.Value > 1)
-                b10 = TLanes.Load(initial + 10 * pitch + vectorPitch);
-            if (TVectors.Value > 2)
-                c10 = TLanes.Load(initial + 10 * pitch + 2 * vectorPitch);
+            if (TVectors.Value > 1) b10 = TLanes.Load(initial + 10 * pitch + vectorPitch);
+            if (TVectors.Value > 2) c10 = TLanes.Load(initial + 10 * pitch + 2 * vectorPitch);
         }
         if (TRows.Value > 11)
         {
             a11 = TLanes.Load(initial + 11 * pitch);
-            if (TVectors.Value > 1)
-                b11 = TLanes.Load(initial + 11 * pitch + vectorPitch);
-            if (TVectors.Value > 2)
-                c11 = TLanes.Load(initial + 11 * pitch + 2 * vectorPitch);
+            if (TVectors.Value > 1) b11 = TLanes.Load(initial + 11 * pitch + vectorPitch);
+            if (TVectors.Value > 2) c11 = TLanes.Load(initial + 11 * pitch + 2 * vectorPitch);
         }
 
         // Stores that miss the first-level cache wait for each other; prefetches, made now, don't.
@@ -152,115 +128,89 @@ internal static unsafe class PanelKernel<TVector, TLanes, TVectors, TRows>
             for (int k = arguments->Depth; k > 0; k--)
             {
                 TVector u = TLanes.Load(panel), v = zero, w = zero, x;
-                if (TVectors.Value > 1)
-                    v = TLanes.Load(panel + width);
-                if (TVectors.Value > 2)
-                    w = TLanes.Load(panel + 2 * width);
+                if (TVectors.Value > 1) v = TLanes.Load(panel + width);
+                if (TVectors.Value > 2) w = TLanes.Load(panel + 2 * width);
                 panel += TVectors.Value * width;
                 x = TLanes.Broadcast(x0[0]);
                 a0 = TLanes.MultiplyAdd(x, u, a0);
-                if (TVectors.Value > 1)
-                    b0 = TLanes.MultiplyAdd(x, v, b0);
-                if (TVectors.Value > 2)
-                    c0 = TLanes.MultiplyAdd(x, w, c0);
+                if (TVectors.Value > 1) b0 = TLanes.MultiplyAdd(x, v, b0);
+                if (TVectors.Value > 2) c0 = TLanes.MultiplyAdd(x, w, c0);
                 if (TRows.Value > 1)
                 {
                     x = TLanes.Broadcast(x0[s1]);
                     a1 = TLanes.MultiplyAdd(x, u, a1);
-                    if (TVectors.Value > 1)
-                        b1 = TLanes.MultiplyAdd(x, v, b1);
-                    if (TVectors.Value > 2)
-                        c1 = TLanes.MultiplyAdd(x, w, c1);
+                    if (TVectors.Value > 1) b1 = TLanes.MultiplyAdd(x, v, b1);
+                    if (TVectors.Value > 2) c1 = TLanes.MultiplyAdd(x, w, c1);
                 }
                 if (TRows.Value > 2)
                 {
                     x = TLanes.Broadcast(x0[s2]);
                     a2 = TLanes.MultiplyAdd(x, u, a2);
-                    if (TVectors.Value > 1)
-                        b2 = TLanes.MultiplyAdd(x, v, b2);
-                    if (TVectors.Value > 2)
-                        c2 = TLanes.MultiplyAdd(x, w, c2);
+                    if (TVectors.Value > 1) b2 = TLanes.MultiplyAdd(x, v, b2);
+                    if (TVectors.Value > 2) c2 = TLanes.MultiplyAdd(x, w, c2);
                 }
                 if (TRows.Value > 3)
                 {
                     x = TLanes.Broadcast(x0[s3]);
                     a3 = TLanes.MultiplyAdd(x, u, a3);
-                    if (TVectors.Value > 1)
-                        b3 = TLanes.MultiplyAdd(x, v, b3);
-                    if (TVectors.Value > 2)
-                        c3 = TLanes.MultiplyAdd(x, w, c3);
+                    if (TVectors.Value > 1) b3 = TLanes.MultiplyAdd(x, v, b3);
+                    if (TVectors.Value > 2) c3 = TLanes.MultiplyAdd(x, w, c3);
                 }
                 if (TRows.Value > 4)
                 {
                     x = TLanes.Broadcast(x4[0]);
                     a4 = TLanes.MultiplyAdd(x, u, a4);
-                    if (TVectors.Value > 1)
-                        b4 = TLanes.MultiplyAdd(x, v, b4);
-                    if (TVectors.Value > 2)
-                        c4 = TLanes.MultiplyAdd(x, w, c4);
+                    if (TVectors.Value > 1) b4 = TLanes.MultiplyAdd(x, v, b4);
+                    if (TVectors.Value > 2) c4 = TLanes.MultiplyAdd(x, w, c4);
                 }
                 if (TRows.Value > 5)
                 {
                     x = TLanes.Broadcast(x4[s1]);
                     a5 = TLanes.MultiplyAdd(x, u, a5);
-                    if (TVectors.Value > 1)
-                        b5 = TLanes.MultiplyAdd(x, v, b5);
-                    if (TVectors.Value > 2)
-                        c5 = TLanes.MultiplyAdd(x, w, c5);
+                    if (TVectors.Value > 1) b5 = TLanes.MultiplyAdd(x, v, b5);
+                    if (TVectors.Value > 2) c5 = TLanes.MultiplyAdd(x, w, c5);
                 }
                 if (TRows.Value > 6)
                 {
                     x = TLanes.Broadcast(x4[s2]);
                     a6 = TLanes.MultiplyAdd(x, u, a6);
-                    if (TVectors.Value > 1)
-                        b6 = TLanes.MultiplyAdd(x, v, b6);
-                    if (TVectors.Value > 2)
-                        c6 = TLanes.MultiplyAdd(x, w, c6);
+                    if (TVectors.Value > 1) b6 = TLanes.MultiplyAdd(x, v, b6);
+                    if (TVectors.Value > 2) c6 = TLanes.MultiplyAdd(x, w, c6);
                 }
                 if (TRows.Value > 7)
                 {
                     x = TLanes.Broadcast(x4[s3]);
                     a7 = TLanes.MultiplyAdd(x, u, a7);
-                    if (TVectors.Value > 1)
-                        b7 = TLanes.MultiplyAdd(x, v, b7);
-                    if (TVectors.Value > 2)
-                        c7 = TLanes.MultiplyAdd(x, w, c7);
+                    if (TVectors.Value > 1) b7 = TLanes.MultiplyAdd(x, v, b7);
+                    if (TVectors.Value > 2) c7 = TLanes.MultiplyAdd(x, w, c7);
                 }
                 if (TRows.Value > 8)
                 {
                     x = TLanes.Broadcast(x8[0]);
                     a8 = TLanes.MultiplyAdd(x, u, a8);
-                    if (TVectors.Value > 1)
-                        b8 = TLanes.MultiplyAdd(x, v, b8);
-                    if (TVectors.Value > 2)
-                        c8 = TLanes.MultiplyAdd(x, w, c8);
+                    if (TVectors.Value > 1) b8 = TLanes.MultiplyAdd(x, v, b8);
+                    if (TVectors.Value > 2) c8 = TLanes.MultiplyAdd(x, w, c8);
                 }
                 if (TRows.Value > 9)
                 {
                     x = TLanes.Broadcast(x8[s1]);
                     a9 = TLanes.MultiplyAdd(x, u, a9);
-                    if (TVectors.Value > 1)
-                        b9 = TLanes.MultiplyAdd(x, v, b9);
-                    if (TVectors.Value > 2)
-                        c9 = TLanes.MultiplyAdd(x, w, c9);
+                    if (TVectors.Value > 1) b9 = TLanes.MultiplyAdd(x, v, b9);
+                    if (TVectors.Value > 2) c9 = TLanes.MultiplyAdd(x, w, c9);
                 }
                 if (TRows.Value > 10)
                 {
                     x = TLanes.Broadcast(x8[s2]);
                     a10 = TLanes.MultiplyAdd(x, u, a10);
-                    if (TVectors.Value > 1)
-                        b10 = TLanes.MultiplyAdd(x, v, b10);
-                    if (TVectors.Value > 2)
-                        c10 = TLanes.MultiplyAdd(x, w, c10);
+                    if (TVectors.Value > 1) b10 = TLanes.MultiplyAdd(x, v, b10);
+                    if (TVectors.Value > 2) c10 = TLanes.MultiplyAdd(x, w, c10);
                 }
                 if (TRows.Value > 11)
                 {
                     x = TLanes.Broadcast(x8[s3]);
                     a11 = TLanes.MultiplyAdd(x, u, a11);
-                    if (TVectors.Value > 1)
-                        b11 = TLanes.MultiplyAdd(x, v, b11);
-                    if (TVectors.Value > 2)
-                        c11 = TLanes.MultiplyAdd(x, w, c11);
+                    if (TVectors.Value > 1) b11 = TLanes.MultiplyAdd(x, v, b11);
+                    if (TVectors.Value > 2) c11 = TLanes.MultiplyAdd(x, w, c11);
                 }
                 x0++;
                 x4++;
@@ -301,9 +251,7 @@ internal static unsafe class PanelKernel<TVector, TLanes, TVectors, TRows>
     private static void Store(float* target, nint vectorPitch, bool relu, TVector a, TVector b, TVector c)
     {
         TLanes.Store(target, relu ? TLanes.Relu(a) : a);
-        if (TVectors.Value > 1)
-            TLanes.Store(target + vectorPitch, relu ? TLanes.Relu(b) : b);
-        if (TVectors.Value > 2)
-            TLanes.Store(target + 2 * vectorPitch, relu ? TLanes.Relu(c) : c);
+        if (TVectors.Value > 1) TLanes.Store(target + vectorPitch, relu ? TLanes.Relu(b) : b);
+        if (TVectors.Value > 2) TLanes.Store(target + 2 * vectorPitch, relu ? TLanes.Relu(c) : c);
     }
 }

@@ -14,7 +14,7 @@ internal readonly record struct WinogradLayout(WinogradTiles Tiles, int Channels
     public const int Points = 36;
 
     /// <summary>Tiles of one item at most: their sums should stay in the second-level cache.</summary>
-    public const int MaximumChunk = 49;
+    public const int MaximumChunk = 64;
 
     // The transformed tiles of a fused chunk should take at most this share of the second-level cache.
     private const int FusedFloats = 76_000;
