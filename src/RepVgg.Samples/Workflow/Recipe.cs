@@ -22,7 +22,7 @@ internal sealed record Recipe
     public static Recipe FullSet { get; } = new()
     {
         Architecture = "RepVGG-S1",
-        Epochs = 14,
+        Epochs = 18,
         BatchSize = 64,
         LearningRate = 0.1f,
         ValidationFraction = 0.05f,
