@@ -70,7 +70,7 @@ public sealed partial class RepVggFeaturizingEstimator : IEstimator<RepVggFeatur
     {
         try
         {
-            return WeightsFile.Read(options.WeightsPath!).ToDeployNetwork(options.ImageHeight, options.ImageWidth, options.Normalization);
+            return WeightsFile.ReadDeployNetwork(options.WeightsPath!, options.ImageHeight, options.ImageWidth, options.Normalization);
         }
         catch (ArgumentException error)
         {

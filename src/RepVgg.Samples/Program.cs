@@ -1,5 +1,6 @@
 using RepVgg.Samples.CommandLine;
 using RepVgg.Samples.Images;
+using RepVgg.Samples.Weights;
 using RepVgg.Samples.Workflow;
 
 CommandSpec[] commands =
@@ -30,6 +31,7 @@ CommandSpec[] commands =
             Console.WriteLine($"{path}: {new FileInfo(path).Length:n0} bytes.");
             return 0;
         }),
+    .. WeightsCommands.All,
 ];
 
 return CommandRunner.Run(commands, args);

@@ -3,8 +3,11 @@ using System.Globalization;
 namespace RepVgg.Samples.CommandLine;
 
 /// <summary>The options that were given, read as what they should be.</summary>
-internal sealed class Arguments(IReadOnlyDictionary<string, string> values)
+internal sealed class Arguments(IReadOnlyDictionary<string, string> values, IReadOnlyList<string> operands)
 {
+    /// <summary>A word without dashes, by its place.</summary>
+    public string Operand(int index) => operands[index];
+
     public string? Text(string name) => values.GetValueOrDefault(name) switch
     {
         null => null,
@@ -32,7 +35,7 @@ internal sealed class Arguments(IReadOnlyDictionary<string, string> values)
         return value;
     }
 
-    /// <summary>One of some words; the first where none is given.</summary>
+    /// <summary>One of some words; the first where none is given, which may be empty for a default without a name.</summary>
     public T Choice<T>(string name, params ReadOnlySpan<(string Word, T Value)> choices)
     {
         string text = Text(name) ?? choices[0].Word;
@@ -41,8 +44,24 @@ internal sealed class Arguments(IReadOnlyDictionary<string, string> values)
         {
             if (word == text)
                 return value;
-            words.Add(word);
+            if (word.Length > 0)
+                words.Add(word);
         }
         throw new UsageException($"--{name} is '{text}'; it must be one of: {string.Join(", ", words)}.");
+    }
+
+    /// <summary>Numbers with commas between them.</summary>
+    public float[]? Numbers(string name)
+    {
+        if (Text(name) is not { } text)
+            return null;
+        string[] parts = text.Split(',');
+        var numbers = new float[parts.Length];
+        for (int i = 0; i < parts.Length; i++)
+        {
+            if (!float.TryParse(parts[i], NumberStyles.Float, CultureInfo.InvariantCulture, out numbers[i]) || !float.IsFinite(numbers[i]))
+                throw new UsageException($"--{name} is '{text}'; it must be numbers with commas between them.");
+        }
+        return numbers;
     }
 }

@@ -22,8 +22,10 @@ internal static class HelpText
     {
         writer.WriteLine(command.Summary);
         writer.WriteLine();
-        writer.WriteLine($"  {Program} {command.Name} [OPTIONS]");
+        writer.WriteLine($"  {Program} {string.Join(' ', [command.Name, .. command.Operands, .. command.Options.Count > 0 ? ["[OPTIONS]"] : Array.Empty<string>()])}");
         writer.WriteLine();
+        if (command.Options.Count == 0)
+            return;
         int width = command.Options.Max(o => o.Name.Length + o.Value.Length + 3);
         foreach (var option in command.Options)
             writer.WriteLine($"  {$"--{option.Name} {option.Value}".PadRight(width)}  {option.Help}");

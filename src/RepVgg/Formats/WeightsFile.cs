@@ -35,20 +35,13 @@ public static class WeightsFile
     /// <param name="path">The file, in either form.</param>
     /// <param name="imageHeight">Input height in pixels; null for what the file says, or else the architecture's default.</param>
     /// <param name="imageWidth">Input width in pixels; likewise.</param>
-    /// <param name="normalization">What the network does to its input first; null for what the file says, or else nothing.</param>
+    /// <param name="normalization">What the network does to its input first; null for what the file says, or else ImageNet's for three channels.</param>
     /// <returns>The deploy network.</returns>
     /// <exception cref="InvalidDataException">The file is of no known format, is damaged, or holds no RepVGG.</exception>
-    /// <exception cref="ArgumentException">The image size or the normalisation does not suit the network.</exception>
+    /// <exception cref="ArgumentException">The image size or the normalisation does not suit the network, or no normalisation is known.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static DeployNetwork ReadDeployNetwork(string path, int? imageHeight = null, int? imageWidth = null, Normalization? normalization = null) => Open(path, weights =>
-    {
-        int height = imageHeight ?? weights.Description?.ImageHeight ?? weights.Architecture.DefaultImageSize;
-        int width = imageWidth ?? weights.Description?.ImageWidth ?? weights.Architecture.DefaultImageSize;
-        var first = normalization ?? weights.Description?.Normalization ?? Normalization.Identity(weights.Architecture.InputChannels);
-        return weights.Form == WeightsForm.Training
-            ? Fusion.Fuse(weights.Architecture, weights.State, height, width, first)
-            : DeployStates.Import(weights.Architecture, weights.State, height, width, first);
-    });
+    public static DeployNetwork ReadDeployNetwork(string path, int? imageHeight = null, int? imageWidth = null, Normalization? normalization = null) =>
+        Open(path, weights => weights.ToDeployNetwork(imageHeight, imageWidth, normalization));
 
     private static T Open<T>(string path, Func<LoadedWeights, T> use)
     {
@@ -73,6 +66,8 @@ public static class WeightsFile
         if (start.StartsWith("PK"u8) || start is [0x80, <= 5, ..])
             return use(Describe(path, PthReader.Open(stream, $"'{path}'"), null));
         var network = OnnxReader.Read(path);
+        if (network.Output != NetworkOutput.Logits)
+            throw new InvalidDataException($"'{path}' holds a network that gives features and has no classifier; weights of a whole network are needed.");
         var found = OnnxReader.ReadDescription(path) ?? ModelDescription.Of(network);
         return use(new LoadedWeights(DeployStates.Export(network), WeightsForm.Deploy, network.Architecture, network.Classes, found));
     }

@@ -31,6 +31,12 @@ internal sealed class TrainingBlock
     /// <summary>The parameters of its branches.</summary>
     public BlockBranches Branches => new(_kernel3x3, _norm3x3, _kernel1x1, _norm1x1, _normIdentity);
 
+    /// <summary>The sum of the branches, without what follows.</summary>
+    /// <param name="backend">Where it lives.</param>
+    /// <param name="input">Its input map.</param>
+    public Tensor SumBranches(Backend backend, Tensor input) =>
+        backend.MultiBranchConv(input, _kernel3x3, _norm3x3, _kernel1x1, _norm1x1, _normIdentity, _shape.Stride, _shape.Groups, relu: false);
+
     /// <summary>Computes the block.</summary>
     /// <param name="backend">Where it lives.</param>
     /// <param name="input">Its input map.</param>

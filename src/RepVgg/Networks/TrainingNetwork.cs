@@ -191,6 +191,9 @@ public sealed class TrainingNetwork : IDisposable
         return _backend.Linear(drops?.DropFeatures(features) ?? features, _tensors["linear.weight"], _tensors["linear.bias"]);
     }
 
+    /// <summary>The blocks in order of execution.</summary>
+    internal IReadOnlyList<TrainingBlock> Blocks => _blocks;
+
     internal Tensor Tensor(string name) => _tensors[name];
 
     internal BatchNormState Norm(string name) => new(

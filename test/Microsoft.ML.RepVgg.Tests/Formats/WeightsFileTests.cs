@@ -26,7 +26,7 @@ public class WeightsFileTests
         Assert.Equal(WeightsForm.Training, training.Form);
         OnnxRoundTripTests.AssertSame(
             Fusion.Fuse(training.Architecture, training.State, input.Shape[2], input.Shape[3], Normalization.Identity(3)),
-            WeightsFile.ReadDeployNetwork(GoldenFiles.PathOf($"{name}-train.pth"), input.Shape[2], input.Shape[3]));
+            WeightsFile.ReadDeployNetwork(GoldenFiles.PathOf($"{name}-train.pth"), input.Shape[2], input.Shape[3], Normalization.Identity(3)));
         Check(training, 1e-5);
 
         PthWriter.Write(training.State, folder.File("training.pth"));

@@ -1,0 +1,93 @@
+using RepVgg.Formats;
+using RepVgg.Formats.Onnx;
+using RepVgg.Formats.PyTorch;
+using RepVgg.Formats.Safetensors;
+using RepVgg.Networks;
+using RepVgg.Samples.CommandLine;
+
+namespace RepVgg.Samples.Weights;
+
+/// <summary>Converts weights between formats and forms.</summary>
+internal static class ConvertCommand
+{
+    private enum Format
+    {
+        PyTorch,
+        Safetensors,
+        Onnx,
+    }
+
+    /// <summary>The options of every command that writes weights.</summary>
+    public static IReadOnlyList<OptionSpec> OutputOptions { get; } =
+    [
+        new("format", "NAME", "pth, safetensors or onnx (default: by the extension of OUT)"),
+        new("names", "NAME", "authors or timm: whose names the weights get (default: authors)"),
+    ];
+
+    public static int Run(Arguments arguments)
+    {
+        var (input, output) = (arguments.Operand(0), Path.GetFullPath(arguments.Operand(1)));
+        var format = FormatOf(arguments, output);
+        var weights = WeightsFile.Read(input);
+        var form = arguments.Choice("form", ("", (WeightsForm?)null), ("train", WeightsForm.Training), ("deploy", WeightsForm.Deploy))
+            ?? (format == Format.Onnx ? WeightsForm.Deploy : weights.Form);
+        var precision = arguments.Choice("precision", ("single", OnnxPrecision.Single), ("half", OnnxPrecision.Half));
+        if (format == Format.Onnx && form == WeightsForm.Training)
+            throw new UsageException("ONNX files hold the deploy form only.");
+        if (format != Format.Onnx && precision == OnnxPrecision.Half)
+            throw new UsageException("--precision half is for ONNX only.");
+        if (form == WeightsForm.Training && weights.Form == WeightsForm.Deploy)
+            throw new ArgumentException($"'{input}' holds the deploy form, which cannot be turned back into the training form.");
+
+        int? size = arguments.Integer("image-size", 1);
+        var normalization = WeightsCommands.Normalization(arguments, weights);
+        if (format == Format.Onnx)
+        {
+            if (arguments.Choice("names", ("authors", false), ("timm", true)))
+                throw new UsageException("--names timm is not for ONNX.");
+            var network = weights.ToDeployNetwork(size, size, normalization);
+            var labels = weights.Description?.ClassLabels is { IsDefaultOrEmpty: false } known ? known : (IReadOnlyList<string>?)null;
+            OnnxWriter.Write(network, output, new OnnxExportOptions { Precision = precision, ClassLabels = labels });
+        }
+        else
+        {
+            // Only the ONNX graph needs a normalisation; other files say it where it is known.
+            bool known = normalization is not null || weights.Description is not null || weights.Architecture.InputChannels == 3;
+            var state = form == weights.Form
+                ? weights.State
+                : DeployStates.Export(weights.ToDeployNetwork(size, size, normalization ?? (known ? null : Normalization.Identity(weights.Architecture.InputChannels))));
+            Write(state, known ? weights.Describe(size, size, normalization) : null, output, format, arguments);
+        }
+        Report(output, weights.Architecture.Name, form);
+        return 0;
+    }
+
+    /// <summary>Writes weights in the format and with the names that the command line asks for.</summary>
+    public static void Write(StateDict state, ModelDescription? description, string path, Arguments arguments) => Write(state, description, path, FormatOf(arguments, path), arguments);
+
+    /// <summary>Says what was written.</summary>
+    public static void Report(string path, string architecture, WeightsForm form) =>
+        Console.WriteLine($"{path}: {architecture}, {form.Name()} form, {Table.Number(new FileInfo(path).Length)} bytes.");
+
+    private static void Write(StateDict state, ModelDescription? description, string path, Format format, Arguments arguments)
+    {
+        if (arguments.Choice("names", ("authors", false), ("timm", true)))
+            state = TimmNames.FromAuthors(state);
+        if (format == Format.PyTorch)
+            PthWriter.Write(state, path);
+        else if (format == Format.Safetensors)
+            SafetensorsWriter.Write(state, path, description);
+        else
+            throw new UsageException("ONNX files hold the deploy form only.");
+    }
+
+    private static Format FormatOf(Arguments arguments, string path) =>
+        arguments.Choice("format", ("", (Format?)null), ("pth", Format.PyTorch), ("safetensors", Format.Safetensors), ("onnx", Format.Onnx))
+        ?? Path.GetExtension(path).ToLowerInvariant() switch
+        {
+            ".pth" or ".pt" or ".bin" => Format.PyTorch,
+            ".safetensors" => Format.Safetensors,
+            ".onnx" => Format.Onnx,
+            var extension => throw new UsageException($"'{extension}' is no known extension: name OUT .pth, .safetensors or .onnx, or give --format."),
+        };
+}

@@ -1,0 +1,26 @@
+using RepVgg.Architectures;
+using RepVgg.Backends.Cpu;
+using RepVgg.Formats;
+using RepVgg.Networks;
+using RepVgg.Samples.CommandLine;
+
+namespace RepVgg.Samples.Weights;
+
+/// <summary>Writes the training form with fresh weights: where training elsewhere begins.</summary>
+internal static class CreateCommand
+{
+    public static int Run(Arguments arguments)
+    {
+        var variant = RepVggVariants.Find(arguments.Operand(0));
+        var architecture = variant with { InputChannels = arguments.Integer("channels", 1) ?? variant.InputChannels };
+        int classes = arguments.Integer("classes", 1) ?? 1000;
+        string path = Path.GetFullPath(arguments.Operand(1));
+        using var backend = new CpuBackend();
+        using var network = new TrainingNetwork(architecture, classes, backend, (ulong)(arguments.Integer("seed", 0) ?? 1));
+        var state = network.ExportState();
+        var weights = new LoadedWeights(state, WeightsForm.Training, architecture, classes, null);
+        ConvertCommand.Write(state, architecture.InputChannels == 3 ? weights.Describe() : null, path, arguments);
+        ConvertCommand.Report(path, architecture.Name, WeightsForm.Training);
+        return 0;
+    }
+}

@@ -1,0 +1,55 @@
+using System.Globalization;
+using RepVgg.Architectures;
+using RepVgg.Formats;
+using RepVgg.Networks;
+using RepVgg.Samples.CommandLine;
+
+namespace RepVgg.Samples.Weights;
+
+/// <summary>What a file of weights holds.</summary>
+internal static class InspectCommand
+{
+    public static int Run(Arguments arguments)
+    {
+        string path = arguments.Operand(0);
+        var weights = WeightsFile.Read(path);
+        int? size = arguments.Integer("image-size", 1);
+        var architecture = weights.Architecture;
+        int height = size ?? weights.Description?.ImageHeight ?? architecture.DefaultImageSize, width = size ?? weights.Description?.ImageWidth ?? architecture.DefaultImageSize;
+        var figures = NetworkFigures.Of(architecture, weights.Form, weights.Classes, height, width);
+
+        string features = string.Concat(
+            architecture.Groups > 1 ? $", {architecture.Groups} groups on every second layer" : "",
+            architecture.SqueezeExcitation switch { SqueezeExcitation.BeforeRelu => ", squeeze-and-excitation before the ReLU", SqueezeExcitation.AfterRelu => ", squeeze-and-excitation after the ReLU", _ => "" },
+            weights.Form == WeightsForm.Training && architecture.Stages.Any(stage => stage.AuxiliaryHead) ? ", auxiliary heads" : "");
+        Console.WriteLine($"File           {path}, {Table.Number(new FileInfo(path).Length)} bytes");
+        Console.WriteLine($"Architecture   {architecture.Name}{features}");
+        Console.WriteLine($"Form           {weights.Form.Name()}");
+        Console.WriteLine($"Classes        {weights.Classes}{Labels(weights.Description)}");
+        Console.WriteLine($"Images         {architecture.InputChannels} x {height} x {width}{(weights.Description is null && size is null ? ", the architecture's default" : "")}");
+        Console.WriteLine($"Normalisation  {Describe(weights.Description?.Normalization)}");
+        Console.WriteLine($"Parameters     {Table.Number(figures.Parameters)}");
+        Console.WriteLine($"Multiply-adds  {Table.Number(figures.MultiplyAdds)}");
+        Console.WriteLine($"Activations    {Table.Number(figures.Activations)} values for one image, at most {Table.Number(figures.LargestActivation)} at once");
+        Console.WriteLine();
+        var table = new Table("block", "output", "stride", "groups", "parameters", "multiply-adds", "activations");
+        foreach (var block in figures.Blocks)
+        {
+            var shape = block.Block;
+            table.Add(
+                shape.Name, $"{shape.OutputChannels} x {block.Height} x {block.Width}", $"{shape.Stride}", $"{shape.Groups}",
+                Table.Number(block.Parameters), Table.Number(block.MultiplyAdds), Table.Number(block.Activations));
+        }
+        table.Write(Console.Out);
+        return 0;
+    }
+
+    private static string Labels(ModelDescription? description) =>
+        description is null || description.ClassLabels.IsDefaultOrEmpty ? "" : $": {string.Join(", ", description.ClassLabels.Take(10))}{(description.ClassLabels.Length > 10 ? ", ..." : "")}";
+
+    private static string Describe(Normalization? normalization) => normalization is null
+        ? "not said"
+        : $"mean {Join(normalization.Mean)}, scale {Join(normalization.Scale)}";
+
+    private static string Join(IEnumerable<float> values) => string.Join(" ", values.Select(value => value.ToString("g6", CultureInfo.InvariantCulture)));
+}

@@ -1,0 +1,27 @@
+using RepVgg.Architectures;
+using RepVgg.Networks;
+using RepVgg.Samples.CommandLine;
+
+namespace RepVgg.Samples.Weights;
+
+/// <summary>The table of variants.</summary>
+internal static class ListCommand
+{
+    public static int Run(Arguments arguments)
+    {
+        int size = arguments.Integer("image-size", 1) ?? 224, classes = arguments.Integer("classes", 1) ?? 1000;
+        Console.WriteLine($"Images of {size}x{size} pixels, {classes} classes. Parameters in millions, multiply-adds in billions.");
+        Console.WriteLine();
+        var table = new Table("variant", "parameters, train", "deploy", "multiply-adds, train", "deploy", "channels", "meant for");
+        foreach (var variant in RepVggVariants.All)
+        {
+            var training = NetworkFigures.Of(variant, WeightsForm.Training, classes, size, size);
+            var deploy = NetworkFigures.Of(variant, WeightsForm.Deploy, classes, size, size);
+            table.Add(
+                variant.Name, Table.Millions(training.Parameters), Table.Millions(deploy.Parameters),
+                Table.Billions(training.MultiplyAdds), Table.Billions(deploy.MultiplyAdds), $"{variant.InputChannels}", $"{variant.DefaultImageSize} px");
+        }
+        table.Write(Console.Out);
+        return 0;
+    }
+}

@@ -1,0 +1,46 @@
+using RepVgg.Formats;
+using RepVgg.Networks;
+using RepVgg.Reparameterization;
+using RepVgg.Samples.CommandLine;
+
+namespace RepVgg.Samples.Weights;
+
+/// <summary>Compares the training form with the deploy form.</summary>
+internal static class VerifyCommand
+{
+    private const float Bound = 1e-5f;
+
+    /// <returns>0 if the forms agree within the bound, else 1.</returns>
+    public static int Run(Arguments arguments)
+    {
+        string path = arguments.Operand(0);
+        float bound = arguments.Positive("bound") ?? Bound;
+        var weights = WeightsFile.Read(path);
+        if (weights.Form != WeightsForm.Training)
+            throw new ArgumentException($"'{path}' holds the deploy form: there is nothing to fuse. Verify the training form that it was made of, with --against {path}.");
+        int? size = arguments.Integer("image-size", 1);
+        var deployed = arguments.Text("against") is { } other ? Deployed(other, size) : weights.ToDeployNetwork(size, size, Normalization.Identity(weights.Architecture.InputChannels));
+        int images = arguments.Integer("images", 1) ?? 2;
+        var report = FusionCheck.Compare(weights.Architecture, weights.State, deployed, images, arguments.Integer("seed", 0) ?? 1, arguments.Integer("threads", 0) ?? 0);
+
+        Console.WriteLine($"{weights.Architecture.Name}, {images} random images of {deployed.ImageWidth}x{deployed.ImageHeight} pixels: relative difference of the two forms");
+        Console.WriteLine();
+        var table = new Table("block", "difference");
+        foreach (var (block, error) in report.Blocks)
+            table.Add(block, Table.Error(error));
+        table.Add("logits, from end to end", Table.Error(report.Logits));
+        table.Write(Console.Out);
+        Console.WriteLine();
+        bool good = report.Largest <= bound;
+        Console.WriteLine($"{(good ? "The forms agree" : "THE FORMS DIFFER")}: at most {Table.Error(report.Largest)}, accepted {Table.Error(bound)}.");
+        return good ? 0 : 1;
+    }
+
+    private static DeployNetwork Deployed(string path, int? size)
+    {
+        var weights = WeightsFile.Read(path);
+        if (weights.Form != WeightsForm.Deploy)
+            throw new ArgumentException($"'{path}' holds the training form; --against needs a deploy form.");
+        return weights.ToDeployNetwork(size, size, Normalization.Identity(weights.Architecture.InputChannels));
+    }
+}

@@ -1,0 +1,75 @@
+using System.Collections.Immutable;
+using RepVgg.Architectures;
+
+namespace RepVgg.Networks;
+
+/// <summary>What one block costs.</summary>
+/// <param name="Block">The block.</param>
+/// <param name="Height">Height of its output, in pixels.</param>
+/// <param name="Width">Width of its output, in pixels.</param>
+/// <param name="Parameters">Its trained values.</param>
+/// <param name="MultiplyAdds">Multiply-adds for one image.</param>
+public sealed record BlockFigures(BlockSpec Block, int Height, int Width, long Parameters, long MultiplyAdds)
+{
+    /// <summary>Values of its output for one image: channels x height x width.</summary>
+    public long Activations => (long)Block.OutputChannels * Height * Width;
+}
+
+/// <summary>What a network costs: parameters, arithmetic, activations. Auxiliary heads are left out.</summary>
+/// <remarks>
+/// A multiply-add is one multiplication and one addition: kernel taps of convolutions, weights of linear layers, and in
+/// the training form one for every value that a batch norm scales and shifts.
+/// </remarks>
+/// <param name="Architecture">The network.</param>
+/// <param name="Form">Its form.</param>
+/// <param name="Classes">Number of classes.</param>
+/// <param name="ImageHeight">Input height in pixels.</param>
+/// <param name="ImageWidth">Input width in pixels.</param>
+/// <param name="Blocks">Every block in order of execution.</param>
+public sealed record NetworkFigures(RepVggArchitecture Architecture, WeightsForm Form, int Classes, int ImageHeight, int ImageWidth, ImmutableArray<BlockFigures> Blocks)
+{
+    /// <summary>Trained values, the classifier's included.</summary>
+    public long Parameters => Blocks.Sum(block => block.Parameters) + ((long)Architecture.FeatureWidth + 1) * Classes;
+
+    /// <summary>Multiply-adds for one image, the classifier's included.</summary>
+    public long MultiplyAdds => Blocks.Sum(block => block.MultiplyAdds) + (long)Architecture.FeatureWidth * Classes;
+
+    /// <summary>Values of all blocks' outputs for one image.</summary>
+    public long Activations => Blocks.Sum(block => block.Activations);
+
+    /// <summary>Values of the largest output of a block for one image.</summary>
+    public long LargestActivation => Blocks.Max(block => block.Activations);
+
+    /// <summary>Counts.</summary>
+    /// <param name="architecture">The network.</param>
+    /// <param name="form">Its form.</param>
+    /// <param name="classes">Number of classes, at least 1.</param>
+    /// <param name="imageHeight">Input height in pixels.</param>
+    /// <param name="imageWidth">Input width in pixels.</param>
+    /// <returns>The figures.</returns>
+    /// <exception cref="ArgumentException">The architecture cannot be built, the image is too small, or there is no class.</exception>
+    public static NetworkFigures Of(RepVggArchitecture architecture, WeightsForm form, int classes, int imageHeight, int imageWidth)
+    {
+        architecture.Validate();
+        architecture.ValidateImageSize(imageHeight, imageWidth);
+        ArgumentOutOfRangeException.ThrowIfLessThan(classes, 1);
+        var layout = form == WeightsForm.Training ? StateLayout.Training(architecture, classes) : StateLayout.Deploy(architecture, classes);
+        var blocks = ImmutableArray.CreateBuilder<BlockFigures>();
+        int height = imageHeight, width = imageWidth;
+        foreach (var block in architecture.Blocks)
+        {
+            height = (height - 1) / block.Stride + 1;
+            width = (width - 1) / block.Stride + 1;
+            long parameters = StateLayout.CountParameters(layout.Where(entry => entry.Name.StartsWith(block.Name + ".", StringComparison.Ordinal)));
+            blocks.Add(new BlockFigures(block, height, width, parameters, CountMultiplyAdds(block, form, (long)height * width)));
+        }
+        return new NetworkFigures(architecture, form, classes, imageHeight, imageWidth, blocks.ToImmutable());
+    }
+
+    private static long CountMultiplyAdds(BlockSpec block, WeightsForm form, long pixels)
+    {
+        long values = block.OutputChannels * pixels, perTap = values * (block.InputChannels / block.Groups);
+        long branches = form == WeightsForm.Deploy ? 9 * perTap : 10 * perTap + (block.HasIdentity ? 3 : 2) * values;
+        return branches + 2L * block.SqueezeWidth * block.OutputChannels;
+    }
+}
