@@ -1,4 +1,5 @@
 using RepVgg.Benchmarks;
+using RepVgg.TorchSharp;
 
 // Each command measures one thing; `peers` beside this project holds the other sides.
 const string Usage = """
@@ -8,6 +9,10 @@ const string Usage = """
               --network S1  --size 28  --batch 128  --threads 0  --rounds 7  --seconds 2
               --clock wall    or "processor": count processor time, for a busy machine (one thread)
               --peer PYTHON   a Python with torch, such as /usr/bin/python3
+              --backend cpu   or torch, torch-nhwc (libtorch on the CPU), cuda, cuda-bf16
+
+      memory  resident memory and live tensors over many training steps
+              --backend torch  --network S1  --size 28  --batch 32  --threads 0  --steps 500
 
       infer   the inference engine, alone or alternating with ONNX Runtime; without --network the whole table
               --network A0  --size 224  --batch 1  --threads 1  --rounds 7  --milliseconds 1000
@@ -28,6 +33,9 @@ try
         case "train":
             TrainingBenchmark.Run(new CommandLine(args[1..]));
             return 0;
+        case "memory":
+            MemoryBenchmark.Run(new CommandLine(args[1..]));
+            return 0;
         case "infer":
             PeersTable.Run(new CommandLine(args[1..]));
             return 0;
@@ -36,7 +44,7 @@ try
             return 2;
     }
 }
-catch (ArgumentException exception)
+catch (Exception exception) when (exception is ArgumentException or DeviceUnavailableException or InsufficientMemoryException)
 {
     Console.Error.WriteLine(exception.Message);
     return 2;

@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Globalization;
 using RepVgg.Architectures;
 using RepVgg.Backends;
-using RepVgg.Backends.Cpu;
 using RepVgg.Networks;
 
 namespace RepVgg.Benchmarks;
@@ -20,7 +19,8 @@ internal static class TrainingBenchmark
         int rounds = options.Number("rounds", 7);
         double seconds = options.Number("seconds", 2);
         bool processorTime = options.Text("clock", "wall") == "processor";
-        using var backend = new CpuBackend(options.Number("threads", 0));
+        int threads = options.Number("threads", 0);
+        using var backend = BackendOption.Create(options, threads);
         using var network = new TrainingNetwork(architecture, Classes, backend, seed: 1);
         using var optimizer = backend.CreateSgd([new ParameterGroup([.. network.Parameters.Select(parameter => parameter.Tensor)], 1e-4f)], 0.9f, nesterov: false);
         var random = new Random(1);
@@ -29,7 +29,7 @@ internal static class TrainingBenchmark
         int[] labels = [.. Enumerable.Range(0, batch).Select(i => i % Classes)];
         Console.WriteLine($"{architecture.Name}, {size}x{size}, batch {batch}, {network.Parameters.Sum(parameter => Count(parameter.Tensor)):N0} parameters, {backend.Description}");
 
-        using var peer = options.Text("peer") is { } python ? new PyTorchPeer(python, architecture, size, batch, backend.Threads, Classes, processorTime) : null;
+        using var peer = options.Text("peer") is { } python ? new PyTorchPeer(python, architecture, size, batch, threads == 0 ? Environment.ProcessorCount : threads, Classes, processorTime) : null;
         Round(Step, batch, seconds, processorTime);
         peer?.Round(seconds);
         var ours = new List<double>();

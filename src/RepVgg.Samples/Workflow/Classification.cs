@@ -3,10 +3,12 @@ using System.Globalization;
 using Microsoft.ML;
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg;
+using Microsoft.ML.Runtime;
 using RepVgg.Data;
 using RepVgg.Samples.CommandLine;
 using RepVgg.Samples.Images;
 using RepVgg.Training;
+using Spectre.Console;
 
 namespace RepVgg.Samples.Workflow;
 
@@ -25,6 +27,8 @@ internal static class Classification
         var context = new MLContext(arguments.Integer("seed", 0) ?? 1);
         var trainingRows = context.Data.LoadFromEnumerable(ImageRow.From(training));
         var testRows = context.Data.LoadFromEnumerable(ImageRow.From(test));
+
+        context.Log += (_, entry) => ShowDevice(entry);
 
         using var interrupt = new Interrupt();
         var options = recipe.ToOptions(arguments);
@@ -49,6 +53,14 @@ internal static class Classification
         Console.WriteLine($"The pipeline for ML.NET: {modelPath}");
         Console.WriteLine($"The network as ONNX:     {onnxPath}");
         return interrupted ? InterruptedExitCode : 0;
+    }
+
+    /// <summary>The trainer's messages before the first epoch: what it trains on, and why not on a GPU.</summary>
+    private static void ShowDevice(LoggingEventArgs entry)
+    {
+        bool isTrainers = entry.Source.StartsWith("RepVgg;", StringComparison.Ordinal);
+        if (isTrainers && (entry.Kind == ChannelMessageKind.Warning || (entry.Kind == ChannelMessageKind.Info && !entry.RawMessage.StartsWith("Epoch ", StringComparison.Ordinal))))
+            AnsiConsole.WriteLine(entry.RawMessage);
     }
 
     /// <returns>The pipeline; null if it was stopped before there was any model.</returns>

@@ -18,6 +18,7 @@ public class MemoryTests
     public void The_number_of_live_tensors_is_flat_over_50_steps(bool channelsLast, bool bfloat16)
     {
         using var backend = TorchBackends.Create(new TorchBackendOptions { Threads = 1, SelfTest = false, ChannelsLast = channelsLast, Bfloat16 = bfloat16 });
+        Settle();
         long atStart = Tensor.TotalCount;
         using (var training = new TrainingSteps(backend, "tinyplus-pse"))
         {
@@ -39,9 +40,23 @@ public class MemoryTests
     [TorchSharpFact]
     public void Creating_backends_leaves_nothing_behind()
     {
+        Settle();
         TorchBackends.Create(new TorchBackendOptions { Threads = 1 }).Dispose();
         long live = Tensor.TotalCount;
         TorchBackends.Create(new TorchBackendOptions { Threads = 1 }).Dispose();
+        Assert.Equal(live, Tensor.TotalCount);
+    }
+
+    [TorchSharpFact]
+    public void Modules_leave_nothing_behind()
+    {
+        Settle();
+        using var backbone = new RepVggBackbone(GoldenNetworks.All["tinyplus-pse"]);
+        using var images = TorchSharp.torch.randn(2, 3, 32, 32);
+        backbone.call(images).Dispose();
+        long live = Tensor.TotalCount;
+        for (int i = 0; i < 5; i++)
+            backbone.call(images).Dispose();
         Assert.Equal(live, Tensor.TotalCount);
     }
 
@@ -54,6 +69,13 @@ public class MemoryTests
             training = new TrainingSteps(backend, "tiny");
         using (training)
             training.Step();
+    }
+
+    /// <summary>Lets go of what other tests left to the garbage collector.</summary>
+    private static void Settle()
+    {
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
     }
 }
 

@@ -1,0 +1,53 @@
+using System.Globalization;
+using RepVgg.Architectures;
+using RepVgg.Backends;
+using RepVgg.Networks;
+
+namespace RepVgg.Benchmarks;
+
+/// <summary>Resident memory and TorchSharp's live tensors over many training steps.</summary>
+internal static class MemoryBenchmark
+{
+    private const int Classes = 10;
+
+    public static void Run(CommandLine options)
+    {
+        var architecture = RepVggVariants.Find(options.Text("network", "S1"));
+        int size = options.Number("size", architecture.DefaultImageSize), batch = options.Number("batch", 32), steps = options.Number("steps", 500);
+        using var backend = BackendOption.Create(options, options.Number("threads", 0));
+        using var network = new TrainingNetwork(architecture, Classes, backend, seed: 1);
+        using var optimizer = backend.CreateSgd([new ParameterGroup([.. network.Parameters.Select(parameter => parameter.Tensor)], 1e-4f)], 0.9f, nesterov: false);
+        using var average = backend.CreateWeightAverage([.. network.Parameters.Concat(network.Buffers).Select(entry => entry.Tensor)]);
+        using var totals = backend.CreatePassTotals();
+        int[] shape = [batch, architecture.InputChannels, size, size];
+        var random = new Random(1);
+        var images = new float[shape.Aggregate(1, (product, dimension) => product * dimension)];
+        int[] labels = [.. Enumerable.Range(0, batch).Select(i => i % Classes)];
+        Console.WriteLine($"{architecture.Name}, {size}x{size}, batch {batch}, {backend.Description}");
+        Console.WriteLine("   step   live tensors   resident MiB");
+        for (int step = 1; step <= steps; step++)
+        {
+            foreach (ref float pixel in images.AsSpan())
+                pixel = random.NextSingle() * 2 - 1;
+            using (var staged = backend.Stage(shape, images))
+            using (backend.BeginStep(training: true))
+            {
+                var logits = network.Forward(backend.CreateInput(staged));
+                var loss = backend.SoftmaxCrossEntropy(logits, labels, 0.1f);
+                totals.Add(loss, logits, labels);
+                backend.Backward(loss);
+                optimizer.Step(0.01f);
+                average.Update(0.999f);
+            }
+            if (step % backend.StepsBetweenReads == 0)
+                totals.Take();
+            if (step is 1 or 10 || step % 50 == 0)
+                Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{step,7}   {LiveTensors(),12}   {Environment.WorkingSet / 1048576.0,12:F1}"));
+        }
+    }
+
+    /// <summary>By reflection, so that it is built with and without TorchSharp.</summary>
+    private static string LiveTensors() => Type.GetType("TorchSharp.torch+Tensor, TorchSharp")?.GetProperty("TotalCount")?.GetValue(null) is long count
+        ? count.ToString(CultureInfo.InvariantCulture)
+        : "-";
+}
