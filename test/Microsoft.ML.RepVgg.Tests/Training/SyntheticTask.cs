@@ -33,7 +33,10 @@ internal static class SyntheticTask
     };
 
     /// <summary>Stripes in four directions, random phase, noise of a third of their height.</summary>
-    public static InMemorySamples Samples(int count, int seed)
+    /// <param name="count">Images; every class has the same number.</param>
+    /// <param name="seed">Seed of phases and noise.</param>
+    /// <param name="mislabelled">Gives every image the next class's label: the better a network learns the task, the worse it does here.</param>
+    public static InMemorySamples Samples(int count, int seed, bool mislabelled = false)
     {
         var random = new Random(seed);
         var pixels = new byte[count * Size * Size];
@@ -49,6 +52,8 @@ internal static class SyntheticTask
                 pixels[n * Size * Size + i] = (byte)Math.Clamp(128 + 60 * wave + 20 * (random.NextDouble() + random.NextDouble() - 1) * 2, 0, 255);
             }
         }
+        if (mislabelled)
+            labels = Array.ConvertAll(labels, label => (label + 1) % Classes);
         return new InMemorySamples(pixels, labels, 1, Size, Size, Classes);
     }
 

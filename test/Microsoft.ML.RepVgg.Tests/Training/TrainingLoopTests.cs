@@ -92,9 +92,10 @@ public class TrainingLoopTests
         using var backend = new CpuBackend(2);
         using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
         var states = new List<StateDict>();
-        // A high constant rate makes the figures rise and fall, so that the last epoch is not simply the best.
-        var options = SyntheticTask.Options with { Epochs = 10, LearningRate = 0.5f, Schedule = new() { Shape = ScheduleShape.Constant }, BestBy = metric };
-        var result = TrainingLoop.Run(backend, network, s_train, s_validation, SyntheticTask.Normalization, options, progress =>
+        var options = SyntheticTask.Options with { Epochs = 6, BestBy = metric };
+        // Validation figures that fall, so that the last epoch is not simply the best.
+        var validation = SyntheticTask.Samples(203, 2, mislabelled: true);
+        var result = TrainingLoop.Run(backend, network, s_train, validation, SyntheticTask.Normalization, options, progress =>
         {
             if (progress.EpochResult is not null)
                 states.Add(network.ExportState());
@@ -103,7 +104,7 @@ public class TrainingLoopTests
             ? result.History.OrderByDescending(e => e.ValidationAccuracy).ThenBy(e => e.ValidationLoss).First()
             : result.History.OrderBy(e => e.ValidationLoss).First();
         Assert.Equal(best.Epoch, result.BestEpoch);
-        Assert.NotEqual(10, result.BestEpoch);
+        Assert.InRange(result.BestEpoch, 1, 5);
         SameBits(states[result.BestEpoch - 1], result.Weights);
         SameBits(result.Weights, network.ExportState());
     }
