@@ -26,6 +26,9 @@ internal readonly record struct MapLayout(int Channels, int Height, int Width, i
     /// <summary>Floats from one image to the next.</summary>
     public long ImagePitch => BlockPitch * Blocks;
 
+    /// <summary>Whether the maps of a batch are likely to have left the second-level cache between two layers.</summary>
+    public bool IsFar(int images) => images * ImagePitch > 128 << 10;
+
     /// <summary>Offset of pixel (0, 0) in its block.</summary>
     public int Origin => RowPitch + Lanes;
 }

@@ -25,11 +25,18 @@ internal static unsafe class WinogradInput<TVector, TLanes>
     /// <param name="pointPitch">Floats from one point to the next; point (i, j) is number 6 i + j.</param>
     /// <param name="rows">Output rows of the tile: 4 or 2.</param>
     /// <param name="columns">Output columns of the tile: 4 or 2.</param>
+    /// <param name="far">Whether the pixels are likely to come from beyond the second-level cache.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Transform(float* source, nint rowPitch, float* target, nint pointPitch, int rows, int columns)
+    public static void Transform(float* source, nint rowPitch, float* target, nint pointPitch, int rows, int columns, bool far)
     {
         int width = TLanes.Width, pitch = 6 * width;
-        // Stores that miss the caches wait for each other; prefetches, here for the tile after the next, don't.
+        // The next tile's pixels, and this block's points of the tile after the next: stores that miss the caches wait
+        // for each other, prefetches don't.
+        for (int y = 0; far && y < rows + 2; y++)
+        {
+            for (int x = columns + 2; x < columns + 6; x++)
+                Prefetch.Near(source + y * rowPitch + x * width);
+        }
         for (float* ahead = target + 2 * width, end = ahead + 36 * pointPitch; ahead < end; ahead += pointPitch)
             Prefetch.Near(ahead);
         float* half = stackalloc float[6 * pitch];

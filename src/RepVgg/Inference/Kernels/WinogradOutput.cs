@@ -21,16 +21,17 @@ internal static unsafe class WinogradOutput<TVector, TLanes>
     /// <param name="columns">Output columns of the tile: 4 or 2.</param>
     /// <param name="validRows">How many of them lie on the map.</param>
     /// <param name="validColumns">How many of them lie on the map.</param>
+    /// <param name="far">Whether the map is likely to lie beyond the second-level cache.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Transform(
         float* source, nint pointPitch, float* bias, bool relu, float* target, nint rowPitch,
-        int rows, int columns, int validRows, int validColumns)
+        int rows, int columns, int validRows, int validColumns, bool far)
     {
         int width = TLanes.Width, pitch = 6 * width;
-        // Stores that miss the caches wait for each other; prefetches, made now, don't.
-        for (int y = 0; y < validRows; y++)
+        // Stores that miss the caches wait for each other; prefetches, made now for the next tile, don't.
+        for (int y = 0; far && y < validRows; y++)
         {
-            for (int x = 0; x < validColumns; x++)
+            for (int x = columns; x < columns + 4; x++)
                 Prefetch.Near(target + y * rowPitch + x * width);
         }
         float* half = stackalloc float[4 * pitch];

@@ -39,11 +39,12 @@ internal sealed unsafe class WinogradInputStep<TVector, TLanes>(WinogradLayout l
     public void TransformTile(Workspace workspace, in WinogradTile tile, float* target, nint pointPitch)
     {
         int width = TLanes.Width;
+        bool far = input.IsFar(workspace.Images);
         float* corner = workspace[source] + tile.Image * input.ImagePitch + (long)tile.Y * input.RowPitch + tile.X * width;
         for (int block = 0; block < input.Blocks; block++)
         {
             WinogradInput<TVector, TLanes>.Transform(
-                corner + block * input.BlockPitch, input.RowPitch, target + block * width, pointPitch, tile.Rows, tile.Columns);
+                corner + block * input.BlockPitch, input.RowPitch, target + block * width, pointPitch, tile.Rows, tile.Columns, far);
         }
     }
 }

@@ -145,6 +145,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     private void TransformBack(Workspace workspace, in Chunk chunk, in FilterPanel panel)
     {
         int images = workspace.Images, width = TLanes.Width;
+        bool far = _output.IsFar(images);
         nint pitch = (nint)SumsPitch(panel.Vectors);
         float* sums = chunk.Sums, map = workspace[_target] + panel.FirstBlock * _output.BlockPitch;
         for (int index = chunk.First; index < chunk.Last; index++, sums += panel.Vectors * width)
@@ -157,7 +158,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
                 WinogradOutput<TVector, TLanes>.Transform(
                     sums + o * width, pitch, Filters.Bias(panel) + o * width, _relu,
                     block + _output.Origin + (long)tile.Y * _output.RowPitch + tile.X * width, _output.RowPitch,
-                    tile.Rows, tile.Columns, validRows, validColumns);
+                    tile.Rows, tile.Columns, validRows, validColumns, far);
             }
         }
     }
