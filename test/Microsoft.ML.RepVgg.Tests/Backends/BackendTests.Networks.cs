@@ -68,7 +68,7 @@ public abstract partial class BackendTests
         var before = GoldenNetworks.TrainingState("tinyplus-pse");
         network.ImportState(before);
         using var optimizer = Backend.CreateSgd([new ParameterGroup([.. network.Parameters.Select(item => item.Tensor)], 0.01f)], 0.9f, nesterov: false);
-        var images = RandomStates.Images(4, 3, 64, 64);
+        var images = RandomStates.Images(4, 3, 32, 32);
         for (int i = 0; i < 2; i++)
         {
             using var step = Backend.BeginStep(training: true);
