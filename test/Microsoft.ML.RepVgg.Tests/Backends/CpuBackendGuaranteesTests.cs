@@ -80,6 +80,32 @@ public class CpuBackendGuaranteesTests
         Assert.Throws<ObjectDisposedException>(() => backend.BeginStep(training: true));
     }
 
+    /// <summary>A trained block keeps the maps of its two convolutions until the way back; frozen blocks of one size share theirs.</summary>
+    [Fact]
+    public void Frozen_stages_keep_no_branch_maps()
+    {
+        const int Batch = 64;
+        long Bytes(int frozenStages)
+        {
+            using var backend = new CpuBackend(threads: 2);
+            using var network = new TrainingNetwork(_plain, 4, backend, seed: 3, frozenStages);
+            using var optimizer = NewOptimizer(backend, network);
+            Step(backend, network, optimizer, Batch, seed: 1);
+            return backend.BytesHeld;
+        }
+        int side = 28;
+        var maps = new List<long>();
+        foreach (var block in _plain.Blocks)
+        {
+            side = (side + block.Stride - 1) / block.Stride;
+            maps.Add((long)Batch * block.OutputChannels * side * side * sizeof(float));
+        }
+        long shared = 2 * (maps.Sum() - maps.Distinct().Sum());
+        Assert.True(shared > 0);
+        long all = Bytes(0), frozen = Bytes(_plain.Stages.Length);
+        Assert.True(all - frozen >= shared, $"{frozen} bytes with frozen stages, {all} without; at least {shared} less were expected.");
+    }
+
     private static StateDict Train(RepVggArchitecture architecture, int threads)
     {
         using var backend = new CpuBackend(threads);

@@ -46,7 +46,16 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
     {
         var block = new MultiBranchBlock(backend, input, kernel3x3, kernel1x1, norms, stride, groups, relu);
         block.Forward(backend);
-        backend.Record(block.Output, () => block);
+        if (block.Output.RequiresGradient)
+        {
+            backend.Record(block.Output, () => block);
+        }
+        else
+        {
+            // Nothing will come back through a frozen block, or in evaluation: the next one can have the memory.
+            block._map3x3.Release();
+            block._map1x1.Release();
+        }
         return block.Output;
     }
 
