@@ -80,19 +80,24 @@ internal sealed class InferenceBenchmark(string? peers, int rounds, double secon
     private double Now() => processorTime ? Environment.CpuUsage.TotalTime.TotalMilliseconds : Stopwatch.GetElapsedTime(0).TotalMilliseconds;
 
     // The weights' values don't matter to the speed, so they are those of a network that was never trained.
+    internal static DeployNetwork Untrained(string name, int size)
+    {
+        var architecture = RepVggVariants.Find(name);
+        int classes = architecture.DefaultImageSize >= 224 ? 1000 : 10;
+        using var backend = new CpuBackend();
+        using var training = new TrainingNetwork(architecture, classes, backend, seed: 1);
+        var normalization = new Normalization(
+            [.. Enumerable.Repeat(127.5f, architecture.InputChannels)], [.. Enumerable.Repeat(1 / 64f, architecture.InputChannels)]);
+        return Fusion.Fuse(architecture, training.ExportState(), size, size, normalization);
+    }
+
+    // Cases of one network follow each other.
     private DeployNetwork Network(string name, int size)
     {
         if (!_networks.TryGetValue((name, size), out var network))
         {
-            var architecture = RepVggVariants.Find(name);
-            int classes = architecture.DefaultImageSize >= 224 ? 1000 : 10;
-            using var backend = new CpuBackend();
-            using var training = new TrainingNetwork(architecture, classes, backend, seed: 1);
-            var normalization = new Normalization(
-                [.. Enumerable.Repeat(127.5f, architecture.InputChannels)], [.. Enumerable.Repeat(1 / 64f, architecture.InputChannels)]);
-            network = Fusion.Fuse(architecture, training.ExportState(), size, size, normalization);
             _networks.Clear();
-            _networks.Add((name, size), network);
+            _networks.Add((name, size), network = Untrained(name, size));
         }
         return network;
     }

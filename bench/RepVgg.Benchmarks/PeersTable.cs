@@ -56,6 +56,7 @@ internal static class PeersTable
         Console.WriteLine(machine);
         if (options.Text("write") is not { } path)
             return;
+        string load = File.Exists("/proc/loadavg") ? $" Load average at the end: {File.ReadAllText("/proc/loadavg").Split(' ')[0]}." : "";
         string date = DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
         File.WriteAllText(path, $"""
             # Inference against ONNX Runtime
@@ -63,7 +64,7 @@ internal static class PeersTable
             Medians of {rounds} rounds in which both sides alternate, with the same network, pixels and number of threads; ratio
             is images per second, ours over theirs. Made by `bench/peers/run` on {date}.
 
-            {machine}
+            {machine}{load}
 
             {string.Join('\n', lines)}
 

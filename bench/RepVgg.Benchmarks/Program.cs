@@ -19,6 +19,9 @@ const string Usage = """
               --clock wall    or "processor"
               --peers FOLDER  where onnxruntime-node is installed; bench/peers/run does all of it
               --write FILE    also writes the table there
+
+      layers  what each convolution of a network costs, directly and as the engine computes it, on one thread
+              --network A0  --size 224  --batch 1  --repetitions 30
     """;
 
 if (args.Length == 0 || args[0] is "-h" or "--help")
@@ -38,6 +41,9 @@ try
             return 0;
         case "infer":
             PeersTable.Run(new CommandLine(args[1..]));
+            return 0;
+        case "layers":
+            LayersBenchmark.Run(new CommandLine(args[1..]));
             return 0;
         default:
             Console.Error.WriteLine($"Unknown command '{args[0]}'.\n{Usage}");

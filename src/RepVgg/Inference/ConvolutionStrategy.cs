@@ -12,6 +12,12 @@ internal enum ConvolutionStrategy
     Winograd,
 }
 
+/// <summary>Picks a convolution's strategy.</summary>
+/// <param name="shape">The block.</param>
+/// <param name="height">Rows of its output.</param>
+/// <param name="width">Columns of its output.</param>
+internal delegate ConvolutionStrategy StrategyChoice(BlockSpec shape, int height, int width);
+
 /// <summary>The one place that picks a kernel from a shape.</summary>
 internal static class ConvolutionStrategies
 {

@@ -29,7 +29,7 @@ public sealed class InferenceEngine : IDisposable
     {
     }
 
-    internal InferenceEngine(DeployNetwork network, int threads, VectorWidth width)
+    internal InferenceEngine(DeployNetwork network, int threads, VectorWidth width, StrategyChoice? choose = null)
     {
         ArgumentNullException.ThrowIfNull(network);
         ArgumentOutOfRangeException.ThrowIfNegative(threads);
@@ -37,7 +37,7 @@ public sealed class InferenceEngine : IDisposable
         Threads = threads == 0 ? Environment.ProcessorCount : threads;
         InputLength = checked(network.Architecture.InputChannels * network.ImageHeight * network.ImageWidth);
         OutputLength = network.OutputLength;
-        _plan = width.Plan(network, Threads);
+        _plan = width.Plan(network, Threads, choose);
         _workspaces = new WorkspacePool(_plan, Threads);
     }
 

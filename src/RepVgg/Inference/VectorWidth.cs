@@ -28,10 +28,14 @@ internal static class VectorWidths
         : VectorWidth.Bits128;
 
     /// <summary>Plans a network for a width.</summary>
-    public static Plan Plan(this VectorWidth width, DeployNetwork network, int threads) => width switch
+    /// <param name="width">The width.</param>
+    /// <param name="network">The network.</param>
+    /// <param name="threads">Threads that will share a run.</param>
+    /// <param name="choose">Picks each convolution's strategy; <see cref="ConvolutionStrategies.Choose"/> if null.</param>
+    public static Plan Plan(this VectorWidth width, DeployNetwork network, int threads, StrategyChoice? choose = null) => width switch
     {
-        VectorWidth.Bits512 => PlanBuilder<Vector512<float>, Lanes512>.Build(network, threads),
-        VectorWidth.Bits256 => PlanBuilder<Vector256<float>, Lanes256>.Build(network, threads),
-        _ => PlanBuilder<Vector128<float>, Lanes128>.Build(network, threads),
+        VectorWidth.Bits512 => PlanBuilder<Vector512<float>, Lanes512>.Build(network, threads, choose ?? ConvolutionStrategies.Choose),
+        VectorWidth.Bits256 => PlanBuilder<Vector256<float>, Lanes256>.Build(network, threads, choose ?? ConvolutionStrategies.Choose),
+        _ => PlanBuilder<Vector128<float>, Lanes128>.Build(network, threads, choose ?? ConvolutionStrategies.Choose),
     };
 }

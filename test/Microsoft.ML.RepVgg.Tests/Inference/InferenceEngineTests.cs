@@ -199,6 +199,8 @@ public class InferenceEngineTests
         {
             using var engine = new InferenceEngine(network, threads: 2, width);
             Compare.Close(expected, Run(engine, pixels, count), 1e-5, $"logits at {width}");
+            using var direct = new InferenceEngine(network, threads: 1, width, (_, _, _) => ConvolutionStrategy.Direct);
+            Compare.Close(expected, Run(direct, pixels, count), 1e-5, $"logits at {width}, every convolution direct");
         }
     }
 

@@ -8,7 +8,7 @@ namespace RepVgg.Inference.Execution;
 /// <summary>Turns a deploy network into steps and buffer sizes for one vector width.</summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
 /// <typeparam name="TLanes">Its arithmetic.</typeparam>
-internal sealed class PlanBuilder<TVector, TLanes>(int threads)
+internal sealed class PlanBuilder<TVector, TLanes>(int threads, StrategyChoice choose)
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
@@ -21,7 +21,9 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads)
 
     /// <param name="network">The network.</param>
     /// <param name="threads">Threads that will share a run.</param>
-    public static Plan Build(DeployNetwork network, int threads) => new PlanBuilder<TVector, TLanes>(threads).Add(network);
+    /// <param name="choose">Picks each convolution's strategy.</param>
+    public static Plan Build(DeployNetwork network, int threads, StrategyChoice choose) =>
+        new PlanBuilder<TVector, TLanes>(threads, choose).Add(network);
 
     private Plan Add(DeployNetwork network)
     {
@@ -61,12 +63,12 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads)
 
     private void AddConvolution(DeployBlock block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu)
     {
-        switch (ConvolutionStrategies.Choose(block.Shape, output.Height, output.Width))
+        switch (choose(block.Shape, output.Height, output.Width))
         {
             case ConvolutionStrategy.Winograd:
                 var layout = new WinogradLayout(new WinogradTiles(output.Height, output.Width), input.Blocks * input.Lanes, threads);
                 Reserve(BufferId.Transformed, layout.ImageFloats);
-                var transform = new WinogradInputStep<TVector, TLanes>(layout, input, source);
+                var transform = new WinogradInputStep<TVector, TLanes>(block.Shape, layout, input, source);
                 _steps.Add(transform);
                 var multiply = new WinogradMultiplyStep<TVector, TLanes>(block, layout, transform, output, target, relu, _weights);
                 _scratch = Math.Max(_scratch, multiply.ScratchFloats);

@@ -1,3 +1,5 @@
+using RepVgg.Architectures;
+
 namespace RepVgg.Inference.Execution;
 
 /// <summary>
@@ -6,6 +8,9 @@ namespace RepVgg.Inference.Execution;
 /// </summary>
 internal abstract class Step
 {
+    /// <summary>The block whose convolution the step computes, or a part of it; null for other steps.</summary>
+    public virtual BlockSpec? Block => null;
+
     /// <summary>How many items a batch of <paramref name="images"/> has; none where the step isn't needed.</summary>
     public abstract int CountItems(int images);
 

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using RepVgg.Architectures;
 using RepVgg.Inference.Execution;
 using RepVgg.Inference.Kernels;
 using RepVgg.Inference.Simd;
@@ -34,6 +35,7 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
 
     public DirectConvolutionStep(DeployBlock block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu, NativeArena weights)
     {
+        Block = block.Shape;
         _input = input;
         _output = output;
         _source = source;
@@ -47,6 +49,8 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
         _bandRows = Math.Clamp(BandPixels / output.Width, 1, output.Height);
         _bands = (output.Height + _bandRows - 1) / _bandRows;
     }
+
+    public override BlockSpec Block { get; }
 
     /// <summary>The layer's filters.</summary>
     public FilterPanels Filters { get; }

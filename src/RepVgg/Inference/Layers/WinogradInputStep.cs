@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using RepVgg.Architectures;
 using RepVgg.Inference.Execution;
 using RepVgg.Inference.Kernels;
 using RepVgg.Inference.Simd;
@@ -8,10 +9,12 @@ namespace RepVgg.Inference.Layers;
 /// <summary>Transforms a layer's input where several items will share it; one item is a row of tiles.</summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
 /// <typeparam name="TLanes">Its arithmetic.</typeparam>
-internal sealed unsafe class WinogradInputStep<TVector, TLanes>(WinogradLayout layout, MapLayout input, BufferId source) : Step
+internal sealed unsafe class WinogradInputStep<TVector, TLanes>(BlockSpec block, WinogradLayout layout, MapLayout input, BufferId source) : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
+    public override BlockSpec Block => block;
+
     /// <summary>None where the multiplication transforms its own tiles.</summary>
     public override int CountItems(int images) => layout.IsFused(images) ? 0 : images * layout.Tiles.TileRows;
 
@@ -41,10 +44,10 @@ internal sealed unsafe class WinogradInputStep<TVector, TLanes>(WinogradLayout l
         int width = TLanes.Width;
         bool far = input.IsFar(workspace.Images);
         float* corner = workspace[source] + tile.Image * input.ImagePitch + (long)tile.Y * input.RowPitch + tile.X * width;
-        for (int block = 0; block < input.Blocks; block++)
+        for (int b = 0; b < input.Blocks; b++)
         {
             WinogradInput<TVector, TLanes>.Transform(
-                corner + block * input.BlockPitch, input.RowPitch, target + block * width, pointPitch, tile.Rows, tile.Columns, far);
+                corner + b * input.BlockPitch, input.RowPitch, target + b * width, pointPitch, tile.Rows, tile.Columns, far);
         }
     }
 }

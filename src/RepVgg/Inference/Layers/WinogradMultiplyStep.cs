@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using RepVgg.Architectures;
 using RepVgg.Inference.Execution;
 using RepVgg.Inference.Kernels;
 using RepVgg.Inference.Simd;
@@ -31,6 +32,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
         DeployBlock block, WinogradLayout layout, WinogradInputStep<TVector, TLanes> input, MapLayout output, BufferId target,
         bool relu, NativeArena weights)
     {
+        Block = block.Shape;
         _layout = layout;
         _input = input;
         _output = output;
@@ -38,6 +40,8 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
         _relu = relu;
         Filters = new FilterPanels(block, TLanes.Width, TLanes.Width, FilterOrder.ChannelMajor, weights);
     }
+
+    public override BlockSpec Block { get; }
 
     /// <summary>The layer's filters.</summary>
     public FilterPanels Filters { get; }
