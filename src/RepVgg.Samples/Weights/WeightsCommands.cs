@@ -7,6 +7,12 @@ namespace RepVgg.Samples.Weights;
 /// <summary>The commands that work on files of weights.</summary>
 internal static class WeightsCommands
 {
+    private static readonly OptionSpec[] s_normalization =
+    [
+        new("mean", "R,G,B", "mean per channel, in pixel units (default: the file's, or ImageNet's)"),
+        new("std", "R,G,B", "standard deviation per channel, in pixel units (default: likewise)"),
+    ];
+
     private static readonly OptionSpec s_imageSize = new("image-size", "N", "height and width of the images in pixels (default: the file's, or the architecture's)");
 
     public static IReadOnlyList<CommandSpec> All { get; } =
@@ -34,11 +40,12 @@ internal static class WeightsCommands
             [
                 new("form", "FORM", "train or deploy (default: that of IN; deploy for ONNX)"),
                 s_imageSize,
-                new("mean", "R,G,B", "mean per channel, in pixel units (default: the file's, or ImageNet's)"),
-                new("std", "R,G,B", "standard deviation per channel, in pixel units (default: likewise)"),
+                .. s_normalization,
                 new("precision", "NAME", "single or half; half for ONNX only (default: single)"),
                 .. ConvertCommand.OutputOptions,
             ], ConvertCommand.Run) { Operands = ["IN", "OUT"] },
+        new("run", "Computes the logits of raw images in a NumPy file: float32 or uint8, [images, channels, height, width].",
+            [.. s_normalization, new("threads", "N", "threads; 0 takes every core (default: 0)")], RunCommand.Run) { Operands = ["FILE", "IMAGES.npy", "LOGITS.npy"] },
     ];
 
     /// <summary>The name of a form on the command line.</summary>

@@ -8,6 +8,7 @@ using RepVgg.Formats;
 using RepVgg.Formats.Onnx;
 using RepVgg.Formats.PyTorch;
 using RepVgg.Networks;
+using RepVgg.Samples.Weights;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Samples;
@@ -88,6 +89,25 @@ public sealed class WeightsCommandTests : IDisposable
         }
         var network = OnnxReader.Read(last);
         Compare.Close(GoldenFiles.Floats($"{name}-logits-deploy.npy").Values, ReferenceNetwork.Logits(network, input.Values, input.Shape[0]), 1e-5);
+    }
+
+    [Theory]
+    [InlineData("tiny-g2", "train")]
+    [InlineData("tiny-se", "deploy")]
+    public void Run_gives_the_original_codes_logits_of_a_NumPy_file(string name, string form)
+    {
+        string logits = _folder.File("logits.npy");
+        Succeeds("run", GoldenFiles.PathOf($"{name}-{form}.pth"), GoldenFiles.PathOf($"{name}-input.npy"), logits, "--mean", "0,0,0", "--std", "1,1,1");
+        var actual = NumpyFile.Read(logits);
+        var expected = GoldenFiles.Floats($"{name}-logits-deploy.npy");
+        Assert.Equal(expected.Shape, actual.Shape);
+        Compare.Close(expected.Values, actual.Values, 1e-5);
+
+        Assert.Contains("[images, channels, height, width] are needed", Fails(1, "run", GoldenFiles.PathOf($"{name}-{form}.pth"), logits, _folder.File("x.npy")));
+        Assert.Contains("is not a NumPy array", Fails(1, "run", GoldenFiles.PathOf($"{name}-{form}.pth"), GoldenFiles.PathOf("manifest.json"), _folder.File("x.npy")));
+        byte[] bytes = File.ReadAllBytes(logits);
+        File.WriteAllBytes(logits, bytes[..^1]);
+        Assert.Contains("is damaged", Fails(1, "run", GoldenFiles.PathOf($"{name}-{form}.pth"), logits, _folder.File("x.npy")));
     }
 
     [Fact]

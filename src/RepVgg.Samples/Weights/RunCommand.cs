@@ -1,0 +1,27 @@
+using RepVgg.Formats;
+using RepVgg.Inference;
+using RepVgg.Samples.CommandLine;
+
+namespace RepVgg.Samples.Weights;
+
+/// <summary>Computes logits of images in a NumPy file, for comparison with other programs.</summary>
+internal static class RunCommand
+{
+    public static int Run(Arguments arguments)
+    {
+        string path = arguments.Operand(0), imagesPath = arguments.Operand(1), output = Path.GetFullPath(arguments.Operand(2));
+        var images = NumpyFile.Read(imagesPath);
+        if (images.Shape is not [int count and > 0, _, int height, int width])
+            throw new InvalidDataException($"'{imagesPath}' is an array of {images}; [images, channels, height, width] are needed.");
+        var weights = WeightsFile.Read(path);
+        if (images.Shape[1] != weights.Architecture.InputChannels)
+            throw new InvalidDataException($"The images in '{imagesPath}' have {images.Shape[1]} channels; {weights.Architecture.Name} reads {weights.Architecture.InputChannels}.");
+        var network = weights.ToDeployNetwork(height, width, WeightsCommands.Normalization(arguments, weights));
+        var logits = TensorData.Zeros(count, network.Classes);
+        using (var engine = new InferenceEngine(network, arguments.Integer("threads", 0) ?? 0))
+            engine.Run(images.Values, count, logits.Values);
+        NumpyFile.Write(output, logits);
+        Console.WriteLine($"{output}: logits [{count}, {network.Classes}] of {network.Architecture.Name}.");
+        return 0;
+    }
+}
