@@ -10,7 +10,7 @@ trap 'rm -rf "$work"' EXIT
 export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$root/tools/pytorch:$root/test/pytorch
 
 samples() { dotnet run --no-build --project "$root/src/RepVgg.Samples" -- "$@"; }
-[ -n "${REPVGG_NO_BUILD:-}" ] || dotnet build "$root/src/RepVgg.Samples" -v quiet
+dotnet build "$root/src/RepVgg.Samples" -v quiet
 
 # Gray images, and colours.
 round_trip() {
