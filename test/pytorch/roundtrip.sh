@@ -48,6 +48,7 @@ mean=123.675,116.28,103.53 std=58.395,57.12,57.375
 for variant in A0 B1g4 D2se RepVGGplus-L2pse; do
   samples create "$variant" "$work/initial.pth" --classes 7
   "$python" -m roundtrip names "$variant" "$work/initial.pth"
+  "$python" -m roundtrip scatter "$work/initial.pth"
   "$python" -m roundtrip logits "$variant" "$work/initial.pth" "$work/images.npy" "$work/expected.npy" "$mean" "$std"
   samples run "$work/initial.pth" "$work/images.npy" "$work/actual.npy"
   "$python" -m roundtrip compare "$work/expected.npy" "$work/actual.npy"
