@@ -11,6 +11,9 @@ const string Usage = """
               --peer PYTHON   a Python with torch, such as /usr/bin/python3
               --backend cpu   or torch, torch-nhwc (libtorch on the CPU), cuda, cuda-bf16
 
+      compare losses of the CPU backend and another one, from the same weights and batches
+              --backend torch  --network S1  --size 28  --batch 32  --threads 0  --steps 20
+
       memory  resident memory and live tensors over many training steps
               --backend torch  --network S1  --size 28  --batch 32  --threads 0  --steps 500
 
@@ -35,6 +38,9 @@ try
     {
         case "train":
             TrainingBenchmark.Run(new CommandLine(args[1..]));
+            return 0;
+        case "compare":
+            BackendComparison.Run(new CommandLine(args[1..]));
             return 0;
         case "memory":
             MemoryBenchmark.Run(new CommandLine(args[1..]));

@@ -31,6 +31,7 @@ internal static class TorchRuntime
         {
             if (!NativesFound())
                 throw new DeviceUnavailableException($"TorchSharp {Version} is here, but its native libraries (libtorch) are not. {Advice}.");
+            using var quiet = new QuietThread();
             if (cudaDevice is { } index)
                 CheckCuda(index);
             else

@@ -17,6 +17,10 @@ internal sealed class AlteredBackend : Backend
 
     public bool OptimizerDoesNothing { get; init; }
 
+    public int ReadInterval { get; init; } = 1;
+
+    public override int StepsBetweenReads => ReadInterval;
+
     public override string Description => "Altered device 3";
 
     public override Tensor CreateParameter(TensorData initial) => _inner.CreateParameter(initial);

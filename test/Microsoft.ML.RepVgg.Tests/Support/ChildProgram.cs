@@ -10,12 +10,21 @@ internal static class ChildProgram
     /// <returns>What it wrote.</returns>
     public static async Task<string> RunAsync(params string[] arguments)
     {
-        var start = new ProcessStartInfo("dotnet", [typeof(ChildProgram).Assembly.Location, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        var (exitCode, output, errors) = await RunInAsync(AppContext.BaseDirectory, arguments);
+        return exitCode == 0 ? output : throw new InvalidOperationException($"Exit code {exitCode}: {errors}");
+    }
+
+    /// <summary>Starts it from a folder that holds a copy.</summary>
+    /// <returns>How it ended and what it wrote.</returns>
+    public static async Task<(int ExitCode, string Output, string Errors)> RunInAsync(string folder, params string[] arguments)
+    {
+        string program = Path.Combine(folder, Path.GetFileName(typeof(ChildProgram).Assembly.Location));
+        var start = new ProcessStartInfo("dotnet", [program, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
         using var process = Process.Start(start)!;
         var errors = process.StandardError.ReadToEndAsync();
         string output = await process.StandardOutput.ReadToEndAsync();
         await process.WaitForExitAsync();
-        return process.ExitCode == 0 ? output : throw new InvalidOperationException($"Exit code {process.ExitCode}: {await errors}");
+        return (process.ExitCode, output, await errors);
     }
 
     private static int Main(string[] arguments)

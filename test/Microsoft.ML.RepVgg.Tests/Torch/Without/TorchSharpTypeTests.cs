@@ -14,4 +14,9 @@ public class TorchSharpTypeTests
     public void Memory()
     {
     }
+
+    [TorchSharpFact]
+    public void Runtime()
+    {
+    }
 }
