@@ -35,22 +35,24 @@ internal static class BackendComparison
         using var network = new TrainingNetwork(architecture, Classes, backend, seed: 1);
         using var optimizer = backend.CreateSgd([new ParameterGroup([.. network.Parameters.Select(parameter => parameter.Tensor)], 1e-4f)], 0.9f, nesterov: true);
         var random = new Random(1);
-        int[] labels = [.. Enumerable.Range(0, batch).Select(i => i % Classes)];
+        var labels = new int[batch];
         var images = new float[batch * architecture.InputChannels * size * size];
         var losses = new double[steps];
         var value = new float[1];
         for (int step = 0; step < steps; step++)
         {
-            // A stripe whose place is the class, in noise: something to learn.
+            // A stripe whose place is the class, in noise: something to learn, but not by heart.
+            foreach (ref int label in labels.AsSpan())
+                label = random.Next(Classes);
             for (int i = 0; i < images.Length; i++)
-                images[i] = random.NextSingle() - 0.5f + (i % size * Classes / size == labels[i / (images.Length / batch)] ? 1 : 0);
+                images[i] = 4 * random.NextSingle() - 2 + (i % size * Classes / size == labels[i / (images.Length / batch)] ? 1 : 0);
             using (backend.BeginStep(training: true))
             {
                 var loss = backend.SoftmaxCrossEntropy(network.Forward(backend.CreateInput([batch, architecture.InputChannels, size, size], images)), labels, 0);
                 backend.CopyOut(loss, value);
                 backend.Backward(loss);
             }
-            optimizer.Step(0.05f);
+            optimizer.Step(0.003f);
             losses[step] = value[0];
         }
         return losses;

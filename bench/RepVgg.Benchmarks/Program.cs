@@ -9,7 +9,7 @@ const string Usage = """
               --network S1  --size 28  --batch 128  --threads 0  --rounds 7  --seconds 2
               --clock wall    or "processor": count processor time, for a busy machine (one thread)
               --peer PYTHON   a Python with torch, such as /usr/bin/python3
-              --backend cpu   or torch, torch-nhwc (libtorch on the CPU), cuda, cuda-bf16
+              --backend cpu   or torch (libtorch on the CPU), cuda, cuda-bf16
 
       compare losses of the CPU backend and another one, from the same weights and batches
               --backend torch  --network S1  --size 28  --batch 32  --threads 0  --steps 20

@@ -15,7 +15,7 @@ public sealed record TorchBackendOptions
     /// <summary>Trains with activations in bfloat16; weights, batch norms' statistics and the loss stay in single precision, and so does evaluation.</summary>
     public bool Bfloat16 { get; init; }
 
-    /// <summary>Whether maps and kernels are laid out channels last in memory; null does so on CUDA, where tensor cores read them so, and not on the CPU.</summary>
+    /// <summary>Whether maps and kernels are laid out channels last in memory; null does so on CUDA, where tensor cores read them so, and not on the CPU, where it is no faster and libtorch 1.13 was seen to crash on large networks.</summary>
     public bool? ChannelsLast { get; init; }
 
     /// <summary>Trains a small network on the device and on the CPU first, and refuses a device whose numbers differ.</summary>
