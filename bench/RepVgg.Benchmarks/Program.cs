@@ -17,6 +17,9 @@ const string Usage = """
       memory  resident memory and live tensors over many training steps
               --backend torch  --network S1  --size 28  --batch 32  --threads 0  --steps 500
 
+      scoring the training form, the fused network, and ML.NET's Transform, in turn
+              --network S1  --size 28  --batch 32  --threads 0  --rounds 5
+
       infer   the inference engine, alone or alternating with ONNX Runtime; without --network the whole table
               --network A0  --size 224  --batch 1  --threads 1  --rounds 7  --milliseconds 1000
               --clock wall    or "processor"
@@ -44,6 +47,9 @@ try
             return 0;
         case "memory":
             MemoryBenchmark.Run(new CommandLine(args[1..]));
+            return 0;
+        case "scoring":
+            ScoringBenchmark.Run(new CommandLine(args[1..]));
             return 0;
         case "infer":
             PeersTable.Run(new CommandLine(args[1..]));
