@@ -3,8 +3,9 @@ namespace Microsoft.ML.Data;
 /// <summary>From .NET types to the primitive types of data views.</summary>
 internal static class PrimitiveTypes
 {
-    private static readonly Dictionary<Type, PrimitiveDataViewType> _byRawType = new PrimitiveDataViewType[]
-    {
+    /// <summary>All of them. Files name a type by its place here, so the order stays and new ones go to the end.</summary>
+    internal static readonly PrimitiveDataViewType[] All =
+    [
         NumberDataViewType.SByte,
         NumberDataViewType.Byte,
         NumberDataViewType.Int16,
@@ -21,7 +22,9 @@ internal static class PrimitiveTypes
         DateTimeDataViewType.Instance,
         DateTimeOffsetDataViewType.Instance,
         RowIdDataViewType.Instance,
-    }.ToDictionary(type => type.RawType);
+    ];
+
+    private static readonly Dictionary<Type, PrimitiveDataViewType> _byRawType = All.ToDictionary(type => type.RawType);
 
     /// <summary>The primitive type whose values are of <paramref name="rawType"/>; null where there is none.</summary>
     internal static PrimitiveDataViewType FromRaw(Type rawType) => _byRawType.GetValueOrDefault(rawType);

@@ -8,26 +8,6 @@ internal static class ValueSerializer
     private const byte KeyCode = 100;
     private const byte VectorCode = 101;
 
-    private static readonly PrimitiveDataViewType[] _primitives =
-    [
-        NumberDataViewType.SByte,
-        NumberDataViewType.Byte,
-        NumberDataViewType.Int16,
-        NumberDataViewType.UInt16,
-        NumberDataViewType.Int32,
-        NumberDataViewType.UInt32,
-        NumberDataViewType.Int64,
-        NumberDataViewType.UInt64,
-        NumberDataViewType.Single,
-        NumberDataViewType.Double,
-        TextDataViewType.Instance,
-        BooleanDataViewType.Instance,
-        TimeSpanDataViewType.Instance,
-        DateTimeDataViewType.Instance,
-        DateTimeOffsetDataViewType.Instance,
-        RowIdDataViewType.Instance,
-    ];
-
     private static readonly Dictionary<Type, (Delegate Write, Delegate Read)> _codecs = new()
     {
         [typeof(sbyte)] = Codec<sbyte>((w, x) => w.Write(x), r => r.ReadSByte()),
@@ -52,7 +32,7 @@ internal static class ValueSerializer
     internal static bool CanWrite(DataViewType type) => PrimitiveTypes.ItemTypeOf(type) switch
     {
         KeyDataViewType => true,
-        DataViewType item => Array.IndexOf(_primitives, item) >= 0,
+        DataViewType item => Array.IndexOf(PrimitiveTypes.All, item) >= 0,
     };
 
     internal static void WriteType(BinaryWriter writer, DataViewType type)
@@ -75,7 +55,7 @@ internal static class ValueSerializer
                 writer.Write(key.Count);
                 break;
             default:
-                int code = Array.IndexOf(_primitives, type);
+                int code = Array.IndexOf(PrimitiveTypes.All, type);
                 writer.Write(code >= 0 ? (byte)code : throw new NotSupportedException($"Type {type} cannot be saved."));
                 break;
         }
@@ -99,8 +79,8 @@ internal static class ValueSerializer
                 Type raw = ReadType(reader).RawType;
                 return new KeyDataViewType(raw, reader.ReadUInt64());
             default:
-                return code < _primitives.Length
-                    ? _primitives[code]
+                return code < PrimitiveTypes.All.Length
+                    ? PrimitiveTypes.All[code]
                     : throw new FormatException($"Corrupt data: {code} is no column type.");
         }
     }
