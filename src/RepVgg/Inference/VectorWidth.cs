@@ -1,6 +1,6 @@
 using System.Runtime.Intrinsics;
 using RepVgg.Inference.Execution;
-using RepVgg.Inference.Simd;
+using RepVgg.Simd;
 using RepVgg.Networks;
 
 namespace RepVgg.Inference;

@@ -1,6 +1,6 @@
 using RepVgg.Architectures;
 using RepVgg.Inference.Layers;
-using RepVgg.Inference.Simd;
+using RepVgg.Simd;
 using RepVgg.Networks;
 
 namespace RepVgg.Inference.Execution;

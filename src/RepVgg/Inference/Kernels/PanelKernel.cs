@@ -1,5 +1,5 @@
 using System.Runtime.CompilerServices;
-using RepVgg.Inference.Simd;
+using RepVgg.Simd;
 
 namespace RepVgg.Inference.Kernels;
 

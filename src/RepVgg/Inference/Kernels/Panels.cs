@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics.Arm;
-using RepVgg.Inference.Simd;
+using RepVgg.Simd;
 
 namespace RepVgg.Inference.Kernels;
 

@@ -1,5 +1,5 @@
 using System.Runtime.CompilerServices;
-using RepVgg.Inference.Simd;
+using RepVgg.Simd;
 
 namespace RepVgg.Inference.Kernels;
 
@@ -39,7 +39,8 @@ internal static unsafe class WinogradInput<TVector, TLanes>
         }
         for (float* ahead = target + 2 * width, end = ahead + 36 * pointPitch; ahead < end; ahead += pointPitch)
             Prefetch.Near(ahead);
-        float* half = stackalloc float[6 * pitch];
+        float* space = stackalloc float[6 * pitch + CacheLine.Floats];
+        float* half = CacheLine.Align(space);
         for (int x = 0; x < columns + 2; x++)
         {
             if (rows == 4)

@@ -1,5 +1,5 @@
 using System.Runtime.CompilerServices;
-using RepVgg.Inference.Simd;
+using RepVgg.Simd;
 
 namespace RepVgg.Inference.Kernels;
 
@@ -34,7 +34,8 @@ internal static unsafe class WinogradOutput<TVector, TLanes>
             for (int x = columns; x < columns + 4; x++)
                 Prefetch.Near(target + y * rowPitch + x * width);
         }
-        float* half = stackalloc float[4 * pitch];
+        float* space = stackalloc float[4 * pitch + 4 * width + CacheLine.Floats];
+        float* half = CacheLine.Align(space), pixels = half + 4 * pitch;
         TVector offset = TLanes.Load(bias);
         for (int j = 0; j < 6; j++)
         {
@@ -45,7 +46,6 @@ internal static unsafe class WinogradOutput<TVector, TLanes>
             else
                 Two(source + j * pointPitch, 6 * pointPitch, half + j * width, pitch);
         }
-        float* pixels = stackalloc float[4 * width];
         for (int y = 0; y < validRows; y++, target += rowPitch)
         {
             if (columns == 4)

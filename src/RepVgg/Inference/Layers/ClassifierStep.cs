@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 using RepVgg.Inference.Execution;
-using RepVgg.Inference.Simd;
+using RepVgg.Simd;
 using RepVgg.Networks;
 
 namespace RepVgg.Inference.Layers;

@@ -1,7 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using RepVgg.Inference.Simd;
+using RepVgg.Simd;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 

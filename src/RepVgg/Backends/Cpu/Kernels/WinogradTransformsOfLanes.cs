@@ -1,5 +1,5 @@
 using System.Runtime.CompilerServices;
-using RepVgg.Inference.Simd;
+using RepVgg.Simd;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
@@ -18,8 +18,8 @@ internal sealed unsafe class WinogradTransforms<TVector, TLanes> : WinogradTrans
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Input(float* patch, long rowStride, int channels, float* points, long pointStride)
     {
-        float* space = stackalloc float[AllPoints * 16 + 16];
-        float* half = Aligned(space);
+        float* space = stackalloc float[AllPoints * 16 + CacheLine.Floats];
+        float* half = CacheLine.Align(space);
         int width = TLanes.Width;
         for (int c = 0; c < channels; c += width)
         {
@@ -41,10 +41,10 @@ internal sealed unsafe class WinogradTransforms<TVector, TLanes> : WinogradTrans
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Output(float* points, long pointStride, int channels, float* output, long rowStride, int rows, int columns, bool accumulate)
     {
-        float* space = stackalloc float[Points * TileSize * 16 + 16];
-        float* line = stackalloc float[TileSize * 16 + 16];
-        float* half = Aligned(space);
-        float* result = Aligned(line);
+        float* space = stackalloc float[Points * TileSize * 16 + CacheLine.Floats];
+        float* line = stackalloc float[TileSize * 16 + CacheLine.Floats];
+        float* half = CacheLine.Align(space);
+        float* result = CacheLine.Align(line);
         int width = TLanes.Width;
         for (int c = 0; c < channels; c += width)
         {
@@ -73,8 +73,8 @@ internal sealed unsafe class WinogradTransforms<TVector, TLanes> : WinogradTrans
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void OutputGradient(float* gradient, long rowStride, int rows, int columns, int channels, float* points, long pointStride)
     {
-        float* space = stackalloc float[Points * TileSize * 16 + 16];
-        float* half = Aligned(space);
+        float* space = stackalloc float[Points * TileSize * 16 + CacheLine.Floats];
+        float* half = CacheLine.Align(space);
         int width = TLanes.Width;
         for (int c = 0; c < channels; c += width)
         {
@@ -101,8 +101,8 @@ internal sealed unsafe class WinogradTransforms<TVector, TLanes> : WinogradTrans
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Kernel(float* kernel, long tapStride, int count, float* points, long pointStride)
     {
-        float* space = stackalloc float[Points * 3 * 16 + 16];
-        float* half = Aligned(space);
+        float* space = stackalloc float[Points * 3 * 16 + CacheLine.Floats];
+        float* half = CacheLine.Align(space);
         int width = TLanes.Width;
         for (int i = 0; i < count; i += width)
         {
@@ -122,8 +122,8 @@ internal sealed unsafe class WinogradTransforms<TVector, TLanes> : WinogradTrans
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void KernelGradient(float* points, long pointStride, int count, float* kernel, long tapStride)
     {
-        float* space = stackalloc float[Points * 3 * 16 + 16];
-        float* half = Aligned(space);
+        float* space = stackalloc float[Points * 3 * 16 + CacheLine.Floats];
+        float* half = CacheLine.Align(space);
         int width = TLanes.Width;
         for (int i = 0; i < count; i += width)
         {
@@ -218,5 +218,4 @@ internal sealed unsafe class WinogradTransforms<TVector, TLanes> : WinogradTrans
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static TVector Times(TVector a, float factor, TVector added) => TLanes.MultiplyAdd(a, TLanes.Broadcast(factor), added);
 
-    private static float* Aligned(float* space) => (float*)(((nuint)space + 63) & ~(nuint)63);
 }

@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
-namespace RepVgg.Inference.Simd;
+namespace RepVgg.Simd;
 
 /// <summary>16 lanes in a <see cref="Vector512{T}"/>.</summary>
 internal readonly unsafe struct Lanes512 : ILanes<Vector512<float>>

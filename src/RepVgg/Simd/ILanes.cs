@@ -1,4 +1,4 @@
-namespace RepVgg.Inference.Simd;
+namespace RepVgg.Simd;
 
 /// <summary>Single-precision vector arithmetic of one width; kernels are written once over it and compiled per width.</summary>
 /// <typeparam name="TVector">The vector type, e.g. <c>Vector256&lt;float&gt;</c>.</typeparam>

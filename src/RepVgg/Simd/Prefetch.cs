@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics.X86;
 
-namespace RepVgg.Inference.Simd;
+namespace RepVgg.Simd;
 
 /// <summary>Hints that memory will be needed soon; nothing where the hardware has no such hint.</summary>
 internal static unsafe class Prefetch

@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
-namespace RepVgg.Inference.Simd;
+namespace RepVgg.Simd;
 
 /// <summary>4 lanes in a <see cref="Vector128{T}"/>.</summary>
 internal readonly unsafe struct Lanes128 : ILanes<Vector128<float>>

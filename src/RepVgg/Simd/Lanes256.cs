@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
-namespace RepVgg.Inference.Simd;
+namespace RepVgg.Simd;
 
 /// <summary>8 lanes in a <see cref="Vector256{T}"/>.</summary>
 internal readonly unsafe struct Lanes256 : ILanes<Vector256<float>>
