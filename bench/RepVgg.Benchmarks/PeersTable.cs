@@ -1,7 +1,3 @@
-using System.Globalization;
-using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
-
 namespace RepVgg.Benchmarks;
 
 /// <summary>The whole table of inference figures, printed and, if asked, written to a file.</summary>
@@ -52,32 +48,16 @@ internal static class PeersTable
             Console.WriteLine(lines[^1]);
         }
         Console.WriteLine();
-        string machine = $"{Processor()}, {Environment.ProcessorCount} cores, {Vectors()}; {RuntimeInformation.OSDescription.Trim()}; {RuntimeInformation.FrameworkDescription}; {benchmark.PeerVersion}.";
-        Console.WriteLine(machine);
+        Console.WriteLine($"{Machine.Description} {benchmark.PeerVersion}.");
         if (options.Text("write") is not { } path)
             return;
-        string load = File.Exists("/proc/loadavg") ? $" Load average at the end: {File.ReadAllText("/proc/loadavg").Split(' ')[0]}." : "";
-        string date = DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
-        File.WriteAllText(path, $"""
-            # Inference against ONNX Runtime
-
+        ResultsFile.Replace(path, "Inference against ONNX Runtime", $"""
             Medians of {rounds} rounds in which both sides alternate, with the same network, pixels and number of threads; ratio
-            is images per second, ours over theirs. Made by `bench/peers/run` on {date}.
+            is images per second, ours over theirs. Made by `bench/peers/run` on {Machine.Today}.
 
-            {machine}{load}
+            {Machine.Description} {benchmark.PeerVersion}.{Machine.Load}
 
             {string.Join('\n', lines)}
-
             """);
-    }
-
-    private static string Vectors() =>
-        Vector512.IsHardwareAccelerated ? "AVX-512" : Vector256.IsHardwareAccelerated ? "AVX2" : Vector128.IsHardwareAccelerated ? "128-bit vectors" : "no vectors";
-
-    private static string Processor()
-    {
-        const string Info = "/proc/cpuinfo", Key = "model name";
-        string? line = File.Exists(Info) ? File.ReadLines(Info).FirstOrDefault(text => text.StartsWith(Key, StringComparison.Ordinal)) : null;
-        return line?[(line.IndexOf(':', StringComparison.Ordinal) + 1)..].Trim() ?? RuntimeInformation.ProcessArchitecture.ToString();
     }
 }

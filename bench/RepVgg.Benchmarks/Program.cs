@@ -26,6 +26,12 @@ const string Usage = """
               --peers FOLDER  where onnxruntime-node is installed; bench/peers/run does all of it
               --write FILE    also writes the table there
 
+      start   from process start to the first logits, and peak memory, against ONNX Runtime in Node
+              --network A0  --size 224  --rounds 15
+              --program FOLDER  where bench/RepVgg.FirstResult was built
+              --ready FOLDER    where it was published for ReadyToRun, if it was
+              --peers FOLDER, --write FILE  as above
+
       layers  what each convolution of a network costs, directly and as the engine computes it, on one thread
               --network A0  --size 224  --batch 1  --repetitions 30
     """;
@@ -53,6 +59,9 @@ try
             return 0;
         case "infer":
             PeersTable.Run(new CommandLine(args[1..]));
+            return 0;
+        case "start":
+            StartBenchmark.Run(new CommandLine(args[1..]));
             return 0;
         case "layers":
             LayersBenchmark.Run(new CommandLine(args[1..]));
