@@ -26,7 +26,7 @@ internal sealed partial class TorchBackend : Backend
         _options = options;
         _device = options.CudaDevice is { } index ? new torch.Device(DeviceType.CUDA, index) : torch.CPU;
         Layout = new MemoryLayout(options.ChannelsLast ?? IsCuda);
-        int threads = WorkerPool.ResolveThreads(options.Threads);
+        int threads = ThreadCount.Resolve(options.Threads);
         torch.set_num_threads(threads);
         if (IsCuda)
         {

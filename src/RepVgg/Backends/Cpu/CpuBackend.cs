@@ -9,6 +9,7 @@ namespace RepVgg.Backends.Cpu;
 /// <summary>Trains on the processor, without native dependencies. The same seed gives the same bits for any number of threads.</summary>
 public sealed unsafe partial class CpuBackend : Backend
 {
+    private readonly ParallelLoop _loop;
     private readonly Dictionary<(ConvolutionShape Shape, int UnitImages), ConvolutionPlan> _plans = [];
     private readonly HashSet<CpuTensor> _kept = [];
     private readonly List<CpuTensor> _stepTensors = [];
@@ -21,11 +22,11 @@ public sealed unsafe partial class CpuBackend : Backend
     /// <exception cref="ArgumentOutOfRangeException">Fewer than 0 or more than 1024 threads.</exception>
     public CpuBackend(int threads = 0)
     {
-        Threads = WorkerPool.ResolveThreads(threads);
+        _loop = new ParallelLoop(ThreadCount.Resolve(threads));
     }
 
     /// <summary>How many threads compute.</summary>
-    public int Threads { get; }
+    public int Threads => _loop.Threads;
 
     /// <inheritdoc/>
     public override string Description => $"CPU, {Threads} thread{(Threads == 1 ? "" : "s")}, {Kernels.Name}";
@@ -142,7 +143,7 @@ public sealed unsafe partial class CpuBackend : Backend
         Pool.Dispose();
     }
 
-    internal void Run(int items, Action<int, int> body) => WorkerPool.Shared.Run(items, Threads, body);
+    internal void Run(int items, Action<int, int> body) => _loop.Run(items, body);
 
     /// <summary>The tables of a convolution, made once.</summary>
     /// <param name="shape">What to compute.</param>

@@ -1,33 +1,33 @@
+using RepVgg.Threading;
+
 namespace RepVgg.Inference.Execution;
 
 /// <summary>
 /// Runs a plan's steps over one workspace: the caller and its helpers take items from one counter; whoever finishes
-/// a step's last item opens the next step. A helper that comes late, or never, only means fewer hands.
+/// a step's last item opens the next step.
 /// </summary>
-internal sealed class StepRunner
+internal sealed class StepRunner : SharedWork
 {
     private readonly Step[] _plan;
     private readonly Step[] _steps;
     private readonly int[] _counts;
     private int _stepCount;
     private readonly Workspace _workspace;
-    private readonly HelperThread[] _helpers;
 
     // High half: the open step. Low half: the next item. One counter, so that an item can't be taken for the wrong step.
     private long _cursor;
     private int _completed;
-    private int _left;
 
     /// <param name="steps">In order of execution.</param>
     /// <param name="workspace">What they run on.</param>
     /// <param name="threads">Most threads on one run, the caller included.</param>
     public StepRunner(Step[] steps, Workspace workspace, int threads)
+        : base(threads)
     {
         _plan = steps;
         _steps = new Step[steps.Length];
         _counts = new int[steps.Length];
         _workspace = workspace;
-        _helpers = new HelperThread[threads - 1];
     }
 
     /// <summary>Runs all steps on the workspace's current images.</summary>
@@ -43,32 +43,12 @@ internal sealed class StepRunner
             _counts[_stepCount++] = count;
         }
         _completed = 0;
-        _left = 0;
         Volatile.Write(ref _cursor, 0);
-
-        int invited = HelperPool.Enter(this, _helpers, _helpers.Length);
-        _workspace.Workers = 1 + invited;
-        if (invited == 0)
-            RunAlone();
-        else
-            Work(0);
-        int joined = 0;
-        for (int i = 0; i < invited; i++)
-        {
-            if (_helpers[i].TryRetract(this))
-                HelperPool.Exit();
-            else
-                joined++;
-        }
-        var spinner = new SpinWait();
-        while (Volatile.Read(ref _left) < joined)
-            spinner.SpinOnce();
-        HelperPool.Exit();
+        Run(Threads);
     }
 
-    /// <summary>Takes and runs items until all steps are done.</summary>
-    /// <param name="worker">0 for the caller, 1, 2, ... for helpers.</param>
-    public void Work(int worker)
+    /// <inheritdoc/>
+    protected override void Work(int worker)
     {
         int idle = 0;
         while (true)
@@ -101,14 +81,8 @@ internal sealed class StepRunner
         }
     }
 
-    /// <summary>A helper's last word on this run.</summary>
-    public void Leave()
-    {
-        HelperPool.Exit();
-        Interlocked.Increment(ref _left);
-    }
-
-    private void RunAlone()
+    /// <inheritdoc/>
+    protected override void WorkAlone()
     {
         for (int step = 0; step < _stepCount; step++)
         {
@@ -116,4 +90,7 @@ internal sealed class StepRunner
                 _steps[step].RunItem(_workspace, item, 0);
         }
     }
+
+    /// <inheritdoc/>
+    protected override void Abandon() => Volatile.Write(ref _cursor, (long)_stepCount << 32);
 }

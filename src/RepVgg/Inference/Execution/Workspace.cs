@@ -35,7 +35,7 @@ internal sealed unsafe class Workspace : IDisposable
     public int Images { get; private set; }
 
     /// <summary>Threads that were asked to work on the current run.</summary>
-    public int Workers { get; set; } = 1;
+    public int Workers => _runner.Workers;
 
     /// <summary>The current run's pixels.</summary>
     public float* Pixels { get; private set; }

@@ -1,8 +1,8 @@
-namespace RepVgg.Inference.Execution;
+namespace RepVgg.Threading;
 
 /// <summary>
-/// The process's helper threads, shared by all engines. Concurrent runs get fewer helpers each, so that running
-/// threads do not outnumber the cores.
+/// The process's helper threads, shared by all engines and backends. Callers at work at the same time get fewer helpers
+/// each, so that running threads do not outnumber the cores.
 /// </summary>
 internal static class HelperPool
 {
@@ -12,7 +12,7 @@ internal static class HelperPool
 
     /// <summary>Counts a calling thread in and invites up to <paramref name="wanted"/> helpers.</summary>
     /// <returns>How many were invited; they stand at the start of <paramref name="helpers"/>.</returns>
-    public static int Enter(StepRunner runner, HelperThread[] helpers, int wanted)
+    public static int Enter(SharedWork work, HelperThread[] helpers, int wanted)
     {
         int running = Interlocked.Increment(ref _running);
         wanted = Math.Min(wanted, Math.Max(Environment.ProcessorCount, wanted + 1) - running);
@@ -26,7 +26,7 @@ internal static class HelperPool
                 continue;
             Interlocked.Increment(ref _running);
             helpers[invited++] = helper;
-            helper.Invite(runner, invited);
+            helper.Invite(work, invited);
             if (invited == wanted)
                 break;
         }

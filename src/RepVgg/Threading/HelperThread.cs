@@ -1,40 +1,40 @@
 using System.Diagnostics;
 
-namespace RepVgg.Inference.Execution;
+namespace RepVgg.Threading;
 
-/// <summary>A background thread that helps one run at a time; it spins shortly after a run, then sleeps.</summary>
+/// <summary>A background thread that helps one caller at a time; it spins shortly after it has helped, then sleeps.</summary>
 internal sealed class HelperThread
 {
     private static readonly long SpinTicks = Stopwatch.Frequency / 5000;
 
     private readonly SemaphoreSlim _wake = new(0);
-    private StepRunner? _invitation;
+    private SharedWork? _invitation;
     private int _worker;
     private int _reserved;
     private int _asleep;
 
     public HelperThread(int number)
     {
-        var thread = new Thread(Loop) { IsBackground = true, Name = $"RepVgg inference {number}" };
+        var thread = new Thread(Loop) { IsBackground = true, Name = $"RepVgg helper {number + 1}" };
         thread.Start();
     }
 
-    /// <summary>Takes the helper for one run; false if another run has it.</summary>
-    public bool TryReserve() => Interlocked.CompareExchange(ref _reserved, 1, 0) == 0;
+    /// <summary>Takes the helper for one run; false if another caller has it.</summary>
+    public bool TryReserve() => Volatile.Read(ref _reserved) == 0 && Interlocked.CompareExchange(ref _reserved, 1, 0) == 0;
 
     /// <summary>Asks the reserved helper to join as worker number <paramref name="worker"/>.</summary>
-    public void Invite(StepRunner runner, int worker)
+    public void Invite(SharedWork work, int worker)
     {
         _worker = worker;
-        Interlocked.Exchange(ref _invitation, runner);
-        if (Interlocked.Exchange(ref _asleep, 0) == 1)
+        Interlocked.Exchange(ref _invitation, work);
+        if (Volatile.Read(ref _asleep) == 1 && Interlocked.Exchange(ref _asleep, 0) == 1)
             _wake.Release();
     }
 
     /// <summary>Takes the invitation back. False: the helper has joined and will leave by itself.</summary>
-    public bool TryRetract(StepRunner runner)
+    public bool TryRetract(SharedWork work)
     {
-        if (Interlocked.CompareExchange(ref _invitation, null, runner) != runner)
+        if (Interlocked.CompareExchange(ref _invitation, null, work) != work)
             return false;
         Volatile.Write(ref _reserved, 0);
         return true;
@@ -45,13 +45,13 @@ internal sealed class HelperThread
         while (true)
         {
             WaitForInvitation();
-            var runner = Interlocked.Exchange(ref _invitation, null);
-            if (runner is null)
+            var work = Interlocked.Exchange(ref _invitation, null);
+            if (work is null)
                 continue;
-            runner.Work(_worker);
+            work.Help(_worker);
             // Free for others before the caller is told, so that its next run finds this helper.
             Volatile.Write(ref _reserved, 0);
-            runner.Leave();
+            work.Leave();
         }
     }
 
