@@ -1,4 +1,5 @@
 using RepVgg.Backends.Cpu.Memory;
+using RepVgg.Memory;
 
 namespace RepVgg.Backends.Cpu;
 

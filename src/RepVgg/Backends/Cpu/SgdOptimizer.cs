@@ -1,6 +1,7 @@
 using RepVgg.Backends.Cpu.Kernels;
 using RepVgg.Backends.Cpu.Memory;
 using RepVgg.Formats;
+using RepVgg.Memory;
 
 namespace RepVgg.Backends.Cpu;
 
@@ -30,7 +31,6 @@ internal sealed unsafe class SgdOptimizer : Optimizer
                 if (parameter.Role != TensorRole.Parameter)
                     throw new ArgumentException("Only parameters can be trained.", nameof(groups));
                 var buffer = momentum == 0 ? null : new NativeBuffer(parameter.Count);
-                buffer?.Clear();
                 _entries.Add(new Entry(parameter, group, buffer));
             }
         }

@@ -1,3 +1,5 @@
+using RepVgg.Memory;
+
 namespace RepVgg.Inference.Execution;
 
 /// <summary>A network's weights side by side in a few large buffers, freed together.</summary>

@@ -1,3 +1,5 @@
+using RepVgg.Memory;
+
 namespace RepVgg.Inference.Execution;
 
 /// <summary>The buffers of one run at a time: planned once, used by one caller and the workers that help it.</summary>

@@ -1,4 +1,5 @@
 using System.Numerics;
+using RepVgg.Memory;
 
 namespace RepVgg.Backends.Cpu.Memory;
 

@@ -1,4 +1,5 @@
 using RepVgg.Backends.Cpu.Kernels;
+using RepVgg.Memory;
 
 namespace RepVgg.Backends.Cpu.Memory;
 

@@ -1,3 +1,5 @@
+using RepVgg.Memory;
+
 namespace RepVgg.Backends.Cpu.Memory;
 
 /// <summary>Scratch memory for the duration of an operation, a piece for each worker.</summary>

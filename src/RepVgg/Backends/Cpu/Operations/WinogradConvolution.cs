@@ -1,5 +1,6 @@
 using RepVgg.Backends.Cpu.Kernels;
 using RepVgg.Backends.Cpu.Memory;
+using RepVgg.Memory;
 
 namespace RepVgg.Backends.Cpu.Operations;
 

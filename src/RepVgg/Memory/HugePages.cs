@@ -1,8 +1,8 @@
 using System.Runtime.InteropServices;
 
-namespace RepVgg.Inference.Execution;
+namespace RepVgg.Memory;
 
-/// <summary>Asks Linux for large pages, which save address translations when megabytes of weights stream by.</summary>
+/// <summary>Asks Linux for large pages, which save address translations where megabytes stream by.</summary>
 internal static unsafe partial class HugePages
 {
     private const int MadviseHugePage = 14;
