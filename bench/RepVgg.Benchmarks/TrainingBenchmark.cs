@@ -36,12 +36,15 @@ internal static class TrainingBenchmark
         var theirs = new List<double>();
         for (int round = 0; round < rounds; round++)
         {
-            ours.Add(Round(Step, batch, seconds, processorTime));
-            if (peer is not null)
+            // Each side goes first every other time, so that a machine that slows down favours neither.
+            if (round % 2 == 1 && peer is not null)
                 theirs.Add(peer.Round(seconds));
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  round {round + 1}: {ours[^1],8:F0} images/s{(peer is null ? "" : $"    PyTorch {theirs[^1],8:F0}")}"));
+            ours.Add(Round(Step, batch, seconds, processorTime));
+            if (round % 2 == 0 && peer is not null)
+                theirs.Add(peer.Round(seconds));
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  round {round + 1,2}: {ours[^1],8:F0} images/s{(peer is null ? "" : $"    PyTorch {theirs[^1],8:F0}    ratio {ours[^1] / theirs[^1]:F2}")}"));
         }
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"median:   {Median(ours),8:F0} images/s{(peer is null ? "" : $"    PyTorch {Median(theirs),8:F0}    ratio {Median(ours) / Median(theirs):F2}")}"));
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"medians:  {Median(ours),8:F0} images/s{(peer is null ? "" : $"    PyTorch {Median(theirs),8:F0}    ratio {Median(ours) / Median(theirs):F2}; median of the rounds' ratios {Median([.. ours.Zip(theirs, (own, other) => own / other)]):F2}")}"));
 
         void Step()
         {

@@ -9,6 +9,9 @@ namespace RepVgg.TorchSharp;
 /// </remarks>
 internal sealed class FlatStorage : IDisposable
 {
+    /// <summary>How many values an update on the CPU takes at a time: these, their gradients and their momenta stay in the cores' caches from one operation to the next.</summary>
+    private const long CachedValues = 1 << 17;
+
     private readonly TorchTensor[] _members;
     private readonly long[] _offsets;
     private readonly MemoryLayout _layout;
@@ -20,6 +23,8 @@ internal sealed class FlatStorage : IDisposable
         _offsets = new long[_members.Length + 1];
         for (int i = 0; i < _members.Length; i++)
             _offsets[i + 1] = _offsets[i] + _members[i].Count;
+        PieceLength = backend.Device.type == DeviceType.CPU ? CachedValues : long.MaxValue;
+        Runs = [.. Split(_offsets, PieceLength)];
         using var mode = torch.no_grad();
         Values = torch.empty([_offsets[^1]], torch.ScalarType.Float32, backend.Device).DetachFromDisposeScope();
         Gather();
@@ -32,6 +37,12 @@ internal sealed class FlatStorage : IDisposable
 
     /// <summary>Every member's values, one after the other.</summary>
     public torch.Tensor Values { get; }
+
+    /// <summary>The members in runs of neighbours: as many as fit in <see cref="PieceLength"/>, or one that is longer.</summary>
+    public IReadOnlyList<Run> Runs { get; }
+
+    /// <summary>How many values an update should take at a time.</summary>
+    public long PieceLength { get; }
 
     /// <summary>Makes sure that the members' values are here.</summary>
     public void Gather()
@@ -50,18 +61,19 @@ internal sealed class FlatStorage : IDisposable
         return _layout.Unflatten(slice, _members[member].Shape);
     }
 
-    /// <summary>What Backward left for the members, in one flat tensor; null where a member took no part.</summary>
-    public torch.Tensor? TryGatherGradients()
+    /// <summary>What Backward left for a run of members, in one flat tensor; null where one of them took no part.</summary>
+    public torch.Tensor? TryGatherGradients(Run run)
     {
         using var scope = torch.NewDisposeScope();
-        var parts = new torch.Tensor[_members.Length];
+        var parts = new torch.Tensor[run.Members];
         for (int i = 0; i < parts.Length; i++)
         {
-            if (_members[i].Value.grad is not { } gradient)
+            if (_members[run.First + i].Value.grad is not { } gradient)
                 return null;
             parts[i] = _layout.Flatten(gradient);
         }
-        return torch.cat(parts).MoveToOuterDisposeScope();
+        var whole = parts.Length == 1 ? parts[0] : torch.cat(parts);
+        return whole.MoveToOuterDisposeScope();
     }
 
     public void Dispose()
@@ -88,4 +100,19 @@ internal sealed class FlatStorage : IDisposable
         }
         member.Rebind(own, this);
     }
+
+    private static IEnumerable<Run> Split(long[] offsets, long longest)
+    {
+        int members = offsets.Length - 1;
+        for (int first = 0, next; first < members; first = next)
+        {
+            next = first + 1;
+            while (next < members && offsets[next + 1] - offsets[first] <= longest)
+                next++;
+            yield return new Run(first, next - first, offsets[first], offsets[next] - offsets[first]);
+        }
+    }
+
+    /// <summary>Neighbours among the members, and their place in the flat tensor.</summary>
+    public readonly record struct Run(int First, int Members, long Start, long Length);
 }

@@ -4,7 +4,7 @@ using TorchSharp;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>Stochastic gradient descent as torch.optim.SGD computes it (dampening 0), over flat storages: a handful of calls per group, however many parameters it has.</summary>
+/// <summary>Stochastic gradient descent as torch.optim.SGD computes it (dampening 0), over flat storages: on a GPU a handful of calls per group, however many parameters it has; on the CPU in pieces that stay in the caches.</summary>
 /// <remarks>A parameter that took no part in the last backward pass is left as it is, like one whose gradient is None in PyTorch.</remarks>
 internal sealed class TorchSgd : Optimizer
 {
@@ -34,26 +34,12 @@ internal sealed class TorchSgd : Optimizer
 
     public override void Step(float learningRate) => _backend.Guarded(() =>
     {
-        using var scope = torch.NewDisposeScope();
         using var mode = torch.no_grad();
         foreach (var group in _groups)
         {
-            var storage = group.Storage;
-            if (storage.Members.Count == 0)
-                continue;
-            storage.Gather();
-            float rate = learningRate * group.Options.LearningRateScale;
-            if (storage.TryGatherGradients() is { } gradients)
-            {
-                Update(storage.Values, gradients, group.Momentum, group.Options.WeightDecay, rate);
-                continue;
-            }
-            for (int i = 0; i < storage.Members.Count; i++)
-            {
-                var member = storage.Members[i].Value;
-                if (member.grad is { } gradient)
-                    Update(member, gradient, group.Momentum is { } momentum ? storage.Part(momentum, i) : null, group.Options.WeightDecay, rate);
-            }
+            group.Storage.Gather();
+            foreach (var run in group.Storage.Runs)
+                Update(group, run, learningRate * group.Options.LearningRateScale);
         }
     });
 
@@ -104,6 +90,30 @@ internal sealed class TorchSgd : Optimizer
             group.Momentum?.Dispose();
         }
         _groups.Clear();
+    }
+
+    private void Update(Group group, FlatStorage.Run run, float rate)
+    {
+        using var scope = torch.NewDisposeScope();
+        var storage = group.Storage;
+        if (storage.TryGatherGradients(run) is { } gradients)
+        {
+            for (long start = 0; start < run.Length; start += storage.PieceLength)
+            {
+                long length = Math.Min(run.Length - start, storage.PieceLength);
+                using var piece = torch.NewDisposeScope();
+                Update(
+                    storage.Values.narrow(0, run.Start + start, length), gradients.narrow(0, start, length),
+                    group.Momentum?.narrow(0, run.Start + start, length), group.Options.WeightDecay, rate);
+            }
+            return;
+        }
+        for (int i = run.First; i < run.First + run.Members; i++)
+        {
+            var member = storage.Members[i].Value;
+            if (member.grad is { } gradient)
+                Update(member, gradient, group.Momentum is { } momentum ? storage.Part(momentum, i) : null, group.Options.WeightDecay, rate);
+        }
     }
 
     /// <summary>g += decay w; v = momentum v + g; w -= rate (g + momentum v, or v).</summary>

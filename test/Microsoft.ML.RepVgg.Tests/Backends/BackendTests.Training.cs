@@ -47,6 +47,50 @@ public abstract partial class BackendTests
             Compare.Close([.. velocity[0].Select(value => (float)value)], state[0].Values, 2e-6, "momentum");
     }
 
+    /// <summary>Backends may update long tensors in pieces, and short ones together.</summary>
+    [BackendTheory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Sgd_updates_long_and_short_tensors_alike(bool nesterov)
+    {
+        const int Inputs = 500, Outputs = 400;
+        const float Momentum = 0.9f, Decay = 0.05f, Rate = 0.5f;
+        float[] input = Array.ConvertAll(LinearModel.Draw(4, 6, Inputs).Values, value => 0.1f * value);
+        using var weight = Backend.CreateParameter(LinearModel.Draw(5, Outputs, Inputs));
+        using var bias = Backend.CreateParameter(LinearModel.Draw(6, Outputs));
+        using var unused = Backend.CreateParameter(new TensorData([3], [1, 2, 3]));
+        using var optimizer = Backend.CreateSgd([new ParameterGroup([weight, bias, unused], Decay)], Momentum, nesterov);
+        Tensor[] trained = [weight, bias];
+        double[][] expected = [.. trained.Select(tensor => Read(tensor).Select(value => (double)value).ToArray())];
+        double[][] velocity = [.. expected.Select(values => new double[values.Length])];
+        for (int step = 0; step < 3; step++)
+        {
+            using (Backend.BeginStep(training: true))
+                Backend.Backward(Backend.SoftmaxCrossEntropy(Backend.Linear(Backend.CreateInput([6, Inputs], input), weight, bias), [0, 100, 261, 262, 300, 399], 0));
+            for (int i = 0; i < trained.Length; i++)
+            {
+                var gradient = new float[expected[i].Length];
+                Backend.CopyGradient(trained[i], gradient);
+                Assert.Contains(gradient[..(gradient.Length / 4)], value => Math.Abs(value) > 0.01);
+                Assert.Contains(gradient[(gradient.Length * 3 / 4)..], value => Math.Abs(value) > 0.01);
+                for (int j = 0; j < gradient.Length; j++)
+                {
+                    double g = gradient[j] + Decay * expected[i][j];
+                    velocity[i][j] = Momentum * velocity[i][j] + g;
+                    expected[i][j] -= Rate * (nesterov ? g + Momentum * velocity[i][j] : velocity[i][j]);
+                }
+            }
+            optimizer.Step(Rate);
+        }
+        var state = optimizer.ExportState();
+        for (int i = 0; i < trained.Length; i++)
+        {
+            Compare.Close([.. expected[i].Select(value => (float)value)], Read(trained[i]), 2e-6, $"weights {i}");
+            Compare.Close([.. velocity[i].Select(value => (float)value)], state[i].Values, 2e-6, $"momentum {i}");
+        }
+        Assert.Equal([1f, 2f, 3f], Read(unused));
+    }
+
     [BackendFact]
     public void An_optimizer_goes_on_from_its_state()
     {
@@ -228,7 +272,7 @@ public abstract partial class BackendTests
                 tensor.Dispose();
         }
 
-        private static TensorData Draw(int seed, params int[] shape)
+        public static TensorData Draw(int seed, params int[] shape)
         {
             var random = new Random(seed);
             var tensor = TensorData.Zeros(shape);
