@@ -1,6 +1,5 @@
-using System.Numerics;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
+using RepVgg.Simd;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
@@ -11,11 +10,11 @@ namespace RepVgg.Backends.Cpu.Kernels;
 /// </remarks>
 internal abstract unsafe class TileKernels
 {
-    /// <summary>The best that this machine runs.</summary>
+    /// <summary>The best that this machine runs: as many rows as its vector registers hold beside the operands.</summary>
     public static TileKernels Best { get; } =
-        Vector512.IsHardwareAccelerated && Avx512F.IsSupported ? new TileKernelsAvx512()
-        : Avx2.IsSupported && Fma.IsSupported ? new TileKernelsAvx2()
-        : new TileKernelsPortable();
+        Vector512.IsHardwareAccelerated ? new TileKernels<Vector512<float>, Lanes512, Eight>("AVX-512")
+        : Vector256.IsHardwareAccelerated ? new TileKernels<Vector256<float>, Lanes256, Six>("AVX2")
+        : new TileKernels<Vector128<float>, Lanes128, Four>("portable vectors");
 
     /// <summary>Instruction set, for people.</summary>
     public abstract string Name { get; }
@@ -42,4 +41,31 @@ internal abstract unsafe class TileKernels
 
     /// <summary>Rows rounded up to whole tiles.</summary>
     public int PadRows(int rows) => (rows + Rows - 1) / Rows * Rows;
+}
+
+/// <summary>Tiles of some rows by one or two vectors of some lanes.</summary>
+/// <typeparam name="TVector">The vector type.</typeparam>
+/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+/// <typeparam name="TRows">Rows of a tile.</typeparam>
+/// <param name="name">Instruction set, for people.</param>
+internal sealed class TileKernels<TVector, TLanes, TRows>(string name) : TileKernels
+    where TVector : unmanaged
+    where TLanes : struct, ILanes<TVector>
+    where TRows : struct, ICount
+{
+    public override string Name => name;
+
+    public override int Rows => TRows.Value;
+
+    public override int VectorLength => TLanes.Width;
+
+    public override WinogradTransforms Winograd { get; } = new WinogradTransforms<TVector, TLanes>();
+
+    public override void PixelsTimesOneVector(in PixelTile tile) => PixelKernel<TVector, TLanes, TRows, One>.Run(tile);
+
+    public override void PixelsTimesTwoVectors(in PixelTile tile) => PixelKernel<TVector, TLanes, TRows, Two>.Run(tile);
+
+    public override void WeightsTimesOneVector(in WeightTile tile) => WeightKernel<TVector, TLanes, TRows, One>.Run(tile);
+
+    public override void WeightsTimesTwoVectors(in WeightTile tile) => WeightKernel<TVector, TLanes, TRows, Two>.Run(tile);
 }

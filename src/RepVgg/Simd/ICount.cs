@@ -1,4 +1,4 @@
-namespace RepVgg.Inference.Kernels;
+namespace RepVgg.Simd;
 
 /// <summary>A number as a type, so that kernels are compiled for it.</summary>
 internal interface ICount
