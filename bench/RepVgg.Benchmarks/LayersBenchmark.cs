@@ -38,7 +38,8 @@ internal static class LayersBenchmark
     // Best microseconds of each block's steps.
     private static unsafe Dictionary<string, double> Measure(DeployNetwork network, int batch, int repetitions, StrategyChoice choose)
     {
-        using var plan = VectorWidths.Widest.Plan(network, 1, choose);
+        using var plan = VectorWidths.Widest.Plan(NetworkSource.Of(network), 1, choose);
+        plan.Fill(1, null);
         using var workspace = new Workspace(plan, batch, 1);
         var pixels = new float[batch * network.Architecture.InputChannels * network.ImageHeight * network.ImageWidth];
         var logits = new float[batch * network.Classes];

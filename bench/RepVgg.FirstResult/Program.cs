@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using RepVgg.Formats.Onnx;
 using RepVgg.Inference;
 
 // The smallest program that serves a network: model file in, logits out. The benchmark `start` times it from the start
@@ -10,7 +9,7 @@ if (args.Length != 3)
     Console.Error.WriteLine("usage: RepVgg.FirstResult MODEL.onnx PIXELS THREADS");
     return 2;
 }
-using var engine = new InferenceEngine(OnnxReader.Read(args[0]), int.Parse(args[2]));
+using var engine = InferenceEngine.Open(args[0], int.Parse(args[2]));
 byte[] pixels = File.ReadAllBytes(args[1]);
 float[] logits = new float[engine.OutputLength];
 engine.Run(MemoryMarshal.Cast<byte, float>(pixels), 1, logits);

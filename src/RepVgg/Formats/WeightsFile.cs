@@ -43,6 +43,16 @@ public static class WeightsFile
     public static DeployNetwork ReadDeployNetwork(string path, int? imageHeight = null, int? imageWidth = null, Normalization? normalization = null) =>
         Open(path, weights => weights.ToDeployNetwork(imageHeight, imageWidth, normalization));
 
+    /// <summary>Uses a file's deploy network, whose weights are read, where the format allows it, when they are asked for.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="use">Called once; the weights can be read until it returns.</param>
+    internal static T Use<T>(string path, Func<NetworkSource, T> use)
+        where T : class
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        return IsOnnx(path) ? OnnxReader.Use(path, use) : use(NetworkSource.Of(ReadDeployNetwork(path)));
+    }
+
     private static T Open<T>(string path, Func<LoadedWeights, T> use)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
@@ -63,13 +73,24 @@ public static class WeightsFile
             var (state, description) = CheckpointFile.ReadWeights(path);
             return use(Describe(path, state, description));
         }
-        if (start.StartsWith("PK"u8) || start is [0x80, <= 5, ..])
+        if (IsPyTorch(start))
             return use(Describe(path, PthReader.Open(stream, $"'{path}'"), null));
         var network = OnnxReader.Read(path);
         if (network.Output != NetworkOutput.Logits)
             throw new InvalidDataException($"'{path}' holds a network that gives features and has no classifier; weights of a whole network are needed.");
         var found = OnnxReader.ReadDescription(path) ?? ModelDescription.Of(network);
         return use(new LoadedWeights(DeployStates.Export(network), WeightsForm.Deploy, network.Architecture, network.Classes, found));
+    }
+
+    private static bool IsPyTorch(ReadOnlySpan<byte> start) => start.StartsWith("PK"u8) || start is [0x80, <= 5, ..];
+
+    /// <summary>Whether a file is of none of the other formats.</summary>
+    private static bool IsOnnx(string path)
+    {
+        using var file = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read);
+        Span<byte> start = stackalloc byte[StartBytes];
+        start = start[..RandomAccess.Read(file, start, 0)];
+        return !SafetensorsHeader.IsLikely(start, RandomAccess.GetLength(file)) && !start.StartsWith(CheckpointFile.Magic) && !IsPyTorch(start);
     }
 
     private static LoadedWeights Describe(string path, StateDict state, ModelDescription? description)

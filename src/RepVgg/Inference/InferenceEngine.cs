@@ -1,5 +1,7 @@
+using RepVgg.Formats;
 using RepVgg.Inference.Execution;
 using RepVgg.Networks;
+using RepVgg.Threading;
 
 namespace RepVgg.Inference;
 
@@ -23,32 +25,70 @@ public sealed class InferenceEngine : IDisposable
     /// <param name="network">The network; it is not changed.</param>
     /// <param name="threads">Most threads that work on one call, the calling one included; 0 for all cores.</param>
     /// <exception cref="ArgumentNullException"><paramref name="network"/> is null.</exception>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="threads"/> is negative.</exception>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="threads"/> is negative or more than 1024.</exception>
     public InferenceEngine(DeployNetwork network, int threads = 0)
         : this(network, threads, VectorWidths.Widest)
     {
     }
 
     internal InferenceEngine(DeployNetwork network, int threads, VectorWidth width, StrategyChoice? choose = null)
+        : this(Source(network), threads, width, choose)
     {
-        ArgumentNullException.ThrowIfNull(network);
-        ArgumentOutOfRangeException.ThrowIfNegative(threads);
-        Network = network;
-        Threads = threads == 0 ? Environment.ProcessorCount : threads;
-        InputLength = checked(network.Architecture.InputChannels * network.ImageHeight * network.ImageWidth);
+    }
+
+    private unsafe InferenceEngine(NetworkSource network, int threads, VectorWidth width, StrategyChoice? choose)
+    {
+        Threads = ThreadCount.Resolve(threads);
+        InputChannels = network.InputChannels;
+        ImageHeight = network.ImageHeight;
+        ImageWidth = network.ImageWidth;
+        InputLength = checked(InputChannels * ImageHeight * ImageWidth);
+        Output = network.Output;
         OutputLength = network.OutputLength;
         _plan = width.Plan(network, Threads, choose);
         _workspaces = new WorkspacePool(_plan, Threads);
+        if (Threads == 1)
+        {
+            _plan.Fill(1, null);
+            return;
+        }
+        var workspace = _workspaces.Rent(1);
+        fixed (float* pixels = new float[InputLength], logits = new float[OutputLength])
+        {
+            workspace.Prepare(pixels, logits);
+            _plan.Fill(Threads, workspace);
+        }
+        _workspaces.Return(workspace);
     }
 
-    /// <summary>The network that the engine runs.</summary>
-    public DeployNetwork Network { get; }
+    /// <summary>Opens a network from a file. Its weights go straight from the file into the order in which the kernels read them, and are held once.</summary>
+    /// <param name="path">An ONNX file; or any other that <see cref="WeightsFile.ReadDeployNetwork"/> reads.</param>
+    /// <param name="threads">Most threads that work on one call, the calling one included; 0 for all cores.</param>
+    /// <returns>The engine.</returns>
+    /// <exception cref="InvalidDataException">The file is of no known format, is damaged, or holds no RepVGG.</exception>
+    /// <exception cref="ArgumentException">The file does not say how its network's input is normalised.</exception>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="threads"/> is negative or more than 1024.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    public static InferenceEngine Open(string path, int threads = 0) =>
+        WeightsFile.Use(path, network => new InferenceEngine(network, threads, VectorWidths.Widest, null));
+
+    /// <summary>Channels of an image.</summary>
+    public int InputChannels { get; }
+
+    /// <summary>Height of an image in pixels.</summary>
+    public int ImageHeight { get; }
+
+    /// <summary>Width of an image in pixels.</summary>
+    public int ImageWidth { get; }
+
+    /// <summary>What the network gives.</summary>
+    public NetworkOutput Output { get; }
 
     /// <summary>Values of one image: channels * height * width.</summary>
     public int InputLength { get; }
 
     /// <summary>Logits of one image; 0 where the network gives features.</summary>
-    public int Classes => Network.Classes;
+    public int Classes => Output == NetworkOutput.Logits ? OutputLength : 0;
 
     /// <summary>Values that the network gives for one image: logits, or features.</summary>
     public int OutputLength { get; }
@@ -67,7 +107,7 @@ public sealed class InferenceEngine : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfNegative(count);
         CheckLength(images.Length, count, InputLength, "pixel values", nameof(images));
-        CheckLength(logits.Length, count, OutputLength, Network.Output == NetworkOutput.Logits ? "logits" : "features", nameof(logits));
+        CheckLength(logits.Length, count, OutputLength, Output == NetworkOutput.Logits ? "logits" : "features", nameof(logits));
         Enter();
         try
         {
@@ -95,6 +135,12 @@ public sealed class InferenceEngine : IDisposable
     {
         if (Interlocked.Exchange(ref _disposed, 1) == 0)
             Leave();
+    }
+
+    private static NetworkSource Source(DeployNetwork network)
+    {
+        ArgumentNullException.ThrowIfNull(network);
+        return NetworkSource.Of(network);
     }
 
     private static void CheckLength(int actual, int count, int each, string what, string parameter)

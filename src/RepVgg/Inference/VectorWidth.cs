@@ -27,12 +27,12 @@ internal static class VectorWidths
         : Vector256.IsHardwareAccelerated ? VectorWidth.Bits256
         : VectorWidth.Bits128;
 
-    /// <summary>Plans a network for a width.</summary>
+    /// <summary>Plans a network for a width. Its weights are still to be filled in: <see cref="Execution.Plan.Fill"/>.</summary>
     /// <param name="width">The width.</param>
     /// <param name="network">The network.</param>
     /// <param name="threads">Threads that will share a run.</param>
     /// <param name="choose">Picks each convolution's strategy; <see cref="ConvolutionStrategies.Choose"/> if null.</param>
-    public static Plan Plan(this VectorWidth width, DeployNetwork network, int threads, StrategyChoice? choose = null) => width switch
+    public static Plan Plan(this VectorWidth width, NetworkSource network, int threads, StrategyChoice? choose = null) => width switch
     {
         VectorWidth.Bits512 => PlanBuilder<Vector512<float>, Lanes512>.Build(network, threads, choose ?? ConvolutionStrategies.Choose),
         VectorWidth.Bits256 => PlanBuilder<Vector256<float>, Lanes256>.Build(network, threads, choose ?? ConvolutionStrategies.Choose),

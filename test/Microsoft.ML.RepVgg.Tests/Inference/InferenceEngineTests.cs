@@ -167,7 +167,7 @@ public class InferenceEngineTests
     {
         var network = RandomNetworks.Create(RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (8, 1, 1)), 6, 5, classes: 4);
         using var engine = new InferenceEngine(network, threads: 2);
-        Assert.Same(network, engine.Network);
+        Assert.Equal((3, 6, 5, NetworkOutput.Logits), (engine.InputChannels, engine.ImageHeight, engine.ImageWidth, engine.Output));
         Assert.Equal((90, 4, 2), (engine.InputLength, engine.Classes, engine.Threads));
         using var all = new InferenceEngine(network);
         Assert.Equal(Environment.ProcessorCount, all.Threads);

@@ -1,25 +1,42 @@
+using RepVgg.Networks;
+
 namespace RepVgg.Formats.Onnx;
 
 /// <summary>What a sum of convolutions, batch norms and skips does to one map: a 3x3 convolution, or a scale per channel.</summary>
-/// <remarks>The algebra is RepVGG's, section 3.3; held in double precision.</remarks>
+/// <remarks>The algebra is RepVGG's, section 3.3; in double precision, and not before there is something to compute.</remarks>
 internal sealed class LinearForm
 {
     private const int Taps = 9;
     private const int Center = 4;
 
+    private readonly WeightSource? _storedKernel;
+    private readonly WeightSource? _storedBias;
+    private double[]? _kernel;
+    private double[]? _bias;
+
     private LinearForm(string source, double[] kernel, double[]? bias, int inputsPerGroup, int stride, int groups)
+        : this(source, bias?.Length ?? 0, inputsPerGroup, stride, groups) => (_kernel, _bias) = (kernel, bias);
+
+    private LinearForm(string source, WeightSource kernel, WeightSource bias, int inputsPerGroup, int stride, int groups)
+        : this(source, bias.Length, inputsPerGroup, stride, groups) => (_storedKernel, _storedBias) = (kernel, bias);
+
+    private LinearForm(string source, int outputChannels, int inputsPerGroup, int stride, int groups)
     {
-        (Source, Kernel, Bias, InputsPerGroup, Stride, Groups) = (source, kernel, bias, inputsPerGroup, stride, groups);
+        Source = source;
+        OutputChannels = outputChannels;
+        InputsPerGroup = inputsPerGroup;
+        Stride = stride;
+        Groups = groups;
     }
 
     /// <summary>Name of the map that it reads.</summary>
     public string Source { get; }
 
-    /// <summary>OIHW; empty for a scale per channel.</summary>
-    public double[] Kernel { get; }
+    /// <summary>The kernel of a convolution, OIHW: as the file stores it where it is a single convolution.</summary>
+    public WeightSource KernelSource => _storedKernel ?? new ComputedWeights(Kernel);
 
-    /// <summary>[O]; null for the map itself, whose channels are not known here.</summary>
-    public double[]? Bias { get; }
+    /// <summary>The bias of a convolution, [O]; likewise.</summary>
+    public WeightSource BiasSource => _storedBias ?? new ComputedWeights(Bias!);
 
     /// <summary>Input channels of one group; 0 for a scale per channel.</summary>
     public int InputsPerGroup { get; }
@@ -33,10 +50,17 @@ internal sealed class LinearForm
 
     private bool IsDiagonal => InputsPerGroup == 0;
 
+    /// <summary>OIHW; empty for a scale per channel.</summary>
+    private double[] Kernel => _kernel ??= Widen(_storedKernel!);
+
+    /// <summary>[O]; null for the map itself.</summary>
+    private double[]? Bias => _bias ??= _storedBias is null ? null : Widen(_storedBias);
+
     /// <summary>Whether this is a convolution.</summary>
     public bool IsConvolution => !IsDiagonal;
 
-    public int OutputChannels => Bias?.Length ?? 0;
+    /// <summary>0 for the map itself, whose channels are not known here.</summary>
+    public int OutputChannels { get; }
 
     public int InputChannels => InputsPerGroup * Groups;
 
@@ -44,20 +68,16 @@ internal sealed class LinearForm
     public static LinearForm Skip(string source) => new(source, [], null, 0, 1, 1);
 
     /// <summary>A convolution of 3x3 taps, or of one tap that is put in the centre.</summary>
-    public static LinearForm Convolution(string source, float[] kernel, int outputs, int inputsPerGroup, int size, int stride, int groups, float[]? bias)
+    public static LinearForm Convolution(string source, WeightSource kernel, int outputs, int inputsPerGroup, int size, int stride, int groups, WeightSource? bias)
     {
-        var taps = new double[(long)outputs * inputsPerGroup * Taps];
+        bias ??= new HeldWeights(new float[outputs]);
         if (size == 3)
-        {
-            for (int i = 0; i < taps.Length; i++)
-                taps[i] = kernel[i];
-        }
-        else
-        {
-            for (int i = 0; i < kernel.Length; i++)
-                taps[i * Taps + Center] = kernel[i];
-        }
-        return new LinearForm(source, taps, bias is null ? new double[outputs] : Array.ConvertAll(bias, value => (double)value), inputsPerGroup, stride, groups);
+            return new LinearForm(source, kernel, bias, inputsPerGroup, stride, groups);
+        var taps = new double[(long)outputs * inputsPerGroup * Taps];
+        var values = kernel.Read();
+        for (int i = 0; i < values.Length; i++)
+            taps[i * Taps + Center] = values[i];
+        return new LinearForm(source, taps, Widen(bias), inputsPerGroup, stride, groups);
     }
 
     /// <summary>Followed by y -> scale * y + shift, per channel.</summary>
@@ -113,5 +133,14 @@ internal sealed class LinearForm
                 kernel[(o * InputsPerGroup + o % InputsPerGroup) * Taps + Center] += other.Scale?[o] ?? 1;
         }
         return new LinearForm(Source, kernel, bias, InputsPerGroup, Stride, Groups);
+    }
+
+    private static double[] Widen(WeightSource source)
+    {
+        var values = source.Read();
+        var widened = new double[values.Length];
+        for (int i = 0; i < widened.Length; i++)
+            widened[i] = values[i];
+        return widened;
     }
 }

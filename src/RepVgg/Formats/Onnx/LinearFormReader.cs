@@ -74,10 +74,10 @@ internal sealed class LinearFormReader(OnnxGraph graph)
         CheckPadding(node, height / 2);
         if (dilation != 1 || stride is not (1 or 2) || groups < 1 || outputs % groups != 0 || groups * inputs > int.MaxValue)
             throw new InvalidDataException($"{node} has a stride, dilation or groups that RepVGG does not have");
-        var bias = graph.HasInput(node, 2) ? graph.ConstantOf(node, 2).Floats : null;
+        var bias = graph.HasInput(node, 2) ? graph.ConstantOf(node, 2) : null;
         if (bias is not null && bias.Length != outputs)
             throw new InvalidDataException($"the bias of {node} has {bias.Length} values for {outputs} channels");
-        return LinearForm.Convolution(graph.InputOf(node), kernel.Floats!, outputs, inputs, height, stride, (int)groups, bias);
+        return LinearForm.Convolution(graph.InputOf(node), kernel, outputs, inputs, height, stride, (int)groups, bias);
     }
 
     private static int Square(OnnxNode node, string attribute, int otherwise) => node.Integers(attribute) switch
@@ -91,8 +91,9 @@ internal sealed class LinearFormReader(OnnxGraph graph)
     {
         if (node.Attributes.ContainsKey("auto_pad") && node.Integers("pads") is null or [])
             throw new InvalidDataException($"{node} leaves its padding to the runtime, which is not supported");
-        var pads = node.Integers("pads") ?? [];
-        if (pads.Count == 0 ? expected != 0 : pads.Count != 4 || pads.Any(pad => pad != expected))
-            throw new InvalidDataException($"{node} is padded by [{string.Join(", ", pads)}], not by {expected} on all sides");
+        var pads = node.Integers("pads");
+        bool fits = pads is null or [] ? expected == 0 : pads is [var top, var left, var bottom, var right] && top == expected && left == expected && bottom == expected && right == expected;
+        if (!fits)
+            throw new InvalidDataException($"{node} is padded by [{string.Join(", ", pads ?? [])}], not by {expected} on all sides");
     }
 }

@@ -4,7 +4,7 @@ using RepVgg.Networks;
 namespace RepVgg.Formats.Onnx;
 
 /// <summary>A block as found in a graph, fused already.</summary>
-internal sealed record OnnxBlock(LinearForm Form, SqueezeExcitation SqueezeExcitation, LinearWeights? Squeeze, LinearWeights? Excite);
+internal sealed record OnnxBlock(LinearForm Form, SqueezeExcitation SqueezeExcitation, LinearSource? Squeeze, LinearSource? Excite);
 
 /// <summary>Recognises RepVGG blocks in an ONNX graph: branches, ReLU, squeeze-and-excitation.</summary>
 internal sealed class OnnxBlockReader(OnnxGraph graph)
@@ -39,7 +39,7 @@ internal sealed class OnnxBlockReader(OnnxGraph graph)
     }
 
     /// <summary>Recognises map * sigmoid(up(relu(down(pool(map))))).</summary>
-    private (string Map, LinearWeights Squeeze, LinearWeights Excite)? TryGate(string value)
+    private (string Map, LinearSource Squeeze, LinearSource Excite)? TryGate(string value)
     {
         if (graph.Producer(value) is not { Operation: "Mul", Inputs.Count: 2 } product)
             return null;
@@ -55,16 +55,16 @@ internal sealed class OnnxBlockReader(OnnxGraph graph)
     }
 
     /// <summary>A 1x1 convolution on a pooled map, as a linear layer.</summary>
-    private (LinearWeights Layer, string Source) Linear(string value)
+    private (LinearSource Layer, string Source) Linear(string value)
     {
         var node = graph.Producer(value, "Conv");
         var kernel = graph.ConstantOf(node, 1);
         if (kernel.Shape is not [int outputs and > 0, int inputs and > 0, 1, 1] || node.Integer("group", 1) != 1 || (node.Integers("pads") ?? []).Any(pad => pad != 0))
             throw new InvalidDataException($"{node} is not the 1x1 convolution that a squeeze-and-excitation has");
-        float[] bias = graph.HasInput(node, 2) ? graph.ConstantOf(node, 2).Floats! : new float[outputs];
+        WeightSource bias = graph.HasInput(node, 2) ? graph.ConstantOf(node, 2) : new HeldWeights(new float[outputs]);
         if (bias.Length != outputs)
             throw new InvalidDataException($"the bias of {node} has {bias.Length} values for {outputs} channels");
-        return (new LinearWeights(inputs, outputs, [.. kernel.Floats!], [.. bias]), graph.InputOf(node));
+        return (new LinearSource(inputs, outputs, kernel, bias), graph.InputOf(node));
     }
 }
 

@@ -32,8 +32,16 @@ internal sealed class OnnxGraph
     {
         get
         {
-            var inputs = _model.Inputs.Where(input => !_model.Constants.ContainsKey(input.Name)).ToList();
-            return inputs.Count == 1 ? inputs[0] : throw new InvalidDataException($"it has {inputs.Count} inputs, not one");
+            OnnxValue? only = null;
+            int count = 0;
+            foreach (var input in _model.Inputs)
+            {
+                if (_model.Constants.ContainsKey(input.Name))
+                    continue;
+                only = input;
+                count++;
+            }
+            return count == 1 ? only! : throw new InvalidDataException($"it has {count} inputs, not one");
         }
     }
 
@@ -72,7 +80,7 @@ internal sealed class OnnxGraph
     public bool HasInput(OnnxNode node, int index) => index < node.Inputs.Count && node.Inputs[index].Length > 0;
 
     /// <summary>A constant of floats, or null.</summary>
-    public OnnxTensor? Constant(string name) => _model.Constants.TryGetValue(Resolve(name), out var tensor) && tensor.Floats is not null ? tensor : null;
+    public OnnxTensor? Constant(string name) => _model.Constants.TryGetValue(Resolve(name), out var tensor) && tensor.IsFloat ? tensor : null;
 
     /// <summary>A constant of integers, or null.</summary>
     public long[]? Integers(string name) => _model.Constants.TryGetValue(Resolve(name), out var tensor) ? tensor.Integers : null;
@@ -87,7 +95,11 @@ internal sealed class OnnxGraph
     {
         float[] values = constant.Floats!;
         if (values.Length == 1)
-            return [.. Enumerable.Repeat(values[0], channels)];
+        {
+            var repeated = new float[channels];
+            Array.Fill(repeated, values[0]);
+            return repeated;
+        }
         int rank = constant.Shape.Length;
         bool onChannels = rank >= 3 && constant.Shape[rank - 3] == channels;
         return values.Length == channels && onChannels ? values : throw new InvalidDataException($"the constant of {node} has shape [{string.Join(", ", constant.Shape)}], not one value per channel");

@@ -8,7 +8,7 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
     /// <summary>Reads the head.</summary>
     /// <returns>What the network gives; the linear layer, null where it gives features; and the map of the last block.</returns>
     /// <exception cref="InvalidDataException">It is another head.</exception>
-    public (NetworkOutput Output, LinearWeights? Classifier, string Map) Read()
+    public (NetworkOutput Output, LinearSource? Classifier, string Map) Read()
     {
         string value = Unflatten(graph.Output.Name);
         if (graph.Producer(value) is { Operation: "Softmax" } softmax)
@@ -37,7 +37,7 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
         return value;
     }
 
-    private (LinearWeights Layer, string Features) Linear(string value)
+    private (LinearSource Layer, string Features) Linear(string value)
     {
         var node = graph.Producer(value) ?? throw new InvalidDataException($"nothing gives its output '{value}'");
         if (node.Operation == "Gemm")
@@ -55,21 +55,23 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
         throw new InvalidDataException($"a linear layer was expected to give '{value}', but {node} does");
     }
 
-    private static LinearWeights Layer(OnnxNode node, OnnxTensor weight, bool outputsFirst, OnnxTensor? bias)
+    private static LinearSource Layer(OnnxNode node, OnnxTensor weight, bool outputsFirst, OnnxTensor? bias)
     {
         if (weight.Shape is not [int rows and > 0, int columns and > 0])
             throw new InvalidDataException($"the weight of {node} has shape [{string.Join(", ", weight.Shape)}], not two dimensions");
         var (outputs, inputs) = outputsFirst ? (rows, columns) : (columns, rows);
-        float[] values = weight.Floats!;
+        WeightSource values = weight;
         if (!outputsFirst)
         {
-            values = new float[values.Length];
-            for (int i = 0; i < values.Length; i++)
-                values[i] = weight.Floats![i % inputs * outputs + i / inputs];
+            var stored = weight.Read();
+            var turned = new float[stored.Length];
+            for (int i = 0; i < turned.Length; i++)
+                turned[i] = stored[i % inputs * outputs + i / inputs];
+            values = new HeldWeights(turned);
         }
-        float[] shift = bias?.Floats ?? new float[outputs];
+        WeightSource shift = bias is null ? new HeldWeights(new float[outputs]) : bias;
         if (shift.Length != outputs)
             throw new InvalidDataException($"the bias of {node} has {shift.Length} values for {outputs} classes");
-        return new LinearWeights(inputs, outputs, [.. values], [.. shift]);
+        return new LinearSource(inputs, outputs, values, shift);
     }
 }

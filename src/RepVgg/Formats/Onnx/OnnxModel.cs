@@ -55,18 +55,6 @@ internal sealed class OnnxAttribute
     public OnnxTensor? Tensor { get; set; }
 }
 
-/// <summary>A constant: floats of any width as 32-bit floats, or integers.</summary>
-internal sealed class OnnxTensor
-{
-    public string Name { get; set; } = "";
-
-    public int[] Shape { get; set; } = [];
-
-    public float[]? Floats { get; set; }
-
-    public long[]? Integers { get; set; }
-}
-
 /// <summary>An input or output.</summary>
 /// <param name="Name">Its name.</param>
 /// <param name="ElementType">ONNX's number of the type of its elements.</param>

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Runtime.InteropServices;
 using RepVgg.Architectures;
 using RepVgg.Networks;
 
@@ -13,16 +14,16 @@ internal sealed class OnnxNetworkReader
     private readonly OnnxGraph _graph;
     private readonly OnnxBlockReader _blocks;
     private readonly OnnxHeadReader _head;
-    private readonly ModelDescription? _description;
+    private readonly Lazy<ModelDescription?> _description;
 
     /// <param name="model">The file's content.</param>
-    /// <param name="description">What the file says about itself; null where it says nothing.</param>
-    public OnnxNetworkReader(OnnxModel model, ModelDescription? description)
+    /// <param name="description">What the file says about itself, asked for when it is needed; null where it says nothing.</param>
+    public OnnxNetworkReader(OnnxModel model, Func<ModelDescription?> description)
     {
         _graph = new OnnxGraph(model);
         _blocks = new OnnxBlockReader(_graph);
         _head = new OnnxHeadReader(_graph);
-        _description = description;
+        _description = new Lazy<ModelDescription?>(description);
     }
 
     /// <summary>Reads the network.</summary>
@@ -31,7 +32,50 @@ internal sealed class OnnxNetworkReader
     public DeployNetwork Read()
     {
         var input = _graph.Input;
-        var (output, classifier, map) = _head.Read();
+        var (output, head, found, map) = Find();
+        var architecture = Architecture(found);
+        var normalization = Normalization(map, input.Name, architecture.InputChannels);
+        var (height, width) = ImageSize(input, architecture.InputChannels);
+        DeployStates.CheckInput(architecture, height, width, normalization);
+        if (head is not null && head.InputFeatures != architecture.FeatureWidth)
+            throw new InvalidDataException($"its classifier reads {head.InputFeatures} features of {architecture.FeatureWidth}");
+        var blocks = ImmutableArray.CreateBuilder<DeployBlock>(found.Count);
+        foreach (var shape in architecture.Blocks)
+        {
+            var block = found[blocks.Count];
+            blocks.Add(new DeployBlock(shape, Take(block.Form.KernelSource), Take(block.Form.BiasSource), block.Squeeze?.Load(), block.Excite?.Load()));
+        }
+        return new DeployNetwork(architecture, height, width, normalization, blocks.MoveToImmutable(), head?.Load() ?? new LinearWeights(architecture.FeatureWidth, 0, [], []))
+        {
+            Output = output,
+        };
+    }
+
+    /// <summary>The network for an engine: what the graph computes, with the weights where the file has them.</summary>
+    /// <exception cref="InvalidDataException">It is no RepVGG; the message is the reason alone.</exception>
+    /// <exception cref="ArgumentException">Its parts do not fit together; likewise.</exception>
+    public NetworkSource Open()
+    {
+        var input = _graph.Input;
+        var (output, head, found, map) = Find();
+        int channels = found[0].Form.InputChannels;
+        var normalization = Normalization(map, input.Name, channels);
+        var (height, width) = ImageSize(input, channels);
+        var blocks = new BlockSource[found.Count];
+        for (int i = 0; i < blocks.Length; i++)
+        {
+            var (form, squeezeExcitation, squeeze, excite) = found[i];
+            blocks[i] = new BlockSource(
+                new BlockSpec($"block {i}", form.InputChannels, form.OutputChannels, form.Stride, form.Groups, squeezeExcitation),
+                form.KernelSource, form.BiasSource, squeeze, excite);
+        }
+        head ??= new LinearSource(found[^1].Form.OutputChannels, 0, new HeldWeights([]), new HeldWeights([]));
+        return new NetworkSource(channels, height, width, normalization, output, blocks, head);
+    }
+
+    private (NetworkOutput Output, LinearSource? Head, List<OnnxBlock> Blocks, string Map) Find()
+    {
+        var (output, head, map) = _head.Read();
         var found = new List<OnnxBlock>();
         for (var block = _blocks.Read(map); block is not null; block = _blocks.Read(map))
         {
@@ -43,16 +87,7 @@ internal sealed class OnnxNetworkReader
         if (found.Count == 0)
             throw new InvalidDataException($"{_graph.Producer(map)?.ToString() ?? "nothing"} stands before its pooling, where the last RepVGG block must end");
         found.Reverse();
-
-        var architecture = Architecture(found);
-        var normalization = Normalization(map, input.Name, architecture.InputChannels);
-        var (height, width) = ImageSize(input, architecture.InputChannels);
-        DeployStates.CheckInput(architecture, height, width, normalization);
-        classifier ??= new LinearWeights(architecture.FeatureWidth, 0, [], []);
-        if (classifier.InputFeatures != architecture.FeatureWidth)
-            throw new InvalidDataException($"its classifier reads {classifier.InputFeatures} features of {architecture.FeatureWidth}");
-        var blocks = architecture.Blocks.Zip(found, (shape, block) => new DeployBlock(shape, Round(block.Form.Kernel), Round(block.Form.Bias!), block.Squeeze, block.Excite));
-        return new DeployNetwork(architecture, height, width, normalization, [.. blocks], classifier) { Output = output };
+        return (output, head, found, map);
     }
 
     private RepVggArchitecture Architecture(List<OnnxBlock> found)
@@ -60,7 +95,7 @@ internal sealed class OnnxNetworkReader
         var shapes = found.ConvertAll(block => new BlockShape(block.Form.InputChannels, block.Form.OutputChannels, block.Form.Stride, block.Form.Groups));
         if (found.Any(block => block.SqueezeExcitation != found[0].SqueezeExcitation))
             throw new InvalidDataException("some of its blocks have squeeze-and-excitation and others do not");
-        var architecture = _description?.Architecture ?? ArchitectureInference.FromBlocks(shapes, found[0].SqueezeExcitation);
+        var architecture = _description.Value?.Architecture ?? ArchitectureInference.FromBlocks(shapes, found[0].SqueezeExcitation);
         foreach (var (i, shape) in architecture.Blocks.Index())
         {
             if (i >= found.Count)
@@ -76,8 +111,8 @@ internal sealed class OnnxNetworkReader
     private Normalization Normalization(string map, string input, int channels)
     {
         // From the input on, y = scale * x + shift per channel, collected from the last operation back to the first.
-        var scale = Enumerable.Repeat(1.0, channels).ToArray();
-        var shift = new double[channels];
+        double[] scale = new double[channels], shift = new double[channels];
+        Array.Fill(scale, 1);
         for (int steps = 0; map != input; steps++)
         {
             var node = _graph.Producer(map) ?? throw new InvalidDataException($"its first convolution reads '{map}', which does not come from the input");
@@ -95,18 +130,22 @@ internal sealed class OnnxNetworkReader
             }
             map = _graph.InputOf(node, constantFirst ? 1 : 0);
         }
-        return new Normalization([.. scale.Zip(shift, Mean)], [.. scale.Select(value => (float)value)]);
-
-        static float Mean(double scale, double shift) => shift == 0 ? 0 : (float)(-shift / scale);
+        float[] means = new float[channels], scales = new float[channels];
+        for (int c = 0; c < channels; c++)
+        {
+            means[c] = shift[c] == 0 ? 0 : (float)(-shift[c] / scale[c]);
+            scales[c] = (float)scale[c];
+        }
+        return new Normalization(ImmutableCollectionsMarshal.AsImmutableArray(means), ImmutableCollectionsMarshal.AsImmutableArray(scales));
     }
 
     private (int Height, int Width) ImageSize(OnnxValue input, int channels)
     {
         if (input.ElementType != SingleType || input.Shape.Count != 4 || input.Shape[1] is { } given && given != channels)
             throw new InvalidDataException($"its input '{input.Name}' is not an image batch of 32-bit floats, [N, {channels}, H, W]");
-        return (Side(2, _description?.ImageHeight), Side(3, _description?.ImageWidth));
+        return (Side(2), Side(3));
 
-        int Side(int axis, int? described) => (input.Shape[axis] ?? described) switch
+        int Side(int axis) => (input.Shape[axis] ?? (axis == 2 ? _description.Value?.ImageHeight : _description.Value?.ImageWidth)) switch
         {
             null => throw new InvalidDataException($"its input '{input.Name}' has no fixed height and width; export it with a fixed image size"),
             > 0 and <= 1 << 16 and var side => (int)side,
@@ -114,5 +153,10 @@ internal sealed class OnnxNetworkReader
         };
     }
 
-    private static ImmutableArray<float> Round(double[] values) => [.. values.Select(value => (float)value)];
+    private static ImmutableArray<float> Take(WeightSource weights)
+    {
+        var values = ImmutableCollectionsMarshal.AsImmutableArray(weights.Take());
+        weights.Forget();
+        return values;
+    }
 }

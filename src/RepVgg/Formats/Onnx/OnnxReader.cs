@@ -14,54 +14,64 @@ public static class OnnxReader
     /// <returns>The network.</returns>
     /// <exception cref="InvalidDataException">The file is no ONNX file, is damaged, or holds something else than a RepVGG.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static DeployNetwork Read(string path) => Open(path, static (stream, file) => ReadNetwork(stream, file));
+    public static DeployNetwork Read(string path) => Map(path, Network);
 
     /// <summary>Reads a network.</summary>
-    /// <param name="stream">Holds the file's content from the current position on; if it cannot seek, it is copied to memory first.</param>
+    /// <param name="stream">Holds the file's content from the current position on; it is copied to memory first.</param>
     /// <returns>The network.</returns>
     /// <exception cref="InvalidDataException">The data is no ONNX file, is damaged, or holds something else than a RepVGG.</exception>
-    public static DeployNetwork Read(Stream stream) => ReadNetwork(Seekable(stream), "The stream");
+    public static DeployNetwork Read(Stream stream) => Parse(stream, Network);
 
     /// <summary>Reads what a file says about itself, class labels included.</summary>
     /// <param name="path">The file.</param>
     /// <returns>The description, or null in files of other exporters.</returns>
     /// <exception cref="InvalidDataException">The file is no ONNX file or is damaged.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static ModelDescription? ReadDescription(string path) => Open(path, static (stream, file) => Guard(stream, file, model => Describe(model)));
+    public static ModelDescription? ReadDescription(string path) => Map(path, Describe);
 
     /// <summary>Reads what a file says about itself, class labels included.</summary>
     /// <param name="stream">As for <see cref="Read(Stream)"/>.</param>
     /// <returns>The description, or null in files of other exporters.</returns>
     /// <exception cref="InvalidDataException">The data is no ONNX file or is damaged.</exception>
-    public static ModelDescription? ReadDescription(Stream stream) => Guard(Seekable(stream), "The stream", Describe);
+    public static ModelDescription? ReadDescription(Stream stream) => Parse(stream, Describe);
 
-    private static DeployNetwork ReadNetwork(Stream stream, string file) => Guard(stream, file, model => new OnnxNetworkReader(model, Describe(model)).Read());
+    /// <summary>Uses a network while its weights lie in the mapped file.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="use">Called once; the network's weights can be read until it returns.</param>
+    /// <exception cref="InvalidDataException">As for <see cref="Read(string)"/>.</exception>
+    internal static T Use<T>(string path, Func<NetworkSource, T> use)
+        where T : class
+    {
+        using var file = new MappedFile(path);
+        return use(Guard($"'{path}'", () =>
+        {
+            var model = OnnxParser.Parse(file);
+            return new OnnxNetworkReader(model, () => Describe(model)).Open();
+        }));
+    }
+
+    private static DeployNetwork Network(OnnxModel model) => new OnnxNetworkReader(model, () => Describe(model)).Read();
 
     private static ModelDescription? Describe(OnnxModel model) => ModelDescription.FromProperties(model.Properties);
 
-    private static T Open<T>(string path, Func<Stream, string, T> read)
+    private static T Map<T>(string path, Func<OnnxModel, T> read)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
-        using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16);
-        return read(stream, $"'{path}'");
+        using var file = new MappedFile(path);
+        return Guard($"'{path}'", () => read(OnnxParser.Parse(file)));
     }
 
-    private static Stream Seekable(Stream stream)
+    private static T Parse<T>(Stream stream, Func<OnnxModel, T> read)
     {
         ArgumentNullException.ThrowIfNull(stream);
-        if (stream.CanSeek)
-            return stream;
-        var copy = new MemoryStream();
-        stream.CopyTo(copy);
-        copy.Position = 0;
-        return copy;
+        return Guard("The stream", () => read(OnnxParser.Parse(stream)));
     }
 
-    private static T Guard<T>(Stream stream, string file, Func<OnnxModel, T> read)
+    private static T Guard<T>(string file, Func<T> read)
     {
         try
         {
-            return read(OnnxParser.Parse(stream));
+            return read();
         }
         catch (Exception error) when (error is InvalidDataException or FormatException or ArgumentException)
         {

@@ -3,53 +3,37 @@ using System.Text;
 
 namespace RepVgg.Formats.Onnx;
 
-/// <summary>Reads protocol-buffer messages from a stream; no length is believed before it is checked.</summary>
-/// <param name="stream">Seekable; messages are read from its current position.</param>
-internal sealed class ProtoReader(Stream stream)
+/// <summary>Reads one protocol-buffer message from memory; no length is believed before it is checked.</summary>
+/// <param name="message">The message.</param>
+internal ref struct ProtoReader(ReadOnlyMemory<byte> message)
 {
     private const int MaximumText = 1 << 20;
-    private const int MaximumDepth = 32;
 
-    private readonly Stack<long> _ends = new();
-    private long _position = stream.Position;
-    private long _end = stream.Length;
+    private readonly ReadOnlyMemory<byte> _message = message;
+    private readonly ReadOnlySpan<byte> _bytes = message.Span;
+    private int _position;
 
     /// <summary>The wire type of the field that <see cref="Next"/> found.</summary>
     public int WireType { get; private set; }
 
-    /// <summary>Bytes left in the current message.</summary>
-    public long Left => _end - _position;
+    private readonly int Left => _bytes.Length - _position;
 
-    /// <summary>Reads the next field's number; 0 at the message's end.</summary>
-    public int Next()
+    /// <summary>Reads the next field's number; false at the message's end. The field must then be read or skipped.</summary>
+    public bool Next(out int field)
     {
-        if (_position >= _end)
-            return 0;
+        field = 0;
+        if (Left == 0)
+            return false;
         ulong tag = Varint();
         WireType = (int)(tag & 7);
         if (tag >> 3 is 0 or > int.MaxValue)
             throw new InvalidDataException("it holds a field without a number");
-        return (int)(tag >> 3);
+        field = (int)(tag >> 3);
+        return true;
     }
 
-    /// <summary>Reads a message: calls <paramref name="field"/> for each field, which must consume or skip it.</summary>
-    public void Message(Action<int> field)
-    {
-        long length = Length();
-        if (_ends.Count >= MaximumDepth)
-            throw new InvalidDataException("its messages are nested too deep");
-        _ends.Push(_end);
-        _end = _position + length;
-        Fields(field);
-        _end = _ends.Pop();
-    }
-
-    /// <summary>Reads the fields of the current message to its end.</summary>
-    public void Fields(Action<int> field)
-    {
-        for (int number = Next(); number != 0; number = Next())
-            field(number);
-    }
+    /// <summary>A message in this one.</summary>
+    public ProtoReader Message() => new(Bytes());
 
     public long Integer()
     {
@@ -65,28 +49,28 @@ internal sealed class ProtoReader(Stream stream)
             Add(values, maximum);
             return;
         }
-        for (long end = Length() + _position; _position < end;)
-            Add(values, maximum);
+        for (var packed = Message(); packed.Left > 0;)
+            packed.Add(values, maximum);
     }
 
     public float Single()
     {
         Expect(5);
-        Span<byte> bytes = stackalloc byte[4];
-        Read(bytes);
-        return BinaryPrimitives.ReadSingleLittleEndian(bytes);
+        return BinaryPrimitives.ReadSingleLittleEndian(Take(4).Span);
     }
 
     public string Text()
     {
-        long length = Length();
-        return length <= MaximumText ? Encoding.UTF8.GetString(Bytes(length)) : throw new InvalidDataException($"it holds a text of {length} bytes");
+        var bytes = Bytes();
+        return bytes.Length <= MaximumText ? Encoding.UTF8.GetString(bytes.Span) : throw new InvalidDataException($"it holds a text of {bytes.Length} bytes");
     }
 
-    public byte[] Bytes()
+    /// <summary>A value of any length; it lies where the message lies.</summary>
+    public ReadOnlyMemory<byte> Bytes()
     {
-        long length = Length();
-        return length <= Array.MaxLength ? Bytes(length) : throw new InvalidDataException($"it holds a value of {length} bytes");
+        Expect(2);
+        ulong length = Varint();
+        return length <= (ulong)Left ? Take((int)length) : throw new InvalidDataException("it ends early, or a length in it is wrong");
     }
 
     /// <summary>Passes over the current field.</summary>
@@ -95,9 +79,9 @@ internal sealed class ProtoReader(Stream stream)
         switch (WireType)
         {
             case 0: Varint(); break;
-            case 1: Advance(8); break;
-            case 2: Advance(Length()); break;
-            case 5: Advance(4); break;
+            case 1: Take(8); break;
+            case 2: Bytes(); break;
+            case 5: Take(4); break;
             default: throw new InvalidDataException($"it holds a field of wire type {WireType}");
         }
     }
@@ -109,21 +93,6 @@ internal sealed class ProtoReader(Stream stream)
         values.Add((long)Varint());
     }
 
-    private byte[] Bytes(long length)
-    {
-        byte[] bytes = new byte[length];
-        Read(bytes);
-        return bytes;
-    }
-
-    /// <summary>Reads a length, and makes sure that so much is left.</summary>
-    private long Length()
-    {
-        Expect(2);
-        ulong length = Varint();
-        return length <= (ulong)Left ? (long)length : throw new InvalidDataException("it ends early, or a length in it is wrong");
-    }
-
     private ulong Varint()
     {
         ulong value = 0;
@@ -131,10 +100,7 @@ internal sealed class ProtoReader(Stream stream)
         {
             if (Left < 1)
                 throw new InvalidDataException("it ends early");
-            int next = stream.ReadByte();
-            if (next < 0)
-                throw new InvalidDataException("it ends early");
-            _position++;
+            byte next = _bytes[_position++];
             value |= (ulong)(next & 0x7f) << shift;
             if (next < 0x80)
                 return value;
@@ -142,24 +108,17 @@ internal sealed class ProtoReader(Stream stream)
         throw new InvalidDataException("it holds a number of more than 64 bits");
     }
 
-    private void Expect(int wireType)
+    private readonly void Expect(int wireType)
     {
         if (WireType != wireType)
             throw new InvalidDataException($"it holds a field of wire type {WireType} where {wireType} belongs");
     }
 
-    private void Read(Span<byte> bytes)
-    {
-        if (bytes.Length > Left || stream.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false) < bytes.Length)
-            throw new InvalidDataException("it ends early");
-        _position += bytes.Length;
-    }
-
-    private void Advance(long count)
+    private ReadOnlyMemory<byte> Take(int count)
     {
         if (count > Left)
             throw new InvalidDataException("it ends early");
-        stream.Seek(count, SeekOrigin.Current);
         _position += count;
+        return _message.Slice(_position - count, count);
     }
 }

@@ -11,6 +11,9 @@ internal sealed unsafe class NativeArena : IDisposable
     private readonly List<NativeBuffer> _chunks = [];
     private long _used = ChunkFloats;
 
+    /// <summary>What fills the memory with weights: parts that may run in any order, and at once.</summary>
+    public List<Action> Filling { get; } = [];
+
     /// <summary>Zeroed floats that live until the arena is disposed, aligned to a cache line.</summary>
     public float* Allocate(long floats)
     {

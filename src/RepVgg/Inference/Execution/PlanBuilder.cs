@@ -22,12 +22,12 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads, StrategyChoice c
     /// <param name="network">The network.</param>
     /// <param name="threads">Threads that will share a run.</param>
     /// <param name="choose">Picks each convolution's strategy.</param>
-    public static Plan Build(DeployNetwork network, int threads, StrategyChoice choose) =>
+    public static Plan Build(NetworkSource network, int threads, StrategyChoice choose) =>
         new PlanBuilder<TVector, TLanes>(threads, choose).Add(network);
 
-    private Plan Add(DeployNetwork network)
+    private Plan Add(NetworkSource network)
     {
-        int channels = network.Architecture.InputChannels;
+        int channels = network.InputChannels;
         var map = new MapLayout(channels, network.ImageHeight, network.ImageWidth, Lanes: channels);
         var buffer = BufferId.Input;
         Reserve(buffer, map.ImagePitch);
@@ -48,7 +48,7 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads, StrategyChoice c
         return new Plan([.. _steps], [.. _buffers], _scratch, _weights);
     }
 
-    private void AddOutput(DeployNetwork network, MapLayout map, BufferId buffer)
+    private void AddOutput(NetworkSource network, MapLayout map, BufferId buffer)
     {
         if (network.Output == NetworkOutput.FeatureMap)
         {
@@ -61,7 +61,7 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads, StrategyChoice c
             : new PooledFeaturesStep(map));
     }
 
-    private void AddConvolution(DeployBlock block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu)
+    private void AddConvolution(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu)
     {
         switch (choose(block.Shape, output.Height, output.Width))
         {
@@ -90,7 +90,7 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads, StrategyChoice c
         _last = filters;
     }
 
-    private void AddGates(LinearWeights squeeze, LinearWeights excite, MapLayout map, BufferId buffer, bool reluAfter)
+    private void AddGates(LinearSource squeeze, LinearSource excite, MapLayout map, BufferId buffer, bool reluAfter)
     {
         AddPool(map, buffer);
         var gates = new GateStep<TVector, TLanes>(squeeze, excite, _weights);

@@ -5,6 +5,7 @@ namespace RepVgg.Inference.Execution;
 /// <summary>The buffers of one run at a time: planned once, used by one caller and the workers that help it.</summary>
 internal sealed unsafe class Workspace : IDisposable
 {
+    private readonly Plan _plan;
     private readonly NativeBuffer _memory;
     private readonly StepRunner _runner;
     private readonly long[] _offsets;
@@ -16,6 +17,7 @@ internal sealed unsafe class Workspace : IDisposable
     /// <param name="workers">Most workers on one run.</param>
     public Workspace(Plan plan, int capacity, int workers)
     {
+        _plan = plan;
         Capacity = capacity;
         _offsets = new long[plan.BufferFloats.Length];
         long offset = 0;
@@ -60,7 +62,51 @@ internal sealed unsafe class Workspace : IDisposable
         _runner.Run();
     }
 
+    /// <summary>
+    /// Runs one or two items of every shape of a kind of step, whatever they give, so that the code they need is
+    /// compiled before the first run.
+    /// </summary>
+    /// <param name="kind">A step of that kind.</param>
+    /// <param name="worker">Index of the private scratch.</param>
+    public void Rehearse(Step kind, int worker)
+    {
+        var steps = _plan.Steps;
+        for (int i = 0; i < steps.Length; i++)
+        {
+            int items = steps[i].GetType() == kind.GetType() && !IsRepeated(i) ? steps[i].CountItems(Images) : 0;
+            if (items > 0)
+                steps[i].RunItem(this, 0, worker);
+            if (items > 1)
+                steps[i].RunItem(this, items - 1, worker);
+        }
+    }
+
+    /// <summary>Sets what the next rehearsals read and write.</summary>
+    /// <param name="pixels">One image.</param>
+    /// <param name="logits">Room for one image's results.</param>
+    public void Prepare(float* pixels, float* logits)
+    {
+        Pixels = pixels;
+        Logits = logits;
+        Images = 1;
+    }
+
     public void Dispose() => _memory.Dispose();
+
+    /// <summary>Whether a step of the same kind and block shape stands before.</summary>
+    private bool IsRepeated(int index)
+    {
+        var steps = _plan.Steps;
+        for (int i = 0; i < index; i++)
+        {
+            if (steps[i].GetType() == steps[index].GetType() && steps[i].Block is { } a && steps[index].Block is { } b
+                && a.InputChannels == b.InputChannels && a.OutputChannels == b.OutputChannels && a.Stride == b.Stride && a.Groups == b.Groups)
+            {
+                return true;
+            }
+        }
+        return false;
+    }
 
     private static long RoundUp(long floats) => (floats + 255) / 256 * 256;
 }

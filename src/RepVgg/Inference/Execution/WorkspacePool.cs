@@ -51,7 +51,10 @@ internal sealed class WorkspacePool(Plan plan, int threads) : IDisposable
 
     private static int LargestCapacity(Plan plan)
     {
-        long fit = Math.Clamp(MaximumBytes / sizeof(float) / Math.Max(plan.BufferFloats.Sum(), 1), 1, MaximumCapacity);
+        long total = 0;
+        foreach (long floats in plan.BufferFloats)
+            total += floats;
+        long fit = Math.Clamp(MaximumBytes / sizeof(float) / Math.Max(total, 1), 1, MaximumCapacity);
         return 1 << System.Numerics.BitOperations.Log2((uint)fit);
     }
 }

@@ -8,7 +8,7 @@ namespace RepVgg.Inference.Layers;
 /// <summary>The final linear layer: pooled features to the caller's logits.</summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
 /// <typeparam name="TLanes">Its arithmetic.</typeparam>
-internal sealed unsafe class ClassifierStep<TVector, TLanes>(LinearWeights layer, int featurePitch, NativeArena weights) : Step
+internal sealed unsafe class ClassifierStep<TVector, TLanes>(LinearSource layer, int featurePitch, NativeArena weights) : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {

@@ -33,7 +33,7 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
     private readonly int _bands;
     private readonly int _bandRows;
 
-    public DirectConvolutionStep(DeployBlock block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu, NativeArena weights)
+    public DirectConvolutionStep(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu, NativeArena weights)
     {
         Block = block.Shape;
         _input = input;

@@ -40,16 +40,14 @@ internal sealed unsafe class FilterPanels
     /// <param name="lanes">Channels in one block of the output's layout.</param>
     /// <param name="order">Order of the weights.</param>
     /// <param name="arena">Where they go.</param>
-    public FilterPanels(DeployBlock block, int inputLanes, int lanes, FilterOrder order, NativeArena arena)
+    public FilterPanels(BlockSource block, int inputLanes, int lanes, FilterOrder order, NativeArena arena)
     {
         _lanes = lanes;
         _panels = Cut(block.Shape, inputLanes, lanes, out long total);
         Floats = total;
         _weights = arena.Allocate(total);
         _bias = arena.Allocate((long)((block.Shape.OutputChannels + lanes - 1) / lanes) * lanes);
-        block.Bias.AsSpan().CopyTo(new Span<float>(_bias, block.Bias.Length));
-        foreach (var panel in _panels)
-            Pack(block, panel, inputLanes, order);
+        arena.Filling.Add(() => Fill(block, inputLanes, order));
     }
 
     public int Count => _panels.Length;
@@ -107,14 +105,21 @@ internal sealed unsafe class FilterPanels
         : left % 2 == 0 ? 2
         : Math.Min(left, Panels.MaximumVectors);
 
-    private void Pack(DeployBlock block, in FilterPanel panel, int inputLanes, FilterOrder order)
+    private void Fill(BlockSource block, int inputLanes, FilterOrder order)
     {
-        var shape = block.Shape;
+        block.Bias.Read().CopyTo(new Span<float>(_bias, block.Bias.Length));
+        var kernel = block.Kernel.Read();
+        foreach (ref readonly var panel in _panels.AsSpan())
+            Pack(block.Shape, kernel, panel, inputLanes, order);
+        block.Kernel.Forget();
+    }
+
+    private void Pack(BlockSpec shape, ReadOnlySpan<float> kernel, in FilterPanel panel, int inputLanes, FilterOrder order)
+    {
         int groupInput = shape.InputChannels / shape.Groups, groupOutput = shape.OutputChannels / shape.Groups;
         int pitch = panel.Vectors * _lanes;
         int channelStep = order == FilterOrder.TapMajor ? pitch : 9 * pitch;
         int tapStep = order == FilterOrder.TapMajor ? inputLanes * pitch : pitch;
-        var kernel = block.Kernel.AsSpan();
         int first = panel.FirstBlock * _lanes, last = Math.Min(first + pitch, shape.OutputChannels);
         for (int o = first; o < last; o++)
         {

@@ -8,7 +8,7 @@ namespace RepVgg.Inference.Layers;
 /// <summary>Squeeze-and-excitation's gates: sigmoid(excite(relu(squeeze(averages)))), one factor per channel.</summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
 /// <typeparam name="TLanes">Its arithmetic.</typeparam>
-internal sealed unsafe class GateStep<TVector, TLanes>(LinearWeights squeeze, LinearWeights excite, NativeArena weights) : Step
+internal sealed unsafe class GateStep<TVector, TLanes>(LinearSource squeeze, LinearSource excite, NativeArena weights) : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {

@@ -17,20 +17,14 @@ internal sealed unsafe class PackedLinear<TVector, TLanes>
 
     /// <param name="layer">The layer.</param>
     /// <param name="arena">Where the packed weights go.</param>
-    public PackedLinear(LinearWeights layer, NativeArena arena)
+    public PackedLinear(LinearSource layer, NativeArena arena)
     {
         int lanes = TLanes.Width;
         InputFeatures = layer.InputFeatures;
         OutputFeatures = layer.OutputFeatures;
         _weights = arena.Allocate((long)Blocks * lanes * InputFeatures);
         _bias = arena.Allocate((long)Blocks * lanes);
-        for (int o = 0; o < OutputFeatures; o++)
-        {
-            _bias[o] = layer.Bias[o];
-            float* at = _weights + (long)(o / lanes) * InputFeatures * lanes + o % lanes;
-            for (int i = 0; i < InputFeatures; i++)
-                at[(long)i * lanes] = layer.Weight[o * InputFeatures + i];
-        }
+        arena.Filling.Add(() => Fill(layer));
     }
 
     public int InputFeatures { get; }
@@ -38,6 +32,21 @@ internal sealed unsafe class PackedLinear<TVector, TLanes>
     public int OutputFeatures { get; }
 
     public int Blocks => (OutputFeatures + TLanes.Width - 1) / TLanes.Width;
+
+    private void Fill(LinearSource layer)
+    {
+        int lanes = TLanes.Width;
+        layer.Bias.Read().CopyTo(new Span<float>(_bias, OutputFeatures));
+        var weights = layer.Weight.Read();
+        for (int o = 0; o < OutputFeatures; o++)
+        {
+            float* at = _weights + (long)(o / lanes) * InputFeatures * lanes + o % lanes;
+            var row = weights.Slice(o * InputFeatures, InputFeatures);
+            for (int i = 0; i < row.Length; i++)
+                at[(long)i * lanes] = row[i];
+        }
+        layer.Weight.Forget();
+    }
 
     /// <summary>One block of outputs for one input vector; four partial sums, always added in the same order.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

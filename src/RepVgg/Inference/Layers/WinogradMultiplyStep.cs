@@ -29,7 +29,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     private readonly bool _relu;
 
     public WinogradMultiplyStep(
-        DeployBlock block, WinogradLayout layout, WinogradInputStep<TVector, TLanes> input, MapLayout output, BufferId target,
+        BlockSource block, WinogradLayout layout, WinogradInputStep<TVector, TLanes> input, MapLayout output, BufferId target,
         bool relu, NativeArena weights)
     {
         Block = block.Shape;

@@ -223,7 +223,7 @@ public class OnnxImportTests
         using var file = File.OpenRead(GoldenFiles.PathOf(Path.Combine("onnx", $"{name}.onnx")));
         var model = OnnxParser.Parse(file);
         damage(model);
-        Assert.Contains(expected, Assert.Throws<InvalidDataException>(() => new OnnxNetworkReader(model, null).Read()).Message);
+        Assert.Contains(expected, Assert.Throws<InvalidDataException>(() => new OnnxNetworkReader(model, () => null).Read()).Message);
     }
 
     /// <summary>Rewrites a network's graph, without its description, into an equal one.</summary>
@@ -238,7 +238,7 @@ public class OnnxImportTests
         float[] pixels = RandomNetworks.Pixels(network, 2);
         Compare.Close(
             ReferenceNetwork.Logits(expectation?.Invoke(network) ?? network, pixels, 2),
-            ReferenceNetwork.Logits(new OnnxNetworkReader(model, null).Read(), pixels, 2), Tolerance);
+            ReferenceNetwork.Logits(new OnnxNetworkReader(model, () => null).Read(), pixels, 2), Tolerance);
     }
 
     private static OnnxNode Node(string operation, string output, params string[] inputs)

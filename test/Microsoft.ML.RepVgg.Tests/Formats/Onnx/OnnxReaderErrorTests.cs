@@ -145,7 +145,7 @@ public class OnnxReaderErrorTests
     {
         var model = OnnxParser.Parse(new MemoryStream(Written()));
         damage(model);
-        var error = Assert.ThrowsAny<Exception>(() => new OnnxNetworkReader(model, ModelDescription.FromProperties(model.Properties)).Read());
+        var error = Assert.ThrowsAny<Exception>(() => new OnnxNetworkReader(model, () => ModelDescription.FromProperties(model.Properties)).Read());
         Assert.True(error is InvalidDataException or ArgumentException, error.ToString());
         Assert.Contains(expected, error.Message);
     }

@@ -1,0 +1,145 @@
+using System.Runtime.InteropServices;
+using RepVgg.Architectures;
+
+namespace RepVgg.Networks;
+
+/// <summary>
+/// A deploy network as an engine takes it: its shapes at once, its weights one by one when they are packed, so that
+/// a network from a file need not be in memory as a whole.
+/// </summary>
+internal sealed class NetworkSource
+{
+    /// <param name="inputChannels">Channels of the input image.</param>
+    /// <param name="imageHeight">Input height in pixels.</param>
+    /// <param name="imageWidth">Input width in pixels.</param>
+    /// <param name="normalization">Applied to the input, per channel.</param>
+    /// <param name="output">What the network gives.</param>
+    /// <param name="blocks">The blocks in order, at least one.</param>
+    /// <param name="classifier">The final linear layer; without outputs where the network gives features.</param>
+    /// <exception cref="ArgumentException">The parts do not fit together.</exception>
+    public NetworkSource(
+        int inputChannels, int imageHeight, int imageWidth, Normalization normalization, NetworkOutput output, BlockSource[] blocks, LinearSource classifier)
+    {
+        InputChannels = inputChannels;
+        ImageHeight = imageHeight;
+        ImageWidth = imageWidth;
+        Normalization = normalization;
+        Output = output;
+        Blocks = blocks;
+        Classifier = classifier;
+        int channels = inputChannels, height = imageHeight, width = imageWidth;
+        Check(inputChannels > 0 && imageHeight > 0 && imageWidth > 0 && blocks.Length > 0, "the network has no blocks or no pixels");
+        Check(normalization.Mean.Length == inputChannels && normalization.Scale.Length == inputChannels, "the normalisation has another number of channels than the input");
+        for (int i = 0; i < blocks.Length; i++)
+        {
+            blocks[i].Check(channels);
+            var shape = blocks[i].Shape;
+            channels = shape.OutputChannels;
+            height = (height - 1) / shape.Stride + 1;
+            width = (width - 1) / shape.Stride + 1;
+        }
+        if (output == NetworkOutput.Logits)
+            classifier.Check(channels, classifier.OutputFeatures, "the classifier");
+        OutputLength = output switch
+        {
+            NetworkOutput.Logits => classifier.OutputFeatures,
+            NetworkOutput.PooledFeatures => channels,
+            _ => checked(channels * height * width),
+        };
+    }
+
+    public int InputChannels { get; }
+
+    public int ImageHeight { get; }
+
+    public int ImageWidth { get; }
+
+    public Normalization Normalization { get; }
+
+    public NetworkOutput Output { get; }
+
+    public BlockSource[] Blocks { get; }
+
+    public LinearSource Classifier { get; }
+
+    /// <summary>Values that the network gives for one image.</summary>
+    public int OutputLength { get; }
+
+    /// <summary>A network that is in memory.</summary>
+    public static NetworkSource Of(DeployNetwork network)
+    {
+        var blocks = new BlockSource[network.Blocks.Length];
+        for (int i = 0; i < blocks.Length; i++)
+        {
+            var block = network.Blocks[i];
+            blocks[i] = new BlockSource(
+                block.Shape, Held(block.Kernel), Held(block.Bias),
+                block.Squeeze is null ? null : Linear(block.Squeeze), block.Excite is null ? null : Linear(block.Excite));
+        }
+        return new NetworkSource(
+            network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth, network.Normalization, network.Output, blocks, Linear(network.Classifier));
+
+        static LinearSource Linear(LinearWeights layer) => new(layer.InputFeatures, layer.OutputFeatures, Held(layer.Weight), Held(layer.Bias));
+
+        static HeldWeights Held(System.Collections.Immutable.ImmutableArray<float> values) => new(ImmutableCollectionsMarshal.AsArray(values) ?? []);
+    }
+
+    internal static void Check(bool condition, string problem)
+    {
+        if (!condition)
+            throw new ArgumentException($"The network cannot be run: {problem}.");
+    }
+}
+
+/// <summary>One block of a <see cref="NetworkSource"/>; see <see cref="DeployBlock"/>.</summary>
+internal sealed class BlockSource(BlockSpec shape, WeightSource kernel, WeightSource bias, LinearSource? squeeze, LinearSource? excite)
+{
+    public BlockSpec Shape => shape;
+
+    public WeightSource Kernel => kernel;
+
+    public WeightSource Bias => bias;
+
+    public LinearSource? Squeeze => squeeze;
+
+    public LinearSource? Excite => excite;
+
+    /// <summary>Throws where the block's weights don't suit its shape, or its input has another number of channels.</summary>
+    public void Check(int channels)
+    {
+        NetworkSource.Check(
+            shape.InputChannels == channels && shape.OutputChannels > 0 && shape.Stride is 1 or 2 && shape.Groups > 0
+            && channels % shape.Groups == 0 && shape.OutputChannels % shape.Groups == 0,
+            $"{shape.Name} has {shape.InputChannels} to {shape.OutputChannels} channels in {shape.Groups} groups and stride {shape.Stride}, and reads {channels} channels");
+        NetworkSource.Check(
+            kernel.Length == 9L * shape.OutputChannels * (channels / shape.Groups) && bias.Length == shape.OutputChannels,
+            $"the kernel of {shape.Name} has {kernel.Length} weights and {bias.Length} biases");
+        NetworkSource.Check(
+            (squeeze is null) == (excite is null) && (squeeze is null) == (shape.SqueezeExcitation == SqueezeExcitation.None),
+            $"{shape.Name} has half a squeeze-and-excitation, or one that its shape lacks");
+        squeeze?.Check(shape.OutputChannels, squeeze.OutputFeatures, $"the squeeze of {shape.Name}");
+        excite?.Check(squeeze!.OutputFeatures, shape.OutputChannels, $"the excitation of {shape.Name}");
+    }
+}
+
+/// <summary>A linear layer of a <see cref="NetworkSource"/>; see <see cref="LinearWeights"/>.</summary>
+internal sealed class LinearSource(int inputFeatures, int outputFeatures, WeightSource weight, WeightSource bias)
+{
+    public int InputFeatures => inputFeatures;
+
+    public int OutputFeatures => outputFeatures;
+
+    public WeightSource Weight => weight;
+
+    public WeightSource Bias => bias;
+
+    /// <summary>The layer in memory.</summary>
+    public LinearWeights Load() => new(
+        inputFeatures, outputFeatures, ImmutableCollectionsMarshal.AsImmutableArray(weight.Take()), ImmutableCollectionsMarshal.AsImmutableArray(bias.Take()));
+
+    /// <summary>Throws where the layer has other features than it should, or weights that don't suit them.</summary>
+    public void Check(int inputs, int outputs, string name) => NetworkSource.Check(
+        inputFeatures == inputs && outputFeatures == outputs && inputs > 0 && outputs > 0
+        && weight.Length == (long)inputs * outputs && bias.Length == outputs,
+        $"{name} has {inputFeatures} to {outputFeatures} features with {weight.Length} weights and {bias.Length} biases, not {inputs} to {outputs}");
+}
