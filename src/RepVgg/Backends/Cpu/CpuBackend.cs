@@ -217,9 +217,9 @@ public sealed unsafe partial class CpuBackend : Backend
         {
             long at = (long)image * channels * area;
             if (toChannelsLast)
-                Planes.ToChannelsLast(from + at, to + at, channels, area);
+                Transposition.Run(from + at, area, channels, area, to + at, channels);
             else
-                Planes.ToChannelsFirst(from + at, to + at, channels, area);
+                Transposition.Run(from + at, channels, area, channels, to + at, area);
         });
     }
 

@@ -21,6 +21,9 @@ internal static unsafe class PixelProduct
 {
     private const int LargestTile = 8 * 32;
 
+    /// <summary>Channels of one item of parallel packing.</summary>
+    private const int ChannelBlock = 32;
+
     /// <summary>Floats that the packed form of taps x channels x columns takes.</summary>
     public static long PackedLength(TileKernels kernels, int taps, int channels, int columns) =>
         (long)taps * channels * kernels.PadColumns(columns);
@@ -37,30 +40,41 @@ internal static unsafe class PixelProduct
     public static void Pack(CpuBackend backend, float* source, int[] taps, int channels, int channelStride, int columns, int columnStride, float* packed)
     {
         int panel = 2 * backend.Kernels.VectorLength;
-        backend.Run((columns + panel - 1) / panel, (i, _) =>
+        int blocks = (channels + ChannelBlock - 1) / ChannelBlock;
+        backend.Run((columns + panel - 1) / panel * blocks, (item, _) =>
         {
-            int first = i * panel;
-            PackPanel(backend.Kernels, source + (long)first * columnStride, taps, channels, channelStride, Math.Min(panel, columns - first), columnStride,
-                packed + (long)taps.Length * channels * first);
+            int column = item / blocks * panel, channel = item % blocks * ChannelBlock;
+            int valid = Math.Min(panel, columns - column), width = backend.Kernels.PadColumns(valid);
+            float* from = source + (long)column * columnStride + (long)channel * channelStride;
+            float* to = packed + (long)taps.Length * channels * column + (long)channel * width;
+            PackBlock(from, taps, Math.Min(ChannelBlock, channels - channel), channelStride, valid, columnStride, to, (nint)channels * width, width);
         });
     }
 
-    /// <summary>Packs the columns of one panel.</summary>
+    /// <summary>Packs some channels of one panel: those of a tap lie one after the other, a width apart.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void PackPanel(TileKernels kernels, float* source, int[] taps, int channels, int channelStride, int columns, int columnStride, float* packed)
+    private static void PackBlock(float* source, int[] taps, int channels, nint channelStride, int columns, nint columnStride, float* packed, nint tapStride, int width)
     {
-        int width = kernels.PadColumns(columns);
-        for (int k = 0; k < channels; k++, source += channelStride)
+        Transposition.FetchAhead(source, channels, channelStride, columns, columnStride);
+        for (int t = 0, together; t < taps.Length; t += together)
         {
-            for (int t = 0; t < taps.Length; t++)
+            together = 1;
+            float* from = source + taps[t];
+            float* to = packed + t * tapStride;
+            if (channelStride == 1)
             {
-                float* from = source + taps[t];
-                float* to = packed + ((long)t * channels + k) * width;
-                for (int j = 0; j < columns; j++, from += columnStride)
-                    to[j] = *from;
-                for (int j = columns; j < width; j++)
-                    to[j] = 0;
+                Transposition.Run(from, columnStride, columns, channels, to, width);
+                continue;
             }
+            while (t + together < taps.Length && taps[t + together] == taps[t] + together)
+                together++;
+            for (int k = 0; k < channels; k++)
+                Transposition.Run(from + k * channelStride, columnStride, columns, together, to + k * width, tapStride);
+        }
+        for (int t = 0; t < taps.Length && columns < width; t++)
+        {
+            for (int k = 0; k < channels; k++)
+                new Span<float>(packed + t * tapStride + k * width + columns, width - columns).Clear();
         }
     }
 

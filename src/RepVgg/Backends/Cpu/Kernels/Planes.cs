@@ -54,30 +54,4 @@ internal static unsafe class Planes
             }
         }
     }
-
-    /// <summary>[C, pixels] to [pixels, C].</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void ToChannelsLast(float* source, float* target, int channels, int pixels)
-    {
-        for (int c = 0; c < channels; c++)
-        {
-            float* from = source + (long)c * pixels;
-            float* to = target + c;
-            for (int p = 0; p < pixels; p++, to += channels)
-                *to = from[p];
-        }
-    }
-
-    /// <summary>[pixels, C] to [C, pixels].</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void ToChannelsFirst(float* source, float* target, int channels, int pixels)
-    {
-        for (int c = 0; c < channels; c++)
-        {
-            float* from = source + c;
-            float* to = target + (long)c * pixels;
-            for (int p = 0; p < pixels; p++, from += channels)
-                to[p] = *from;
-        }
-    }
 }

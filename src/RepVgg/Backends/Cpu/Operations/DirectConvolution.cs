@@ -155,33 +155,30 @@ internal sealed unsafe class DirectConvolution(CpuBackend backend, DirectPlan pl
 
     private void Store(Sums sums, float* weightGradient, bool accumulate)
     {
-        const int Together = 16;
-        backend.Run((Shape.GroupOutputs + Together - 1) / Together * Shape.Groups, (item, _) =>
+        const int OutputBlock = 64, ChannelBlock = 16;
+        int outputBlocks = (Shape.GroupOutputs + OutputBlock - 1) / OutputBlock, channelBlocks = (Shape.GroupChannels + ChannelBlock - 1) / ChannelBlock;
+        backend.Run(Shape.Groups * outputBlocks * channelBlocks, (item, _) =>
         {
-            int g = item % Shape.Groups, first = item / Shape.Groups * Together;
-            StoreOutputs(g, first, Math.Min(Together, Shape.GroupOutputs - first), sums[0], weightGradient, accumulate);
+            int channel = item % channelBlocks * ChannelBlock, output = item / channelBlocks % outputBlocks * OutputBlock;
+            StoreBlock(item / channelBlocks / outputBlocks, output, Math.Min(OutputBlock, Shape.GroupOutputs - output),
+                channel, Math.Min(ChannelBlock, Shape.GroupChannels - channel), sums[0], weightGradient, accumulate);
         });
     }
 
-    /// <summary>Turns [tap][channel][output] into OIHW for a few outputs, which lie side by side.</summary>
+    /// <summary>Turns [tap][channel][output] into OIHW for some outputs and channels.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void StoreOutputs(int group, int first, int count, float* sums, float* weightGradient, bool accumulate)
+    private void StoreBlock(int group, int output, int outputs, int channel, int channels, float* sums, float* weightGradient, bool accumulate)
     {
-        int channels = Shape.GroupChannels, taps = Shape.Taps;
-        int paddedColumns = _kernels.PadColumns(Shape.GroupOutputs);
-        long tapStride = (long)(plan.UsesPatches ? channels : _kernels.PadRows(channels)) * paddedColumns;
-        float* from = sums + group * (plan.SumsLength / Shape.Groups) + first;
-        float* to = weightGradient + ((long)group * Shape.GroupOutputs + first) * channels * taps;
-        long outputStride = (long)channels * taps;
+        int taps = Shape.Taps, paddedColumns = _kernels.PadColumns(Shape.GroupOutputs);
+        nint tapStride = (nint)(plan.UsesPatches ? Shape.GroupChannels : _kernels.PadRows(Shape.GroupChannels)) * paddedColumns;
+        nint outputStride = (nint)Shape.GroupChannels * taps;
+        float* from = sums + group * (plan.SumsLength / Shape.Groups) + (long)channel * paddedColumns + output;
+        float* to = weightGradient + ((long)group * Shape.GroupOutputs + output) * outputStride + (long)channel * taps;
+        for (int t = 0; t < taps; t++)
+            Transposition.FetchAhead(from + t * tapStride, outputs, 1, channels, paddedColumns);
+        Transposition.FetchAhead(to, channels, taps, outputs, outputStride);
         for (int c = 0; c < channels; c++)
-        {
-            for (int t = 0; t < taps; t++, to++)
-            {
-                float* values = from + t * tapStride + (long)c * paddedColumns;
-                for (int o = 0; o < count; o++)
-                    to[o * outputStride] = values[o] + (accumulate ? to[o * outputStride] : 0);
-            }
-        }
+            Transposition.Run(from + (nint)c * paddedColumns, tapStride, taps, outputs, to + c * taps, outputStride, accumulate);
     }
 
     public override void Dispose()

@@ -74,18 +74,14 @@ internal sealed unsafe class FullyConnected : CpuOperation
         var layout = Layout(samples, inputs, outputs);
         int stride = kernels.PadColumns(outputs);
         const int RowsPerBlock = 48;
+        float* weightGradient = _weight.GradientForWriting(out bool accumulate);
         backend.Run((inputs + RowsPerBlock - 1) / RowsPerBlock, (block, _) =>
         {
-            int first = block * RowsPerBlock;
-            WeightProduct.Accumulate(kernels, layout, samples, x + first, Math.Min(RowsPerBlock, inputs - first), gradient, outputs, outputs, sums[0] + (long)first * stride);
+            int first = block * RowsPerBlock, rows = Math.Min(RowsPerBlock, inputs - first);
+            float* blockSums = sums[0] + (long)first * stride;
+            WeightProduct.Accumulate(kernels, layout, samples, x + first, rows, gradient, outputs, outputs, blockSums);
+            Transposition.Run(blockSums, stride, rows, outputs, weightGradient + first, inputs, accumulate);
         });
-        float* weightGradient = _weight.GradientForWriting(out bool accumulate);
-        for (int o = 0; o < outputs; o++)
-        {
-            float* row = weightGradient + (long)o * inputs;
-            for (int i = 0; i < inputs; i++)
-                row[i] = sums[0][(long)i * stride + o] + (accumulate ? row[i] : 0);
-        }
     }
 
     private static void RunBlocks(CpuBackend backend, int samples, int inputStride, int outputStride, Action<PixelLayout, long> body)

@@ -16,8 +16,11 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
     private const int TileSize = WinogradTransforms.TileSize;
     private const int Taps = 9;
 
-    private static readonly int[] _taps = [0, 1, 2, 3, 4, 5, 6, 7, 8];
-    private static readonly int[] _turnedTaps = [8, 7, 6, 5, 4, 3, 2, 1, 0];
+    /// <summary>Channels whose weights are packed, or gradients stored, together; their number is always a multiple.</summary>
+    private const int ChannelBlock = 16;
+
+    /// <summary>Outputs whose gradients are stored together.</summary>
+    private const int OutputBlock = 64;
 
     private readonly TileKernels _kernels = backend.Kernels;
     private readonly WinogradTransforms _transforms = backend.Kernels.Winograd;
@@ -35,10 +38,10 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
     private int Width => plan.Shape.Width;
 
     public override void PackForward(float* weights) =>
-        _forwardWeights ??= Pack(weights, _taps, Channels, Taps, Outputs, Channels * Taps);
+        _forwardWeights ??= Pack(weights, Channels, Taps, Outputs, Channels * Taps, turned: false);
 
     public override void PackBackward(float* weights) =>
-        _backwardWeights ??= Pack(weights, _turnedTaps, Outputs, Channels * Taps, Channels, Taps);
+        _backwardWeights ??= Pack(weights, Outputs, Channels * Taps, Channels, Taps, turned: true);
 
     public override float* PrepareInput(float* input, int images, float* scratch) => ToPoints(input, Channels, images, scratch, scratch + plan.FrameLength(Channels), plan.PointStride(Channels));
 
@@ -99,16 +102,17 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
     private void Store(Sums sums, float* weightGradient, bool accumulate)
     {
         long pointStride = plan.PointSums;
-        using var scratch = new WorkerScratch(backend, Taps * Outputs);
-        backend.Run(Channels, (channel, worker) =>
+        int panels = (Outputs + OutputBlock - 1) / OutputBlock;
+        using var scratch = new WorkerScratch(backend, Taps * OutputBlock);
+        backend.Run(Channels / ChannelBlock * panels, (item, worker) =>
         {
             float* taps = scratch[worker];
-            _transforms.KernelGradient(sums[0] + (long)channel * Outputs, pointStride, Outputs, taps, Outputs);
-            for (int o = 0; o < Outputs; o++)
+            int output = item % panels * OutputBlock, outputs = Math.Min(OutputBlock, Outputs - output), first = item / panels * ChannelBlock;
+            Transposition.FetchAhead(weightGradient + ((long)output * Channels + first) * Taps, ChannelBlock, Taps, outputs, (nint)Channels * Taps);
+            for (int channel = first; channel < first + ChannelBlock; channel++)
             {
-                float* to = weightGradient + ((long)o * Channels + channel) * Taps;
-                for (int t = 0; t < Taps; t++)
-                    to[t] = taps[t * Outputs + o] + (accumulate ? to[t] : 0);
+                _transforms.KernelGradient(sums[0] + (long)channel * Outputs + output, pointStride, outputs, taps, OutputBlock);
+                Transposition.Run(taps, OutputBlock, Taps, outputs, weightGradient + ((long)output * Channels + channel) * Taps, (nint)Channels * Taps, accumulate);
             }
         });
     }
@@ -132,22 +136,30 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
     }
 
     /// <summary>Transformed weights, packed point by point for <see cref="PixelProduct"/>.</summary>
-    private NativeBuffer Pack(float* weights, int[] taps, int channels, int channelStride, int columns, int columnStride)
+    /// <param name="weights">OIHW.</param>
+    /// <param name="channels">Summed over.</param>
+    /// <param name="channelStride">Distance in the weights.</param>
+    /// <param name="columns">What the product gives.</param>
+    /// <param name="columnStride">Distance in the weights.</param>
+    /// <param name="turned">True: the taps from the last to the first.</param>
+    private NativeBuffer Pack(float* weights, int channels, nint channelStride, int columns, nint columnStride, bool turned)
     {
-        var plain = backend.Pool.Rent((long)Taps * channels * columns);
-        var transformed = backend.Pool.Rent(AllPoints * plan.PointWeights);
-        int panel = 2 * _kernels.VectorLength;
-        float* from = plain.Pointer;
-        float* to = transformed.Pointer;
-        backend.Run((columns + panel - 1) / panel, (i, _) =>
+        var packed = backend.Pool.Rent(AllPoints * plan.PointWeights);
+        int panel = 2 * _kernels.VectorLength, blocks = channels / ChannelBlock;
+        using var scratch = new WorkerScratch(backend, Taps * ChannelBlock * panel);
+        backend.Run((columns + panel - 1) / panel * blocks, (item, worker) =>
         {
-            int width = Math.Min(panel, columns - i * panel);
-            long at = (long)i * panel * channels;
-            PixelProduct.PackPanel(_kernels, weights + (long)i * panel * columnStride, taps, channels, channelStride, width, columnStride, from + Taps * at);
-            _transforms.Kernel(from + Taps * at, (long)channels * width, channels * width, to + at, plan.PointWeights);
+            int column = item / blocks * panel, channel = item % blocks * ChannelBlock, width = Math.Min(panel, columns - column);
+            float* from = weights + column * columnStride + channel * channelStride;
+            float* taps = scratch[worker];
+            int tapStride = ChannelBlock * width;
+            Transposition.FetchAhead(from, ChannelBlock, channelStride, width, columnStride);
+            for (int k = 0; k < ChannelBlock; k++)
+                Transposition.Run(from + k * channelStride, columnStride, width, Taps, taps + k * width, tapStride);
+            _transforms.Kernel(turned ? taps + (Taps - 1) * tapStride : taps, turned ? -tapStride : tapStride, tapStride,
+                packed.Pointer + (long)column * channels + (long)channel * width, plan.PointWeights);
         });
-        backend.Pool.Return(plain);
-        return transformed;
+        return packed;
     }
 
     /// <summary>Frames each image and transforms its tiles; gives the points.</summary>
