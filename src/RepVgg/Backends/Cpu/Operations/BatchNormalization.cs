@@ -65,7 +65,7 @@ internal sealed unsafe class BatchNormalization : CpuOperation
             ChannelLoops.GradientMoments(input + start * channels, gradient + start * channels, (int)(chunks.Start(chunk + 1) - start), channels,
                 _statistics.Mean, result, result + channels);
         });
-        _statistics.Backward(channels, _input.Pixels, c => sums.Total(c), c => sums.Total(channels + c));
+        _statistics.Backward(_input.Pixels, c => sums.Total(c), c => sums.Total(channels + c));
         if (!_input.RequiresGradient)
             return;
         float* inputGradient = _input.GradientForWriting(out bool accumulate);

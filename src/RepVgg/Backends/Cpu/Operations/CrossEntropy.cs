@@ -3,6 +3,9 @@ namespace RepVgg.Backends.Cpu.Operations;
 /// <summary>Mean cross-entropy of softmax(logits) against smoothed one-hot targets.</summary>
 internal sealed unsafe class CrossEntropy : CpuOperation
 {
+    /// <summary>Logits of one item of parallel work.</summary>
+    private const int ValuesTogether = 1 << 11;
+
     private readonly CpuTensor _logits;
     private readonly CpuTensor _derivative;
 
@@ -18,28 +21,18 @@ internal sealed unsafe class CrossEntropy : CpuOperation
         int samples = logits.N, classes = logits.C;
         var output = backend.NewStepTensor([], logits.RequiresGradient);
         var derivative = backend.NewStepTensor([samples, classes], requiresGradient: false);
-        double total = 0;
         double share = (double)smoothing / classes;
-        for (int n = 0; n < samples; n++)
+        float* x = logits.Data;
+        float* derivatives = derivative.Data;
+        int[] labelOf = labels.ToArray();
+        var losses = new double[samples];
+        int together = Math.Max(1, ValuesTogether / classes);
+        backend.Run((samples + together - 1) / together, (block, _) =>
         {
-            float* row = logits.Data + (long)n * classes;
-            float* d = derivative.Data + (long)n * classes;
-            double largest = double.NegativeInfinity, sum = 0;
-            for (int c = 0; c < classes; c++)
-                largest = Math.Max(largest, row[c]);
-            for (int c = 0; c < classes; c++)
-                sum += Math.Exp(row[c] - largest);
-            double logSum = Math.Log(sum) + largest;
-            for (int c = 0; c < classes; c++)
-            {
-                double target = share + (c == labels[n] ? 1 - (double)smoothing : 0);
-                double logProbability = row[c] - logSum;
-                if (target != 0)
-                    total -= target * logProbability;
-                d[c] = (float)((Math.Exp(logProbability) - target) / samples);
-            }
-        }
-        *output.Data = (float)(total / samples);
+            for (int n = block * together; n < Math.Min((block + 1) * together, samples); n++)
+                losses[n] = Sample(x + (long)n * classes, classes, labelOf[n], share, 1 - (double)smoothing, samples, derivatives + (long)n * classes);
+        });
+        *output.Data = (float)(losses.Sum() / samples);
         backend.Record(output, () => new CrossEntropy(logits, derivative, output));
         return output;
     }
@@ -49,5 +42,25 @@ internal sealed unsafe class CrossEntropy : CpuOperation
         float factor = *Output.Gradient;
         float* d = _logits.GradientForWriting(out bool accumulate);
         Kernels.Elementwise.Scale(_derivative.Data, factor, d, (int)_logits.Count, accumulate);
+    }
+
+    /// <summary>One sample's loss, and the derivative of the mean over all samples by its logits.</summary>
+    private static double Sample(float* row, int classes, int label, double share, double labelShare, int samples, float* derivative)
+    {
+        double largest = double.NegativeInfinity, sum = 0, loss = 0;
+        for (int c = 0; c < classes; c++)
+            largest = Math.Max(largest, row[c]);
+        for (int c = 0; c < classes; c++)
+            sum += Math.Exp(row[c] - largest);
+        double logSum = Math.Log(sum) + largest;
+        for (int c = 0; c < classes; c++)
+        {
+            double target = share + (c == label ? labelShare : 0);
+            double logProbability = row[c] - logSum;
+            if (target != 0)
+                loss -= target * logProbability;
+            derivative[c] = (float)((Math.Exp(logProbability) - target) / samples);
+        }
+        return loss;
     }
 }

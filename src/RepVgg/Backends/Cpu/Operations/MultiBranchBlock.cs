@@ -184,7 +184,7 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
         for (int i = 0; i < _statistics.Length; i++)
         {
             long products = (i + 1) * Channels;
-            _statistics[i].Backward(Channels, Output.Pixels, c => sums.Total(c), c => sums.Total(products + c));
+            _statistics[i].Backward(Output.Pixels, c => sums.Total(c), c => sums.Total(products + c));
         }
     }
 

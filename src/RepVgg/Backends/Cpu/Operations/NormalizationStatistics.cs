@@ -55,7 +55,7 @@ internal sealed unsafe class NormalizationStatistics
         long rows = chunks.Start(chunks.Count);
         if (rows < 2)
             throw new InvalidOperationException("Batch normalisation in training needs more than one value per channel: use a batch of at least two images, or larger ones.");
-        for (int c = 0; c < _channels; c++)
+        ForChannels(c =>
         {
             double mean = 0, squares = 0;
             long count = 0;
@@ -70,7 +70,7 @@ internal sealed unsafe class NormalizationStatistics
             Set(c, mean, squares / rows);
             _runningMean.Data[c] = (float)((1.0 - _state.Momentum) * _runningMean.Data[c] + _state.Momentum * mean);
             _runningVariance.Data[c] = (float)((1.0 - _state.Momentum) * _runningVariance.Data[c] + _state.Momentum * squares / (rows - 1));
-        }
+        });
     }
 
     /// <summary>Normalises with the running statistics, as in evaluation.</summary>
@@ -81,16 +81,15 @@ internal sealed unsafe class NormalizationStatistics
     }
 
     /// <summary>Sets the gradients of weight and bias, and the factors of the gradient by input.</summary>
-    /// <param name="channels">How many.</param>
     /// <param name="rows">Values per channel.</param>
     /// <param name="gradientSum">Per channel: sum of dy.</param>
     /// <param name="productSum">Per channel: sum of dy * (x - mean).</param>
-    public void Backward(int channels, long rows, Func<int, double> gradientSum, Func<int, double> productSum)
+    public void Backward(long rows, Func<int, double> gradientSum, Func<int, double> productSum)
     {
         bool addToWeight = false, addToBias = false;
         float* weightGradient = _weight.RequiresGradient ? _weight.GradientForWriting(out addToWeight) : null;
         float* biasGradient = _bias.RequiresGradient ? _bias.GradientForWriting(out addToBias) : null;
-        for (int c = 0; c < channels; c++)
+        ForChannels(c =>
         {
             double sum = gradientSum(c), product = productSum(c), inverse = _inverseDeviation[c];
             if (weightGradient is not null)
@@ -101,7 +100,18 @@ internal sealed unsafe class NormalizationStatistics
             GradientFactor[c] = (float)factor;
             InputFactor[c] = UsesBatch ? (float)(-factor * inverse * inverse * product / rows) : 0;
             GradientOffset[c] = UsesBatch ? (float)(-factor * sum / rows) : 0;
-        }
+        });
+    }
+
+    /// <summary>Each channel has all chunks' sums to add up; with many channels that is worth sharing.</summary>
+    private void ForChannels(Action<int> body)
+    {
+        const int Together = 64;
+        _values.Owner.Run((_channels + Together - 1) / Together, (block, _) =>
+        {
+            for (int c = block * Together; c < Math.Min((block + 1) * Together, _channels); c++)
+                body(c);
+        });
     }
 
     private void Set(int channel, double mean, double variance)
