@@ -38,16 +38,17 @@ internal static class LayersBenchmark
     // Best microseconds of each block's steps.
     private static unsafe Dictionary<string, double> Measure(DeployNetwork network, int batch, int repetitions, StrategyChoice choose)
     {
-        using var plan = VectorWidths.Widest.Plan(NetworkSource.Of(network), 1, choose);
-        plan.Fill(1, null);
+        var source = NetworkSource.Of(network);
+        using var plan = VectorWidths.Widest.Plan(source, 1, choose);
         using var workspace = new Workspace(plan, batch, 1);
+        plan.Fill(source, 1, workspace);
         var pixels = new float[batch * network.Architecture.InputChannels * network.ImageHeight * network.ImageWidth];
         var logits = new float[batch * network.Classes];
         var best = new double[plan.Steps.Length];
         Array.Fill(best, double.PositiveInfinity);
-        fixed (float* source = pixels, target = logits)
+        fixed (float* images = pixels, target = logits)
         {
-            workspace.Run(source, target, batch);
+            workspace.Run(images, target, batch);
             for (int repetition = 0; repetition < repetitions; repetition++)
             {
                 for (int step = 0; step < best.Length; step++)

@@ -36,28 +36,19 @@ public sealed class InferenceEngine : IDisposable
     {
     }
 
-    private unsafe InferenceEngine(NetworkSource network, int threads, VectorWidth width, StrategyChoice? choose)
+    private InferenceEngine(NetworkSource network, int threads, VectorWidth width, StrategyChoice? choose)
     {
         Threads = ThreadCount.Resolve(threads);
         InputChannels = network.InputChannels;
         ImageHeight = network.ImageHeight;
         ImageWidth = network.ImageWidth;
-        InputLength = checked(InputChannels * ImageHeight * ImageWidth);
+        InputLength = network.InputLength;
         Output = network.Output;
         OutputLength = network.OutputLength;
         _plan = width.Plan(network, Threads, choose);
         _workspaces = new WorkspacePool(_plan, Threads);
-        if (Threads == 1)
-        {
-            _plan.Fill(1, null);
-            return;
-        }
         var workspace = _workspaces.Rent(1);
-        fixed (float* pixels = new float[InputLength], logits = new float[OutputLength])
-        {
-            workspace.Prepare(pixels, logits);
-            _plan.Fill(Threads, workspace);
-        }
+        _plan.Fill(network, Threads, workspace);
         _workspaces.Return(workspace);
     }
 
@@ -70,7 +61,7 @@ public sealed class InferenceEngine : IDisposable
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="threads"/> is negative or more than 1024.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static InferenceEngine Open(string path, int threads = 0) =>
-        WeightsFile.Use(path, network => new InferenceEngine(network, threads, VectorWidths.Widest, null));
+        Rehearsal.Beside(VectorWidths.Widest, () => WeightsFile.Use(path, network => new InferenceEngine(network, threads, VectorWidths.Widest, null)));
 
     /// <summary>Channels of an image.</summary>
     public int InputChannels { get; }

@@ -27,6 +27,14 @@ internal static class VectorWidths
         : Vector256.IsHardwareAccelerated ? VectorWidth.Bits256
         : VectorWidth.Bits128;
 
+    /// <summary>Floats in one vector.</summary>
+    public static int Lanes(this VectorWidth width) => width switch
+    {
+        VectorWidth.Bits512 => Lanes512.Width,
+        VectorWidth.Bits256 => Lanes256.Width,
+        _ => Lanes128.Width,
+    };
+
     /// <summary>Plans a network for a width. Its weights are still to be filled in: <see cref="Execution.Plan.Fill"/>.</summary>
     /// <param name="width">The width.</param>
     /// <param name="network">The network.</param>

@@ -25,6 +25,7 @@ internal sealed class NetworkSource
         ImageWidth = imageWidth;
         Normalization = normalization;
         Output = output;
+        InputLength = checked(inputChannels * imageHeight * imageWidth);
         Blocks = blocks;
         Classifier = classifier;
         int channels = inputChannels, height = imageHeight, width = imageWidth;
@@ -61,6 +62,9 @@ internal sealed class NetworkSource
     public BlockSource[] Blocks { get; }
 
     public LinearSource Classifier { get; }
+
+    /// <summary>Values of one image.</summary>
+    public int InputLength { get; }
 
     /// <summary>Values that the network gives for one image.</summary>
     public int OutputLength { get; }

@@ -1,3 +1,4 @@
+using RepVgg.Networks;
 using RepVgg.Threading;
 
 namespace RepVgg.Inference.Execution;
@@ -9,38 +10,30 @@ namespace RepVgg.Inference.Execution;
 /// <param name="Weights">Where the steps' weights lie; the plan owns it.</param>
 internal sealed record Plan(Step[] Steps, long[] BufferFloats, long ScratchFloats, NativeArena Weights) : IDisposable
 {
-    /// <summary>Fills in the weights, and has the kernels compiled meanwhile.</summary>
-    /// <param name="threads">Threads that share the work; one leaves compiling to the first run.</param>
-    /// <param name="workspace">For one image; its buffers hold meaningless numbers afterwards, as they do after any run.</param>
-    public void Fill(int threads, Workspace? workspace)
+    /// <summary>Fills in the weights, and has the kernels that the network needs compiled meanwhile.</summary>
+    /// <param name="network">What the plan was made for.</param>
+    /// <param name="threads">Threads that share the work.</param>
+    /// <param name="workspace">Its buffers hold meaningless numbers afterwards, as they do after any run.</param>
+    public unsafe void Fill(NetworkSource network, int threads, Workspace workspace)
     {
-        var rehearsals = threads == 1 || workspace is null ? [] : FirstOfEachType();
         var parts = Weights.Filling;
-        new ParallelLoop(threads).Run(rehearsals.Count + parts.Count, (item, worker) =>
+        var rehearsals = workspace.Rehearsals();
+        fixed (float* pixels = new float[network.InputLength], logits = new float[network.OutputLength])
         {
-            if (item < rehearsals.Count)
-                workspace!.Rehearse(rehearsals[item], worker);
-            else
-                parts[parts.Count - 1 - (item - rehearsals.Count)](); // the last are the largest
-        });
+            workspace.Prepare(pixels, logits);
+            // From the last layer, which is the largest, to the first.
+            new ParallelLoop(threads).Run(parts.Count + rehearsals.Count, (item, worker) =>
+            {
+                if (item < parts.Count)
+                    parts[parts.Count - 1 - item]();
+                else
+                    workspace.Rehearse(rehearsals[parts.Count + rehearsals.Count - 1 - item], worker);
+            });
+        }
         parts.Clear();
     }
 
     public void Dispose() => Weights.Dispose();
-
-    private List<Step> FirstOfEachType()
-    {
-        var first = new List<Step>();
-        foreach (var step in Steps)
-        {
-            bool known = false;
-            foreach (var other in first)
-                known |= other.GetType() == step.GetType();
-            if (!known)
-                first.Add(step);
-        }
-        return first;
-    }
 }
 
 /// <summary>Numbers of the shared buffers in a <see cref="Workspace"/>.</summary>

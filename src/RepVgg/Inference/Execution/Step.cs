@@ -11,6 +11,12 @@ internal abstract class Step
     /// <summary>The block whose convolution the step computes, or a part of it; null for other steps.</summary>
     public virtual BlockSpec? Block => null;
 
+    /// <summary>Whether the step runs the same code as another one: it is of the same kind, for the same shape of block.</summary>
+    public bool IsLike(Step other) =>
+        GetType() == other.GetType()
+        && (Block is not { } a || other.Block is not { } b
+            || (a.InputChannels == b.InputChannels && a.OutputChannels == b.OutputChannels && a.Stride == b.Stride && a.Groups == b.Groups));
+
     /// <summary>How many items a batch of <paramref name="images"/> has; none where the step isn't needed.</summary>
     public abstract int CountItems(int images);
 

@@ -62,26 +62,22 @@ internal sealed unsafe class Workspace : IDisposable
         _runner.Run();
     }
 
-    /// <summary>
-    /// Runs one or two items of every shape of a kind of step, whatever they give, so that the code they need is
-    /// compiled before the first run.
-    /// </summary>
-    /// <param name="kind">A step of that kind.</param>
-    /// <param name="worker">Index of the private scratch.</param>
-    public void Rehearse(Step kind, int worker)
+    /// <summary>The steps whose rehearsal has the runtime compile all that a run of one image needs: one of every kind and shape.</summary>
+    public List<Step> Rehearsals()
     {
-        var steps = _plan.Steps;
-        for (int i = 0; i < steps.Length; i++)
+        var steps = new List<Step>();
+        foreach (var step in _plan.Steps)
         {
-            int items = steps[i].GetType() == kind.GetType() && !IsRepeated(i) ? steps[i].CountItems(Images) : 0;
-            if (items > 0)
-                steps[i].RunItem(this, 0, worker);
-            if (items > 1)
-                steps[i].RunItem(this, items - 1, worker);
+            bool known = false;
+            foreach (var other in steps)
+                known |= other.IsLike(step);
+            if (!known)
+                steps.Add(step);
         }
+        return steps;
     }
 
-    /// <summary>Sets what the next rehearsals read and write.</summary>
+    /// <summary>Sets what rehearsals read and write.</summary>
     /// <param name="pixels">One image.</param>
     /// <param name="logits">Room for one image's results.</param>
     public void Prepare(float* pixels, float* logits)
@@ -91,22 +87,19 @@ internal sealed unsafe class Workspace : IDisposable
         Images = 1;
     }
 
-    public void Dispose() => _memory.Dispose();
-
-    /// <summary>Whether a step of the same kind and block shape stands before.</summary>
-    private bool IsRepeated(int index)
+    /// <summary>Runs the first and the last item of a step on whatever the buffers hold.</summary>
+    /// <param name="step">The step.</param>
+    /// <param name="worker">Index of the private scratch.</param>
+    public void Rehearse(Step step, int worker)
     {
-        var steps = _plan.Steps;
-        for (int i = 0; i < index; i++)
-        {
-            if (steps[i].GetType() == steps[index].GetType() && steps[i].Block is { } a && steps[index].Block is { } b
-                && a.InputChannels == b.InputChannels && a.OutputChannels == b.OutputChannels && a.Stride == b.Stride && a.Groups == b.Groups)
-            {
-                return true;
-            }
-        }
-        return false;
+        int items = step.CountItems(Images);
+        if (items > 0)
+            step.RunItem(this, 0, worker);
+        if (items > 1)
+            step.RunItem(this, items - 1, worker);
     }
+
+    public void Dispose() => _memory.Dispose();
 
     private static long RoundUp(long floats) => (floats + 255) / 256 * 256;
 }

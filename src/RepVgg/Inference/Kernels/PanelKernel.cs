@@ -19,8 +19,8 @@ namespace RepVgg.Inference.Kernels;
 internal static unsafe class PanelKernel<TVector, TLanes, TVectors, TRows>
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
-    where TVectors : struct, ICount
-    where TRows : struct, ICount
+    where TVectors : unmanaged, ICount
+    where TRows : unmanaged, ICount
 {
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Run(PanelArguments* arguments)
@@ -42,73 +42,73 @@ internal static unsafe class PanelKernel<TVector, TLanes, TVectors, TRows>
         TVector a10 = zero, b10 = zero, c10 = zero;
         TVector a11 = zero, b11 = zero, c11 = zero;
         a0 = TLanes.Load(initial);
-        if (TVectors.Value > 1) b0 = TLanes.Load(initial + vectorPitch);
-        if (TVectors.Value > 2) c0 = TLanes.Load(initial + 2 * vectorPitch);
-        if (TRows.Value > 1)
+        if (sizeof(TVectors) > 1) b0 = TLanes.Load(initial + vectorPitch);
+        if (sizeof(TVectors) > 2) c0 = TLanes.Load(initial + 2 * vectorPitch);
+        if (sizeof(TRows) > 1)
         {
             a1 = TLanes.Load(initial + 1 * pitch);
-            if (TVectors.Value > 1) b1 = TLanes.Load(initial + 1 * pitch + vectorPitch);
-            if (TVectors.Value > 2) c1 = TLanes.Load(initial + 1 * pitch + 2 * vectorPitch);
+            if (sizeof(TVectors) > 1) b1 = TLanes.Load(initial + 1 * pitch + vectorPitch);
+            if (sizeof(TVectors) > 2) c1 = TLanes.Load(initial + 1 * pitch + 2 * vectorPitch);
         }
-        if (TRows.Value > 2)
+        if (sizeof(TRows) > 2)
         {
             a2 = TLanes.Load(initial + 2 * pitch);
-            if (TVectors.Value > 1) b2 = TLanes.Load(initial + 2 * pitch + vectorPitch);
-            if (TVectors.Value > 2) c2 = TLanes.Load(initial + 2 * pitch + 2 * vectorPitch);
+            if (sizeof(TVectors) > 1) b2 = TLanes.Load(initial + 2 * pitch + vectorPitch);
+            if (sizeof(TVectors) > 2) c2 = TLanes.Load(initial + 2 * pitch + 2 * vectorPitch);
         }
-        if (TRows.Value > 3)
+        if (sizeof(TRows) > 3)
         {
             a3 = TLanes.Load(initial + 3 * pitch);
-            if (TVectors.Value > 1) b3 = TLanes.Load(initial + 3 * pitch + vectorPitch);
-            if (TVectors.Value > 2) c3 = TLanes.Load(initial + 3 * pitch + 2 * vectorPitch);
+            if (sizeof(TVectors) > 1) b3 = TLanes.Load(initial + 3 * pitch + vectorPitch);
+            if (sizeof(TVectors) > 2) c3 = TLanes.Load(initial + 3 * pitch + 2 * vectorPitch);
         }
-        if (TRows.Value > 4)
+        if (sizeof(TRows) > 4)
         {
             a4 = TLanes.Load(initial + 4 * pitch);
-            if (TVectors.Value > 1) b4 = TLanes.Load(initial + 4 * pitch + vectorPitch);
-            if (TVectors.Value > 2) c4 = TLanes.Load(initial + 4 * pitch + 2 * vectorPitch);
+            if (sizeof(TVectors) > 1) b4 = TLanes.Load(initial + 4 * pitch + vectorPitch);
+            if (sizeof(TVectors) > 2) c4 = TLanes.Load(initial + 4 * pitch + 2 * vectorPitch);
         }
-        if (TRows.Value > 5)
+        if (sizeof(TRows) > 5)
         {
             a5 = TLanes.Load(initial + 5 * pitch);
-            if (TVectors.Value > 1) b5 = TLanes.Load(initial + 5 * pitch + vectorPitch);
-            if (TVectors.Value > 2) c5 = TLanes.Load(initial + 5 * pitch + 2 * vectorPitch);
+            if (sizeof(TVectors) > 1) b5 = TLanes.Load(initial + 5 * pitch + vectorPitch);
+            if (sizeof(TVectors) > 2) c5 = TLanes.Load(initial + 5 * pitch + 2 * vectorPitch);
         }
-        if (TRows.Value > 6)
+        if (sizeof(TRows) > 6)
         {
             a6 = TLanes.Load(initial + 6 * pitch);
-            if (TVectors.Value > 1) b6 = TLanes.Load(initial + 6 * pitch + vectorPitch);
-            if (TVectors.Value > 2) c6 = TLanes.Load(initial + 6 * pitch + 2 * vectorPitch);
+            if (sizeof(TVectors) > 1) b6 = TLanes.Load(initial + 6 * pitch + vectorPitch);
+            if (sizeof(TVectors) > 2) c6 = TLanes.Load(initial + 6 * pitch + 2 * vectorPitch);
         }
-        if (TRows.Value > 7)
+        if (sizeof(TRows) > 7)
         {
             a7 = TLanes.Load(initial + 7 * pitch);
-            if (TVectors.Value > 1) b7 = TLanes.Load(initial + 7 * pitch + vectorPitch);
-            if (TVectors.Value > 2) c7 = TLanes.Load(initial + 7 * pitch + 2 * vectorPitch);
+            if (sizeof(TVectors) > 1) b7 = TLanes.Load(initial + 7 * pitch + vectorPitch);
+            if (sizeof(TVectors) > 2) c7 = TLanes.Load(initial + 7 * pitch + 2 * vectorPitch);
         }
-        if (TRows.Value > 8)
+        if (sizeof(TRows) > 8)
         {
             a8 = TLanes.Load(initial + 8 * pitch);
-            if (TVectors.Value > 1) b8 = TLanes.Load(initial + 8 * pitch + vectorPitch);
-            if (TVectors.Value > 2) c8 = TLanes.Load(initial + 8 * pitch + 2 * vectorPitch);
+            if (sizeof(TVectors) > 1) b8 = TLanes.Load(initial + 8 * pitch + vectorPitch);
+            if (sizeof(TVectors) > 2) c8 = TLanes.Load(initial + 8 * pitch + 2 * vectorPitch);
         }
-        if (TRows.Value > 9)
+        if (sizeof(TRows) > 9)
         {
             a9 = TLanes.Load(initial + 9 * pitch);
-            if (TVectors.Value > 1) b9 = TLanes.Load(initial + 9 * pitch + vectorPitch);
-            if (TVectors.Value > 2) c9 = TLanes.Load(initial + 9 * pitch + 2 * vectorPitch);
+            if (sizeof(TVectors) > 1) b9 = TLanes.Load(initial + 9 * pitch + vectorPitch);
+            if (sizeof(TVectors) > 2) c9 = TLanes.Load(initial + 9 * pitch + 2 * vectorPitch);
         }
-        if (TRows.Value > 10)
+        if (sizeof(TRows) > 10)
         {
             a10 = TLanes.Load(initial + 10 * pitch);
-            if (TVectors.Value > 1) b10 = TLanes.Load(initial + 10 * pitch + vectorPitch);
-            if (TVectors.Value > 2) c10 = TLanes.Load(initial + 10 * pitch + 2 * vectorPitch);
+            if (sizeof(TVectors) > 1) b10 = TLanes.Load(initial + 10 * pitch + vectorPitch);
+            if (sizeof(TVectors) > 2) c10 = TLanes.Load(initial + 10 * pitch + 2 * vectorPitch);
         }
-        if (TRows.Value > 11)
+        if (sizeof(TRows) > 11)
         {
             a11 = TLanes.Load(initial + 11 * pitch);
-            if (TVectors.Value > 1) b11 = TLanes.Load(initial + 11 * pitch + vectorPitch);
-            if (TVectors.Value > 2) c11 = TLanes.Load(initial + 11 * pitch + 2 * vectorPitch);
+            if (sizeof(TVectors) > 1) b11 = TLanes.Load(initial + 11 * pitch + vectorPitch);
+            if (sizeof(TVectors) > 2) c11 = TLanes.Load(initial + 11 * pitch + 2 * vectorPitch);
         }
 
         // Stores that miss the first-level cache wait for each other; prefetches, made now, don't.
@@ -128,89 +128,89 @@ internal static unsafe class PanelKernel<TVector, TLanes, TVectors, TRows>
             for (int k = arguments->Depth; k > 0; k--)
             {
                 TVector u = TLanes.Load(panel), v = zero, w = zero, x;
-                if (TVectors.Value > 1) v = TLanes.Load(panel + width);
-                if (TVectors.Value > 2) w = TLanes.Load(panel + 2 * width);
+                if (sizeof(TVectors) > 1) v = TLanes.Load(panel + width);
+                if (sizeof(TVectors) > 2) w = TLanes.Load(panel + 2 * width);
                 panel += TVectors.Value * width;
                 x = TLanes.Broadcast(x0[0]);
                 a0 = TLanes.MultiplyAdd(x, u, a0);
-                if (TVectors.Value > 1) b0 = TLanes.MultiplyAdd(x, v, b0);
-                if (TVectors.Value > 2) c0 = TLanes.MultiplyAdd(x, w, c0);
-                if (TRows.Value > 1)
+                if (sizeof(TVectors) > 1) b0 = TLanes.MultiplyAdd(x, v, b0);
+                if (sizeof(TVectors) > 2) c0 = TLanes.MultiplyAdd(x, w, c0);
+                if (sizeof(TRows) > 1)
                 {
                     x = TLanes.Broadcast(x0[s1]);
                     a1 = TLanes.MultiplyAdd(x, u, a1);
-                    if (TVectors.Value > 1) b1 = TLanes.MultiplyAdd(x, v, b1);
-                    if (TVectors.Value > 2) c1 = TLanes.MultiplyAdd(x, w, c1);
+                    if (sizeof(TVectors) > 1) b1 = TLanes.MultiplyAdd(x, v, b1);
+                    if (sizeof(TVectors) > 2) c1 = TLanes.MultiplyAdd(x, w, c1);
                 }
-                if (TRows.Value > 2)
+                if (sizeof(TRows) > 2)
                 {
                     x = TLanes.Broadcast(x0[s2]);
                     a2 = TLanes.MultiplyAdd(x, u, a2);
-                    if (TVectors.Value > 1) b2 = TLanes.MultiplyAdd(x, v, b2);
-                    if (TVectors.Value > 2) c2 = TLanes.MultiplyAdd(x, w, c2);
+                    if (sizeof(TVectors) > 1) b2 = TLanes.MultiplyAdd(x, v, b2);
+                    if (sizeof(TVectors) > 2) c2 = TLanes.MultiplyAdd(x, w, c2);
                 }
-                if (TRows.Value > 3)
+                if (sizeof(TRows) > 3)
                 {
                     x = TLanes.Broadcast(x0[s3]);
                     a3 = TLanes.MultiplyAdd(x, u, a3);
-                    if (TVectors.Value > 1) b3 = TLanes.MultiplyAdd(x, v, b3);
-                    if (TVectors.Value > 2) c3 = TLanes.MultiplyAdd(x, w, c3);
+                    if (sizeof(TVectors) > 1) b3 = TLanes.MultiplyAdd(x, v, b3);
+                    if (sizeof(TVectors) > 2) c3 = TLanes.MultiplyAdd(x, w, c3);
                 }
-                if (TRows.Value > 4)
+                if (sizeof(TRows) > 4)
                 {
                     x = TLanes.Broadcast(x4[0]);
                     a4 = TLanes.MultiplyAdd(x, u, a4);
-                    if (TVectors.Value > 1) b4 = TLanes.MultiplyAdd(x, v, b4);
-                    if (TVectors.Value > 2) c4 = TLanes.MultiplyAdd(x, w, c4);
+                    if (sizeof(TVectors) > 1) b4 = TLanes.MultiplyAdd(x, v, b4);
+                    if (sizeof(TVectors) > 2) c4 = TLanes.MultiplyAdd(x, w, c4);
                 }
-                if (TRows.Value > 5)
+                if (sizeof(TRows) > 5)
                 {
                     x = TLanes.Broadcast(x4[s1]);
                     a5 = TLanes.MultiplyAdd(x, u, a5);
-                    if (TVectors.Value > 1) b5 = TLanes.MultiplyAdd(x, v, b5);
-                    if (TVectors.Value > 2) c5 = TLanes.MultiplyAdd(x, w, c5);
+                    if (sizeof(TVectors) > 1) b5 = TLanes.MultiplyAdd(x, v, b5);
+                    if (sizeof(TVectors) > 2) c5 = TLanes.MultiplyAdd(x, w, c5);
                 }
-                if (TRows.Value > 6)
+                if (sizeof(TRows) > 6)
                 {
                     x = TLanes.Broadcast(x4[s2]);
                     a6 = TLanes.MultiplyAdd(x, u, a6);
-                    if (TVectors.Value > 1) b6 = TLanes.MultiplyAdd(x, v, b6);
-                    if (TVectors.Value > 2) c6 = TLanes.MultiplyAdd(x, w, c6);
+                    if (sizeof(TVectors) > 1) b6 = TLanes.MultiplyAdd(x, v, b6);
+                    if (sizeof(TVectors) > 2) c6 = TLanes.MultiplyAdd(x, w, c6);
                 }
-                if (TRows.Value > 7)
+                if (sizeof(TRows) > 7)
                 {
                     x = TLanes.Broadcast(x4[s3]);
                     a7 = TLanes.MultiplyAdd(x, u, a7);
-                    if (TVectors.Value > 1) b7 = TLanes.MultiplyAdd(x, v, b7);
-                    if (TVectors.Value > 2) c7 = TLanes.MultiplyAdd(x, w, c7);
+                    if (sizeof(TVectors) > 1) b7 = TLanes.MultiplyAdd(x, v, b7);
+                    if (sizeof(TVectors) > 2) c7 = TLanes.MultiplyAdd(x, w, c7);
                 }
-                if (TRows.Value > 8)
+                if (sizeof(TRows) > 8)
                 {
                     x = TLanes.Broadcast(x8[0]);
                     a8 = TLanes.MultiplyAdd(x, u, a8);
-                    if (TVectors.Value > 1) b8 = TLanes.MultiplyAdd(x, v, b8);
-                    if (TVectors.Value > 2) c8 = TLanes.MultiplyAdd(x, w, c8);
+                    if (sizeof(TVectors) > 1) b8 = TLanes.MultiplyAdd(x, v, b8);
+                    if (sizeof(TVectors) > 2) c8 = TLanes.MultiplyAdd(x, w, c8);
                 }
-                if (TRows.Value > 9)
+                if (sizeof(TRows) > 9)
                 {
                     x = TLanes.Broadcast(x8[s1]);
                     a9 = TLanes.MultiplyAdd(x, u, a9);
-                    if (TVectors.Value > 1) b9 = TLanes.MultiplyAdd(x, v, b9);
-                    if (TVectors.Value > 2) c9 = TLanes.MultiplyAdd(x, w, c9);
+                    if (sizeof(TVectors) > 1) b9 = TLanes.MultiplyAdd(x, v, b9);
+                    if (sizeof(TVectors) > 2) c9 = TLanes.MultiplyAdd(x, w, c9);
                 }
-                if (TRows.Value > 10)
+                if (sizeof(TRows) > 10)
                 {
                     x = TLanes.Broadcast(x8[s2]);
                     a10 = TLanes.MultiplyAdd(x, u, a10);
-                    if (TVectors.Value > 1) b10 = TLanes.MultiplyAdd(x, v, b10);
-                    if (TVectors.Value > 2) c10 = TLanes.MultiplyAdd(x, w, c10);
+                    if (sizeof(TVectors) > 1) b10 = TLanes.MultiplyAdd(x, v, b10);
+                    if (sizeof(TVectors) > 2) c10 = TLanes.MultiplyAdd(x, w, c10);
                 }
-                if (TRows.Value > 11)
+                if (sizeof(TRows) > 11)
                 {
                     x = TLanes.Broadcast(x8[s3]);
                     a11 = TLanes.MultiplyAdd(x, u, a11);
-                    if (TVectors.Value > 1) b11 = TLanes.MultiplyAdd(x, v, b11);
-                    if (TVectors.Value > 2) c11 = TLanes.MultiplyAdd(x, w, c11);
+                    if (sizeof(TVectors) > 1) b11 = TLanes.MultiplyAdd(x, v, b11);
+                    if (sizeof(TVectors) > 2) c11 = TLanes.MultiplyAdd(x, w, c11);
                 }
                 x0++;
                 x4++;
@@ -223,27 +223,27 @@ internal static unsafe class PanelKernel<TVector, TLanes, TVectors, TRows>
         vectorPitch = arguments->TargetVectorPitch;
         float* target = arguments->Target;
         Store(target, vectorPitch, relu, a0, b0, c0);
-        if (TRows.Value > 1)
+        if (sizeof(TRows) > 1)
             Store(target + 1 * pitch, vectorPitch, relu, a1, b1, c1);
-        if (TRows.Value > 2)
+        if (sizeof(TRows) > 2)
             Store(target + 2 * pitch, vectorPitch, relu, a2, b2, c2);
-        if (TRows.Value > 3)
+        if (sizeof(TRows) > 3)
             Store(target + 3 * pitch, vectorPitch, relu, a3, b3, c3);
-        if (TRows.Value > 4)
+        if (sizeof(TRows) > 4)
             Store(target + 4 * pitch, vectorPitch, relu, a4, b4, c4);
-        if (TRows.Value > 5)
+        if (sizeof(TRows) > 5)
             Store(target + 5 * pitch, vectorPitch, relu, a5, b5, c5);
-        if (TRows.Value > 6)
+        if (sizeof(TRows) > 6)
             Store(target + 6 * pitch, vectorPitch, relu, a6, b6, c6);
-        if (TRows.Value > 7)
+        if (sizeof(TRows) > 7)
             Store(target + 7 * pitch, vectorPitch, relu, a7, b7, c7);
-        if (TRows.Value > 8)
+        if (sizeof(TRows) > 8)
             Store(target + 8 * pitch, vectorPitch, relu, a8, b8, c8);
-        if (TRows.Value > 9)
+        if (sizeof(TRows) > 9)
             Store(target + 9 * pitch, vectorPitch, relu, a9, b9, c9);
-        if (TRows.Value > 10)
+        if (sizeof(TRows) > 10)
             Store(target + 10 * pitch, vectorPitch, relu, a10, b10, c10);
-        if (TRows.Value > 11)
+        if (sizeof(TRows) > 11)
             Store(target + 11 * pitch, vectorPitch, relu, a11, b11, c11);
     }
 
@@ -251,7 +251,7 @@ internal static unsafe class PanelKernel<TVector, TLanes, TVectors, TRows>
     private static void Store(float* target, nint vectorPitch, bool relu, TVector a, TVector b, TVector c)
     {
         TLanes.Store(target, relu ? TLanes.Relu(a) : a);
-        if (TVectors.Value > 1) TLanes.Store(target + vectorPitch, relu ? TLanes.Relu(b) : b);
-        if (TVectors.Value > 2) TLanes.Store(target + 2 * vectorPitch, relu ? TLanes.Relu(c) : c);
+        if (sizeof(TVectors) > 1) TLanes.Store(target + vectorPitch, relu ? TLanes.Relu(b) : b);
+        if (sizeof(TVectors) > 2) TLanes.Store(target + 2 * vectorPitch, relu ? TLanes.Relu(c) : c);
     }
 }

@@ -53,7 +53,7 @@ internal static unsafe class Panels<TVector, TLanes>
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void RunGroup<TVectors>(PanelArguments* arguments, int rows)
-        where TVectors : struct, ICount
+        where TVectors : unmanaged, ICount
     {
         switch (rows)
         {
