@@ -1,4 +1,4 @@
-using System.Diagnostics;
+using Microsoft.ML.RepVgg.Tests.Support;
 using RepVgg.Inference;
 using Xunit;
 
@@ -18,26 +18,8 @@ public class EngineInstructionSetTests
         if (Environment.GetEnvironmentVariable(Expected) is not null)
             return;
         var expected = (VectorWidth)Math.Min((int)(VectorWidth)widest, (int)VectorWidths.Widest);
-        var start = new ProcessStartInfo(Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? "dotnet")
-        {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-            ArgumentList =
-            {
-                "test", typeof(EngineInstructionSetTests).Assembly.Location,
-                "--filter", $"FullyQualifiedName~{nameof(InferenceEngineTests)}|FullyQualifiedName~{nameof(TheWidestVectorsAreTheExpectedOnes)}",
-            },
-            Environment = { [Expected] = expected.ToString() },
-        };
-        foreach (string variable in switchedOff)
-            start.Environment[variable] = "0";
-        using var process = Process.Start(start)!;
-        var errors = process.StandardError.ReadToEndAsync();
-        string output = await process.StandardOutput.ReadToEndAsync();
-        await process.WaitForExitAsync();
-        string allErrors = await errors;
-        Assert.True(process.ExitCode == 0, $"The tests failed with {string.Join(", ", switchedOff)} = 0:\n{output}\n{allErrors}");
-        Assert.Contains("Passed!", output, StringComparison.Ordinal);
+        await ChildTests.Pass($"FullyQualifiedName~{nameof(InferenceEngineTests)}|FullyQualifiedName~{nameof(TheWidestVectorsAreTheExpectedOnes)}",
+            switchedOff, Expected, expected.ToString());
     }
 
     [Fact]

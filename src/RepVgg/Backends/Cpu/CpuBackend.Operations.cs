@@ -47,10 +47,10 @@ public sealed partial class CpuBackend
     }
 
     /// <inheritdoc/>
-    public override Tensor Relu(Tensor input) => Rectifier.Apply(this, Value(input, nameof(input)));
+    public override Tensor Relu(Tensor input) => Activation<Rectifier>.Apply(this, Value(input, nameof(input)));
 
     /// <inheritdoc/>
-    public override Tensor Sigmoid(Tensor input) => Logistic.Apply(this, Value(input, nameof(input)));
+    public override Tensor Sigmoid(Tensor input) => Activation<Logistic>.Apply(this, Value(input, nameof(input)));
 
     /// <inheritdoc/>
     public override Tensor Scale(Tensor input, float factor) => ConstantScale.Apply(this, Value(input, nameof(input)), factor);

@@ -1,0 +1,58 @@
+using RepVgg.Backends.Cpu.Kernels;
+
+namespace RepVgg.Backends.Cpu.Operations;
+
+/// <summary>A function of each value by itself, whose derivative follows from its result.</summary>
+/// <typeparam name="TFunction">Which one.</typeparam>
+internal sealed unsafe class Activation<TFunction> : CpuOperation
+    where TFunction : struct, IActivationFunction
+{
+    private readonly CpuTensor _input;
+
+    private Activation(CpuTensor input, CpuTensor output)
+        : base(output) => _input = input;
+
+    public static CpuTensor Apply(CpuBackend backend, CpuTensor input)
+    {
+        var output = backend.NewStepTensor(input.Dimensions, input.RequiresGradient);
+        float* x = input.Data;
+        float* y = output.Data;
+        Elementwise.Run(backend, output.Count, (start, count) => TFunction.Forward(x + start, y + start, count));
+        backend.Record(output, () => new Activation<TFunction>(input, output));
+        return output;
+    }
+
+    public override void Backward()
+    {
+        float* y = Output.Data;
+        float* g = Output.Gradient;
+        float* d = _input.GradientForWriting(out bool accumulate);
+        Elementwise.Run(Output.Owner, Output.Count, (start, count) => TFunction.Gradient(y + start, g + start, d + start, count, accumulate));
+    }
+}
+
+/// <summary>An activation function over a run of values.</summary>
+internal unsafe interface IActivationFunction
+{
+    /// <summary>y = f(x).</summary>
+    static abstract void Forward(float* x, float* y, int count);
+
+    /// <summary>d (+)= g * f'(x), by y = f(x).</summary>
+    static abstract void Gradient(float* y, float* g, float* d, int count, bool accumulate);
+}
+
+/// <summary>max(x, 0).</summary>
+internal readonly unsafe struct Rectifier : IActivationFunction
+{
+    public static void Forward(float* x, float* y, int count) => Elementwise.Relu(x, y, count);
+
+    public static void Gradient(float* y, float* g, float* d, int count, bool accumulate) => Elementwise.ReluGradient(y, g, d, count, accumulate);
+}
+
+/// <summary>1 / (1 + exp(-x)).</summary>
+internal readonly unsafe struct Logistic : IActivationFunction
+{
+    public static void Forward(float* x, float* y, int count) => Elementwise.Sigmoid(x, y, count);
+
+    public static void Gradient(float* y, float* g, float* d, int count, bool accumulate) => Elementwise.SigmoidGradient(y, g, d, count, accumulate);
+}
