@@ -6,15 +6,29 @@ internal abstract class WeightSource
     /// <summary>Number of values.</summary>
     public abstract int Length { get; }
 
-    /// <summary>The values for reading once; they are not kept in memory for another time.</summary>
-    public abstract ReadOnlySpan<float> Read();
+    /// <summary>Some of the values, for reading once.</summary>
+    /// <param name="start">The first.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="room">Where values go that are not in memory; it grows as needed, and the next reading may use it again.</param>
+    /// <returns>The values, until <paramref name="room"/> is used again.</returns>
+    public abstract ReadOnlySpan<float> Read(int start, int count, scoped ref float[] room);
+
+    /// <summary>All values, for reading once.</summary>
+    public ReadOnlySpan<float> Read()
+    {
+        float[] room = [];
+        return Read(0, Length, ref room);
+    }
 
     /// <summary>The values in an array of the caller's own.</summary>
     public virtual float[] Take() => Read().ToArray();
 
-    /// <summary>Says that the values are not needed again soon.</summary>
-    public virtual void Forget()
+    /// <summary>Room for some values.</summary>
+    protected static Span<float> Grow(scoped ref float[] room, int count)
     {
+        if (room.Length < count)
+            room = new float[count];
+        return new Span<float>(room, 0, count);
     }
 }
 
@@ -23,7 +37,7 @@ internal sealed class HeldWeights(float[] values) : WeightSource
 {
     public override int Length => values.Length;
 
-    public override ReadOnlySpan<float> Read() => values;
+    public override ReadOnlySpan<float> Read(int start, int count, scoped ref float[] room) => new(values, start, count);
 }
 
 /// <summary>Weights that were computed in double precision.</summary>
@@ -31,13 +45,11 @@ internal sealed class ComputedWeights(double[] values) : WeightSource
 {
     public override int Length => values.Length;
 
-    public override ReadOnlySpan<float> Read() => Take();
-
-    public override float[] Take()
+    public override ReadOnlySpan<float> Read(int start, int count, scoped ref float[] room)
     {
-        var rounded = new float[values.Length];
+        var rounded = Grow(ref room, count);
         for (int i = 0; i < rounded.Length; i++)
-            rounded[i] = (float)values[i];
+            rounded[i] = (float)values[start + i];
         return rounded;
     }
 }

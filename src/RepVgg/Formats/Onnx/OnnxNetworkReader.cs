@@ -153,10 +153,5 @@ internal sealed class OnnxNetworkReader
         };
     }
 
-    private static ImmutableArray<float> Take(WeightSource weights)
-    {
-        var values = ImmutableCollectionsMarshal.AsImmutableArray(weights.Take());
-        weights.Forget();
-        return values;
-    }
+    private static ImmutableArray<float> Take(WeightSource weights) => ImmutableCollectionsMarshal.AsImmutableArray(weights.Take());
 }

@@ -6,6 +6,9 @@ namespace RepVgg.Formats.Onnx;
 /// <summary>A constant: floats of any width as 32-bit floats, or integers. Floats stay in the file until they are asked for.</summary>
 internal sealed class OnnxTensor : WeightSource
 {
+    // A page's worth is read where it lies.
+    private const int FewFloats = 1024;
+
     private float[]? _floats;
     private ReadOnlyMemory<byte> _stored;
     private int _type;
@@ -35,18 +38,18 @@ internal sealed class OnnxTensor : WeightSource
     /// <param name="file">The mapped file where they lie, if one is.</param>
     public void Store(ReadOnlyMemory<byte> stored, int type, MappedFile? file) => (_stored, _type, _file) = (stored, type, file);
 
-    public override ReadOnlySpan<float> Read() =>
-        _floats is not null ? _floats
-        : _type == OnnxSchema.Tensor.Float ? MemoryMarshal.Cast<byte, float>(_stored.Span)
-        : Decode();
+    public override ReadOnlySpan<float> Read(int start, int count, scoped ref float[] room)
+    {
+        if (_floats is not null)
+            return new ReadOnlySpan<float>(_floats, start, count);
+        if (_type == OnnxSchema.Tensor.Float && (_file is null || count <= FewFloats))
+            return MemoryMarshal.Cast<byte, float>(Part(start, count));
+        var values = Grow(ref room, count);
+        Decode(start, values);
+        return values;
+    }
 
     public override float[] Take() => _floats is null ? Decode() : (float[])_floats.Clone();
-
-    public override void Forget()
-    {
-        if (_floats is null)
-            _file?.Forget(_stored.Span);
-    }
 
     private static int SizeOf(int type) => type switch
     {
@@ -58,13 +61,18 @@ internal sealed class OnnxTensor : WeightSource
 
     private float[] Decode()
     {
-        var bytes = _stored.Span;
         var values = new float[Length];
+        Decode(0, values);
+        return values;
+    }
+
+    private void Decode(int start, Span<float> values)
+    {
+        var bytes = Part(start, values.Length);
         switch (_type)
         {
-            case OnnxSchema.Tensor.Float:
-                bytes[..(values.Length * sizeof(float))].CopyTo(MemoryMarshal.AsBytes(values.AsSpan()));
-                break;
+            case OnnxSchema.Tensor.Float when _file is not null: _file.Read(bytes, MemoryMarshal.AsBytes(values)); break;
+            case OnnxSchema.Tensor.Float: bytes.CopyTo(MemoryMarshal.AsBytes(values)); break;
             case OnnxSchema.Tensor.Double:
                 var doubles = MemoryMarshal.Cast<byte, double>(bytes);
                 for (int i = 0; i < values.Length; i++)
@@ -76,6 +84,7 @@ internal sealed class OnnxTensor : WeightSource
                     values[i] = (float)halves[i];
                 break;
         }
-        return values;
     }
+
+    private ReadOnlySpan<byte> Part(int start, int count) => _stored.Span.Slice(start * SizeOf(_type), count * SizeOf(_type));
 }

@@ -2,6 +2,10 @@ using RepVgg.Memory;
 
 namespace RepVgg.Inference.Execution;
 
+/// <summary>Fills a part of a network's memory with weights.</summary>
+/// <param name="room">The thread's own memory for what it reads; it may grow.</param>
+internal delegate void Filler(ref float[] room);
+
 /// <summary>A network's weights side by side in a few large buffers, freed together.</summary>
 internal sealed unsafe class NativeArena : IDisposable
 {
@@ -12,7 +16,7 @@ internal sealed unsafe class NativeArena : IDisposable
     private long _used = ChunkFloats;
 
     /// <summary>What fills the memory with weights: parts that may run in any order, and at once.</summary>
-    public List<Action> Filling { get; } = [];
+    public List<Filler> Filling { get; } = [];
 
     /// <summary>Zeroed floats that live until the arena is disposed, aligned to a cache line.</summary>
     public float* Allocate(long floats)

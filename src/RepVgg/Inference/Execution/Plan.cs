@@ -18,6 +18,8 @@ internal sealed record Plan(Step[] Steps, long[] BufferFloats, long ScratchFloat
     {
         var parts = Weights.Filling;
         var rehearsals = workspace.Rehearsals();
+        var rooms = new float[threads][];
+        Array.Fill(rooms, []);
         fixed (float* pixels = new float[network.InputLength], logits = new float[network.OutputLength])
         {
             workspace.Prepare(pixels, logits);
@@ -25,7 +27,7 @@ internal sealed record Plan(Step[] Steps, long[] BufferFloats, long ScratchFloat
             new ParallelLoop(threads).Run(parts.Count + rehearsals.Count, (item, worker) =>
             {
                 if (item < parts.Count)
-                    parts[parts.Count - 1 - item]();
+                    parts[parts.Count - 1 - item](ref rooms[worker]);
                 else
                     workspace.Rehearse(rehearsals[parts.Count + rehearsals.Count - 1 - item], worker);
             });

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using RepVgg.Architectures;
 using RepVgg.Inference.Execution;
 using RepVgg.Inference.Kernels;
@@ -47,7 +48,7 @@ internal sealed unsafe class FilterPanels
         Floats = total;
         _weights = arena.Allocate(total);
         _bias = arena.Allocate((long)((block.Shape.OutputChannels + lanes - 1) / lanes) * lanes);
-        arena.Filling.Add(() => Fill(block, inputLanes, order));
+        arena.Filling.Add((ref float[] room) => Fill(block, inputLanes, order, ref room));
     }
 
     public int Count => _panels.Length;
@@ -105,34 +106,52 @@ internal sealed unsafe class FilterPanels
         : left % 2 == 0 ? 2
         : Math.Min(left, Panels.MaximumVectors);
 
-    private void Fill(BlockSource block, int inputLanes, FilterOrder order)
+    private void Fill(BlockSource block, int inputLanes, FilterOrder order, ref float[] room)
     {
-        block.Bias.Read().CopyTo(new Span<float>(_bias, block.Bias.Length));
-        var kernel = block.Kernel.Read();
-        foreach (ref readonly var panel in _panels.AsSpan())
-            Pack(block.Shape, kernel, panel, inputLanes, order);
-        block.Kernel.Forget();
+        var shape = block.Shape;
+        block.Bias.Read(0, shape.OutputChannels, ref room).CopyTo(new Span<float>(_bias, shape.OutputChannels));
+        int row = 9 * (shape.InputChannels / shape.Groups);
+        for (int i = 0; i < _panels.Length; i++)
+        {
+            int first = _panels[i].FirstBlock * _lanes, last = Math.Min(first + _panels[i].Vectors * _lanes, shape.OutputChannels);
+            Pack(shape, block.Kernel.Read(first * row, (last - first) * row, ref room), _panels[i], inputLanes, order);
+        }
     }
 
-    private void Pack(BlockSpec shape, ReadOnlySpan<float> kernel, in FilterPanel panel, int inputLanes, FilterOrder order)
+    /// <summary>Packs the kernels of one panel's output channels.</summary>
+    private void Pack(BlockSpec shape, ReadOnlySpan<float> kernels, in FilterPanel panel, int inputLanes, FilterOrder order)
     {
         int groupInput = shape.InputChannels / shape.Groups, groupOutput = shape.OutputChannels / shape.Groups;
         int pitch = panel.Vectors * _lanes;
         int channelStep = order == FilterOrder.TapMajor ? pitch : 9 * pitch;
         int tapStep = order == FilterOrder.TapMajor ? inputLanes * pitch : pitch;
         int first = panel.FirstBlock * _lanes, last = Math.Min(first + pitch, shape.OutputChannels);
-        for (int o = first; o < last; o++)
+        fixed (float* source = kernels)
         {
-            int groupFirst = o / groupOutput * groupInput;
-            for (int i = 0; i < groupInput; i++)
+            for (int o = first, end; o < last; o = end)
             {
-                var (inputBlock, lane) = Math.DivRem(groupFirst + i, inputLanes);
-                float* at = Weights(panel) + (long)(inputBlock - panel.FirstInputBlock) * 9 * inputLanes * pitch
-                    + (long)lane * channelStep + (o - first);
-                var taps = kernel.Slice((o * groupInput + i) * 9, 9);
-                for (int k = 0; k < 9; k++)
-                    at[(long)k * tapStep] = taps[k];
+                int group = o / groupOutput;
+                end = Math.Min((group + 1) * groupOutput, last);
+                // Output channels vary fastest, so that what is written lies close together.
+                for (int i = 0; i < groupInput; i++)
+                {
+                    var (inputBlock, lane) = Math.DivRem(group * groupInput + i, inputLanes);
+                    float* at = Weights(panel) + (long)(inputBlock - panel.FirstInputBlock) * 9 * inputLanes * pitch + (long)lane * channelStep;
+                    Scatter(source + ((long)(o - first) * groupInput + i) * 9, groupInput * 9, end - o, at + (o - first), tapStep);
+                }
             }
+        }
+    }
+
+    /// <summary>Writes the nine taps of several output channels' filters side by side.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Scatter(float* taps, nint pitch, int count, float* target, nint tapStep)
+    {
+        for (; count > 0; count--, taps += pitch, target++)
+        {
+            float* at = target;
+            for (int k = 0; k < 9; k++, at += tapStep)
+                *at = taps[k];
         }
     }
 }

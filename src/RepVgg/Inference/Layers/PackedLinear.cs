@@ -24,7 +24,7 @@ internal sealed unsafe class PackedLinear<TVector, TLanes>
         OutputFeatures = layer.OutputFeatures;
         _weights = arena.Allocate((long)Blocks * lanes * InputFeatures);
         _bias = arena.Allocate((long)Blocks * lanes);
-        arena.Filling.Add(() => Fill(layer));
+        arena.Filling.Add((ref float[] room) => Fill(layer, ref room));
     }
 
     public int InputFeatures { get; }
@@ -33,19 +33,25 @@ internal sealed unsafe class PackedLinear<TVector, TLanes>
 
     public int Blocks => (OutputFeatures + TLanes.Width - 1) / TLanes.Width;
 
-    private void Fill(LinearSource layer)
+    private void Fill(LinearSource layer, ref float[] room)
     {
         int lanes = TLanes.Width;
-        layer.Bias.Read().CopyTo(new Span<float>(_bias, OutputFeatures));
-        var weights = layer.Weight.Read();
-        for (int o = 0; o < OutputFeatures; o++)
+        layer.Bias.Read(0, OutputFeatures, ref room).CopyTo(new Span<float>(_bias, OutputFeatures));
+        for (int first = 0; first < OutputFeatures; first += lanes)
         {
-            float* at = _weights + (long)(o / lanes) * InputFeatures * lanes + o % lanes;
-            var row = weights.Slice(o * InputFeatures, InputFeatures);
-            for (int i = 0; i < row.Length; i++)
-                at[(long)i * lanes] = row[i];
+            int count = Math.Min(lanes, OutputFeatures - first);
+            var rows = layer.Weight.Read(first * InputFeatures, count * InputFeatures, ref room);
+            float* block = _weights + (long)first * InputFeatures;
+            for (int o = 0; o < count; o++)
+                Spread(rows.Slice(o * InputFeatures, InputFeatures), block + o, lanes);
         }
-        layer.Weight.Forget();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Spread(ReadOnlySpan<float> row, float* target, int pitch)
+    {
+        for (int i = 0; i < row.Length; i++, target += pitch)
+            *target = row[i];
     }
 
     /// <summary>One block of outputs for one input vector; four partial sums, always added in the same order.</summary>
