@@ -11,8 +11,8 @@ namespace RepVgg.Backends.Cpu.Kernels;
 internal static unsafe class PixelKernel<TVector, TLanes, TRows, TVectors>
     where TVector : unmanaged
     where TLanes : struct, ILanes<TVector>
-    where TRows : struct, ICount
-    where TVectors : struct, ICount
+    where TRows : unmanaged, ICount
+    where TVectors : unmanaged, ICount
 {
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Run(in PixelTile tile)
@@ -26,26 +26,26 @@ internal static unsafe class PixelKernel<TVector, TLanes, TRows, TVectors>
         if (tile.Accumulate)
         {
             a0 = TLanes.Load(output + outputs[0]);
-            if (TVectors.Value > 1) b0 = TLanes.Load(output + outputs[0] + width);
+            if (sizeof(TVectors) > 1) b0 = TLanes.Load(output + outputs[0] + width);
             a1 = TLanes.Load(output + outputs[1]);
-            if (TVectors.Value > 1) b1 = TLanes.Load(output + outputs[1] + width);
+            if (sizeof(TVectors) > 1) b1 = TLanes.Load(output + outputs[1] + width);
             a2 = TLanes.Load(output + outputs[2]);
-            if (TVectors.Value > 1) b2 = TLanes.Load(output + outputs[2] + width);
+            if (sizeof(TVectors) > 1) b2 = TLanes.Load(output + outputs[2] + width);
             a3 = TLanes.Load(output + outputs[3]);
-            if (TVectors.Value > 1) b3 = TLanes.Load(output + outputs[3] + width);
-            if (TRows.Value > 4)
+            if (sizeof(TVectors) > 1) b3 = TLanes.Load(output + outputs[3] + width);
+            if (sizeof(TRows) > 4)
             {
                 a4 = TLanes.Load(output + outputs[4]);
-                if (TVectors.Value > 1) b4 = TLanes.Load(output + outputs[4] + width);
+                if (sizeof(TVectors) > 1) b4 = TLanes.Load(output + outputs[4] + width);
                 a5 = TLanes.Load(output + outputs[5]);
-                if (TVectors.Value > 1) b5 = TLanes.Load(output + outputs[5] + width);
+                if (sizeof(TVectors) > 1) b5 = TLanes.Load(output + outputs[5] + width);
             }
-            if (TRows.Value > 6)
+            if (sizeof(TRows) > 6)
             {
                 a6 = TLanes.Load(output + outputs[6]);
-                if (TVectors.Value > 1) b6 = TLanes.Load(output + outputs[6] + width);
+                if (sizeof(TVectors) > 1) b6 = TLanes.Load(output + outputs[6] + width);
                 a7 = TLanes.Load(output + outputs[7]);
-                if (TVectors.Value > 1) b7 = TLanes.Load(output + outputs[7] + width);
+                if (sizeof(TVectors) > 1) b7 = TLanes.Load(output + outputs[7] + width);
             }
         }
         int* inputs = tile.InputOffsets;
@@ -54,12 +54,12 @@ internal static unsafe class PixelKernel<TVector, TLanes, TRows, TVectors>
         for (int tap = 0; tap < tile.Taps; tap++)
         {
             float* x0 = tile.Input + tile.TapOffsets[tap], x1 = x0 + inputs[1], x2 = x0 + inputs[2], x3 = x0 + inputs[3], x4 = x0, x5 = x0, x6 = x0, x7 = x0;
-            if (TRows.Value > 4)
+            if (sizeof(TRows) > 4)
             {
                 x4 += inputs[4];
                 x5 += inputs[5];
             }
-            if (TRows.Value > 6)
+            if (sizeof(TRows) > 6)
             {
                 x6 += inputs[6];
                 x7 += inputs[7];
@@ -68,37 +68,37 @@ internal static unsafe class PixelKernel<TVector, TLanes, TRows, TVectors>
             for (nint k = 0; k < channels; k++)
             {
                 TVector u = TLanes.Load(weights), v = zero, x;
-                if (TVectors.Value > 1) v = TLanes.Load(weights + width);
-                weights += TVectors.Value * width;
+                if (sizeof(TVectors) > 1) v = TLanes.Load(weights + width);
+                weights += sizeof(TVectors) * width;
                 x = TLanes.Broadcast(x0[k]);
                 a0 = TLanes.MultiplyAdd(x, u, a0);
-                if (TVectors.Value > 1) b0 = TLanes.MultiplyAdd(x, v, b0);
+                if (sizeof(TVectors) > 1) b0 = TLanes.MultiplyAdd(x, v, b0);
                 x = TLanes.Broadcast(x1[k]);
                 a1 = TLanes.MultiplyAdd(x, u, a1);
-                if (TVectors.Value > 1) b1 = TLanes.MultiplyAdd(x, v, b1);
+                if (sizeof(TVectors) > 1) b1 = TLanes.MultiplyAdd(x, v, b1);
                 x = TLanes.Broadcast(x2[k]);
                 a2 = TLanes.MultiplyAdd(x, u, a2);
-                if (TVectors.Value > 1) b2 = TLanes.MultiplyAdd(x, v, b2);
+                if (sizeof(TVectors) > 1) b2 = TLanes.MultiplyAdd(x, v, b2);
                 x = TLanes.Broadcast(x3[k]);
                 a3 = TLanes.MultiplyAdd(x, u, a3);
-                if (TVectors.Value > 1) b3 = TLanes.MultiplyAdd(x, v, b3);
-                if (TRows.Value > 4)
+                if (sizeof(TVectors) > 1) b3 = TLanes.MultiplyAdd(x, v, b3);
+                if (sizeof(TRows) > 4)
                 {
                     x = TLanes.Broadcast(x4[k]);
                     a4 = TLanes.MultiplyAdd(x, u, a4);
-                    if (TVectors.Value > 1) b4 = TLanes.MultiplyAdd(x, v, b4);
+                    if (sizeof(TVectors) > 1) b4 = TLanes.MultiplyAdd(x, v, b4);
                     x = TLanes.Broadcast(x5[k]);
                     a5 = TLanes.MultiplyAdd(x, u, a5);
-                    if (TVectors.Value > 1) b5 = TLanes.MultiplyAdd(x, v, b5);
+                    if (sizeof(TVectors) > 1) b5 = TLanes.MultiplyAdd(x, v, b5);
                 }
-                if (TRows.Value > 6)
+                if (sizeof(TRows) > 6)
                 {
                     x = TLanes.Broadcast(x6[k]);
                     a6 = TLanes.MultiplyAdd(x, u, a6);
-                    if (TVectors.Value > 1) b6 = TLanes.MultiplyAdd(x, v, b6);
+                    if (sizeof(TVectors) > 1) b6 = TLanes.MultiplyAdd(x, v, b6);
                     x = TLanes.Broadcast(x7[k]);
                     a7 = TLanes.MultiplyAdd(x, u, a7);
-                    if (TVectors.Value > 1) b7 = TLanes.MultiplyAdd(x, v, b7);
+                    if (sizeof(TVectors) > 1) b7 = TLanes.MultiplyAdd(x, v, b7);
                 }
             }
         }
@@ -106,12 +106,12 @@ internal static unsafe class PixelKernel<TVector, TLanes, TRows, TVectors>
         Store(output + outputs[1], a1, b1);
         Store(output + outputs[2], a2, b2);
         Store(output + outputs[3], a3, b3);
-        if (TRows.Value > 4)
+        if (sizeof(TRows) > 4)
         {
             Store(output + outputs[4], a4, b4);
             Store(output + outputs[5], a5, b5);
         }
-        if (TRows.Value > 6)
+        if (sizeof(TRows) > 6)
         {
             Store(output + outputs[6], a6, b6);
             Store(output + outputs[7], a7, b7);
@@ -122,6 +122,6 @@ internal static unsafe class PixelKernel<TVector, TLanes, TRows, TVectors>
     private static void Store(float* target, TVector a, TVector b)
     {
         TLanes.Store(target, a);
-        if (TVectors.Value > 1) TLanes.Store(target + TLanes.Width, b);
+        if (sizeof(TVectors) > 1) TLanes.Store(target + TLanes.Width, b);
     }
 }

@@ -51,7 +51,7 @@ internal abstract unsafe class TileKernels
 internal sealed class TileKernels<TVector, TLanes, TRows>(string name) : TileKernels
     where TVector : unmanaged
     where TLanes : struct, ILanes<TVector>
-    where TRows : struct, ICount
+    where TRows : unmanaged, ICount
 {
     public override string Name => name;
 

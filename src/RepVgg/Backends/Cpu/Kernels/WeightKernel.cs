@@ -11,8 +11,8 @@ namespace RepVgg.Backends.Cpu.Kernels;
 internal static unsafe class WeightKernel<TVector, TLanes, TRows, TVectors>
     where TVector : unmanaged
     where TLanes : struct, ILanes<TVector>
-    where TRows : struct, ICount
-    where TVectors : struct, ICount
+    where TRows : unmanaged, ICount
+    where TVectors : unmanaged, ICount
 {
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Run(in WeightTile tile)
@@ -24,26 +24,26 @@ internal static unsafe class WeightKernel<TVector, TLanes, TRows, TVectors>
         float* output = tile.Output;
         nint stride = tile.OutputStride;
         a0 = TLanes.Load(output);
-        if (TVectors.Value > 1) b0 = TLanes.Load(output + width);
+        if (sizeof(TVectors) > 1) b0 = TLanes.Load(output + width);
         a1 = TLanes.Load(output + stride);
-        if (TVectors.Value > 1) b1 = TLanes.Load(output + stride + width);
+        if (sizeof(TVectors) > 1) b1 = TLanes.Load(output + stride + width);
         a2 = TLanes.Load(output + 2 * stride);
-        if (TVectors.Value > 1) b2 = TLanes.Load(output + 2 * stride + width);
+        if (sizeof(TVectors) > 1) b2 = TLanes.Load(output + 2 * stride + width);
         a3 = TLanes.Load(output + 3 * stride);
-        if (TVectors.Value > 1) b3 = TLanes.Load(output + 3 * stride + width);
-        if (TRows.Value > 4)
+        if (sizeof(TVectors) > 1) b3 = TLanes.Load(output + 3 * stride + width);
+        if (sizeof(TRows) > 4)
         {
             a4 = TLanes.Load(output + 4 * stride);
-            if (TVectors.Value > 1) b4 = TLanes.Load(output + 4 * stride + width);
+            if (sizeof(TVectors) > 1) b4 = TLanes.Load(output + 4 * stride + width);
             a5 = TLanes.Load(output + 5 * stride);
-            if (TVectors.Value > 1) b5 = TLanes.Load(output + 5 * stride + width);
+            if (sizeof(TVectors) > 1) b5 = TLanes.Load(output + 5 * stride + width);
         }
-        if (TRows.Value > 6)
+        if (sizeof(TRows) > 6)
         {
             a6 = TLanes.Load(output + 6 * stride);
-            if (TVectors.Value > 1) b6 = TLanes.Load(output + 6 * stride + width);
+            if (sizeof(TVectors) > 1) b6 = TLanes.Load(output + 6 * stride + width);
             a7 = TLanes.Load(output + 7 * stride);
-            if (TVectors.Value > 1) b7 = TLanes.Load(output + 7 * stride + width);
+            if (sizeof(TVectors) > 1) b7 = TLanes.Load(output + 7 * stride + width);
         }
         int* pixels = tile.PixelOffsets;
         int* end = pixels + tile.Pixels;
@@ -54,49 +54,49 @@ internal static unsafe class WeightKernel<TVector, TLanes, TRows, TVectors>
         {
             float* from = input + *pixels;
             TVector u = TLanes.Load(gradient), v = zero, x;
-            if (TVectors.Value > 1) v = TLanes.Load(gradient + width);
+            if (sizeof(TVectors) > 1) v = TLanes.Load(gradient + width);
             gradient += gradientStride;
             x = TLanes.Broadcast(from[0]);
             a0 = TLanes.MultiplyAdd(x, u, a0);
-            if (TVectors.Value > 1) b0 = TLanes.MultiplyAdd(x, v, b0);
+            if (sizeof(TVectors) > 1) b0 = TLanes.MultiplyAdd(x, v, b0);
             x = TLanes.Broadcast(from[1]);
             a1 = TLanes.MultiplyAdd(x, u, a1);
-            if (TVectors.Value > 1) b1 = TLanes.MultiplyAdd(x, v, b1);
+            if (sizeof(TVectors) > 1) b1 = TLanes.MultiplyAdd(x, v, b1);
             x = TLanes.Broadcast(from[2]);
             a2 = TLanes.MultiplyAdd(x, u, a2);
-            if (TVectors.Value > 1) b2 = TLanes.MultiplyAdd(x, v, b2);
+            if (sizeof(TVectors) > 1) b2 = TLanes.MultiplyAdd(x, v, b2);
             x = TLanes.Broadcast(from[3]);
             a3 = TLanes.MultiplyAdd(x, u, a3);
-            if (TVectors.Value > 1) b3 = TLanes.MultiplyAdd(x, v, b3);
-            if (TRows.Value > 4)
+            if (sizeof(TVectors) > 1) b3 = TLanes.MultiplyAdd(x, v, b3);
+            if (sizeof(TRows) > 4)
             {
                 x = TLanes.Broadcast(from[4]);
                 a4 = TLanes.MultiplyAdd(x, u, a4);
-                if (TVectors.Value > 1) b4 = TLanes.MultiplyAdd(x, v, b4);
+                if (sizeof(TVectors) > 1) b4 = TLanes.MultiplyAdd(x, v, b4);
                 x = TLanes.Broadcast(from[5]);
                 a5 = TLanes.MultiplyAdd(x, u, a5);
-                if (TVectors.Value > 1) b5 = TLanes.MultiplyAdd(x, v, b5);
+                if (sizeof(TVectors) > 1) b5 = TLanes.MultiplyAdd(x, v, b5);
             }
-            if (TRows.Value > 6)
+            if (sizeof(TRows) > 6)
             {
                 x = TLanes.Broadcast(from[6]);
                 a6 = TLanes.MultiplyAdd(x, u, a6);
-                if (TVectors.Value > 1) b6 = TLanes.MultiplyAdd(x, v, b6);
+                if (sizeof(TVectors) > 1) b6 = TLanes.MultiplyAdd(x, v, b6);
                 x = TLanes.Broadcast(from[7]);
                 a7 = TLanes.MultiplyAdd(x, u, a7);
-                if (TVectors.Value > 1) b7 = TLanes.MultiplyAdd(x, v, b7);
+                if (sizeof(TVectors) > 1) b7 = TLanes.MultiplyAdd(x, v, b7);
             }
         }
         Store(output, a0, b0);
         Store(output + stride, a1, b1);
         Store(output + 2 * stride, a2, b2);
         Store(output + 3 * stride, a3, b3);
-        if (TRows.Value > 4)
+        if (sizeof(TRows) > 4)
         {
             Store(output + 4 * stride, a4, b4);
             Store(output + 5 * stride, a5, b5);
         }
-        if (TRows.Value > 6)
+        if (sizeof(TRows) > 6)
         {
             Store(output + 6 * stride, a6, b6);
             Store(output + 7 * stride, a7, b7);
@@ -107,6 +107,6 @@ internal static unsafe class WeightKernel<TVector, TLanes, TRows, TVectors>
     private static void Store(float* target, TVector a, TVector b)
     {
         TLanes.Store(target, a);
-        if (TVectors.Value > 1) TLanes.Store(target + TLanes.Width, b);
+        if (sizeof(TVectors) > 1) TLanes.Store(target + TLanes.Width, b);
     }
 }
