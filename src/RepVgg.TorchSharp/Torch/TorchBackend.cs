@@ -15,6 +15,7 @@ internal sealed partial class TorchBackend : Backend
 {
     private readonly TorchBackendOptions _options;
     private readonly torch.Device _device;
+    private readonly NativeHeap? _heap;
     private readonly HashSet<TorchTensor> _parameters = new(ReferenceEqualityComparer.Instance);
     private readonly HashSet<TorchTensor> _lasting = new(ReferenceEqualityComparer.Instance);
     private Step? _step;
@@ -32,6 +33,10 @@ internal sealed partial class TorchBackend : Backend
         {
             torch.backends.cuda.matmul.allow_tf32 = options.AllowTf32;
             torch.backends.cudnn.allow_tf32 = options.AllowTf32;
+        }
+        else
+        {
+            _heap = NativeHeap.KeepFreed();
         }
         string precision = options.Bfloat16 ? "bfloat16" : IsCuda && options.AllowTf32 ? "TF32" : "float32";
         string where = IsCuda ? $"CUDA device {options.CudaDevice}" : threads == 1 ? "CPU, 1 thread" : $"CPU, {threads} threads";
@@ -170,6 +175,7 @@ internal sealed partial class TorchBackend : Backend
         _disposed = true;
         foreach (var tensor in _lasting.ToArray())
             tensor.Dispose();
+        _heap?.Dispose();
     }
 
     internal void Forget(TorchTensor tensor)

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Microsoft.ML.RepVgg.Tests.Torch;
 using Microsoft.ML.RepVgg.Tests.Trainer;
 
 namespace Microsoft.ML.RepVgg.Tests.Support;
@@ -34,6 +35,13 @@ internal static class ChildProgram
             case ["loaded-torch", var device]:
                 TrainAndScore(device == "cpu" ? TrainingDevice.Cpu : TrainingDevice.TorchCpu);
                 Console.WriteLine(string.Join(' ', LoadedTorch()));
+                return 0;
+            case ["torch-heap", var setting]:
+                // The C library read its own copy when the process started: only the library sees this one.
+                if (setting == "user")
+                    Environment.SetEnvironmentVariable("MALLOC_TRIM_THRESHOLD_", "131072");
+                var (pages, before, after) = HeapUse.Measure();
+                Console.WriteLine($"{pages} {before} {after}");
                 return 0;
             default:
                 Console.Error.WriteLine("These are tests: run them with dotnet test.");

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using RepVgg.TorchSharp;
 using Xunit;
 using Xunit.Abstractions;
@@ -30,6 +31,14 @@ internal static class TorchSharpTests
 public sealed class TorchSharpFactAttribute : FactAttribute
 {
     public TorchSharpFactAttribute() => Skip = TorchSharpTests.Skip;
+}
+
+/// <summary>A fact that needs TorchSharp over glibc.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class TorchSharpOnGlibcFactAttribute : FactAttribute
+{
+    public TorchSharpOnGlibcFactAttribute() =>
+        Skip = TorchSharpTests.Skip ?? (OperatingSystem.IsLinux() && NativeLibrary.TryLoad("libc.so.6", out _) ? null : "The C library is not glibc.");
 }
 
 /// <summary>A theory that needs TorchSharp.</summary>
