@@ -44,8 +44,13 @@ internal static class HelperPool
         lock (Growing)
         {
             pool = _helpers;
-            if (pool.Length < count)
-                Volatile.Write(ref _helpers, pool = [.. pool, .. Enumerable.Range(pool.Length, count - pool.Length).Select(i => new HelperThread(i))]);
+            if (pool.Length >= count)
+                return pool;
+            int old = pool.Length;
+            Array.Resize(ref pool, count);
+            for (int i = old; i < count; i++)
+                pool[i] = new HelperThread(i);
+            Volatile.Write(ref _helpers, pool);
             return pool;
         }
     }
