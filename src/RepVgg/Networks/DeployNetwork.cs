@@ -69,8 +69,12 @@ public sealed record Normalization(ImmutableArray<float> Mean, ImmutableArray<fl
     /// <summary>No change: mean 0 and scale 1.</summary>
     /// <param name="channels">Input channels.</param>
     /// <returns>The identity normalisation.</returns>
-    public static Normalization Identity(int channels) =>
-        new([.. Enumerable.Repeat(0f, channels)], [.. Enumerable.Repeat(1f, channels)]);
+    public static Normalization Identity(int channels)
+    {
+        var scale = new float[channels];
+        Array.Fill(scale, 1f);
+        return new([.. new float[channels]], [.. scale]);
+    }
 }
 
 /// <summary>One fused block: convolution 3x3 (padding 1) + bias, then ReLU; squeeze-and-excitation where <paramref name="Shape"/> says.</summary>
