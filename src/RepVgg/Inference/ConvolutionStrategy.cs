@@ -8,7 +8,7 @@ internal enum ConvolutionStrategy
     /// <summary>By its definition.</summary>
     Direct,
 
-    /// <summary>In Winograd's domain, tiles of 4x4 and, at the edges, 2x2 output pixels; stride 1 only.</summary>
+    /// <summary>In Winograd's domain, with tiles of 4x4 output pixels, and what is left at the edges.</summary>
     Winograd,
 }
 
@@ -21,16 +21,22 @@ internal delegate ConvolutionStrategy StrategyChoice(BlockSpec shape, int height
 /// <summary>The one place that picks a kernel from a shape.</summary>
 internal static class ConvolutionStrategies
 {
-    // Below this the transforms cost more than the multiplications that they save.
+    // With fewer input channels the transforms cost more than the multiplications that they save; a stride of 2 saves
+    // fewer of them, the fewer the smaller the map.
     private const int WinogradChannels = 16;
+    private const int WinogradChannelsOfStrideTwo = 64;
+    private const int WinogradChannelsOfSmallMaps = 192;
+    private const int SmallMap = 8;
 
     /// <summary>The strategy for a block.</summary>
     /// <param name="shape">The block.</param>
     /// <param name="height">Rows of its output.</param>
     /// <param name="width">Columns of its output.</param>
-    public static ConvolutionStrategy Choose(BlockSpec shape, int height, int width) => shape switch
+    public static ConvolutionStrategy Choose(BlockSpec shape, int height, int width)
     {
-        { Stride: 1 } when shape.InputChannels / shape.Groups >= WinogradChannels => ConvolutionStrategy.Winograd,
-        _ => ConvolutionStrategy.Direct,
-    };
+        int least = shape.Stride == 1 ? WinogradChannels
+            : Math.Min(height, width) <= SmallMap ? WinogradChannelsOfSmallMaps
+            : WinogradChannelsOfStrideTwo;
+        return shape.InputChannels / shape.Groups >= least ? ConvolutionStrategy.Winograd : ConvolutionStrategy.Direct;
+    }
 }

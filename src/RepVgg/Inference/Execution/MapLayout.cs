@@ -1,7 +1,7 @@
 namespace RepVgg.Inference.Execution;
 
 /// <summary>
-/// How an activation map lies in memory: [image][channel block][row][column][lane], with a zero border around each
+/// How an activation map lies in memory: [image][channel block][row][column][lane], with a border of one zero pixel around each
 /// block's pixels so that convolutions need no edge cases. A buffer holds maps of one layout only, so nothing ever
 /// writes to the border, and it stays as zero as it was allocated.
 /// </summary>
@@ -9,16 +9,14 @@ namespace RepVgg.Inference.Execution;
 /// <param name="Height">Rows without the border.</param>
 /// <param name="Width">Columns without the border.</param>
 /// <param name="Lanes">Channels in one block: the vector width, or all channels of the input image.</param>
-/// <param name="BorderBottom">Zero rows below; one row stands above.</param>
-/// <param name="BorderRight">Zero columns to the right; one column stands to the left.</param>
-internal readonly record struct MapLayout(int Channels, int Height, int Width, int Lanes, int BorderBottom = 1, int BorderRight = 1)
+internal readonly record struct MapLayout(int Channels, int Height, int Width, int Lanes)
 {
     public int Blocks => (Channels + Lanes - 1) / Lanes;
 
     /// <summary>Floats from one row to the next.</summary>
-    public int RowPitch => (Width + 1 + BorderRight) * Lanes;
+    public int RowPitch => (Width + 2) * Lanes;
 
-    public int RowsWithBorder => Height + 1 + BorderBottom;
+    public int RowsWithBorder => Height + 2;
 
     /// <summary>Floats from one channel block to the next.</summary>
     public long BlockPitch => (long)RowPitch * RowsWithBorder;

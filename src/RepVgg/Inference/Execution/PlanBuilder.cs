@@ -1,4 +1,5 @@
 using RepVgg.Architectures;
+using RepVgg.Inference.Kernels;
 using RepVgg.Inference.Layers;
 using RepVgg.Simd;
 using RepVgg.Networks;
@@ -35,8 +36,7 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads, StrategyChoice c
         foreach (var block in network.Blocks)
         {
             int height = Downscale(map.Height, block.Shape.Stride), width = Downscale(map.Width, block.Shape.Stride);
-            // Winograd tiles hang over an odd edge by one pixel.
-            var output = new MapLayout(block.Shape.OutputChannels, height, width, TLanes.Width, 1 + height % 2, 1 + width % 2);
+            var output = new MapLayout(block.Shape.OutputChannels, height, width, TLanes.Width);
             var target = MapBuffer(output, buffer);
             bool gateFirst = block.Shape.SqueezeExcitation == SqueezeExcitation.BeforeRelu;
             AddConvolution(block, map, output, buffer, target, relu: !gateFirst);
@@ -65,15 +65,11 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads, StrategyChoice c
     {
         switch (choose(block.Shape, output.Height, output.Width))
         {
+            case ConvolutionStrategy.Winograd when block.Shape.Stride == 1:
+                AddWinograd<One>(block, input, output, source, target, relu);
+                break;
             case ConvolutionStrategy.Winograd:
-                var layout = new WinogradLayout(new WinogradTiles(output.Height, output.Width), input.Blocks * input.Lanes, threads);
-                Reserve(BufferId.Transformed, layout.ImageFloats);
-                var transform = new WinogradInputStep<TVector, TLanes>(block.Shape, layout, input, source);
-                _steps.Add(transform);
-                var multiply = new WinogradMultiplyStep<TVector, TLanes>(block, layout, transform, output, target, relu, _weights);
-                _scratch = Math.Max(_scratch, multiply.ScratchFloats);
-                _steps.Add(multiply);
-                Follow(multiply.Filters);
+                AddWinograd<Two>(block, input, output, source, target, relu);
                 break;
             default:
                 var direct = new DirectConvolutionStep<TVector, TLanes>(block, input, output, source, target, relu, _weights);
@@ -81,6 +77,20 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads, StrategyChoice c
                 Follow(direct.Filters);
                 break;
         }
+    }
+
+    private void AddWinograd<TStride>(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu)
+        where TStride : unmanaged, ICount
+    {
+        var layout = new WinogradLayout(
+            new WinogradAxis(output.Height, TStride.Value), new WinogradAxis(output.Width, TStride.Value), input.Blocks, input.Lanes, threads);
+        Reserve(BufferId.Transformed, layout.ImageFloats);
+        var transform = new WinogradInputStep<TVector, TLanes, TStride>(block.Shape, layout, input, source);
+        _steps.Add(transform);
+        var multiply = new WinogradMultiplyStep<TVector, TLanes, TStride>(block, layout, transform, output, target, relu, _weights);
+        _scratch = Math.Max(_scratch, multiply.ScratchFloats);
+        _steps.Add(multiply);
+        Follow(multiply.Filters);
     }
 
     private void Follow(FilterPanels filters)

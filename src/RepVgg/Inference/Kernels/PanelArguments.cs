@@ -1,6 +1,10 @@
 namespace RepVgg.Inference.Kernels;
 
 /// <summary>What a <see cref="PanelKernel{TVector, TLanes, TVectors, TRows}"/> multiplies. Pitches count floats.</summary>
+/// <remarks>
+/// Fill it once and then change single fields: a structure that was just copied as a whole makes the kernel's first
+/// reads wait, which costs more than ten steps of its loop.
+/// </remarks>
 internal unsafe struct PanelArguments
 {
     /// <summary>The first row; segments are offsets from here.</summary>
@@ -38,6 +42,9 @@ internal unsafe struct PanelArguments
 
     /// <summary>From one vector of sums to the next.</summary>
     public nint TargetVectorPitch;
+
+    /// <summary>Whether the target is likely to lie beyond the first-level cache.</summary>
+    public bool TargetIsFar;
 
     /// <summary>Whether negative sums become zero.</summary>
     public bool Relu;

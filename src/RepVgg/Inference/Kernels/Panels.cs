@@ -11,7 +11,6 @@ internal static unsafe class Panels<TVector, TLanes>
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
-
     // AVX-512 and NEON have 32 vector registers, AVX2 and SSE 16: sums, a panel's vectors and one broadcast must fit.
     private static int MaximumSums => TLanes.Width == 16 || AdvSimd.IsSupported ? 24 : 12;
 
@@ -22,76 +21,73 @@ internal static unsafe class Panels<TVector, TLanes>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(PanelArguments* arguments, int vectors, int count)
     {
-        int most = Math.Min(MaximumSums / vectors, 12);
-        for (int groups = (count + most - 1) / most; groups > 0; groups--)
-        {
-            int rows = (count + groups - 1) / groups;
-            RunGroup(arguments, vectors, rows);
-            arguments->Rows += rows * arguments->RowPitch;
-            arguments->Initial += rows * arguments->InitialPitch;
-            arguments->Target += rows * arguments->TargetPitch;
-            count -= rows;
-        }
+        if (count == 0)
+            return;
+        int most = Math.Min(MaximumSums / vectors, 12), groups = (count + most - 1) / most;
+        int rows = count / groups, larger = count - rows * groups;
+        if (larger > 0)
+            RunGroups(arguments, vectors, rows + 1, larger);
+        RunGroups(arguments, vectors, rows, groups - larger);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void RunGroup(PanelArguments* arguments, int vectors, int rows)
+    private static void RunGroups(PanelArguments* arguments, int vectors, int rows, int groups)
     {
         switch (vectors)
         {
             case 1:
-                RunGroup<One>(arguments, rows);
+                RunGroups<One>(arguments, rows, groups);
                 break;
             case 2:
-                RunGroup<Two>(arguments, rows);
+                RunGroups<Two>(arguments, rows, groups);
                 break;
             default:
-                RunGroup<Three>(arguments, rows);
+                RunGroups<Three>(arguments, rows, groups);
                 break;
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void RunGroup<TVectors>(PanelArguments* arguments, int rows)
+    private static void RunGroups<TVectors>(PanelArguments* arguments, int rows, int groups)
         where TVectors : unmanaged, ICount
     {
         switch (rows)
         {
             case 1:
-                PanelKernel<TVector, TLanes, TVectors, One>.Run(arguments);
+                PanelKernel<TVector, TLanes, TVectors, One>.Run(arguments, groups);
                 break;
             case 2:
-                PanelKernel<TVector, TLanes, TVectors, Two>.Run(arguments);
+                PanelKernel<TVector, TLanes, TVectors, Two>.Run(arguments, groups);
                 break;
             case 3:
-                PanelKernel<TVector, TLanes, TVectors, Three>.Run(arguments);
+                PanelKernel<TVector, TLanes, TVectors, Three>.Run(arguments, groups);
                 break;
             case 4:
-                PanelKernel<TVector, TLanes, TVectors, Four>.Run(arguments);
+                PanelKernel<TVector, TLanes, TVectors, Four>.Run(arguments, groups);
                 break;
             case 5:
-                PanelKernel<TVector, TLanes, TVectors, Five>.Run(arguments);
+                PanelKernel<TVector, TLanes, TVectors, Five>.Run(arguments, groups);
                 break;
             case 6:
-                PanelKernel<TVector, TLanes, TVectors, Six>.Run(arguments);
+                PanelKernel<TVector, TLanes, TVectors, Six>.Run(arguments, groups);
                 break;
             case 7:
-                PanelKernel<TVector, TLanes, TVectors, Seven>.Run(arguments);
+                PanelKernel<TVector, TLanes, TVectors, Seven>.Run(arguments, groups);
                 break;
             case 8:
-                PanelKernel<TVector, TLanes, TVectors, Eight>.Run(arguments);
+                PanelKernel<TVector, TLanes, TVectors, Eight>.Run(arguments, groups);
                 break;
             case 9:
-                PanelKernel<TVector, TLanes, TVectors, Nine>.Run(arguments);
+                PanelKernel<TVector, TLanes, TVectors, Nine>.Run(arguments, groups);
                 break;
             case 10:
-                PanelKernel<TVector, TLanes, TVectors, Ten>.Run(arguments);
+                PanelKernel<TVector, TLanes, TVectors, Ten>.Run(arguments, groups);
                 break;
             case 11:
-                PanelKernel<TVector, TLanes, TVectors, Eleven>.Run(arguments);
+                PanelKernel<TVector, TLanes, TVectors, Eleven>.Run(arguments, groups);
                 break;
             default:
-                PanelKernel<TVector, TLanes, TVectors, Twelve>.Run(arguments);
+                PanelKernel<TVector, TLanes, TVectors, Twelve>.Run(arguments, groups);
                 break;
         }
     }

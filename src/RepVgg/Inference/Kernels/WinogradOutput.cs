@@ -3,81 +3,78 @@ using RepVgg.Simd;
 
 namespace RepVgg.Inference.Kernels;
 
-/// <summary>Winograd's transform back to pixels, A^T m A, with bias and ReLU; see <see cref="WinogradInput{TVector, TLanes}"/>.</summary>
+/// <summary>Winograd's transform back to pixels, A^T m A, with bias and ReLU; see <see cref="ToomCook{TVector, TLanes}"/>.</summary>
 /// <typeparam name="TVector">The vector type; lanes are channels.</typeparam>
 /// <typeparam name="TLanes">Its arithmetic.</typeparam>
-internal static unsafe class WinogradOutput<TVector, TLanes>
+/// <typeparam name="TStride">The convolution's stride, 1 or 2.</typeparam>
+internal static unsafe class WinogradOutput<TVector, TLanes, TStride>
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
+    where TStride : unmanaged, ICount
 {
+    private const int MaximumSlots = 9;
+
     /// <summary>Transforms one tile of one channel block.</summary>
-    /// <param name="source">Point 0 of the tile.</param>
-    /// <param name="pointPitch">Floats from one point to the next.</param>
+    /// <param name="source">What <paramref name="at"/> counts from.</param>
+    /// <param name="at">Offsets of the tile's sums, rows of 6 slots; the sixth is followed by its next columns.</param>
+    /// <param name="columnPitch">With stride 2, floats from one of the sixth slot's columns to the next.</param>
     /// <param name="bias">One vector.</param>
     /// <param name="relu">Whether negative values become zero.</param>
     /// <param name="target">The tile's first output pixel.</param>
     /// <param name="rowPitch">Floats from one output row to the next.</param>
-    /// <param name="rows">Output rows of the tile: 4 or 2.</param>
-    /// <param name="columns">Output columns of the tile: 4 or 2.</param>
-    /// <param name="validRows">How many of them lie on the map.</param>
-    /// <param name="validColumns">How many of them lie on the map.</param>
+    /// <param name="rows">Output rows of the tile, 1 to 4.</param>
+    /// <param name="columns">Output columns of the tile, 1 to 4.</param>
     /// <param name="far">Whether the map is likely to lie beyond the second-level cache.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Transform(
-        float* source, nint pointPitch, float* bias, bool relu, float* target, nint rowPitch,
-        int rows, int columns, int validRows, int validColumns, bool far)
+        float* source, nint* at, nint columnPitch, float* bias, bool relu, float* target, nint rowPitch, int rows, int columns, bool far)
     {
-        int width = TLanes.Width, pitch = 6 * width;
+        int width = TLanes.Width, pitch = MaximumSlots * width;
         // Stores that miss the caches wait for each other; prefetches, made now for the next tile, don't.
-        for (int y = 0; far && y < validRows; y++)
+        for (int y = 0; far && y < rows; y++)
         {
             for (int x = columns; x < columns + 4; x++)
                 Prefetch.Near(target + y * rowPitch + x * width);
         }
-        float* space = stackalloc float[4 * pitch + 4 * width + CacheLine.Floats];
-        float* half = CacheLine.Align(space), pixels = half + 4 * pitch;
+        float* space = stackalloc float[4 * pitch + CacheLine.Floats];
+        float* half = CacheLine.Align(space);
+        nint* slots = stackalloc nint[MaximumSlots];
+        for (int i = 0; i < MaximumSlots; i++)
+            slots[i] = i * width;
+        int samples = columns + 3 - TStride.Value;
+        for (int j = 0; j < samples; j++)
+            TransformColumn(rows, source, at + j, half + j * width);
+        for (int x = 0; sizeof(TStride) == 2 && x < columns; x++)
+            TransformColumn(rows, source + x * columnPitch, at + 5, half + (5 + x) * width);
         TVector offset = TLanes.Load(bias);
-        for (int j = 0; j < 6; j++)
+        for (int y = 0; y < rows; y++, target += rowPitch, half += pitch)
         {
-            if (columns == 2 && j is 3 or 4)
-                continue;
-            if (rows == 4)
-                Four(source + j * pointPitch, 6 * pointPitch, half + j * width, pitch);
-            else
-                Two(source + j * pointPitch, 6 * pointPitch, half + j * width, pitch);
-        }
-        for (int y = 0; y < validRows; y++, target += rowPitch)
-        {
-            if (columns == 4)
-                Four(half + y * pitch, width, pixels, width);
-            else
-                Two(half + y * pitch, width, pixels, width);
-            for (int x = 0; x < validColumns; x++)
-            {
-                TVector value = TLanes.Add(TLanes.Load(pixels + x * width), offset);
-                TLanes.Store(target + x * width, relu ? TLanes.Relu(value) : value);
-            }
+            ToomCook<TVector, TLanes>.Synthesize<TStride>(columns, half, slots, 1, out var y0, out var y1, out var y2, out var y3);
+            Finish(target, y0, offset, relu);
+            if (columns > 1)
+                Finish(target + width, y1, offset, relu);
+            if (columns > 2)
+                Finish(target + 2 * width, y2, offset, relu);
+            if (columns > 3)
+                Finish(target + 3 * width, y3, offset, relu);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Four(float* source, nint step, float* target, nint pitch)
+    private static void TransformColumn(int rows, float* source, nint* at, float* target)
     {
-        TVector m1 = TLanes.Load(source + step), m2 = TLanes.Load(source + 2 * step);
-        TVector m3 = TLanes.Load(source + 3 * step), m4 = TLanes.Load(source + 4 * step);
-        TVector even = TLanes.Add(m1, m2), odd = TLanes.Subtract(m1, m2);
-        TVector evenTwo = TLanes.Add(m3, m4), oddTwo = TLanes.Subtract(m3, m4);
-        TLanes.Store(target, TLanes.Add(TLanes.Load(source), TLanes.Add(even, evenTwo)));
-        TLanes.Store(target + pitch, TLanes.MultiplyAdd(TLanes.Broadcast(2f), oddTwo, odd));
-        TLanes.Store(target + 2 * pitch, TLanes.MultiplyAdd(TLanes.Broadcast(4f), evenTwo, even));
-        TLanes.Store(target + 3 * pitch, TLanes.MultiplyAdd(TLanes.Broadcast(8f), oddTwo, TLanes.Add(odd, TLanes.Load(source + 5 * step))));
+        int pitch = MaximumSlots * TLanes.Width;
+        ToomCook<TVector, TLanes>.Synthesize<TStride>(rows, source, at, 6, out var y0, out var y1, out var y2, out var y3);
+        TLanes.Store(target, y0);
+        TLanes.Store(target + pitch, y1);
+        TLanes.Store(target + 2 * pitch, y2);
+        TLanes.Store(target + 3 * pitch, y3);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Two(float* source, nint step, float* target, nint pitch)
+    private static void Finish(float* target, TVector value, TVector offset, bool relu)
     {
-        TVector m1 = TLanes.Load(source + step), m2 = TLanes.Load(source + 2 * step);
-        TLanes.Store(target, TLanes.Add(TLanes.Load(source), TLanes.Add(m1, m2)));
-        TLanes.Store(target + pitch, TLanes.Add(TLanes.Subtract(m1, m2), TLanes.Load(source + 5 * step)));
+        value = TLanes.Add(value, offset);
+        TLanes.Store(target, relu ? TLanes.Relu(value) : value);
     }
 }

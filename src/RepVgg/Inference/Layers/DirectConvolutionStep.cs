@@ -83,6 +83,7 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
                 InitialVectorPitch = TLanes.Width,
                 TargetPitch = TLanes.Width,
                 TargetVectorPitch = (nint)_output.BlockPitch,
+                TargetIsFar = true,
                 Relu = _relu,
             };
             // While the panel's last rows are computed, the worker's next panel comes from memory.

@@ -20,8 +20,11 @@ internal enum FilterOrder
     /// <summary>[input block][ky][kx][channel of the block]: as the direct kernel reads them.</summary>
     TapMajor,
 
-    /// <summary>[input channel][ky][kx]: as the Winograd filter transform reads them.</summary>
-    ChannelMajor,
+    /// <summary>[slot][input channel][kx]: columns transformed, as the Winograd filter transform reads them.</summary>
+    WinogradRows,
+
+    /// <summary>[slot of the row][slot of the column][input channel]: wholly transformed.</summary>
+    WinogradPoints,
 }
 
 /// <summary>A block's 3x3 filters cut into panels, with zeros in lanes above the last channel.</summary>
@@ -35,6 +38,8 @@ internal sealed unsafe class FilterPanels
     private readonly float* _bias;
     private readonly FilterPanel[] _panels;
     private readonly int _lanes;
+    private readonly int _inputLanes;
+    private readonly FilterOrder _order;
 
     /// <param name="block">The convolution.</param>
     /// <param name="inputLanes">Channels in one block of the input's layout.</param>
@@ -44,11 +49,13 @@ internal sealed unsafe class FilterPanels
     public FilterPanels(BlockSource block, int inputLanes, int lanes, FilterOrder order, NativeArena arena)
     {
         _lanes = lanes;
-        _panels = Cut(block.Shape, inputLanes, lanes, out long total);
+        _inputLanes = inputLanes;
+        _order = order;
+        _panels = Cut(block.Shape, inputLanes, lanes, order, out long total);
         Floats = total;
         _weights = arena.Allocate(total);
         _bias = arena.Allocate((long)((block.Shape.OutputChannels + lanes - 1) / lanes) * lanes);
-        arena.Filling.Add((ref float[] room) => Fill(block, inputLanes, order, ref room));
+        arena.Filling.Add((ref float[] room) => Fill(block, ref room));
     }
 
     public int Count => _panels.Length;
@@ -72,14 +79,17 @@ internal sealed unsafe class FilterPanels
         floats = 0;
         if (panel >= Count)
             return Following is null || panel - Count >= Following.Count ? null : Following.WeightsAhead(panel - Count, out floats);
-        floats = (panel + 1 < Count ? _panels[panel + 1].Offset : Floats) - _panels[panel].Offset;
+        floats = FloatsOf(_panels[panel]);
         return Weights(_panels[panel]);
     }
+
+    /// <summary>Floats of a panel's weights.</summary>
+    public long FloatsOf(in FilterPanel panel) => FloatsOf(_order, panel.InputBlocks * _inputLanes, panel.Vectors * _lanes);
 
     /// <summary>A panel's biases, one vector after the other.</summary>
     public float* Bias(in FilterPanel panel) => _bias + panel.FirstBlock * _lanes;
 
-    private static FilterPanel[] Cut(BlockSpec shape, int inputLanes, int lanes, out long total)
+    private static FilterPanel[] Cut(BlockSpec shape, int inputLanes, int lanes, FilterOrder order, out long total)
     {
         int groupInput = shape.InputChannels / shape.Groups, groupOutput = shape.OutputChannels / shape.Groups;
         bool aligned = shape.Groups == 1 || (groupInput % inputLanes == 0 && groupOutput % lanes == 0);
@@ -94,7 +104,7 @@ internal sealed unsafe class FilterPanels
             int from = first * lanes / groupOutput * groupInput / inputLanes;
             int to = ((lastChannel / groupOutput + 1) * groupInput - 1) / inputLanes;
             panels.Add(new FilterPanel(first, vectors, from, to - from + 1, total));
-            total += (long)(to - from + 1) * inputLanes * 9 * vectors * lanes;
+            total += FloatsOf(order, (to - from + 1) * inputLanes, vectors * lanes);
             first += vectors;
         }
         return [.. panels];
@@ -106,7 +116,7 @@ internal sealed unsafe class FilterPanels
         : left % 2 == 0 ? 2
         : Math.Min(left, Panels.MaximumVectors);
 
-    private void Fill(BlockSource block, int inputLanes, FilterOrder order, ref float[] room)
+    private void Fill(BlockSource block, ref float[] room)
     {
         var shape = block.Shape;
         block.Bias.Read(0, shape.OutputChannels, ref room).CopyTo(new Span<float>(_bias, shape.OutputChannels));
@@ -114,17 +124,22 @@ internal sealed unsafe class FilterPanels
         for (int i = 0; i < _panels.Length; i++)
         {
             int first = _panels[i].FirstBlock * _lanes, last = Math.Min(first + _panels[i].Vectors * _lanes, shape.OutputChannels);
-            Pack(shape, block.Kernel.Read(first * row, (last - first) * row, ref room), _panels[i], inputLanes, order);
+            Pack(shape, block.Kernel.Read(first * row, (last - first) * row, ref room), _panels[i]);
         }
     }
 
+    private static long FloatsOf(FilterOrder order, int channels, int pitch) => channels * (long)pitch * order switch
+    {
+        FilterOrder.TapMajor => 9,
+        FilterOrder.WinogradRows => 3 * WinogradAxis.Slots,
+        _ => WinogradChunk.Slots,
+    };
+
     /// <summary>Packs the kernels of one panel's output channels.</summary>
-    private void Pack(BlockSpec shape, ReadOnlySpan<float> kernels, in FilterPanel panel, int inputLanes, FilterOrder order)
+    private void Pack(BlockSpec shape, ReadOnlySpan<float> kernels, in FilterPanel panel)
     {
         int groupInput = shape.InputChannels / shape.Groups, groupOutput = shape.OutputChannels / shape.Groups;
-        int pitch = panel.Vectors * _lanes;
-        int channelStep = order == FilterOrder.TapMajor ? pitch : 9 * pitch;
-        int tapStep = order == FilterOrder.TapMajor ? inputLanes * pitch : pitch;
+        int pitch = panel.Vectors * _lanes, channels = panel.InputBlocks * _inputLanes;
         int first = panel.FirstBlock * _lanes, last = Math.Min(first + pitch, shape.OutputChannels);
         fixed (float* source = kernels)
         {
@@ -135,9 +150,21 @@ internal sealed unsafe class FilterPanels
                 // Output channels vary fastest, so that what is written lies close together.
                 for (int i = 0; i < groupInput; i++)
                 {
-                    var (inputBlock, lane) = Math.DivRem(group * groupInput + i, inputLanes);
-                    float* at = Weights(panel) + (long)(inputBlock - panel.FirstInputBlock) * 9 * inputLanes * pitch + (long)lane * channelStep;
-                    Scatter(source + ((long)(o - first) * groupInput + i) * 9, groupInput * 9, end - o, at + (o - first), tapStep);
+                    int channel = group * groupInput + i - panel.FirstInputBlock * _inputLanes;
+                    float* taps = source + ((long)(o - first) * groupInput + i) * 9, at = Weights(panel) + (o - first);
+                    switch (_order)
+                    {
+                        case FilterOrder.TapMajor:
+                            var (inputBlock, lane) = Math.DivRem(channel, _inputLanes);
+                            PackTaps(taps, groupInput * 9, end - o, at + ((long)inputBlock * 9 * _inputLanes + lane) * pitch, _inputLanes * pitch);
+                            break;
+                        case FilterOrder.WinogradRows:
+                            PackRows(taps, groupInput * 9, end - o, at + (long)channel * 3 * pitch, channels * 3 * pitch, pitch, shape.Stride);
+                            break;
+                        default:
+                            PackPoints(taps, groupInput * 9, end - o, at + (long)channel * pitch, channels * pitch, shape.Stride);
+                            break;
+                    }
                 }
             }
         }
@@ -145,13 +172,50 @@ internal sealed unsafe class FilterPanels
 
     /// <summary>Writes the nine taps of several output channels' filters side by side.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Scatter(float* taps, nint pitch, int count, float* target, nint tapStep)
+    private static void PackTaps(float* taps, nint filterPitch, int count, float* target, nint tapStep)
     {
-        for (; count > 0; count--, taps += pitch, target++)
+        for (; count > 0; count--, taps += filterPitch, target++)
         {
             float* at = target;
             for (int k = 0; k < 9; k++, at += tapStep)
                 *at = taps[k];
+        }
+    }
+
+    /// <summary>Writes the transformed columns of several output channels' filters side by side.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void PackRows(float* taps, nint filterPitch, int count, float* target, nint slotStep, nint columnStep, int stride)
+    {
+        float* values = stackalloc float[WinogradAxis.Slots];
+        for (; count > 0; count--, taps += filterPitch, target++)
+        {
+            for (int x = 0; x < 3; x++)
+            {
+                WinogradFilter.TransformLine(stride, taps[x], taps[3 + x], taps[6 + x], values);
+                float* at = target + x * columnStep;
+                for (int slot = 0; slot < WinogradAxis.Slots; slot++, at += slotStep)
+                    *at = values[slot];
+            }
+        }
+    }
+
+    /// <summary>Writes the transformed filters of several output channels side by side.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void PackPoints(float* taps, nint filterPitch, int count, float* target, nint slotStep, int stride)
+    {
+        float* columns = stackalloc float[3 * WinogradAxis.Slots], values = stackalloc float[WinogradAxis.Slots];
+        for (; count > 0; count--, taps += filterPitch, target++)
+        {
+            for (int x = 0; x < 3; x++)
+                WinogradFilter.TransformLine(stride, taps[x], taps[3 + x], taps[6 + x], columns + x * WinogradAxis.Slots);
+            float* at = target;
+            for (int row = 0; row < WinogradAxis.Slots; row++)
+            {
+                WinogradFilter.TransformLine(
+                    stride, columns[row], columns[WinogradAxis.Slots + row], columns[2 * WinogradAxis.Slots + row], values);
+                for (int column = 0; column < WinogradAxis.Slots; column++, at += slotStep)
+                    *at = values[column];
+            }
         }
     }
 }

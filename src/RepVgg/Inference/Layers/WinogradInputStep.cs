@@ -9,45 +9,61 @@ namespace RepVgg.Inference.Layers;
 /// <summary>Transforms a layer's input where several items will share it; one item is a row of tiles.</summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
 /// <typeparam name="TLanes">Its arithmetic.</typeparam>
-internal sealed unsafe class WinogradInputStep<TVector, TLanes>(BlockSpec block, WinogradLayout layout, MapLayout input, BufferId source) : Step
+/// <typeparam name="TStride">The convolution's stride, 1 or 2.</typeparam>
+internal sealed unsafe class WinogradInputStep<TVector, TLanes, TStride>(BlockSpec block, WinogradLayout layout, MapLayout input, BufferId source) : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
+    where TStride : unmanaged, ICount
 {
     public override BlockSpec Block => block;
 
     /// <summary>None where the multiplication transforms its own tiles.</summary>
-    public override int CountItems(int images) => layout.IsFused(images) ? 0 : images * layout.Tiles.TileRows;
+    public override int CountItems(int images) => layout.IsFused(images) ? 0 : images * layout.Rows.Tiles;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(Workspace workspace, int item, int worker)
     {
-        var tiles = layout.Tiles;
         int images = workspace.Images;
-        (int image, int row) = Math.DivRem(item, tiles.TileRows);
-        nint pointPitch = (nint)layout.PointPitch(images * tiles.Count);
-        for (int column = 0; column < tiles.TileColumns; column++)
-        {
-            int index = tiles.IndexOf(images, image, row, column);
-            TransformTile(
-                workspace, tiles[images, index], workspace[BufferId.Transformed] + (long)index * layout.TilePitch, pointPitch);
-        }
+        (int image, int row) = Math.DivRem(item, layout.Rows.Tiles);
+        int index = layout.ChunkOf(images, image, row);
+        var chunk = layout.Chunk(images, index);
+        nint* offsets = stackalloc nint[WinogradChunk.Slots], blockPitches = stackalloc nint[WinogradAxis.Slots];
+        chunk.Lay(layout.Blocks, TLanes.Width, offsets, blockPitches);
+        TransformRow(workspace, chunk, image, row, workspace[BufferId.Transformed] + index * layout.ChunkFloats(images), offsets, blockPitches);
     }
 
-    /// <summary>Transforms all channels of one tile.</summary>
+    /// <summary>Transforms all channels of a row of tiles.</summary>
     /// <param name="workspace">Where the map is.</param>
-    /// <param name="tile">The tile.</param>
-    /// <param name="target">Where point 0 goes.</param>
-    /// <param name="pointPitch">Floats from one point to the next.</param>
+    /// <param name="chunk">The chunk that the row belongs to.</param>
+    /// <param name="image">The row's image.</param>
+    /// <param name="row">The row.</param>
+    /// <param name="target">The chunk's transformed tiles.</param>
+    /// <param name="offsets">Where the slots begin.</param>
+    /// <param name="blockPitches">From one channel block to the next.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public void TransformTile(Workspace workspace, in WinogradTile tile, float* target, nint pointPitch)
+    public void TransformRow(
+        Workspace workspace, in WinogradChunk chunk, int image, int row, float* target, nint* offsets, nint* blockPitches)
     {
-        int width = TLanes.Width;
+        int width = TLanes.Width, reach = TStride.Value * WinogradAxis.TileSize;
         bool far = input.IsFar(workspace.Images);
-        float* corner = workspace[source] + tile.Image * input.ImagePitch + (long)tile.Y * input.RowPitch + tile.X * width;
-        for (int b = 0; b < input.Blocks; b++)
+        nint* first = stackalloc nint[WinogradChunk.Addresses], addresses = stackalloc nint[WinogradChunk.Addresses];
+        chunk.Locate(image, row, width, offsets, first);
+        int rows = layout.Rows.SizeOf(row), columnTiles = layout.Columns.Tiles;
+        float* block = workspace[source] + image * input.ImagePitch + (long)row * reach * input.RowPitch;
+        for (int b = 0; b < input.Blocks; b++, block += input.BlockPitch)
         {
-            WinogradInput<TVector, TLanes>.Transform(
-                corner + b * input.BlockPitch, input.RowPitch, target + b * width, pointPitch, tile.Rows, tile.Columns, far);
+            for (int i = 0; i < WinogradChunk.Addresses; i++)
+            {
+                addresses[i] = first[i];
+                first[i] += blockPitches[Math.Min(i / WinogradAxis.Slots, WinogradAxis.Slots - 1)];
+            }
+            float* corner = block, values = target;
+            for (int column = 0; column < columnTiles; column++, corner += reach * width)
+            {
+                WinogradInput<TVector, TLanes, TStride>.Transform(
+                    corner, input.RowPitch, values, addresses, width, rows, layout.Columns.SizeOf(column), far);
+                chunk.Advance(width, ref values, addresses);
+            }
         }
     }
 }

@@ -1,62 +1,97 @@
+using RepVgg.Architectures;
+
 namespace RepVgg.Inference.Layers;
 
-/// <summary>How a layer's transformed tiles lie in memory, [point][tile][channel], and how they are shared out.</summary>
-/// <remarks>
-/// Distances are an odd number of cache lines: the points of one tile, and the tiles of one kernel call, would
-/// otherwise meet in a few sets of the first-level cache.
-/// </remarks>
-/// <param name="Tiles">The tiles of the output map.</param>
-/// <param name="Channels">Input channels, in whole blocks.</param>
+/// <summary>How a layer's tiles are cut into chunks, and how the work on them is shared out.</summary>
+/// <param name="Rows">The output's rows.</param>
+/// <param name="Columns">The output's columns.</param>
+/// <param name="Blocks">Channel blocks of the input.</param>
+/// <param name="Lanes">Channels of one block.</param>
 /// <param name="Threads">Threads that will share the work.</param>
-internal readonly record struct WinogradLayout(WinogradTiles Tiles, int Channels, int Threads)
+internal readonly unsafe record struct WinogradLayout(WinogradAxis Rows, WinogradAxis Columns, int Blocks, int Lanes, int Threads)
 {
-    /// <summary>Points of a 4x4 tile.</summary>
-    public const int Points = 36;
-
-    /// <summary>Tiles of one item at most: their sums should stay in the second-level cache.</summary>
-    public const int MaximumChunk = 64;
-
-    // The transformed tiles of a fused chunk should take at most this share of the second-level cache.
-    private const int FusedFloats = 76_000;
-
-    // With more channels a chunk that fits is too small to be worth transforming the filters for.
-    private const int FusedChannels = 64;
-
-    /// <summary>Floats from one tile to the next.</summary>
-    public int TilePitch => (int)OddLines(Channels);
-
-    /// <summary>Floats that one image needs, whatever the batch: the line that makes a pitch odd may be needed by any batch.</summary>
-    public long ImageFloats => Points * ((long)Tiles.Count * TilePitch + 16);
-
-    private int FusedChunk => Math.Clamp(FusedFloats / (Points * TilePitch), 1, MaximumChunk);
+    // More tiles make better use of a transformed filter; fewer stay in the second-level cache.
+    private const int MaximumTiles = 64;
 
     /// <summary>
-    /// Whether one item transforms a chunk of tiles, multiplies it with all filters and transforms it back, so that the
-    /// transformed tiles never leave the cache; otherwise they are shared and an item takes one panel of filters.
+    /// Whether filters should be held wholly transformed, at twice the memory: where an image has so few tiles that
+    /// transforming the filters costs as much as multiplying them, or all of them stay in the second-level cache.
     /// </summary>
-    public bool IsFused(int images) => Channels <= FusedChannels && images * Tiles.Count >= 2 * Threads * FusedChunk;
+    public bool PrefersTransformedFilters(BlockSpec shape)
+    {
+        long floats = (long)WinogradChunk.Slots * shape.InputChannels / shape.Groups * shape.OutputChannels;
+        return floats <= (ImageTiles <= FewTiles ? 600_000 : 40_000);
+    }
+
+    private int ImageTiles => Rows.Tiles * Columns.Tiles;
+
+    private const int FewTiles = 4;
+
+    /// <summary>
+    /// Whether one item transforms a chunk of tiles, multiplies it with all filters and transforms it back; otherwise
+    /// there are too few chunks for the threads, the transformed tiles are shared, and an item takes one panel of filters.
+    /// </summary>
+    public bool IsFused(int images) => Chunks(images) >= Threads;
 
     /// <summary>Number of chunks that a batch's tiles are cut into.</summary>
     public int Chunks(int images)
     {
-        int most = IsFused(images) ? FusedChunk : MaximumChunk;
-        return (images * Tiles.Count + most - 1) / most;
+        int together = ImagesTogether(images);
+        return together > 1 ? (images + together - 1) / together : images * ChunksPerImage;
     }
 
-    /// <summary>The tiles of a chunk, as a range of numbers.</summary>
-    public (int First, int Last) Chunk(int images, int chunk)
+    /// <summary>The chunk with a number.</summary>
+    public WinogradChunk Chunk(int images, int index)
     {
-        long tiles = (long)images * Tiles.Count;
-        int chunks = Chunks(images);
-        return ((int)(tiles * chunk / chunks), (int)(tiles * (chunk + 1) / chunks));
+        int together = ImagesTogether(images);
+        if (together > 1)
+        {
+            int first = index * together;
+            return new(Rows, Columns, first, Math.Min(together, images - first), 0, Rows.Tiles);
+        }
+        (int image, int part) = Math.DivRem(index, ChunksPerImage);
+        int row = part * RowsTogether;
+        return new(Rows, Columns, image, 1, row, Math.Min(row + RowsTogether, Rows.Tiles));
     }
 
-    /// <summary>Floats from one point to the next where <paramref name="tiles"/> lie side by side.</summary>
-    public long PointPitch(int tiles) => OddLines((long)tiles * TilePitch);
+    /// <summary>Number of the chunk that a row of tiles belongs to.</summary>
+    public int ChunkOf(int images, int image, int tileRow)
+    {
+        int together = ImagesTogether(images);
+        return together > 1 ? image / together : image * ChunksPerImage + tileRow / RowsTogether;
+    }
 
-    /// <summary>Floats that the transformed tiles of a fused chunk need.</summary>
-    public long FusedChunkFloats => Channels <= FusedChannels ? Points * PointPitch(FusedChunk) : 0;
+    /// <summary>Floats from one chunk's transformed tiles to the next one's.</summary>
+    public long ChunkFloats(int images) => FloatsOf(Chunk(images, 0), Blocks, Lanes);
 
-    /// <summary>Rounds up to an odd number of cache lines.</summary>
-    public static long OddLines(long floats) => ((floats + 15) / 16 | 1) * 16;
+    /// <summary>Floats of one image's transformed tiles, whatever the batch.</summary>
+    public long ImageFloats => ChunkFloats(1) * Chunks(1);
+
+    /// <summary>Floats of the transformed tiles of the largest chunk.</summary>
+    public long LargestChunkFloats => FloatsOf(Chunk(int.MaxValue / 2, 0), Blocks, Lanes);
+
+    /// <summary>Floats of the sums of the largest chunk.</summary>
+    /// <param name="pitch">Floats of one tile's sums at one point.</param>
+    public long LargestSumsFloats(int pitch) => FloatsOf(Chunk(int.MaxValue / 2, 0), 1, pitch);
+
+    private static long FloatsOf(in WinogradChunk chunk, int blocks, int pitch)
+    {
+        nint* offsets = stackalloc nint[WinogradChunk.Slots], blockPitches = stackalloc nint[WinogradAxis.Slots];
+        return chunk.Lay(blocks, pitch, offsets, blockPitches);
+    }
+
+    private int RowsTogether
+    {
+        get
+        {
+            int most = Math.Clamp(MaximumTiles / Columns.Tiles, 1, Rows.Tiles), chunks = (Rows.Tiles + most - 1) / most;
+            return (Rows.Tiles + chunks - 1) / chunks;
+        }
+    }
+
+    private int ChunksPerImage => (Rows.Tiles + RowsTogether - 1) / RowsTogether;
+
+    // No more than leaves every thread a chunk.
+    private int ImagesTogether(int images) =>
+        ChunksPerImage > 1 ? 1 : Math.Clamp((images + Threads - 1) / Threads, 1, Math.Max(1, MaximumTiles / ImageTiles));
 }

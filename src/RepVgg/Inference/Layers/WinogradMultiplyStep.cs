@@ -2,34 +2,37 @@ using System.Runtime.CompilerServices;
 using RepVgg.Architectures;
 using RepVgg.Inference.Execution;
 using RepVgg.Inference.Kernels;
-using RepVgg.Simd;
 using RepVgg.Networks;
+using RepVgg.Simd;
 
 namespace RepVgg.Inference.Layers;
 
 /// <summary>
-/// 3x3 convolution of stride 1 in Winograd's domain: transforms filters, multiplies them with a chunk of transformed
-/// tiles, and transforms the sums back to pixels with bias and optional ReLU.
+/// 3x3 convolution in Winograd's domain: transforms filters, multiplies them with a chunk of transformed tiles, and
+/// transforms the sums back to pixels with bias and optional ReLU.
 /// </summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
 /// <typeparam name="TLanes">Its arithmetic.</typeparam>
-internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
+/// <typeparam name="TStride">The convolution's stride, 1 or 2.</typeparam>
+internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes, TStride> : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
+    where TStride : unmanaged, ICount
 {
-    // Transformed filters are made in slices of so many vectors, which stay in the second-level cache.
-    private const int SliceVectors = 144;
+    // How far ahead of their use filters are brought from memory.
+    private const int AheadFloats = 4096;
 
     private static readonly float[] Zeros = GC.AllocateArray<float>(Panels.MaximumVectors * 16, pinned: true);
 
     private readonly WinogradLayout _layout;
-    private readonly WinogradInputStep<TVector, TLanes> _input;
+    private readonly WinogradInputStep<TVector, TLanes, TStride> _input;
     private readonly MapLayout _output;
     private readonly BufferId _target;
     private readonly bool _relu;
+    private readonly bool _transformsFilters;
 
     public WinogradMultiplyStep(
-        BlockSource block, WinogradLayout layout, WinogradInputStep<TVector, TLanes> input, MapLayout output, BufferId target,
+        BlockSource block, WinogradLayout layout, WinogradInputStep<TVector, TLanes, TStride> input, MapLayout output, BufferId target,
         bool relu, NativeArena weights)
     {
         Block = block.Shape;
@@ -38,7 +41,10 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
         _output = output;
         _target = target;
         _relu = relu;
-        Filters = new FilterPanels(block, TLanes.Width, TLanes.Width, FilterOrder.ChannelMajor, weights);
+        _transformsFilters = !layout.PrefersTransformedFilters(block.Shape);
+        Filters = new FilterPanels(block, TLanes.Width, TLanes.Width, _transformsFilters ? FilterOrder.WinogradRows : FilterOrder.WinogradPoints, weights);
+        TilesOffset = SumsOffset + layout.LargestSumsFloats(Panels.MaximumVectors * TLanes.Width);
+        ScratchFloats = TilesOffset + layout.LargestChunkFloats;
     }
 
     public override BlockSpec Block { get; }
@@ -47,13 +53,11 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     public FilterPanels Filters { get; }
 
     /// <summary>Floats of scratch for one worker: transformed filters, sums, a fused chunk's tiles.</summary>
-    public long ScratchFloats => TilesOffset + _layout.FusedChunkFloats;
+    public long ScratchFloats { get; }
 
-    private static long FilterPitch => WinogradLayout.OddLines(SliceVectors * TLanes.Width);
+    private long TilesOffset { get; }
 
-    private static long SumsOffset => WinogradLayout.Points * FilterPitch;
-
-    private static long TilesOffset => SumsOffset + WinogradLayout.Points * SumsPitch(Panels.MaximumVectors);
+    private static long SumsOffset => WinogradAxis.Slots * WinogradFilter.SlotPitch(Panels.MaximumVectors * TLanes.Width);
 
     public override int CountItems(int images) => _layout.Chunks(images) * (_layout.IsFused(images) ? 1 : Filters.Count);
 
@@ -61,121 +65,148 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     public override void RunItem(Workspace workspace, int item, int worker)
     {
         int images = workspace.Images;
-        var chunk = new Chunk { Transformed = workspace.Scratch(worker) };
-        chunk.Sums = chunk.Transformed + SumsOffset;
+        nint* offsets = stackalloc nint[WinogradChunk.Slots], blockPitches = stackalloc nint[WinogradAxis.Slots];
+        float* scratch = workspace.Scratch(worker);
         if (_layout.IsFused(images))
         {
-            (chunk.First, chunk.Last) = _layout.Chunk(images, item);
-            chunk.PointPitch = (nint)_layout.PointPitch(chunk.Last - chunk.First);
-            float* tiles = chunk.Transformed + TilesOffset;
-            for (int index = chunk.First; index < chunk.Last; index++)
-                _input.TransformTile(workspace, _layout.Tiles[images, index], tiles + (index - chunk.First) * _layout.TilePitch, chunk.PointPitch);
-            chunk.Tiles = tiles - (long)chunk.First * _layout.TilePitch;
+            var chunk = _layout.Chunk(images, item);
+            chunk.Lay(_layout.Blocks, TLanes.Width, offsets, blockPitches);
+            float* tiles = scratch + TilesOffset;
+            for (int image = chunk.FirstImage; image < chunk.FirstImage + chunk.Images; image++)
+            {
+                for (int row = chunk.FirstRow; row < chunk.LastRow; row++)
+                    _input.TransformRow(workspace, chunk, image, row, tiles, offsets, blockPitches);
+            }
             for (int index = 0; index < Filters.Count; index++)
-                RunPanel(workspace, chunk, index, next: index + 1);
+                RunPanel(workspace, chunk, Filters[index], tiles, offsets, blockPitches, scratch);
         }
         else
         {
             (item, int index) = Math.DivRem(item, Filters.Count);
-            (chunk.First, chunk.Last) = _layout.Chunk(images, item);
-            chunk.PointPitch = (nint)_layout.PointPitch(images * _layout.Tiles.Count);
-            chunk.Tiles = workspace[BufferId.Transformed];
-            RunPanel(workspace, chunk, index, next: index + workspace.Workers);
+            var chunk = _layout.Chunk(images, item);
+            chunk.Lay(_layout.Blocks, TLanes.Width, offsets, blockPitches);
+            RunPanel(workspace, chunk, Filters[index], workspace[BufferId.Transformed] + item * _layout.ChunkFloats(images), offsets, blockPitches, scratch);
         }
     }
 
-    private static long SumsPitch(int vectors) => WinogradLayout.OddLines(WinogradLayout.MaximumChunk * vectors * TLanes.Width);
-
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void RunPanel(Workspace workspace, in Chunk chunk, int index, int next)
+    private void RunPanel(
+        Workspace workspace, in WinogradChunk chunk, in FilterPanel panel, float* tiles, nint* tileOffsets, nint* blockPitches, float* scratch)
     {
-        ref readonly var panel = ref Filters[index];
-        int depth = panel.InputBlocks * TLanes.Width, slice = SliceVectors / panel.Vectors;
-        int channelFloats = 9 * panel.Vectors * TLanes.Width;
-        for (int channel = 0; channel < depth; channel += slice)
+        int pitch = panel.Vectors * TLanes.Width;
+        float* sums = scratch + SumsOffset, weights = Filters.Weights(panel);
+        nint* sumOffsets = stackalloc nint[WinogradChunk.Slots], unused = stackalloc nint[WinogradAxis.Slots];
+        chunk.Lay(1, pitch, sumOffsets, unused);
+        nint rowFloats = (nint)(Filters.FloatsOf(panel) / WinogradAxis.Slots);
+        for (int row = 0; row < WinogradAxis.Slots; row++, weights += rowFloats)
         {
-            // While this slice multiplies, the next filters come from memory: this panel's, or the worker's next.
-            int left = depth - channel - slice;
-            long aheadFloats = (long)left * channelFloats;
-            float* ahead = left > 0 ? Filters.Weights(panel) + (long)(channel + slice) * channelFloats : Filters.WeightsAhead(next, out aheadFloats);
-            aheadFloats = Math.Min(aheadFloats, (long)slice * channelFloats);
-            Multiply(workspace.Images, chunk, panel, channel, Math.Min(slice, depth - channel), ahead, aheadFloats);
+            float* rowTiles = tiles + panel.FirstInputBlock * blockPitches[row];
+            MultiplyRow(
+                chunk, panel, row, weights, rowTiles, tileOffsets + row * WinogradAxis.Slots, blockPitches[row],
+                sums, sumOffsets + row * WinogradAxis.Slots, scratch);
         }
-        TransformBack(workspace, chunk, panel);
+        TransformBack(workspace, chunk, panel, sums, sumOffsets);
     }
 
+    // The six slots of a row, for a few input channels at a time: so the transformed filters and the sums stay in the
+    // first-level cache between their writing and their reading.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Multiply(
-        int images, in Chunk chunk, in FilterPanel panel, int channel, int depth, float* ahead, long aheadFloats)
+    private void MultiplyRow(
+        in WinogradChunk chunk, in FilterPanel panel, int row, float* weights, float* tiles, nint* tileOffsets, nint blockPitch,
+        float* sums, nint* sumOffsets, float* transformed)
     {
-        int width = TLanes.Width, vectorFloats = panel.Vectors * width;
-        float* tiles = chunk.Tiles + panel.FirstInputBlock * width + channel;
-        long sumsPitch = SumsPitch(panel.Vectors);
-        nint filterPitch = (nint)WinogradLayout.OddLines((long)depth * vectorFloats), start = 0;
-        WinogradFilter<TVector, TLanes>.Transform(
-            Filters.Weights(panel) + (long)channel * 9 * vectorFloats, depth, panel.Vectors, chunk.Transformed, filterPitch);
+        int width = TLanes.Width, pitch = panel.Vectors * width, blocksTogether = _transformsFilters ? WinogradFilter.Depth / width : panel.InputBlocks;
+        int* counts = stackalloc int[WinogradAxis.Slots];
+        for (int column = 0; column < WinogradAxis.Slots; column++)
+            counts[column] = chunk.Count(row, column);
+        nint* segments = stackalloc nint[blocksTogether];
+        for (int i = 0; i < blocksTogether; i++)
+            segments[i] = i * blockPitch;
+        nint filterPitch = _transformsFilters ? WinogradFilter.SlotPitch(pitch) : panel.InputBlocks * width * pitch;
+        nint aheadFloats = _transformsFilters ? WinogradFilter.Depth * 3 * pitch / WinogradAxis.Slots : filterPitch;
         fixed (float* zeros = Zeros)
         {
-            for (int point = 0; point < WinogradLayout.Points; point++)
+            var arguments = new PanelArguments
             {
-                var (from, to) = _layout.Tiles.Using(images, point / 6, point % 6);
-                from = Math.Max(from, chunk.First);
-                to = Math.Min(to, chunk.Last);
-                Prefetch.Far(ahead + aheadFloats * point / WinogradLayout.Points, aheadFloats / WinogradLayout.Points);
-                if (from >= to)
-                    continue;
-                float* target = chunk.Sums + point * sumsPitch + (from - chunk.First) * vectorFloats;
-                var arguments = new PanelArguments
+                RowPitch = width,
+                Segments = segments,
+                Depth = width,
+                InitialVectorPitch = width,
+                TargetPitch = pitch,
+                TargetVectorPitch = width,
+            };
+            for (int block = 0; block < panel.InputBlocks; block += blocksTogether, tiles += blocksTogether * blockPitch)
+            {
+                int blocks = Math.Min(blocksTogether, panel.InputBlocks - block);
+                float* ahead = weights + AheadFloats;
+                if (_transformsFilters)
                 {
-                    Rows = tiles + point * chunk.PointPitch + (long)from * _layout.TilePitch,
-                    RowPitch = _layout.TilePitch,
-                    Segments = &start,
-                    SegmentCount = 1,
-                    Depth = depth,
-                    Panel = chunk.Transformed + point * filterPitch,
-                    Initial = channel == 0 ? zeros : target,
-                    InitialPitch = channel == 0 ? 0 : vectorFloats,
-                    InitialVectorPitch = width,
-                    Target = target,
-                    TargetPitch = vectorFloats,
-                    TargetVectorPitch = width,
-                };
-                Panels<TVector, TLanes>.Run(&arguments, panel.Vectors, to - from);
+                    TransformFilters(panel.Vectors, weights, blocks * width, transformed);
+                    weights += blocks * width * 3 * pitch;
+                }
+                else
+                {
+                    transformed = weights;
+                }
+                arguments.SegmentCount = blocks;
+                for (int column = 0; column < WinogradAxis.Slots; column++, ahead += aheadFloats)
+                {
+                    Prefetch.Far(ahead, aheadFloats);
+                    arguments.Rows = tiles + tileOffsets[column];
+                    arguments.Panel = transformed + column * filterPitch;
+                    arguments.Target = sums + sumOffsets[column];
+                    arguments.Initial = block == 0 ? zeros : arguments.Target;
+                    arguments.InitialPitch = block == 0 ? 0 : pitch;
+                    Panels<TVector, TLanes>.Run(&arguments, panel.Vectors, counts[column]);
+                }
             }
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void TransformBack(Workspace workspace, in Chunk chunk, in FilterPanel panel)
+    private static void TransformFilters(int vectors, float* weights, int channels, float* target)
     {
-        int images = workspace.Images, width = TLanes.Width;
-        bool far = _output.IsFar(images);
-        nint pitch = (nint)SumsPitch(panel.Vectors);
-        float* sums = chunk.Sums, map = workspace[_target] + panel.FirstBlock * _output.BlockPitch;
-        for (int index = chunk.First; index < chunk.Last; index++, sums += panel.Vectors * width)
+        switch (vectors)
         {
-            var tile = _layout.Tiles[images, index];
-            int validRows = Math.Min(tile.Rows, _output.Height - tile.Y), validColumns = Math.Min(tile.Columns, _output.Width - tile.X);
-            for (int o = 0; o < panel.Vectors; o++)
-            {
-                float* block = map + tile.Image * _output.ImagePitch + o * _output.BlockPitch;
-                WinogradOutput<TVector, TLanes>.Transform(
-                    sums + o * width, pitch, Filters.Bias(panel) + o * width, _relu,
-                    block + _output.Origin + (long)tile.Y * _output.RowPitch + tile.X * width, _output.RowPitch,
-                    tile.Rows, tile.Columns, validRows, validColumns, far);
-            }
+            case 1:
+                WinogradFilter<TVector, TLanes, TStride, One>.Transform(weights, channels, target);
+                break;
+            case 2:
+                WinogradFilter<TVector, TLanes, TStride, Two>.Transform(weights, channels, target);
+                break;
+            default:
+                WinogradFilter<TVector, TLanes, TStride, Three>.Transform(weights, channels, target);
+                break;
         }
     }
 
-    /// <summary>One worker's tiles and scratch.</summary>
-    private struct Chunk
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void TransformBack(Workspace workspace, in WinogradChunk chunk, in FilterPanel panel, float* sums, nint* offsets)
     {
-        /// <summary>Where tile 0 of the batch would be, point 0.</summary>
-        public float* Tiles;
-        public nint PointPitch;
-        public int First;
-        public int Last;
-        public float* Transformed;
-        public float* Sums;
+        int width = TLanes.Width, pitch = panel.Vectors * width, columnTiles = _layout.Columns.Tiles;
+        bool far = _output.IsFar(workspace.Images);
+        float* map = workspace[_target] + panel.FirstBlock * _output.BlockPitch + _output.Origin;
+        nint* addresses = stackalloc nint[WinogradChunk.Addresses];
+        for (int image = chunk.FirstImage; image < chunk.FirstImage + chunk.Images; image++)
+        {
+            for (int row = chunk.FirstRow; row < chunk.LastRow; row++)
+            {
+                chunk.Locate(image, row, pitch, offsets, addresses);
+                int rows = _layout.Rows.SizeOf(row);
+                float* corner = map + image * _output.ImagePitch + (long)row * WinogradAxis.TileSize * _output.RowPitch;
+                float* values = sums;
+                for (int column = 0; column < columnTiles; column++, corner += WinogradAxis.TileSize * width)
+                {
+                    int columns = _layout.Columns.SizeOf(column);
+                    for (int o = 0; o < panel.Vectors; o++)
+                    {
+                        WinogradOutput<TVector, TLanes, TStride>.Transform(
+                            values + o * width, addresses, pitch, Filters.Bias(panel) + o * width, _relu,
+                            corner + o * _output.BlockPitch, _output.RowPitch, rows, columns, far);
+                    }
+                    chunk.Advance(pitch, ref values, addresses);
+                }
+            }
+        }
     }
 }

@@ -1,0 +1,194 @@
+using System.Runtime.CompilerServices;
+using RepVgg.Simd;
+
+namespace RepVgg.Inference.Kernels;
+
+/// <summary>
+/// Toom and Cook's convolution of one line, the building block of Winograd's: n samples become values at n points,
+/// are multiplied by a filter's values there, and become outputs again.
+/// </summary>
+/// <remarks>
+/// <para>
+/// The points are, in the order of their slots, 0, infinity, 1, -1, 2 and -2; n samples use the first n of them
+/// (2 to 6). All constant factors stand in the analysis of the samples, so that a filter's value at a point, its
+/// polynomial there, is the same for every n: tiles of any size share the same transformed filters.
+/// </para>
+/// <para>
+/// A filter of 3 taps gives m outputs from m + 2 samples. A convolution of stride 2 is two of stride 1: the samples
+/// under the outer taps, a filter of 2 taps that gives m outputs from m + 1 samples; and those under the middle tap,
+/// a plain product. That product has the sixth slot, and slots 5 to 8 of a line's addresses: one for each output.
+/// </para>
+/// <para>
+/// Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, has the two-dimensional form; the
+/// matrices are those of Lagrange's interpolation at the points.
+/// </para>
+/// </remarks>
+/// <typeparam name="TVector">The vector type; lanes are channels.</typeparam>
+/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+internal static unsafe class ToomCook<TVector, TLanes>
+    where TVector : struct
+    where TLanes : struct, ILanes<TVector>
+{
+    /// <summary>Samples to values at the points.</summary>
+    /// <param name="most">The usual <paramref name="samples"/>, compiled in place: 6 or 5.</param>
+    /// <param name="samples">2 to 6.</param>
+    /// <param name="source">The first sample.</param>
+    /// <param name="step">Floats from one sample to the next.</param>
+    /// <param name="target">What <paramref name="at"/> counts from.</param>
+    /// <param name="at">Offset of each slot.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Analyze(int most, int samples, float* source, nint step, float* target, nint* at)
+    {
+        if (samples != most)
+            AnalyzeEdge(samples, source, step, target, at);
+        else if (most == 6)
+            AnalyzeSix(source, step, target, at);
+        else
+            AnalyzeFive(source, step, target, at);
+    }
+
+    /// <summary>Products at the points to outputs.</summary>
+    /// <typeparam name="TStride">The convolution's stride, 1 or 2; with 2, the slots 5 to 8 are added to the outputs.</typeparam>
+    /// <param name="size">Outputs, 1 to 4.</param>
+    /// <param name="source">What <paramref name="at"/> counts from.</param>
+    /// <param name="at">Offset of each slot.</param>
+    /// <param name="atStep">From one slot's offset to the next one's.</param>
+    /// <param name="y0">First output.</param>
+    /// <param name="y1">Second output, if there are so many.</param>
+    /// <param name="y2">Third output, if there are so many.</param>
+    /// <param name="y3">Fourth output, if there are so many.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Synthesize<TStride>(
+        int size, float* source, nint* at, nint atStep, out TVector y0, out TVector y1, out TVector y2, out TVector y3)
+        where TStride : unmanaged, ICount
+    {
+        TVector zero = TLanes.Load(source + at[0]), infinity = TLanes.Load(source + at[atStep]);
+        if (size == 1)
+        {
+            y0 = TLanes.Add(zero, infinity);
+            if (sizeof(TStride) == 1)
+                y0 = TLanes.Add(y0, TLanes.Load(source + at[2 * atStep]));
+            y1 = y2 = y3 = TLanes.Zero;
+        }
+        else
+        {
+            int samples = size + 3 - TStride.Value;
+            TVector one = TLanes.Load(source + at[2 * atStep]);
+            TVector even = one, odd = one;
+            if (samples > 3)
+            {
+                TVector minusOne = TLanes.Load(source + at[3 * atStep]);
+                even = TLanes.Add(one, minusOne);
+                odd = TLanes.Subtract(one, minusOne);
+            }
+            y0 = TLanes.Add(zero, even);
+            y1 = odd;
+            y2 = even;
+            y3 = odd;
+            if (samples > 4)
+            {
+                TVector two = TLanes.Load(source + at[4 * atStep]), evenTwo = two, oddTwo = two;
+                if (samples > 5)
+                {
+                    TVector minusTwo = TLanes.Load(source + at[5 * atStep]);
+                    evenTwo = TLanes.Add(two, minusTwo);
+                    oddTwo = TLanes.Subtract(two, minusTwo);
+                }
+                y0 = TLanes.Add(y0, evenTwo);
+                y1 = TLanes.MultiplyAdd(TLanes.Broadcast(2f), oddTwo, y1);
+                y2 = TLanes.MultiplyAdd(TLanes.Broadcast(4f), evenTwo, y2);
+                y3 = TLanes.MultiplyAdd(TLanes.Broadcast(8f), oddTwo, y3);
+            }
+            if (size == 4)
+                y3 = TLanes.Add(y3, infinity);
+            else if (size == 3)
+                y2 = TLanes.Add(y2, infinity);
+            else
+                y1 = TLanes.Add(y1, infinity);
+        }
+        if (sizeof(TStride) == 1)
+            return;
+        y0 = TLanes.Add(y0, TLanes.Load(source + at[5 * atStep]));
+        if (size > 1)
+            y1 = TLanes.Add(y1, TLanes.Load(source + at[6 * atStep]));
+        if (size > 2)
+            y2 = TLanes.Add(y2, TLanes.Load(source + at[7 * atStep]));
+        if (size > 3)
+            y3 = TLanes.Add(y3, TLanes.Load(source + at[8 * atStep]));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void AnalyzeSix(float* source, nint step, float* target, nint* at)
+    {
+        TVector d0 = TLanes.Load(source), d1 = TLanes.Load(source + step), d2 = TLanes.Load(source + 2 * step);
+        TVector d3 = TLanes.Load(source + 3 * step), d4 = TLanes.Load(source + 4 * step), d5 = TLanes.Load(source + 5 * step);
+        TVector four = TLanes.Broadcast(4f), sixth = TLanes.Broadcast(1f / 6), twentyFourth = TLanes.Broadcast(1f / 24);
+        TVector rise = TLanes.Subtract(d3, d1), evenRise = TLanes.Subtract(d4, d2);
+
+        // d0 - 5/4 d2 + 1/4 d4
+        TLanes.Store(target + at[0], TLanes.MultiplyAdd(TLanes.Broadcast(0.25f), evenRise, TLanes.Subtract(d0, d2)));
+        // 4 d1 - 5 d3 + d5
+        TLanes.Store(target + at[1], TLanes.Subtract(TLanes.Subtract(d5, d3), TLanes.Multiply(four, rise)));
+        // (4 d2 - d4) / 6 plus and minus (4 d1 - d3) / 6
+        TVector even = TLanes.Multiply(sixth, TLanes.Subtract(TLanes.Multiply(four, d2), d4));
+        TVector odd = TLanes.Multiply(sixth, TLanes.Subtract(TLanes.Multiply(four, d1), d3));
+        TLanes.Store(target + at[2], TLanes.Add(even, odd));
+        TLanes.Store(target + at[3], TLanes.Subtract(even, odd));
+        // (d4 - d2) / 24 plus and minus (d3 - d1) / 12
+        even = TLanes.Multiply(twentyFourth, evenRise);
+        odd = TLanes.Multiply(TLanes.Broadcast(1f / 12), rise);
+        TLanes.Store(target + at[4], TLanes.Add(even, odd));
+        TLanes.Store(target + at[5], TLanes.Subtract(even, odd));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void AnalyzeFive(float* source, nint step, float* target, nint* at)
+    {
+        TVector d0 = TLanes.Load(source), d1 = TLanes.Load(source + step), d2 = TLanes.Load(source + 2 * step);
+        TVector d3 = TLanes.Load(source + 3 * step), d4 = TLanes.Load(source + 4 * step);
+        TVector half = TLanes.Broadcast(0.5f), sixth = TLanes.Broadcast(1f / 6);
+        TVector rise = TLanes.Subtract(d3, d1);
+
+        // d0 - d1 / 2 - d2 + d3 / 2
+        TLanes.Store(target + at[0], TLanes.MultiplyAdd(half, rise, TLanes.Subtract(d0, d2)));
+        // 2 d1 - d2 - 2 d3 + d4
+        TLanes.Store(target + at[1], TLanes.Subtract(TLanes.Subtract(d4, d2), TLanes.Add(rise, rise)));
+        // d1 + d2 / 2 - d3 / 2
+        TLanes.Store(target + at[2], TLanes.MultiplyAdd(half, TLanes.Subtract(d2, d3), d1));
+        // -d1 / 3 + d2 / 2 - d3 / 6
+        TVector rest = TLanes.MultiplyAdd(TLanes.Broadcast(-1f / 3), d1, TLanes.Multiply(half, d2));
+        TLanes.Store(target + at[3], TLanes.Subtract(rest, TLanes.Multiply(sixth, d3)));
+        // (d3 - d1) / 6
+        TLanes.Store(target + at[4], TLanes.Multiply(sixth, rise));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void AnalyzeEdge(int samples, float* source, nint step, float* target, nint* at)
+    {
+        if (samples == 5)
+        {
+            AnalyzeFive(source, step, target, at);
+            return;
+        }
+        TVector d0 = TLanes.Load(source), d1 = TLanes.Load(source + step);
+        if (samples == 2)
+        {
+            TLanes.Store(target + at[0], d0);
+            TLanes.Store(target + at[1], d1);
+            return;
+        }
+        TVector d2 = TLanes.Load(source + 2 * step);
+        if (samples == 3)
+        {
+            TLanes.Store(target + at[0], TLanes.Subtract(d0, d1));
+            TLanes.Store(target + at[1], TLanes.Subtract(d2, d1));
+            TLanes.Store(target + at[2], d1);
+            return;
+        }
+        TVector d3 = TLanes.Load(source + 3 * step), half = TLanes.Broadcast(0.5f);
+        TLanes.Store(target + at[0], TLanes.Subtract(d0, d2));
+        TLanes.Store(target + at[1], TLanes.Subtract(d3, d1));
+        TLanes.Store(target + at[2], TLanes.Multiply(half, TLanes.Add(d2, d1)));
+        TLanes.Store(target + at[3], TLanes.Multiply(half, TLanes.Subtract(d2, d1)));
+    }
+}
