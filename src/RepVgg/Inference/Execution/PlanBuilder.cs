@@ -1,5 +1,4 @@
 using RepVgg.Architectures;
-using RepVgg.Inference.Kernels;
 using RepVgg.Inference.Layers;
 using RepVgg.Simd;
 using RepVgg.Networks;
@@ -65,11 +64,8 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads, StrategyChoice c
     {
         switch (choose(block.Shape, output.Height, output.Width))
         {
-            case ConvolutionStrategy.Winograd when block.Shape.Stride == 1:
-                AddWinograd<One>(block, input, output, source, target, relu);
-                break;
             case ConvolutionStrategy.Winograd:
-                AddWinograd<Two>(block, input, output, source, target, relu);
+                AddWinograd(block, input, output, source, target, relu);
                 break;
             default:
                 var direct = new DirectConvolutionStep<TVector, TLanes>(block, input, output, source, target, relu, _weights);
@@ -79,15 +75,15 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads, StrategyChoice c
         }
     }
 
-    private void AddWinograd<TStride>(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu)
-        where TStride : unmanaged, ICount
+    private void AddWinograd(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu)
     {
+        int stride = block.Shape.Stride;
         var layout = new WinogradLayout(
-            new WinogradAxis(output.Height, TStride.Value), new WinogradAxis(output.Width, TStride.Value), input.Blocks, input.Lanes, threads);
+            new WinogradAxis(output.Height, stride), new WinogradAxis(output.Width, stride), input.Blocks, input.Lanes, threads);
         Reserve(BufferId.Transformed, layout.ImageFloats);
-        var transform = new WinogradInputStep<TVector, TLanes, TStride>(block.Shape, layout, input, source);
+        var transform = new WinogradInputStep<TVector, TLanes>(block.Shape, layout, input, source);
         _steps.Add(transform);
-        var multiply = new WinogradMultiplyStep<TVector, TLanes, TStride>(block, layout, transform, output, target, relu, _weights);
+        var multiply = new WinogradMultiplyStep<TVector, TLanes>(block, layout, transform, output, target, relu, _weights);
         _scratch = Math.Max(_scratch, multiply.ScratchFloats);
         _steps.Add(multiply);
         Follow(multiply.Filters);

@@ -9,11 +9,9 @@ namespace RepVgg.Inference.Layers;
 /// <summary>Transforms a layer's input where several items will share it; one item is a row of tiles.</summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
 /// <typeparam name="TLanes">Its arithmetic.</typeparam>
-/// <typeparam name="TStride">The convolution's stride, 1 or 2.</typeparam>
-internal sealed unsafe class WinogradInputStep<TVector, TLanes, TStride>(BlockSpec block, WinogradLayout layout, MapLayout input, BufferId source) : Step
+internal sealed unsafe class WinogradInputStep<TVector, TLanes>(BlockSpec block, WinogradLayout layout, MapLayout input, BufferId source) : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
-    where TStride : unmanaged, ICount
 {
     public override BlockSpec Block => block;
 
@@ -44,7 +42,7 @@ internal sealed unsafe class WinogradInputStep<TVector, TLanes, TStride>(BlockSp
     public void TransformRow(
         Workspace workspace, in WinogradChunk chunk, int image, int row, float* target, nint* offsets, nint* blockPitches)
     {
-        int width = TLanes.Width, reach = TStride.Value * WinogradAxis.TileSize;
+        int width = TLanes.Width, stride = layout.Rows.Stride, reach = stride * WinogradAxis.TileSize;
         bool far = input.IsFar(workspace.Images);
         nint* first = stackalloc nint[WinogradChunk.Addresses], addresses = stackalloc nint[WinogradChunk.Addresses];
         chunk.Locate(image, row, width, offsets, first);
@@ -60,8 +58,11 @@ internal sealed unsafe class WinogradInputStep<TVector, TLanes, TStride>(BlockSp
             float* corner = block, values = target;
             for (int column = 0; column < columnTiles; column++, corner += reach * width)
             {
-                WinogradInput<TVector, TLanes, TStride>.Transform(
-                    corner, input.RowPitch, values, addresses, width, rows, layout.Columns.SizeOf(column), far);
+                int columns = layout.Columns.SizeOf(column);
+                if (stride == 1)
+                    WinogradInput<TVector, TLanes, One>.Transform(corner, input.RowPitch, values, addresses, width, rows, columns, far);
+                else
+                    WinogradInput<TVector, TLanes, Two>.Transform(corner, input.RowPitch, values, addresses, width, rows, columns, far);
                 chunk.Advance(width, ref values, addresses);
             }
         }

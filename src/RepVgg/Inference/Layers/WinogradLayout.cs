@@ -50,15 +50,21 @@ internal readonly unsafe record struct WinogradLayout(WinogradAxis Rows, Winogra
             return new(Rows, Columns, first, Math.Min(together, images - first), 0, Rows.Tiles);
         }
         (int image, int part) = Math.DivRem(index, ChunksPerImage);
-        int row = part * RowsTogether;
-        return new(Rows, Columns, image, 1, row, Math.Min(row + RowsTogether, Rows.Tiles));
+        return new(Rows, Columns, image, 1, FirstRow(part), FirstRow(part + 1));
     }
 
     /// <summary>Number of the chunk that a row of tiles belongs to.</summary>
     public int ChunkOf(int images, int image, int tileRow)
     {
         int together = ImagesTogether(images);
-        return together > 1 ? image / together : image * ChunksPerImage + tileRow / RowsTogether;
+        if (together > 1)
+            return image / together;
+        int part = tileRow * ChunksPerImage / Rows.Tiles;
+        while (FirstRow(part) > tileRow)
+            part--;
+        while (FirstRow(part + 1) <= tileRow)
+            part++;
+        return image * ChunksPerImage + part;
     }
 
     /// <summary>Floats from one chunk's transformed tiles to the next one's.</summary>
@@ -80,16 +86,22 @@ internal readonly unsafe record struct WinogradLayout(WinogradAxis Rows, Winogra
         return chunk.Lay(blocks, pitch, offsets, blockPitches);
     }
 
-    private int RowsTogether
+    // So many that threads get the same number of rows, where there are enough of them.
+    private int ChunksPerImage
     {
         get
         {
             int most = Math.Clamp(MaximumTiles / Columns.Tiles, 1, Rows.Tiles), chunks = (Rows.Tiles + most - 1) / most;
-            return (Rows.Tiles + chunks - 1) / chunks;
+            return chunks == 1 ? 1 : Math.Min((chunks + Threads - 1) / Threads * Threads, Rows.Tiles);
         }
     }
 
-    private int ChunksPerImage => (Rows.Tiles + RowsTogether - 1) / RowsTogether;
+    // Larger chunks come first, so that threads end together.
+    private int FirstRow(int part)
+    {
+        (int rows, int larger) = Math.DivRem(Rows.Tiles, ChunksPerImage);
+        return part * rows + Math.Min(part, larger);
+    }
 
     // No more than leaves every thread a chunk.
     private int ImagesTogether(int images) =>

@@ -13,11 +13,9 @@ namespace RepVgg.Inference.Layers;
 /// </summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
 /// <typeparam name="TLanes">Its arithmetic.</typeparam>
-/// <typeparam name="TStride">The convolution's stride, 1 or 2.</typeparam>
-internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes, TStride> : Step
+internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
-    where TStride : unmanaged, ICount
 {
     // How far ahead of their use filters are brought from memory.
     private const int AheadFloats = 4096;
@@ -25,14 +23,14 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes, TStride> : St
     private static readonly float[] Zeros = GC.AllocateArray<float>(Panels.MaximumVectors * 16, pinned: true);
 
     private readonly WinogradLayout _layout;
-    private readonly WinogradInputStep<TVector, TLanes, TStride> _input;
+    private readonly WinogradInputStep<TVector, TLanes> _input;
     private readonly MapLayout _output;
     private readonly BufferId _target;
     private readonly bool _relu;
     private readonly bool _transformsFilters;
 
     public WinogradMultiplyStep(
-        BlockSource block, WinogradLayout layout, WinogradInputStep<TVector, TLanes, TStride> input, MapLayout output, BufferId target,
+        BlockSource block, WinogradLayout layout, WinogradInputStep<TVector, TLanes> input, MapLayout output, BufferId target,
         bool relu, NativeArena weights)
     {
         Block = block.Shape;
@@ -141,7 +139,10 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes, TStride> : St
                 float* ahead = weights + AheadFloats;
                 if (_transformsFilters)
                 {
-                    TransformFilters(panel.Vectors, weights, blocks * width, transformed);
+                    if (Block.Stride == 1)
+                        TransformFilters<One>(panel.Vectors, weights, blocks * width, transformed);
+                    else
+                        TransformFilters<Two>(panel.Vectors, weights, blocks * width, transformed);
                     weights += blocks * width * 3 * pitch;
                 }
                 else
@@ -164,7 +165,8 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes, TStride> : St
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void TransformFilters(int vectors, float* weights, int channels, float* target)
+    private static void TransformFilters<TStride>(int vectors, float* weights, int channels, float* target)
+        where TStride : unmanaged, ICount
     {
         switch (vectors)
         {
@@ -200,9 +202,11 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes, TStride> : St
                     int columns = _layout.Columns.SizeOf(column);
                     for (int o = 0; o < panel.Vectors; o++)
                     {
-                        WinogradOutput<TVector, TLanes, TStride>.Transform(
-                            values + o * width, addresses, pitch, Filters.Bias(panel) + o * width, _relu,
-                            corner + o * _output.BlockPitch, _output.RowPitch, rows, columns, far);
+                        float* from = values + o * width, bias = Filters.Bias(panel) + o * width, to = corner + o * _output.BlockPitch;
+                        if (Block.Stride == 1)
+                            WinogradOutput<TVector, TLanes, One>.Transform(from, addresses, pitch, bias, _relu, to, _output.RowPitch, rows, columns, far);
+                        else
+                            WinogradOutput<TVector, TLanes, Two>.Transform(from, addresses, pitch, bias, _relu, to, _output.RowPitch, rows, columns, far);
                     }
                     chunk.Advance(pitch, ref values, addresses);
                 }
