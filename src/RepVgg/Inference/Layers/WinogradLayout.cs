@@ -13,6 +13,11 @@ internal readonly unsafe record struct WinogradLayout(WinogradAxis Rows, Winogra
     // More tiles make better use of a transformed filter; fewer stay in the second-level cache.
     private const int MaximumTiles = 64;
 
+    // Tiles of an image that are few, and floats of transformed filters that are not too many: in general, and then.
+    private const int FewTiles = 4;
+    private const int SmallFilters = 40_000;
+    private const int SmallFiltersOfFewTiles = 600_000;
+
     /// <summary>
     /// Whether filters should be held wholly transformed, at twice the memory: where an image has so few tiles that
     /// transforming the filters costs as much as multiplying them, or all of them stay in the second-level cache.
@@ -20,12 +25,10 @@ internal readonly unsafe record struct WinogradLayout(WinogradAxis Rows, Winogra
     public bool PrefersTransformedFilters(BlockSpec shape)
     {
         long floats = (long)WinogradChunk.Slots * shape.InputChannels / shape.Groups * shape.OutputChannels;
-        return floats <= (ImageTiles <= FewTiles ? 600_000 : 40_000);
+        return floats <= (ImageTiles <= FewTiles ? SmallFiltersOfFewTiles : SmallFilters);
     }
 
     private int ImageTiles => Rows.Tiles * Columns.Tiles;
-
-    private const int FewTiles = 4;
 
     /// <summary>
     /// Whether one item transforms a chunk of tiles, multiplies it with all filters and transforms it back; otherwise

@@ -217,5 +217,4 @@ internal sealed unsafe class WinogradTransforms<TVector, TLanes> : WinogradTrans
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static TVector Times(TVector a, float factor, TVector added) => TLanes.MultiplyAdd(a, TLanes.Broadcast(factor), added);
-
 }
