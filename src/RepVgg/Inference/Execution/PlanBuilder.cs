@@ -68,7 +68,7 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads, StrategyChoice c
                 AddWinograd(block, input, output, source, target, relu);
                 break;
             default:
-                var direct = new DirectConvolutionStep<TVector, TLanes>(block, input, output, source, target, relu, _weights);
+                var direct = new DirectConvolutionStep<TVector, TLanes>(block, input, output, source, target, relu, threads, _weights);
                 _steps.Add(direct);
                 Follow(direct.Filters);
                 break;

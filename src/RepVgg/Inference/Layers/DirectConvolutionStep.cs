@@ -33,7 +33,7 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
     private readonly int _bands;
     private readonly int _bandRows;
 
-    public DirectConvolutionStep(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu, NativeArena weights)
+    public DirectConvolutionStep(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu, int threads, NativeArena weights)
     {
         Block = block.Shape;
         _input = input;
@@ -46,7 +46,11 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
         _segments = GC.AllocateArray<nint>(3 * input.Blocks, pinned: true);
         for (int i = 0; i < _segments.Length; i++)
             _segments[i] = (nint)(i / 3 * input.BlockPitch + i % 3 * input.RowPitch);
-        _bandRows = Math.Clamp(BandPixels / output.Width, 1, output.Height);
+        int most = Math.Clamp(BandPixels / output.Width, 1, output.Height), bands = (output.Height + most - 1) / most;
+        // Where there are several, so many that threads get the same number of rows.
+        if (bands > 1)
+            bands = Math.Min((bands + threads - 1) / threads * threads, output.Height);
+        _bandRows = (output.Height + bands - 1) / bands;
         _bands = (output.Height + _bandRows - 1) / _bandRows;
     }
 
