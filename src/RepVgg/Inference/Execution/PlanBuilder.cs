@@ -1,7 +1,7 @@
 using RepVgg.Architectures;
 using RepVgg.Inference.Layers;
-using RepVgg.Simd;
 using RepVgg.Networks;
+using RepVgg.Simd;
 
 namespace RepVgg.Inference.Execution;
 

@@ -20,19 +20,18 @@ internal static unsafe class WinogradInput<TVector, TLanes, TStride>
     /// <param name="source">The tile's top left input pixel, one above and left of the one that its first output pixel stands on.</param>
     /// <param name="rowPitch">Floats from one input row to the next.</param>
     /// <param name="target">What <paramref name="at"/> counts from.</param>
-    /// <param name="at">Offsets of the tile's values, rows of 6 slots; the sixth is followed by its next columns.</param>
-    /// <param name="columnPitch">With stride 2, floats from one of the sixth slot's columns to the next.</param>
+    /// <param name="at">Offsets of the tile's values, rows of 6 slots; the sixth is followed by its next columns, a vector each.</param>
     /// <param name="rows">Output rows of the tile, 1 to 4.</param>
     /// <param name="columns">Output columns of the tile, 1 to 4.</param>
     /// <param name="far">Whether the pixels are likely to come from beyond the second-level cache.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Transform(
-        float* source, nint rowPitch, float* target, nint* at, nint columnPitch, int rows, int columns, bool far)
+        float* source, nint rowPitch, float* target, nint* at, int rows, int columns, bool far)
     {
         int width = TLanes.Width, pitch = MaximumSpan * width;
         int lineSamples = rows + 3 - TStride.Value, samples = columns + 3 - TStride.Value;
         int span = sizeof(TStride) == 1 ? columns + 2 : 2 * columns + 1;
-        // The next tile's pixels, and this tile's values of the block after the next: stores that miss the caches wait
+        // The next tile's pixels, and the values of the tile after it: stores that miss the caches wait
         // for each other, prefetches don't.
         for (int y = 0; far && y < TStride.Value * rows + 2; y++)
         {
@@ -50,22 +49,22 @@ internal static unsafe class WinogradInput<TVector, TLanes, TStride>
         for (int x = 0; x < span; x++)
             ToomCook<TVector, TLanes>.Analyze(MostSamples, lineSamples, source + x * width, TStride.Value * rowPitch, half + x * width, slots);
         for (int i = 0; i < lineSamples; i++, half += pitch, at += 6)
-            TransformLine(half, target, at, columnPitch, samples, columns);
+            TransformLine(half, target, at, samples, columns);
         if (sizeof(TStride) == 1)
             return;
         at += 6 * (5 - lineSamples);
         for (int y = 0; y < rows; y++, at += 6)
-            TransformLine(source + (2 * y + 1) * rowPitch, target, at, columnPitch, samples, columns);
+            TransformLine(source + (2 * y + 1) * rowPitch, target, at, samples, columns);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void TransformLine(float* source, float* target, nint* at, nint columnPitch, int samples, int columns)
+    private static void TransformLine(float* source, float* target, nint* at, int samples, int columns)
     {
         int width = TLanes.Width;
         ToomCook<TVector, TLanes>.Analyze(MostSamples, samples, source, TStride.Value * width, target, at);
         if (sizeof(TStride) == 1)
             return;
         for (int x = 0; x < columns; x++)
-            TLanes.Store(target + at[5] + x * columnPitch, TLanes.Load(source + (2 * x + 1) * width));
+            TLanes.Store(target + at[5] + x * width, TLanes.Load(source + (2 * x + 1) * width));
     }
 }

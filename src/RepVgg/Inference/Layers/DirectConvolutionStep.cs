@@ -2,8 +2,8 @@ using System.Runtime.CompilerServices;
 using RepVgg.Architectures;
 using RepVgg.Inference.Execution;
 using RepVgg.Inference.Kernels;
-using RepVgg.Simd;
 using RepVgg.Networks;
+using RepVgg.Simd;
 
 namespace RepVgg.Inference.Layers;
 
@@ -30,8 +30,7 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
     private readonly int _stride;
     private readonly bool _relu;
     private readonly nint[] _segments;
-    private readonly int _bands;
-    private readonly int _bandRows;
+    private readonly EvenParts _bands;
 
     public DirectConvolutionStep(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu, int threads, NativeArena weights)
     {
@@ -46,12 +45,7 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
         _segments = GC.AllocateArray<nint>(3 * input.Blocks, pinned: true);
         for (int i = 0; i < _segments.Length; i++)
             _segments[i] = (nint)(i / 3 * input.BlockPitch + i % 3 * input.RowPitch);
-        int most = Math.Clamp(BandPixels / output.Width, 1, output.Height), bands = (output.Height + most - 1) / most;
-        // Where there are several, so many that threads get the same number of rows.
-        if (bands > 1)
-            bands = Math.Min((bands + threads - 1) / threads * threads, output.Height);
-        _bandRows = (output.Height + bands - 1) / bands;
-        _bands = (output.Height + _bandRows - 1) / _bandRows;
+        _bands = new EvenParts(output.Height, BandPixels / output.Width, threads);
     }
 
     public override BlockSpec Block { get; }
@@ -62,16 +56,16 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
     // Whichever is larger, filters or input, should be read from far away once.
     private bool PanelsFirst => Filters.Floats > _input.ImagePitch;
 
-    public override int CountItems(int images) => images * _bands * Filters.Count;
+    public override int CountItems(int images) => images * _bands.Count * Filters.Count;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(Workspace workspace, int item, int worker)
     {
-        int places = workspace.Images * _bands;
+        int places = workspace.Images * _bands.Count;
         (int place, int index) = PanelsFirst ? (item % places, item / places) : Math.DivRem(item, Filters.Count);
-        (int image, int band) = Math.DivRem(place, _bands);
+        (int image, int band) = Math.DivRem(place, _bands.Count);
         ref readonly var panel = ref Filters[index];
-        int first = band * _bandRows, last = Math.Min(first + _bandRows, _output.Height);
+        int first = _bands.First(band), last = _bands.First(band + 1);
 
         float* source = workspace[_source] + image * _input.ImagePitch + panel.FirstInputBlock * _input.BlockPitch;
         float* target = workspace[_target] + image * _output.ImagePitch + panel.FirstBlock * _output.BlockPitch;

@@ -51,7 +51,7 @@ internal sealed unsafe class FilterPanels
         _lanes = lanes;
         _inputLanes = inputLanes;
         _order = order;
-        _panels = Cut(block.Shape, inputLanes, lanes, order, out long total);
+        _panels = Cut(block.Shape, out long total);
         Floats = total;
         _weights = arena.Allocate(total);
         _bias = arena.Allocate((long)((block.Shape.OutputChannels + lanes - 1) / lanes) * lanes);
@@ -89,22 +89,22 @@ internal sealed unsafe class FilterPanels
     /// <summary>A panel's biases, one vector after the other.</summary>
     public float* Bias(in FilterPanel panel) => _bias + panel.FirstBlock * _lanes;
 
-    private static FilterPanel[] Cut(BlockSpec shape, int inputLanes, int lanes, FilterOrder order, out long total)
+    private FilterPanel[] Cut(BlockSpec shape, out long total)
     {
         int groupInput = shape.InputChannels / shape.Groups, groupOutput = shape.OutputChannels / shape.Groups;
-        bool aligned = shape.Groups == 1 || (groupInput % inputLanes == 0 && groupOutput % lanes == 0);
-        int blocks = (shape.OutputChannels + lanes - 1) / lanes;
+        bool aligned = shape.Groups == 1 || (groupInput % _inputLanes == 0 && groupOutput % _lanes == 0);
+        int blocks = (shape.OutputChannels + _lanes - 1) / _lanes;
         int run = aligned ? blocks / shape.Groups : 1;
         var panels = new List<FilterPanel>();
         total = 0;
         for (int first = 0; first < blocks;)
         {
             int vectors = VectorsOfNextPanel(run - first % run);
-            int lastChannel = Math.Min((first + vectors) * lanes, shape.OutputChannels) - 1;
-            int from = first * lanes / groupOutput * groupInput / inputLanes;
-            int to = ((lastChannel / groupOutput + 1) * groupInput - 1) / inputLanes;
+            int lastChannel = Math.Min((first + vectors) * _lanes, shape.OutputChannels) - 1;
+            int from = first * _lanes / groupOutput * groupInput / _inputLanes;
+            int to = ((lastChannel / groupOutput + 1) * groupInput - 1) / _inputLanes;
             panels.Add(new FilterPanel(first, vectors, from, to - from + 1, total));
-            total += FloatsOf(order, (to - from + 1) * inputLanes, vectors * lanes);
+            total += FloatsOf(_order, (to - from + 1) * _inputLanes, vectors * _lanes);
             first += vectors;
         }
         return [.. panels];

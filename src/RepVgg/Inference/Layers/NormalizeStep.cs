@@ -12,8 +12,7 @@ internal sealed unsafe class NormalizeStep : Step
     private readonly MapLayout _layout;
     private readonly float[] _mean;
     private readonly float[] _scale;
-    private readonly int _bands;
-    private readonly int _bandRows;
+    private readonly EvenParts _bands;
 
     /// <param name="layout">One block that holds all channels.</param>
     /// <param name="normalization">Per channel.</param>
@@ -22,19 +21,18 @@ internal sealed unsafe class NormalizeStep : Step
         _layout = layout;
         _mean = [.. normalization.Mean];
         _scale = [.. normalization.Scale];
-        _bandRows = Math.Clamp(BandPixels / layout.Width, 1, layout.Height);
-        _bands = (layout.Height + _bandRows - 1) / _bandRows;
+        _bands = new EvenParts(layout.Height, BandPixels / layout.Width);
     }
 
-    public override int CountItems(int images) => images * _bands;
+    public override int CountItems(int images) => images * _bands.Count;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(Workspace workspace, int item, int worker)
     {
-        (int image, int band) = Math.DivRem(item, _bands);
+        (int image, int band) = Math.DivRem(item, _bands.Count);
         int channels = _layout.Channels, width = _layout.Width;
         long plane = (long)_layout.Height * width;
-        int first = band * _bandRows, last = Math.Min(first + _bandRows, _layout.Height);
+        int first = _bands.First(band), last = _bands.First(band + 1);
         float* pixels = workspace.Pixels + image * channels * plane;
         float* block = workspace[BufferId.Input] + image * _layout.BlockPitch;
         for (int y = first; y < last; y++)

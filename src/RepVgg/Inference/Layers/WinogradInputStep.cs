@@ -60,9 +60,9 @@ internal sealed unsafe class WinogradInputStep<TVector, TLanes>(BlockSpec block,
             {
                 int columns = layout.Columns.SizeOf(column);
                 if (stride == 1)
-                    WinogradInput<TVector, TLanes, One>.Transform(corner, input.RowPitch, values, addresses, width, rows, columns, far);
+                    WinogradInput<TVector, TLanes, One>.Transform(corner, input.RowPitch, values, addresses, rows, columns, far);
                 else
-                    WinogradInput<TVector, TLanes, Two>.Transform(corner, input.RowPitch, values, addresses, width, rows, columns, far);
+                    WinogradInput<TVector, TLanes, Two>.Transform(corner, input.RowPitch, values, addresses, rows, columns, far);
                 chunk.Advance(width, ref values, addresses);
             }
         }

@@ -1,4 +1,5 @@
 using RepVgg.Architectures;
+using RepVgg.Inference.Execution;
 
 namespace RepVgg.Inference.Layers;
 
@@ -40,7 +41,7 @@ internal readonly unsafe record struct WinogradLayout(WinogradAxis Rows, Winogra
     public int Chunks(int images)
     {
         int together = ImagesTogether(images);
-        return together > 1 ? (images + together - 1) / together : images * ChunksPerImage;
+        return together > 1 ? (images + together - 1) / together : images * Parts.Count;
     }
 
     /// <summary>The chunk with a number.</summary>
@@ -52,22 +53,16 @@ internal readonly unsafe record struct WinogradLayout(WinogradAxis Rows, Winogra
             int first = index * together;
             return new(Rows, Columns, first, Math.Min(together, images - first), 0, Rows.Tiles);
         }
-        (int image, int part) = Math.DivRem(index, ChunksPerImage);
-        return new(Rows, Columns, image, 1, FirstRow(part), FirstRow(part + 1));
+        var parts = Parts;
+        (int image, int part) = Math.DivRem(index, parts.Count);
+        return new(Rows, Columns, image, 1, parts.First(part), parts.First(part + 1));
     }
 
     /// <summary>Number of the chunk that a row of tiles belongs to.</summary>
     public int ChunkOf(int images, int image, int tileRow)
     {
         int together = ImagesTogether(images);
-        if (together > 1)
-            return image / together;
-        int part = tileRow * ChunksPerImage / Rows.Tiles;
-        while (FirstRow(part) > tileRow)
-            part--;
-        while (FirstRow(part + 1) <= tileRow)
-            part++;
-        return image * ChunksPerImage + part;
+        return together > 1 ? image / together : image * Parts.Count + Parts.PartOf(tileRow);
     }
 
     /// <summary>Floats from one chunk's transformed tiles to the next one's.</summary>
@@ -89,24 +84,9 @@ internal readonly unsafe record struct WinogradLayout(WinogradAxis Rows, Winogra
         return chunk.Lay(blocks, pitch, offsets, blockPitches);
     }
 
-    // So many that threads get the same number of rows, where there are enough of them.
-    private int ChunksPerImage
-    {
-        get
-        {
-            int most = Math.Clamp(MaximumTiles / Columns.Tiles, 1, Rows.Tiles), chunks = (Rows.Tiles + most - 1) / most;
-            return chunks == 1 ? 1 : Math.Min((chunks + Threads - 1) / Threads * Threads, Rows.Tiles);
-        }
-    }
-
-    // Larger chunks come first, so that threads end together.
-    private int FirstRow(int part)
-    {
-        (int rows, int larger) = Math.DivRem(Rows.Tiles, ChunksPerImage);
-        return part * rows + Math.Min(part, larger);
-    }
+    private EvenParts Parts => new(Rows.Tiles, MaximumTiles / Columns.Tiles, Threads);
 
     // No more than leaves every thread a chunk.
     private int ImagesTogether(int images) =>
-        ChunksPerImage > 1 ? 1 : Math.Clamp((images + Threads - 1) / Threads, 1, Math.Max(1, MaximumTiles / ImageTiles));
+        Parts.Count > 1 ? 1 : Math.Clamp((images + Threads - 1) / Threads, 1, Math.Max(1, MaximumTiles / ImageTiles));
 }
