@@ -8,7 +8,10 @@ internal enum ConvolutionStrategy
     /// <summary>By its definition.</summary>
     Direct,
 
-    /// <summary>In Winograd's domain, with tiles of 4x4 output pixels, and what is left at the edges.</summary>
+    /// <summary>
+    /// In Winograd's domain: with stride 1 in tiles of 4x4 output pixels, and what is left at the edges; with stride 2
+    /// in columns of 4 output pixels.
+    /// </summary>
     Winograd,
 }
 
@@ -24,8 +27,8 @@ internal static class ConvolutionStrategies
     // With fewer input channels the transforms cost more than the multiplications that they save; a stride of 2 saves
     // fewer of them, the fewer the smaller the map.
     private const int WinogradChannels = 16;
-    private const int WinogradChannelsOfStrideTwo = 64;
-    private const int WinogradChannelsOfSmallMaps = 192;
+    private const int WinogradChannelsOfStrideTwo = 32;
+    private const int WinogradChannelsOfSmallMaps = 96;
     private const int SmallMap = 8;
 
     /// <summary>The strategy for a block.</summary>

@@ -14,6 +14,16 @@ internal static unsafe class Prefetch
             Sse.Prefetch0(address);
     }
 
+    /// <summary>Brings memory up to an address to the second-level cache, to be read in a while.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Far(ref float* start, float* end)
+    {
+        if (!Sse.IsSupported)
+            return;
+        for (; start < end; start += 16)
+            Sse.Prefetch1(start);
+    }
+
     /// <summary>Brings a range of memory to the second-level cache, to be read in a while.</summary>
     /// <param name="start">First float.</param>
     /// <param name="floats">How many; a range of none is fine.</param>

@@ -84,19 +84,22 @@ public class InferenceEngineTests
         AssertAgrees(RandomNetworks.Create(architecture, 24, 20, classes: 10), count: 2);
     }
 
-    [Fact]
-    public void ABatchGivesEachImageTheBitsThatItHasAlone()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void ABatchGivesEachImageTheBitsThatItHasAlone(bool winogradThroughout)
     {
+        StrategyChoice? choose = winogradThroughout ? WinogradThroughout : null;
         var architecture = RandomNetworks.Architecture(3, 2, SqueezeExcitation.AfterRelu, (16, 1, 2), (24, 2, 1), (40, 3, 2), (70, 1, 2));
         var network = RandomNetworks.Create(architecture, 30, 28, classes: 10);
         const int Most = 40;
         float[] pixels = RandomNetworks.Pixels(network, Most);
         foreach (var width in Widths)
         {
-            using var alone = new InferenceEngine(network, threads: 1, width);
+            using var alone = new InferenceEngine(network, threads: 1, width, choose);
             float[] expected = Enumerable.Range(0, Most)
                 .SelectMany(n => Run(alone, pixels.AsSpan(n * alone.InputLength, alone.InputLength), 1)).ToArray();
-            using var engine = new InferenceEngine(network, threads: 3, width);
+            using var engine = new InferenceEngine(network, threads: 3, width, choose);
             foreach (int count in new[] { 1, 2, 3, 4, 5, 6, 7, 8, 9, 32, Most })
                 Assert.Equal(expected[..(count * 10)], Run(engine, pixels.AsSpan(0, count * alone.InputLength), count));
         }
@@ -201,8 +204,14 @@ public class InferenceEngineTests
             Compare.Close(expected, Run(engine, pixels, count), 1e-5, $"logits at {width}");
             using var direct = new InferenceEngine(network, threads: 1, width, (_, _, _) => ConvolutionStrategy.Direct);
             Compare.Close(expected, Run(direct, pixels, count), 1e-5, $"logits at {width}, every convolution direct");
+            using var winograd = new InferenceEngine(network, threads: 3, width, WinogradThroughout);
+            Compare.Close(expected, Run(winograd, pixels, count), 1e-5, $"logits at {width}, every convolution in Winograd's domain");
         }
     }
+
+    // The first convolution reads the image, which isn't cut in blocks of channels.
+    private static ConvolutionStrategy WinogradThroughout(BlockSpec shape, int height, int width) =>
+        shape.InputChannels <= 3 ? ConvolutionStrategy.Direct : ConvolutionStrategy.Winograd;
 
     private static float[] Run(InferenceEngine engine, ReadOnlySpan<float> pixels, int count)
     {

@@ -64,6 +64,12 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads, StrategyChoice c
     {
         switch (choose(block.Shape, output.Height, output.Width))
         {
+            case ConvolutionStrategy.Winograd when block.Shape.Stride == 2:
+                var strided = new StridedWinogradStep<TVector, TLanes>(block, input, output, source, target, relu, threads, _weights);
+                _scratch = Math.Max(_scratch, strided.ScratchFloats);
+                _steps.Add(strided);
+                Follow(strided.Filters);
+                break;
             case ConvolutionStrategy.Winograd:
                 AddWinograd(block, input, output, source, target, relu);
                 break;
@@ -77,9 +83,7 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads, StrategyChoice c
 
     private void AddWinograd(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu)
     {
-        int stride = block.Shape.Stride;
-        var layout = new WinogradLayout(
-            new WinogradAxis(output.Height, stride), new WinogradAxis(output.Width, stride), input.Blocks, input.Lanes, threads);
+        var layout = new WinogradLayout(new WinogradAxis(output.Height), new WinogradAxis(output.Width), input.Blocks, input.Lanes, threads);
         Reserve(BufferId.Transformed, layout.ImageFloats);
         var transform = new WinogradInputStep<TVector, TLanes>(block.Shape, layout, input, source);
         _steps.Add(transform);

@@ -25,6 +25,15 @@ internal unsafe struct PanelArguments
     /// <summary>Weights: [segment][depth][vector of output channels].</summary>
     public float* Panel;
 
+    /// <summary>Memory that will be needed later: what of it was not yet brought to the second-level cache.</summary>
+    public float* Ahead;
+
+    /// <summary>Up to where it should have been brought by now.</summary>
+    public float* AheadTo;
+
+    /// <summary>Floats by which that moves on with every segment.</summary>
+    public nint AheadStep;
+
     /// <summary>What the sums start from: a bias (pitch 0), or earlier sums.</summary>
     public float* Initial;
 

@@ -128,6 +128,9 @@ internal static unsafe class PanelKernel<TVector, TLanes, TVectors, TRows>
             nint* segment = arguments->Segments;
             for (int remaining = arguments->SegmentCount; remaining > 0; remaining--)
             {
+                // A few at a time: loads would wait behind a long row of prefetches.
+                arguments->AheadTo += arguments->AheadStep;
+                Prefetch.Far(ref arguments->Ahead, arguments->AheadTo);
                 // Three pointers to four rows each keep the addresses within base + index.
                 float* x0 = arguments->Rows + *segment++, x4 = x0 + 4 * s1, x8 = x0 + 8 * s1;
                 for (int k = arguments->Depth; k > 0; k--)

@@ -18,12 +18,16 @@ internal static unsafe class Panels<TVector, TLanes>
     /// <param name="arguments">The first row; changed on return.</param>
     /// <param name="vectors">Vectors of output channels, 1 to 3.</param>
     /// <param name="count">Rows.</param>
+    /// <param name="ahead">Memory that will be needed later, brought to the second-level cache meanwhile.</param>
+    /// <param name="aheadFloats">How much of it.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Run(PanelArguments* arguments, int vectors, int count)
+    public static void Run(PanelArguments* arguments, int vectors, int count, float* ahead = null, nint aheadFloats = 0)
     {
         if (count == 0)
             return;
         int most = Math.Min(MaximumSums / vectors, 12), groups = (count + most - 1) / most;
+        arguments->Ahead = arguments->AheadTo = ahead;
+        arguments->AheadStep = aheadFloats == 0 ? 0 : aheadFloats / (groups * arguments->SegmentCount) + 1;
         int rows = count / groups, larger = count - rows * groups;
         if (larger > 0)
             RunGroups(arguments, vectors, rows + 1, larger);

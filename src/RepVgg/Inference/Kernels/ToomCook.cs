@@ -9,14 +9,12 @@ namespace RepVgg.Inference.Kernels;
 /// </summary>
 /// <remarks>
 /// <para>
-/// The points are, in the order of their slots, 0, infinity, 1, -1, 2 and -2; n samples use the first n of them
-/// (2 to 6). All constant factors stand in the analysis of the samples, so that a filter's value at a point, its
-/// polynomial there, is the same for every n: tiles of any size share the same transformed filters.
+/// The points are, in this order, 0, infinity, 1, -1, 2 and -2; n samples use the first n of them (2 to 6). All constant
+/// factors stand in the analysis of the samples, so that a filter's value at a point, its polynomial there, is the same
+/// for every n: tiles of any size share the same transformed filters. At 0 and infinity it is the first and the last tap.
 /// </para>
 /// <para>
-/// A filter of 3 taps gives m outputs from m + 2 samples. A convolution of stride 2 is two of stride 1: the samples
-/// under the outer taps, a filter of 2 taps that gives m outputs from m + 1 samples; and those under the middle tap,
-/// a plain product. That product has the sixth slot, and slots 5 to 8 of a line's addresses: one for each output.
+/// A filter of 3 taps gives m outputs from m + 2 samples, one of 2 taps gives them from m + 1.
 /// </para>
 /// <para>
 /// Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, has the two-dimensional form; the
@@ -35,7 +33,7 @@ internal static unsafe class ToomCook<TVector, TLanes>
     /// <param name="source">The first sample.</param>
     /// <param name="step">Floats from one sample to the next.</param>
     /// <param name="target">What <paramref name="at"/> counts from.</param>
-    /// <param name="at">Offset of each slot.</param>
+    /// <param name="at">Offset of each point.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Analyze(int most, int samples, float* source, nint step, float* target, nint* at)
     {
@@ -48,31 +46,31 @@ internal static unsafe class ToomCook<TVector, TLanes>
     }
 
     /// <summary>Products at the points to outputs.</summary>
-    /// <typeparam name="TStride">The convolution's stride, 1 or 2; with 2, the slots 5 to 8 are added to the outputs.</typeparam>
+    /// <typeparam name="TTaps">Taps of the filter, 2 or 3.</typeparam>
     /// <param name="size">Outputs, 1 to 4.</param>
     /// <param name="source">What <paramref name="at"/> counts from.</param>
-    /// <param name="at">Offset of each slot.</param>
-    /// <param name="atStep">From one slot's offset to the next one's.</param>
+    /// <param name="at">Offset of each point.</param>
+    /// <param name="atStep">From one point's offset to the next one's.</param>
     /// <param name="y0">First output.</param>
     /// <param name="y1">Second output, if there are so many.</param>
     /// <param name="y2">Third output, if there are so many.</param>
     /// <param name="y3">Fourth output, if there are so many.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Synthesize<TStride>(
+    public static void Synthesize<TTaps>(
         int size, float* source, nint* at, nint atStep, out TVector y0, out TVector y1, out TVector y2, out TVector y3)
-        where TStride : unmanaged, ICount
+        where TTaps : unmanaged, ICount
     {
         TVector zero = TLanes.Load(source + at[0]), infinity = TLanes.Load(source + at[atStep]);
         if (size == 1)
         {
             y0 = TLanes.Add(zero, infinity);
-            if (sizeof(TStride) == 1)
+            if (sizeof(TTaps) == 3)
                 y0 = TLanes.Add(y0, TLanes.Load(source + at[2 * atStep]));
             y1 = y2 = y3 = TLanes.Zero;
         }
         else
         {
-            int samples = size + 3 - TStride.Value;
+            int samples = size + TTaps.Value - 1;
             TVector one = TLanes.Load(source + at[2 * atStep]);
             TVector even = one, odd = one;
             if (samples > 3)
@@ -106,15 +104,6 @@ internal static unsafe class ToomCook<TVector, TLanes>
             else
                 y1 = TLanes.Add(y1, infinity);
         }
-        if (sizeof(TStride) == 1)
-            return;
-        y0 = TLanes.Add(y0, TLanes.Load(source + at[5 * atStep]));
-        if (size > 1)
-            y1 = TLanes.Add(y1, TLanes.Load(source + at[6 * atStep]));
-        if (size > 2)
-            y2 = TLanes.Add(y2, TLanes.Load(source + at[7 * atStep]));
-        if (size > 3)
-            y3 = TLanes.Add(y3, TLanes.Load(source + at[8 * atStep]));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -13,48 +13,31 @@ namespace RepVgg.Inference.Kernels;
 /// </remarks>
 /// <typeparam name="TVector">The vector type; lanes are output channels.</typeparam>
 /// <typeparam name="TLanes">Its arithmetic.</typeparam>
-/// <typeparam name="TStride">The convolution's stride, 1 or 2.</typeparam>
 /// <typeparam name="TVectors">Vectors of output channels: 1 to 3.</typeparam>
-internal static unsafe class WinogradFilter<TVector, TLanes, TStride, TVectors>
+internal static unsafe class WinogradFilter<TVector, TLanes, TVectors>
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
-    where TStride : unmanaged, ICount
     where TVectors : unmanaged, ICount
 {
-    /// <summary>Transforms filters to the six points of a row.</summary>
-    /// <param name="source">[input channel][kx][vector][lane].</param>
+    /// <summary>Transforms filters to the points 1, -1, 2 and -2 of a row; at 0 and infinity they are taps already.</summary>
+    /// <param name="source">[kx][input channel][vector][lane].</param>
     /// <param name="channels">Input channels, no more than <see cref="WinogradFilter.Depth"/>.</param>
-    /// <param name="target">[slot of the column][input channel][vector][lane], slots at <see cref="WinogradFilter.SlotPitch"/>.</param>
+    /// <param name="target">[point][input channel][vector][lane], points at <see cref="WinogradFilter.PointPitch"/>.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Transform(float* source, int channels, float* target)
     {
-        // The compiler knows these distances, so that nine streams take two registers.
-        int pitch = TVectors.Value * TLanes.Width, slot = (WinogradFilter.Depth * TVectors.Value * TLanes.Width / 16 | 1) * 16;
+        // The compiler knows the distance of points, so that all streams together take few registers.
+        int point = (WinogradFilter.Depth * TVectors.Value * TLanes.Width / 16 | 1) * 16;
+        nint tap = channels * TVectors.Value * TLanes.Width;
         TVector two = TLanes.Broadcast(2f), four = TLanes.Broadcast(4f);
-        for (; channels > 0; channels--, source += 2 * pitch)
+        for (float* end = source + tap; source < end; source += TLanes.Width, target += TLanes.Width)
         {
-            for (int o = 0; o < TVectors.Value; o++, source += TLanes.Width, target += TLanes.Width)
-            {
-                TVector g0 = TLanes.Load(source), g1 = TLanes.Load(source + pitch), g2 = TLanes.Load(source + 2 * pitch);
-                TVector ones = TLanes.Add(g0, g2);
-                TLanes.Store(target, g0);
-                TLanes.Store(target + slot, g2);
-                if (sizeof(TStride) == 1)
-                {
-                    TVector twos = TLanes.MultiplyAdd(four, g2, g0), slope = TLanes.Multiply(two, g1);
-                    TLanes.Store(target + 2 * slot, TLanes.Add(ones, g1));
-                    TLanes.Store(target + 3 * slot, TLanes.Subtract(ones, g1));
-                    TLanes.Store(target + 4 * slot, TLanes.Add(twos, slope));
-                    TLanes.Store(target + 5 * slot, TLanes.Subtract(twos, slope));
-                }
-                else
-                {
-                    TLanes.Store(target + 2 * slot, ones);
-                    TLanes.Store(target + 3 * slot, TLanes.Subtract(g0, g2));
-                    TLanes.Store(target + 4 * slot, TLanes.MultiplyAdd(two, g2, g0));
-                    TLanes.Store(target + 5 * slot, g1);
-                }
-            }
+            TVector g0 = TLanes.Load(source), g1 = TLanes.Load(source + tap), g2 = TLanes.Load(source + 2 * tap);
+            TVector ones = TLanes.Add(g0, g2), twos = TLanes.MultiplyAdd(four, g2, g0), slope = TLanes.Multiply(two, g1);
+            TLanes.Store(target, TLanes.Add(ones, g1));
+            TLanes.Store(target + point, TLanes.Subtract(ones, g1));
+            TLanes.Store(target + 2 * point, TLanes.Add(twos, slope));
+            TLanes.Store(target + 3 * point, TLanes.Subtract(twos, slope));
         }
     }
 }
@@ -65,24 +48,23 @@ internal static class WinogradFilter
     /// <summary>Input channels whose filters are transformed at a time: with their products they fit the first-level cache.</summary>
     public const int Depth = 16;
 
-    /// <summary>Floats from one slot to the next where a channel's filters are <paramref name="pitch"/> floats.</summary>
-    public static int SlotPitch(int pitch) => (Depth * pitch / 16 | 1) * 16;
+    /// <summary>Floats from one point to the next where a channel's filters are <paramref name="pitch"/> floats.</summary>
+    public static int PointPitch(int pitch) => (Depth * pitch / 16 | 1) * 16;
 
-    /// <summary>A line of taps to its values in the six slots; columns first, then rows, it makes a whole transform.</summary>
-    /// <param name="stride">The convolution's stride, 1 or 2.</param>
+    /// <summary>Three taps to their values at the six points; columns first, then rows, it makes a whole transform.</summary>
     /// <param name="a">First tap.</param>
     /// <param name="b">Second tap.</param>
     /// <param name="c">Third tap.</param>
     /// <param name="values">Receives six values.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static unsafe void TransformLine(int stride, float a, float b, float c, float* values)
+    public static unsafe void TransformLine(float a, float b, float c, float* values)
     {
-        float ones = a + c, twos = a + 4 * c, twice = 2 * b;
+        float ones = a + c, twos = a + 4 * c, slope = 2 * b;
         values[0] = a;
         values[1] = c;
-        values[2] = stride == 1 ? ones + b : ones;
-        values[3] = stride == 1 ? ones - b : a - c;
-        values[4] = stride == 1 ? twos + twice : a + 2 * c;
-        values[5] = stride == 1 ? twos - twice : b;
+        values[2] = ones + b;
+        values[3] = ones - b;
+        values[4] = twos + slope;
+        values[5] = twos - slope;
     }
 }

@@ -6,18 +6,15 @@ namespace RepVgg.Inference.Kernels;
 /// <summary>Winograd's transform back to pixels, A^T m A, with bias and ReLU; see <see cref="ToomCook{TVector, TLanes}"/>.</summary>
 /// <typeparam name="TVector">The vector type; lanes are channels.</typeparam>
 /// <typeparam name="TLanes">Its arithmetic.</typeparam>
-/// <typeparam name="TStride">The convolution's stride, 1 or 2.</typeparam>
-internal static unsafe class WinogradOutput<TVector, TLanes, TStride>
+internal static unsafe class WinogradOutput<TVector, TLanes>
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
-    where TStride : unmanaged, ICount
 {
-    private const int MaximumSlots = 9;
+    private const int Points = 6;
 
     /// <summary>Transforms one tile of one channel block.</summary>
     /// <param name="source">What <paramref name="at"/> counts from.</param>
-    /// <param name="at">Offsets of the tile's sums, rows of 6 slots; the sixth is followed by its next columns.</param>
-    /// <param name="columnPitch">With stride 2, floats from one of the sixth slot's columns to the next.</param>
+    /// <param name="at">Offsets of the tile's sums, [point of the row][point of the column].</param>
     /// <param name="bias">One vector.</param>
     /// <param name="relu">Whether negative values become zero.</param>
     /// <param name="target">The tile's first output pixel.</param>
@@ -27,9 +24,9 @@ internal static unsafe class WinogradOutput<TVector, TLanes, TStride>
     /// <param name="far">Whether the map is likely to lie beyond the second-level cache.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Transform(
-        float* source, nint* at, nint columnPitch, float* bias, bool relu, float* target, nint rowPitch, int rows, int columns, bool far)
+        float* source, nint* at, float* bias, bool relu, float* target, nint rowPitch, int rows, int columns, bool far)
     {
-        int width = TLanes.Width, pitch = MaximumSlots * width;
+        int width = TLanes.Width, pitch = Points * width;
         // Stores that miss the caches wait for each other; prefetches, made now for the next tile, don't.
         for (int y = 0; far && y < rows; y++)
         {
@@ -38,18 +35,22 @@ internal static unsafe class WinogradOutput<TVector, TLanes, TStride>
         }
         float* space = stackalloc float[4 * pitch + CacheLine.Floats];
         float* half = CacheLine.Align(space);
-        nint* slots = stackalloc nint[MaximumSlots];
-        for (int i = 0; i < MaximumSlots; i++)
-            slots[i] = i * width;
-        int samples = columns + 3 - TStride.Value;
-        for (int j = 0; j < samples; j++)
-            TransformColumn(rows, source, at + j, half + j * width);
-        for (int x = 0; sizeof(TStride) == 2 && x < columns; x++)
-            TransformColumn(rows, source + x * columnPitch, at + 5, half + (5 + x) * width);
+        nint* points = stackalloc nint[Points];
+        for (int i = 0; i < Points; i++)
+            points[i] = i * width;
+        for (int j = 0; j < columns + 2; j++)
+        {
+            float* column = half + j * width;
+            ToomCook<TVector, TLanes>.Synthesize<Three>(rows, source, at + j, Points, out var y0, out var y1, out var y2, out var y3);
+            TLanes.Store(column, y0);
+            TLanes.Store(column + pitch, y1);
+            TLanes.Store(column + 2 * pitch, y2);
+            TLanes.Store(column + 3 * pitch, y3);
+        }
         TVector offset = TLanes.Load(bias);
         for (int y = 0; y < rows; y++, target += rowPitch, half += pitch)
         {
-            ToomCook<TVector, TLanes>.Synthesize<TStride>(columns, half, slots, 1, out var y0, out var y1, out var y2, out var y3);
+            ToomCook<TVector, TLanes>.Synthesize<Three>(columns, half, points, 1, out var y0, out var y1, out var y2, out var y3);
             Finish(target, y0, offset, relu);
             if (columns > 1)
                 Finish(target + width, y1, offset, relu);
@@ -58,17 +59,6 @@ internal static unsafe class WinogradOutput<TVector, TLanes, TStride>
             if (columns > 3)
                 Finish(target + 3 * width, y3, offset, relu);
         }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void TransformColumn(int rows, float* source, nint* at, float* target)
-    {
-        int pitch = MaximumSlots * TLanes.Width;
-        ToomCook<TVector, TLanes>.Synthesize<TStride>(rows, source, at, 6, out var y0, out var y1, out var y2, out var y3);
-        TLanes.Store(target, y0);
-        TLanes.Store(target + pitch, y1);
-        TLanes.Store(target + 2 * pitch, y2);
-        TLanes.Store(target + 3 * pitch, y3);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

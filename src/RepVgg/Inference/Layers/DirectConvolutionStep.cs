@@ -10,7 +10,7 @@ namespace RepVgg.Inference.Layers;
 /// <summary>3x3 convolution by its definition, any stride and groups; bias and optional ReLU fused.</summary>
 /// <remarks>
 /// The three taps of one kernel row over one input block are consecutive floats in the blocked layout, so a row of
-/// output pixels is the panel kernel's rows, and (input block, kernel row) are its segments.
+/// output pixels is the panel kernel's rows, and (kernel row, input block) are its segments.
 /// </remarks>
 /// <typeparam name="TVector">The vector type.</typeparam>
 /// <typeparam name="TLanes">Its arithmetic.</typeparam>
@@ -29,7 +29,6 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
     private readonly BufferId _target;
     private readonly int _stride;
     private readonly bool _relu;
-    private readonly nint[] _segments;
     private readonly EvenParts _bands;
 
     public DirectConvolutionStep(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu, int threads, NativeArena weights)
@@ -42,9 +41,6 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
         _stride = block.Shape.Stride;
         _relu = relu;
         Filters = new FilterPanels(block, input.Lanes, TLanes.Width, FilterOrder.TapMajor, weights);
-        _segments = GC.AllocateArray<nint>(3 * input.Blocks, pinned: true);
-        for (int i = 0; i < _segments.Length; i++)
-            _segments[i] = (nint)(i / 3 * input.BlockPitch + i % 3 * input.RowPitch);
         _bands = new EvenParts(output.Height, BandPixels / output.Width, threads);
     }
 
@@ -69,33 +65,35 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
 
         float* source = workspace[_source] + image * _input.ImagePitch + panel.FirstInputBlock * _input.BlockPitch;
         float* target = workspace[_target] + image * _output.ImagePitch + panel.FirstBlock * _output.BlockPitch;
-        fixed (nint* segments = _segments)
+        nint* segments = stackalloc nint[3 * panel.InputBlocks];
+        for (int ky = 0, i = 0; ky < 3; ky++)
         {
-            var arguments = new PanelArguments
-            {
-                RowPitch = _stride * _input.Lanes,
-                Segments = segments,
-                SegmentCount = 3 * panel.InputBlocks,
-                Depth = 3 * _input.Lanes,
-                Panel = Filters.Weights(panel),
-                InitialVectorPitch = TLanes.Width,
-                TargetPitch = TLanes.Width,
-                TargetVectorPitch = (nint)_output.BlockPitch,
-                TargetIsFar = true,
-                Relu = _relu,
-            };
-            // While the panel's last rows are computed, the worker's next panel comes from memory.
-            long aheadFloats = 0;
-            float* ahead = PanelsFirst && place >= places - workspace.Workers ? Filters.WeightsAhead(index + workspace.Workers, out aheadFloats) : null;
-            aheadFloats = Math.Min(aheadFloats, AheadFloats) / (last - first);
-            for (int y = first; y < last; y++, ahead += aheadFloats)
-            {
-                Prefetch.Far(ahead, aheadFloats);
-                arguments.Rows = source + (long)y * _stride * _input.RowPitch;
-                arguments.Initial = Filters.Bias(panel);
-                arguments.Target = target + _output.Origin + (long)y * _output.RowPitch;
-                Panels<TVector, TLanes>.Run(&arguments, panel.Vectors, _output.Width);
-            }
+            for (int block = 0; block < panel.InputBlocks; block++)
+                segments[i++] = (nint)(ky * _input.RowPitch + block * _input.BlockPitch);
+        }
+        var arguments = new PanelArguments
+        {
+            RowPitch = _stride * _input.Lanes,
+            Segments = segments,
+            SegmentCount = 3 * panel.InputBlocks,
+            Depth = 3 * _input.Lanes,
+            Panel = Filters.Weights(panel),
+            InitialVectorPitch = TLanes.Width,
+            TargetPitch = TLanes.Width,
+            TargetVectorPitch = (nint)_output.BlockPitch,
+            TargetIsFar = true,
+            Relu = _relu,
+        };
+        // While the panel's last rows are computed, the worker's next panel comes from memory.
+        long aheadFloats = 0;
+        float* ahead = PanelsFirst && place >= places - workspace.Workers ? Filters.WeightsAhead(index + workspace.Workers, out aheadFloats) : null;
+        aheadFloats = Math.Min(aheadFloats, AheadFloats) / (last - first);
+        for (int y = first; y < last; y++, ahead += aheadFloats)
+        {
+            arguments.Rows = source + (long)y * _stride * _input.RowPitch;
+            arguments.Initial = Filters.Bias(panel);
+            arguments.Target = target + _output.Origin + (long)y * _output.RowPitch;
+            Panels<TVector, TLanes>.Run(&arguments, panel.Vectors, _output.Width, ahead, (nint)aheadFloats);
         }
     }
 }

@@ -17,13 +17,16 @@ internal readonly record struct FilterPanel(int FirstBlock, int Vectors, int Fir
 /// <summary>Order of the weights inside a panel; [vector][lane] comes last in each.</summary>
 internal enum FilterOrder
 {
-    /// <summary>[input block][ky][kx][channel of the block]: as the direct kernel reads them.</summary>
+    /// <summary>[ky][input block][kx][channel of the block]: as the direct kernel reads them.</summary>
     TapMajor,
 
-    /// <summary>[slot][input channel][kx]: columns transformed, as the Winograd filter transform reads them.</summary>
+    /// <summary>
+    /// [point][channels that are transformed together][kx][channel]: columns transformed, as the Winograd filter
+    /// transform reads them.
+    /// </summary>
     WinogradRows,
 
-    /// <summary>[slot of the row][slot of the column][input channel]: wholly transformed.</summary>
+    /// <summary>[point of the row][point of the column][input channel]: wholly transformed.</summary>
     WinogradPoints,
 }
 
@@ -131,8 +134,8 @@ internal sealed unsafe class FilterPanels
     private static long FloatsOf(FilterOrder order, int channels, int pitch) => channels * (long)pitch * order switch
     {
         FilterOrder.TapMajor => 9,
-        FilterOrder.WinogradRows => 3 * WinogradAxis.Slots,
-        _ => WinogradChunk.Slots,
+        FilterOrder.WinogradRows => 3 * WinogradAxis.Points,
+        _ => WinogradChunk.Points,
     };
 
     /// <summary>Packs the kernels of one panel's output channels.</summary>
@@ -156,13 +159,17 @@ internal sealed unsafe class FilterPanels
                     {
                         case FilterOrder.TapMajor:
                             var (inputBlock, lane) = Math.DivRem(channel, _inputLanes);
-                            PackTaps(taps, groupInput * 9, end - o, at + ((long)inputBlock * 9 * _inputLanes + lane) * pitch, _inputLanes * pitch);
+                            PackTaps(
+                                taps, groupInput * 9, end - o, at + ((long)inputBlock * 3 * _inputLanes + lane) * pitch,
+                                channels * 3 * pitch, _inputLanes * pitch);
                             break;
                         case FilterOrder.WinogradRows:
-                            PackRows(taps, groupInput * 9, end - o, at + (long)channel * 3 * pitch, channels * 3 * pitch, pitch, shape.Stride);
+                            int together = channel / WinogradFilter.Depth * WinogradFilter.Depth, depth = Math.Min(WinogradFilter.Depth, channels - together);
+                            PackRows(
+                                taps, groupInput * 9, end - o, at + (2L * together + channel) * pitch, channels * 3 * pitch, depth * pitch);
                             break;
                         default:
-                            PackPoints(taps, groupInput * 9, end - o, at + (long)channel * pitch, channels * pitch, shape.Stride);
+                            PackPoints(taps, groupInput * 9, end - o, at + (long)channel * pitch, channels * pitch);
                             break;
                     }
                 }
@@ -172,48 +179,52 @@ internal sealed unsafe class FilterPanels
 
     /// <summary>Writes the nine taps of several output channels' filters side by side.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void PackTaps(float* taps, nint filterPitch, int count, float* target, nint tapStep)
+    private static void PackTaps(float* taps, nint filterPitch, int count, float* target, nint rowStep, nint columnStep)
     {
         for (; count > 0; count--, taps += filterPitch, target++)
         {
             float* at = target;
-            for (int k = 0; k < 9; k++, at += tapStep)
-                *at = taps[k];
+            for (int k = 0; k < 9; k += 3, at += rowStep)
+            {
+                at[0] = taps[k];
+                at[columnStep] = taps[k + 1];
+                at[2 * columnStep] = taps[k + 2];
+            }
         }
     }
 
     /// <summary>Writes the transformed columns of several output channels' filters side by side.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void PackRows(float* taps, nint filterPitch, int count, float* target, nint slotStep, nint columnStep, int stride)
+    private static void PackRows(float* taps, nint filterPitch, int count, float* target, nint pointStep, nint columnStep)
     {
-        float* values = stackalloc float[WinogradAxis.Slots];
+        float* values = stackalloc float[WinogradAxis.Points];
         for (; count > 0; count--, taps += filterPitch, target++)
         {
             for (int x = 0; x < 3; x++)
             {
-                WinogradFilter.TransformLine(stride, taps[x], taps[3 + x], taps[6 + x], values);
+                WinogradFilter.TransformLine(taps[x], taps[3 + x], taps[6 + x], values);
                 float* at = target + x * columnStep;
-                for (int slot = 0; slot < WinogradAxis.Slots; slot++, at += slotStep)
-                    *at = values[slot];
+                for (int point = 0; point < WinogradAxis.Points; point++, at += pointStep)
+                    *at = values[point];
             }
         }
     }
 
     /// <summary>Writes the transformed filters of several output channels side by side.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void PackPoints(float* taps, nint filterPitch, int count, float* target, nint slotStep, int stride)
+    private static void PackPoints(float* taps, nint filterPitch, int count, float* target, nint pointStep)
     {
-        float* columns = stackalloc float[3 * WinogradAxis.Slots], values = stackalloc float[WinogradAxis.Slots];
+        float* columns = stackalloc float[3 * WinogradAxis.Points], values = stackalloc float[WinogradAxis.Points];
         for (; count > 0; count--, taps += filterPitch, target++)
         {
             for (int x = 0; x < 3; x++)
-                WinogradFilter.TransformLine(stride, taps[x], taps[3 + x], taps[6 + x], columns + x * WinogradAxis.Slots);
+                WinogradFilter.TransformLine(taps[x], taps[3 + x], taps[6 + x], columns + x * WinogradAxis.Points);
             float* at = target;
-            for (int row = 0; row < WinogradAxis.Slots; row++)
+            for (int row = 0; row < WinogradAxis.Points; row++)
             {
                 WinogradFilter.TransformLine(
-                    stride, columns[row], columns[WinogradAxis.Slots + row], columns[2 * WinogradAxis.Slots + row], values);
-                for (int column = 0; column < WinogradAxis.Slots; column++, at += slotStep)
+                    columns[row], columns[WinogradAxis.Points + row], columns[2 * WinogradAxis.Points + row], values);
+                for (int column = 0; column < WinogradAxis.Points; column++, at += pointStep)
                     *at = values[column];
             }
         }

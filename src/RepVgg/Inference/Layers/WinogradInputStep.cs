@@ -25,7 +25,7 @@ internal sealed unsafe class WinogradInputStep<TVector, TLanes>(BlockSpec block,
         (int image, int row) = Math.DivRem(item, layout.Rows.Tiles);
         int index = layout.ChunkOf(images, image, row);
         var chunk = layout.Chunk(images, index);
-        nint* offsets = stackalloc nint[WinogradChunk.Slots], blockPitches = stackalloc nint[WinogradAxis.Slots];
+        nint* offsets = stackalloc nint[WinogradChunk.Points], blockPitches = stackalloc nint[WinogradAxis.Points];
         chunk.Lay(layout.Blocks, TLanes.Width, offsets, blockPitches);
         TransformRow(workspace, chunk, image, row, workspace[BufferId.Transformed] + index * layout.ChunkFloats(images), offsets, blockPitches);
     }
@@ -36,35 +36,28 @@ internal sealed unsafe class WinogradInputStep<TVector, TLanes>(BlockSpec block,
     /// <param name="image">The row's image.</param>
     /// <param name="row">The row.</param>
     /// <param name="target">The chunk's transformed tiles.</param>
-    /// <param name="offsets">Where the slots begin.</param>
+    /// <param name="offsets">Where each pair of points' values begin.</param>
     /// <param name="blockPitches">From one channel block to the next.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void TransformRow(
         Workspace workspace, in WinogradChunk chunk, int image, int row, float* target, nint* offsets, nint* blockPitches)
     {
-        int width = TLanes.Width, stride = layout.Rows.Stride, reach = stride * WinogradAxis.TileSize;
+        int width = TLanes.Width;
         bool far = input.IsFar(workspace.Images);
-        nint* first = stackalloc nint[WinogradChunk.Addresses], addresses = stackalloc nint[WinogradChunk.Addresses];
+        nint* first = stackalloc nint[WinogradChunk.Points], addresses = stackalloc nint[WinogradChunk.Points];
         chunk.Locate(image, row, width, offsets, first);
         int rows = layout.Rows.SizeOf(row), columnTiles = layout.Columns.Tiles;
-        float* block = workspace[source] + image * input.ImagePitch + (long)row * reach * input.RowPitch;
+        float* block = workspace[source] + image * input.ImagePitch + (long)row * WinogradAxis.TileSize * input.RowPitch;
         for (int b = 0; b < input.Blocks; b++, block += input.BlockPitch)
         {
-            for (int i = 0; i < WinogradChunk.Addresses; i++)
+            for (int i = 0; i < WinogradChunk.Points; i++)
             {
                 addresses[i] = first[i];
-                first[i] += blockPitches[Math.Min(i / WinogradAxis.Slots, WinogradAxis.Slots - 1)];
+                first[i] += blockPitches[i / WinogradAxis.Points];
             }
             float* corner = block, values = target;
-            for (int column = 0; column < columnTiles; column++, corner += reach * width)
-            {
-                int columns = layout.Columns.SizeOf(column);
-                if (stride == 1)
-                    WinogradInput<TVector, TLanes, One>.Transform(corner, input.RowPitch, values, addresses, rows, columns, far);
-                else
-                    WinogradInput<TVector, TLanes, Two>.Transform(corner, input.RowPitch, values, addresses, rows, columns, far);
-                chunk.Advance(width, ref values, addresses);
-            }
+            for (int column = 0; column < columnTiles; column++, corner += WinogradAxis.TileSize * width, values += width)
+                WinogradInput<TVector, TLanes>.Transform(corner, input.RowPitch, values, addresses, rows, layout.Columns.SizeOf(column), far);
         }
     }
 }

@@ -25,7 +25,7 @@ internal readonly unsafe record struct WinogradLayout(WinogradAxis Rows, Winogra
     /// </summary>
     public bool PrefersTransformedFilters(BlockSpec shape)
     {
-        long floats = (long)WinogradChunk.Slots * shape.InputChannels / shape.Groups * shape.OutputChannels;
+        long floats = (long)WinogradChunk.Points * shape.InputChannels / shape.Groups * shape.OutputChannels;
         return floats <= (ImageTiles <= FewTiles ? SmallFiltersOfFewTiles : SmallFilters);
     }
 
@@ -80,7 +80,7 @@ internal readonly unsafe record struct WinogradLayout(WinogradAxis Rows, Winogra
 
     private static long FloatsOf(in WinogradChunk chunk, int blocks, int pitch)
     {
-        nint* offsets = stackalloc nint[WinogradChunk.Slots], blockPitches = stackalloc nint[WinogradAxis.Slots];
+        nint* offsets = stackalloc nint[WinogradChunk.Points], blockPitches = stackalloc nint[WinogradAxis.Points];
         return chunk.Lay(blocks, pitch, offsets, blockPitches);
     }
 

@@ -8,7 +8,7 @@ using RepVgg.Simd;
 namespace RepVgg.Inference.Layers;
 
 /// <summary>
-/// 3x3 convolution in Winograd's domain: transforms filters, multiplies them with a chunk of transformed tiles, and
+/// 3x3 convolution of stride 1 in Winograd's domain: transforms filters, multiplies them with a chunk of transformed tiles, and
 /// transforms the sums back to pixels with bias and optional ReLU.
 /// </summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
@@ -55,7 +55,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
 
     private long TilesOffset { get; }
 
-    private static long SumsOffset => WinogradAxis.Slots * WinogradFilter.SlotPitch(Panels.MaximumVectors * TLanes.Width);
+    private static long SumsOffset => (WinogradAxis.Points - 2) * WinogradFilter.PointPitch(Panels.MaximumVectors * TLanes.Width);
 
     public override int CountItems(int images) => _layout.Chunks(images) * (_layout.IsFused(images) ? 1 : Filters.Count);
 
@@ -63,7 +63,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     public override void RunItem(Workspace workspace, int item, int worker)
     {
         int images = workspace.Images;
-        nint* offsets = stackalloc nint[WinogradChunk.Slots], blockPitches = stackalloc nint[WinogradAxis.Slots];
+        nint* offsets = stackalloc nint[WinogradChunk.Points], blockPitches = stackalloc nint[WinogradAxis.Points];
         float* scratch = workspace.Scratch(worker);
         if (_layout.IsFused(images))
         {
@@ -93,20 +93,20 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     {
         int pitch = panel.Vectors * TLanes.Width;
         float* sums = scratch + SumsOffset, weights = Filters.Weights(panel);
-        nint* sumOffsets = stackalloc nint[WinogradChunk.Slots], unused = stackalloc nint[WinogradAxis.Slots];
+        nint* sumOffsets = stackalloc nint[WinogradChunk.Points], unused = stackalloc nint[WinogradAxis.Points];
         chunk.Lay(1, pitch, sumOffsets, unused);
-        nint rowFloats = (nint)(Filters.FloatsOf(panel) / WinogradAxis.Slots);
-        for (int row = 0; row < WinogradAxis.Slots; row++, weights += rowFloats)
+        nint rowFloats = (nint)(Filters.FloatsOf(panel) / WinogradAxis.Points);
+        for (int row = 0; row < WinogradAxis.Points; row++, weights += rowFloats)
         {
             float* rowTiles = tiles + panel.FirstInputBlock * blockPitches[row];
             MultiplyRow(
-                chunk, panel, row, weights, rowTiles, tileOffsets + row * WinogradAxis.Slots, blockPitches[row],
-                sums, sumOffsets + row * WinogradAxis.Slots, scratch);
+                chunk, panel, row, weights, rowTiles, tileOffsets + row * WinogradAxis.Points, blockPitches[row],
+                sums, sumOffsets + row * WinogradAxis.Points, scratch);
         }
         TransformBack(workspace, chunk, panel, sums, sumOffsets);
     }
 
-    // The six slots of a row, for a few input channels at a time: so the transformed filters and the sums stay in the
+    // The six points of a row, for a few input channels at a time: so the transformed filters and the sums stay in the
     // first-level cache between their writing and their reading.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void MultiplyRow(
@@ -114,14 +114,12 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
         float* sums, nint* sumOffsets, float* transformed)
     {
         int width = TLanes.Width, pitch = panel.Vectors * width, blocksTogether = _transformsFilters ? WinogradFilter.Depth / width : panel.InputBlocks;
-        int* counts = stackalloc int[WinogradAxis.Slots];
-        for (int column = 0; column < WinogradAxis.Slots; column++)
+        int* counts = stackalloc int[WinogradAxis.Points];
+        for (int column = 0; column < WinogradAxis.Points; column++)
             counts[column] = chunk.Count(row, column);
         nint* segments = stackalloc nint[blocksTogether];
         for (int i = 0; i < blocksTogether; i++)
             segments[i] = i * blockPitch;
-        nint filterPitch = _transformsFilters ? WinogradFilter.SlotPitch(pitch) : panel.InputBlocks * width * pitch;
-        nint aheadFloats = _transformsFilters ? WinogradFilter.Depth * 3 * pitch / WinogradAxis.Slots : filterPitch;
         fixed (float* zeros = Zeros)
         {
             var arguments = new PanelArguments
@@ -136,48 +134,39 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
             for (int block = 0; block < panel.InputBlocks; block += blocksTogether, tiles += blocksTogether * blockPitch)
             {
                 int blocks = Math.Min(blocksTogether, panel.InputBlocks - block);
-                float* ahead = weights + AheadFloats;
+                nint tap = blocks * width * pitch, floats = tap * (_transformsFilters ? 3 : WinogradAxis.Points), aheadFloats = floats / WinogradAxis.Points;
                 if (_transformsFilters)
-                {
-                    if (Block.Stride == 1)
-                        TransformFilters<One>(panel.Vectors, weights, blocks * width, transformed);
-                    else
-                        TransformFilters<Two>(panel.Vectors, weights, blocks * width, transformed);
-                    weights += blocks * width * 3 * pitch;
-                }
-                else
-                {
-                    transformed = weights;
-                }
+                    TransformFilters(panel.Vectors, weights, blocks * width, transformed);
                 arguments.SegmentCount = blocks;
-                for (int column = 0; column < WinogradAxis.Slots; column++, ahead += aheadFloats)
+                for (int column = 0; column < WinogradAxis.Points; column++)
                 {
-                    Prefetch.Far(ahead, aheadFloats);
                     arguments.Rows = tiles + tileOffsets[column];
-                    arguments.Panel = transformed + column * filterPitch;
+                    arguments.Panel = !_transformsFilters ? weights + column * tap
+                        : column < 2 ? weights + 2 * column * tap
+                        : transformed + (column - 2) * WinogradFilter.PointPitch(pitch);
                     arguments.Target = sums + sumOffsets[column];
                     arguments.Initial = block == 0 ? zeros : arguments.Target;
                     arguments.InitialPitch = block == 0 ? 0 : pitch;
-                    Panels<TVector, TLanes>.Run(&arguments, panel.Vectors, counts[column]);
+                    Panels<TVector, TLanes>.Run(&arguments, panel.Vectors, counts[column], weights + AheadFloats + column * aheadFloats, aheadFloats);
                 }
+                weights += floats;
             }
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void TransformFilters<TStride>(int vectors, float* weights, int channels, float* target)
-        where TStride : unmanaged, ICount
+    private static void TransformFilters(int vectors, float* weights, int channels, float* target)
     {
         switch (vectors)
         {
             case 1:
-                WinogradFilter<TVector, TLanes, TStride, One>.Transform(weights, channels, target);
+                WinogradFilter<TVector, TLanes, One>.Transform(weights, channels, target);
                 break;
             case 2:
-                WinogradFilter<TVector, TLanes, TStride, Two>.Transform(weights, channels, target);
+                WinogradFilter<TVector, TLanes, Two>.Transform(weights, channels, target);
                 break;
             default:
-                WinogradFilter<TVector, TLanes, TStride, Three>.Transform(weights, channels, target);
+                WinogradFilter<TVector, TLanes, Three>.Transform(weights, channels, target);
                 break;
         }
     }
@@ -188,7 +177,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
         int width = TLanes.Width, pitch = panel.Vectors * width, columnTiles = _layout.Columns.Tiles;
         bool far = _output.IsFar(workspace.Images);
         float* map = workspace[_target] + panel.FirstBlock * _output.BlockPitch + _output.Origin;
-        nint* addresses = stackalloc nint[WinogradChunk.Addresses];
+        nint* addresses = stackalloc nint[WinogradChunk.Points];
         for (int image = chunk.FirstImage; image < chunk.FirstImage + chunk.Images; image++)
         {
             for (int row = chunk.FirstRow; row < chunk.LastRow; row++)
@@ -197,18 +186,15 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
                 int rows = _layout.Rows.SizeOf(row);
                 float* corner = map + image * _output.ImagePitch + (long)row * WinogradAxis.TileSize * _output.RowPitch;
                 float* values = sums;
-                for (int column = 0; column < columnTiles; column++, corner += WinogradAxis.TileSize * width)
+                for (int column = 0; column < columnTiles; column++, corner += WinogradAxis.TileSize * width, values += pitch)
                 {
                     int columns = _layout.Columns.SizeOf(column);
                     for (int o = 0; o < panel.Vectors; o++)
                     {
-                        float* from = values + o * width, bias = Filters.Bias(panel) + o * width, to = corner + o * _output.BlockPitch;
-                        if (Block.Stride == 1)
-                            WinogradOutput<TVector, TLanes, One>.Transform(from, addresses, pitch, bias, _relu, to, _output.RowPitch, rows, columns, far);
-                        else
-                            WinogradOutput<TVector, TLanes, Two>.Transform(from, addresses, pitch, bias, _relu, to, _output.RowPitch, rows, columns, far);
+                        WinogradOutput<TVector, TLanes>.Transform(
+                            values + o * width, addresses, Filters.Bias(panel) + o * width, _relu, corner + o * _output.BlockPitch, _output.RowPitch,
+                            rows, columns, far);
                     }
-                    chunk.Advance(pitch, ref values, addresses);
                 }
             }
         }

@@ -1,0 +1,276 @@
+using System.Runtime.CompilerServices;
+using RepVgg.Architectures;
+using RepVgg.Inference.Execution;
+using RepVgg.Inference.Kernels;
+using RepVgg.Networks;
+using RepVgg.Simd;
+
+namespace RepVgg.Inference.Layers;
+
+/// <summary>
+/// 3x3 convolution of stride 2, along the columns in Winograd's domain and along the rows by its definition; bias and
+/// optional ReLU fused.
+/// </summary>
+/// <remarks>
+/// The outer rows of the filters meet every second row of the input. That makes a convolution of stride 1 along the
+/// columns, with two taps: four output rows take its products at five points instead of eight products. The middle
+/// rows of the filters meet the other rows of the input, which are added by the definition. Unlike a transform of both
+/// axes, it reads filters as they are, half the memory, and of its five values of a filter two are taps already.
+/// </remarks>
+/// <typeparam name="TVector">The vector type.</typeparam>
+/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
+    where TVector : struct
+    where TLanes : struct, ILanes<TVector>
+{
+    private const int Points = WinogradAxis.PointsOfTwoTaps;
+
+    // What stays in the second-level cache beside the filters: transformed lines of a few rows of tiles.
+    private const int MaximumLineFloats = 65_536;
+
+    // Filters up to this stay there by themselves.
+    private const int NearFloats = 100_000;
+
+    private static readonly float[] Zeros = GC.AllocateArray<float>(Panels.MaximumVectors * 16, pinned: true);
+
+    private readonly MapLayout _input;
+    private readonly MapLayout _output;
+    private readonly BufferId _source;
+    private readonly BufferId _target;
+    private readonly bool _relu;
+    private readonly int _threads;
+    private readonly WinogradAxis _rows;
+    private readonly int _rowsTogether;
+
+    public StridedWinogradStep(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu, int threads, NativeArena weights)
+    {
+        Block = block.Shape;
+        _input = input;
+        _output = output;
+        _source = source;
+        _target = target;
+        _relu = relu;
+        _threads = threads;
+        _rows = new WinogradAxis(output.Height);
+        _rowsTogether = Math.Max(1, MaximumLineFloats / (Points * LineFloats));
+        Filters = new FilterPanels(block, TLanes.Width, TLanes.Width, FilterOrder.TapMajor, weights);
+    }
+
+    public override BlockSpec Block { get; }
+
+    /// <summary>The layer's filters.</summary>
+    public FilterPanels Filters { get; }
+
+    /// <summary>Floats of scratch for one worker: transformed filters, sums, lines.</summary>
+    public long ScratchFloats => LinesOffset + (long)Points * PointLines;
+
+    // One line of one channel block; of all; and of all rows of tiles that are multiplied together.
+    private int BlockLine => (2 * _output.Width + 1) * TLanes.Width;
+
+    private int LineFloats => _input.Blocks * BlockLine;
+
+    private nint PointLines => _rowsTogether * (nint)LineFloats;
+
+    // The same of sums.
+    private int SumFloats => _output.Width * Panels.MaximumVectors * TLanes.Width;
+
+    private nint PointSums => _rowsTogether * (nint)SumFloats;
+
+    private static int SumsOffset => (Points - 2) * 3 * TLanes.Width * Panels.MaximumVectors * TLanes.Width;
+
+    private nint LinesOffset => SumsOffset + Points * PointSums;
+
+    public override int CountItems(int images)
+    {
+        var bands = Bands(images);
+        return bands.Count * Parts(bands).Count;
+    }
+
+    // An item takes a band of the rows of tiles of all images and, where there are few bands, a part of the filters.
+    private EvenParts Bands(int images) => new(images * _rows.Tiles, _rowsTogether, _threads);
+
+    private EvenParts Parts(EvenParts bands) =>
+        new(Filters.Count, bands.Count >= _threads ? Filters.Count : (Filters.Count + 4 * _threads - 1) / (4 * _threads), _threads);
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public override void RunItem(Workspace workspace, int item, int worker)
+    {
+        var bands = Bands(workspace.Images);
+        var parts = Parts(bands);
+        (int band, int part) = Math.DivRem(item, parts.Count);
+        int first = bands.First(band), last = bands.First(band + 1);
+        float* scratch = workspace.Scratch(worker);
+        for (int row = first; row < last; row++)
+            TransformRow(workspace, row, scratch + LinesOffset + (nint)(row - first) * LineFloats);
+        nint* lineSegments = stackalloc nint[_input.Blocks], mapSegments = stackalloc nint[_input.Blocks];
+        for (int block = 0; block < _input.Blocks; block++)
+        {
+            lineSegments[block] = block * (nint)BlockLine;
+            mapSegments[block] = (nint)(block * _input.BlockPitch);
+        }
+        for (int index = parts.First(part); index < parts.First(part + 1); index++)
+        {
+            MultiplyOuterRows(Filters[index], first, last, scratch, lineSegments, Ahead(index, out long ahead), (nint)ahead / 2);
+            for (int row = first; row < last; row++)
+            {
+                float* sums = scratch + SumsOffset + (nint)(row - first) * SumFloats;
+                AddMiddleRows(workspace, Filters[index], row, sums, mapSegments, Ahead(index, out ahead) + ahead / 2, (nint)(ahead / 2 / (last - first)));
+            }
+        }
+    }
+
+    // The filters that follow, where they have to come from beyond the second-level cache.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private float* Ahead(int index, out long floats)
+    {
+        floats = 0;
+        return index + 1 < Filters.Count && Filters.Floats <= NearFloats ? null : Filters.WeightsAhead(index + 1, out floats);
+    }
+
+    /// <summary>Transforms every second line of all channels under a row of tiles to the points.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void TransformRow(Workspace workspace, int row, float* lines)
+    {
+        (int image, int tile) = Math.DivRem(row, _rows.Tiles);
+        int samples = _rows.SizeOf(tile) + 1;
+        nint* at = stackalloc nint[Points];
+        for (int point = 0; point < Points; point++)
+            at[point] = point * PointLines;
+        float* block = workspace[_source] + image * _input.ImagePitch + 2L * WinogradAxis.TileSize * tile * _input.RowPitch;
+        for (int b = 0; b < _input.Blocks; b++, block += _input.BlockPitch, lines += BlockLine)
+        {
+            for (int x = 0; x < BlockLine; x += TLanes.Width)
+                ToomCook<TVector, TLanes>.Analyze(Points, samples, block + x, 2 * _input.RowPitch, lines + x, at);
+        }
+    }
+
+    /// <summary>Multiplies the transformed lines with a panel's filters.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void MultiplyOuterRows(
+        in FilterPanel panel, int first, int last, float* scratch, nint* segments, float* ahead, nint aheadFloats)
+    {
+        int width = TLanes.Width, pitch = panel.Vectors * width;
+        nint blockTaps = 3 * width * pitch, rowTaps = panel.InputBlocks * blockTaps;
+        float* taps = Filters.Weights(panel), sums = scratch + SumsOffset, lines = scratch + LinesOffset + panel.FirstInputBlock * (nint)BlockLine;
+        aheadFloats /= 2 * (last - first);
+        fixed (float* zeros = Zeros)
+        {
+            var arguments = new PanelArguments
+            {
+                RowPitch = 2 * width,
+                Segments = segments,
+                SegmentCount = panel.InputBlocks,
+                Depth = 3 * width,
+                Initial = zeros,
+                InitialVectorPitch = width,
+                TargetPitch = pitch,
+                TargetVectorPitch = width,
+            };
+            // At 0 and at infinity a filter's value is its first tap and its last one.
+            for (int point = 0; point < 2; point++)
+            {
+                for (int i = 0; i < last - first; i++, ahead += aheadFloats)
+                {
+                    arguments.Rows = lines + point * PointLines + i * LineFloats;
+                    arguments.Panel = taps + 2 * point * rowTaps;
+                    arguments.Initial = zeros;
+                    arguments.Target = sums + point * PointSums + i * SumFloats;
+                    Panels<TVector, TLanes>.Run(&arguments, panel.Vectors, _output.Width, ahead, aheadFloats);
+                }
+            }
+            // The others are made for one input block at a time, so that they stay in the first-level cache.
+            arguments.SegmentCount = 1;
+            for (int block = 0; block < panel.InputBlocks; block++, taps += blockTaps, lines += BlockLine)
+            {
+                TransformFilters(taps, taps + 2 * rowTaps, blockTaps, scratch);
+                for (int point = 2; point < Points; point++)
+                {
+                    arguments.InitialPitch = block == 0 ? 0 : pitch;
+                    for (int i = 0; i < last - first; i++)
+                    {
+                        if (_rows.SizeOf((first + i) % _rows.Tiles) + 1 <= point)
+                            continue;
+                        arguments.Rows = lines + point * PointLines + i * LineFloats;
+                        arguments.Panel = scratch + (point - 2) * blockTaps;
+                        arguments.Target = sums + point * PointSums + i * SumFloats;
+                        arguments.Initial = block == 0 ? zeros : arguments.Target;
+                        Panels<TVector, TLanes>.Run(&arguments, panel.Vectors, _output.Width);
+                    }
+                }
+            }
+        }
+    }
+
+    /// <summary>Filters' values at the points 1, -1 and 2.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void TransformFilters(float* firstTaps, float* lastTaps, nint floats, float* target)
+    {
+        TVector two = TLanes.Broadcast(2f);
+        for (nint i = 0; i < floats; i += TLanes.Width, target += TLanes.Width)
+        {
+            TVector g0 = TLanes.Load(firstTaps + i), g2 = TLanes.Load(lastTaps + i);
+            TLanes.Store(target, TLanes.Add(g0, g2));
+            TLanes.Store(target + floats, TLanes.Subtract(g0, g2));
+            TLanes.Store(target + 2 * floats, TLanes.MultiplyAdd(two, g2, g0));
+        }
+    }
+
+    /// <summary>Transforms the sums of a row of tiles back to pixels, and adds what comes from the filters' middle rows.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void AddMiddleRows(Workspace workspace, in FilterPanel panel, int row, float* sums, nint* segments, float* ahead, nint aheadFloats)
+    {
+        (int image, int tile) = Math.DivRem(row, _rows.Tiles);
+        int width = TLanes.Width, size = _rows.SizeOf(tile);
+        float* source = workspace[_source] + image * _input.ImagePitch + panel.FirstInputBlock * _input.BlockPitch
+            + (2L * WinogradAxis.TileSize * tile + 1) * _input.RowPitch;
+        float* target = workspace[_target] + image * _output.ImagePitch + panel.FirstBlock * _output.BlockPitch
+            + (long)WinogradAxis.TileSize * tile * _output.RowPitch + _output.Origin;
+        TransformBack(size, sums, panel.Vectors, Filters.Bias(panel), target);
+        var arguments = new PanelArguments
+        {
+            RowPitch = 2 * width,
+            Segments = segments,
+            SegmentCount = panel.InputBlocks,
+            Depth = 3 * width,
+            InitialPitch = width,
+            InitialVectorPitch = (nint)_output.BlockPitch,
+            TargetPitch = width,
+            TargetVectorPitch = (nint)_output.BlockPitch,
+            Relu = _relu,
+        };
+        aheadFloats /= size;
+        for (int y = 0; y < size; y++, source += 2 * _input.RowPitch, target += _output.RowPitch, ahead += aheadFloats)
+        {
+            arguments.Rows = source;
+            arguments.Panel = Filters.Weights(panel) + panel.InputBlocks * 3L * width * panel.Vectors * width;
+            arguments.Initial = target;
+            arguments.Target = target;
+            Panels<TVector, TLanes>.Run(&arguments, panel.Vectors, _output.Width, ahead, aheadFloats);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void TransformBack(int size, float* sums, int vectors, float* bias, float* target)
+    {
+        int width = TLanes.Width, rowPitch = _output.RowPitch;
+        nint* at = stackalloc nint[Points];
+        for (int point = 0; point < Points; point++)
+            at[point] = point * PointSums;
+        for (int x = 0; x < _output.Width; x++)
+        {
+            for (int o = 0; o < vectors; o++, sums += width)
+            {
+                TVector offset = TLanes.Load(bias + o * width);
+                float* pixel = target + x * width + o * _output.BlockPitch;
+                ToomCook<TVector, TLanes>.Synthesize<Two>(size, sums, at, 1, out var y0, out var y1, out var y2, out var y3);
+                TLanes.Store(pixel, TLanes.Add(y0, offset));
+                if (size > 1)
+                    TLanes.Store(pixel + rowPitch, TLanes.Add(y1, offset));
+                if (size > 2)
+                    TLanes.Store(pixel + 2 * rowPitch, TLanes.Add(y2, offset));
+                if (size > 3)
+                    TLanes.Store(pixel + 3 * rowPitch, TLanes.Add(y3, offset));
+            }
+        }
+    }
+}
