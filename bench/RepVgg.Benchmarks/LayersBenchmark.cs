@@ -40,7 +40,7 @@ internal static class LayersBenchmark
     {
         var source = NetworkSource.Of(network);
         using var plan = VectorWidths.Widest.Plan(source, 1, choose);
-        using var workspace = new Workspace(plan, batch, 1);
+        using var workspace = new Workspace(plan, batch, 1, depthFirst: false);
         plan.Fill(source, 1, workspace);
         var pixels = new float[batch * network.Architecture.InputChannels * network.ImageHeight * network.ImageWidth];
         var logits = new float[batch * network.Classes];
@@ -49,14 +49,16 @@ internal static class LayersBenchmark
         fixed (float* images = pixels, target = logits)
         {
             workspace.Run(images, target, batch);
+            workspace.Open(images, target, batch);
             for (int repetition = 0; repetition < repetitions; repetition++)
             {
                 for (int step = 0; step < best.Length; step++)
                 {
-                    int items = plan.Steps[step].CountItems(batch);
+                    var window = workspace.WindowOf(plan.Steps[step], 0);
+                    int items = plan.Steps[step].CountItems(window);
                     long start = Stopwatch.GetTimestamp();
                     for (int item = 0; item < items; item++)
-                        plan.Steps[step].RunItem(workspace, item, 0);
+                        plan.Steps[step].RunItem(window, item, 0);
                     best[step] = Math.Min(best[step], Stopwatch.GetElapsedTime(start).TotalMicroseconds);
                 }
             }

@@ -8,16 +8,32 @@ namespace RepVgg.Inference.Execution;
 /// <summary>Turns a deploy network into steps and buffer sizes for one vector width.</summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
 /// <typeparam name="TLanes">Its arithmetic.</typeparam>
-internal sealed class PlanBuilder<TVector, TLanes>(int threads, StrategyChoice choose)
+internal sealed class PlanBuilder<TVector, TLanes>
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
-    private readonly List<Step> _steps = [];
-    private readonly List<long> _buffers = [.. new long[(int)BufferId.FirstMap]];
+    // Taps of a layer that are few beside its maps; images that go through such layers together, and floats of their maps.
+    private const int FewTaps = 200_000;
+    private const int MostTogether = 8;
+    private const int CachedFloats = 384 << 10;
+
+    private readonly StageBuilder _leading = new();
+    private readonly StageBuilder _trailing = new();
     private readonly Dictionary<MapLayout, (BufferId First, BufferId Second)> _maps = [];
     private readonly NativeArena _weights = new();
+    private readonly int _threads;
+    private readonly StrategyChoice _choose;
+    private StageBuilder _stage;
+    private int _bufferCount = (int)BufferId.FirstMap;
     private FilterPanels? _last;
     private long _scratch;
+
+    private PlanBuilder(int threads, StrategyChoice choose)
+    {
+        _threads = threads;
+        _choose = choose;
+        _stage = _leading;
+    }
 
     /// <param name="network">The network.</param>
     /// <param name="threads">Threads that will share a run.</param>
@@ -31,9 +47,13 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads, StrategyChoice c
         var map = new MapLayout(channels, network.ImageHeight, network.ImageWidth, Lanes: channels);
         var buffer = BufferId.Input;
         Reserve(buffer, map.ImagePitch);
-        _steps.Add(new NormalizeStep(map, network.Normalization));
+        _stage.Steps.Add(new NormalizeStep(map, network.Normalization));
+        var between = buffer;
+        long largest = map.ImagePitch;
         foreach (var block in network.Blocks)
         {
+            if (_stage == _leading && 9L * block.Shape.InputChannels / block.Shape.Groups * block.Shape.OutputChannels > FewTaps)
+                between = Trail(map, buffer);
             int height = Downscale(map.Height, block.Shape.Stride), width = Downscale(map.Width, block.Shape.Stride);
             var output = new MapLayout(block.Shape.OutputChannels, height, width, TLanes.Width);
             var target = MapBuffer(output, buffer);
@@ -41,41 +61,56 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads, StrategyChoice c
             AddConvolution(block, map, output, buffer, target, relu: !gateFirst);
             if (block.Squeeze is not null && block.Excite is not null)
                 AddGates(block.Squeeze, block.Excite, output, target, gateFirst);
+            if (_stage == _leading)
+                largest = Math.Max(largest, map.ImagePitch + output.ImagePitch);
             (map, buffer) = (output, target);
         }
+        if (_stage == _leading)
+            between = Trail(map, buffer);
         AddOutput(network, map, buffer);
-        return new Plan([.. _steps], [.. _buffers], _scratch, _weights);
+        _leading.Release(between);
+        return new Plan(
+            _leading.Build(_bufferCount), _trailing.Build(_bufferCount), between, (int)Math.Clamp(CachedFloats / largest, 1, MostTogether),
+            network.InputLength, _scratch, _weights);
+    }
+
+    // What follows is the second stage; it finds its input in a buffer of its own.
+    private BufferId Trail(MapLayout map, BufferId buffer)
+    {
+        _stage = _trailing;
+        Reserve(buffer, map.ImagePitch);
+        return buffer;
     }
 
     private void AddOutput(NetworkSource network, MapLayout map, BufferId buffer)
     {
         if (network.Output == NetworkOutput.FeatureMap)
         {
-            _steps.Add(new FeatureMapStep(map, buffer));
+            _stage.Steps.Add(new FeatureMapStep(map, buffer));
             return;
         }
         AddPool(map, buffer);
-        _steps.Add(network.Output == NetworkOutput.Logits
+        _stage.Steps.Add(network.Output == NetworkOutput.Logits
             ? new ClassifierStep<TVector, TLanes>(network.Classifier, map.Blocks * map.Lanes, _weights)
             : new PooledFeaturesStep(map));
     }
 
     private void AddConvolution(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu)
     {
-        switch (choose(block.Shape, output.Height, output.Width))
+        switch (_choose(block.Shape, output.Height, output.Width))
         {
             case ConvolutionStrategy.Winograd when block.Shape.Stride == 2:
-                var strided = new StridedWinogradStep<TVector, TLanes>(block, input, output, source, target, relu, threads, _weights);
+                var strided = new StridedWinogradStep<TVector, TLanes>(block, input, output, source, target, relu, _weights);
                 _scratch = Math.Max(_scratch, strided.ScratchFloats);
-                _steps.Add(strided);
+                _stage.Steps.Add(strided);
                 Follow(strided.Filters);
                 break;
             case ConvolutionStrategy.Winograd:
                 AddWinograd(block, input, output, source, target, relu);
                 break;
             default:
-                var direct = new DirectConvolutionStep<TVector, TLanes>(block, input, output, source, target, relu, threads, _weights);
-                _steps.Add(direct);
+                var direct = new DirectConvolutionStep<TVector, TLanes>(block, input, output, source, target, relu, _threads, _weights);
+                _stage.Steps.Add(direct);
                 Follow(direct.Filters);
                 break;
         }
@@ -83,13 +118,13 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads, StrategyChoice c
 
     private void AddWinograd(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu)
     {
-        var layout = new WinogradLayout(new WinogradAxis(output.Height), new WinogradAxis(output.Width), input.Blocks, input.Lanes, threads);
-        Reserve(BufferId.Transformed, layout.ImageFloats);
+        var layout = new WinogradLayout(new WinogradAxis(output.Height), new WinogradAxis(output.Width), input.Blocks, input.Lanes);
+        Reserve(BufferId.Transformed, layout.ImageFloats(_threads));
         var transform = new WinogradInputStep<TVector, TLanes>(block.Shape, layout, input, source);
-        _steps.Add(transform);
+        _stage.Steps.Add(transform);
         var multiply = new WinogradMultiplyStep<TVector, TLanes>(block, layout, transform, output, target, relu, _weights);
         _scratch = Math.Max(_scratch, multiply.ScratchFloats);
-        _steps.Add(multiply);
+        _stage.Steps.Add(multiply);
         Follow(multiply.Filters);
     }
 
@@ -106,14 +141,14 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads, StrategyChoice c
         var gates = new GateStep<TVector, TLanes>(squeeze, excite, _weights);
         Reserve(BufferId.Gates, map.Blocks * map.Lanes);
         _scratch = Math.Max(_scratch, gates.ScratchFloats);
-        _steps.Add(gates);
-        _steps.Add(new ScaleStep<TVector, TLanes>(map, buffer, reluAfter));
+        _stage.Steps.Add(gates);
+        _stage.Steps.Add(new ScaleStep<TVector, TLanes>(map, buffer, reluAfter));
     }
 
     private void AddPool(MapLayout map, BufferId buffer)
     {
         Reserve(BufferId.Pooled, map.Blocks * map.Lanes);
-        _steps.Add(new PoolStep<TVector, TLanes>(map, buffer));
+        _stage.Steps.Add(new PoolStep<TVector, TLanes>(map, buffer));
     }
 
     // Maps of one layout alternate between two buffers.
@@ -121,8 +156,8 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads, StrategyChoice c
     {
         if (!_maps.TryGetValue(layout, out var pair))
         {
-            pair = (BufferId.Input + _buffers.Count, BufferId.Input + _buffers.Count + 1);
-            _buffers.AddRange([0, 0]);
+            pair = (BufferId.Input + _bufferCount, BufferId.Input + _bufferCount + 1);
+            _bufferCount += 2;
             _maps.Add(layout, pair);
         }
         var target = source == pair.First ? pair.Second : pair.First;
@@ -130,7 +165,7 @@ internal sealed class PlanBuilder<TVector, TLanes>(int threads, StrategyChoice c
         return target;
     }
 
-    private void Reserve(BufferId buffer, long floats) => _buffers[(int)buffer] = Math.Max(_buffers[(int)buffer], floats);
+    private void Reserve(BufferId buffer, long floats) => _stage.Reserve(buffer, floats);
 
     private static int Downscale(int size, int stride) => (size - 1) / stride + 1;
 }

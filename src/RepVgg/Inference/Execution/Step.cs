@@ -17,12 +17,12 @@ internal abstract class Step
         && (Block is not { } a || other.Block is not { } b
             || (a.InputChannels == b.InputChannels && a.OutputChannels == b.OutputChannels && a.Stride == b.Stride && a.Groups == b.Groups));
 
-    /// <summary>How many items a batch of <paramref name="images"/> has; none where the step isn't needed.</summary>
-    public abstract int CountItems(int images);
+    /// <summary>How many items the images of a window have; none where the step isn't needed.</summary>
+    public abstract int CountItems(Window window);
 
     /// <summary>Runs one item.</summary>
-    /// <param name="workspace">The caller's buffers.</param>
+    /// <param name="window">The images and their buffers.</param>
     /// <param name="item">From 0 to CountItems - 1.</param>
     /// <param name="worker">Which worker runs it: index of the worker's private scratch.</param>
-    public abstract void RunItem(Workspace workspace, int item, int worker);
+    public abstract void RunItem(Window window, int item, int worker);
 }

@@ -3,45 +3,44 @@ using RepVgg.Threading;
 namespace RepVgg.Inference.Execution;
 
 /// <summary>
-/// Runs a plan's steps over one workspace: the caller and its helpers take items from one counter; whoever finishes
-/// a step's last item opens the next step.
+/// Runs passes, each of them a step over a window of images: the caller and its helpers take items from one counter;
+/// whoever finishes a pass's last item opens the next pass.
 /// </summary>
 internal sealed class StepRunner : SharedWork
 {
-    private readonly Step[] _plan;
-    private readonly Step[] _steps;
-    private readonly int[] _counts;
-    private int _stepCount;
-    private readonly Workspace _workspace;
+    private readonly (Step Step, Window Window, int Items)[] _passes;
+    private int _passCount;
 
-    // High half: the open step. Low half: the next item. One counter, so that an item can't be taken for the wrong step.
+    // High half: the open pass. Low half: the next item. One counter, so that an item can't be taken for the wrong pass.
     private long _cursor;
     private int _completed;
 
-    /// <param name="steps">In order of execution.</param>
-    /// <param name="workspace">What they run on.</param>
+    /// <param name="capacity">Most passes of a run.</param>
     /// <param name="threads">Most threads on one run, the caller included.</param>
-    public StepRunner(Step[] steps, Workspace workspace, int threads)
-        : base(threads)
+    public StepRunner(int capacity, int threads)
+        : base(threads) => _passes = new (Step, Window, int)[capacity];
+
+    /// <summary>Forgets the passes of the last run.</summary>
+    public void Clear() => _passCount = 0;
+
+    /// <summary>Adds steps on a window that was opened.</summary>
+    public void Add(ReadOnlySpan<Step> steps, Window window)
     {
-        _plan = steps;
-        _steps = new Step[steps.Length];
-        _counts = new int[steps.Length];
-        _workspace = workspace;
+        foreach (var step in steps)
+            Add(step, window);
     }
 
-    /// <summary>Runs all steps on the workspace's current images.</summary>
+    /// <summary>Adds a step on a window that was opened.</summary>
+    public void Add(Step step, Window window)
+    {
+        int items = step.CountItems(window);
+        if (items > 0)
+            _passes[_passCount++] = (step, window, items);
+    }
+
+    /// <summary>Runs all passes.</summary>
     public void Run()
     {
-        _stepCount = 0;
-        foreach (var step in _plan)
-        {
-            int count = step.CountItems(_workspace.Images);
-            if (count == 0)
-                continue;
-            _steps[_stepCount] = step;
-            _counts[_stepCount++] = count;
-        }
         _completed = 0;
         Volatile.Write(ref _cursor, 0);
         Run(Threads);
@@ -54,12 +53,12 @@ internal sealed class StepRunner : SharedWork
         while (true)
         {
             long cursor = Volatile.Read(ref _cursor);
-            int step = (int)(cursor >> 32);
-            if (step == _stepCount)
+            int pass = (int)(cursor >> 32);
+            if (pass == _passCount)
                 return;
-            if ((int)cursor >= _counts[step])
+            if ((int)cursor >= _passes[pass].Items)
             {
-                // Others still run the step's last items. On a crowded machine they may need this core for it.
+                // Others still run the pass's last items. On a crowded machine they may need this core for it.
                 if (++idle < 2000)
                     Thread.SpinWait(4);
                 else
@@ -68,15 +67,15 @@ internal sealed class StepRunner : SharedWork
             }
             idle = 0;
             cursor = Interlocked.Increment(ref _cursor) - 1;
-            step = (int)(cursor >> 32);
+            pass = (int)(cursor >> 32);
             int item = (int)cursor;
-            if (step == _stepCount || item >= _counts[step])
+            if (pass == _passCount || item >= _passes[pass].Items)
                 continue;
-            _steps[step].RunItem(_workspace, item, worker);
-            if (Interlocked.Increment(ref _completed) == _counts[step])
+            _passes[pass].Step.RunItem(_passes[pass].Window, item, worker);
+            if (Interlocked.Increment(ref _completed) == _passes[pass].Items)
             {
                 _completed = 0;
-                Volatile.Write(ref _cursor, (long)(step + 1) << 32);
+                Volatile.Write(ref _cursor, (long)(pass + 1) << 32);
             }
         }
     }
@@ -84,13 +83,13 @@ internal sealed class StepRunner : SharedWork
     /// <inheritdoc/>
     protected override void WorkAlone()
     {
-        for (int step = 0; step < _stepCount; step++)
+        for (int pass = 0; pass < _passCount; pass++)
         {
-            for (int item = 0; item < _counts[step]; item++)
-                _steps[step].RunItem(_workspace, item, 0);
+            for (int item = 0; item < _passes[pass].Items; item++)
+                _passes[pass].Step.RunItem(_passes[pass].Window, item, 0);
         }
     }
 
     /// <inheritdoc/>
-    protected override void Abandon() => Volatile.Write(ref _cursor, (long)_stepCount << 32);
+    protected override void Abandon() => Volatile.Write(ref _cursor, (long)_passCount << 32);
 }

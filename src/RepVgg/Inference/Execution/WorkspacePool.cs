@@ -52,7 +52,7 @@ internal sealed class WorkspacePool(Plan plan, int threads) : IDisposable
     private static int LargestCapacity(Plan plan)
     {
         long total = 0;
-        foreach (long floats in plan.BufferFloats)
+        foreach (long floats in plan.Trailing.BufferFloats)
             total += floats;
         long fit = Math.Clamp(MaximumBytes / sizeof(float) / Math.Max(total, 1), 1, MaximumCapacity);
         return 1 << System.Numerics.BitOperations.Log2((uint)fit);

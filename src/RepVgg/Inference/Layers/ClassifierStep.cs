@@ -15,17 +15,17 @@ internal sealed unsafe class ClassifierStep<TVector, TLanes>(LinearSource layer,
     private readonly PackedLinear<TVector, TLanes> _linear = new(layer, weights);
 
     /// <summary>One block of classes for all images: its weights are read from memory once.</summary>
-    public override int CountItems(int images) => _linear.Blocks;
+    public override int CountItems(Window window) => _linear.Blocks;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void RunItem(Workspace workspace, int item, int worker)
+    public override void RunItem(Window window, int item, int worker)
     {
         int first = item * TLanes.Width, classes = _linear.OutputFeatures;
         float* lanes = stackalloc float[TLanes.Width];
-        for (int image = 0; image < workspace.Images; image++)
+        for (int image = 0; image < window.Images; image++)
         {
-            TVector value = _linear.Compute(workspace[BufferId.Pooled] + (long)image * featurePitch, item);
-            float* target = workspace.Logits + (long)image * classes + first;
+            TVector value = _linear.Compute(window[BufferId.Pooled] + (long)image * featurePitch, item);
+            float* target = window.Logits + (long)image * classes + first;
             if (first + TLanes.Width <= classes)
             {
                 TLanes.Store(target, value);

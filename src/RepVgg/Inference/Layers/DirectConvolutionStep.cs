@@ -52,19 +52,19 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
     // Whichever is larger, filters or input, should be read from far away once.
     private bool PanelsFirst => Filters.Floats > _input.ImagePitch;
 
-    public override int CountItems(int images) => images * _bands.Count * Filters.Count;
+    public override int CountItems(Window window) => window.Images * _bands.Count * Filters.Count;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void RunItem(Workspace workspace, int item, int worker)
+    public override void RunItem(Window window, int item, int worker)
     {
-        int places = workspace.Images * _bands.Count;
+        int places = window.Images * _bands.Count;
         (int place, int index) = PanelsFirst ? (item % places, item / places) : Math.DivRem(item, Filters.Count);
         (int image, int band) = Math.DivRem(place, _bands.Count);
         ref readonly var panel = ref Filters[index];
         int first = _bands.First(band), last = _bands.First(band + 1);
 
-        float* source = workspace[_source] + image * _input.ImagePitch + panel.FirstInputBlock * _input.BlockPitch;
-        float* target = workspace[_target] + image * _output.ImagePitch + panel.FirstBlock * _output.BlockPitch;
+        float* source = window[_source] + image * _input.ImagePitch + panel.FirstInputBlock * _input.BlockPitch;
+        float* target = window[_target] + image * _output.ImagePitch + panel.FirstBlock * _output.BlockPitch;
         nint* segments = stackalloc nint[3 * panel.InputBlocks];
         for (int ky = 0, i = 0; ky < 3; ky++)
         {
@@ -86,7 +86,7 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
         };
         // While the panel's last rows are computed, the worker's next panel comes from memory.
         long aheadFloats = 0;
-        float* ahead = PanelsFirst && place >= places - workspace.Workers ? Filters.WeightsAhead(index + workspace.Workers, out aheadFloats) : null;
+        float* ahead = PanelsFirst && place >= places - window.Workers ? Filters.WeightsAhead(index + window.Workers, out aheadFloats) : null;
         aheadFloats = Math.Min(aheadFloats, AheadFloats) / (last - first);
         for (int y = first; y < last; y++, ahead += aheadFloats)
         {

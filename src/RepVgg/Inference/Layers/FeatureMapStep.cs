@@ -7,15 +7,15 @@ namespace RepVgg.Inference.Layers;
 /// <param name="source">Where it stands.</param>
 internal sealed unsafe class FeatureMapStep(MapLayout layout, BufferId source) : Step
 {
-    public override int CountItems(int images) => images * layout.Blocks;
+    public override int CountItems(Window window) => window.Images * layout.Blocks;
 
-    public override void RunItem(Workspace workspace, int item, int worker)
+    public override void RunItem(Window window, int item, int worker)
     {
         (int image, int index) = Math.DivRem(item, layout.Blocks);
         int lanes = layout.Lanes, channels = Math.Min(lanes, layout.Channels - index * lanes);
         long plane = (long)layout.Height * layout.Width;
-        float* block = workspace[source] + item * layout.BlockPitch + layout.Origin;
-        float* target = workspace.Logits + ((long)image * layout.Channels + index * lanes) * plane;
+        float* block = window[source] + item * layout.BlockPitch + layout.Origin;
+        float* target = window.Logits + ((long)image * layout.Channels + index * lanes) * plane;
         for (int y = 0; y < layout.Height; y++)
         {
             float* pixel = block + (long)y * layout.RowPitch;

@@ -18,16 +18,16 @@ internal sealed unsafe class GateStep<TVector, TLanes>(LinearSource squeeze, Lin
     /// <summary>Floats of scratch for one worker: the squeezed features.</summary>
     public int ScratchFloats => _squeeze.Blocks * TLanes.Width;
 
-    public override int CountItems(int images) => images;
+    public override int CountItems(Window window) => window.Images;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void RunItem(Workspace workspace, int item, int worker)
+    public override void RunItem(Window window, int item, int worker)
     {
         int lanes = TLanes.Width;
         long pitch = (long)_excite.Blocks * lanes;
-        float* averages = workspace[BufferId.Pooled] + item * pitch;
-        float* gates = workspace[BufferId.Gates] + item * pitch;
-        float* squeezed = workspace.Scratch(worker);
+        float* averages = window[BufferId.Pooled] + item * pitch;
+        float* gates = window[BufferId.Gates] + item * pitch;
+        float* squeezed = window.Scratch(worker);
         for (int block = 0; block < _squeeze.Blocks; block++)
             TLanes.Store(squeezed + block * lanes, TLanes.Relu(_squeeze.Compute(averages, block)));
         for (int block = 0; block < _excite.Blocks; block++)

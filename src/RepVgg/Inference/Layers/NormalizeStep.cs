@@ -24,17 +24,17 @@ internal sealed unsafe class NormalizeStep : Step
         _bands = new EvenParts(layout.Height, BandPixels / layout.Width);
     }
 
-    public override int CountItems(int images) => images * _bands.Count;
+    public override int CountItems(Window window) => window.Images * _bands.Count;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void RunItem(Workspace workspace, int item, int worker)
+    public override void RunItem(Window window, int item, int worker)
     {
         (int image, int band) = Math.DivRem(item, _bands.Count);
         int channels = _layout.Channels, width = _layout.Width;
         long plane = (long)_layout.Height * width;
         int first = _bands.First(band), last = _bands.First(band + 1);
-        float* pixels = workspace.Pixels + image * channels * plane;
-        float* block = workspace[BufferId.Input] + image * _layout.BlockPitch;
+        float* pixels = window.Pixels + image * channels * plane;
+        float* block = window[BufferId.Input] + image * _layout.BlockPitch;
         for (int y = first; y < last; y++)
         {
             float* target = block + _layout.Origin + (long)y * _layout.RowPitch;

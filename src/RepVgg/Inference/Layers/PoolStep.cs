@@ -11,12 +11,12 @@ internal sealed unsafe class PoolStep<TVector, TLanes>(MapLayout layout, BufferI
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
-    public override int CountItems(int images) => images * layout.Blocks;
+    public override int CountItems(Window window) => window.Images * layout.Blocks;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void RunItem(Workspace workspace, int item, int worker)
+    public override void RunItem(Window window, int item, int worker)
     {
-        float* block = workspace[source] + item * layout.BlockPitch + layout.Origin;
+        float* block = window[source] + item * layout.BlockPitch + layout.Origin;
         TVector sum = TLanes.Zero;
         for (int y = 0; y < layout.Height; y++)
         {
@@ -27,6 +27,6 @@ internal sealed unsafe class PoolStep<TVector, TLanes>(MapLayout layout, BufferI
             sum = TLanes.Add(sum, row);
         }
         TVector scale = TLanes.Broadcast(1f / ((float)layout.Height * layout.Width));
-        TLanes.Store(workspace[BufferId.Pooled] + (long)item * TLanes.Width, TLanes.Multiply(sum, scale));
+        TLanes.Store(window[BufferId.Pooled] + (long)item * TLanes.Width, TLanes.Multiply(sum, scale));
     }
 }

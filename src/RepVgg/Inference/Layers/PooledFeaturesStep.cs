@@ -6,11 +6,11 @@ namespace RepVgg.Inference.Layers;
 /// <param name="layout">The map that was pooled.</param>
 internal sealed unsafe class PooledFeaturesStep(MapLayout layout) : Step
 {
-    public override int CountItems(int images) => images;
+    public override int CountItems(Window window) => window.Images;
 
-    public override void RunItem(Workspace workspace, int item, int worker)
+    public override void RunItem(Window window, int item, int worker)
     {
-        float* source = workspace[BufferId.Pooled] + (long)item * layout.Blocks * layout.Lanes;
-        new ReadOnlySpan<float>(source, layout.Channels).CopyTo(new Span<float>(workspace.Logits + (long)item * layout.Channels, layout.Channels));
+        float* source = window[BufferId.Pooled] + (long)item * layout.Blocks * layout.Lanes;
+        new ReadOnlySpan<float>(source, layout.Channels).CopyTo(new Span<float>(window.Logits + (long)item * layout.Channels, layout.Channels));
     }
 }

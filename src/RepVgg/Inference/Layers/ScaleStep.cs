@@ -11,13 +11,13 @@ internal sealed unsafe class ScaleStep<TVector, TLanes>(MapLayout layout, Buffer
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
-    public override int CountItems(int images) => images * layout.Blocks;
+    public override int CountItems(Window window) => window.Images * layout.Blocks;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void RunItem(Workspace workspace, int item, int worker)
+    public override void RunItem(Window window, int item, int worker)
     {
-        float* block = workspace[map] + item * layout.BlockPitch + layout.Origin;
-        TVector gate = TLanes.Load(workspace[BufferId.Gates] + (long)item * TLanes.Width);
+        float* block = window[map] + item * layout.BlockPitch + layout.Origin;
+        TVector gate = TLanes.Load(window[BufferId.Gates] + (long)item * TLanes.Width);
         for (int y = 0; y < layout.Height; y++)
         {
             float* pixel = block + (long)y * layout.RowPitch;

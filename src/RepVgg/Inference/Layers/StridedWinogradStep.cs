@@ -38,11 +38,10 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
     private readonly BufferId _source;
     private readonly BufferId _target;
     private readonly bool _relu;
-    private readonly int _threads;
     private readonly WinogradAxis _rows;
     private readonly int _rowsTogether;
 
-    public StridedWinogradStep(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu, int threads, NativeArena weights)
+    public StridedWinogradStep(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu, NativeArena weights)
     {
         Block = block.Shape;
         _input = input;
@@ -50,7 +49,6 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
         _source = source;
         _target = target;
         _relu = relu;
-        _threads = threads;
         _rows = new WinogradAxis(output.Height);
         _rowsTogether = Math.Max(1, MaximumLineFloats / (Points * LineFloats));
         Filters = new FilterPanels(block, TLanes.Width, TLanes.Width, FilterOrder.TapMajor, weights);
@@ -80,28 +78,29 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
 
     private nint LinesOffset => SumsOffset + Points * PointSums;
 
-    public override int CountItems(int images)
+    public override int CountItems(Window window)
     {
-        var bands = Bands(images);
-        return bands.Count * Parts(bands).Count;
+        var bands = Bands(window);
+        return bands.Count * Parts(window, bands).Count;
     }
 
     // An item takes a band of the rows of tiles of all images and, where there are few bands, a part of the filters.
-    private EvenParts Bands(int images) => new(images * _rows.Tiles, _rowsTogether, _threads);
+    private EvenParts Bands(Window window) => new(window.Images * _rows.Tiles, _rowsTogether, window.Threads);
 
-    private EvenParts Parts(EvenParts bands) =>
-        new(Filters.Count, bands.Count >= _threads ? Filters.Count : (Filters.Count + 4 * _threads - 1) / (4 * _threads), _threads);
+    private EvenParts Parts(Window window, EvenParts bands) =>
+        bands.Count >= window.Threads ? new(Filters.Count, Filters.Count)
+        : new(Filters.Count, (Filters.Count + 4 * window.Threads - 1) / (4 * window.Threads), window.Threads);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void RunItem(Workspace workspace, int item, int worker)
+    public override void RunItem(Window window, int item, int worker)
     {
-        var bands = Bands(workspace.Images);
-        var parts = Parts(bands);
+        var bands = Bands(window);
+        var parts = Parts(window, bands);
         (int band, int part) = Math.DivRem(item, parts.Count);
         int first = bands.First(band), last = bands.First(band + 1);
-        float* scratch = workspace.Scratch(worker);
+        float* scratch = window.Scratch(worker);
         for (int row = first; row < last; row++)
-            TransformRow(workspace, row, scratch + LinesOffset + (nint)(row - first) * LineFloats);
+            TransformRow(window, row, scratch + LinesOffset + (nint)(row - first) * LineFloats);
         nint* lineSegments = stackalloc nint[_input.Blocks], mapSegments = stackalloc nint[_input.Blocks];
         for (int block = 0; block < _input.Blocks; block++)
         {
@@ -114,7 +113,7 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
             for (int row = first; row < last; row++)
             {
                 float* sums = scratch + SumsOffset + (nint)(row - first) * SumFloats;
-                AddMiddleRows(workspace, Filters[index], row, sums, mapSegments, Ahead(index, out ahead) + ahead / 2, (nint)(ahead / 2 / (last - first)));
+                AddMiddleRows(window, Filters[index], row, sums, mapSegments, Ahead(index, out ahead) + ahead / 2, (nint)(ahead / 2 / (last - first)));
             }
         }
     }
@@ -129,14 +128,14 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
 
     /// <summary>Transforms every second line of all channels under a row of tiles to the points.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void TransformRow(Workspace workspace, int row, float* lines)
+    private void TransformRow(Window window, int row, float* lines)
     {
         (int image, int tile) = Math.DivRem(row, _rows.Tiles);
         int samples = _rows.SizeOf(tile) + 1;
         nint* at = stackalloc nint[Points];
         for (int point = 0; point < Points; point++)
             at[point] = point * PointLines;
-        float* block = workspace[_source] + image * _input.ImagePitch + 2L * WinogradAxis.TileSize * tile * _input.RowPitch;
+        float* block = window[_source] + image * _input.ImagePitch + 2L * WinogradAxis.TileSize * tile * _input.RowPitch;
         for (int b = 0; b < _input.Blocks; b++, block += _input.BlockPitch, lines += BlockLine)
         {
             for (int x = 0; x < BlockLine; x += TLanes.Width)
@@ -217,13 +216,13 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
 
     /// <summary>Transforms the sums of a row of tiles back to pixels, and adds what comes from the filters' middle rows.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void AddMiddleRows(Workspace workspace, in FilterPanel panel, int row, float* sums, nint* segments, float* ahead, nint aheadFloats)
+    private void AddMiddleRows(Window window, in FilterPanel panel, int row, float* sums, nint* segments, float* ahead, nint aheadFloats)
     {
         (int image, int tile) = Math.DivRem(row, _rows.Tiles);
         int width = TLanes.Width, size = _rows.SizeOf(tile);
-        float* source = workspace[_source] + image * _input.ImagePitch + panel.FirstInputBlock * _input.BlockPitch
+        float* source = window[_source] + image * _input.ImagePitch + panel.FirstInputBlock * _input.BlockPitch
             + (2L * WinogradAxis.TileSize * tile + 1) * _input.RowPitch;
-        float* target = workspace[_target] + image * _output.ImagePitch + panel.FirstBlock * _output.BlockPitch
+        float* target = window[_target] + image * _output.ImagePitch + panel.FirstBlock * _output.BlockPitch
             + (long)WinogradAxis.TileSize * tile * _output.RowPitch + _output.Origin;
         TransformBack(size, sums, panel.Vectors, Filters.Bias(panel), target);
         var arguments = new PanelArguments

@@ -16,22 +16,22 @@ internal sealed unsafe class WinogradInputStep<TVector, TLanes>(BlockSpec block,
     public override BlockSpec Block => block;
 
     /// <summary>None where the multiplication transforms its own tiles.</summary>
-    public override int CountItems(int images) => layout.IsFused(images) ? 0 : images * layout.Rows.Tiles;
+    public override int CountItems(Window window) => layout.Cut(window).AreFused ? 0 : window.Images * layout.Rows.Tiles;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void RunItem(Workspace workspace, int item, int worker)
+    public override void RunItem(Window window, int item, int worker)
     {
-        int images = workspace.Images;
+        var chunks = layout.Cut(window);
         (int image, int row) = Math.DivRem(item, layout.Rows.Tiles);
-        int index = layout.ChunkOf(images, image, row);
-        var chunk = layout.Chunk(images, index);
+        int index = chunks.ChunkOf(image, row);
+        var chunk = chunks[index];
         nint* offsets = stackalloc nint[WinogradChunk.Points], blockPitches = stackalloc nint[WinogradAxis.Points];
         chunk.Lay(layout.Blocks, TLanes.Width, offsets, blockPitches);
-        TransformRow(workspace, chunk, image, row, workspace[BufferId.Transformed] + index * layout.ChunkFloats(images), offsets, blockPitches);
+        TransformRow(window, chunk, image, row, window[BufferId.Transformed] + index * chunks.ChunkFloats, offsets, blockPitches);
     }
 
     /// <summary>Transforms all channels of a row of tiles.</summary>
-    /// <param name="workspace">Where the map is.</param>
+    /// <param name="window">Where the map is.</param>
     /// <param name="chunk">The chunk that the row belongs to.</param>
     /// <param name="image">The row's image.</param>
     /// <param name="row">The row.</param>
@@ -40,14 +40,14 @@ internal sealed unsafe class WinogradInputStep<TVector, TLanes>(BlockSpec block,
     /// <param name="blockPitches">From one channel block to the next.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void TransformRow(
-        Workspace workspace, in WinogradChunk chunk, int image, int row, float* target, nint* offsets, nint* blockPitches)
+        Window window, in WinogradChunk chunk, int image, int row, float* target, nint* offsets, nint* blockPitches)
     {
         int width = TLanes.Width;
-        bool far = input.IsFar(workspace.Images);
+        bool far = input.IsFar(window.Images);
         nint* first = stackalloc nint[WinogradChunk.Points], addresses = stackalloc nint[WinogradChunk.Points];
         chunk.Locate(image, row, width, offsets, first);
         int rows = layout.Rows.SizeOf(row), columnTiles = layout.Columns.Tiles;
-        float* block = workspace[source] + image * input.ImagePitch + (long)row * WinogradAxis.TileSize * input.RowPitch;
+        float* block = window[source] + image * input.ImagePitch + (long)row * WinogradAxis.TileSize * input.RowPitch;
         for (int b = 0; b < input.Blocks; b++, block += input.BlockPitch)
         {
             for (int i = 0; i < WinogradChunk.Points; i++)

@@ -57,39 +57,43 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
 
     private static long SumsOffset => (WinogradAxis.Points - 2) * WinogradFilter.PointPitch(Panels.MaximumVectors * TLanes.Width);
 
-    public override int CountItems(int images) => _layout.Chunks(images) * (_layout.IsFused(images) ? 1 : Filters.Count);
+    public override int CountItems(Window window)
+    {
+        var chunks = _layout.Cut(window);
+        return chunks.Count * (chunks.AreFused ? 1 : Filters.Count);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void RunItem(Workspace workspace, int item, int worker)
+    public override void RunItem(Window window, int item, int worker)
     {
-        int images = workspace.Images;
+        var chunks = _layout.Cut(window);
         nint* offsets = stackalloc nint[WinogradChunk.Points], blockPitches = stackalloc nint[WinogradAxis.Points];
-        float* scratch = workspace.Scratch(worker);
-        if (_layout.IsFused(images))
+        float* scratch = window.Scratch(worker);
+        if (chunks.AreFused)
         {
-            var chunk = _layout.Chunk(images, item);
+            var chunk = chunks[item];
             chunk.Lay(_layout.Blocks, TLanes.Width, offsets, blockPitches);
             float* tiles = scratch + TilesOffset;
             for (int image = chunk.FirstImage; image < chunk.FirstImage + chunk.Images; image++)
             {
                 for (int row = chunk.FirstRow; row < chunk.LastRow; row++)
-                    _input.TransformRow(workspace, chunk, image, row, tiles, offsets, blockPitches);
+                    _input.TransformRow(window, chunk, image, row, tiles, offsets, blockPitches);
             }
             for (int index = 0; index < Filters.Count; index++)
-                RunPanel(workspace, chunk, Filters[index], tiles, offsets, blockPitches, scratch);
+                RunPanel(window, chunk, Filters[index], tiles, offsets, blockPitches, scratch);
         }
         else
         {
             (item, int index) = Math.DivRem(item, Filters.Count);
-            var chunk = _layout.Chunk(images, item);
+            var chunk = chunks[item];
             chunk.Lay(_layout.Blocks, TLanes.Width, offsets, blockPitches);
-            RunPanel(workspace, chunk, Filters[index], workspace[BufferId.Transformed] + item * _layout.ChunkFloats(images), offsets, blockPitches, scratch);
+            RunPanel(window, chunk, Filters[index], window[BufferId.Transformed] + item * chunks.ChunkFloats, offsets, blockPitches, scratch);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void RunPanel(
-        Workspace workspace, in WinogradChunk chunk, in FilterPanel panel, float* tiles, nint* tileOffsets, nint* blockPitches, float* scratch)
+        Window window, in WinogradChunk chunk, in FilterPanel panel, float* tiles, nint* tileOffsets, nint* blockPitches, float* scratch)
     {
         int pitch = panel.Vectors * TLanes.Width;
         float* sums = scratch + SumsOffset, weights = Filters.Weights(panel);
@@ -103,7 +107,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
                 chunk, panel, row, weights, rowTiles, tileOffsets + row * WinogradAxis.Points, blockPitches[row],
                 sums, sumOffsets + row * WinogradAxis.Points, scratch);
         }
-        TransformBack(workspace, chunk, panel, sums, sumOffsets);
+        TransformBack(window, chunk, panel, sums, sumOffsets);
     }
 
     // The six points of a row, for a few input channels at a time: so the transformed filters and the sums stay in the
@@ -172,11 +176,11 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void TransformBack(Workspace workspace, in WinogradChunk chunk, in FilterPanel panel, float* sums, nint* offsets)
+    private void TransformBack(Window window, in WinogradChunk chunk, in FilterPanel panel, float* sums, nint* offsets)
     {
         int width = TLanes.Width, pitch = panel.Vectors * width, columnTiles = _layout.Columns.Tiles;
-        bool far = _output.IsFar(workspace.Images);
-        float* map = workspace[_target] + panel.FirstBlock * _output.BlockPitch + _output.Origin;
+        bool far = _output.IsFar(window.Images);
+        float* map = window[_target] + panel.FirstBlock * _output.BlockPitch + _output.Origin;
         nint* addresses = stackalloc nint[WinogradChunk.Points];
         for (int image = chunk.FirstImage; image < chunk.FirstImage + chunk.Images; image++)
         {
