@@ -47,6 +47,7 @@ internal sealed record Plan(
                     workspace.Rehearse(rehearsals[parts.Count + rehearsals.Count - 1 - item], worker);
             });
         }
+        workspace.ClearCounters();
         parts.Clear();
     }
 
@@ -61,6 +62,12 @@ internal enum BufferId
 
     /// <summary>Winograd transforms of one layer's input.</summary>
     Transformed,
+
+    /// <summary>One layer's sums in Winograd's domain, where several threads make them.</summary>
+    Sums,
+
+    /// <summary>Counts of what is done of them: integers, each in a cache line of its own; zero between layers.</summary>
+    Counters,
 
     /// <summary>Per-channel averages.</summary>
     Pooled,

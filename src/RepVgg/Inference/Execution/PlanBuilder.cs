@@ -123,6 +123,8 @@ internal sealed class PlanBuilder<TVector, TLanes>
         var transform = new WinogradInputStep<TVector, TLanes>(block.Shape, layout, input, source);
         _stage.Steps.Add(transform);
         var multiply = new WinogradMultiplyStep<TVector, TLanes>(block, layout, transform, output, target, relu, _weights);
+        Reserve(BufferId.Sums, multiply.SharedSumsFloats(_threads));
+        Reserve(BufferId.Counters, 2L * _threads * _threads * CacheLine.Floats);
         _scratch = Math.Max(_scratch, multiply.ScratchFloats);
         _stage.Steps.Add(multiply);
         Follow(multiply.Filters);

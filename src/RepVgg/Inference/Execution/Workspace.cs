@@ -33,7 +33,7 @@ internal sealed unsafe class Workspace : IDisposable
         long[] all = Offsets(plan.Trailing, capacity), rest = Offsets(plan.Leading, depthFirst ? workers - 1 : capacity);
         var own = new long[depthFirst ? workers : 0][];
         for (int worker = 0; worker < own.Length; worker++)
-            own[worker] = Offsets(plan.Leading, together);
+            own[worker] = Offsets(plan.Leading, together, isShared: false);
         long scratchOffset = total, scratchPitch = RoundUp(plan.ScratchFloats);
         _memory = new NativeBuffer(total + scratchPitch * workers);
         float* scratch = _memory.Pointer + scratchOffset;
@@ -44,13 +44,14 @@ internal sealed unsafe class Workspace : IDisposable
         _own = Array.ConvertAll(own, offsets => new Window(Addresses(offsets), scratch, scratchPitch, null));
         _depthFirst = new DepthFirstStep(plan, _own, together);
 
-        long[] Offsets(Stage stage, int images)
+        long[] Offsets(Stage stage, int images, bool isShared = true)
         {
             var offsets = new long[stage.BufferFloats.Length];
             for (int i = 0; i < offsets.Length; i++)
             {
                 offsets[i] = total;
-                total += RoundUp(stage.BufferFloats[i] * images);
+                if (isShared || (BufferId)i is not (BufferId.Transformed or BufferId.Sums or BufferId.Counters))
+                    total += RoundUp(stage.BufferFloats[i] * images);
             }
             return offsets;
         }
@@ -73,7 +74,15 @@ internal sealed unsafe class Workspace : IDisposable
         if (apart < images)
             _runner.Add(_plan.Leading.Steps, _rest);
         _runner.Add(_plan.Trailing.Steps, _all);
-        _runner.Run();
+        try
+        {
+            _runner.Run();
+        }
+        catch
+        {
+            ClearCounters();
+            throw;
+        }
     }
 
     /// <summary>Sets what steps read and write where each is run by itself.</summary>
@@ -119,6 +128,19 @@ internal sealed unsafe class Workspace : IDisposable
             step.RunItem(window, 0, worker);
         if (items > 1)
             step.RunItem(window, items - 1, worker);
+    }
+
+    /// <summary>Forgets what steps have counted that came to no end.</summary>
+    public void ClearCounters()
+    {
+        Clear(_all, _plan.Trailing, Capacity);
+        Clear(_rest, _plan.Leading, _own.Length > 0 ? _own.Length - 1 : Capacity);
+
+        static void Clear(Window window, Stage stage, int images)
+        {
+            if (stage.BufferFloats.Length > (int)BufferId.Counters)
+                new Span<float>(window[BufferId.Counters], (int)stage.BufferFloats[(int)BufferId.Counters] * images).Clear();
+        }
     }
 
     public void Dispose() => _memory.Dispose();

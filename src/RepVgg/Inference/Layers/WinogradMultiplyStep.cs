@@ -20,6 +20,13 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     // How far ahead of their use filters are brought from memory.
     private const int AheadFloats = 4096;
 
+    // Rows of points in one piece of a panel that is cut.
+    private const int RowsOfCut = 2;
+    private const int Cuts = WinogradAxis.Points / RowsOfCut;
+
+    // Floats of a panel times tiles: below, a panel is not worth cutting.
+    private const long MinimumWorkOfCutPanels = 2_000_000;
+
     private static readonly float[] Zeros = GC.AllocateArray<float>(Panels.MaximumVectors * 16, pinned: true);
 
     private readonly WinogradLayout _layout;
@@ -53,6 +60,15 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     /// <summary>Floats of scratch for one worker: transformed filters, sums, a fused chunk's tiles.</summary>
     public long ScratchFloats { get; }
 
+    /// <summary>Floats of one image's sums, whatever the batch, where several threads share them.</summary>
+    /// <param name="threads">How many threads.</param>
+    public long SharedSumsFloats(int threads)
+    {
+        // Twice, because the last chunk may be smaller than the others.
+        var chunks = new WinogradChunks(_layout, 1, threads);
+        return 2L * threads * chunks.Count * WinogradLayout.FloatsOf(chunks[0], 1, Panels.MaximumVectors * TLanes.Width);
+    }
+
     private long TilesOffset { get; }
 
     private static long SumsOffset => (WinogradAxis.Points - 2) * WinogradFilter.PointPitch(Panels.MaximumVectors * TLanes.Width);
@@ -60,7 +76,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     public override int CountItems(Window window)
     {
         var chunks = _layout.Cut(window);
-        return chunks.Count * (chunks.AreFused ? 1 : Filters.Count);
+        return chunks.AreFused ? chunks.Count : chunks.Count * ItemsOf(WholePanels(chunks));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -68,7 +84,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     {
         var chunks = _layout.Cut(window);
         nint* offsets = stackalloc nint[WinogradChunk.Points], blockPitches = stackalloc nint[WinogradAxis.Points];
-        float* scratch = window.Scratch(worker);
+        float* scratch = window.Scratch(worker), sums = scratch + SumsOffset;
         if (chunks.AreFused)
         {
             var chunk = chunks[item];
@@ -80,34 +96,59 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
                     _input.TransformRow(window, chunk, image, row, tiles, offsets, blockPitches);
             }
             for (int index = 0; index < Filters.Count; index++)
-                RunPanel(window, chunk, Filters[index], tiles, offsets, blockPitches, scratch);
+            {
+                MultiplyRows(chunk, Filters[index], 0, WinogradAxis.Points, tiles, offsets, blockPitches, sums, scratch);
+                TransformBack(window, chunk, Filters[index], sums);
+            }
         }
         else
         {
-            (item, int index) = Math.DivRem(item, Filters.Count);
-            var chunk = chunks[item];
+            int whole = WholePanels(chunks);
+            (int number, item) = Math.DivRem(item, ItemsOf(whole));
+            var chunk = chunks[number];
             chunk.Lay(_layout.Blocks, TLanes.Width, offsets, blockPitches);
-            RunPanel(window, chunk, Filters[index], window[BufferId.Transformed] + item * chunks.ChunkFloats, offsets, blockPitches, scratch);
+            float* tiles = window[BufferId.Transformed] + number * chunks.ChunkFloats;
+            if (item < whole)
+            {
+                MultiplyRows(chunk, Filters[item], 0, WinogradAxis.Points, tiles, offsets, blockPitches, sums, scratch);
+                TransformBack(window, chunk, Filters[item], sums);
+                return;
+            }
+            // Neighbouring items belong to different panels: so a thread mostly goes on in the filters that it has begun.
+            (int cut, int index) = Math.DivRem(item - whole, Filters.Count - whole);
+            int place = index * chunks.Count + number;
+            index += whole;
+            sums = window[BufferId.Sums] + place * WinogradLayout.FloatsOf(chunks[0], 1, Panels.MaximumVectors * TLanes.Width);
+            MultiplyRows(chunk, Filters[index], cut * RowsOfCut, (cut + 1) * RowsOfCut, tiles, offsets, blockPitches, sums, scratch);
+            ref int done = ref ((int*)window[BufferId.Counters])[place * CacheLine.Floats];
+            if (Interlocked.Increment(ref done) == Cuts)
+            {
+                done = 0;
+                TransformBack(window, chunk, Filters[index], sums);
+            }
         }
     }
 
+    // Where threads share few panels, the last of them are cut by their rows of points, for the threads to end together.
+    private int WholePanels(in WinogradChunks chunks) =>
+        (long)_layout.ImageTiles * Filters.FloatsOf(Filters[0]) < MinimumWorkOfCutPanels ? Filters.Count : Math.Max(0, Filters.Count - chunks.Threads);
+
+    private int ItemsOf(int wholePanels) => wholePanels + Cuts * (Filters.Count - wholePanels);
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void RunPanel(
-        Window window, in WinogradChunk chunk, in FilterPanel panel, float* tiles, nint* tileOffsets, nint* blockPitches, float* scratch)
+    private void MultiplyRows(
+        in WinogradChunk chunk, in FilterPanel panel, int first, int last, float* tiles, nint* tileOffsets, nint* blockPitches,
+        float* sums, float* transformed)
     {
-        int pitch = panel.Vectors * TLanes.Width;
-        float* sums = scratch + SumsOffset, weights = Filters.Weights(panel);
         nint* sumOffsets = stackalloc nint[WinogradChunk.Points], unused = stackalloc nint[WinogradAxis.Points];
-        chunk.Lay(1, pitch, sumOffsets, unused);
+        chunk.Lay(1, panel.Vectors * TLanes.Width, sumOffsets, unused);
         nint rowFloats = (nint)(Filters.FloatsOf(panel) / WinogradAxis.Points);
-        for (int row = 0; row < WinogradAxis.Points; row++, weights += rowFloats)
+        for (int row = first; row < last; row++)
         {
-            float* rowTiles = tiles + panel.FirstInputBlock * blockPitches[row];
             MultiplyRow(
-                chunk, panel, row, weights, rowTiles, tileOffsets + row * WinogradAxis.Points, blockPitches[row],
-                sums, sumOffsets + row * WinogradAxis.Points, scratch);
+                chunk, panel, row, Filters.Weights(panel) + row * rowFloats, tiles + panel.FirstInputBlock * blockPitches[row],
+                tileOffsets + row * WinogradAxis.Points, blockPitches[row], sums, sumOffsets + row * WinogradAxis.Points, transformed);
         }
-        TransformBack(window, chunk, panel, sums, sumOffsets);
     }
 
     // The six points of a row, for a few input channels at a time: so the transformed filters and the sums stay in the
@@ -176,8 +217,10 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void TransformBack(Window window, in WinogradChunk chunk, in FilterPanel panel, float* sums, nint* offsets)
+    private void TransformBack(Window window, in WinogradChunk chunk, in FilterPanel panel, float* sums)
     {
+        nint* offsets = stackalloc nint[WinogradChunk.Points], unused = stackalloc nint[WinogradAxis.Points];
+        chunk.Lay(1, panel.Vectors * TLanes.Width, offsets, unused);
         int width = TLanes.Width, pitch = panel.Vectors * width, columnTiles = _layout.Columns.Tiles;
         bool far = _output.IsFar(window.Images);
         float* map = window[_target] + panel.FirstBlock * _output.BlockPitch + _output.Origin;
