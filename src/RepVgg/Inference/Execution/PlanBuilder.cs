@@ -118,7 +118,7 @@ internal sealed class PlanBuilder<TVector, TLanes>
 
     private void AddWinograd(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu)
     {
-        var layout = new WinogradLayout(new WinogradAxis(output.Height), new WinogradAxis(output.Width), input.Blocks, input.Lanes);
+        var layout = new WinogradLayout(new WinogradAxis(output.Height), new WinogradAxis(output.Width), input.Blocks, input.Lanes, FilterPanels.CountOf(output.Blocks));
         Reserve(BufferId.Transformed, layout.ImageFloats(_threads));
         var transform = new WinogradInputStep<TVector, TLanes>(block.Shape, layout, input, source);
         _stage.Steps.Add(transform);

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace RepVgg.Inference.Kernels;
 
 /// <summary>What a <see cref="PanelKernel{TVector, TLanes, TVectors, TRows}"/> multiplies. Pitches count floats.</summary>
@@ -57,4 +59,14 @@ internal unsafe struct PanelArguments
 
     /// <summary>Whether negative sums become zero.</summary>
     public bool Relu;
+
+    /// <summary>Has memory brought to the second-level cache, for later, during the next run.</summary>
+    /// <param name="ahead">Where it begins.</param>
+    /// <param name="step">Floats for every segment; see <see cref="RowGroups.AheadStep"/>.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void LookAhead(float* ahead, nint step)
+    {
+        Ahead = AheadTo = ahead;
+        AheadStep = step;
+    }
 }

@@ -113,6 +113,16 @@ internal sealed unsafe class FilterPanels
         return [.. panels];
     }
 
+    /// <summary>Panels that the filters of a convolution without groups are cut into.</summary>
+    /// <param name="blocks">Channel blocks of its output.</param>
+    public static int CountOf(int blocks)
+    {
+        int count = 0;
+        for (; blocks > 0; blocks -= VectorsOfNextPanel(blocks))
+            count++;
+        return count;
+    }
+
     // Threes where they come out even, else twos as far as it goes: a single vector uses the registers worst.
     private static int VectorsOfNextPanel(int left) =>
         left % Panels.MaximumVectors == 0 ? Panels.MaximumVectors

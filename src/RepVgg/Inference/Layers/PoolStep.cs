@@ -11,12 +11,24 @@ internal sealed unsafe class PoolStep<TVector, TLanes>(MapLayout layout, BufferI
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
-    public override int CountItems(Window window) => window.Images * layout.Blocks;
+    // Pixels that are worth an item.
+    private const int PixelsOfItem = 2048;
+
+    private readonly int _blocksTogether = Math.Max(1, PixelsOfItem / (layout.Height * layout.Width));
+
+    public override int CountItems(Window window) => (window.Images * layout.Blocks + _blocksTogether - 1) / _blocksTogether;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(Window window, int item, int worker)
     {
-        float* block = window[source] + item * layout.BlockPitch + layout.Origin;
+        int last = Math.Min((item + 1) * _blocksTogether, window.Images * layout.Blocks);
+        for (int block = item * _blocksTogether; block < last; block++)
+            Average(window[source] + block * layout.BlockPitch + layout.Origin, window[BufferId.Pooled] + (long)block * TLanes.Width);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Average(float* block, float* target)
+    {
         TVector sum = TLanes.Zero;
         for (int y = 0; y < layout.Height; y++)
         {
@@ -27,6 +39,6 @@ internal sealed unsafe class PoolStep<TVector, TLanes>(MapLayout layout, BufferI
             sum = TLanes.Add(sum, row);
         }
         TVector scale = TLanes.Broadcast(1f / ((float)layout.Height * layout.Width));
-        TLanes.Store(window[BufferId.Pooled] + (long)item * TLanes.Width, TLanes.Multiply(sum, scale));
+        TLanes.Store(target, TLanes.Multiply(sum, scale));
     }
 }

@@ -165,6 +165,8 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
                 TargetPitch = pitch,
                 TargetVectorPitch = width,
             };
+            var groups = Panels<TVector, TLanes>.Cut(panel.Vectors, _output.Width);
+            nint aheadStep = groups.AheadStep(aheadFloats, panel.InputBlocks);
             // At 0 and at infinity a filter's value is its first tap and its last one.
             for (int point = 0; point < 2; point++)
             {
@@ -174,11 +176,13 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
                     arguments.Panel = taps + 2 * point * rowTaps;
                     arguments.Initial = zeros;
                     arguments.Target = sums + point * PointSums + i * SumFloats;
-                    Panels<TVector, TLanes>.Run(&arguments, panel.Vectors, _output.Width, ahead, aheadFloats);
+                    arguments.LookAhead(ahead, aheadStep);
+                    groups.Run(&arguments);
                 }
             }
             // The others are made for one input block at a time, so that they stay in the first-level cache.
             arguments.SegmentCount = 1;
+            arguments.LookAhead(null, 0);
             for (int block = 0; block < panel.InputBlocks; block++, taps += blockTaps, lines += BlockLine)
             {
                 TransformFilters(taps, taps + 2 * rowTaps, blockTaps, scratch);
@@ -193,7 +197,7 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
                         arguments.Panel = scratch + (point - 2) * blockTaps;
                         arguments.Target = sums + point * PointSums + i * SumFloats;
                         arguments.Initial = block == 0 ? zeros : arguments.Target;
-                        Panels<TVector, TLanes>.Run(&arguments, panel.Vectors, _output.Width);
+                        groups.Run(&arguments);
                     }
                 }
             }
@@ -238,13 +242,16 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
             Relu = _relu,
         };
         aheadFloats /= size;
+        var groups = Panels<TVector, TLanes>.Cut(panel.Vectors, _output.Width);
+        nint aheadStep = groups.AheadStep(aheadFloats, panel.InputBlocks);
         for (int y = 0; y < size; y++, source += 2 * _input.RowPitch, target += _output.RowPitch, ahead += aheadFloats)
         {
             arguments.Rows = source;
             arguments.Panel = Filters.Weights(panel) + panel.InputBlocks * 3L * width * panel.Vectors * width;
             arguments.Initial = target;
             arguments.Target = target;
-            Panels<TVector, TLanes>.Run(&arguments, panel.Vectors, _output.Width, ahead, aheadFloats);
+            arguments.LookAhead(ahead, aheadStep);
+            groups.Run(&arguments);
         }
     }
 

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace RepVgg.Inference.Layers;
 
 /// <summary>
@@ -25,5 +27,6 @@ internal readonly record struct WinogradAxis(int Outputs)
     /// <param name="point">0 to 5.</param>
     /// <param name="first">First tile.</param>
     /// <param name="last">The tile after the last.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public int Count(int point, int first, int last) => last - first - (SizeOf(last - 1) + 2 <= point ? 1 : 0);
 }

@@ -19,8 +19,8 @@ internal readonly unsafe record struct WinogradChunk(
     public const int Points = WinogradAxis.Points * WinogradAxis.Points;
 
     /// <summary>How many tiles have values at a pair of points.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public int Count(int row, int column) => Images * Rows.Count(row, FirstRow, LastRow) * ColumnCount(column);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public int Count(int row, int column) => RowCount(row) * ColumnCount(column);
 
     /// <summary>Computes where each pair's values begin.</summary>
     /// <param name="blocks">Channel blocks.</param>
@@ -31,14 +31,17 @@ internal readonly unsafe record struct WinogradChunk(
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public long Lay(int blocks, int pitch, nint* offsets, nint* blockPitches)
     {
+        nint* columns = stackalloc nint[WinogradAxis.Points];
+        for (int column = 0; column < WinogradAxis.Points; column++)
+            columns[column] = (nint)ColumnCount(column) * pitch;
         nint total = 0;
         for (int row = 0; row < WinogradAxis.Points; row++)
         {
-            nint block = 0;
+            nint block = 0, count = RowCount(row);
             for (int column = 0; column < WinogradAxis.Points; column++)
             {
                 *offsets++ = total + block;
-                block += (nint)Count(row, column) * pitch;
+                block += count * columns[column];
             }
             *blockPitches++ = block;
             total += blocks * block;
@@ -66,5 +69,9 @@ internal readonly unsafe record struct WinogradChunk(
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private int RowCount(int row) => Images * Rows.Count(row, FirstRow, LastRow);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private int ColumnCount(int column) => Columns.Count(column, 0, Columns.Tiles);
 }

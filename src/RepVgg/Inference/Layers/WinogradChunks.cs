@@ -44,7 +44,15 @@ internal readonly record struct WinogradChunks(WinogradLayout Layout, int Images
     /// <summary>Floats from one chunk's transformed tiles to the next one's.</summary>
     public long ChunkFloats => WinogradLayout.FloatsOf(this[0], Layout.Blocks, Layout.Lanes);
 
-    private EvenParts Parts => new(Layout.Rows.Tiles, MaximumTiles / Layout.Columns.Tiles, Threads);
+    // Where there are fewer panels than threads, an image's tiles are shared out.
+    private EvenParts Parts
+    {
+        get
+        {
+            int rows = Layout.Rows.Tiles, most = MaximumTiles / Layout.Columns.Tiles;
+            return new(rows, Layout.Panels < Threads ? Math.Min(most, (rows + Threads - 1) / Threads) : most, Threads);
+        }
+    }
 
     // No more than leaves every thread a chunk.
     private int ImagesTogether =>

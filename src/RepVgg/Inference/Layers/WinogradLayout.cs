@@ -8,7 +8,8 @@ namespace RepVgg.Inference.Layers;
 /// <param name="Columns">The output's columns.</param>
 /// <param name="Blocks">Channel blocks of the input.</param>
 /// <param name="Lanes">Channels of one block.</param>
-internal readonly unsafe record struct WinogradLayout(WinogradAxis Rows, WinogradAxis Columns, int Blocks, int Lanes)
+/// <param name="Panels">Panels of filters that the tiles meet.</param>
+internal readonly unsafe record struct WinogradLayout(WinogradAxis Rows, WinogradAxis Columns, int Blocks, int Lanes, int Panels)
 {
     // Tiles of an image that are few, and floats of transformed filters that are not too many: in general, and then.
     private const int FewTiles = 4;

@@ -84,11 +84,13 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     {
         var chunks = _layout.Cut(window);
         nint* offsets = stackalloc nint[WinogradChunk.Points], blockPitches = stackalloc nint[WinogradAxis.Points];
+        nint* places = stackalloc nint[WinogradChunk.Points], unused = stackalloc nint[WinogradAxis.Points];
         float* scratch = window.Scratch(worker), sums = scratch + SumsOffset;
         if (chunks.AreFused)
         {
             var chunk = chunks[item];
             chunk.Lay(_layout.Blocks, TLanes.Width, offsets, blockPitches);
+            chunk.Lay(1, 1, places, unused);
             float* tiles = scratch + TilesOffset;
             for (int image = chunk.FirstImage; image < chunk.FirstImage + chunk.Images; image++)
             {
@@ -97,8 +99,8 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
             }
             for (int index = 0; index < Filters.Count; index++)
             {
-                MultiplyRows(chunk, Filters[index], 0, WinogradAxis.Points, tiles, offsets, blockPitches, sums, scratch);
-                TransformBack(window, chunk, Filters[index], sums);
+                MultiplyRows(chunk, Filters[index], 0, WinogradAxis.Points, tiles, offsets, blockPitches, sums, places, scratch);
+                TransformBack(window, chunk, Filters[index], sums, places);
             }
         }
         else
@@ -107,11 +109,12 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
             (int number, item) = Math.DivRem(item, ItemsOf(whole));
             var chunk = chunks[number];
             chunk.Lay(_layout.Blocks, TLanes.Width, offsets, blockPitches);
+            chunk.Lay(1, 1, places, unused);
             float* tiles = window[BufferId.Transformed] + number * chunks.ChunkFloats;
             if (item < whole)
             {
-                MultiplyRows(chunk, Filters[item], 0, WinogradAxis.Points, tiles, offsets, blockPitches, sums, scratch);
-                TransformBack(window, chunk, Filters[item], sums);
+                MultiplyRows(chunk, Filters[item], 0, WinogradAxis.Points, tiles, offsets, blockPitches, sums, places, scratch);
+                TransformBack(window, chunk, Filters[item], sums, places);
                 return;
             }
             // Neighbouring items belong to different panels: so a thread mostly goes on in the filters that it has begun.
@@ -119,12 +122,12 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
             int place = index * chunks.Count + number;
             index += whole;
             sums = window[BufferId.Sums] + place * WinogradLayout.FloatsOf(chunks[0], 1, Panels.MaximumVectors * TLanes.Width);
-            MultiplyRows(chunk, Filters[index], cut * RowsOfCut, (cut + 1) * RowsOfCut, tiles, offsets, blockPitches, sums, scratch);
+            MultiplyRows(chunk, Filters[index], cut * RowsOfCut, (cut + 1) * RowsOfCut, tiles, offsets, blockPitches, sums, places, scratch);
             ref int done = ref ((int*)window[BufferId.Counters])[place * CacheLine.Floats];
             if (Interlocked.Increment(ref done) == Cuts)
             {
                 done = 0;
-                TransformBack(window, chunk, Filters[index], sums);
+                TransformBack(window, chunk, Filters[index], sums, places);
             }
         }
     }
@@ -138,16 +141,14 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void MultiplyRows(
         in WinogradChunk chunk, in FilterPanel panel, int first, int last, float* tiles, nint* tileOffsets, nint* blockPitches,
-        float* sums, float* transformed)
+        float* sums, nint* places, float* transformed)
     {
-        nint* sumOffsets = stackalloc nint[WinogradChunk.Points], unused = stackalloc nint[WinogradAxis.Points];
-        chunk.Lay(1, panel.Vectors * TLanes.Width, sumOffsets, unused);
         nint rowFloats = (nint)(Filters.FloatsOf(panel) / WinogradAxis.Points);
         for (int row = first; row < last; row++)
         {
             MultiplyRow(
                 chunk, panel, row, Filters.Weights(panel) + row * rowFloats, tiles + panel.FirstInputBlock * blockPitches[row],
-                tileOffsets + row * WinogradAxis.Points, blockPitches[row], sums, sumOffsets + row * WinogradAxis.Points, transformed);
+                tileOffsets + row * WinogradAxis.Points, blockPitches[row], sums, places + row * WinogradAxis.Points, transformed);
         }
     }
 
@@ -156,12 +157,18 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void MultiplyRow(
         in WinogradChunk chunk, in FilterPanel panel, int row, float* weights, float* tiles, nint* tileOffsets, nint blockPitch,
-        float* sums, nint* sumOffsets, float* transformed)
+        float* sums, nint* places, float* transformed)
     {
         int width = TLanes.Width, pitch = panel.Vectors * width, blocksTogether = _transformsFilters ? WinogradFilter.Depth / width : panel.InputBlocks;
-        int* counts = stackalloc int[WinogradAxis.Points];
-        for (int column = 0; column < WinogradAxis.Points; column++)
-            counts[column] = chunk.Count(row, column);
+        // The last points of a row may have fewer tiles, for want of a whole tile at the edge.
+        int most = chunk.Count(row, 0), least = chunk.Count(row, WinogradAxis.Points - 1), full = WinogradAxis.Points;
+        while (chunk.Count(row, full - 1) < most)
+            full--;
+        var groups = Panels<TVector, TLanes>.Cut(panel.Vectors, most);
+        var lastGroups = full == WinogradAxis.Points ? default : Panels<TVector, TLanes>.Cut(panel.Vectors, least);
+        // Of what is read at a time, a point's share.
+        nint aheadFloats = blocksTogether * width * pitch * (_transformsFilters ? 3 : WinogradAxis.Points) / WinogradAxis.Points;
+        nint aheadStep = groups.AheadStep(aheadFloats, blocksTogether);
         nint* segments = stackalloc nint[blocksTogether];
         for (int i = 0; i < blocksTogether; i++)
             segments[i] = i * blockPitch;
@@ -179,7 +186,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
             for (int block = 0; block < panel.InputBlocks; block += blocksTogether, tiles += blocksTogether * blockPitch)
             {
                 int blocks = Math.Min(blocksTogether, panel.InputBlocks - block);
-                nint tap = blocks * width * pitch, floats = tap * (_transformsFilters ? 3 : WinogradAxis.Points), aheadFloats = floats / WinogradAxis.Points;
+                nint tap = blocks * width * pitch;
                 if (_transformsFilters)
                     TransformFilters(panel.Vectors, weights, blocks * width, transformed);
                 arguments.SegmentCount = blocks;
@@ -189,12 +196,16 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
                     arguments.Panel = !_transformsFilters ? weights + column * tap
                         : column < 2 ? weights + 2 * column * tap
                         : transformed + (column - 2) * WinogradFilter.PointPitch(pitch);
-                    arguments.Target = sums + sumOffsets[column];
+                    arguments.Target = sums + places[column] * pitch;
                     arguments.Initial = block == 0 ? zeros : arguments.Target;
                     arguments.InitialPitch = block == 0 ? 0 : pitch;
-                    Panels<TVector, TLanes>.Run(&arguments, panel.Vectors, counts[column], weights + AheadFloats + column * aheadFloats, aheadFloats);
+                    arguments.LookAhead(weights + AheadFloats + column * aheadFloats, aheadStep);
+                    if (column < full)
+                        groups.Run(&arguments);
+                    else
+                        lastGroups.Run(&arguments);
                 }
-                weights += floats;
+                weights += tap * (_transformsFilters ? 3 : WinogradAxis.Points);
             }
         }
     }
@@ -217,14 +228,14 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void TransformBack(Window window, in WinogradChunk chunk, in FilterPanel panel, float* sums)
+    private void TransformBack(Window window, in WinogradChunk chunk, in FilterPanel panel, float* sums, nint* places)
     {
-        nint* offsets = stackalloc nint[WinogradChunk.Points], unused = stackalloc nint[WinogradAxis.Points];
-        chunk.Lay(1, panel.Vectors * TLanes.Width, offsets, unused);
         int width = TLanes.Width, pitch = panel.Vectors * width, columnTiles = _layout.Columns.Tiles;
         bool far = _output.IsFar(window.Images);
         float* map = window[_target] + panel.FirstBlock * _output.BlockPitch + _output.Origin;
-        nint* addresses = stackalloc nint[WinogradChunk.Points];
+        nint* offsets = stackalloc nint[WinogradChunk.Points], addresses = stackalloc nint[WinogradChunk.Points];
+        for (int i = 0; i < WinogradChunk.Points; i++)
+            offsets[i] = places[i] * pitch;
         for (int image = chunk.FirstImage; image < chunk.FirstImage + chunk.Images; image++)
         {
             for (int row = chunk.FirstRow; row < chunk.LastRow; row++)
