@@ -29,33 +29,44 @@ internal sealed class PixelReader(FeatureInput input, ValueGetter<VBuffer<float>
         // The stock pixel extractor gives a vector without a single explicit value for a missing image.
         if (input.Preprocessing is not null && _buffer.GetValues().Length == 0)
             throw Unusable(row, "there is no image");
-        _buffer.CopyTo(pixels);
-        int bad = IndexOfNonFinite(pixels[..input.Length]);
-        if (bad >= 0)
+        bool finite;
+        if (_buffer.IsDense)
+        {
+            finite = CopyFinite(_buffer.GetValues(), pixels);
+        }
+        else
+        {
+            _buffer.CopyTo(pixels);
+            finite = CopyFinite(pixels[..input.Length], pixels);
+        }
+        int bad = 0;
+        while (!finite && float.IsFinite(pixels[bad]))
+            bad++;
+        if (!finite)
             throw Unusable(row, $"value {bad} is {pixels[bad]}; pixels must be finite numbers");
     }
 
     private InvalidOperationException Unusable(long row, string reason, Exception? inner = null) =>
         new($"Row {row}, column '{input.ColumnName}': {reason}", inner);
 
-    private static int IndexOfNonFinite(ReadOnlySpan<float> values)
+    // In one go, because the pixels of a batch don't stay in the caches. False if a value is not finite.
+    private static bool CopyFinite(ReadOnlySpan<float> source, Span<float> target)
     {
         // x - x is 0 for finite numbers and NaN for all others, and so is a sum of such differences.
         var sums = Vector<float>.Zero;
-        int whole = values.Length - values.Length % Vector<float>.Count;
+        int whole = source.Length - source.Length % Vector<float>.Count;
         for (int i = 0; i < whole; i += Vector<float>.Count)
         {
-            var some = new Vector<float>(values[i..]);
+            var some = new Vector<float>(source[i..]);
+            some.CopyTo(target[i..]);
             sums += some - some;
         }
         float sum = Vector.Sum(sums);
-        foreach (float value in values[whole..])
-            sum += value - value;
-        if (sum == 0)
-            return -1;
-        int index = 0;
-        while (float.IsFinite(values[index]))
-            index++;
-        return index;
+        for (int i = whole; i < source.Length; i++)
+        {
+            target[i] = source[i];
+            sum += source[i] - source[i];
+        }
+        return sum == 0;
     }
 }

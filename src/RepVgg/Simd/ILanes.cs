@@ -28,4 +28,12 @@ internal unsafe interface ILanes<TVector>
 
     /// <summary>a * b + c; one rounding where the hardware has it.</summary>
     static abstract TVector MultiplyAdd(TVector a, TVector b, TVector c);
+
+    /// <summary>A vector of some vector's lanes.</summary>
+    /// <param name="a">The vector.</param>
+    /// <param name="lanes">For each lane of the result, which lane of <paramref name="a"/> it is: 0 to Width - 1.</param>
+    static abstract TVector Permute(TVector a, int* lanes);
+
+    /// <summary>Each bit from <paramref name="a"/> where the mask has one, from <paramref name="b"/> where it has none.</summary>
+    static abstract TVector Choose(TVector mask, TVector a, TVector b);
 }

@@ -47,7 +47,7 @@ internal sealed class PlanBuilder<TVector, TLanes>
         var map = new MapLayout(channels, network.ImageHeight, network.ImageWidth, Lanes: channels);
         var buffer = BufferId.Input;
         Reserve(buffer, map.ImagePitch);
-        _stage.Steps.Add(new NormalizeStep(map, network.Normalization));
+        _stage.Steps.Add(new NormalizeStep<TVector, TLanes>(map, network.Normalization));
         var between = buffer;
         long largest = map.ImagePitch;
         foreach (var block in network.Blocks)

@@ -1,11 +1,16 @@
 using System.Runtime.CompilerServices;
 using RepVgg.Inference.Execution;
 using RepVgg.Networks;
+using RepVgg.Simd;
 
 namespace RepVgg.Inference.Layers;
 
 /// <summary>Raw NCHW pixels to the padded input with interleaved channels: (pixel - mean) * scale, then a zero border.</summary>
-internal sealed unsafe class NormalizeStep : Step
+/// <typeparam name="TVector">The vector type.</typeparam>
+/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+internal sealed unsafe class NormalizeStep<TVector, TLanes> : Step
+    where TVector : struct
+    where TLanes : struct, ILanes<TVector>
 {
     private const int BandPixels = 4096;
 
@@ -13,6 +18,11 @@ internal sealed unsafe class NormalizeStep : Step
     private readonly float[] _mean;
     private readonly float[] _scale;
     private readonly EvenParts _bands;
+
+    // Three vectors of three interleaved channels: the pixel of each lane, and masks of the lanes with red, and with green.
+    private readonly int[] _pixels = GC.AllocateArray<int>(3 * TLanes.Width, pinned: true);
+    private readonly float[] _reds = GC.AllocateArray<float>(3 * TLanes.Width, pinned: true);
+    private readonly float[] _greens = GC.AllocateArray<float>(3 * TLanes.Width, pinned: true);
 
     /// <param name="layout">One block that holds all channels.</param>
     /// <param name="normalization">Per channel.</param>
@@ -22,6 +32,13 @@ internal sealed unsafe class NormalizeStep : Step
         _mean = [.. normalization.Mean];
         _scale = [.. normalization.Scale];
         _bands = new EvenParts(layout.Height, BandPixels / layout.Width);
+        float all = BitConverter.Int32BitsToSingle(-1);
+        for (int i = 0; i < _pixels.Length; i++)
+        {
+            _pixels[i] = i / 3;
+            _reds[i] = i % 3 == 0 ? all : 0;
+            _greens[i] = i % 3 == 1 ? all : 0;
+        }
     }
 
     public override int CountItems(Window window) => window.Images * _bands.Count;
@@ -59,11 +76,29 @@ internal sealed unsafe class NormalizeStep : Step
         float* green = red + plane, blue = green + plane;
         float redMean = _mean[0], greenMean = _mean[1], blueMean = _mean[2];
         float redScale = _scale[0], greenScale = _scale[1], blueScale = _scale[2];
-        for (int x = 0; x < width; x++, target += 3)
+        int x = 0;
+        fixed (int* pixels = _pixels)
+        fixed (float* reds = _reds, greens = _greens)
+        {
+            for (; x + TLanes.Width <= width; x += TLanes.Width)
+            {
+                TVector r = Scale(red + x, redMean, redScale), g = Scale(green + x, greenMean, greenScale), b = Scale(blue + x, blueMean, blueScale);
+                for (int i = 0; i < 3 * TLanes.Width; i += TLanes.Width, target += TLanes.Width)
+                {
+                    TVector others = TLanes.Choose(TLanes.Load(greens + i), TLanes.Permute(g, pixels + i), TLanes.Permute(b, pixels + i));
+                    TLanes.Store(target, TLanes.Choose(TLanes.Load(reds + i), TLanes.Permute(r, pixels + i), others));
+                }
+            }
+        }
+        for (; x < width; x++, target += 3)
         {
             target[0] = (red[x] - redMean) * redScale;
             target[1] = (green[x] - greenMean) * greenScale;
             target[2] = (blue[x] - blueMean) * blueScale;
         }
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector Scale(float* source, float mean, float scale) =>
+        TLanes.Multiply(TLanes.Subtract(TLanes.Load(source), TLanes.Broadcast(mean)), TLanes.Broadcast(scale));
 }
