@@ -118,16 +118,20 @@ internal sealed class PlanBuilder<TVector, TLanes>
 
     private void AddWinograd(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu)
     {
-        var layout = new WinogradLayout(new WinogradAxis(output.Height), new WinogradAxis(output.Width), input.Blocks, input.Lanes, FilterPanels.CountOf(output.Blocks));
+        var rows = new WinogradAxis(output.Height);
+        var columns = new WinogradAxis(output.Width);
+        var order = WinogradLayout.FilterOrder(block.Shape, rows.Tiles * columns.Tiles);
+        var filters = new FilterPanels(block, TLanes.Width, TLanes.Width, order, _weights);
+        var layout = new WinogradLayout(rows, columns, input.Blocks, input.Lanes, filters.Count);
         Reserve(BufferId.Transformed, layout.ImageFloats(_threads));
         var transform = new WinogradInputStep<TVector, TLanes>(block.Shape, layout, input, source);
         _stage.Steps.Add(transform);
-        var multiply = new WinogradMultiplyStep<TVector, TLanes>(block, layout, transform, output, target, relu, _weights);
+        var multiply = new WinogradMultiplyStep<TVector, TLanes>(block.Shape, filters, layout, transform, output, target, relu);
         Reserve(BufferId.Sums, multiply.SharedSumsFloats(_threads));
         Reserve(BufferId.Counters, 2L * _threads * _threads * CacheLine.Floats);
         _scratch = Math.Max(_scratch, multiply.ScratchFloats);
         _stage.Steps.Add(multiply);
-        Follow(multiply.Filters);
+        Follow(filters);
     }
 
     private void Follow(FilterPanels filters)

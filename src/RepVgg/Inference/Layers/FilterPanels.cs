@@ -42,7 +42,6 @@ internal sealed unsafe class FilterPanels
     private readonly FilterPanel[] _panels;
     private readonly int _lanes;
     private readonly int _inputLanes;
-    private readonly FilterOrder _order;
 
     /// <param name="block">The convolution.</param>
     /// <param name="inputLanes">Channels in one block of the input's layout.</param>
@@ -53,7 +52,7 @@ internal sealed unsafe class FilterPanels
     {
         _lanes = lanes;
         _inputLanes = inputLanes;
-        _order = order;
+        Order = order;
         _panels = Cut(block.Shape, out long total);
         Floats = total;
         _weights = arena.Allocate(total);
@@ -62,6 +61,9 @@ internal sealed unsafe class FilterPanels
     }
 
     public int Count => _panels.Length;
+
+    /// <summary>Order of the weights.</summary>
+    public FilterOrder Order { get; }
 
     /// <summary>Floats of all panels.</summary>
     public long Floats { get; }
@@ -87,7 +89,7 @@ internal sealed unsafe class FilterPanels
     }
 
     /// <summary>Floats of a panel's weights.</summary>
-    public long FloatsOf(in FilterPanel panel) => FloatsOf(_order, panel.InputBlocks * _inputLanes, panel.Vectors * _lanes);
+    public long FloatsOf(in FilterPanel panel) => FloatsOf(Order, panel.InputBlocks * _inputLanes, panel.Vectors * _lanes);
 
     /// <summary>A panel's biases, one vector after the other.</summary>
     public float* Bias(in FilterPanel panel) => _bias + panel.FirstBlock * _lanes;
@@ -102,30 +104,21 @@ internal sealed unsafe class FilterPanels
         total = 0;
         for (int first = 0; first < blocks;)
         {
-            int vectors = VectorsOfNextPanel(run - first % run);
+            int vectors = VectorsOfNextPanel(run, run - first % run);
             int lastChannel = Math.Min((first + vectors) * _lanes, shape.OutputChannels) - 1;
             int from = first * _lanes / groupOutput * groupInput / _inputLanes;
             int to = ((lastChannel / groupOutput + 1) * groupInput - 1) / _inputLanes;
             panels.Add(new FilterPanel(first, vectors, from, to - from + 1, total));
-            total += FloatsOf(_order, (to - from + 1) * _inputLanes, vectors * _lanes);
+            total += FloatsOf(Order, (to - from + 1) * _inputLanes, vectors * _lanes);
             first += vectors;
         }
         return [.. panels];
     }
 
-    /// <summary>Panels that the filters of a convolution without groups are cut into.</summary>
-    /// <param name="blocks">Channel blocks of its output.</param>
-    public static int CountOf(int blocks)
-    {
-        int count = 0;
-        for (; blocks > 0; blocks -= VectorsOfNextPanel(blocks))
-            count++;
-        return count;
-    }
-
-    // Threes where they come out even, else twos as far as it goes: a single vector uses the registers worst.
-    private static int VectorsOfNextPanel(int left) =>
-        left % Panels.MaximumVectors == 0 ? Panels.MaximumVectors
+    // Threes where they come out even, else twos as far as it goes: a single vector uses the registers worst. Where few
+    // tiles meet the filters, panels of one size matter more: threads share them evenly.
+    private int VectorsOfNextPanel(int run, int left) =>
+        left % Panels.MaximumVectors == 0 && (Order != FilterOrder.WinogradPoints || run % Panels.MaximumVectors == 0) ? Panels.MaximumVectors
         : left % 2 == 0 ? 2
         : Math.Min(left, Panels.MaximumVectors);
 
@@ -165,7 +158,7 @@ internal sealed unsafe class FilterPanels
                 {
                     int channel = group * groupInput + i - panel.FirstInputBlock * _inputLanes;
                     float* taps = source + ((long)(o - first) * groupInput + i) * 9, at = Weights(panel) + (o - first);
-                    switch (_order)
+                    switch (Order)
                     {
                         case FilterOrder.TapMajor:
                             var (inputBlock, lane) = Math.DivRem(channel, _inputLanes);

@@ -11,11 +11,20 @@ internal readonly record struct WinogradChunks(WinogradLayout Layout, int Images
     // More tiles make better use of a transformed filter; fewer stay in the second-level cache.
     private const int MaximumTiles = 64;
 
+    // Tiles of an image times channel blocks.
+    private const int MaximumTransforms = 32;
+
     /// <summary>
     /// Whether one item transforms a chunk of tiles, multiplies it with all filters and transforms it back; otherwise
     /// there are too few chunks for the threads, the transformed tiles are shared, and an item takes one panel of filters.
     /// </summary>
     public bool AreFused => Count >= Threads;
+
+    /// <summary>
+    /// Whether, where chunks are not fused, each thread transforms all tiles for itself: they are few, and to fetch them
+    /// from another core takes longer.
+    /// </summary>
+    public bool AreTransformedByAll => Layout.ImageTiles * Layout.Blocks <= MaximumTransforms && Layout.Panels % Threads == 0;
 
     /// <summary>Number of chunks.</summary>
     public int Count => ImagesTogether > 1 ? (Images + ImagesTogether - 1) / ImagesTogether : Images * Parts.Count;

@@ -16,7 +16,8 @@ internal sealed unsafe class WinogradInputStep<TVector, TLanes>(BlockSpec block,
     public override BlockSpec Block => block;
 
     /// <summary>None where the multiplication transforms its own tiles.</summary>
-    public override int CountItems(Window window) => layout.Cut(window).AreFused ? 0 : window.Images * layout.Rows.Tiles;
+    public override int CountItems(Window window) =>
+        layout.Cut(window) is { AreFused: true } or { AreTransformedByAll: true } ? 0 : window.Images * layout.Rows.Tiles;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(Window window, int item, int worker)

@@ -17,13 +17,15 @@ internal readonly unsafe record struct WinogradLayout(WinogradAxis Rows, Winogra
     private const int SmallFiltersOfFewTiles = 600_000;
 
     /// <summary>
-    /// Whether filters should be held wholly transformed, at twice the memory: where an image has so few tiles that
+    /// How filters should be held: wholly transformed, at twice the memory, where an image has so few tiles that
     /// transforming the filters costs as much as multiplying them, or all of them stay in the second-level cache.
     /// </summary>
-    public bool PrefersTransformedFilters(BlockSpec shape)
+    /// <param name="shape">The convolution.</param>
+    /// <param name="imageTiles">Tiles of one image.</param>
+    public static FilterOrder FilterOrder(BlockSpec shape, int imageTiles)
     {
         long floats = (long)WinogradChunk.Points * shape.InputChannels / shape.Groups * shape.OutputChannels;
-        return floats <= (ImageTiles <= FewTiles ? SmallFiltersOfFewTiles : SmallFilters);
+        return floats <= (imageTiles <= FewTiles ? SmallFiltersOfFewTiles : SmallFilters) ? Layers.FilterOrder.WinogradPoints : Layers.FilterOrder.WinogradRows;
     }
 
     /// <summary>Tiles of one image.</summary>

@@ -37,25 +37,24 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     private readonly bool _transformsFilters;
 
     public WinogradMultiplyStep(
-        BlockSource block, WinogradLayout layout, WinogradInputStep<TVector, TLanes> input, MapLayout output, BufferId target,
-        bool relu, NativeArena weights)
+        BlockSpec block, FilterPanels filters, WinogradLayout layout, WinogradInputStep<TVector, TLanes> input, MapLayout output,
+        BufferId target, bool relu)
     {
-        Block = block.Shape;
+        Block = block;
+        Filters = filters;
         _layout = layout;
         _input = input;
         _output = output;
         _target = target;
         _relu = relu;
-        _transformsFilters = !layout.PrefersTransformedFilters(block.Shape);
-        Filters = new FilterPanels(block, TLanes.Width, TLanes.Width, _transformsFilters ? FilterOrder.WinogradRows : FilterOrder.WinogradPoints, weights);
+        _transformsFilters = filters.Order == FilterOrder.WinogradRows;
         TilesOffset = SumsOffset + layout.LargestSumsFloats(Panels.MaximumVectors * TLanes.Width);
         ScratchFloats = TilesOffset + layout.LargestChunkFloats;
     }
 
     public override BlockSpec Block { get; }
 
-    /// <summary>The layer's filters.</summary>
-    public FilterPanels Filters { get; }
+    private FilterPanels Filters { get; }
 
     /// <summary>Floats of scratch for one worker: transformed filters, sums, a fused chunk's tiles.</summary>
     public long ScratchFloats { get; }
@@ -76,7 +75,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     public override int CountItems(Window window)
     {
         var chunks = _layout.Cut(window);
-        return chunks.AreFused ? chunks.Count : chunks.Count * ItemsOf(WholePanels(chunks));
+        return chunks.Count * (chunks.AreFused ? 1 : chunks.AreTransformedByAll ? window.Threads : ItemsOf(WholePanels(chunks)));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -86,8 +85,11 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
         nint* offsets = stackalloc nint[WinogradChunk.Points], blockPitches = stackalloc nint[WinogradAxis.Points];
         nint* places = stackalloc nint[WinogradChunk.Points], unused = stackalloc nint[WinogradAxis.Points];
         float* scratch = window.Scratch(worker), sums = scratch + SumsOffset;
-        if (chunks.AreFused)
+        bool fused = chunks.AreFused;
+        if (fused || chunks.AreTransformedByAll)
         {
+            (item, int part) = fused ? (item, 0) : Math.DivRem(item, window.Threads);
+            int panels = fused ? Filters.Count : Filters.Count / window.Threads;
             var chunk = chunks[item];
             chunk.Lay(_layout.Blocks, TLanes.Width, offsets, blockPitches);
             chunk.Lay(1, 1, places, unused);
@@ -97,7 +99,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
                 for (int row = chunk.FirstRow; row < chunk.LastRow; row++)
                     _input.TransformRow(window, chunk, image, row, tiles, offsets, blockPitches);
             }
-            for (int index = 0; index < Filters.Count; index++)
+            for (int index = part * panels; index < (part + 1) * panels; index++)
             {
                 MultiplyRows(chunk, Filters[index], 0, WinogradAxis.Points, tiles, offsets, blockPitches, sums, places, scratch);
                 TransformBack(window, chunk, Filters[index], sums, places);
