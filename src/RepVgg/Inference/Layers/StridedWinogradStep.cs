@@ -109,12 +109,12 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
         }
         for (int index = parts.First(part); index < parts.First(part + 1); index++)
         {
-            MultiplyOuterRows(Filters[index], first, last, scratch, lineSegments, Ahead(index, out long ahead), (nint)ahead / 2);
-            for (int row = first; row < last; row++)
-            {
-                float* sums = scratch + SumsOffset + (nint)(row - first) * SumFloats;
-                AddMiddleRows(window, Filters[index], row, sums, mapSegments, Ahead(index, out ahead) + ahead / 2, (nint)(ahead / 2 / (last - first)));
-            }
+            float* ahead = Ahead(index, out long aheadFloats);
+            nint half = (nint)aheadFloats / 2, each = half / (last - first);
+            MultiplyOuterRows(Filters[index], first, last, scratch, lineSegments, ahead, half);
+            ahead += half;
+            for (int row = first; row < last; row++, ahead += each)
+                AddMiddleRows(window, Filters[index], row, scratch + SumsOffset + (nint)(row - first) * SumFloats, mapSegments, ahead, each);
         }
     }
 
