@@ -9,6 +9,7 @@ one folder of images per class (needs torchvision), or a file of torch.save with
 """
 import argparse
 import os
+import sys
 import time
 
 import torch
@@ -155,7 +156,10 @@ def main():
     if rank == 0:
         torch.save({name: tensor.cpu() for name, tensor in net.state_dict().items()}, args.out + ".tmp")
         os.replace(args.out + ".tmp", args.out)
-    dist.destroy_process_group()
+    # All are done and all is written. PyTorch's own way out joins its network threads, and has been seen to wait for one for ever.
+    dist.barrier()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":
