@@ -120,15 +120,15 @@ internal sealed class PlanBuilder<TVector, TLanes>
     {
         var rows = new WinogradAxis(output.Height);
         var columns = new WinogradAxis(output.Width);
-        var order = WinogradLayout.FilterOrder(block.Shape, rows.Tiles * columns.Tiles);
+        var order = WinogradLayout.OrderOfFilters(block.Shape, rows.Tiles * columns.Tiles);
         var filters = new FilterPanels(block, TLanes.Width, TLanes.Width, order, _weights);
         var layout = new WinogradLayout(rows, columns, input.Blocks, input.Lanes, filters.Count);
         Reserve(BufferId.Transformed, layout.ImageFloats(_threads));
         var transform = new WinogradInputStep<TVector, TLanes>(block.Shape, layout, input, source);
         _stage.Steps.Add(transform);
         var multiply = new WinogradMultiplyStep<TVector, TLanes>(block.Shape, filters, layout, transform, output, target, relu);
-        Reserve(BufferId.Sums, multiply.SharedSumsFloats(_threads));
-        Reserve(BufferId.Counters, 2L * _threads * _threads * CacheLine.Floats);
+        Reserve(BufferId.Sums, multiply.SharedSumsFloats(_threads, out long counterFloats));
+        Reserve(BufferId.Counters, counterFloats);
         _scratch = Math.Max(_scratch, multiply.ScratchFloats);
         _stage.Steps.Add(multiply);
         Follow(filters);

@@ -59,4 +59,7 @@ internal static class Panels
 {
     /// <summary>Vectors of output channels that one panel has at most.</summary>
     public const int MaximumVectors = 3;
+
+    /// <summary>A panel's vectors of zeros, for sums that start from nothing; at an address that stays.</summary>
+    public static readonly float[] Zeros = GC.AllocateArray<float>(MaximumVectors * 16, pinned: true);
 }

@@ -31,8 +31,6 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
     // Filters up to this stay there by themselves.
     private const int NearFloats = 100_000;
 
-    private static readonly float[] Zeros = GC.AllocateArray<float>(Panels.MaximumVectors * 16, pinned: true);
-
     private readonly MapLayout _input;
     private readonly MapLayout _output;
     private readonly BufferId _source;
@@ -152,7 +150,7 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
         nint blockTaps = 3 * width * pitch, rowTaps = panel.InputBlocks * blockTaps;
         float* taps = Filters.Weights(panel), sums = scratch + SumsOffset, lines = scratch + LinesOffset + panel.FirstInputBlock * (nint)BlockLine;
         aheadFloats /= 2 * (last - first);
-        fixed (float* zeros = Zeros)
+        fixed (float* zeros = Panels.Zeros)
         {
             var arguments = new PanelArguments
             {

@@ -22,10 +22,10 @@ internal readonly unsafe record struct WinogradLayout(WinogradAxis Rows, Winogra
     /// </summary>
     /// <param name="shape">The convolution.</param>
     /// <param name="imageTiles">Tiles of one image.</param>
-    public static FilterOrder FilterOrder(BlockSpec shape, int imageTiles)
+    public static FilterOrder OrderOfFilters(BlockSpec shape, int imageTiles)
     {
         long floats = (long)WinogradChunk.Points * shape.InputChannels / shape.Groups * shape.OutputChannels;
-        return floats <= (imageTiles <= FewTiles ? SmallFiltersOfFewTiles : SmallFilters) ? Layers.FilterOrder.WinogradPoints : Layers.FilterOrder.WinogradRows;
+        return floats <= (imageTiles <= FewTiles ? SmallFiltersOfFewTiles : SmallFilters) ? FilterOrder.WinogradPoints : FilterOrder.WinogradRows;
     }
 
     /// <summary>Tiles of one image.</summary>

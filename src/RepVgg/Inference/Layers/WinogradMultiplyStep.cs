@@ -27,8 +27,6 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     // Floats of a panel times tiles: below, a panel is not worth cutting.
     private const long MinimumWorkOfCutPanels = 2_000_000;
 
-    private static readonly float[] Zeros = GC.AllocateArray<float>(Panels.MaximumVectors * 16, pinned: true);
-
     private readonly WinogradLayout _layout;
     private readonly WinogradInputStep<TVector, TLanes> _input;
     private readonly MapLayout _output;
@@ -59,13 +57,18 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     /// <summary>Floats of scratch for one worker: transformed filters, sums, a fused chunk's tiles.</summary>
     public long ScratchFloats { get; }
 
-    /// <summary>Floats of one image's sums, whatever the batch, where several threads share them.</summary>
+    /// <summary>Room for one image's sums where several threads make them, whatever the batch.</summary>
     /// <param name="threads">How many threads.</param>
-    public long SharedSumsFloats(int threads)
+    /// <param name="counterFloats">Room for the counts of what is done of them.</param>
+    /// <returns>Floats; 0 where no panel is cut.</returns>
+    public long SharedSumsFloats(int threads, out long counterFloats)
     {
-        // Twice, because the last chunk may be smaller than the others.
         var chunks = new WinogradChunks(_layout, 1, threads);
-        return 2L * threads * chunks.Count * WinogradLayout.FloatsOf(chunks[0], 1, Panels.MaximumVectors * TLanes.Width);
+        bool shares = !chunks.AreFused && !chunks.AreTransformedByAll;
+        // Twice, because the last chunk may be smaller than the others.
+        long places = shares ? 2L * (Filters.Count - WholePanels(chunks)) * chunks.Count : 0;
+        counterFloats = places * CacheLine.Floats;
+        return places * WinogradLayout.FloatsOf(chunks[0], 1, Panels.MaximumVectors * TLanes.Width);
     }
 
     private long TilesOffset { get; }
@@ -174,7 +177,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
         nint* segments = stackalloc nint[blocksTogether];
         for (int i = 0; i < blocksTogether; i++)
             segments[i] = i * blockPitch;
-        fixed (float* zeros = Zeros)
+        fixed (float* zeros = Panels.Zeros)
         {
             var arguments = new PanelArguments
             {
