@@ -1,4 +1,5 @@
 using RepVgg.Architectures;
+using RepVgg.Inference.Kernels;
 using RepVgg.Inference.Layers;
 using RepVgg.Networks;
 using RepVgg.Simd;
@@ -120,8 +121,8 @@ internal sealed class PlanBuilder<TVector, TLanes>
     {
         var rows = new WinogradAxis(output.Height);
         var columns = new WinogradAxis(output.Width);
-        var order = WinogradLayout.OrderOfFilters(block.Shape, rows.Tiles * columns.Tiles);
-        var filters = new FilterPanels(block, TLanes.Width, TLanes.Width, order, _weights);
+        var filters = new FilterPanels(
+            block, TLanes.Width, TLanes.Width, Panels<TVector, TLanes>.VectorsOfPoints, FilterOrder.WinogradRows, _weights);
         var layout = new WinogradLayout(rows, columns, input.Blocks, input.Lanes, filters.Count);
         Reserve(BufferId.Transformed, layout.ImageFloats(_threads));
         var transform = new WinogradInputStep<TVector, TLanes>(block.Shape, layout, input, source);

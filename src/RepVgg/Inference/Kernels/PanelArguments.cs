@@ -27,6 +27,9 @@ internal unsafe struct PanelArguments
     /// <summary>Weights: [segment][depth][vector of output channels].</summary>
     public float* Panel;
 
+    /// <summary>Floats of other weights between one segment's and the next's.</summary>
+    public nint PanelSkip;
+
     /// <summary>Memory that will be needed later: what of it was not yet brought to the second-level cache.</summary>
     public float* Ahead;
 
@@ -59,6 +62,18 @@ internal unsafe struct PanelArguments
 
     /// <summary>Whether negative sums become zero.</summary>
     public bool Relu;
+
+    /// <summary>
+    /// For a <see cref="PointKernel{TVector, TLanes, TPoints, TVectors, TRows}"/>, which makes weights near + 2 far + middle
+    /// and near + 2 far - middle: where these taps are, from <see cref="Panel"/>.
+    /// </summary>
+    public nint Near, Middle, Far;
+
+    /// <summary>For the same: from the first point's rows to the second's.</summary>
+    public nint PairRows;
+
+    /// <summary>For the same: from the first point's sums to the second's.</summary>
+    public nint PairTarget;
 
     /// <summary>Has memory brought to the second-level cache, for later, during the next run.</summary>
     /// <param name="ahead">Where it begins.</param>

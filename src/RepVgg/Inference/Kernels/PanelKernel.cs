@@ -126,6 +126,7 @@ internal static unsafe class PanelKernel<TVector, TLanes, TVectors, TRows>
             nint s1 = arguments->RowPitch, s2 = 2 * s1, s3 = 3 * s1;
             float* panel = arguments->Panel;
             nint* segment = arguments->Segments;
+            nint skip = arguments->PanelSkip;
             for (int remaining = arguments->SegmentCount; remaining > 0; remaining--)
             {
                 // A few at a time: loads would wait behind a long row of prefetches.
@@ -224,6 +225,7 @@ internal static unsafe class PanelKernel<TVector, TLanes, TVectors, TRows>
                     x4++;
                     x8++;
                 }
+                panel += skip;
             }
 
             bool relu = arguments->Relu;

@@ -14,30 +14,63 @@ internal static unsafe class Panels<TVector, TLanes>
     // AVX-512 and NEON have 32 vector registers, AVX2 and SSE 16: sums, a panel's vectors and one broadcast must fit.
     private static int MaximumSums => TLanes.Width == 16 || AdvSimd.IsSupported ? 24 : 12;
 
+    /// <summary>
+    /// Whether a <see cref="PointKernel{TVector, TLanes, TPoints, TVectors, TRows}"/> is worth it: it takes 32 registers and
+    /// additions that cost nothing. Otherwise filters' values are better made beforehand.
+    /// </summary>
+    public static bool MakePoints => TLanes.Width == 16 && Processor.AddsBesideMultiplyAdds;
+
+    /// <summary>Vectors of a panel that make best use of the registers in Winograd's domain.</summary>
+    public static int VectorsOfPoints => MakePoints ? 2 : Panels.MaximumVectors;
+
     /// <summary>Cuts rows into groups of nearly the same size.</summary>
     /// <param name="vectors">Vectors of output channels, 1 to 3.</param>
     /// <param name="count">Rows; 0 makes groups that do nothing.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static RowGroups Cut(int vectors, int count)
+    public static RowGroups Cut(int vectors, int count) => vectors switch
     {
-        if (count == 0)
-            return default;
-        int most = Math.Min(MaximumSums / vectors, 12), groups = (count + most - 1) / most;
-        int rows = count / groups, larger = count - rows * groups;
-        return new RowGroups(larger, larger > 0 ? Kernel(vectors, rows + 1) : null, groups - larger, Kernel(vectors, rows));
-    }
+        1 => Cut<PanelKernels<One>>(count, MaximumSums),
+        2 => Cut<PanelKernels<Two>>(count, MaximumSums / 2),
+        _ => Cut<PanelKernels<Three>>(count, MaximumSums / 3),
+    };
 
+    /// <summary>The same for a <see cref="PointKernel{TVector, TLanes, TPoints, TVectors, TRows}"/>.</summary>
+    /// <param name="points">1 or 2.</param>
+    /// <param name="vectors">Vectors of output channels, 1 to 3.</param>
+    /// <param name="count">Rows at each point; 0 makes groups that do nothing.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static delegate*<PanelArguments*, int, void> Kernel(int vectors, int rows) => vectors switch
+    public static RowGroups CutPoints(int points, int vectors, int count) => (points, vectors) switch
     {
-        1 => Kernel<One>(rows),
-        2 => Kernel<Two>(rows),
-        _ => Kernel<Three>(rows),
+        (1, 1) => Cut<PointKernels<One, One>>(count, 12),
+        (1, 2) => Cut<PointKernels<One, Two>>(count, 12),
+        (1, _) => Cut<PointKernels<One, Three>>(count, 3),
+        (_, 1) => Cut<PointKernels<Two, One>>(count, 12),
+        (_, 2) => Cut<PointKernels<Two, Two>>(count, 6),
+        _ => Cut<PointKernels<Two, Three>>(count, 3),
     };
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static delegate*<PanelArguments*, int, void> Kernel<TVectors>(int rows)
-        where TVectors : unmanaged, ICount => rows switch
+    private static RowGroups Cut<TKernels>(int count, int most)
+        where TKernels : IKernels
+    {
+        if (count == 0)
+            return default;
+        most = Math.Min(most, 12);
+        int groups = count <= most ? 1 : (count + most - 1) / most;
+        int rows = groups == 1 ? count : count / groups, larger = count - rows * groups;
+        return new RowGroups(larger, larger > 0 ? TKernels.OfRows(rows + 1) : null, groups - larger, TKernels.OfRows(rows));
+    }
+
+    private interface IKernels
+    {
+        static abstract delegate*<PanelArguments*, int, void> OfRows(int rows);
+    }
+
+    private readonly struct PanelKernels<TVectors> : IKernels
+        where TVectors : unmanaged, ICount
+    {
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        public static delegate*<PanelArguments*, int, void> OfRows(int rows) => rows switch
         {
             1 => &PanelKernel<TVector, TLanes, TVectors, One>.Run,
             2 => &PanelKernel<TVector, TLanes, TVectors, Two>.Run,
@@ -52,6 +85,29 @@ internal static unsafe class Panels<TVector, TLanes>
             11 => &PanelKernel<TVector, TLanes, TVectors, Eleven>.Run,
             _ => &PanelKernel<TVector, TLanes, TVectors, Twelve>.Run,
         };
+    }
+
+    private readonly struct PointKernels<TPoints, TVectors> : IKernels
+        where TPoints : unmanaged, ICount
+        where TVectors : unmanaged, ICount
+    {
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        public static delegate*<PanelArguments*, int, void> OfRows(int rows) => rows switch
+        {
+            1 => &PointKernel<TVector, TLanes, TPoints, TVectors, One>.Run,
+            2 => &PointKernel<TVector, TLanes, TPoints, TVectors, Two>.Run,
+            3 => &PointKernel<TVector, TLanes, TPoints, TVectors, Three>.Run,
+            4 => &PointKernel<TVector, TLanes, TPoints, TVectors, Four>.Run,
+            5 => &PointKernel<TVector, TLanes, TPoints, TVectors, Five>.Run,
+            6 => &PointKernel<TVector, TLanes, TPoints, TVectors, Six>.Run,
+            7 => &PointKernel<TVector, TLanes, TPoints, TVectors, Seven>.Run,
+            8 => &PointKernel<TVector, TLanes, TPoints, TVectors, Eight>.Run,
+            9 => &PointKernel<TVector, TLanes, TPoints, TVectors, Nine>.Run,
+            10 => &PointKernel<TVector, TLanes, TPoints, TVectors, Ten>.Run,
+            11 => &PointKernel<TVector, TLanes, TPoints, TVectors, Eleven>.Run,
+            _ => &PointKernel<TVector, TLanes, TPoints, TVectors, Twelve>.Run,
+        };
+    }
 }
 
 /// <summary>What holds for panels of every vector type.</summary>

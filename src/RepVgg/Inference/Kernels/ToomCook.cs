@@ -9,9 +9,14 @@ namespace RepVgg.Inference.Kernels;
 /// </summary>
 /// <remarks>
 /// <para>
-/// The points are, in this order, 0, infinity, 1, -1, 2 and -2; n samples use the first n of them (2 to 6). All constant
-/// factors stand in the analysis of the samples, so that a filter's value at a point, its polynomial there, is the same
-/// for every n: tiles of any size share the same transformed filters. At 0 and infinity it is the first and the last tap.
+/// The points are, in this order, 0, infinity, 1, -1, 2 and -2; n samples use the first n of them (2 to 6). What the
+/// factors depend on n for stands in the analysis of the samples, so that a filter's value at a point is the same for
+/// every n: tiles of any size share the same filters.
+/// </para>
+/// <para>
+/// Of 2 taps a and b, the value is a at 0, b at infinity and their polynomial elsewhere. Of 3 taps a, b and c, it is half
+/// of that at 0, 2 and -2, and with h = a / 2 it is h at 0, c at infinity, c + 2 h + b and c + 2 h - b at 1 and -1, and
+/// h + 2 c + b and h + 2 c - b at 2 and -2: one kernel makes them all.
 /// </para>
 /// <para>
 /// A filter of 3 taps gives m outputs from m + 2 samples, one of 2 taps gives them from m + 1.
@@ -61,6 +66,9 @@ internal static unsafe class ToomCook<TVector, TLanes>
         where TTaps : unmanaged, ICount
     {
         TVector zero = TLanes.Load(source + at[0]), infinity = TLanes.Load(source + at[atStep]);
+        // What filters of three taps were halved by.
+        float whole = sizeof(TTaps) == 3 ? 2f : 1f;
+        zero = TLanes.Multiply(TLanes.Broadcast(whole), zero);
         if (size == 1)
         {
             y0 = TLanes.Add(zero, infinity);
@@ -92,10 +100,10 @@ internal static unsafe class ToomCook<TVector, TLanes>
                     evenTwo = TLanes.Add(two, minusTwo);
                     oddTwo = TLanes.Subtract(two, minusTwo);
                 }
-                y0 = TLanes.Add(y0, evenTwo);
-                y1 = TLanes.MultiplyAdd(TLanes.Broadcast(2f), oddTwo, y1);
-                y2 = TLanes.MultiplyAdd(TLanes.Broadcast(4f), evenTwo, y2);
-                y3 = TLanes.MultiplyAdd(TLanes.Broadcast(8f), oddTwo, y3);
+                y0 = TLanes.MultiplyAdd(TLanes.Broadcast(whole), evenTwo, y0);
+                y1 = TLanes.MultiplyAdd(TLanes.Broadcast(2 * whole), oddTwo, y1);
+                y2 = TLanes.MultiplyAdd(TLanes.Broadcast(4 * whole), evenTwo, y2);
+                y3 = TLanes.MultiplyAdd(TLanes.Broadcast(8 * whole), oddTwo, y3);
             }
             if (size == 4)
                 y3 = TLanes.Add(y3, infinity);

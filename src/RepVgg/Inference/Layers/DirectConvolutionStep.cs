@@ -40,7 +40,7 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
         _target = target;
         _stride = block.Shape.Stride;
         _relu = relu;
-        Filters = new FilterPanels(block, input.Lanes, TLanes.Width, FilterOrder.TapMajor, weights);
+        Filters = new FilterPanels(block, input.Lanes, TLanes.Width, Panels.MaximumVectors, FilterOrder.TapMajor, weights);
         _bands = new EvenParts(output.Height, BandPixels / output.Width, threads);
     }
 

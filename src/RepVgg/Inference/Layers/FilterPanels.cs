@@ -21,13 +21,10 @@ internal enum FilterOrder
     TapMajor,
 
     /// <summary>
-    /// [point][channels that are transformed together][kx][channel]: columns transformed, as the Winograd filter
-    /// transform reads them.
+    /// [point][input block][kx][channel of the block]: columns transformed, the first taps of their rows halved, as
+    /// Winograd's multiplication reads them.
     /// </summary>
     WinogradRows,
-
-    /// <summary>[point of the row][point of the column][input channel]: wholly transformed.</summary>
-    WinogradPoints,
 }
 
 /// <summary>A block's 3x3 filters cut into panels, with zeros in lanes above the last channel.</summary>
@@ -42,16 +39,19 @@ internal sealed unsafe class FilterPanels
     private readonly FilterPanel[] _panels;
     private readonly int _lanes;
     private readonly int _inputLanes;
+    private readonly int _vectors;
 
     /// <param name="block">The convolution.</param>
     /// <param name="inputLanes">Channels in one block of the input's layout.</param>
     /// <param name="lanes">Channels in one block of the output's layout.</param>
+    /// <param name="vectors">Vectors of a panel where they come out even: 2 or 3.</param>
     /// <param name="order">Order of the weights.</param>
     /// <param name="arena">Where they go.</param>
-    public FilterPanels(BlockSource block, int inputLanes, int lanes, FilterOrder order, NativeArena arena)
+    public FilterPanels(BlockSource block, int inputLanes, int lanes, int vectors, FilterOrder order, NativeArena arena)
     {
         _lanes = lanes;
         _inputLanes = inputLanes;
+        _vectors = vectors;
         Order = order;
         _panels = Cut(block.Shape, out long total);
         Floats = total;
@@ -104,7 +104,7 @@ internal sealed unsafe class FilterPanels
         total = 0;
         for (int first = 0; first < blocks;)
         {
-            int vectors = VectorsOfNextPanel(run, run - first % run);
+            int vectors = VectorsOfNextPanel(run - first % run);
             int lastChannel = Math.Min((first + vectors) * _lanes, shape.OutputChannels) - 1;
             int from = first * _lanes / groupOutput * groupInput / _inputLanes;
             int to = ((lastChannel / groupOutput + 1) * groupInput - 1) / _inputLanes;
@@ -115,12 +115,7 @@ internal sealed unsafe class FilterPanels
         return [.. panels];
     }
 
-    // Threes where they come out even, else twos as far as it goes: a single vector uses the registers worst. Where few
-    // tiles meet the filters, panels of one size matter more: threads share them evenly.
-    private int VectorsOfNextPanel(int run, int left) =>
-        left % Panels.MaximumVectors == 0 && (Order != FilterOrder.WinogradPoints || run % Panels.MaximumVectors == 0) ? Panels.MaximumVectors
-        : left % 2 == 0 ? 2
-        : Math.Min(left, Panels.MaximumVectors);
+    private int VectorsOfNextPanel(int left) => left <= Panels.MaximumVectors ? left : left % _vectors == 0 ? _vectors : 2;
 
     private void Fill(BlockSource block, ref float[] room)
     {
@@ -137,8 +132,7 @@ internal sealed unsafe class FilterPanels
     private static long FloatsOf(FilterOrder order, int channels, int pitch) => channels * (long)pitch * order switch
     {
         FilterOrder.TapMajor => 9,
-        FilterOrder.WinogradRows => 3 * WinogradAxis.Points,
-        _ => WinogradChunk.Points,
+        _ => 3 * WinogradAxis.Points,
     };
 
     /// <summary>Packs the kernels of one panel's output channels.</summary>
@@ -158,23 +152,12 @@ internal sealed unsafe class FilterPanels
                 {
                     int channel = group * groupInput + i - panel.FirstInputBlock * _inputLanes;
                     float* taps = source + ((long)(o - first) * groupInput + i) * 9, at = Weights(panel) + (o - first);
-                    switch (Order)
-                    {
-                        case FilterOrder.TapMajor:
-                            var (inputBlock, lane) = Math.DivRem(channel, _inputLanes);
-                            PackTaps(
-                                taps, groupInput * 9, end - o, at + ((long)inputBlock * 3 * _inputLanes + lane) * pitch,
-                                channels * 3 * pitch, _inputLanes * pitch);
-                            break;
-                        case FilterOrder.WinogradRows:
-                            int together = channel / WinogradFilter.Depth * WinogradFilter.Depth, depth = Math.Min(WinogradFilter.Depth, channels - together);
-                            PackRows(
-                                taps, groupInput * 9, end - o, at + (2L * together + channel) * pitch, channels * 3 * pitch, depth * pitch);
-                            break;
-                        default:
-                            PackPoints(taps, groupInput * 9, end - o, at + (long)channel * pitch, channels * pitch);
-                            break;
-                    }
+                    var (inputBlock, lane) = Math.DivRem(channel, _inputLanes);
+                    at += ((long)inputBlock * 3 * _inputLanes + lane) * pitch;
+                    if (Order == FilterOrder.TapMajor)
+                        PackTaps(taps, groupInput * 9, end - o, at, channels * 3 * pitch, _inputLanes * pitch);
+                    else
+                        PackRows(taps, groupInput * 9, end - o, at, channels * 3 * pitch, _inputLanes * pitch);
                 }
             }
         }
@@ -205,31 +188,24 @@ internal sealed unsafe class FilterPanels
         {
             for (int x = 0; x < 3; x++)
             {
-                WinogradFilter.TransformLine(taps[x], taps[3 + x], taps[6 + x], values);
+                Transform(taps[x], taps[3 + x], taps[6 + x], values);
                 float* at = target + x * columnStep;
                 for (int point = 0; point < WinogradAxis.Points; point++, at += pointStep)
-                    *at = values[point];
+                    *at = x == 0 ? 0.5f * values[point] : values[point];
             }
         }
     }
 
-    /// <summary>Writes the transformed filters of several output channels side by side.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void PackPoints(float* taps, nint filterPitch, int count, float* target, nint pointStep)
+    // Three taps to their values at the six points; see ToomCook.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Transform(float a, float b, float c, float* values)
     {
-        float* columns = stackalloc float[3 * WinogradAxis.Points], values = stackalloc float[WinogradAxis.Points];
-        for (; count > 0; count--, taps += filterPitch, target++)
-        {
-            for (int x = 0; x < 3; x++)
-                WinogradFilter.TransformLine(taps[x], taps[3 + x], taps[6 + x], columns + x * WinogradAxis.Points);
-            float* at = target;
-            for (int row = 0; row < WinogradAxis.Points; row++)
-            {
-                WinogradFilter.TransformLine(
-                    columns[row], columns[WinogradAxis.Points + row], columns[2 * WinogradAxis.Points + row], values);
-                for (int column = 0; column < WinogradAxis.Points; column++, at += pointStep)
-                    *at = values[column];
-            }
-        }
+        float half = 0.5f * a, ones = a + c, twos = half + 2 * c;
+        values[0] = half;
+        values[1] = c;
+        values[2] = ones + b;
+        values[3] = ones - b;
+        values[4] = twos + b;
+        values[5] = twos - b;
     }
 }

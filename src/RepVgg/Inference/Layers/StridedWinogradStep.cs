@@ -49,7 +49,7 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
         _relu = relu;
         _rows = new WinogradAxis(output.Height);
         _rowsTogether = Math.Max(1, MaximumLineFloats / (Points * LineFloats));
-        Filters = new FilterPanels(block, TLanes.Width, TLanes.Width, FilterOrder.TapMajor, weights);
+        Filters = new FilterPanels(block, TLanes.Width, TLanes.Width, Panels.MaximumVectors, FilterOrder.TapMajor, weights);
     }
 
     public override BlockSpec Block { get; }

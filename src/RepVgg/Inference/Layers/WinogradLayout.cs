@@ -1,4 +1,3 @@
-using RepVgg.Architectures;
 using RepVgg.Inference.Execution;
 
 namespace RepVgg.Inference.Layers;
@@ -11,23 +10,6 @@ namespace RepVgg.Inference.Layers;
 /// <param name="Panels">Panels of filters that the tiles meet.</param>
 internal readonly unsafe record struct WinogradLayout(WinogradAxis Rows, WinogradAxis Columns, int Blocks, int Lanes, int Panels)
 {
-    // Tiles of an image that are few, and floats of transformed filters that are not too many: in general, and then.
-    private const int FewTiles = 4;
-    private const int SmallFilters = 40_000;
-    private const int SmallFiltersOfFewTiles = 600_000;
-
-    /// <summary>
-    /// How filters should be held: wholly transformed, at twice the memory, where an image has so few tiles that
-    /// transforming the filters costs as much as multiplying them, or all of them stay in the second-level cache.
-    /// </summary>
-    /// <param name="shape">The convolution.</param>
-    /// <param name="imageTiles">Tiles of one image.</param>
-    public static FilterOrder OrderOfFilters(BlockSpec shape, int imageTiles)
-    {
-        long floats = (long)WinogradChunk.Points * shape.InputChannels / shape.Groups * shape.OutputChannels;
-        return floats <= (imageTiles <= FewTiles ? SmallFiltersOfFewTiles : SmallFilters) ? FilterOrder.WinogradPoints : FilterOrder.WinogradRows;
-    }
-
     /// <summary>Tiles of one image.</summary>
     public int ImageTiles => Rows.Tiles * Columns.Tiles;
 

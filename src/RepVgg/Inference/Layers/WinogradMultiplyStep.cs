@@ -8,17 +8,21 @@ using RepVgg.Simd;
 namespace RepVgg.Inference.Layers;
 
 /// <summary>
-/// 3x3 convolution of stride 1 in Winograd's domain: transforms filters, multiplies them with a chunk of transformed tiles, and
-/// transforms the sums back to pixels with bias and optional ReLU.
+/// 3x3 convolution of stride 1 in Winograd's domain: multiplies filters with a chunk of transformed tiles, and transforms
+/// the sums back to pixels with bias and optional ReLU.
 /// </summary>
+/// <remarks>
+/// Filters come from memory with their columns transformed and their rows as they are, 18 numbers each instead of 36;
+/// what is left of the transform is made where it is used.
+/// </remarks>
 /// <typeparam name="TVector">The vector type.</typeparam>
 /// <typeparam name="TLanes">Its arithmetic.</typeparam>
 internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
-    // How far ahead of their use filters are brought from memory.
-    private const int AheadFloats = 4096;
+    // Input blocks whose filters stay in the first-level cache with their sums.
+    private const int MostBlocks = 4;
 
     // Rows of points in one piece of a panel that is cut.
     private const int RowsOfCut = 2;
@@ -32,7 +36,6 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     private readonly MapLayout _output;
     private readonly BufferId _target;
     private readonly bool _relu;
-    private readonly bool _transformsFilters;
 
     public WinogradMultiplyStep(
         BlockSpec block, FilterPanels filters, WinogradLayout layout, WinogradInputStep<TVector, TLanes> input, MapLayout output,
@@ -45,8 +48,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
         _output = output;
         _target = target;
         _relu = relu;
-        _transformsFilters = filters.Order == FilterOrder.WinogradRows;
-        TilesOffset = SumsOffset + layout.LargestSumsFloats(Panels.MaximumVectors * TLanes.Width);
+        TilesOffset = SumsOffset + layout.LargestSumsFloats(SumsPitch);
         ScratchFloats = TilesOffset + layout.LargestChunkFloats;
     }
 
@@ -54,7 +56,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
 
     private FilterPanels Filters { get; }
 
-    /// <summary>Floats of scratch for one worker: transformed filters, sums, a fused chunk's tiles.</summary>
+    /// <summary>Floats of scratch for one worker: filters' values, sums, a fused chunk's tiles.</summary>
     public long ScratchFloats { get; }
 
     /// <summary>Room for one image's sums where several threads make them, whatever the batch.</summary>
@@ -68,12 +70,17 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
         // Twice, because the last chunk may be smaller than the others.
         long places = shares ? 2L * (Filters.Count - WholePanels(chunks)) * chunks.Count : 0;
         counterFloats = places * CacheLine.Floats;
-        return places * WinogradLayout.FloatsOf(chunks[0], 1, Panels.MaximumVectors * TLanes.Width);
+        return places * WinogradLayout.FloatsOf(chunks[0], 1, SumsPitch);
     }
 
     private long TilesOffset { get; }
 
-    private static long SumsOffset => (WinogradAxis.Points - 2) * WinogradFilter.PointPitch(Panels.MaximumVectors * TLanes.Width);
+    private static int SumsOffset => Panels<TVector, TLanes>.MakePoints ? 0 : (WinogradAxis.Points - 2) * ValuePitch(SumsPitch);
+
+    // From a filter's values at a point to those at the next.
+    private static int ValuePitch(int pitch) => MostBlocks * TLanes.Width * pitch + CacheLine.Floats;
+
+    private static int SumsPitch => Panels.MaximumVectors * TLanes.Width;
 
     public override int CountItems(Window window)
     {
@@ -126,7 +133,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
             (int cut, int index) = Math.DivRem(item - whole, Filters.Count - whole);
             int place = index * chunks.Count + number;
             index += whole;
-            sums = window[BufferId.Sums] + place * WinogradLayout.FloatsOf(chunks[0], 1, Panels.MaximumVectors * TLanes.Width);
+            sums = window[BufferId.Sums] + place * WinogradLayout.FloatsOf(chunks[0], 1, SumsPitch);
             MultiplyRows(chunk, Filters[index], cut * RowsOfCut, (cut + 1) * RowsOfCut, tiles, offsets, blockPitches, sums, places, scratch);
             ref int done = ref ((int*)window[BufferId.Counters])[place * CacheLine.Floats];
             if (Interlocked.Increment(ref done) == Cuts)
@@ -146,37 +153,13 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void MultiplyRows(
         in WinogradChunk chunk, in FilterPanel panel, int first, int last, float* tiles, nint* tileOffsets, nint* blockPitches,
-        float* sums, nint* places, float* transformed)
+        float* sums, nint* places, float* values)
     {
-        nint rowFloats = (nint)(Filters.FloatsOf(panel) / WinogradAxis.Points);
-        for (int row = first; row < last; row++)
-        {
-            MultiplyRow(
-                chunk, panel, row, Filters.Weights(panel) + row * rowFloats, tiles + panel.FirstInputBlock * blockPitches[row],
-                tileOffsets + row * WinogradAxis.Points, blockPitches[row], sums, places + row * WinogradAxis.Points, transformed);
-        }
-    }
-
-    // The six points of a row, for a few input channels at a time: so the transformed filters and the sums stay in the
-    // first-level cache between their writing and their reading.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void MultiplyRow(
-        in WinogradChunk chunk, in FilterPanel panel, int row, float* weights, float* tiles, nint* tileOffsets, nint blockPitch,
-        float* sums, nint* places, float* transformed)
-    {
-        int width = TLanes.Width, pitch = panel.Vectors * width, blocksTogether = _transformsFilters ? WinogradFilter.Depth / width : panel.InputBlocks;
-        // The last points of a row may have fewer tiles, for want of a whole tile at the edge.
-        int most = chunk.Count(row, 0), least = chunk.Count(row, WinogradAxis.Points - 1), full = WinogradAxis.Points;
-        while (chunk.Count(row, full - 1) < most)
-            full--;
-        var groups = Panels<TVector, TLanes>.Cut(panel.Vectors, most);
-        var lastGroups = full == WinogradAxis.Points ? default : Panels<TVector, TLanes>.Cut(panel.Vectors, least);
-        // Of what is read at a time, a point's share.
-        nint aheadFloats = blocksTogether * width * pitch * (_transformsFilters ? 3 : WinogradAxis.Points) / WinogradAxis.Points;
-        nint aheadStep = groups.AheadStep(aheadFloats, blocksTogether);
-        nint* segments = stackalloc nint[blocksTogether];
-        for (int i = 0; i < blocksTogether; i++)
-            segments[i] = i * blockPitch;
+        int width = TLanes.Width, pitch = panel.Vectors * width, count = 0;
+        int slabs = (panel.InputBlocks + MostBlocks - 1) / MostBlocks, together = (panel.InputBlocks + slabs - 1) / slabs;
+        float* weights = Filters.Weights(panel) + (nint)(Filters.FloatsOf(panel) / WinogradAxis.Points) * first;
+        nint* segments = stackalloc nint[MostBlocks];
+        var groups = default(PointGroups);
         fixed (float* zeros = Panels.Zeros)
         {
             var arguments = new PanelArguments
@@ -184,51 +167,100 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
                 RowPitch = width,
                 Segments = segments,
                 Depth = width,
+                Middle = width * pitch,
                 InitialVectorPitch = width,
                 TargetPitch = pitch,
                 TargetVectorPitch = width,
             };
-            for (int block = 0; block < panel.InputBlocks; block += blocksTogether, tiles += blocksTogether * blockPitch)
+            for (int row = first; row < last; row++)
             {
-                int blocks = Math.Min(blocksTogether, panel.InputBlocks - block);
-                nint tap = blocks * width * pitch;
-                if (_transformsFilters)
-                    TransformFilters(panel.Vectors, weights, blocks * width, transformed);
-                arguments.SegmentCount = blocks;
-                for (int column = 0; column < WinogradAxis.Points; column++)
+                nint blockPitch = blockPitches[row];
+                for (int i = 0; i < together; i++)
+                    segments[i] = i * blockPitch;
+                if (chunk.Count(row, 0) != count)
                 {
-                    arguments.Rows = tiles + tileOffsets[column];
-                    arguments.Panel = !_transformsFilters ? weights + column * tap
-                        : column < 2 ? weights + 2 * column * tap
-                        : transformed + (column - 2) * WinogradFilter.PointPitch(pitch);
-                    arguments.Target = sums + places[column] * pitch;
-                    arguments.Initial = block == 0 ? zeros : arguments.Target;
-                    arguments.InitialPitch = block == 0 ? 0 : pitch;
-                    arguments.LookAhead(weights + AheadFloats + column * aheadFloats, aheadStep);
-                    if (column < full)
-                        groups.Run(&arguments);
-                    else
-                        lastGroups.Run(&arguments);
+                    count = chunk.Count(row, 0);
+                    groups = PointGroups.Cut<TVector, TLanes>(chunk, row, panel.Vectors);
                 }
-                weights += tap * (_transformsFilters ? 3 : WinogradAxis.Points);
+                // A few input channels at a time: so their filters, which several points share, and the sums stay in the
+                // first-level cache.
+                float* blockTiles = tiles + panel.FirstInputBlock * blockPitch;
+                nint* offsets = tileOffsets + row * WinogradAxis.Points, targets = places + row * WinogradAxis.Points;
+                for (int block = 0; block < panel.InputBlocks; block += together, blockTiles += together * blockPitch)
+                {
+                    arguments.SegmentCount = Math.Min(together, panel.InputBlocks - block);
+                    arguments.InitialPitch = block == 0 ? 0 : pitch;
+                    MultiplyPoints(ref groups, &arguments, weights, blockTiles, offsets, sums, targets, block == 0 ? zeros : null, values);
+                    weights += 3 * width * pitch * arguments.SegmentCount;
+                }
             }
         }
     }
 
+    // The six points of a row.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void TransformFilters(int vectors, float* weights, int channels, float* target)
+    private static void MultiplyPoints(
+        ref PointGroups groups, PanelArguments* arguments, float* weights, float* tiles, nint* offsets, float* sums, nint* places,
+        float* zeros, float* values)
     {
-        switch (vectors)
+        int blocks = arguments->SegmentCount;
+        nint pitch = arguments->TargetPitch, tap = arguments->Middle, valuePitch = ValuePitch((int)pitch);
+        bool pairs = Panels<TVector, TLanes>.MakePoints;
+        if (!pairs)
+            MakeValues(weights, tap, blocks, values);
+        // While these filters are multiplied, the next ones come from memory.
+        float* ahead = weights + 3 * tap * blocks;
+        for (int point = 0; point < WinogradAxis.Points; point++)
         {
-            case 1:
-                WinogradFilter<TVector, TLanes, One>.Transform(weights, channels, target);
-                break;
-            case 2:
-                WinogradFilter<TVector, TLanes, Two>.Transform(weights, channels, target);
-                break;
-            default:
-                WinogradFilter<TVector, TLanes, Three>.Transform(weights, channels, target);
-                break;
+            bool second = pairs && point > 2 && point % 2 == 1;
+            if (!second)
+            {
+                nint share = point < 2 || !pairs ? tap * blocks / 2 : tap * blocks;
+                arguments->Rows = tiles + offsets[point];
+                arguments->Target = sums + places[point] * pitch;
+                arguments->Initial = zeros == null ? arguments->Target : zeros;
+                arguments->LookAhead(ahead, groups[point].AheadStep(share, blocks));
+                ahead += share;
+            }
+            if (point < 2)
+            {
+                // At 0 and infinity a filter's value is a tap.
+                arguments->Panel = weights + 2 * point * tap;
+                arguments->PanelSkip = 2 * tap;
+            }
+            else if (!pairs)
+            {
+                arguments->Panel = values + (point - 2) * valuePitch;
+                arguments->PanelSkip = 0;
+            }
+            else if (!second)
+            {
+                arguments->Panel = weights;
+                arguments->Near = point == 2 ? 2 * tap : 0;
+                arguments->Far = point == 2 ? 0 : 2 * tap;
+                arguments->PairRows = offsets[point + 1] - offsets[point];
+                arguments->PairTarget = (places[point + 1] - places[point]) * pitch;
+            }
+            groups[point].Run(arguments);
+        }
+    }
+
+    /// <summary>Filters' values at the points 1, -1, 2 and -2.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void MakeValues(float* weights, nint tap, int blocks, float* values)
+    {
+        nint pitch = ValuePitch((int)tap / TLanes.Width);
+        for (; blocks > 0; blocks--, weights += 2 * tap)
+        {
+            for (float* end = weights + tap; weights < end; weights += TLanes.Width, values += TLanes.Width)
+            {
+                TVector half = TLanes.Load(weights), middle = TLanes.Load(weights + tap), last = TLanes.Load(weights + 2 * tap);
+                TVector ones = TLanes.Add(TLanes.Add(half, half), last), twos = TLanes.Add(TLanes.Add(last, last), half);
+                TLanes.Store(values, TLanes.Add(ones, middle));
+                TLanes.Store(values + pitch, TLanes.Subtract(ones, middle));
+                TLanes.Store(values + 2 * pitch, TLanes.Add(twos, middle));
+                TLanes.Store(values + 3 * pitch, TLanes.Subtract(twos, middle));
+            }
         }
     }
 
