@@ -14,14 +14,12 @@ internal static unsafe class Prefetch
             Sse.Prefetch0(address);
     }
 
-    /// <summary>Brings memory up to an address to the second-level cache, to be read in a while.</summary>
+    /// <summary>Brings a cache line to the second-level cache, to be read in a while.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Far(ref float* start, float* end)
+    public static void Far(float* address)
     {
-        if (!Sse.IsSupported)
-            return;
-        for (; start < end; start += 16)
-            Sse.Prefetch1(start);
+        if (Sse.IsSupported)
+            Sse.Prefetch1(address);
     }
 
     /// <summary>Brings a range of memory to the second-level cache, to be read in a while.</summary>

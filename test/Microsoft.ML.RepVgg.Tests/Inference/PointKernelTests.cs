@@ -53,8 +53,10 @@ public sealed unsafe class PointKernelTests
                 {
                     Rows = x,
                     Segments = segments,
+                    Depth = width,
                     SegmentCount = Segments,
                     Panel = w,
+                    Ahead = w,
                     PanelSkip = 2 * tap,
                     Near = 2 * tap,
                     Middle = tap,

@@ -30,13 +30,13 @@ internal unsafe struct PanelArguments
     /// <summary>Floats of other weights between one segment's and the next's.</summary>
     public nint PanelSkip;
 
-    /// <summary>Memory that will be needed later: what of it was not yet brought to the second-level cache.</summary>
+    /// <summary>
+    /// Memory that will be needed later; every step of a kernel's loop brings some of it to the second-level cache. See
+    /// <see cref="RowGroups.LookAhead"/>.
+    /// </summary>
     public float* Ahead;
 
-    /// <summary>Up to where it should have been brought by now.</summary>
-    public float* AheadTo;
-
-    /// <summary>Floats by which that moves on with every segment.</summary>
+    /// <summary>Floats from what one step brings to what the next one brings.</summary>
     public nint AheadStep;
 
     /// <summary>What the sums start from: a bias (pitch 0), or earlier sums.</summary>
@@ -74,14 +74,4 @@ internal unsafe struct PanelArguments
 
     /// <summary>For the same: from the first point's sums to the second's.</summary>
     public nint PairTarget;
-
-    /// <summary>Has memory brought to the second-level cache, for later, during the next run.</summary>
-    /// <param name="ahead">Where it begins.</param>
-    /// <param name="step">Floats for every segment; see <see cref="RowGroups.AheadStep"/>.</param>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void LookAhead(float* ahead, nint step)
-    {
-        Ahead = AheadTo = ahead;
-        AheadStep = step;
-    }
 }

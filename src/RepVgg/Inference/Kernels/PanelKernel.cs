@@ -124,18 +124,18 @@ internal static unsafe class PanelKernel<TVector, TLanes, TVectors, TRows>
             }
 
             nint s1 = arguments->RowPitch, s2 = 2 * s1, s3 = 3 * s1;
-            float* panel = arguments->Panel;
+            float* panel = arguments->Panel, ahead = arguments->Ahead;
             nint* segment = arguments->Segments;
-            nint skip = arguments->PanelSkip;
+            nint skip = arguments->PanelSkip, aheadStep = arguments->AheadStep;
             for (int remaining = arguments->SegmentCount; remaining > 0; remaining--)
             {
-                // A few at a time: loads would wait behind a long row of prefetches.
-                arguments->AheadTo += arguments->AheadStep;
-                Prefetch.Far(ref arguments->Ahead, arguments->AheadTo);
                 // Three pointers to four rows each keep the addresses within base + index.
                 float* x0 = arguments->Rows + *segment++, x4 = x0 + 4 * s1, x8 = x0 + 8 * s1;
                 for (int k = arguments->Depth; k > 0; k--)
                 {
+                    // One at a time: loads would wait behind a row of prefetches.
+                    Prefetch.Far(ahead);
+                    ahead += aheadStep;
                     TVector u = TLanes.Load(panel), v = zero, w = zero, x;
                     if (sizeof(TVectors) > 1) v = TLanes.Load(panel + width);
                     if (sizeof(TVectors) > 2) w = TLanes.Load(panel + 2 * width);
@@ -227,6 +227,7 @@ internal static unsafe class PanelKernel<TVector, TLanes, TVectors, TRows>
                 }
                 panel += skip;
             }
+            arguments->Ahead = ahead;
 
             bool relu = arguments->Relu;
             pitch = arguments->TargetPitch;

@@ -139,16 +139,17 @@ internal static unsafe class PointKernel<TVector, TLanes, TPoints, TVectors, TRo
                 }
             }
 
-            float* near = arguments->Panel + arguments->Near, middle = arguments->Panel + arguments->Middle, far = arguments->Panel + arguments->Far;
+            float* near = arguments->Panel + arguments->Near, middle = arguments->Panel + arguments->Middle;
+            float* far = arguments->Panel + arguments->Far, ahead = arguments->Ahead;
             nint* segment = arguments->Segments;
-            nint skip = arguments->PanelSkip, pair = arguments->PairRows;
+            nint skip = arguments->PanelSkip, pair = arguments->PairRows, aheadStep = arguments->AheadStep;
             for (int remaining = arguments->SegmentCount; remaining > 0; remaining--)
             {
-                arguments->AheadTo += arguments->AheadStep;
-                Prefetch.Far(ref arguments->Ahead, arguments->AheadTo);
                 float* x = arguments->Rows + *segment++, y = x + pair;
                 for (int k = width; k > 0; k--)
                 {
+                    Prefetch.Far(ahead);
+                    ahead += aheadStep;
                     TVector odd = TLanes.Load(middle), even = TLanes.Load(far), u = zero, v = zero, z = zero, r, s = zero, t = zero, factor;
                     even = TLanes.Add(TLanes.Add(even, even), TLanes.Load(near));
                     r = TLanes.Add(even, odd);
@@ -326,6 +327,7 @@ internal static unsafe class PointKernel<TVector, TLanes, TPoints, TVectors, TRo
                 middle += skip;
                 far += skip;
             }
+            arguments->Ahead = ahead;
 
             float* target = arguments->Target, pairTarget = target + arguments->PairTarget;
             TLanes.Store(target, a0);

@@ -10,13 +10,18 @@ namespace RepVgg.Inference.Kernels;
 internal readonly unsafe struct RowGroups(
     int larger, delegate*<PanelArguments*, int, void> largerKernel, int smaller, delegate*<PanelArguments*, int, void> smallerKernel)
 {
-    /// <summary>Floats that every segment of a run has to bring, so that the run brings all of them.</summary>
-    /// <param name="floats">How many floats.</param>
-    /// <param name="segments">Segments of each group.</param>
-    public nint AheadStep(nint floats, int segments)
+    /// <summary>Has the next run bring memory that will be needed later.</summary>
+    /// <param name="arguments">The run's; its weights and its depth are set.</param>
+    /// <param name="ahead">Where the memory begins.</param>
+    /// <param name="floats">How many floats; 0 brings none.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void LookAhead(PanelArguments* arguments, float* ahead, nint floats)
     {
-        int runs = (larger + smaller) * segments;
-        return floats == 0 || runs == 0 ? 0 : floats / runs + 1;
+        int steps = (larger + smaller) * arguments->SegmentCount * arguments->Depth;
+        // Even then a step brings something: what is there.
+        bool none = floats == 0 || steps == 0;
+        arguments->Ahead = none ? arguments->Panel : ahead;
+        arguments->AheadStep = none ? 0 : ((int)floats + steps - 1) / steps;
     }
 
     /// <summary>Multiplies all rows, starting with the one that the arguments point at.</summary>

@@ -89,10 +89,9 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
         float* ahead = PanelsFirst && place >= places - window.Workers ? Filters.WeightsAhead(index + window.Workers, out aheadFloats) : null;
         aheadFloats = Math.Min(aheadFloats, AheadFloats) / (last - first);
         var groups = Panels<TVector, TLanes>.Cut(panel.Vectors, _output.Width);
-        nint aheadStep = groups.AheadStep((nint)aheadFloats, arguments.SegmentCount);
         for (int y = first; y < last; y++, ahead += aheadFloats)
         {
-            arguments.LookAhead(ahead, aheadStep);
+            groups.LookAhead(&arguments, ahead, (nint)aheadFloats);
             arguments.Rows = source + (long)y * _stride * _input.RowPitch;
             arguments.Initial = Filters.Bias(panel);
             arguments.Target = target + _output.Origin + (long)y * _output.RowPitch;

@@ -164,7 +164,6 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
                 TargetVectorPitch = width,
             };
             var groups = Panels<TVector, TLanes>.Cut(panel.Vectors, _output.Width);
-            nint aheadStep = groups.AheadStep(aheadFloats, panel.InputBlocks);
             // At 0 and at infinity a filter's value is its first tap and its last one.
             for (int point = 0; point < 2; point++)
             {
@@ -174,13 +173,14 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
                     arguments.Panel = taps + 2 * point * rowTaps;
                     arguments.Initial = zeros;
                     arguments.Target = sums + point * PointSums + i * SumFloats;
-                    arguments.LookAhead(ahead, aheadStep);
+                    groups.LookAhead(&arguments, ahead, aheadFloats);
                     groups.Run(&arguments);
                 }
             }
             // The others are made for one input block at a time, so that they stay in the first-level cache.
             arguments.SegmentCount = 1;
-            arguments.LookAhead(null, 0);
+            arguments.Panel = scratch;
+            groups.LookAhead(&arguments, null, 0);
             for (int block = 0; block < panel.InputBlocks; block++, taps += blockTaps, lines += BlockLine)
             {
                 TransformFilters(taps, taps + 2 * rowTaps, blockTaps, scratch);
@@ -241,14 +241,13 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
         };
         aheadFloats /= size;
         var groups = Panels<TVector, TLanes>.Cut(panel.Vectors, _output.Width);
-        nint aheadStep = groups.AheadStep(aheadFloats, panel.InputBlocks);
         for (int y = 0; y < size; y++, source += 2 * _input.RowPitch, target += _output.RowPitch, ahead += aheadFloats)
         {
             arguments.Rows = source;
             arguments.Panel = Filters.Weights(panel) + panel.InputBlocks * 3L * width * panel.Vectors * width;
             arguments.Initial = target;
             arguments.Target = target;
-            arguments.LookAhead(ahead, aheadStep);
+            groups.LookAhead(&arguments, ahead, aheadFloats);
             groups.Run(&arguments);
         }
     }

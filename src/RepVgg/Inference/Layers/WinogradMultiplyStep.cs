@@ -212,36 +212,39 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
         float* ahead = weights + 3 * tap * blocks;
         for (int point = 0; point < WinogradAxis.Points; point++)
         {
-            bool second = pairs && point > 2 && point % 2 == 1;
-            if (!second)
+            if (pairs && point > 2 && point % 2 == 1)
             {
-                nint share = point < 2 || !pairs ? tap * blocks / 2 : tap * blocks;
-                arguments->Rows = tiles + offsets[point];
-                arguments->Target = sums + places[point] * pitch;
-                arguments->Initial = zeros == null ? arguments->Target : zeros;
-                arguments->LookAhead(ahead, groups[point].AheadStep(share, blocks));
-                ahead += share;
+                // Goes on behind the tiles of the pair.
+                groups[point].Run(arguments);
+                continue;
             }
+            nint share = tap * blocks / 2;
+            arguments->Rows = tiles + offsets[point];
+            arguments->Target = sums + places[point] * pitch;
+            arguments->Initial = zeros == null ? arguments->Target : zeros;
+            arguments->PanelSkip = 2 * tap;
             if (point < 2)
             {
                 // At 0 and infinity a filter's value is a tap.
                 arguments->Panel = weights + 2 * point * tap;
-                arguments->PanelSkip = 2 * tap;
             }
-            else if (!pairs)
+            else if (pairs)
             {
-                arguments->Panel = values + (point - 2) * valuePitch;
-                arguments->PanelSkip = 0;
-            }
-            else if (!second)
-            {
+                share *= 2;
                 arguments->Panel = weights;
                 arguments->Near = point == 2 ? 2 * tap : 0;
                 arguments->Far = point == 2 ? 0 : 2 * tap;
                 arguments->PairRows = offsets[point + 1] - offsets[point];
                 arguments->PairTarget = (places[point + 1] - places[point]) * pitch;
             }
+            else
+            {
+                arguments->Panel = values + (point - 2) * valuePitch;
+                arguments->PanelSkip = 0;
+            }
+            groups[point].LookAhead(arguments, ahead, share);
             groups[point].Run(arguments);
+            ahead += share;
         }
     }
 
