@@ -110,7 +110,7 @@ internal sealed class PlanBuilder<TVector, TLanes>
                 AddWinograd(block, input, output, source, target, relu);
                 break;
             default:
-                var direct = new DirectConvolutionStep<TVector, TLanes>(block, input, output, source, target, relu, _threads, _weights);
+                var direct = new DirectConvolutionStep<TVector, TLanes>(block, input, output, source, target, relu, _weights);
                 _stage.Steps.Add(direct);
                 Follow(direct.Filters);
                 break;

@@ -75,7 +75,10 @@ internal sealed class StepRunner : SharedWork
             if (Interlocked.Increment(ref _completed) == _passes[pass].Items)
             {
                 _completed = 0;
-                Volatile.Write(ref _cursor, (long)(pass + 1) << 32);
+                // What nobody can share is done here and now: its input is near.
+                for (pass++; pass < _passCount && _passes[pass].Items == 1; pass++)
+                    _passes[pass].Step.RunItem(_passes[pass].Window, 0, worker);
+                Volatile.Write(ref _cursor, (long)pass << 32);
             }
         }
     }

@@ -29,9 +29,8 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
     private readonly BufferId _target;
     private readonly int _stride;
     private readonly bool _relu;
-    private readonly EvenParts _bands;
 
-    public DirectConvolutionStep(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu, int threads, NativeArena weights)
+    public DirectConvolutionStep(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu, NativeArena weights)
     {
         Block = block.Shape;
         _input = input;
@@ -41,7 +40,6 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
         _stride = block.Shape.Stride;
         _relu = relu;
         Filters = new FilterPanels(block, input.Lanes, TLanes.Width, Panels.MaximumVectors, FilterOrder.TapMajor, weights);
-        _bands = new EvenParts(output.Height, BandPixels / output.Width, threads);
     }
 
     public override BlockSpec Block { get; }
@@ -52,16 +50,25 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
     // Whichever is larger, filters or input, should be read from far away once.
     private bool PanelsFirst => Filters.Floats > _input.ImagePitch;
 
-    public override int CountItems(Window window) => window.Images * _bands.Count * Filters.Count;
+    public override int CountItems(Window window) => window.Images * Bands(window).Count * Filters.Count;
+
+    // Where there are fewer panels than threads, an image's rows are shared out.
+    private EvenParts Bands(Window window)
+    {
+        int most = BandPixels / _output.Width;
+        bool isEnough = window.Images * Filters.Count >= window.Threads;
+        return new(_output.Height, isEnough ? most : Math.Min(most, (_output.Height + window.Threads - 1) / window.Threads), window.Threads);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(Window window, int item, int worker)
     {
-        int places = window.Images * _bands.Count;
+        var bands = Bands(window);
+        int places = window.Images * bands.Count;
         (int place, int index) = PanelsFirst ? (item % places, item / places) : Math.DivRem(item, Filters.Count);
-        (int image, int band) = Math.DivRem(place, _bands.Count);
+        (int image, int band) = Math.DivRem(place, bands.Count);
         ref readonly var panel = ref Filters[index];
-        int first = _bands.First(band), last = _bands.First(band + 1);
+        int first = bands.First(band), last = bands.First(band + 1);
 
         float* source = window[_source] + image * _input.ImagePitch + panel.FirstInputBlock * _input.BlockPitch;
         float* target = window[_target] + image * _output.ImagePitch + panel.FirstBlock * _output.BlockPitch;

@@ -104,7 +104,7 @@ internal sealed unsafe class FilterPanels
         total = 0;
         for (int first = 0; first < blocks;)
         {
-            int vectors = VectorsOfNextPanel(run - first % run);
+            int vectors = VectorsOfNextPanel(run, run - first % run);
             int lastChannel = Math.Min((first + vectors) * _lanes, shape.OutputChannels) - 1;
             int from = first * _lanes / groupOutput * groupInput / _inputLanes;
             int to = ((lastChannel / groupOutput + 1) * groupInput - 1) / _inputLanes;
@@ -115,7 +115,12 @@ internal sealed unsafe class FilterPanels
         return [.. panels];
     }
 
-    private int VectorsOfNextPanel(int left) => left <= Panels.MaximumVectors ? left : left % _vectors == 0 ? _vectors : 2;
+    // Where twos are as good as threes: what makes an even number of panels, for threads to share.
+    private int VectorsOfNextPanel(int run, int left)
+    {
+        int vectors = _vectors == 2 && run % 4 != 0 && run % 6 == 0 ? Panels.MaximumVectors : _vectors;
+        return left <= Panels.MaximumVectors ? left : left % vectors == 0 ? vectors : 2;
+    }
 
     private void Fill(BlockSource block, ref float[] room)
     {

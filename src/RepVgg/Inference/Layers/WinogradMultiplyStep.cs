@@ -29,7 +29,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     private const int Cuts = WinogradAxis.Points / RowsOfCut;
 
     // Floats of a panel times tiles: below, a panel is not worth cutting.
-    private const long MinimumWorkOfCutPanels = 2_000_000;
+    private const long MinimumWorkOfCutPanels = 1_500_000;
 
     private readonly WinogradLayout _layout;
     private readonly WinogradInputStep<TVector, TLanes> _input;
