@@ -31,6 +31,9 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
     // Filters up to this stay there by themselves.
     private const int NearFloats = 100_000;
 
+    // Items that a thread should have at least, for threads to end together.
+    private const int ItemsOfThread = 8;
+
     private readonly MapLayout _input;
     private readonly MapLayout _output;
     private readonly BufferId _source;
@@ -85,9 +88,11 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
     // An item takes a band of the rows of tiles of all images and, where there are few bands, a part of the filters.
     private EvenParts Bands(Window window) => new(window.Images * _rows.Tiles, _rowsTogether, window.Threads);
 
-    private EvenParts Parts(Window window, EvenParts bands) =>
-        bands.Count >= window.Threads ? new(Filters.Count, Filters.Count)
-        : new(Filters.Count, (Filters.Count + 4 * window.Threads - 1) / (4 * window.Threads), window.Threads);
+    private EvenParts Parts(Window window, EvenParts bands)
+    {
+        int parts = window.Threads == 1 ? 1 : Math.Max(1, ItemsOfThread * window.Threads / bands.Count);
+        return new(Filters.Count, (Filters.Count + parts - 1) / parts, window.Threads);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(Window window, int item, int worker)
