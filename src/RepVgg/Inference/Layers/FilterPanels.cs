@@ -20,6 +20,9 @@ internal enum FilterOrder
     /// <summary>[ky][input block][kx][channel of the block]: as the direct kernel reads them.</summary>
     TapMajor,
 
+    /// <summary>The same with the middle row last.</summary>
+    OuterRowsFirst,
+
     /// <summary>
     /// [point][input block][kx][channel of the block]: columns transformed, the first taps of their rows halved, as
     /// Winograd's multiplication reads them.
@@ -134,11 +137,8 @@ internal sealed unsafe class FilterPanels
         }
     }
 
-    private static long FloatsOf(FilterOrder order, int channels, int pitch) => channels * (long)pitch * order switch
-    {
-        FilterOrder.TapMajor => 9,
-        _ => 3 * WinogradAxis.Points,
-    };
+    private static long FloatsOf(FilterOrder order, int channels, int pitch) =>
+        channels * (long)pitch * 3 * (order == FilterOrder.WinogradRows ? WinogradAxis.Points : 3);
 
     /// <summary>Packs the kernels of one panel's output channels.</summary>
     private void Pack(BlockSpec shape, ReadOnlySpan<float> kernels, in FilterPanel panel)
@@ -159,10 +159,13 @@ internal sealed unsafe class FilterPanels
                     float* taps = source + ((long)(o - first) * groupInput + i) * 9, at = Weights(panel) + (o - first);
                     var (inputBlock, lane) = Math.DivRem(channel, _inputLanes);
                     at += ((long)inputBlock * 3 * _inputLanes + lane) * pitch;
-                    if (Order == FilterOrder.TapMajor)
-                        PackTaps(taps, groupInput * 9, end - o, at, channels * 3 * pitch, _inputLanes * pitch);
+                    nint rowStep = channels * 3 * pitch, columnStep = _inputLanes * pitch;
+                    if (Order == FilterOrder.WinogradRows)
+                        PackRows(taps, groupInput * 9, end - o, at, rowStep, columnStep);
+                    else if (Order == FilterOrder.TapMajor)
+                        PackTaps(taps, groupInput * 9, end - o, at, rowStep, 2 * rowStep, columnStep);
                     else
-                        PackRows(taps, groupInput * 9, end - o, at, channels * 3 * pitch, _inputLanes * pitch);
+                        PackTaps(taps, groupInput * 9, end - o, at, 2 * rowStep, rowStep, columnStep);
                 }
             }
         }
@@ -170,16 +173,16 @@ internal sealed unsafe class FilterPanels
 
     /// <summary>Writes the nine taps of several output channels' filters side by side.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void PackTaps(float* taps, nint filterPitch, int count, float* target, nint rowStep, nint columnStep)
+    private static void PackTaps(float* taps, nint filterPitch, int count, float* target, nint middleRow, nint lastRow, nint columnStep)
     {
         for (; count > 0; count--, taps += filterPitch, target++)
         {
-            float* at = target;
-            for (int k = 0; k < 9; k += 3, at += rowStep)
+            for (int x = 0; x < 3; x++)
             {
-                at[0] = taps[k];
-                at[columnStep] = taps[k + 1];
-                at[2 * columnStep] = taps[k + 2];
+                float* at = target + x * columnStep;
+                *at = taps[x];
+                at[middleRow] = taps[3 + x];
+                at[lastRow] = taps[6 + x];
             }
         }
     }

@@ -28,9 +28,6 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
     // What stays in the second-level cache beside the filters: transformed lines of a few rows of tiles.
     private const int MaximumLineFloats = 65_536;
 
-    // Filters up to this stay there by themselves.
-    private const int NearFloats = 100_000;
-
     // Items that a thread should have at least, for threads to end together.
     private const int ItemsOfThread = 8;
 
@@ -52,7 +49,7 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
         _relu = relu;
         _rows = new WinogradAxis(output.Height);
         _rowsTogether = Math.Max(1, MaximumLineFloats / (Points * LineFloats));
-        Filters = new FilterPanels(block, TLanes.Width, TLanes.Width, Panels.MaximumVectors, FilterOrder.TapMajor, weights);
+        Filters = new FilterPanels(block, TLanes.Width, TLanes.Width, Panels.MaximumVectors, FilterOrder.OuterRowsFirst, weights);
     }
 
     public override BlockSpec Block { get; }
@@ -112,22 +109,35 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
         }
         for (int index = parts.First(part); index < parts.First(part + 1); index++)
         {
-            float* ahead = Ahead(index, out long aheadFloats);
-            nint half = (nint)aheadFloats / 2, each = half / (last - first);
-            MultiplyOuterRows(Filters[index], first, last, scratch, lineSegments, ahead, half);
-            ahead += half;
-            for (int row = first; row < last; row++, ahead += each)
-                AddMiddleRows(window, Filters[index], row, scratch + SumsOffset + (nint)(row - first) * SumFloats, mapSegments, ahead, each);
+            var stream = Stream(index, index + 1 < parts.First(part + 1) ? Filters.Weights(Filters[index + 1]) : Next(), first, last);
+            MultiplyOuterRows(Filters[index], first, last, scratch, lineSegments, ref stream);
+            for (int row = first; row < last; row++)
+                AddMiddleRows(window, Filters[index], row, scratch + SumsOffset + (nint)(row - first) * SumFloats, mapSegments, ref stream);
+        }
+
+        // The filters of the item that the worker is likely to do next.
+        float* Next()
+        {
+            int next = part + window.Workers;
+            return next < parts.Count || band + 1 < bands.Count || Filters.Following is not { } following
+                ? Filters.Weights(Filters[parts.First(next % parts.Count)])
+                : following.Weights(following[0]);
         }
     }
 
-    // The filters that follow, where they have to come from beyond the second-level cache.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private float* Ahead(int index, out long floats)
+    // Outer rows are read first, each of them at once, the middle row a while later: so much ahead that each is there in time.
+    private FilterStream Stream(int index, float* next, int first, int last)
     {
-        floats = 0;
-        return index + 1 < Filters.Count && Filters.Floats <= NearFloats ? null : Filters.WeightsAhead(index + 1, out floats);
+        nint floats = (nint)Filters.FloatsOf(Filters[index]);
+        int units = 0;
+        for (int row = first; row < last; row++)
+            units += UnitsOf(row);
+        float* weights = Filters.Weights(Filters[index]);
+        return new FilterStream(weights + floats * 3 / 5, weights + floats, next, floats / units);
     }
+
+    // Lines that a row of tiles multiplies: at each of its points, and for each of its outputs.
+    private int UnitsOf(int row) => 2 * _rows.SizeOf(row % _rows.Tiles) + 1;
 
     /// <summary>Transforms every second line of all channels under a row of tiles to the points.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -149,12 +159,11 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
     /// <summary>Multiplies the transformed lines with a panel's filters.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void MultiplyOuterRows(
-        in FilterPanel panel, int first, int last, float* scratch, nint* segments, float* ahead, nint aheadFloats)
+        in FilterPanel panel, int first, int last, float* scratch, nint* segments, ref FilterStream stream)
     {
         int width = TLanes.Width, pitch = panel.Vectors * width;
         nint blockTaps = 3 * width * pitch, rowTaps = panel.InputBlocks * blockTaps;
         float* taps = Filters.Weights(panel), sums = scratch + SumsOffset, lines = scratch + LinesOffset + panel.FirstInputBlock * (nint)BlockLine;
-        aheadFloats /= 2 * (last - first);
         fixed (float* zeros = Panels.Zeros)
         {
             var arguments = new PanelArguments
@@ -172,23 +181,22 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
             // At 0 and at infinity a filter's value is its first tap and its last one.
             for (int point = 0; point < 2; point++)
             {
-                for (int i = 0; i < last - first; i++, ahead += aheadFloats)
+                for (int i = 0; i < last - first; i++)
                 {
                     arguments.Rows = lines + point * PointLines + i * LineFloats;
-                    arguments.Panel = taps + 2 * point * rowTaps;
+                    arguments.Panel = taps + point * rowTaps;
                     arguments.Initial = zeros;
                     arguments.Target = sums + point * PointSums + i * SumFloats;
-                    groups.LookAhead(&arguments, ahead, aheadFloats);
+                    groups.LookAhead(&arguments, stream.Take(stream.Rate), stream.Rate);
                     groups.Run(&arguments);
                 }
             }
             // The others are made for one input block at a time, so that they stay in the first-level cache.
             arguments.SegmentCount = 1;
-            arguments.Panel = scratch;
-            groups.LookAhead(&arguments, null, 0);
+            nint rate = stream.Rate / panel.InputBlocks;
             for (int block = 0; block < panel.InputBlocks; block++, taps += blockTaps, lines += BlockLine)
             {
-                TransformFilters(taps, taps + 2 * rowTaps, blockTaps, scratch);
+                TransformFilters(taps, taps + rowTaps, blockTaps, scratch);
                 for (int point = 2; point < Points; point++)
                 {
                     arguments.InitialPitch = block == 0 ? 0 : pitch;
@@ -200,6 +208,7 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
                         arguments.Panel = scratch + (point - 2) * blockTaps;
                         arguments.Target = sums + point * PointSums + i * SumFloats;
                         arguments.Initial = block == 0 ? zeros : arguments.Target;
+                        groups.LookAhead(&arguments, stream.Take(rate), rate);
                         groups.Run(&arguments);
                     }
                 }
@@ -223,7 +232,7 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
 
     /// <summary>Transforms the sums of a row of tiles back to pixels, and adds what comes from the filters' middle rows.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void AddMiddleRows(Window window, in FilterPanel panel, int row, float* sums, nint* segments, float* ahead, nint aheadFloats)
+    private void AddMiddleRows(Window window, in FilterPanel panel, int row, float* sums, nint* segments, ref FilterStream stream)
     {
         (int image, int tile) = Math.DivRem(row, _rows.Tiles);
         int width = TLanes.Width, size = _rows.SizeOf(tile);
@@ -244,15 +253,14 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
             TargetVectorPitch = (nint)_output.BlockPitch,
             Relu = _relu,
         };
-        aheadFloats /= size;
         var groups = Panels<TVector, TLanes>.Cut(panel.Vectors, _output.Width);
-        for (int y = 0; y < size; y++, source += 2 * _input.RowPitch, target += _output.RowPitch, ahead += aheadFloats)
+        for (int y = 0; y < size; y++, source += 2 * _input.RowPitch, target += _output.RowPitch)
         {
             arguments.Rows = source;
-            arguments.Panel = Filters.Weights(panel) + panel.InputBlocks * 3L * width * panel.Vectors * width;
+            arguments.Panel = Filters.Weights(panel) + 2 * panel.InputBlocks * 3L * width * panel.Vectors * width;
             arguments.Initial = target;
             arguments.Target = target;
-            groups.LookAhead(&arguments, ahead, aheadFloats);
+            groups.LookAhead(&arguments, stream.Take(stream.Rate), stream.Rate);
             groups.Run(&arguments);
         }
     }
