@@ -54,6 +54,7 @@ internal sealed class RowType<TRow>
     internal sealed class Member
     {
         private readonly MemberInfo _member;
+        private Delegate _reader;
 
         internal Member(MemberInfo member, SchemaDefinition.Column column)
         {
@@ -117,10 +118,15 @@ internal sealed class RowType<TRow>
 
         private bool CanRead => _member is not PropertyInfo property || property.GetGetMethod() is not null;
 
+        // Compiled once: it takes longer than to read many rows.
         private Func<TRow, T> Reader<T>()
         {
+            if (_reader is Func<TRow, T> known)
+                return known;
             ParameterExpression source = Expression.Parameter(typeof(TRow));
-            return Expression.Lambda<Func<TRow, T>>(Expression.MakeMemberAccess(source, _member), source).Compile();
+            var reader = Expression.Lambda<Func<TRow, T>>(Expression.MakeMemberAccess(source, _member), source).Compile();
+            _reader = reader;
+            return reader;
         }
     }
 }

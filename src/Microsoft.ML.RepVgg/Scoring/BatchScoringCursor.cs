@@ -1,3 +1,4 @@
+using System.Buffers;
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Input;
 
@@ -27,8 +28,8 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
     private readonly PixelReader? _reader;
     private readonly int _outputLength;
     private readonly int _batch;
-    private readonly float[] _pixels = [];
-    private readonly float[] _outputs = [];
+    private float[] _pixels = [];
+    private float[] _outputs = [];
     private readonly DataViewRowId[] _ids = [];
     private int _filled;
     private int _current = -1;
@@ -53,8 +54,9 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
             _aheadId = ahead.GetIdGetter();
             _pixelRow = mapper.PixelRow(ahead);
             _reader = new PixelReader(input, _pixelRow.GetGetter<VBuffer<float>>(mapper.Pixels));
-            _pixels = new float[_batch * input.Length];
-            _outputs = new float[_batch * _outputLength];
+            // New arrays of this size cost as much as scoring some images.
+            _pixels = ArrayPool<float>.Shared.Rent(_batch * input.Length);
+            _outputs = ArrayPool<float>.Shared.Rent(_batch * _outputLength);
             _ids = new DataViewRowId[_batch];
         }
     }
@@ -106,6 +108,9 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
                 _pixelRow?.Dispose();
             _ahead?.Dispose();
             _rows.Dispose();
+            ArrayPool<float>.Shared.Return(_pixels);
+            ArrayPool<float>.Shared.Return(_outputs);
+            _pixels = _outputs = [];
         }
         base.Dispose(disposing);
     }
