@@ -24,15 +24,18 @@ internal static unsafe class WinogradInput<TVector, TLanes>
     public static void Transform(float* source, nint rowPitch, float* target, nint* at, int rows, int columns, bool far)
     {
         int width = TLanes.Width, pitch = Points * width, height = rows + 2, span = columns + 2;
-        // The next tile's pixels, and the values of the tile after it: stores that miss the caches wait
-        // for each other, prefetches don't.
-        for (int y = 0; far && y < height; y++)
+        if (far)
         {
-            for (int x = span; x < span + 4; x++)
-                Prefetch.Near(source + y * rowPitch + x * width);
+            // The next tile's pixels, and the values of the tile after it: stores that miss the caches wait for each other,
+            // prefetches don't.
+            for (int y = 0; y < height; y++)
+            {
+                for (int x = span; x < span + 4; x++)
+                    Prefetch.Near(source + y * rowPitch + x * width);
+            }
+            for (int i = 0; i < Points * Points; i++)
+                Prefetch.Near(target + at[i] + 2 * width);
         }
-        for (int i = 0; i < Points * Points; i++)
-            Prefetch.Near(target + at[i] + 2 * width);
 
         float* space = stackalloc float[Points * pitch + CacheLine.Floats];
         float* half = CacheLine.Align(space);
