@@ -41,10 +41,12 @@ internal static unsafe class Panels<TVector, TLanes>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static RowGroups CutPoints(int points, int vectors, int count) => (points, vectors) switch
     {
-        (1, 1) => Cut<PointKernels<One, One>>(count, 12),
-        (1, 2) => Cut<PointKernels<One, Two>>(count, 12),
+        // What is not used is not compiled.
+        _ when count == 0 => default,
+        (1, 1) => Cut<PointKernels<One, One>>(count, 6),
+        (1, 2) => Cut<PointKernels<One, Two>>(count, 6),
         (1, _) => Cut<PointKernels<One, Three>>(count, 3),
-        (_, 1) => Cut<PointKernels<Two, One>>(count, 12),
+        (_, 1) => Cut<PointKernels<Two, One>>(count, 6),
         (_, 2) => Cut<PointKernels<Two, Two>>(count, 6),
         _ => Cut<PointKernels<Two, Three>>(count, 3),
     };
@@ -99,13 +101,7 @@ internal static unsafe class Panels<TVector, TLanes>
             3 => &PointKernel<TVector, TLanes, TPoints, TVectors, Three>.Run,
             4 => &PointKernel<TVector, TLanes, TPoints, TVectors, Four>.Run,
             5 => &PointKernel<TVector, TLanes, TPoints, TVectors, Five>.Run,
-            6 => &PointKernel<TVector, TLanes, TPoints, TVectors, Six>.Run,
-            7 => &PointKernel<TVector, TLanes, TPoints, TVectors, Seven>.Run,
-            8 => &PointKernel<TVector, TLanes, TPoints, TVectors, Eight>.Run,
-            9 => &PointKernel<TVector, TLanes, TPoints, TVectors, Nine>.Run,
-            10 => &PointKernel<TVector, TLanes, TPoints, TVectors, Ten>.Run,
-            11 => &PointKernel<TVector, TLanes, TPoints, TVectors, Eleven>.Run,
-            _ => &PointKernel<TVector, TLanes, TPoints, TVectors, Twelve>.Run,
+            _ => &PointKernel<TVector, TLanes, TPoints, TVectors, Six>.Run,
         };
     }
 }

@@ -17,7 +17,7 @@ namespace RepVgg.Inference.Kernels;
 /// <typeparam name="TLanes">Its arithmetic.</typeparam>
 /// <typeparam name="TPoints">Points: 1 or 2.</typeparam>
 /// <typeparam name="TVectors">Vectors of output channels: 1 to 3.</typeparam>
-/// <typeparam name="TRows">Rows: 1 to 12, with 3 vectors up to 3. The product of the three must leave registers for the operands.</typeparam>
+/// <typeparam name="TRows">Rows: 1 to 6, with 3 vectors up to 3. The product of the three must leave registers for the operands.</typeparam>
 internal static unsafe class PointKernel<TVector, TLanes, TPoints, TVectors, TRows>
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
@@ -41,12 +41,6 @@ internal static unsafe class PointKernel<TVector, TLanes, TPoints, TVectors, TRo
             TVector a3 = zero, b3 = zero, c3 = zero, d3 = zero;
             TVector a4 = zero, b4 = zero, c4 = zero, d4 = zero;
             TVector a5 = zero, b5 = zero, c5 = zero, d5 = zero;
-            TVector a6 = zero, b6 = zero, c6 = zero, d6 = zero;
-            TVector a7 = zero, b7 = zero, c7 = zero, d7 = zero;
-            TVector a8 = zero, b8 = zero, c8 = zero, d8 = zero;
-            TVector a9 = zero, b9 = zero, c9 = zero, d9 = zero;
-            TVector a10 = zero, b10 = zero, c10 = zero, d10 = zero;
-            TVector a11 = zero, b11 = zero, c11 = zero, d11 = zero;
             if (arguments->Initial == arguments->Target)
             {
                 float* first = arguments->Target, second = first + arguments->PairTarget;
@@ -94,48 +88,6 @@ internal static unsafe class PointKernel<TVector, TLanes, TPoints, TVectors, TRo
                     if (sizeof(TVectors) > 1) b5 = TLanes.Load(first + 5 * TVectors.Value * width + width);
                     if (sizeof(TPoints) > 1) c5 = TLanes.Load(second + 5 * TVectors.Value * width);
                     if (sizeof(TPoints) > 1 && sizeof(TVectors) > 1) d5 = TLanes.Load(second + 5 * TVectors.Value * width + width);
-                }
-                if (sizeof(TRows) > 6)
-                {
-                    a6 = TLanes.Load(first + 6 * TVectors.Value * width);
-                    if (sizeof(TVectors) > 1) b6 = TLanes.Load(first + 6 * TVectors.Value * width + width);
-                    if (sizeof(TPoints) > 1) c6 = TLanes.Load(second + 6 * TVectors.Value * width);
-                    if (sizeof(TPoints) > 1 && sizeof(TVectors) > 1) d6 = TLanes.Load(second + 6 * TVectors.Value * width + width);
-                }
-                if (sizeof(TRows) > 7)
-                {
-                    a7 = TLanes.Load(first + 7 * TVectors.Value * width);
-                    if (sizeof(TVectors) > 1) b7 = TLanes.Load(first + 7 * TVectors.Value * width + width);
-                    if (sizeof(TPoints) > 1) c7 = TLanes.Load(second + 7 * TVectors.Value * width);
-                    if (sizeof(TPoints) > 1 && sizeof(TVectors) > 1) d7 = TLanes.Load(second + 7 * TVectors.Value * width + width);
-                }
-                if (sizeof(TRows) > 8)
-                {
-                    a8 = TLanes.Load(first + 8 * TVectors.Value * width);
-                    if (sizeof(TVectors) > 1) b8 = TLanes.Load(first + 8 * TVectors.Value * width + width);
-                    if (sizeof(TPoints) > 1) c8 = TLanes.Load(second + 8 * TVectors.Value * width);
-                    if (sizeof(TPoints) > 1 && sizeof(TVectors) > 1) d8 = TLanes.Load(second + 8 * TVectors.Value * width + width);
-                }
-                if (sizeof(TRows) > 9)
-                {
-                    a9 = TLanes.Load(first + 9 * TVectors.Value * width);
-                    if (sizeof(TVectors) > 1) b9 = TLanes.Load(first + 9 * TVectors.Value * width + width);
-                    if (sizeof(TPoints) > 1) c9 = TLanes.Load(second + 9 * TVectors.Value * width);
-                    if (sizeof(TPoints) > 1 && sizeof(TVectors) > 1) d9 = TLanes.Load(second + 9 * TVectors.Value * width + width);
-                }
-                if (sizeof(TRows) > 10)
-                {
-                    a10 = TLanes.Load(first + 10 * TVectors.Value * width);
-                    if (sizeof(TVectors) > 1) b10 = TLanes.Load(first + 10 * TVectors.Value * width + width);
-                    if (sizeof(TPoints) > 1) c10 = TLanes.Load(second + 10 * TVectors.Value * width);
-                    if (sizeof(TPoints) > 1 && sizeof(TVectors) > 1) d10 = TLanes.Load(second + 10 * TVectors.Value * width + width);
-                }
-                if (sizeof(TRows) > 11)
-                {
-                    a11 = TLanes.Load(first + 11 * TVectors.Value * width);
-                    if (sizeof(TVectors) > 1) b11 = TLanes.Load(first + 11 * TVectors.Value * width + width);
-                    if (sizeof(TPoints) > 1) c11 = TLanes.Load(second + 11 * TVectors.Value * width);
-                    if (sizeof(TPoints) > 1 && sizeof(TVectors) > 1) d11 = TLanes.Load(second + 11 * TVectors.Value * width + width);
                 }
             }
 
@@ -248,78 +200,6 @@ internal static unsafe class PointKernel<TVector, TLanes, TPoints, TVectors, TRo
                             if (sizeof(TVectors) > 1) d5 = TLanes.MultiplyAdd(factor, v, d5);
                         }
                     }
-                    if (sizeof(TRows) > 6)
-                    {
-                        factor = TLanes.Broadcast(x[6 * width]);
-                        a6 = TLanes.MultiplyAdd(factor, r, a6);
-                        if (sizeof(TVectors) > 1) b6 = TLanes.MultiplyAdd(factor, s, b6);
-                        if (sizeof(TPoints) > 1)
-                        {
-                            factor = TLanes.Broadcast(y[6 * width]);
-                            c6 = TLanes.MultiplyAdd(factor, u, c6);
-                            if (sizeof(TVectors) > 1) d6 = TLanes.MultiplyAdd(factor, v, d6);
-                        }
-                    }
-                    if (sizeof(TRows) > 7)
-                    {
-                        factor = TLanes.Broadcast(x[7 * width]);
-                        a7 = TLanes.MultiplyAdd(factor, r, a7);
-                        if (sizeof(TVectors) > 1) b7 = TLanes.MultiplyAdd(factor, s, b7);
-                        if (sizeof(TPoints) > 1)
-                        {
-                            factor = TLanes.Broadcast(y[7 * width]);
-                            c7 = TLanes.MultiplyAdd(factor, u, c7);
-                            if (sizeof(TVectors) > 1) d7 = TLanes.MultiplyAdd(factor, v, d7);
-                        }
-                    }
-                    if (sizeof(TRows) > 8)
-                    {
-                        factor = TLanes.Broadcast(x[8 * width]);
-                        a8 = TLanes.MultiplyAdd(factor, r, a8);
-                        if (sizeof(TVectors) > 1) b8 = TLanes.MultiplyAdd(factor, s, b8);
-                        if (sizeof(TPoints) > 1)
-                        {
-                            factor = TLanes.Broadcast(y[8 * width]);
-                            c8 = TLanes.MultiplyAdd(factor, u, c8);
-                            if (sizeof(TVectors) > 1) d8 = TLanes.MultiplyAdd(factor, v, d8);
-                        }
-                    }
-                    if (sizeof(TRows) > 9)
-                    {
-                        factor = TLanes.Broadcast(x[9 * width]);
-                        a9 = TLanes.MultiplyAdd(factor, r, a9);
-                        if (sizeof(TVectors) > 1) b9 = TLanes.MultiplyAdd(factor, s, b9);
-                        if (sizeof(TPoints) > 1)
-                        {
-                            factor = TLanes.Broadcast(y[9 * width]);
-                            c9 = TLanes.MultiplyAdd(factor, u, c9);
-                            if (sizeof(TVectors) > 1) d9 = TLanes.MultiplyAdd(factor, v, d9);
-                        }
-                    }
-                    if (sizeof(TRows) > 10)
-                    {
-                        factor = TLanes.Broadcast(x[10 * width]);
-                        a10 = TLanes.MultiplyAdd(factor, r, a10);
-                        if (sizeof(TVectors) > 1) b10 = TLanes.MultiplyAdd(factor, s, b10);
-                        if (sizeof(TPoints) > 1)
-                        {
-                            factor = TLanes.Broadcast(y[10 * width]);
-                            c10 = TLanes.MultiplyAdd(factor, u, c10);
-                            if (sizeof(TVectors) > 1) d10 = TLanes.MultiplyAdd(factor, v, d10);
-                        }
-                    }
-                    if (sizeof(TRows) > 11)
-                    {
-                        factor = TLanes.Broadcast(x[11 * width]);
-                        a11 = TLanes.MultiplyAdd(factor, r, a11);
-                        if (sizeof(TVectors) > 1) b11 = TLanes.MultiplyAdd(factor, s, b11);
-                        if (sizeof(TPoints) > 1)
-                        {
-                            factor = TLanes.Broadcast(y[11 * width]);
-                            c11 = TLanes.MultiplyAdd(factor, u, c11);
-                            if (sizeof(TVectors) > 1) d11 = TLanes.MultiplyAdd(factor, v, d11);
-                        }
-                    }
                     x++;
                     y++;
                 }
@@ -374,48 +254,6 @@ internal static unsafe class PointKernel<TVector, TLanes, TPoints, TVectors, TRo
                 if (sizeof(TVectors) > 1) TLanes.Store(target + 5 * TVectors.Value * width + width, b5);
                 if (sizeof(TPoints) > 1) TLanes.Store(pairTarget + 5 * TVectors.Value * width, c5);
                 if (sizeof(TPoints) > 1 && sizeof(TVectors) > 1) TLanes.Store(pairTarget + 5 * TVectors.Value * width + width, d5);
-            }
-            if (sizeof(TRows) > 6)
-            {
-                TLanes.Store(target + 6 * TVectors.Value * width, a6);
-                if (sizeof(TVectors) > 1) TLanes.Store(target + 6 * TVectors.Value * width + width, b6);
-                if (sizeof(TPoints) > 1) TLanes.Store(pairTarget + 6 * TVectors.Value * width, c6);
-                if (sizeof(TPoints) > 1 && sizeof(TVectors) > 1) TLanes.Store(pairTarget + 6 * TVectors.Value * width + width, d6);
-            }
-            if (sizeof(TRows) > 7)
-            {
-                TLanes.Store(target + 7 * TVectors.Value * width, a7);
-                if (sizeof(TVectors) > 1) TLanes.Store(target + 7 * TVectors.Value * width + width, b7);
-                if (sizeof(TPoints) > 1) TLanes.Store(pairTarget + 7 * TVectors.Value * width, c7);
-                if (sizeof(TPoints) > 1 && sizeof(TVectors) > 1) TLanes.Store(pairTarget + 7 * TVectors.Value * width + width, d7);
-            }
-            if (sizeof(TRows) > 8)
-            {
-                TLanes.Store(target + 8 * TVectors.Value * width, a8);
-                if (sizeof(TVectors) > 1) TLanes.Store(target + 8 * TVectors.Value * width + width, b8);
-                if (sizeof(TPoints) > 1) TLanes.Store(pairTarget + 8 * TVectors.Value * width, c8);
-                if (sizeof(TPoints) > 1 && sizeof(TVectors) > 1) TLanes.Store(pairTarget + 8 * TVectors.Value * width + width, d8);
-            }
-            if (sizeof(TRows) > 9)
-            {
-                TLanes.Store(target + 9 * TVectors.Value * width, a9);
-                if (sizeof(TVectors) > 1) TLanes.Store(target + 9 * TVectors.Value * width + width, b9);
-                if (sizeof(TPoints) > 1) TLanes.Store(pairTarget + 9 * TVectors.Value * width, c9);
-                if (sizeof(TPoints) > 1 && sizeof(TVectors) > 1) TLanes.Store(pairTarget + 9 * TVectors.Value * width + width, d9);
-            }
-            if (sizeof(TRows) > 10)
-            {
-                TLanes.Store(target + 10 * TVectors.Value * width, a10);
-                if (sizeof(TVectors) > 1) TLanes.Store(target + 10 * TVectors.Value * width + width, b10);
-                if (sizeof(TPoints) > 1) TLanes.Store(pairTarget + 10 * TVectors.Value * width, c10);
-                if (sizeof(TPoints) > 1 && sizeof(TVectors) > 1) TLanes.Store(pairTarget + 10 * TVectors.Value * width + width, d10);
-            }
-            if (sizeof(TRows) > 11)
-            {
-                TLanes.Store(target + 11 * TVectors.Value * width, a11);
-                if (sizeof(TVectors) > 1) TLanes.Store(target + 11 * TVectors.Value * width + width, b11);
-                if (sizeof(TPoints) > 1) TLanes.Store(pairTarget + 11 * TVectors.Value * width, c11);
-                if (sizeof(TPoints) > 1 && sizeof(TVectors) > 1) TLanes.Store(pairTarget + 11 * TVectors.Value * width + width, d11);
             }
 
             arguments->Rows += TRows.Value * width;
