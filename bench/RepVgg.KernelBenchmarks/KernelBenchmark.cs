@@ -1,0 +1,45 @@
+using BenchmarkDotNet.Attributes;
+using BenchmarkDotNet.Configs;
+using BenchmarkDotNet.Jobs;
+using BenchmarkDotNet.Running;
+using BenchmarkDotNet.Toolchains.InProcess.Emit;
+
+namespace RepVgg.KernelBenchmarks;
+
+/// <summary>
+/// The engine's kernels by themselves, on data that is near: what they take at best. Multiply-adds of a run: vectors x
+/// rows x 16 steps x blocks, twice that where two points are multiplied, each for as many lanes as a vector has.
+/// </summary>
+public class KernelBenchmark
+{
+    private KernelCases _cases = null!;
+
+    /// <summary>Blocks of input channels that one run goes through.</summary>
+    [Params(1, 4, 12)]
+    public int Blocks { get; set; }
+
+    [GlobalSetup]
+    public void Prepare() => _cases = KernelCases.OfWidestVectors(Blocks);
+
+    [GlobalCleanup]
+    public void Clean() => _cases.Dispose();
+
+    [Benchmark(Description = "panel, 3 vectors x 8 rows")]
+    public void Panel() => _cases.Panel();
+
+    [Benchmark(Description = "pair of points, 2 vectors x 6 rows")]
+    public void Pair() => _cases.Pair();
+
+    [Benchmark(Description = "Winograd input, a tile of every block")]
+    public void Input() => _cases.TransformInput();
+
+    [Benchmark(Description = "Winograd output, a tile of every block")]
+    public void Output() => _cases.TransformOutput();
+
+    /// <summary>Runs them all and prints BenchmarkDotNet's table.</summary>
+    internal static void Run()
+    {
+        var job = Job.ShortRun.WithToolchain(InProcessEmitToolchain.Instance);
+        BenchmarkRunner.Run<KernelBenchmark>(DefaultConfig.Instance.AddJob(job).WithArtifactsPath(Path.Combine(Path.GetTempPath(), "repvgg-kernels")));
+    }
+}

@@ -1,0 +1,137 @@
+using System.Runtime.Intrinsics;
+using RepVgg.Inference;
+using RepVgg.Inference.Kernels;
+using RepVgg.Memory;
+using RepVgg.Simd;
+
+namespace RepVgg.KernelBenchmarks;
+
+/// <summary>Kernels with data to run on.</summary>
+internal abstract class KernelCases : IDisposable
+{
+    public static KernelCases OfWidestVectors(int blocks) => VectorWidths.Widest switch
+    {
+        VectorWidth.Bits512 => new KernelCases<Vector512<float>, Lanes512>(blocks),
+        VectorWidth.Bits256 => new KernelCases<Vector256<float>, Lanes256>(blocks),
+        _ => new KernelCases<Vector128<float>, Lanes128>(blocks),
+    };
+
+    public abstract void Panel();
+
+    public abstract void Pair();
+
+    public abstract void TransformInput();
+
+    public abstract void TransformOutput();
+
+    public abstract void Dispose();
+}
+
+/// <inheritdoc/>
+/// <typeparam name="TVector">The vector type.</typeparam>
+/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+internal sealed unsafe class KernelCases<TVector, TLanes> : KernelCases
+    where TVector : struct
+    where TLanes : struct, ILanes<TVector>
+{
+    private const int Points = 6;
+    private const int MostRows = 8;
+
+    private readonly int _blocks;
+    private readonly NativeBuffer _rows;
+    private readonly NativeBuffer _weights;
+    private readonly NativeBuffer _sums;
+
+    public KernelCases(int blocks)
+    {
+        _blocks = blocks;
+        int width = TLanes.Width;
+        // Room for a tile's values at all pairs of points, which is more than rows at two points take.
+        _rows = new NativeBuffer((long)blocks * Points * Points * width * MostRows);
+        _weights = new NativeBuffer((long)blocks * 3 * width * Panels.MaximumVectors * width);
+        _sums = new NativeBuffer((long)(blocks + 1) * Points * Points * width * MostRows);
+    }
+
+    private static int BlockPitch => 2 * MostRows * TLanes.Width;
+
+    public override void Panel()
+    {
+        var arguments = Arguments(3);
+        nint* segments = stackalloc nint[_blocks];
+        Fill(segments, ref arguments);
+        Panels<TVector, TLanes>.Cut(3, MostRows).Run(&arguments);
+    }
+
+    public override void Pair()
+    {
+        var arguments = Arguments(2);
+        nint* segments = stackalloc nint[_blocks];
+        Fill(segments, ref arguments);
+        arguments.PanelSkip = 2 * arguments.Middle;
+        Panels<TVector, TLanes>.CutPoints(2, 2, 6).Run(&arguments);
+    }
+
+    public override void TransformInput()
+    {
+        nint* at = stackalloc nint[Points * Points];
+        int width = TLanes.Width, pitch = Points * width;
+        for (int i = 0; i < Points * Points; i++)
+            at[i] = i * width;
+        for (int block = 0; block < _blocks; block++)
+        {
+            nint offset = (nint)block * Points * pitch;
+            WinogradInput<TVector, TLanes>.Transform(_rows.Pointer + offset, pitch, _sums.Pointer + offset, at, 4, 4, far: false);
+        }
+    }
+
+    public override void TransformOutput()
+    {
+        nint* at = stackalloc nint[Points * Points];
+        int width = TLanes.Width, pitch = Points * width;
+        for (int i = 0; i < Points * Points; i++)
+            at[i] = i * width;
+        for (int block = 0; block < _blocks; block++)
+        {
+            nint offset = (nint)block * Points * pitch;
+            WinogradOutput<TVector, TLanes>.Transform(_sums.Pointer + offset, at, _weights.Pointer, relu: true, _rows.Pointer + offset, pitch, 4, 4, far: false);
+        }
+    }
+
+    public override void Dispose()
+    {
+        _rows.Dispose();
+        _weights.Dispose();
+        _sums.Dispose();
+    }
+
+    private PanelArguments Arguments(int vectors)
+    {
+        int width = TLanes.Width, pitch = vectors * width;
+        return new PanelArguments
+        {
+            Rows = _rows.Pointer,
+            RowPitch = width,
+            SegmentCount = _blocks,
+            Depth = width,
+            Panel = _weights.Pointer,
+            Ahead = _weights.Pointer,
+            Near = 2 * width * pitch,
+            Middle = width * pitch,
+            Initial = _sums.Pointer,
+            InitialPitch = pitch,
+            InitialVectorPitch = width,
+            Target = _sums.Pointer,
+            TargetPitch = pitch,
+            TargetVectorPitch = width,
+            PairRows = MostRows * width,
+            PairTarget = MostRows * pitch,
+        };
+    }
+
+    private void Fill(nint* segments, ref PanelArguments arguments)
+    {
+        for (int block = 0; block < _blocks; block++)
+            segments[block] = block * BlockPitch;
+        arguments.Segments = segments;
+    }
+}

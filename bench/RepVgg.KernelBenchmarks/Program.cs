@@ -1,0 +1,3 @@
+using RepVgg.KernelBenchmarks;
+
+KernelBenchmark.Run();
