@@ -74,12 +74,10 @@ internal sealed unsafe class KernelCases<TVector, TLanes> : KernelCases
     public override void TransformInput()
     {
         nint* at = stackalloc nint[Points * Points];
-        int width = TLanes.Width, pitch = Points * width;
-        for (int i = 0; i < Points * Points; i++)
-            at[i] = i * width;
+        nint pitch = Lay(at);
         for (int block = 0; block < _blocks; block++)
         {
-            nint offset = (nint)block * Points * pitch;
+            nint offset = block * Points * pitch;
             WinogradInput<TVector, TLanes>.Transform(_rows.Pointer + offset, pitch, _sums.Pointer + offset, at, 4, 4, far: false);
         }
     }
@@ -87,12 +85,10 @@ internal sealed unsafe class KernelCases<TVector, TLanes> : KernelCases
     public override void TransformOutput()
     {
         nint* at = stackalloc nint[Points * Points];
-        int width = TLanes.Width, pitch = Points * width;
-        for (int i = 0; i < Points * Points; i++)
-            at[i] = i * width;
+        nint pitch = Lay(at);
         for (int block = 0; block < _blocks; block++)
         {
-            nint offset = (nint)block * Points * pitch;
+            nint offset = block * Points * pitch;
             WinogradOutput<TVector, TLanes>.Transform(_sums.Pointer + offset, at, _weights.Pointer, relu: true, _rows.Pointer + offset, pitch, 4, 4, far: false);
         }
     }
@@ -102,6 +98,14 @@ internal sealed unsafe class KernelCases<TVector, TLanes> : KernelCases
         _rows.Dispose();
         _weights.Dispose();
         _sums.Dispose();
+    }
+
+    // Where a tile's values are, side by side; and how long a row of them is.
+    private static nint Lay(nint* at)
+    {
+        for (int i = 0; i < Points * Points; i++)
+            at[i] = i * TLanes.Width;
+        return Points * TLanes.Width;
     }
 
     private PanelArguments Arguments(int vectors)
