@@ -1,15 +1,15 @@
 using System.Runtime.CompilerServices;
-using RepVgg.Inference.Layers;
+using RepVgg.Inference.Kernels;
 using RepVgg.Simd;
 
-namespace RepVgg.Inference.Kernels;
+namespace RepVgg.Inference.Layers;
 
 /// <summary>
 /// How a chunk's tiles are multiplied at the six points of a row. With <see cref="Panels{TVector, TLanes}.MakePoints"/>, the
 /// third and the fifth entry take a point and its negative together, the fourth and the sixth take the tiles that have no
 /// negative point; otherwise there is an entry for each point.
 /// </summary>
-[InlineArray(6)]
+[InlineArray(WinogradAxis.Points)]
 internal struct PointGroups
 {
     private RowGroups _first;
@@ -26,7 +26,7 @@ internal struct PointGroups
     {
         var groups = default(PointGroups);
         bool pairs = Panels<TVector, TLanes>.MakePoints;
-        for (int point = 0; point < 6; point++)
+        for (int point = 0; point < WinogradAxis.Points; point++)
         {
             int count = chunk.Count(row, point);
             groups[point] = point < 2 || !pairs ? Panels<TVector, TLanes>.Cut(vectors, count)
