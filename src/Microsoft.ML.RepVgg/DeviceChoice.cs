@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
 using RepVgg.TorchSharp;
@@ -10,7 +11,8 @@ namespace Microsoft.ML.RepVgg;
 /// <param name="fallbackToCpu">MLContext's: whether a device that was asked for and cannot be used is replaced by the CPU.</param>
 /// <param name="threads">Threads on the CPU, 0 for all cores.</param>
 /// <param name="bfloat16">Whether to train with activations in bfloat16.</param>
-internal sealed class DeviceChoice(TrainingDevice device, int? gpuDeviceId, bool fallbackToCpu, int threads, bool bfloat16)
+/// <param name="network">What will be trained: the self-test computes it.</param>
+internal sealed class DeviceChoice(TrainingDevice device, int? gpuDeviceId, bool fallbackToCpu, int threads, bool bfloat16, RepVggArchitecture network)
 {
     /// <summary>Receives what users should know: a text, and whether it is a warning.</summary>
     public required Action<string, bool> Log { get; init; }
@@ -28,7 +30,7 @@ internal sealed class DeviceChoice(TrainingDevice device, int? gpuDeviceId, bool
         int? cuda = device.IsCuda ? device.CudaIndex : device.IsAuto ? gpuDeviceId ?? 0 : null;
         try
         {
-            return CreateTorch(new TorchBackendOptions { CudaDevice = cuda, Threads = threads, Bfloat16 = bfloat16 });
+            return CreateTorch(new TorchBackendOptions { CudaDevice = cuda, Threads = threads, Bfloat16 = bfloat16, Network = network });
         }
         catch (DeviceUnavailableException exception) when (!isAskedFor || fallbackToCpu)
         {

@@ -1,3 +1,5 @@
+using RepVgg.Architectures;
+
 namespace RepVgg.TorchSharp;
 
 /// <summary>Where a TorchSharp backend computes, and how exactly.</summary>
@@ -18,6 +20,10 @@ public sealed record TorchBackendOptions
     /// <summary>Whether maps and kernels are laid out channels last in memory; null does so on CUDA, where tensor cores read them so, and not on the CPU, where it is no faster and libtorch 1.13 was seen to crash on large networks.</summary>
     public bool? ChannelsLast { get; init; }
 
-    /// <summary>Trains a small network on the device and on the CPU first, and refuses a device whose numbers differ.</summary>
+    /// <summary>Whether a network is trained for a step on the device and on the CPU backend first; a device whose numbers differ is refused.</summary>
     public bool SelfTest { get; init; } = true;
+
+    /// <summary>The network that will be trained, which the self-test then computes with its widths, strides, groups, squeeze-and-excitation and heads; null tests a small network.</summary>
+    /// <remarks>A library can compute right numbers for some numbers of channels and wrong ones for others, so give it where it is known.</remarks>
+    public RepVggArchitecture? Network { get; init; }
 }

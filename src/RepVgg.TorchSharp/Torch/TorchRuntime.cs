@@ -1,13 +1,14 @@
 using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Text.RegularExpressions;
 using TorchSharp;
 
 namespace RepVgg.TorchSharp;
 
 /// <summary>The first touch of TorchSharp: whether it, its native libraries and a device are there, each answered by one message.</summary>
 /// <remarks>TorchSharp's own errors are a printed load trace, or a type initializer that threw, so nothing of it runs before the checks.</remarks>
-internal static class TorchRuntime
+internal static partial class TorchRuntime
 {
     private static readonly Version _wanted = typeof(TorchRuntime).Assembly.GetReferencedAssemblies().First(name => name.Name == "TorchSharp").Version!;
 
@@ -27,9 +28,10 @@ internal static class TorchRuntime
     public static void Require(int? cudaDevice)
     {
         CheckVersion(FindAssembly());
+        string? library = null;
         try
         {
-            if (!NativesFound())
+            if (!NativesFound(out library))
                 throw new DeviceUnavailableException($"TorchSharp {Version} is here, but its native libraries (libtorch) are not. {Advice}.");
             using var quiet = new QuietThread();
             if (cudaDevice is { } index)
@@ -39,7 +41,7 @@ internal static class TorchRuntime
         }
         catch (Exception exception) when (exception is NotSupportedException or TypeInitializationException or DllNotFoundException or EntryPointNotFoundException or BadImageFormatException or TypeLoadException or MissingMemberException)
         {
-            throw new DeviceUnavailableException($"TorchSharp {Version} is here, but its native libraries (libtorch) cannot be loaded: {FirstLine(exception)} {Advice}, and no other TorchSharp package beside it.", exception);
+            throw new DeviceUnavailableException(WhyNotLoaded(library, exception), exception);
         }
     }
 
@@ -66,18 +68,47 @@ internal static class TorchRuntime
     }
 
     /// <summary>Looks where .NET looks. In notebooks TorchSharp gathers the libraries from the package folders itself.</summary>
+    /// <param name="library">Path of TorchSharp's own native library, where it is a file in one of those folders.</param>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static bool NativesFound()
+    private static bool NativesFound(out string? library)
     {
         string file = OperatingSystem.IsWindows() ? "LibTorchSharp.dll" : OperatingSystem.IsMacOS() ? "libLibTorchSharp.dylib" : "libLibTorchSharp.so";
         string home = Path.GetDirectoryName(typeof(torch).Assembly.Location) ?? "";
         string searched = AppContext.GetData("NATIVE_DLL_SEARCH_DIRECTORIES") as string ?? "";
         var folders = searched.Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries).Append(AppContext.BaseDirectory).Append(home);
+        library = folders.Select(folder => Path.Combine(folder, file)).FirstOrDefault(File.Exists);
         bool inPackageFolder = Path.GetFileName(Path.GetDirectoryName(home)) == "lib";
-        return inPackageFolder
-            || folders.Any(folder => File.Exists(Path.Combine(folder, file)))
-            || NativeLibrary.TryLoad("LibTorchSharp", typeof(torch).Assembly, null, out _);
+        return inPackageFolder || library is not null || NativeLibrary.TryLoad("LibTorchSharp", typeof(torch).Assembly, null, out _);
     }
+
+    /// <summary>The reason that the system's loader gives; TorchSharp's own text speaks of a missing package whatever it is.</summary>
+    /// <param name="library">TorchSharp's native library, if it was found.</param>
+    /// <param name="exception">What TorchSharp threw.</param>
+    private static string WhyNotLoaded(string? library, Exception exception)
+    {
+        string reason = FirstLine(exception);
+        if (library is not null)
+        {
+            try
+            {
+                NativeLibrary.Load(library);
+            }
+            catch (Exception loading) when (loading is DllNotFoundException or BadImageFormatException)
+            {
+                if (NeededCppVersion().Match(loading.Message) is { Success: true } match)
+                {
+                    return $"TorchSharp {Version} cannot be loaded on this system: its libraries need the C++ library of GCC 13 or later ({match.Value}), and the system's is older. "
+                        + "Ubuntu 24.04, Debian 13, Fedora 38, RHEL 10 and later versions have it. Other packages of TorchSharp need the same.";
+                }
+                reason = loading.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)[^1];
+            }
+        }
+        return $"TorchSharp {Version} is here, but its native libraries (libtorch) cannot be loaded: {reason.TrimEnd('.')}. {Advice}, and no other TorchSharp package beside it.";
+    }
+
+    /// <summary>In glibc's message, the version of a C++ symbol that the system's library does not have.</summary>
+    [GeneratedRegex(@"(GLIBCXX|CXXABI)_[0-9.]+(?=' not found)")]
+    private static partial Regex NeededCppVersion();
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static void Initialize() => torch.InitializeDeviceType(DeviceType.CPU);

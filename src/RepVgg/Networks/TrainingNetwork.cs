@@ -194,6 +194,9 @@ public sealed class TrainingNetwork : IDisposable
     /// <summary>The blocks in order of execution.</summary>
     internal IReadOnlyList<TrainingBlock> Blocks => _blocks;
 
+    /// <summary>The auxiliary classifier behind each stage; null where a stage has none or is frozen.</summary>
+    internal IReadOnlyList<AuxiliaryHead?> Heads => _heads;
+
     internal Tensor Tensor(string name) => _tensors[name];
 
     internal BatchNormState Norm(string name) => new(

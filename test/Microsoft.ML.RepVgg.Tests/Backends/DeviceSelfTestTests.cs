@@ -1,4 +1,5 @@
 using Microsoft.ML.RepVgg.Tests.Support;
+using RepVgg.Architectures;
 using RepVgg.Backends.Cpu;
 using RepVgg.TorchSharp;
 using Xunit;
@@ -7,12 +8,20 @@ namespace Microsoft.ML.RepVgg.Tests.Backends;
 
 public class DeviceSelfTestTests
 {
+    private static readonly RepVggArchitecture _narrow = new()
+    {
+        Name = "narrow",
+        InputChannels = 1,
+        Stages = [new("stage0", 12, 1, 2), new("stage1", 20, 4, 2), new("stage2", 28, 2, 2)],
+    };
+
     [Fact]
     public void A_sound_device_passes()
     {
         using var sound = new AlteredBackend();
         using var reference = new CpuBackend(2);
-        DeviceSelfTest.Run(sound, reference, 1e-4);
+        foreach (var network in (RepVggArchitecture?[])[null, _narrow, RepVggVariants.S1, GoldenNetworks.All["tiny-g4"], GoldenNetworks.All["tiny-se"], GoldenNetworks.All["tinyplus-pse"]])
+            DeviceSelfTest.Run(sound, reference, new TorchBackendOptions { Network = network });
     }
 
     public static TheoryData<string> Faults => ["a fixed output", "no number", "wrong logits", "wrong gradients", "no ReLU", "no step"];
@@ -22,7 +31,7 @@ public class DeviceSelfTestTests
     public void Wrong_numbers_are_refused_with_the_evidence(string fault)
     {
         // Even the tolerances of fast precisions let none of these pass.
-        double tolerance = DeviceSelfTest.ToleranceOf(new TorchBackendOptions { CudaDevice = 0, Bfloat16 = fault is "a fixed output" or "no number" });
+        var options = new TorchBackendOptions { CudaDevice = 0, Bfloat16 = fault is "a fixed output" or "no number" };
         using var faulty = fault switch
         {
             "a fixed output" => new AlteredBackend { LogitFactor = 0 },
@@ -33,9 +42,27 @@ public class DeviceSelfTestTests
             _ => new AlteredBackend { OptimizerDoesNothing = true },
         };
         using var reference = new CpuBackend(1);
-        var error = Assert.Throws<DeviceUnavailableException>(() => DeviceSelfTest.Run(faulty, reference, tolerance));
-        Assert.True(error.ComputesWrongNumbers);
-        Assert.Matches(@"^Altered device 3 computes wrong numbers and is not used: in a small network, .+ has a value of .+ where CPU, 1 thread, .+ has .+ \(.+ of the tensor is off, allowed (15|50)\.0 ?%\)\.", error.Message);
+        foreach (var network in (RepVggArchitecture?[])[null, _narrow])
+        {
+            var error = Assert.Throws<DeviceUnavailableException>(() => DeviceSelfTest.Run(faulty, reference, options with { Network = network }));
+            Assert.True(error.ComputesWrongNumbers);
+            Assert.Matches($@"^Altered device 3 computes wrong numbers and is not used: in {network?.Name ?? "a small network"}, .+ has a value of .+ where CPU, 1 thread, .+ has .+ \(.+ of the tensor is off, allowed (5|30)\.0 ?%\)\. Check that the GPU's driver", error.Message);
+        }
+    }
+
+    [Fact]
+    public void A_device_that_is_wrong_for_some_numbers_of_channels_is_refused_for_networks_that_have_them()
+    {
+        using var faulty = new AlteredBackend { RightForMultiplesOf = 8 };
+        using var reference = new CpuBackend(2);
+        DeviceSelfTest.Run(faulty, reference, new TorchBackendOptions());
+        DeviceSelfTest.Run(faulty, reference, new TorchBackendOptions { Network = RepVggVariants.S1 });
+        foreach (var network in (RepVggArchitecture[])[_narrow, RepVggVariants.S1 with { Stages = [.. RepVggVariants.S1.Stages[..^1], new StageSpec("stage3", 130, 2, 1)] }])
+        {
+            var error = Assert.Throws<DeviceUnavailableException>(() => DeviceSelfTest.Run(faulty, reference, new TorchBackendOptions { Network = network }));
+            Assert.Contains($"in {network.Name}, ", error.Message, StringComparison.Ordinal);
+            Assert.Contains("ONEDNN_MAX_CPU_ISA", error.Message, StringComparison.Ordinal);
+        }
     }
 
     [Fact]
@@ -43,7 +70,7 @@ public class DeviceSelfTestTests
     {
         Assert.Equal(0.01, DeviceSelfTest.ToleranceOf(new TorchBackendOptions()));
         Assert.Equal(0.01, DeviceSelfTest.ToleranceOf(new TorchBackendOptions { CudaDevice = 0, AllowTf32 = false }));
-        Assert.Equal(0.15, DeviceSelfTest.ToleranceOf(new TorchBackendOptions { CudaDevice = 0 }));
-        Assert.Equal(0.5, DeviceSelfTest.ToleranceOf(new TorchBackendOptions { CudaDevice = 0, Bfloat16 = true }));
+        Assert.Equal(0.05, DeviceSelfTest.ToleranceOf(new TorchBackendOptions { CudaDevice = 0 }));
+        Assert.Equal(0.3, DeviceSelfTest.ToleranceOf(new TorchBackendOptions { CudaDevice = 0, Bfloat16 = true }));
     }
 }

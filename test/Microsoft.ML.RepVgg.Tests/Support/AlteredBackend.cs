@@ -17,6 +17,9 @@ internal sealed class AlteredBackend : Backend
 
     public bool OptimizerDoesNothing { get; init; }
 
+    /// <summary>3x3 convolutions of hidden layers lose their negative outputs where the input channels are no multiple of this; 1: none do.</summary>
+    public int RightForMultiplesOf { get; init; } = 1;
+
     public int ReadInterval { get; init; } = 1;
 
     public override int StepsBetweenReads => ReadInterval;
@@ -37,7 +40,11 @@ internal sealed class AlteredBackend : Backend
 
     public override IDisposable BeginStep(bool training, bool? record = null) => _inner.BeginStep(training, record);
 
-    public override Tensor Conv2d(Tensor input, Tensor kernel, Tensor? bias, int stride, int padding, int groups) => _inner.Conv2d(input, kernel, bias, stride, padding, groups);
+    public override Tensor Conv2d(Tensor input, Tensor kernel, Tensor? bias, int stride, int padding, int groups)
+    {
+        var output = _inner.Conv2d(input, kernel, bias, stride, padding, groups);
+        return padding == 1 && input.Shape[1] > 3 && input.Shape[1] % RightForMultiplesOf != 0 ? _inner.Relu(output) : output;
+    }
 
     public override Tensor BatchNorm(Tensor input, BatchNormState state) => _inner.BatchNorm(input, state);
 

@@ -17,10 +17,18 @@ internal static class ChildProgram
 
     /// <summary>Starts it from a folder that holds a copy.</summary>
     /// <returns>How it ended and what it wrote.</returns>
-    public static async Task<(int ExitCode, string Output, string Errors)> RunInAsync(string folder, params string[] arguments)
+    public static Task<(int ExitCode, string Output, string Errors)> RunInAsync(string folder, params string[] arguments) => StartAsync(folder, null, arguments);
+
+    /// <summary>Starts it without a variable of this process's environment.</summary>
+    /// <returns>How it ended and what it wrote.</returns>
+    public static Task<(int ExitCode, string Output, string Errors)> RunWithoutAsync(string variable, params string[] arguments) => StartAsync(AppContext.BaseDirectory, variable, arguments);
+
+    private static async Task<(int ExitCode, string Output, string Errors)> StartAsync(string folder, string? unset, string[] arguments)
     {
         string program = Path.Combine(folder, Path.GetFileName(typeof(ChildProgram).Assembly.Location));
         var start = new ProcessStartInfo("dotnet", [program, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        if (unset is not null)
+            start.Environment.Remove(unset);
         using var process = Process.Start(start)!;
         var errors = process.StandardError.ReadToEndAsync();
         string output = await process.StandardOutput.ReadToEndAsync();
@@ -42,6 +50,9 @@ internal static class ChildProgram
                     Environment.SetEnvironmentVariable("MALLOC_TRIM_THRESHOLD_", "131072");
                 var (pages, before, after) = HeapUse.Measure();
                 Console.WriteLine($"{pages} {before} {after}");
+                return 0;
+            case ["self-test"]:
+                SelfTestVerdicts.Print();
                 return 0;
             default:
                 Console.Error.WriteLine("These are tests: run them with dotnet test.");

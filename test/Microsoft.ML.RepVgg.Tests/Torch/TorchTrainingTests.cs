@@ -1,6 +1,8 @@
+using System.Globalization;
 using Microsoft.ML.RepVgg.Tests.Support;
 using Microsoft.ML.RepVgg.Tests.Trainer;
 using Microsoft.ML.RepVgg.Tests.Training;
+using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
 using RepVgg.Formats;
@@ -41,6 +43,38 @@ public class TorchTrainingTests
         using var backend = TorchBackends.Create(new TorchBackendOptions { Threads = 1, ChannelsLast = channelsLast, Bfloat16 = bfloat16 });
         Assert.StartsWith("TorchSharp 0.", backend.Description, StringComparison.Ordinal);
         Assert.EndsWith($"CPU, 1 thread, {(bfloat16 ? "bfloat16" : "float32")}{(channelsLast ? ", channels last" : "")}", backend.Description, StringComparison.Ordinal);
+    }
+
+    [TorchSharpTheory]
+    [InlineData("S0", false)]
+    [InlineData("S1", true)]
+    [InlineData("A0", false)]
+    [InlineData("tiny-g4", true)]
+    [InlineData("tiny-se", true)]
+    [InlineData("tinyplus-pse", true)]
+    public void The_self_test_passes_for_the_network_that_will_be_trained(string name, bool bfloat16)
+    {
+        var network = GoldenNetworks.All.GetValueOrDefault(name) ?? RepVggVariants.Find(name);
+        TorchBackends.Create(new TorchBackendOptions { Threads = 2, Bfloat16 = bfloat16, Network = network }).Dispose();
+    }
+
+    /// <summary>libtorch's convolutions are wrong on machines that hide the caches of their processors, unless ONEDNN_MAX_CPU_ISA limits them, as the project of these tests does there.</summary>
+    [TorchSharpFact]
+    public async Task The_self_test_refuses_exactly_the_networks_that_libtorch_would_train_wrongly()
+    {
+        var (exitCode, output, errors) = await ChildProgram.RunWithoutAsync("ONEDNN_MAX_CPU_ISA", "self-test");
+        Assert.True(exitCode == 0, errors);
+        string[] lines = output.Split(Environment.NewLine, StringSplitOptions.RemoveEmptyEntries);
+        Assert.Equal(4, lines.Length);
+        foreach (string line in lines)
+        {
+            var verdict = line.Split('\t') is [var name, var refused, var difference, var message]
+                ? (Name: name, Refused: bool.Parse(refused), Difference: double.Parse(difference, CultureInfo.InvariantCulture), Message: message)
+                : throw new InvalidDataException(line);
+            Assert.True(verdict.Refused == verdict.Difference > 0.01, line);
+            if (verdict.Refused)
+                Assert.Matches(@"computes wrong numbers and is not used: .+ has a value of .+ where CPU.+ has .+ONEDNN_MAX_CPU_ISA", verdict.Message);
+        }
     }
 
     [TorchSharpFact]

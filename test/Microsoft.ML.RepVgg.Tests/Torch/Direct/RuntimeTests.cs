@@ -1,3 +1,4 @@
+using System.Text;
 using Microsoft.ML.RepVgg.Tests.Support;
 using RepVgg.TorchSharp;
 using Xunit;
@@ -7,38 +8,71 @@ namespace Microsoft.ML.RepVgg.Tests.Torch;
 /// <summary>What users are told where TorchSharp is not as it must be.</summary>
 public class RuntimeTests
 {
+    private const string NativeFolder = "runtimes/linux-x64/native";
+
+    private static string LibraryName =>
+        OperatingSystem.IsWindows() ? "LibTorchSharp.dll" : OperatingSystem.IsMacOS() ? "libLibTorchSharp.dylib" : "libLibTorchSharp.so";
+
     [TorchSharpFact]
     public void Another_version_is_refused_by_naming_both()
     {
         var error = Assert.Throws<DeviceUnavailableException>(() => TorchRuntime.CheckVersion(new Version(0, 105, 2, 0)));
-        Assert.Matches(@"^TorchSharp 0\.105\.2 is here, but version 0\.106 is needed: .+ Reference the package TorchSharp-[a-z-]+ 0\.106\.0", error.Message);
-        Assert.Matches(@"^TorchSharp is not here; .+ Reference the package TorchSharp-[a-z-]+ 0\.106\.0", Assert.Throws<DeviceUnavailableException>(() => TorchRuntime.CheckVersion(null)).Message);
-        TorchRuntime.CheckVersion(new Version(0, 106, 0, 0));
+        Assert.Matches(@"^TorchSharp 0\.105\.2 is here, but version 0\.107 is needed: .+ Reference the package TorchSharp-[a-z-]+ 0\.107\.0", error.Message);
+        Assert.Matches(@"^TorchSharp is not here; .+ Reference the package TorchSharp-[a-z-]+ 0\.107\.0", Assert.Throws<DeviceUnavailableException>(() => TorchRuntime.CheckVersion(null)).Message);
+        TorchRuntime.CheckVersion(new Version(0, 107, 0, 0));
     }
 
-    [TorchSharpTheory]
+    [Theory]
     [InlineData(false, "its native libraries (libtorch) are not")]
     [InlineData(true, "its native libraries (libtorch) cannot be loaded")]
     public async Task Natives_that_are_missing_or_broken_give_one_message(bool broken, string expected)
     {
-        using var folder = new TemporaryFolder();
-        foreach (string file in Directory.GetFiles(AppContext.BaseDirectory))
-        {
-            string name = Path.GetFileName(file);
-            if (name.StartsWith("libLibTorchSharp", StringComparison.Ordinal) || name.StartsWith("LibTorchSharp", StringComparison.Ordinal))
-            {
-                if (broken)
-                    await File.WriteAllTextAsync(folder.File(name), "no library");
-            }
-            else if (name.EndsWith(".dll", StringComparison.Ordinal) || name.EndsWith(".json", StringComparison.Ordinal))
-            {
-                File.Copy(file, folder.File(name));
-            }
-        }
+        using var folder = CopyOfThisProgram();
+        if (broken)
+            await File.WriteAllTextAsync(folder.File(LibraryName), "no library");
+        string errors = await FailToTrain(folder);
+        Assert.Contains(expected, errors, StringComparison.Ordinal);
+        Assert.Contains("Reference the package TorchSharp-", errors, StringComparison.Ordinal);
+    }
+
+    [TorchSharpOnGlibcFact]
+    public async Task A_cpp_library_that_is_too_old_is_named_with_the_systems_that_have_a_newer_one()
+    {
+        using var folder = CopyOfThisProgram();
+        string natives = Directory.CreateDirectory(Path.Combine(folder.Path, NativeFolder)).FullName;
+        foreach (string file in Directory.GetFiles(Path.Combine(AppContext.BaseDirectory, NativeFolder)).Where(file => Path.GetFileName(file) != LibraryName))
+            File.CreateSymbolicLink(Path.Combine(natives, Path.GetFileName(file)), file);
+
+        // The same length, so that nothing else in the file moves: a version that no C++ library has yet.
+        byte[] library = await File.ReadAllBytesAsync(Path.Combine(AppContext.BaseDirectory, NativeFolder, LibraryName));
+        byte[] version = Encoding.ASCII.GetBytes("GLIBCXX_3.4.30\0");
+        int replaced = 0;
+        for (int position; (position = library.AsSpan().IndexOf(version)) >= 0; replaced++)
+            Encoding.ASCII.GetBytes("GLIBCXX_9.9.99").CopyTo(library, position);
+        Assert.True(replaced > 0, "The library does not need GLIBCXX_3.4.30.");
+        await File.WriteAllBytesAsync(Path.Combine(natives, LibraryName), library);
+
+        string errors = await FailToTrain(folder);
+        Assert.Contains("its libraries need the C++ library of GCC 13 or later (GLIBCXX_9.9.99), and the system's is older", errors, StringComparison.Ordinal);
+        Assert.Contains("Ubuntu 24.04, Debian 13", errors, StringComparison.Ordinal);
+        Assert.DoesNotContain("Reference the package", errors, StringComparison.Ordinal);
+        Assert.DoesNotContain("DeviceUnavailableException: TorchSharp 0.107.0 is here", errors, StringComparison.Ordinal);
+    }
+
+    /// <summary>The program and its managed libraries, without native ones.</summary>
+    private static TemporaryFolder CopyOfThisProgram()
+    {
+        var folder = new TemporaryFolder();
+        foreach (string file in Directory.GetFiles(AppContext.BaseDirectory).Where(file => Path.GetExtension(file) is ".dll" or ".json" && Path.GetFileName(file) != LibraryName))
+            File.Copy(file, folder.File(Path.GetFileName(file)));
+        return folder;
+    }
+
+    private static async Task<string> FailToTrain(TemporaryFolder folder)
+    {
         var (exitCode, output, errors) = await ChildProgram.RunInAsync(folder.Path, "loaded-torch", "torch");
         Assert.NotEqual(0, exitCode);
         Assert.Equal("", output);
-        Assert.Contains(expected, errors, StringComparison.Ordinal);
-        Assert.Contains("Reference the package TorchSharp-", errors, StringComparison.Ordinal);
+        return errors;
     }
 }
