@@ -14,11 +14,17 @@ internal sealed class PixelReader(FeatureInput input, ValueGetter<VBuffer<float>
     /// <param name="row">Its position, for messages.</param>
     /// <param name="pixels">Receives Channels * Height * Width values, CHW.</param>
     /// <exception cref="InvalidOperationException">The image is missing, cannot be read, has the wrong length, or has a value that is not finite.</exception>
+    /// <exception cref="NotSupportedException">No image can be read in this application, whatever the row.</exception>
     public void Read(long row, Span<float> pixels)
     {
         try
         {
             getter(ref _buffer);
+        }
+        catch (Exception error) when (input.Preprocessing is not null && InnermostOf(error) is MissingMemberException or TypeLoadException or DllNotFoundException or EntryPointNotFoundException or BadImageFormatException)
+        {
+            string skia = AppDomain.CurrentDomain.GetAssemblies().FirstOrDefault(assembly => assembly.GetName().Name == "SkiaSharp")?.GetName().Version?.ToString(3) ?? "none";
+            throw new NotSupportedException($"ML.NET cannot read images in this application: {InnermostOf(error).Message.TrimEnd('.')}. Its decoder needs SkiaSharp 2.88, with SkiaSharp's native library of the same version; loaded is {skia}. Reference SkiaSharp 2.88.9, and nothing that needs a later one.", error);
         }
         catch (Exception error) when (input.Preprocessing is not null && error is not OperationCanceledException)
         {
@@ -45,6 +51,8 @@ internal sealed class PixelReader(FeatureInput input, ValueGetter<VBuffer<float>
         if (!finite)
             throw Unusable(row, $"value {bad} is {pixels[bad]}; pixels must be finite numbers");
     }
+
+    private static Exception InnermostOf(Exception error) => error.InnerException is { } inner ? InnermostOf(inner) : error;
 
     private InvalidOperationException Unusable(long row, string reason, Exception? inner = null) =>
         new($"Row {row}, column '{input.ColumnName}': {reason}", inner);

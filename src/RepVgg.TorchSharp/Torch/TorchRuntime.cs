@@ -68,17 +68,25 @@ internal static partial class TorchRuntime
     }
 
     /// <summary>Looks where .NET looks. In notebooks TorchSharp gathers the libraries from the package folders itself.</summary>
+    /// <remarks>TorchSharp's own package brings the first of the two libraries, and a package with libtorch the second.</remarks>
     /// <param name="library">Path of TorchSharp's own native library, where it is a file in one of those folders.</param>
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static bool NativesFound(out string? library)
     {
-        string file = OperatingSystem.IsWindows() ? "LibTorchSharp.dll" : OperatingSystem.IsMacOS() ? "libLibTorchSharp.dylib" : "libLibTorchSharp.so";
         string home = Path.GetDirectoryName(typeof(torch).Assembly.Location) ?? "";
         string searched = AppContext.GetData("NATIVE_DLL_SEARCH_DIRECTORIES") as string ?? "";
-        var folders = searched.Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries).Append(AppContext.BaseDirectory).Append(home);
-        library = folders.Select(folder => Path.Combine(folder, file)).FirstOrDefault(File.Exists);
+        string[] folders = [.. searched.Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries), AppContext.BaseDirectory, home];
+        library = Find("LibTorchSharp");
         bool inPackageFolder = Path.GetFileName(Path.GetDirectoryName(home)) == "lib";
-        return inPackageFolder || library is not null || NativeLibrary.TryLoad("LibTorchSharp", typeof(torch).Assembly, null, out _);
+        return inPackageFolder
+            || (library is not null && Find("torch_cpu") is not null)
+            || NativeLibrary.TryLoad("LibTorchSharp", typeof(torch).Assembly, null, out _);
+
+        string? Find(string name)
+        {
+            string file = OperatingSystem.IsWindows() ? $"{name}.dll" : OperatingSystem.IsMacOS() ? $"lib{name}.dylib" : $"lib{name}.so";
+            return folders.Select(folder => Path.Combine(folder, file)).FirstOrDefault(File.Exists);
+        }
     }
 
     /// <summary>The reason that the system's loader gives; TorchSharp's own text speaks of a missing package whatever it is.</summary>

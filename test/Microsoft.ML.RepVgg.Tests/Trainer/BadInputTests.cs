@@ -1,5 +1,6 @@
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Tests.Support;
+using Microsoft.ML.Transforms.Image;
 using RepVgg.Training;
 using Xunit;
 
@@ -55,6 +56,29 @@ public sealed class BadInputTests
     [Fact]
     public void Label_that_is_no_key() =>
         Assert.Contains("Schema mismatch for label column 'Label'", FitError(Stripes.Rows(9, 1), mapLabel: false));
+
+    /// <summary>An image as in an application that has SkiaSharp 3, whose methods ML.NET does not find.</summary>
+    private sealed class UndecodableImage
+    {
+        public string Label { get; set; } = "a";
+
+        [ImageType(8, 8)]
+        public MLImage Features
+        {
+            get => throw new TypeInitializationException("SkiaSharp.SKBitmap", new MissingMethodException("Method not found: 'SkiaSharp.SKBitmap.GetPixelSpan()'."));
+            set => _ = value;
+        }
+    }
+
+    [Fact]
+    public void An_application_that_cannot_decode_images_is_an_error_even_where_rows_are_skipped()
+    {
+        var options = Stripes.Options(epochs: 1);
+        options.InvalidRows = InvalidRowHandling.Skip;
+        string error = FitError([new UndecodableImage(), new UndecodableImage { Label = "b" }], options);
+        Assert.Contains("ML.NET cannot read images in this application: Method not found: 'SkiaSharp.SKBitmap.GetPixelSpan()'. Its decoder needs SkiaSharp 2.88", error);
+        Assert.DoesNotContain("Skip", error);
+    }
 
     private sealed class TextFeatures
     {

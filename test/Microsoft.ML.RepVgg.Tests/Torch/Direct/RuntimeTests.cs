@@ -22,17 +22,29 @@ public class RuntimeTests
         TorchRuntime.CheckVersion(new Version(0, 107, 0, 0));
     }
 
-    [Theory]
-    [InlineData(false, "its native libraries (libtorch) are not")]
-    [InlineData(true, "its native libraries (libtorch) cannot be loaded")]
-    public async Task Natives_that_are_missing_or_broken_give_one_message(bool broken, string expected)
+    [Fact]
+    public async Task Missing_natives_are_named_with_the_package_to_reference()
     {
         using var folder = CopyOfThisProgram();
-        if (broken)
-            await File.WriteAllTextAsync(folder.File(LibraryName), "no library");
         string errors = await FailToTrain(folder);
-        Assert.Contains(expected, errors, StringComparison.Ordinal);
-        Assert.Contains("Reference the package TorchSharp-", errors, StringComparison.Ordinal);
+        Assert.Contains("TorchSharp 0.107.0 is here, but its native libraries (libtorch) are not. Reference the package TorchSharp-", errors, StringComparison.Ordinal);
+
+        // TorchSharp's own package brings this one, and no libtorch.
+        string library = Directory.GetFiles(AppContext.BaseDirectory, LibraryName, SearchOption.AllDirectories)[0];
+        File.Copy(library, folder.File(LibraryName));
+        Assert.Contains("its native libraries (libtorch) are not. Reference the package TorchSharp-", await FailToTrain(folder), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Broken_natives_are_named_with_the_loaders_reason()
+    {
+        using var folder = CopyOfThisProgram();
+        await File.WriteAllTextAsync(folder.File(LibraryName), "no library");
+        await File.WriteAllTextAsync(folder.File(LibraryName.Replace("LibTorchSharp", "torch_cpu")), "no library");
+        string errors = await FailToTrain(folder);
+        Assert.Contains("its native libraries (libtorch) cannot be loaded: ", errors, StringComparison.Ordinal);
+        if (OperatingSystem.IsLinux())
+            Assert.Matches($"{LibraryName}: (file too short|invalid ELF header)\\. Reference the package TorchSharp-", errors);
     }
 
     [TorchSharpOnGlibcFact]
