@@ -29,7 +29,7 @@ internal sealed class LibtorchPeer : IDisposable
     /// <exception cref="DeviceUnavailableException">libtorch cannot be loaded, or computes wrong numbers.</exception>
     public LibtorchPeer(RepVggArchitecture architecture, StateDict initial, float[] images, int[] shape, int[] labels, int threads)
     {
-        // Checks that libtorch can be used.
+        // Checks that libtorch can be used. While it exists, glibc keeps freed memory, which makes libtorch's steps faster.
         _runtime = TorchBackends.Create(new TorchBackendOptions { Threads = threads });
         torch.set_num_threads(threads);
         _network = new PlainRepVgg(architecture, initial);
