@@ -10,20 +10,14 @@ namespace RepVgg.Benchmarks;
 internal sealed record FirstResult(double Milliseconds, double PeakMebibytes, float[] Logits);
 
 /// <summary>A program that writes a network's logits as raw floats and then waits for the end of its input.</summary>
-/// <param name="name">What the table calls it.</param>
 /// <param name="command">The program and its arguments.</param>
-/// <param name="environment">Environment variables that it needs.</param>
-internal sealed class FirstResultProcess(string name, string[] command, params (string Name, string Value)[] environment)
+internal sealed class FirstResultProcess(params string[] command)
 {
-    public string Name => name;
-
     /// <summary>Starts the program, and ends it when it has answered.</summary>
     /// <param name="classes">Number of logits.</param>
     public FirstResult Run(int classes)
     {
         var start = new ProcessStartInfo(command[0], command[1..]) { RedirectStandardInput = true, RedirectStandardOutput = true };
-        foreach (var (variable, value) in environment)
-            start.Environment[variable] = value;
         var logits = new float[classes];
         long begin = Stopwatch.GetTimestamp();
         using var process = Process.Start(start) ?? throw new InvalidOperationException($"{command[0]} did not start.");

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using RepVgg.Architectures;
 using RepVgg.Backends.Cpu;
@@ -18,7 +17,7 @@ internal sealed record InferenceCase(string Network, int Size, int Batch, int Th
 
 /// <summary>What a case gave.</summary>
 /// <param name="Ours">Median milliseconds of the engine.</param>
-/// <param name="Theirs">Median milliseconds of ONNX Runtime; NaN when it did not run.</param>
+/// <param name="Theirs">Median milliseconds of ONNX Runtime.</param>
 /// <param name="Difference">Largest difference of the logits, relative to the largest logit.</param>
 internal sealed record InferenceResult(double Ours, double Theirs, double Difference)
 {
@@ -27,12 +26,9 @@ internal sealed record InferenceResult(double Ours, double Theirs, double Differ
 }
 
 /// <summary>Runs the deploy form of a variant with random weights, alternating with ONNX Runtime.</summary>
-internal sealed class InferenceBenchmark(string? peers, int rounds, double seconds, bool processorTime)
+internal sealed class InferenceBenchmark(AlternatingRounds rounds)
 {
     private readonly Dictionary<(string, int), DeployNetwork> _networks = [];
-
-    /// <summary>What the other side said it is.</summary>
-    public string PeerVersion { get; private set; } = "none";
 
     public InferenceResult Run(InferenceCase test)
     {
@@ -41,43 +37,17 @@ internal sealed class InferenceBenchmark(string? peers, int rounds, double secon
         var random = new Random(2);
         float[] pixels = [.. Enumerable.Range(0, test.Batch * engine.InputLength).Select(_ => (float)random.Next(256))];
         var logits = new float[test.Batch * engine.Classes];
-        using var peer = peers is null ? null : new OnnxRuntimePeer(peers, network, pixels, test.Batch, test.Threads, processorTime);
-        PeerVersion = peer?.Version ?? PeerVersion;
-
-        double difference = double.NaN;
+        using var peer = new OnnxRuntimePeer(network, pixels, test.Batch, test.Threads);
         engine.Run(pixels, test.Batch, logits);
-        if (peer is not null)
-        {
-            float[] expected = peer.Logits();
-            difference = expected.Zip(logits, (a, b) => Math.Abs((double)a - b)).Max() / expected.Max(value => Math.Abs((double)value));
-        }
-        Round(seconds / 4);
-        peer?.Round(seconds / 4);
-        var ours = new List<double>();
-        var theirs = new List<double>();
-        for (int round = 0; round < rounds; round++)
-        {
-            ours.Add(Round(seconds));
-            theirs.Add(peer?.Round(seconds) ?? double.NaN);
-        }
-        return new InferenceResult(Median(ours), Median(theirs), difference);
-
-        double Round(double length)
-        {
-            var times = new List<double>();
-            long begin = Stopwatch.GetTimestamp();
-            do
-            {
-                double start = Now();
-                engine.Run(pixels, test.Batch, logits);
-                times.Add(Now() - start);
-            }
-            while (Stopwatch.GetElapsedTime(begin).TotalSeconds < length);
-            return Median(times);
-        }
+        peer.Run();
+        double difference = Difference(peer.Logits, logits);
+        var (ours, theirs) = rounds.Run(() => engine.Run(pixels, test.Batch, logits), peer.Run);
+        return new InferenceResult(AlternatingRounds.Median(ours), AlternatingRounds.Median(theirs), difference);
     }
 
-    private double Now() => processorTime ? Environment.CpuUsage.TotalTime.TotalMilliseconds : Stopwatch.GetElapsedTime(0).TotalMilliseconds;
+    /// <summary>The largest difference, relative to the largest expected value.</summary>
+    internal static double Difference(float[] expected, float[] actual) =>
+        expected.Zip(actual, (a, b) => Math.Abs((double)a - b)).Max() / expected.Max(value => Math.Abs((double)value));
 
     // The weights' values don't matter to the speed, so they are those of a network that was never trained.
     internal static DeployNetwork Untrained(string name, int size)
@@ -101,8 +71,6 @@ internal sealed class InferenceBenchmark(string? peers, int rounds, double secon
         }
         return network;
     }
-
-    private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);
 
     /// <summary>A case and its result on one line.</summary>
     public static string Describe(InferenceCase test, InferenceResult result) => string.Create(

@@ -1,65 +1,60 @@
-using System.Diagnostics;
-using System.Globalization;
-using System.Text.Json;
+using Microsoft.ML.OnnxRuntime;
 using RepVgg.Formats.Onnx;
 using RepVgg.Networks;
 
 namespace RepVgg.Benchmarks;
 
-/// <summary>A Node process that runs the same network in ONNX Runtime when told to.</summary>
+/// <summary>A network in ONNX Runtime, with its input and output bound once, so that a run allocates nothing.</summary>
 internal sealed class OnnxRuntimePeer : IDisposable
 {
-    private readonly Process _process;
-    private readonly string _folder;
+    private readonly InferenceSession _session;
+    private readonly OrtIoBinding _binding;
+    private readonly OrtValue _input;
+    private readonly OrtValue _output;
+    private readonly RunOptions _run = new();
 
-    /// <param name="peers">Folder whose node_modules hold onnxruntime-node.</param>
     /// <param name="network">What to run.</param>
     /// <param name="pixels">Its input, a whole batch.</param>
     /// <param name="batch">Images in the batch.</param>
     /// <param name="threads">Threads of one operation.</param>
-    /// <param name="processorTime">Count processor time, not wall time.</param>
-    public OnnxRuntimePeer(string peers, DeployNetwork network, ReadOnlySpan<float> pixels, int batch, int threads, bool processorTime)
+    public OnnxRuntimePeer(DeployNetwork network, float[] pixels, int batch, int threads)
     {
-        _folder = Directory.CreateTempSubdirectory("repvgg-peer-").FullName;
-        string model = Path.Combine(_folder, "model.onnx"), input = Path.Combine(_folder, "pixels");
+        OrtEnv.Instance().DisableTelemetryEvents();
+        using var model = new MemoryStream();
         OnnxWriter.Write(network, model);
-        File.WriteAllBytes(input, System.Runtime.InteropServices.MemoryMarshal.AsBytes(pixels));
-        var start = new ProcessStartInfo("node") { RedirectStandardInput = true, RedirectStandardOutput = true };
-        start.Environment["PEERS"] = Path.GetFullPath(peers);
-        object[] arguments =
-        [
-            Path.Combine(AppContext.BaseDirectory, "onnxruntime_inference.mjs"), model, input, batch,
-            network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth, threads, processorTime ? "processor" : "wall",
-        ];
-        foreach (object argument in arguments)
-            start.ArgumentList.Add(Convert.ToString(argument, CultureInfo.InvariantCulture)!);
-        _process = Process.Start(start) ?? throw new InvalidOperationException("Node did not start.");
-        Version = Read();
+        using var options = new SessionOptions
+        {
+            IntraOpNumThreads = threads,
+            InterOpNumThreads = 1,
+            ExecutionMode = ExecutionMode.ORT_SEQUENTIAL,
+            GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL,
+        };
+        // Threads spin between runs, as by default.
+        options.AddSessionConfigEntry("session.intra_op.allow_spinning", "1");
+        _session = new InferenceSession(model.ToArray(), options);
+        Logits = new float[batch * network.Classes];
+        _input = OrtValue.CreateTensorValueFromMemory(pixels, [batch, network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth]);
+        _output = OrtValue.CreateTensorValueFromMemory(Logits, [batch, network.Classes]);
+        _binding = _session.CreateIoBinding();
+        _binding.BindInput(_session.InputNames[0], _input);
+        _binding.BindOutput(_session.OutputNames[0], _output);
     }
 
-    /// <summary>What runs there.</summary>
-    public string Version { get; }
+    /// <summary>The version that runs.</summary>
+    public static string Version => $"ONNX Runtime {OrtEnv.Instance().GetVersionString()}";
 
-    /// <summary>Median milliseconds of one run over about that many seconds.</summary>
-    public double Round(double seconds) => double.Parse(Ask(seconds.ToString(CultureInfo.InvariantCulture)), CultureInfo.InvariantCulture);
+    /// <summary>The logits of the last run.</summary>
+    public float[] Logits { get; }
 
-    /// <summary>The logits of the batch.</summary>
-    public float[] Logits() => JsonSerializer.Deserialize<float[]>(Ask("logits"))!;
+    /// <summary>Runs the batch.</summary>
+    public void Run() => _session.RunWithBinding(_run, _binding);
 
     public void Dispose()
     {
-        _process.StandardInput.Close();
-        _process.WaitForExit();
-        _process.Dispose();
-        Directory.Delete(_folder, recursive: true);
+        _binding.Dispose();
+        _output.Dispose();
+        _input.Dispose();
+        _session.Dispose();
+        _run.Dispose();
     }
-
-    private string Ask(string line)
-    {
-        _process.StandardInput.WriteLine(line);
-        return Read();
-    }
-
-    private string Read() => _process.StandardOutput.ReadLine()
-        ?? throw new InvalidOperationException("ONNX Runtime's side ended; its message stands above. Is onnxruntime-node installed in bench/peers?");
 }

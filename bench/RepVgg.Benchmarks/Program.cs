@@ -1,15 +1,26 @@
 using RepVgg.Benchmarks;
 using RepVgg.TorchSharp;
 
-// Each command measures one thing; `peers` beside this project holds the other sides.
+// Each command measures one thing.
 const string Usage = """
     usage: dotnet run -c Release --project bench/RepVgg.Benchmarks -- COMMAND [options]
 
-      train   training steps: images per second, alone or alternating with PyTorch
-              --network S1  --size 28  --batch 128  --threads 0  --rounds 7  --seconds 2
+      infer   the inference engine, alternating with ONNX Runtime; without --network the whole table
+              --network A0  --size 224  --batch 1  --threads 1  --rounds 7  --milliseconds 1000
               --clock wall    or "processor": count processor time, for a busy machine (one thread)
-              --peer PYTHON   a Python with torch, such as /usr/bin/python3
-              --backend cpu   or torch (libtorch on the CPU), cuda, cuda-bf16
+              --write FILE    also writes the table there
+
+      start   from process start to the first logits, and peak memory, of a program on the engine and one on ONNX Runtime
+              --network A0  --size 224  --rounds 15
+              --programs FOLDER  where bench/run put them: in "plain" as built, in "ready" as published for ReadyToRun
+              --write FILE    also writes the table there
+
+      train   training steps, alternating with libtorch on the CPU; without --network the whole table
+              --network S1  --size 28  --batch 128  --threads 0  --rounds 7  --seconds 2
+              --clock wall    or "processor"
+              --backend cpu   or torch (libtorch on the CPU), cuda, cuda-bf16; the last two run alone
+              --peer libtorch or none
+              --write FILE    also writes the table there
 
       compare losses of the CPU backend and another one, from the same weights and batches
               --backend torch  --network S1  --size 28  --batch 32  --threads 0  --steps 20
@@ -19,18 +30,6 @@ const string Usage = """
 
       scoring the training form, the fused network, and ML.NET's Transform, in turn
               --network S1  --size 28  --batch 32  --threads 0  --rounds 5
-
-      infer   the inference engine, alone or alternating with ONNX Runtime; without --network the whole table
-              --network A0  --size 224  --batch 1  --threads 1  --rounds 7  --milliseconds 1000
-              --clock wall    or "processor"
-              --peers FOLDER  where onnxruntime-node is installed; bench/peers/run does all of it
-              --write FILE    also writes the table there
-
-      start   from process start to the first logits, and peak memory, against ONNX Runtime in Node
-              --network A0  --size 224  --rounds 15
-              --program FOLDER  where bench/RepVgg.FirstResult was built
-              --ready FOLDER    where it was published for ReadyToRun, if it was
-              --peers FOLDER, --write FILE  as above
 
       layers  what each convolution of a network costs, directly and as the engine computes it, on one thread
               --network A0  --size 224  --batch 1  --repetitions 30
@@ -58,7 +57,7 @@ try
             ScoringBenchmark.Run(new CommandLine(args[1..]));
             return 0;
         case "infer":
-            PeersTable.Run(new CommandLine(args[1..]));
+            InferenceTable.Run(new CommandLine(args[1..]));
             return 0;
         case "start":
             StartBenchmark.Run(new CommandLine(args[1..]));

@@ -1,18 +1,19 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
-using System.Text.Json;
 using RepVgg.Formats.Onnx;
 
 namespace RepVgg.Benchmarks;
 
-/// <summary>Time from process start to the first result, and peak resident memory, against ONNX Runtime in Node.</summary>
+/// <summary>Time from process start to the first result, and peak resident memory: a program on the engine and one on ONNX Runtime.</summary>
 internal static class StartBenchmark
 {
     private const double TimeGoal = 0.6;
     private const double MemoryGoal = 1.0;
+    private const string OurProgram = "RepVgg.FirstResult";
+    private const string TheirProgram = "RepVgg.FirstResult.OnnxRuntime";
 
     private const string Header = """
-        | threads | ours, run as | ours, ms | ONNX Runtime, ms | ratio | goal | ours, MiB | ONNX Runtime, MiB | ratio | goal | logits differ |
+        | threads | both run as | ours, ms | ONNX Runtime, ms | ratio | goal | ours, MiB | ONNX Runtime, MiB | ratio | goal | logits differ |
         |---|---|---|---|---|---|---|---|---|---|---|
         """;
 
@@ -20,9 +21,9 @@ internal static class StartBenchmark
     {
         string network = options.Text("network", "A0");
         int size = options.Number("size", 224), rounds = options.Number("rounds", 15);
+        string programs = options.Text("programs") ?? throw new ArgumentException("--programs needs the folder where bench/run put the programs.");
+        string plain = Path.Combine(programs, "plain"), ready = Path.Combine(programs, "ready");
         var deploy = InferenceBenchmark.Untrained(network, size);
-        string peers = Path.GetFullPath(options.Text("peers", "bench/peers"));
-        string program = options.Text("program") ?? throw new ArgumentException("--program needs the folder where RepVgg.FirstResult was built.");
         string folder = Directory.CreateTempSubdirectory("repvgg-start-").FullName;
         try
         {
@@ -33,26 +34,31 @@ internal static class StartBenchmark
             File.WriteAllBytes(input, MemoryMarshal.AsBytes(pixels.AsSpan()));
 
             var lines = new List<string>(Header.Split('\n', StringSplitOptions.TrimEntries));
+            lines.ForEach(Console.WriteLine);
             foreach (int threads in (int[])(Environment.ProcessorCount > 1 ? [1, 2] : [1]))
             {
                 string[] arguments = [model, input, threads.ToString(CultureInfo.InvariantCulture)];
-                var theirs = new FirstResultProcess(
-                    "ONNX Runtime", ["node", Path.Combine(AppContext.BaseDirectory, "onnxruntime_first_result.mjs"), .. arguments, $"{deploy.Architecture.InputChannels}", $"{size}", $"{size}"],
-                    ("PEERS", peers));
-                var ours = new List<FirstResultProcess> { new("`dotnet app.dll`", ["dotnet", Path.Combine(program, "RepVgg.FirstResult.dll"), .. arguments]) };
-                if (options.Text("ready") is { } ready)
-                    ours.Insert(0, new("published, ReadyToRun", [Path.Combine(ready, OperatingSystem.IsWindows() ? "RepVgg.FirstResult.exe" : "RepVgg.FirstResult"), .. arguments]));
-                lines.AddRange(Compare(threads, rounds, deploy.Classes, theirs, ours));
+                if (Directory.Exists(ready))
+                    Compare("published, ReadyToRun", program => new([Path.Combine(ready, OperatingSystem.IsWindows() ? $"{program}.exe" : program), .. arguments]));
+                Compare("`dotnet app.dll`", program => new(["dotnet", Path.Combine(plain, $"{program}.dll"), .. arguments]));
+
+                void Compare(string name, Func<string, FirstResultProcess> make)
+                {
+                    lines.Add($"| {threads} | {name} | {StartBenchmark.Compare(rounds, deploy.Classes, make(OurProgram), make(TheirProgram))} |");
+                    Console.WriteLine(lines[^1]);
+                }
             }
-            lines.ForEach(Console.WriteLine);
+            Console.WriteLine();
+            Console.WriteLine($"{Machine.Description} {OnnxRuntimePeer.Version}.");
             if (options.Text("write") is { } path)
             {
-                ResultsFile.Replace(path, "Start-up and memory against ONNX Runtime in Node", $"""
-                    {network} at {size}x{size}, batch 1, the same .onnx file on disk (in the page cache), pixels and number of threads. Time from
-                    the start of the process to its first logits; peak resident memory of the process until then. Medians of {rounds}
-                    process starts of each, in turn; ratios are ours over theirs. Made by `bench/peers/run` on {Machine.Today}.
+                ResultsFile.Replace(path, "Start-up and memory against ONNX Runtime", $"""
+                    {network} at {size}x{size}, batch 1: two .NET programs with the same .onnx file on disk (in the page cache), pixels and number
+                    of threads, one on this library, the other on the package Microsoft.ML.OnnxRuntime. Time from the start of the
+                    process to its first logits; peak resident memory of the process until then. Medians of {rounds} process starts of each, in
+                    turn; ratios are ours over theirs. Made by `bench/run` on {Machine.Today}.
 
-                    {Machine.Description} {Peer(peers)}.{Machine.Load}
+                    {Machine.Description} {OnnxRuntimePeer.Version}.{Machine.Load}
 
                     {string.Join('\n', lines)}
                     """);
@@ -64,37 +70,26 @@ internal static class StartBenchmark
         }
     }
 
-    private static string Peer(string peers)
+    /// <summary>Starts both programs once to warm the caches, then in turn.</summary>
+    private static string Compare(int rounds, int classes, FirstResultProcess ours, FirstResultProcess theirs)
     {
-        using var package = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(peers, "node_modules", "onnxruntime-node", "package.json")));
-        return $"ONNX Runtime {package.RootElement.GetProperty("version").GetString()} in Node";
-    }
-
-    /// <summary>Starts every program once to warm the caches, then in turn.</summary>
-    private static IEnumerable<string> Compare(int threads, int rounds, int classes, FirstResultProcess theirs, List<FirstResultProcess> ours)
-    {
-        FirstResultProcess[] all = [theirs, .. ours];
-        var results = all.ToDictionary(side => side, _ => new List<FirstResult>());
+        List<FirstResult> own = [], other = [];
         for (int round = -1; round < rounds; round++)
         {
-            foreach (var side in all)
-            {
-                var result = side.Run(classes);
-                if (round >= 0)
-                    results[side].Add(result);
-            }
+            FirstResult first = ours.Run(classes), second = theirs.Run(classes);
+            if (round < 0)
+                continue;
+            own.Add(first);
+            other.Add(second);
         }
-        double theirTime = Median(theirs, result => result.Milliseconds), theirPeak = Median(theirs, result => result.PeakMebibytes);
-        float[] expected = results[theirs][0].Logits;
-        foreach (var side in ours)
-        {
-            double time = Median(side, result => result.Milliseconds), peak = Median(side, result => result.PeakMebibytes);
-            double difference = expected.Zip(results[side][0].Logits, (a, b) => Math.Abs((double)a - b)).Max() / expected.Max(value => Math.Abs((double)value));
-            yield return string.Create(
-                CultureInfo.InvariantCulture,
-                $"| {threads} | {side.Name} | {time:F0} | {theirTime:F0} | {time / theirTime:F2} | {TimeGoal:F1} | {peak:F0} | {theirPeak:F0} | {peak / theirPeak:F2} | {MemoryGoal:F1} | {difference:E1} |");
-        }
+        var (time, peak) = Medians(own);
+        var (theirTime, theirPeak) = Medians(other);
+        double difference = InferenceBenchmark.Difference(other[0].Logits, own[0].Logits);
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"{time:F0} | {theirTime:F0} | {time / theirTime:F2} | {TimeGoal:F1} | {peak:F0} | {theirPeak:F0} | {peak / theirPeak:F2} | {MemoryGoal:F1} | {difference:E1}");
 
-        double Median(FirstResultProcess side, Func<FirstResult, double> value) => results[side].Select(value).Order().ElementAt(rounds / 2);
+        static (double Time, double Peak) Medians(List<FirstResult> results) =>
+            (AlternatingRounds.Median([.. results.Select(result => result.Milliseconds)]), AlternatingRounds.Median([.. results.Select(result => result.PeakMebibytes)]));
     }
 }

@@ -1,77 +1,104 @@
-using System.Diagnostics;
 using System.Globalization;
 using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Networks;
+using RepVgg.TorchSharp;
 
 namespace RepVgg.Benchmarks;
 
-/// <summary>Training steps (forward, backward, SGD with momentum) on random images, alone or alternating with PyTorch.</summary>
+/// <summary>One measured case of training.</summary>
+/// <param name="Network">Variant.</param>
+/// <param name="Size">Image height and width.</param>
+/// <param name="Batch">Images in one step.</param>
+/// <param name="Threads">Threads of both sides.</param>
+internal sealed record TrainingCase(string Network, int Size, int Batch, int Threads);
+
+/// <summary>Training steps (forward, cross-entropy, backward, SGD) on one batch of random images, alone or alternating with libtorch.</summary>
 internal static class TrainingBenchmark
 {
+    public const float LearningRate = 0.01f;
+    public const float Momentum = 0.9f;
+    public const float WeightDecay = 1e-4f;
+
     private const int Classes = 10;
+
+    /// <summary>How far apart the losses of the first step may be; rounding alone makes a millionth.</summary>
+    private const double LargestDifference = 0.001;
+
+    private const string Header = """
+        | network | size | batch | threads | ours, images/s | libtorch, images/s | ratio | first losses differ |
+        |---|---|---|---|---|---|---|---|
+        """;
 
     public static void Run(CommandLine options)
     {
-        var architecture = RepVggVariants.Find(options.Text("network", "S1"));
-        int size = options.Number("size", architecture.DefaultImageSize);
-        int batch = options.Number("batch", 128);
-        int rounds = options.Number("rounds", 7);
-        double seconds = options.Number("seconds", 2);
-        bool processorTime = options.Text("clock", "wall") == "processor";
-        int threads = options.Number("threads", 0);
-        using var backend = BackendOption.Create(options, threads);
-        using var network = new TrainingNetwork(architecture, Classes, backend, seed: 1);
-        using var optimizer = backend.CreateSgd([new ParameterGroup([.. network.Parameters.Select(parameter => parameter.Tensor)], 1e-4f)], 0.9f, nesterov: false);
-        var random = new Random(1);
-        int[] shape = [batch, architecture.InputChannels, size, size];
-        float[] images = [.. Enumerable.Range(0, shape.Aggregate(1, (product, dimension) => product * dimension)).Select(_ => random.NextSingle() * 2 - 1)];
-        int[] labels = [.. Enumerable.Range(0, batch).Select(i => i % Classes)];
-        Console.WriteLine($"{architecture.Name}, {size}x{size}, batch {batch}, {network.Parameters.Sum(parameter => Count(parameter.Tensor)):N0} parameters, {backend.Description}");
-
-        using var peer = options.Text("peer") is { } python ? new PyTorchPeer(python, architecture, size, batch, threads == 0 ? Environment.ProcessorCount : threads, Classes, processorTime) : null;
-        Round(Step, batch, seconds, processorTime);
-        peer?.Round(seconds);
-        var ours = new List<double>();
-        var theirs = new List<double>();
-        for (int round = 0; round < rounds; round++)
+        int rounds = options.Number("rounds", 7), threads = Math.Min(2, Environment.ProcessorCount);
+        var alternation = new AlternatingRounds(rounds, options.Number("seconds", 2), options.Text("clock", "wall") == "processor");
+        bool alone = options.Text("peer", options.Text("backend", "cpu") is "cpu" or "torch" ? "libtorch" : "none") == "none";
+        TrainingCase[] cases = [new("S1", 28, 128, threads), new("A0", 64, 32, threads)];
+        if (options.Text("network") is { } name)
         {
-            // Each side goes first every other time, so that a machine that slows down favours neither.
-            if (round % 2 == 1 && peer is not null)
-                theirs.Add(peer.Round(seconds));
-            ours.Add(Round(Step, batch, seconds, processorTime));
-            if (round % 2 == 0 && peer is not null)
-                theirs.Add(peer.Round(seconds));
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  round {round + 1,2}: {ours[^1],8:F0} images/s{(peer is null ? "" : $"    PyTorch {theirs[^1],8:F0}    ratio {ours[^1] / theirs[^1]:F2}")}"));
+            int size = options.Number("size", RepVggVariants.Find(name).DefaultImageSize), given = options.Number("threads", 0);
+            cases = [new(name, size, options.Number("batch", 128), given == 0 ? Environment.ProcessorCount : given)];
         }
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"medians:  {Median(ours),8:F0} images/s{(peer is null ? "" : $"    PyTorch {Median(theirs),8:F0}    ratio {Median(ours) / Median(theirs):F2}; median of the rounds' ratios {Median([.. ours.Zip(theirs, (own, other) => own / other)]):F2}")}"));
-
-        void Step()
+        var lines = new List<string>(Header.Split('\n', StringSplitOptions.TrimEntries));
+        string sides = "";
+        foreach (var test in cases)
         {
+            using var backend = BackendOption.Create(options, test.Threads);
+            lines.Add(Measure(test, backend, alternation, alone));
+            sides = alone ? $"{backend.Description}." : $"{backend.Description}; {LibtorchPeer.Version}.";
+        }
+        lines.ForEach(Console.WriteLine);
+        Console.WriteLine();
+        Console.WriteLine($"{Machine.Description} {sides}");
+        if (options.Text("write") is not { } path)
+            return;
+        ResultsFile.Replace(path, "Training against libtorch", $"""
+            Training steps: forward, cross-entropy, backward, SGD with momentum and weight decay, on the same batch from the same
+            weights. Images per second by the median of {rounds} rounds in which both sides alternate; ratio is ours over theirs.
+            The last column is the relative difference of the losses of the first step. Made by `bench/run` on {Machine.Today}.
+
+            {Machine.Description} {sides}{Machine.Load}
+
+            {string.Join('\n', lines)}
+            """);
+    }
+
+    private static string Measure(TrainingCase test, Backend backend, AlternatingRounds alternation, bool alone)
+    {
+        var architecture = RepVggVariants.Find(test.Network);
+        int[] shape = [test.Batch, architecture.InputChannels, test.Size, test.Size];
+        var random = new Random(1);
+        float[] images = [.. Enumerable.Range(0, shape.Aggregate(1, (product, dimension) => product * dimension)).Select(_ => random.NextSingle() * 2 - 1)];
+        int[] labels = [.. Enumerable.Range(0, test.Batch).Select(i => i % Classes)];
+        using var network = new TrainingNetwork(architecture, Classes, backend, seed: 1);
+        using var optimizer = backend.CreateSgd([new ParameterGroup([.. network.Parameters.Select(parameter => parameter.Tensor)], WeightDecay)], Momentum, nesterov: false);
+        using var peer = alone ? null : new LibtorchPeer(architecture, network.ExportState(), images, shape, labels, test.Threads);
+        double difference = peer is null ? double.NaN : RelativeDifference(peer.Step(), Step());
+        if (peer is not null && !(difference <= LargestDifference))
+            throw new DeviceUnavailableException($"The losses of {test.Network}'s first step differ by {difference:P2}: the two sides do not compute the same. Where a virtual machine hides the processor's caches, libtorch's convolutions are wrong unless ONEDNN_MAX_CPU_ISA=SSE41 is set.");
+        var (ours, theirs) = alternation.Run(() => Step(), peer is null ? null : () => peer.Step());
+        double own = Speed(ours), other = Speed(theirs);
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"| {test.Network} | {test.Size} | {test.Batch} | {test.Threads} | {own:F0} | {other:F0} | {own / other:F2} | {difference:E1} |");
+
+        double Speed(double[] milliseconds) => 1000 * test.Batch / AlternatingRounds.Median(milliseconds);
+
+        float Step()
+        {
+            float[] value = [0];
             using (backend.BeginStep(training: true))
             {
-                var logits = network.Forward(backend.CreateInput(shape, images));
-                backend.Backward(backend.SoftmaxCrossEntropy(logits, labels, 0));
+                var loss = backend.SoftmaxCrossEntropy(network.Forward(backend.CreateInput(shape, images)), labels, 0);
+                backend.CopyOut(loss, value);
+                backend.Backward(loss);
             }
-            optimizer.Step(0.01f);
+            optimizer.Step(LearningRate);
+            return value[0];
         }
     }
 
-    private static double Round(Action step, int batch, double seconds, bool processorTime)
-    {
-        int steps = 0;
-        double start = Now();
-        while (Now() - start < seconds)
-        {
-            step();
-            steps++;
-        }
-        return steps * batch / (Now() - start);
-
-        double Now() => processorTime ? Environment.CpuUsage.TotalTime.TotalSeconds : Stopwatch.GetElapsedTime(0).TotalSeconds;
-    }
-
-    private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);
-
-    private static long Count(Tensor tensor) => tensor.Shape.Aggregate(1L, (product, dimension) => product * dimension);
+    private static double RelativeDifference(double expected, double actual) => Math.Abs(actual - expected) / Math.Abs(expected);
 }

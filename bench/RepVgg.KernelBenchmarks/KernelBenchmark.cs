@@ -1,8 +1,6 @@
 using BenchmarkDotNet.Attributes;
 using BenchmarkDotNet.Configs;
-using BenchmarkDotNet.Jobs;
 using BenchmarkDotNet.Running;
-using BenchmarkDotNet.Toolchains.InProcess.Emit;
 
 namespace RepVgg.KernelBenchmarks;
 
@@ -36,10 +34,12 @@ public class KernelBenchmark
     [Benchmark(Description = "Winograd output, a tile of every block")]
     public void Output() => _cases.TransformOutput();
 
-    /// <summary>Runs them all and prints BenchmarkDotNet's table.</summary>
-    internal static void Run()
+    /// <summary>Runs the benchmarks and prints BenchmarkDotNet's table.</summary>
+    /// <param name="arguments">BenchmarkDotNet's options, such as <c>--filter *Panel</c>.</param>
+    internal static void Run(string[] arguments)
     {
-        var job = Job.ShortRun.WithToolchain(InProcessEmitToolchain.Instance);
-        BenchmarkRunner.Run<KernelBenchmark>(DefaultConfig.Instance.AddJob(job).WithArtifactsPath(Path.Combine(Path.GetTempPath(), "repvgg-kernels")));
+        string[] job = arguments.Contains("--job") ? [] : ["--job", "short"];
+        var config = DefaultConfig.Instance.WithArtifactsPath(Path.Combine(Path.GetTempPath(), "repvgg-kernels"));
+        BenchmarkRunner.Run<KernelBenchmark>(config, ["--inProcess", .. job, .. arguments]);
     }
 }

@@ -1,3 +1,3 @@
 using RepVgg.KernelBenchmarks;
 
-KernelBenchmark.Run();
+KernelBenchmark.Run(args);

@@ -1,7 +1,7 @@
 namespace RepVgg.Benchmarks;
 
 /// <summary>The whole table of inference figures, printed and, if asked, written to a file.</summary>
-internal static class PeersTable
+internal static class InferenceTable
 {
     private const string Header = """
         | network | size | batch | threads | ours, ms | ONNX Runtime, ms | ratio | goal | logits differ |
@@ -34,9 +34,8 @@ internal static class PeersTable
 
     public static void Run(CommandLine options)
     {
-        string? peers = options.Text("peers");
         int rounds = options.Number("rounds", 7);
-        var benchmark = new InferenceBenchmark(peers, rounds, options.Number("milliseconds", 1000) / 1000.0, options.Text("clock", "wall") == "processor");
+        var benchmark = new InferenceBenchmark(new AlternatingRounds(rounds, options.Number("milliseconds", 1000) / 1000.0, options.Text("clock", "wall") == "processor"));
         var cases = options.Text("network") is { } network
             ? [new InferenceCase(network, options.Number("size", 224), options.Number("batch", 1), options.Number("threads", 1), 0)]
             : Cases(Environment.ProcessorCount);
@@ -48,14 +47,14 @@ internal static class PeersTable
             Console.WriteLine(lines[^1]);
         }
         Console.WriteLine();
-        Console.WriteLine($"{Machine.Description} {benchmark.PeerVersion}.");
+        Console.WriteLine($"{Machine.Description} {OnnxRuntimePeer.Version}.");
         if (options.Text("write") is not { } path)
             return;
         ResultsFile.Replace(path, "Inference against ONNX Runtime", $"""
             Medians of {rounds} rounds in which both sides alternate, with the same network, pixels and number of threads; ratio
-            is images per second, ours over theirs. Made by `bench/peers/run` on {Machine.Today}.
+            is images per second, ours over theirs. Made by `bench/run` on {Machine.Today}.
 
-            {Machine.Description} {benchmark.PeerVersion}.{Machine.Load}
+            {Machine.Description} {OnnxRuntimePeer.Version}.{Machine.Load}
 
             {string.Join('\n', lines)}
             """);

@@ -1,0 +1,65 @@
+using System.Diagnostics;
+
+namespace RepVgg.Benchmarks;
+
+/// <summary>Times two sides in turn in this process. A side's figure of a round is the median of its runs in that round.</summary>
+/// <param name="rounds">How many rounds.</param>
+/// <param name="seconds">How long each side is timed in a round.</param>
+/// <param name="processorTime">Whether processor time is counted instead of wall time.</param>
+internal sealed class AlternatingRounds(int rounds, double seconds, bool processorTime)
+{
+    /// <summary>Longer than idle threads of either side spin before they sleep.</summary>
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(200);
+
+    /// <summary>How many rounds.</summary>
+    public int Rounds => rounds;
+
+    /// <summary>Runs the rounds, after one that is not counted.</summary>
+    /// <param name="ours">One run of our side.</param>
+    /// <param name="theirs">One run of the other side; null without one.</param>
+    /// <returns>Milliseconds of a run in each round; those of the other side are NaN without one.</returns>
+    public (double[] Ours, double[] Theirs) Run(Action ours, Action? theirs)
+    {
+        double[] own = new double[rounds], other = new double[rounds];
+        Round(ours);
+        Round(theirs);
+        for (int round = 0; round < rounds; round++)
+        {
+            // Each side goes first every other time, so that a machine that slows down favours neither.
+            if (round % 2 == 1)
+                other[round] = Round(theirs);
+            own[round] = Round(ours);
+            if (round % 2 == 0)
+                other[round] = Round(theirs);
+        }
+        return (own, other);
+    }
+
+    /// <summary>The middle value.</summary>
+    public static double Median(IReadOnlyCollection<double> values) => values.Order().ElementAt(values.Count / 2);
+
+    private double Round(Action? run)
+    {
+        if (run is null)
+            return double.NaN;
+        Thread.Sleep(Pause);
+        Time(run, seconds / 10);
+        return Median(Time(run, seconds));
+    }
+
+    private List<double> Time(Action run, double length)
+    {
+        var times = new List<double>();
+        long begin = Stopwatch.GetTimestamp();
+        do
+        {
+            double start = Now();
+            run();
+            times.Add(Now() - start);
+        }
+        while (Stopwatch.GetElapsedTime(begin).TotalSeconds < length);
+        return times;
+    }
+
+    private double Now() => processorTime ? Environment.CpuUsage.TotalTime.TotalMilliseconds : Stopwatch.GetElapsedTime(0).TotalMilliseconds;
+}
