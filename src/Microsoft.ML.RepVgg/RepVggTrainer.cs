@@ -189,8 +189,8 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         {
             channel?.Info(
                 MessageSensitivity.None,
-                "Epoch {0} of {1}: loss {2:f4}, accuracy {3:f4}; validation loss {4:f4}, accuracy {5:f4}; {6:f0} images/s, {7:hh\\:mm\\:ss} left.",
-                epoch.Epoch, progress.Epochs, epoch.TrainingLoss, epoch.TrainingAccuracy, epoch.ValidationLoss ?? double.NaN, epoch.ValidationAccuracy ?? double.NaN, progress.ImagesPerSecond, progress.Remaining);
+                "Epoch {0} of {1}: loss {2:f4}, accuracy {3:f4}; validation loss {4:f4}, accuracy {5:f4}; {6:f0} training images/s, {7:hh\\:mm\\:ss} left.",
+                epoch.Epoch, progress.Epochs, epoch.TrainingLoss, epoch.TrainingAccuracy, epoch.ValidationLoss ?? double.NaN, epoch.ValidationAccuracy ?? double.NaN, epoch.TrainingImagesPerSecond, progress.Remaining);
         }
         _options.MetricsCallback?.Invoke(progress);
     };

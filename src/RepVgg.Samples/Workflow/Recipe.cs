@@ -1,3 +1,4 @@
+using System.Globalization;
 using Microsoft.ML.RepVgg;
 using RepVgg.Architectures;
 using RepVgg.Samples.CommandLine;
@@ -47,7 +48,7 @@ internal sealed record Recipe
         new("batch-size", "N", "images of one training step"),
         new("learning-rate", "X", "peak learning rate"),
         new("seed", "N", "seed of weights, shuffling and augmentation (default: 1)"),
-        new("device", "NAME", "where to train: auto, cpu or cuda (default: auto)"),
+        new("device", "NAME", "where to train: auto, cpu, torch-cpu, cuda or cuda:INDEX (default: auto)"),
         new("threads", "N", "threads; 0 takes every core (default: 0)"),
         new("checkpoint", "FILE", "write the state after every epoch, and go on from it when started again"),
     ];
@@ -78,8 +79,27 @@ internal sealed record Recipe
         BestBy = TrainingMetric.Loss,
         Seed = arguments.Integer("seed", 0) ?? 1,
         Threads = arguments.Integer("threads", 0) ?? 0,
-        Device = arguments.Choice("device", ("auto", TrainingDevice.Auto), ("cpu", TrainingDevice.Cpu), ("cuda", TrainingDevice.Cuda())),
+        Device = Device(arguments.Text("device") ?? "auto"),
         CheckpointPath = arguments.Text("checkpoint"),
         OnCancellation = CancellationBehavior.ReturnBest,
     };
+
+    private static TrainingDevice Device(string name)
+    {
+        const string CudaPrefix = "cuda:";
+        if (!name.StartsWith(CudaPrefix, StringComparison.Ordinal))
+        {
+            return name switch
+            {
+                "auto" => TrainingDevice.Auto,
+                "cpu" => TrainingDevice.Cpu,
+                "torch-cpu" => TrainingDevice.TorchCpu,
+                "cuda" => TrainingDevice.Cuda(),
+                _ => throw new UsageException($"--device is '{name}'; it must be one of: auto, cpu, torch-cpu, cuda, cuda:INDEX."),
+            };
+        }
+        return int.TryParse(name.AsSpan(CudaPrefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out int index)
+            ? TrainingDevice.Cuda(index)
+            : throw new UsageException($"--device is '{name}'; the index after '{CudaPrefix}' must be a whole number of 0 or more.");
+    }
 }

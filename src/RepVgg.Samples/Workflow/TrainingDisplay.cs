@@ -22,22 +22,16 @@ internal abstract class TrainingDisplay
 
     public abstract void Report(TrainingProgress progress);
 
-    private static string Line(EpochResult epoch, TrainingProgress progress, double imagesPerSecond)
+    private static string Line(EpochResult epoch, TrainingProgress progress)
     {
         string validation = epoch.ValidationAccuracy is { } accuracy ? Invariant($"  validation {accuracy:p1}") : "";
-        return Invariant($"epoch {epoch.Epoch,3}/{progress.Epochs}  loss {epoch.TrainingLoss:f3}  accuracy {epoch.TrainingAccuracy:p1}{validation}  {imagesPerSecond,7:n0} images/s");
+        return Invariant($"epoch {epoch.Epoch,3}/{progress.Epochs}  loss {epoch.TrainingLoss:f3}  accuracy {epoch.TrainingAccuracy:p1}{validation}  {epoch.TrainingImagesPerSecond,7:n0} images/s");
     }
 
     private static string Clock(TimeSpan time) =>
         time.TotalHours >= 1 ? Invariant($"{(int)time.TotalHours}:{time:mm\\:ss}") : time.ToString("mm\\:ss", CultureInfo.InvariantCulture);
 
     private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
-
-    /// <summary>The validation pass ends an epoch; the speed shown is that of training.</summary>
-    private double TrainingSpeed(TrainingProgress progress) =>
-        progress.IsValidation ? _speed : _speed = progress.ImagesPerSecond;
-
-    private double _speed;
 
     private sealed class PlainDisplay : TrainingDisplay
     {
@@ -46,9 +40,8 @@ internal abstract class TrainingDisplay
 
         public override void Report(TrainingProgress progress)
         {
-            double speed = TrainingSpeed(progress);
             if (progress.EpochResult is { } epoch)
-                Console.WriteLine($"{Line(epoch, progress, speed)}  left {Clock(progress.Remaining)}");
+                Console.WriteLine($"{Line(epoch, progress)}  left {Clock(progress.Remaining)}");
             else if (Stopwatch.GetElapsedTime(_last) >= s_interval)
                 Console.WriteLine(Invariant($"epoch {progress.Epoch,3}/{progress.Epochs}  {(progress.IsValidation ? "validating" : "training")}, batch {progress.Step}/{progress.Steps}  loss {progress.Loss:f3}  accuracy {progress.Accuracy:p1}  {progress.ImagesPerSecond,7:n0} images/s  left {Clock(progress.Remaining)}"));
             else
@@ -59,17 +52,21 @@ internal abstract class TrainingDisplay
 
     private sealed class BarDisplay(ProgressTask task) : TrainingDisplay
     {
+        private double _trainingSpeed;
+
         public override void Report(TrainingProgress progress)
         {
-            double speed = TrainingSpeed(progress);
             if (progress.EpochResult is { } epoch)
             {
-                AnsiConsole.MarkupLineInterpolated($"[grey]{Line(epoch, progress, speed)}[/]");
+                AnsiConsole.MarkupLineInterpolated($"[grey]{Line(epoch, progress)}[/]");
                 return;
             }
+            // The speed shown stays that of training while the validation pass runs.
+            if (!progress.IsValidation)
+                _trainingSpeed = progress.ImagesPerSecond;
             task.MaxValue = progress.Epochs;
             task.Value = progress.Epoch - 1 + (progress.IsValidation ? 1 : (double)progress.Step / progress.Steps);
-            task.Description = Invariant($"epoch {progress.Epoch}/{progress.Epochs}, loss {progress.Loss:f2}, accuracy {progress.Accuracy:p1}, {speed:n0} images/s, left {Clock(progress.Remaining)}");
+            task.Description = Invariant($"epoch {progress.Epoch}/{progress.Epochs}, loss {progress.Loss:f2}, accuracy {progress.Accuracy:p1}, {_trainingSpeed:n0} images/s, left {Clock(progress.Remaining)}");
         }
     }
 }

@@ -1,12 +1,15 @@
 namespace RepVgg.Training;
 
-/// <summary>Loss and accuracy over all images of a pass, each image counted once whatever its batch.</summary>
+/// <summary>Loss, accuracy and time of a pass over all its images, each image counted once whatever its batch.</summary>
 internal sealed class PassMetrics
 {
     private double _lossSum;
     private long _correct;
 
     public long Images { get; private set; }
+
+    /// <summary>Time from the start of the pass to the end of its latest step.</summary>
+    public TimeSpan Time { get; set; }
 
     public double Loss => Images == 0 ? 0 : _lossSum / Images;
 

@@ -1,14 +1,13 @@
-using System.Diagnostics;
-
 namespace RepVgg.Training;
 
 /// <summary>Measures speed, estimates the time left, and tells the caller.</summary>
-internal sealed class ProgressReporter(Action<TrainingProgress>? callback, int epochs, int stepsPerEpoch, int trainingImages, int validationImages)
+internal sealed class ProgressReporter(
+    Action<TrainingProgress>? callback, TimeProvider clock, int epochs, int stepsPerEpoch, int trainingImages, int validationImages)
 {
     /// <summary>A forward pass costs about a third of a training step; used until a validation pass has been measured.</summary>
     private const double ForwardShare = 1.0 / 3;
 
-    private readonly long _start = Stopwatch.GetTimestamp();
+    private readonly long _start = clock.GetTimestamp();
     private TimeSpan _trainingTime;
     private long _trainingSteps;
     private TimeSpan? _validationTime;
@@ -20,12 +19,13 @@ internal sealed class ProgressReporter(Action<TrainingProgress>? callback, int e
     public void BeginPass(int epoch, int steps, bool isValidation)
     {
         (_epoch, _steps, _isValidation) = (epoch, steps, isValidation);
-        _passStart = Stopwatch.GetTimestamp();
+        _passStart = clock.GetTimestamp();
     }
 
     public void Step(int step, PassMetrics metrics, float learningRate)
     {
-        var pass = Stopwatch.GetElapsedTime(_passStart);
+        var pass = clock.GetElapsedTime(_passStart);
+        metrics.Time = pass;
         _last = new TrainingProgress
         {
             Epoch = _epoch,
@@ -37,7 +37,7 @@ internal sealed class ProgressReporter(Action<TrainingProgress>? callback, int e
             Accuracy = metrics.Accuracy,
             LearningRate = learningRate,
             ImagesPerSecond = metrics.Images / Math.Max(pass.TotalSeconds, 1e-9),
-            Elapsed = Stopwatch.GetElapsedTime(_start),
+            Elapsed = clock.GetElapsedTime(_start),
             Remaining = Remaining(step, pass),
         };
         if (step == _steps)
@@ -50,7 +50,7 @@ internal sealed class ProgressReporter(Action<TrainingProgress>? callback, int e
         callback?.Invoke(_last);
     }
 
-    public void EpochDone(EpochResult result) => callback?.Invoke(_last! with { EpochResult = result, Elapsed = Stopwatch.GetElapsedTime(_start) });
+    public void EpochDone(EpochResult result) => callback?.Invoke(_last! with { EpochResult = result, Elapsed = clock.GetElapsedTime(_start) });
 
     private TimeSpan Remaining(int step, TimeSpan pass)
     {

@@ -10,7 +10,7 @@ public static class TrainingLoop
     /// <summary>Trains, and leaves the best weights in the network.</summary>
     /// <remarks>
     /// On the CPU backend the result depends on the data, the options and the network's initial weights alone: not on the
-    /// number of threads, nor on whether the run was cut and resumed from its checkpoint.
+    /// number of threads, nor on whether the run was cut and resumed from its checkpoint. The times in the history are measured.
     /// </remarks>
     /// <param name="backend">Where the network lives.</param>
     /// <param name="network">The network; its present weights are the start, unless a checkpoint is resumed.</param>
@@ -34,7 +34,20 @@ public static class TrainingLoop
         Normalization normalization,
         TrainingOptions options,
         Action<TrainingProgress>? progress = null,
-        CancellationToken cancellationToken = default)
+        CancellationToken cancellationToken = default) =>
+        Run(backend, network, train, validation, normalization, options, progress, TimeProvider.System, cancellationToken);
+
+    /// <summary>Trains, with times measured by a given clock.</summary>
+    internal static TrainingResult Run(
+        Backend backend,
+        TrainingNetwork network,
+        ISampleSource train,
+        ISampleSource? validation,
+        Normalization normalization,
+        TrainingOptions options,
+        Action<TrainingProgress>? progress,
+        TimeProvider clock,
+        CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(backend);
         ArgumentNullException.ThrowIfNull(network);
@@ -42,7 +55,7 @@ public static class TrainingLoop
         ArgumentNullException.ThrowIfNull(normalization);
         ArgumentNullException.ThrowIfNull(options);
         TrainingInputs.Check(network, train, validation, normalization, options);
-        using var run = new TrainingRun(backend, network, train, validation, normalization, options, progress, cancellationToken);
+        using var run = new TrainingRun(backend, network, train, validation, normalization, options, progress, clock, cancellationToken);
         return run.Execute();
     }
 }

@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace RepVgg.Training;
 
 /// <summary>Where a run stands; reported after every batch.</summary>
@@ -27,7 +29,8 @@ public sealed record TrainingProgress
     /// <summary>Learning rate of the latest training step.</summary>
     public required float LearningRate { get; init; }
 
-    /// <summary>Images per second of the pass so far.</summary>
+    /// <summary>Images per second of the pass so far: a validation pass, which has no backward pass, is several times as fast as training.</summary>
+    /// <remarks>The training speed of an epoch is <see cref="EpochResult.TrainingImagesPerSecond"/>.</remarks>
     public required double ImagesPerSecond { get; init; }
 
     /// <summary>Time since the run (or its resumed part) began.</summary>
@@ -53,4 +56,22 @@ public sealed record EpochResult(
     double TrainingLoss,
     double TrainingAccuracy,
     double? ValidationLoss,
-    double? ValidationAccuracy);
+    double? ValidationAccuracy)
+{
+    /// <summary>Images of the training pass; 0 where a checkpoint of an earlier version does not say.</summary>
+    public int TrainingImages { get; init; }
+
+    /// <summary>Wall-clock time of the training pass; zero where a checkpoint of an earlier version does not say.</summary>
+    /// <remarks>
+    /// From before the first batch is read until the last step is done: reading and augmenting images, training steps and the
+    /// caller's progress reports between them. Validation, copying the weights and writing a checkpoint are not included.
+    /// </remarks>
+    public TimeSpan TrainingTime { get; init; }
+
+    /// <summary>Wall-clock time of the validation pass, measured as <see cref="TrainingTime"/> is; zero without a validation set.</summary>
+    public TimeSpan ValidationTime { get; init; }
+
+    /// <summary>Training images per second: <see cref="TrainingImages"/> / <see cref="TrainingTime"/>; NaN where these are not known.</summary>
+    [JsonIgnore]
+    public double TrainingImagesPerSecond => TrainingImages / TrainingTime.TotalSeconds;
+}

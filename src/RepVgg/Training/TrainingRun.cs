@@ -28,12 +28,12 @@ internal sealed class TrainingRun : IDisposable
 
     public TrainingRun(
         Backend backend, TrainingNetwork network, ISampleSource train, ISampleSource? validation, Normalization normalization,
-        TrainingOptions options, Action<TrainingProgress>? progress, CancellationToken cancellation)
+        TrainingOptions options, Action<TrainingProgress>? progress, TimeProvider clock, CancellationToken cancellation)
     {
         (_backend, _network, _train, _validation, _options, _cancellation) = (backend, network, train, validation, options, cancellation);
         _augmenter = new ImageAugmenter(options.Augmentation, normalization, train.Channels, train.Height, train.Width);
         StepsPerEpoch = BatchLoader.TrainingBatches(train.Count, options.BatchSize);
-        _reporter = new ProgressReporter(progress, options.Epochs, StepsPerEpoch, train.Count, validation?.Count ?? 0);
+        _reporter = new ProgressReporter(progress, clock, options.Epochs, StepsPerEpoch, train.Count, validation?.Count ?? 0);
         _divergence = new DivergenceDetector(network.Classes);
         if (options.CheckpointPath is { } path)
             _checkpoint = new TrainingCheckpoint(
@@ -112,7 +112,12 @@ internal sealed class TrainingRun : IDisposable
             _average?.Swap();
         }
 
-        var result = new EpochResult(epoch, _learningRate, training.Loss, training.Accuracy, validation?.Loss, validation?.Accuracy);
+        var result = new EpochResult(epoch, _learningRate, training.Loss, training.Accuracy, validation?.Loss, validation?.Accuracy)
+        {
+            TrainingImages = _train.Count,
+            TrainingTime = training.Time,
+            ValidationTime = validation?.Time ?? TimeSpan.Zero,
+        };
         bool better = validation is null || _bestEpoch == 0 || IsBetter(result, _history[_bestEpoch - 1]);
         _history.Add(result);
         if (better || _best is null)

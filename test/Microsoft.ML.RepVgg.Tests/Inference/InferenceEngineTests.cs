@@ -150,10 +150,7 @@ public class InferenceEngineTests
         }
         for (int i = 0; i < 10; i++)
             RunAll();
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 50; i++)
-            RunAll();
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        Assert.Equal(0, Allocations.Of(50, RunAll));
         foreach (var engine in engines)
             engine.Dispose();
     }

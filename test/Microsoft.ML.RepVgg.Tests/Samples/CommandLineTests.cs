@@ -1,4 +1,5 @@
 using RepVgg.Samples.CommandLine;
+using RepVgg.Samples.Workflow;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Samples;
@@ -41,5 +42,34 @@ public class CommandLineTests
             arguments.Choice("device", ("auto", 0), ("cpu", 1));
         });
         Assert.Equal(expected, error.Message);
+    }
+
+    [Theory]
+    [InlineData("", "Auto")]
+    [InlineData("--device auto", "Auto")]
+    [InlineData("--device cpu", "Cpu")]
+    [InlineData("--device torch-cpu", "TorchCpu")]
+    [InlineData("--device cuda", "Cuda(0)")]
+    [InlineData("--device cuda:0", "Cuda(0)")]
+    [InlineData("--device=cuda:12", "Cuda(12)")]
+    public void NamesEveryDevice(string line, string expected) => Assert.Equal(expected, DeviceOf(line).ToString());
+
+    [Theory]
+    [InlineData("gpu", "--device is 'gpu'; it must be one of: auto, cpu, torch-cpu, cuda, cuda:INDEX.")]
+    [InlineData("CUDA", "--device is 'CUDA'; it must be one of: auto, cpu, torch-cpu, cuda, cuda:INDEX.")]
+    [InlineData("cpu:0", "--device is 'cpu:0'; it must be one of: auto, cpu, torch-cpu, cuda, cuda:INDEX.")]
+    [InlineData("cuda1", "--device is 'cuda1'; it must be one of: auto, cpu, torch-cpu, cuda, cuda:INDEX.")]
+    [InlineData("cuda:", "--device is 'cuda:'; the index after 'cuda:' must be a whole number of 0 or more.")]
+    [InlineData("cuda:-1", "--device is 'cuda:-1'; the index after 'cuda:' must be a whole number of 0 or more.")]
+    [InlineData("cuda:first", "--device is 'cuda:first'; the index after 'cuda:' must be a whole number of 0 or more.")]
+    [InlineData("cuda:1.5", "--device is 'cuda:1.5'; the index after 'cuda:' must be a whole number of 0 or more.")]
+    [InlineData("cuda:9999999999", "--device is 'cuda:9999999999'; the index after 'cuda:' must be a whole number of 0 or more.")]
+    public void RefusesOtherDevices(string name, string expected) =>
+        Assert.Equal(expected, Assert.Throws<UsageException>(() => DeviceOf($"--device {name}")).Message);
+
+    private static TrainingDevice DeviceOf(string line)
+    {
+        var command = new CommandSpec("train", "Trains.", Recipe.CommandLineOptions, _ => 0);
+        return Recipe.Quickstart.ToOptions(command.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries))).Device;
     }
 }

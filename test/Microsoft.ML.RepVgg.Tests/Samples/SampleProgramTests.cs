@@ -1,6 +1,8 @@
 using System.Text.RegularExpressions;
 using Microsoft.ML.RepVgg.Tests.Data;
 using Microsoft.ML.RepVgg.Tests.Support;
+using RepVgg.Samples.Workflow;
+using RepVgg.Training;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Samples;
@@ -29,6 +31,34 @@ public class SampleProgramTests
         Assert.Equal(10, rows.Length);
         Assert.All(rows, row => Assert.Equal(100, row.Sum()));
         Assert.Equal(accuracy, rows.Select((row, i) => row[i]).Sum() / 1000.0, 1e-9);
+    }
+
+    [Fact]
+    public void TheEpochLineGivesTheTrainingSpeed()
+    {
+        // The report that ends an epoch is the validation pass's, which here is ten times as fast.
+        var progress = new TrainingProgress
+        {
+            Epoch = 2, Epochs = 3, Step = 5, Steps = 5, IsValidation = true, Loss = 0.5, Accuracy = 0.75, LearningRate = 0.1f,
+            ImagesPerSecond = 2000, Elapsed = TimeSpan.FromSeconds(9), Remaining = TimeSpan.FromSeconds(4),
+            EpochResult = new EpochResult(2, 0.1f, 0.6, 0.7, 0.5, 0.75) { TrainingImages = 800, TrainingTime = TimeSpan.FromSeconds(4), ValidationTime = TimeSpan.FromSeconds(0.05) },
+        };
+        var output = Console.Out;
+        using var written = new StringWriter();
+        Console.SetOut(written);
+        try
+        {
+            TrainingDisplay.Run(report =>
+            {
+                report(progress);
+                return 0;
+            });
+        }
+        finally
+        {
+            Console.SetOut(output);
+        }
+        Assert.Equal("epoch   2/3  loss 0.600  accuracy 70.0 %  validation 75.0 %      200 images/s  left 00:04", written.ToString().TrimEnd());
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using Microsoft.ML.RepVgg.Tests.Support;
 using RepVgg.Threading;
 using Xunit;
 
@@ -120,11 +121,9 @@ public class ParallelLoopTests
     {
         var loop = new ParallelLoop(3);
         Action<int, int> body = static (_, _) => { };
+        Action run = () => loop.Run(40, body);
         for (int round = 0; round < 100; round++)
-            loop.Run(40, body);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int round = 0; round < 100; round++)
-            loop.Run(40, body);
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+            run();
+        Assert.Equal(0, Allocations.Of(100, run));
     }
 }

@@ -75,6 +75,26 @@ public sealed class TrainerTests
     }
 
     [Fact]
+    public void The_log_gives_the_speed_of_training_rather_than_of_validation()
+    {
+        var log = new List<string>();
+        var context = new MLContext(seed: 1);
+        context.Log += (_, line) => { lock (log) log.Add(line.Message); };
+        var data = context.Data.LoadFromEnumerable(Stripes.Rows(60, seed: 1));
+        var options = Stripes.Options(epochs: 2);
+        options.ValidationSet = context.Transforms.Conversion.MapValueToKey("Label").Fit(data).Transform(context.Data.LoadFromEnumerable(Stripes.Rows(60, seed: 9)));
+        // Training is the slower pass by construction.
+        options.MetricsCallback = progress => Thread.Sleep(progress.IsValidation ? 0 : 5);
+        using var model = Stripes.Pipeline(context, options).Fit(data).LastTransformer;
+        Assert.Equal(2, model.History.Count);
+        foreach (var epoch in model.History)
+        {
+            string expected = FormattableString.Invariant($"; {60 / epoch.TrainingTime.TotalSeconds:f0} training images/s,");
+            Assert.Contains(expected, Assert.Single(log, line => line.Contains($"Epoch {epoch.Epoch} of 2")));
+        }
+    }
+
+    [Fact]
     public void A_given_validation_set_is_used()
     {
         var options = Stripes.Options(epochs: 1);

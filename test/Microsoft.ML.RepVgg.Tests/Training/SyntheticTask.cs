@@ -57,6 +57,10 @@ internal static class SyntheticTask
         return new InMemorySamples(pixels, labels, 1, Size, Size, Classes);
     }
 
+    /// <summary>What of a history must be the same whenever and wherever a run is repeated.</summary>
+    public static IEnumerable<EpochResult> WithoutTimes(IEnumerable<EpochResult> history) =>
+        history.Select(epoch => epoch with { TrainingImages = 0, TrainingTime = TimeSpan.Zero, ValidationTime = TimeSpan.Zero });
+
     /// <summary>Trains a fresh network.</summary>
     public static TrainingResult Train(
         ISampleSource train, ISampleSource? validation, TrainingOptions options, Action<TrainingProgress>? progress = null,

@@ -51,7 +51,7 @@ public class TrainingLoopTests
         var three = SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options, threads: 3);
         SameBits(one.Weights, two.Weights);
         SameBits(one.Weights, three.Weights);
-        Assert.Equal(one.History, two.History);
+        Assert.Equal(SyntheticTask.WithoutTimes(one.History), SyntheticTask.WithoutTimes(two.History));
 
         var other = SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options with { Seed = 12 });
         Assert.NotEqual(one.Weights["linear.weight"].Values, other.Weights["linear.weight"].Values);
