@@ -36,7 +36,7 @@ public class RegularizationTests
         var one = SyntheticTask.Train(s_train, s_validation, s_regularized, threads: 1);
         var two = SyntheticTask.Train(s_train, s_validation, s_regularized, threads: 2);
         TrainingLoopTests.SameBits(one.Weights, two.Weights);
-        Assert.Equal(one.History, two.History);
+        Assert.Equal(SyntheticTask.WithoutTimes(one.History), SyntheticTask.WithoutTimes(two.History));
         foreach (var other in (TrainingOptions[])[s_regularized with { Dropout = 0 }, s_regularized with { StochasticDepth = 0 }, s_regularized with { CustomL2 = false }, s_regularized with { HeadLearningRateScale = 1 }])
             Assert.NotEqual(one.Weights["linear.weight"].Values, SyntheticTask.Train(s_train, s_validation, other).Weights["linear.weight"].Values);
     }

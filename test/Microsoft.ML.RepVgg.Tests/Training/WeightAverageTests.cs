@@ -73,7 +73,7 @@ public class WeightAverageTests
         }, source.Token);
         var resumed = SyntheticTask.Train(s_train, s_validation, options, networkSeed: 99);
         Assert.Equal(2, resumed.ResumedAfterEpoch);
-        Assert.Equal(whole.History, resumed.History);
+        Assert.Equal(SyntheticTask.WithoutTimes(whole.History), SyntheticTask.WithoutTimes(resumed.History));
         TrainingLoopTests.SameBits(whole.Weights, resumed.Weights);
     }
 
