@@ -1,3 +1,4 @@
+using System.Globalization;
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Input;
 using Microsoft.ML.RepVgg.Interop;
@@ -187,10 +188,10 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     {
         if (progress.EpochResult is { } epoch)
         {
-            channel?.Info(
-                MessageSensitivity.None,
-                "Epoch {0} of {1}: loss {2:f4}, accuracy {3:f4}; validation loss {4:f4}, accuracy {5:f4}; {6:f0} training images/s, {7:hh\\:mm\\:ss} left.",
-                epoch.Epoch, progress.Epochs, epoch.TrainingLoss, epoch.TrainingAccuracy, epoch.ValidationLoss ?? double.NaN, epoch.ValidationAccuracy ?? double.NaN, epoch.TrainingImagesPerSecond, progress.Remaining);
+            string validation = epoch.ValidationLoss is { } loss ? string.Create(CultureInfo.InvariantCulture, $" validation loss {loss:f4}, accuracy {epoch.ValidationAccuracy:f4};") : "";
+            channel?.Info(MessageSensitivity.None, "{0}", string.Create(
+                CultureInfo.InvariantCulture,
+                $"Epoch {epoch.Epoch} of {progress.Epochs}: loss {epoch.TrainingLoss:f4}, accuracy {epoch.TrainingAccuracy:f4};{validation} {epoch.TrainingImagesPerSecond:f0} training images/s, {(int)progress.Remaining.TotalHours:00}:{progress.Remaining:mm\\:ss} left."));
         }
         _options.MetricsCallback?.Invoke(progress);
     };

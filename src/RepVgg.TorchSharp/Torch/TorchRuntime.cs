@@ -15,24 +15,27 @@ internal static partial class TorchRuntime
     /// <summary>The version that was loaded.</summary>
     public static string Version { get; private set; } = _wanted.ToString(3);
 
-    private static string Package =>
-        OperatingSystem.IsWindows() ? "TorchSharp-cuda-windows" : OperatingSystem.IsLinux() ? "TorchSharp-cuda-linux" : "TorchSharp-cpu";
-
-    private static string Advice => Package == "TorchSharp-cpu"
-        ? $"Reference the package {Package} {_wanted.ToString(3)} in the application"
-        : $"Reference the package {Package} {_wanted.ToString(3)} in the application (TorchSharp-cpu to train on the CPU with libtorch)";
+    /// <summary>Which package to reference for a device.</summary>
+    private static string Advice(int? cudaDevice)
+    {
+        string version = _wanted.ToString(3);
+        string? cuda = cudaDevice is null ? null : OperatingSystem.IsWindows() ? "TorchSharp-cuda-windows" : OperatingSystem.IsLinux() ? "TorchSharp-cuda-linux" : null;
+        return cuda is null
+            ? $"Reference the package TorchSharp-cpu {version} in the application"
+            : $"Reference the package {cuda} {version} in the application (TorchSharp-cpu to train on the CPU with libtorch)";
+    }
 
     /// <summary>Makes sure that a device can be used.</summary>
     /// <param name="cudaDevice">Index of the CUDA device; null for the CPU.</param>
     /// <exception cref="DeviceUnavailableException">It cannot; the message says why.</exception>
     public static void Require(int? cudaDevice)
     {
-        CheckVersion(FindAssembly());
+        CheckVersion(FindAssembly(), cudaDevice);
         string? library = null;
         try
         {
             if (!NativesFound(out library))
-                throw new DeviceUnavailableException($"TorchSharp {Version} is here, but its native libraries (libtorch) are not. {Advice}.");
+                throw new DeviceUnavailableException($"TorchSharp {Version} is here, but its native libraries (libtorch) are not. {Advice(cudaDevice)}.");
             using var quiet = new QuietThread();
             if (cudaDevice is { } index)
                 CheckCuda(index);
@@ -41,17 +44,17 @@ internal static partial class TorchRuntime
         }
         catch (Exception exception) when (exception is NotSupportedException or TypeInitializationException or DllNotFoundException or EntryPointNotFoundException or BadImageFormatException or TypeLoadException or MissingMemberException)
         {
-            throw new DeviceUnavailableException(WhyNotLoaded(library, exception), exception);
+            throw new DeviceUnavailableException(WhyNotLoaded(library, exception, cudaDevice), exception);
         }
     }
 
     /// <summary>Compares the TorchSharp that the application has with the one this library was built for.</summary>
-    internal static void CheckVersion(Version? found)
+    internal static void CheckVersion(Version? found, int? cudaDevice)
     {
         if (found is null)
-            throw new DeviceUnavailableException($"TorchSharp is not here; training on a GPU needs version {_wanted.ToString(2)}. {Advice}.");
+            throw new DeviceUnavailableException($"TorchSharp is not here; training with libtorch needs version {_wanted.ToString(2)}. {Advice(cudaDevice)}.");
         if (found.Major != _wanted.Major || found.Minor != _wanted.Minor)
-            throw new DeviceUnavailableException($"TorchSharp {found.ToString(3)} is here, but version {_wanted.ToString(2)} is needed: other versions have other native libraries. {Advice}.");
+            throw new DeviceUnavailableException($"TorchSharp {found.ToString(3)} is here, but version {_wanted.ToString(2)} is needed: other versions have other native libraries. {Advice(cudaDevice)}.");
         Version = found.ToString(3);
     }
 
@@ -92,7 +95,8 @@ internal static partial class TorchRuntime
     /// <summary>The reason that the system's loader gives; TorchSharp's own text speaks of a missing package whatever it is.</summary>
     /// <param name="library">TorchSharp's native library, if it was found.</param>
     /// <param name="exception">What TorchSharp threw.</param>
-    private static string WhyNotLoaded(string? library, Exception exception)
+    /// <param name="cudaDevice">The device that was asked for.</param>
+    private static string WhyNotLoaded(string? library, Exception exception, int? cudaDevice)
     {
         string reason = FirstLine(exception);
         if (library is not null)
@@ -111,7 +115,7 @@ internal static partial class TorchRuntime
                 reason = loading.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)[^1];
             }
         }
-        return $"TorchSharp {Version} is here, but its native libraries (libtorch) cannot be loaded: {reason.TrimEnd('.')}. {Advice}, and no other TorchSharp package beside it.";
+        return $"TorchSharp {Version} is here, but its native libraries (libtorch) cannot be loaded: {reason.TrimEnd('.')}. {Advice(cudaDevice)}, and no other TorchSharp package beside it.";
     }
 
     /// <summary>In glibc's message, the version of a C++ symbol that the system's library does not have.</summary>
@@ -125,7 +129,7 @@ internal static partial class TorchRuntime
     private static void CheckCuda(int index)
     {
         if (!torch.cuda.is_available())
-            throw new DeviceUnavailableException($"TorchSharp {Version} finds no CUDA device: there is no NVIDIA GPU, its driver is older than CUDA 12.8 needs, or the native libraries are those of TorchSharp-cpu. {Advice}.");
+            throw new DeviceUnavailableException($"TorchSharp {Version} finds no CUDA device: there is no NVIDIA GPU, its driver is older than CUDA 12.8 needs, or the native libraries are those of TorchSharp-cpu. {Advice(index)}.");
         int count = torch.cuda.device_count();
         if (index >= count)
             throw new DeviceUnavailableException($"There is no CUDA device {index}: this machine has {count}, counted from 0.");

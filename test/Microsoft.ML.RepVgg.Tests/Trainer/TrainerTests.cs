@@ -95,6 +95,19 @@ public sealed class TrainerTests
     }
 
     [Fact]
+    public void The_log_of_a_run_without_validation_speaks_of_none()
+    {
+        var log = new List<string>();
+        var context = new MLContext(seed: 1);
+        context.Log += (_, line) => { lock (log) log.Add(line.Message); };
+        var options = Stripes.Options(epochs: 1);
+        options.ValidationSetFraction = 0;
+        using var model = Stripes.Pipeline(context, options).Fit(context.Data.LoadFromEnumerable(Stripes.Rows(60, seed: 1))).LastTransformer;
+        string epoch = Assert.Single(log, line => line.Contains("Epoch 1 of 1", StringComparison.Ordinal));
+        Assert.Matches(@"Epoch 1 of 1: loss \d\.\d{4}, accuracy \d\.\d{4}; \d+ training images/s, 00:00:00 left\.", epoch);
+    }
+
+    [Fact]
     public void A_given_validation_set_is_used()
     {
         var options = Stripes.Options(epochs: 1);
