@@ -6,6 +6,8 @@
 # empty function. The script marks that version as weak, so that the loader accepts a library without it, and adds a library
 # that defines the function. Does nothing where the loader finds the version. Needs patchelf, gcc and readelf.
 set -eu
+# The output of ldd and readelf is read.
+export LC_ALL=C
 version=GLIBCXX_3.4.32
 
 for library in "$1"/runtimes/linux-x64/native/libLibTorchSharp.so "$1"/libLibTorchSharp.so; do
@@ -32,7 +34,7 @@ for library in "$1"/runtimes/linux-x64/native/libLibTorchSharp.so "$1"/libLibTor
   set -- "$1" $offsets
   printf '\002\000' | dd of="$work/patched.so" bs=1 seek=$(($2 + $3 + 4)) conv=notrunc status=none
 
-  echo 'void _ZSt21ios_base_library_initv(void) { }' | gcc -shared -fPIC -x c -o "$work/libios_base_library_init.so" -
+  echo 'void _ZSt21ios_base_library_initv(void) { }' | gcc -shared -nostdlib -fPIC -x c -o "$work/libios_base_library_init.so" -
   patchelf --add-needed libios_base_library_init.so "$work/patched.so"
   mv "$work/libios_base_library_init.so" "$folder/"
   mv "$work/patched.so" "$library"

@@ -16,7 +16,7 @@ internal static class BackendComparison
         var architecture = RepVggVariants.Find(options.Text("network", "S1"));
         int size = options.Number("size", architecture.DefaultImageSize), batch = options.Number("batch", 32), steps = options.Number("steps", 20), threads = options.Number("threads", 0);
         using var reference = new CpuBackend(threads);
-        using var other = BackendOption.Create(options, threads);
+        using var other = BackendOption.Create(options, architecture, threads);
         Console.WriteLine($"{architecture.Name}, {size}x{size}, batch {batch}: {reference.Description} and {other.Description}");
         var expected = Losses(reference, architecture, size, batch, steps);
         var actual = Losses(other, architecture, size, batch, steps);

@@ -21,13 +21,14 @@ internal static class InferenceTable
         }
         yield return new("A0", 160, 1, threads[^1], 1.6);
         yield return new("A0", 320, 1, threads[^1], 1.6);
-        foreach (string network in (string[])["S0", "S1"])
+        foreach (var (network, size) in ((string, int)[])[("S0", 28), ("S1", 28), ("S2", 64)])
         {
             foreach (int batch in (int[])[1, 64])
-                yield return new(network, 28, batch, threads[^1], 1.6);
+            {
+                foreach (int count in threads)
+                    yield return new(network, size, batch, count, 1.6);
+            }
         }
-        yield return new("S2", 64, 1, threads[^1], 1.6);
-        yield return new("S2", 64, 64, threads[^1], 1.6);
         yield return new("B1g4", 224, 1, threads[^1], 1.6);
         yield return new("D2se", 320, 1, threads[^1], 1.6);
     }

@@ -30,7 +30,7 @@ internal sealed class LibtorchPeer : IDisposable
     public LibtorchPeer(RepVggArchitecture architecture, StateDict initial, float[] images, int[] shape, int[] labels, int threads)
     {
         // Checks that libtorch can be used. While it exists, glibc keeps freed memory, which makes libtorch's steps faster.
-        _runtime = TorchBackends.Create(new TorchBackendOptions { Threads = threads });
+        _runtime = TorchBackends.Create(new TorchBackendOptions { Threads = threads, Network = architecture });
         torch.set_num_threads(threads);
         _network = new PlainRepVgg(architecture, initial);
         _optimizer = torch.optim.SGD(_network.parameters(), TrainingBenchmark.LearningRate, TrainingBenchmark.Momentum, weight_decay: TrainingBenchmark.WeightDecay);

@@ -15,7 +15,7 @@ internal static class MemoryBenchmark
     {
         var architecture = RepVggVariants.Find(options.Text("network", "S1"));
         int size = options.Number("size", architecture.DefaultImageSize), batch = options.Number("batch", 32), steps = options.Number("steps", 500);
-        using var backend = BackendOption.Create(options, options.Number("threads", 0));
+        using var backend = BackendOption.Create(options, architecture, options.Number("threads", 0));
         using var network = new TrainingNetwork(architecture, Classes, backend, seed: 1);
         using var optimizer = backend.CreateSgd([new ParameterGroup([.. network.Parameters.Select(parameter => parameter.Tensor)], 1e-4f)], 0.9f, nesterov: false);
         using var average = backend.CreateWeightAverage([.. network.Parameters.Concat(network.Buffers).Select(entry => entry.Tensor)]);

@@ -45,7 +45,7 @@ internal static class TrainingBenchmark
         string sides = "";
         foreach (var test in cases)
         {
-            using var backend = BackendOption.Create(options, test.Threads);
+            using var backend = BackendOption.Create(options, RepVggVariants.Find(test.Network), test.Threads);
             lines.Add(Measure(test, backend, alternation, alone));
             sides = alone ? $"{backend.Description}." : $"{backend.Description}; {LibtorchPeer.Version}.";
         }

@@ -12,7 +12,8 @@ namespace Microsoft.ML.RepVgg;
 /// <param name="threads">Threads on the CPU, 0 for all cores.</param>
 /// <param name="bfloat16">Whether to train with activations in bfloat16.</param>
 /// <param name="network">What will be trained: the self-test computes it.</param>
-internal sealed class DeviceChoice(TrainingDevice device, int? gpuDeviceId, bool fallbackToCpu, int threads, bool bfloat16, RepVggArchitecture network)
+/// <param name="classes">Its number of classes.</param>
+internal sealed class DeviceChoice(TrainingDevice device, int? gpuDeviceId, bool fallbackToCpu, int threads, bool bfloat16, RepVggArchitecture network, int classes)
 {
     /// <summary>Receives what users should know: a text, and whether it is a warning.</summary>
     public required Action<string, bool> Log { get; init; }
@@ -30,7 +31,7 @@ internal sealed class DeviceChoice(TrainingDevice device, int? gpuDeviceId, bool
         int? cuda = device.IsCuda ? device.CudaIndex : device.IsAuto ? gpuDeviceId ?? 0 : null;
         try
         {
-            return CreateTorch(new TorchBackendOptions { CudaDevice = cuda, Threads = threads, Bfloat16 = bfloat16, Network = network });
+            return CreateTorch(new TorchBackendOptions { CudaDevice = cuda, Threads = threads, Bfloat16 = bfloat16, Network = network, Classes = classes });
         }
         catch (DeviceUnavailableException exception) when (!isAskedFor || fallbackToCpu)
         {

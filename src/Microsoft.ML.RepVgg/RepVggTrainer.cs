@@ -77,7 +77,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         int classes = CountClasses(label);
         var pretrained = PretrainedStart.Read(_options.PretrainedWeights);
         var (architecture, features) = Resolve(input.Schema, pretrained);
-        using var backend = CreateBackend(architecture, channel);
+        using var backend = CreateBackend(architecture, classes, channel);
         using var network = new TrainingNetwork(architecture, classes, backend, seed, _options.FrozenStages, _options.FreezeBatchNorm);
         if (pretrained is not null)
             channel?.Info(MessageSensitivity.UserData, "{0}", pretrained.ImportInto(network));
@@ -168,10 +168,10 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         return _options.ValidationSetFraction > 0 ? SampleSubset.Split(samples, _options.ValidationSetFraction, seed) : (samples, null);
     }
 
-    private Backend CreateBackend(RepVggArchitecture architecture, IChannel? channel)
+    private Backend CreateBackend(RepVggArchitecture architecture, int classes, IChannel? channel)
     {
         var (gpuDeviceId, fallbackToCpu) = CatalogEnvironment.GpuSettings(_environment);
-        return new DeviceChoice(_options.Device, gpuDeviceId, fallbackToCpu, _options.Threads, _options.Bfloat16, architecture)
+        return new DeviceChoice(_options.Device, gpuDeviceId, fallbackToCpu, _options.Threads, _options.Bfloat16, architecture, classes)
         {
             Log = (text, isWarning) =>
             {

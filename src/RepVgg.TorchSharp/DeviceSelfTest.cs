@@ -8,7 +8,7 @@ namespace RepVgg.TorchSharp;
 /// <remarks>Some combinations of processor or GPU, driver and library compute wrong numbers without any error, often for some numbers of channels only.</remarks>
 internal static class DeviceSelfTest
 {
-    private const int Batch = 8, Classes = 5;
+    private const int Batch = 8;
 
     /// <summary>Sides of the images: two pixels remain of them at the end, and no less than 32 at the beginning.</summary>
     private const int LastMapSize = 2, SmallestImage = 32;
@@ -39,7 +39,7 @@ internal static class DeviceSelfTest
     {
         double tolerance = ToleranceOf(options);
         var architecture = options.Network ?? _defaultArchitecture;
-        var worst = Compare(candidate, reference, architecture);
+        var worst = Compare(candidate, reference, architecture, options.Classes);
         if (worst.Difference <= tolerance)
             return;
         string advice = options.CudaDevice is not null
@@ -69,12 +69,13 @@ internal static class DeviceSelfTest
     /// <param name="candidate">The device in question.</param>
     /// <param name="reference">The CPU backend.</param>
     /// <param name="architecture">The network; of blocks that repeat in a stage, few take part.</param>
-    internal static Deviation Compare(Backend candidate, Backend reference, RepVggArchitecture architecture)
+    /// <param name="classes">Its number of classes.</param>
+    internal static Deviation Compare(Backend candidate, Backend reference, RepVggArchitecture architecture, int classes)
     {
         architecture = Reduce(architecture);
-        using var expected = new TrainingNetwork(architecture, Classes, reference, seed: 1);
-        using var actual = new TrainingNetwork(architecture, Classes, candidate, seed: 1);
-        return Parts(architecture)
+        using var expected = Create(architecture, classes, reference);
+        using var actual = Create(architecture, classes, candidate);
+        return Parts(architecture, classes)
             .SelectMany(part =>
             {
                 var (results, output) = Train(expected, reference, part, null);
@@ -90,6 +91,18 @@ internal static class DeviceSelfTest
         Stages = [.. architecture.Stages.Select(stage => stage with { Depth = architecture.Groups == 1 ? Math.Min(stage.Depth, 2) : Math.Min(stage.Depth, 4 - stage.Depth % 2) })],
     };
 
+    /// <summary>Makes the network, with biases that keep what the ReLUs of squeeze-and-excitation read away from zero, where rounding decides whether a gradient passes.</summary>
+    private static TrainingNetwork Create(RepVggArchitecture architecture, int classes, Backend backend)
+    {
+        var network = new TrainingNetwork(architecture, classes, backend, seed: 1);
+        foreach (var block in architecture.Blocks)
+        {
+            if (block.SqueezeExcitationName is { } name)
+                backend.CopyIn(network.Tensor($"{name}.down.bias"), [.. Enumerable.Range(0, block.SqueezeWidth).Select(i => i % 2 == 0 ? 1f : -1f)]);
+        }
+        return network;
+    }
+
     /// <summary>A part of a network that is computed by itself.</summary>
     /// <param name="Name">Prefix of its parameters' names.</param>
     /// <param name="InputShape">[N, C, H, W].</param>
@@ -97,7 +110,7 @@ internal static class DeviceSelfTest
     /// <param name="Sum">Computes what its ReLU reads; null where the ReLU is not at its end.</param>
     private sealed record Part(string Name, int[] InputShape, Func<TrainingNetwork, Backend, Tensor, Tensor> Forward, Func<TrainingNetwork, Backend, Tensor, Tensor>? Sum);
 
-    private static IEnumerable<Part> Parts(RepVggArchitecture architecture)
+    private static IEnumerable<Part> Parts(RepVggArchitecture architecture, int classes)
     {
         int size = Math.Max(LastMapSize * architecture.TotalStride, SmallestImage);
         int number = 0, stage = 0;
@@ -114,7 +127,7 @@ internal static class DeviceSelfTest
             if (architecture.Stages[index].AuxiliaryHead)
                 yield return new Part(architecture.Stages[index].Name + StateLayout.AuxiliarySuffix, [Batch, shape.OutputChannels, size, size], (network, backend, input) => network.Heads[index]!.Forward(backend, input), null);
         }
-        int[] labels = [.. Enumerable.Range(0, Batch).Select(i => i % Classes)];
+        int[] labels = [.. Enumerable.Range(0, Batch).Select(i => i % classes)];
         yield return new Part(
             "linear", [Batch, architecture.FeatureWidth, size, size],
             (network, backend, input) => backend.SoftmaxCrossEntropy(backend.Linear(backend.GlobalAveragePool(input), network.Tensor("linear.weight"), network.Tensor("linear.bias")), labels, 0.1f), null);
@@ -147,7 +160,7 @@ internal static class DeviceSelfTest
             backend.BackwardFrom(output, outputGradient);
             results.Add(($"the output of {part.Name}", Read(backend, output)));
             results.Add(($"the gradient of the input of {part.Name}", ReadGradient(backend, input)));
-            results.AddRange(parameters.Where(parameter => !HasNoGradient(parameter.Tensor.Shape)).Select(parameter => ($"the gradient of {parameter.Name}", ReadGradient(backend, parameter.Tensor))));
+            results.AddRange(parameters.Where(parameter => !HasNoGradient(parameter.Name, parameter.Tensor.Shape)).Select(parameter => ($"the gradient of {parameter.Name}", ReadGradient(backend, parameter.Tensor))));
             optimizer.Step(0.05f);
         }
         using (backend.BeginStep(training: false))
@@ -166,8 +179,9 @@ internal static class DeviceSelfTest
         return gradient;
     }
 
-    /// <summary>Whether a kernel has one weight for each output channel. The batch norm behind it takes any scale away, so its gradient is rounding and nothing else.</summary>
-    private static bool HasNoGradient(IReadOnlyList<int> shape) => shape.Count == 4 && shape[1] * shape[2] * shape[3] == 1;
+    /// <summary>Whether a branch's kernel has one weight for each output channel. The batch norm behind it takes any scale away, so its gradient is rounding and nothing else.</summary>
+    private static bool HasNoGradient(string name, IReadOnlyList<int> shape) =>
+        name.EndsWith(".rbr_1x1.conv.weight", StringComparison.Ordinal) && shape[1] * shape[2] * shape[3] == 1;
 
     /// <summary>The same values for the same shape: uniform in [-range, range].</summary>
     private static float[] Draw(IReadOnlyList<int> shape, double range)

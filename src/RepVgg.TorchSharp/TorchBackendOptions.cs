@@ -24,6 +24,12 @@ public sealed record TorchBackendOptions
     public bool SelfTest { get; init; } = true;
 
     /// <summary>The network that will be trained, which the self-test then computes with its widths, strides, groups, squeeze-and-excitation and heads; null tests a small network.</summary>
-    /// <remarks>A library can compute right numbers for some numbers of channels and wrong ones for others, so give it where it is known.</remarks>
+    /// <remarks>
+    /// A library can compute right numbers for some numbers of channels and wrong ones for others, so give it where it is known.
+    /// Stages and batch norms that will be frozen are tested like those that are trained.
+    /// </remarks>
     public RepVggArchitecture? Network { get; init; }
+
+    /// <summary>Number of classes of that network, at least 1.</summary>
+    public int Classes { get; init; } = 10;
 }

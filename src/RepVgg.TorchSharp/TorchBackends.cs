@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
 
@@ -17,15 +18,21 @@ public static class TorchBackends
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentOutOfRangeException.ThrowIfNegative(options.Threads);
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.Classes, 1);
         if (options.CudaDevice is { } index)
             ArgumentOutOfRangeException.ThrowIfNegative(index, nameof(options.CudaDevice));
 
-        // In full precision first, where the tolerance is small; then as it will be used.
-        var plain = options with { AllowTf32 = false, Bfloat16 = false };
-        if (options.SelfTest && options != plain)
-            CreateTested(plain).Dispose();
-        return options.SelfTest ? CreateTested(options) : CreateUntested(options);
+        options.Network?.Validate();
+        if (!options.SelfTest)
+            return CreateUntested(options);
+        if (FullPrecision(options) is { } full)
+            CreateTested(full).Dispose();
+        return CreateTested(options);
     }
+
+    /// <summary>What is tested first, where the tolerance is small, before the device is tested as it will be used; null where that is full precision already.</summary>
+    internal static TorchBackendOptions? FullPrecision(TorchBackendOptions options) =>
+        options.Bfloat16 || (options.CudaDevice is not null && options.AllowTf32) ? options with { AllowTf32 = false, Bfloat16 = false } : null;
 
     private static Backend CreateTested(TorchBackendOptions options)
     {

@@ -21,7 +21,7 @@ internal sealed class PixelReader(FeatureInput input, ValueGetter<VBuffer<float>
         {
             getter(ref _buffer);
         }
-        catch (Exception error) when (input.Preprocessing is not null && InnermostOf(error) is MissingMemberException or TypeLoadException or DllNotFoundException or EntryPointNotFoundException or BadImageFormatException)
+        catch (Exception error) when (input.Preprocessing is not null && error is not OperationCanceledException && LacksDecoder(error))
         {
             string skia = AppDomain.CurrentDomain.GetAssemblies().FirstOrDefault(assembly => assembly.GetName().Name == "SkiaSharp")?.GetName().Version?.ToString(3) ?? "none";
             throw new NotSupportedException($"ML.NET cannot read images in this application: {InnermostOf(error).Message.TrimEnd('.')}. Its decoder needs SkiaSharp 2.88, with SkiaSharp's native library of the same version; loaded is {skia}. Reference SkiaSharp 2.88.9, and nothing that needs a later one.", error);
@@ -51,6 +51,11 @@ internal sealed class PixelReader(FeatureInput input, ValueGetter<VBuffer<float>
         if (!finite)
             throw Unusable(row, $"value {bad} is {pixels[bad]}; pixels must be finite numbers");
     }
+
+    /// <summary>Whether SkiaSharp, which ML.NET decodes images with, is missing or another version. The same types of error may come from the user's own columns.</summary>
+    private static bool LacksDecoder(Exception error) =>
+        InnermostOf(error) is MissingMemberException or TypeLoadException or DllNotFoundException or BadImageFormatException
+        && error.ToString().Contains("SkiaSharp", StringComparison.Ordinal);
 
     private static Exception InnermostOf(Exception error) => error.InnerException is { } inner ? InnermostOf(inner) : error;
 

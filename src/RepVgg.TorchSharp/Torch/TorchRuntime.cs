@@ -12,6 +12,9 @@ internal static partial class TorchRuntime
 {
     private static readonly Version _wanted = typeof(TorchRuntime).Assembly.GetReferencedAssemblies().First(name => name.Name == "TorchSharp").Version!;
 
+    // Whoever replaces the console's writer must put it back before another thread does so.
+    private static readonly Lock _initialization = new();
+
     /// <summary>The version that was loaded.</summary>
     public static string Version { get; private set; } = _wanted.ToString(3);
 
@@ -36,11 +39,14 @@ internal static partial class TorchRuntime
         {
             if (!NativesFound(out library))
                 throw new DeviceUnavailableException($"TorchSharp {Version} is here, but its native libraries (libtorch) are not. {Advice(cudaDevice)}.");
-            using var quiet = new QuietThread();
-            if (cudaDevice is { } index)
-                CheckCuda(index);
-            else
-                Initialize();
+            lock (_initialization)
+            {
+                using var quiet = new QuietThread();
+                if (cudaDevice is { } index)
+                    CheckCuda(index);
+                else
+                    Initialize();
+            }
         }
         catch (Exception exception) when (exception is NotSupportedException or TypeInitializationException or DllNotFoundException or EntryPointNotFoundException or BadImageFormatException or TypeLoadException or MissingMemberException)
         {

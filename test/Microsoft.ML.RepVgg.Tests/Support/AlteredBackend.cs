@@ -17,8 +17,14 @@ internal sealed class AlteredBackend : Backend
 
     public bool OptimizerDoesNothing { get; init; }
 
-    /// <summary>3x3 convolutions of hidden layers lose their negative outputs where the input channels are no multiple of this; 1: none do.</summary>
-    public int RightForMultiplesOf { get; init; } = 1;
+    /// <summary>Convolutions that lose their negative outputs, by the shape of the kernel (OIHW), the stride and the groups.</summary>
+    public Func<IReadOnlyList<int>, int, int, bool> FaultyConvolution { get; init; } = (_, _, _) => false;
+
+    public float SigmoidFactor { get; init; } = 1;
+
+    public float EvaluationFactor { get; init; } = 1;
+
+    private bool _training;
 
     public int ReadInterval { get; init; } = 1;
 
@@ -38,15 +44,20 @@ internal sealed class AlteredBackend : Backend
 
     public override void CopyGradient(Tensor source, Span<float> values) => _inner.CopyGradient(source, values);
 
-    public override IDisposable BeginStep(bool training, bool? record = null) => _inner.BeginStep(training, record);
+    public override IDisposable BeginStep(bool training, bool? record = null)
+    {
+        _training = training;
+        return _inner.BeginStep(training, record);
+    }
 
     public override Tensor Conv2d(Tensor input, Tensor kernel, Tensor? bias, int stride, int padding, int groups)
     {
         var output = _inner.Conv2d(input, kernel, bias, stride, padding, groups);
-        return padding == 1 && input.Shape[1] > 3 && input.Shape[1] % RightForMultiplesOf != 0 ? _inner.Relu(output) : output;
+        return FaultyConvolution(kernel.Shape, stride, groups) ? _inner.Relu(output) : output;
     }
 
-    public override Tensor BatchNorm(Tensor input, BatchNormState state) => _inner.BatchNorm(input, state);
+    public override Tensor BatchNorm(Tensor input, BatchNormState state) =>
+        _training || EvaluationFactor == 1 ? _inner.BatchNorm(input, state) : _inner.Scale(_inner.BatchNorm(input, state), EvaluationFactor);
 
     public override Tensor Add(Tensor left, Tensor right) => _inner.Add(left, right);
 
@@ -54,7 +65,7 @@ internal sealed class AlteredBackend : Backend
 
     public override Tensor Relu(Tensor input) => ForgetsReluBackward ? _inner.Scale(input, 1) : _inner.Relu(input);
 
-    public override Tensor Sigmoid(Tensor input) => _inner.Sigmoid(input);
+    public override Tensor Sigmoid(Tensor input) => SigmoidFactor == 1 ? _inner.Sigmoid(input) : _inner.Scale(_inner.Sigmoid(input), SigmoidFactor);
 
     public override Tensor GlobalAveragePool(Tensor input) => _inner.GlobalAveragePool(input);
 

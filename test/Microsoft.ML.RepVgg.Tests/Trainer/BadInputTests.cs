@@ -80,6 +80,23 @@ public sealed class BadInputTests
         Assert.DoesNotContain("Skip", error);
     }
 
+    /// <summary>The same type of error, from the user's own code.</summary>
+    private sealed class UnreadableRow
+    {
+        public string Label { get; set; } = "a";
+
+        [ImageType(8, 8)]
+        public MLImage Features
+        {
+            get => throw new MissingMethodException("Method not found: 'Camera.Take()'.");
+            set => _ = value;
+        }
+    }
+
+    [Fact]
+    public void Errors_of_the_users_own_columns_are_not_taken_for_a_missing_decoder() =>
+        Assert.Contains("Row 0, column 'Features': the image cannot be read: Method not found: 'Camera.Take()'", FitError([new UnreadableRow(), new UnreadableRow { Label = "b" }]));
+
     private sealed class TextFeatures
     {
         public string Label { get; set; } = "a";

@@ -21,7 +21,7 @@ public class DeviceChoiceTests
         var log = new List<(string, bool)>();
         TorchBackendOptions? asked = null;
         using var taken = new AlteredBackend();
-        var backend = new DeviceChoice(Parse(device), gpuDeviceId, fallbackToCpu: false, threads: 3, bfloat16: true, RepVggVariants.S0)
+        var backend = new DeviceChoice(Parse(device), gpuDeviceId, fallbackToCpu: false, threads: 3, bfloat16: true, RepVggVariants.S0, classes: 7)
         {
             Log = (text, isWarning) => log.Add((text, isWarning)),
             CreateTorch = options =>
@@ -31,7 +31,7 @@ public class DeviceChoiceTests
             },
         }.Create();
         Assert.Same(taken, backend);
-        Assert.Equal(new TorchBackendOptions { CudaDevice = expectedCuda, Threads = 3, Bfloat16 = true, Network = RepVggVariants.S0 }, asked);
+        Assert.Equal(new TorchBackendOptions { CudaDevice = expectedCuda, Threads = 3, Bfloat16 = true, Network = RepVggVariants.S0, Classes = 7 }, asked);
         Assert.True(asked!.SelfTest);
         Assert.Empty(log);
     }
@@ -113,7 +113,7 @@ public class DeviceChoiceTests
     }
 
     private static DeviceChoice Choice(string device, int? gpuDeviceId, bool fallbackToCpu, List<(string, bool)> log, Exception refusal) =>
-        new(Parse(device), gpuDeviceId, fallbackToCpu, threads: 2, bfloat16: false, RepVggVariants.S0)
+        new(Parse(device), gpuDeviceId, fallbackToCpu, threads: 2, bfloat16: false, RepVggVariants.S0, classes: 7)
         {
             Log = (text, isWarning) => log.Add((text, isWarning)),
             CreateTorch = _ => throw refusal,

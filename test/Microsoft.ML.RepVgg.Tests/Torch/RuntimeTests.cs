@@ -8,10 +8,10 @@ namespace Microsoft.ML.RepVgg.Tests.Torch;
 /// <summary>What users are told where TorchSharp is not as it must be.</summary>
 public class RuntimeTests
 {
-    private const string NativeFolder = "runtimes/linux-x64/native";
-
     private static string LibraryName =>
         OperatingSystem.IsWindows() ? "LibTorchSharp.dll" : OperatingSystem.IsMacOS() ? "libLibTorchSharp.dylib" : "libLibTorchSharp.so";
+
+    private static string LibraryPath => Directory.GetFiles(AppContext.BaseDirectory, LibraryName, SearchOption.AllDirectories)[0];
 
     [TorchSharpFact]
     public void Another_version_is_refused_by_naming_both()
@@ -30,8 +30,7 @@ public class RuntimeTests
         Assert.Contains("TorchSharp 0.107.0 is here, but its native libraries (libtorch) are not. Reference the package TorchSharp-", errors, StringComparison.Ordinal);
 
         // TorchSharp's own package brings this one, and no libtorch.
-        string library = Directory.GetFiles(AppContext.BaseDirectory, LibraryName, SearchOption.AllDirectories)[0];
-        File.Copy(library, folder.File(LibraryName));
+        File.Copy(LibraryPath, folder.File(LibraryName));
         Assert.Contains("its native libraries (libtorch) are not. Reference the package TorchSharp-", await FailToTrain(folder), StringComparison.Ordinal);
     }
 
@@ -51,18 +50,17 @@ public class RuntimeTests
     public async Task A_cpp_library_that_is_too_old_is_named_with_the_systems_that_have_a_newer_one()
     {
         using var folder = CopyOfThisProgram();
-        string natives = Directory.CreateDirectory(Path.Combine(folder.Path, NativeFolder)).FullName;
-        foreach (string file in Directory.GetFiles(Path.Combine(AppContext.BaseDirectory, NativeFolder)).Where(file => Path.GetFileName(file) != LibraryName))
-            File.CreateSymbolicLink(Path.Combine(natives, Path.GetFileName(file)), file);
+        foreach (string file in Directory.GetFiles(Path.GetDirectoryName(LibraryPath)!, "*.so*").Where(file => Path.GetFileName(file) != LibraryName))
+            File.CreateSymbolicLink(folder.File(Path.GetFileName(file)), file);
 
         // The same length, so that nothing else in the file moves: a version that no C++ library has yet.
-        byte[] library = await File.ReadAllBytesAsync(Path.Combine(AppContext.BaseDirectory, NativeFolder, LibraryName));
+        byte[] library = await File.ReadAllBytesAsync(LibraryPath);
         byte[] version = Encoding.ASCII.GetBytes("GLIBCXX_3.4.30\0");
         int replaced = 0;
         for (int position; (position = library.AsSpan().IndexOf(version)) >= 0; replaced++)
             Encoding.ASCII.GetBytes("GLIBCXX_9.9.99").CopyTo(library, position);
         Assert.True(replaced > 0, "The library does not need GLIBCXX_3.4.30.");
-        await File.WriteAllBytesAsync(Path.Combine(natives, LibraryName), library);
+        await File.WriteAllBytesAsync(folder.File(LibraryName), library);
 
         string errors = await FailToTrain(folder);
         Assert.Contains("its libraries need the C++ library of GCC 13 or later (GLIBCXX_9.9.99), and the system's is older", errors, StringComparison.Ordinal);
