@@ -34,7 +34,12 @@ internal static class TrainingBenchmark
     {
         int rounds = options.Number("rounds", 7), threads = Math.Min(2, Environment.ProcessorCount);
         var alternation = new AlternatingRounds(rounds, options.Number("seconds", 2), options.Text("clock", "wall") == "processor");
-        bool alone = options.Text("peer", options.Text("backend", "cpu") is "cpu" or "torch" ? "libtorch" : "none") == "none";
+        bool alone = options.Text("peer", "libtorch") switch
+        {
+            "libtorch" => options.Text("backend", "cpu").StartsWith("cuda", StringComparison.Ordinal),
+            "none" => true,
+            var other => throw new ArgumentException($"There is no peer '{other}': use libtorch or none."),
+        };
         TrainingCase[] cases = [new("S1", 28, 128, threads), new("A0", 64, 32, threads)];
         if (options.Text("network") is { } name)
         {
@@ -77,7 +82,11 @@ internal static class TrainingBenchmark
         using var peer = alone ? null : new LibtorchPeer(architecture, network.ExportState(), images, shape, labels, test.Threads);
         double difference = peer is null ? double.NaN : RelativeDifference(peer.Step(), Step());
         if (peer is not null && !(difference <= LargestDifference))
-            throw new DeviceUnavailableException($"The losses of {test.Network}'s first step differ by {difference:P2}: the two sides do not compute the same. Where a virtual machine hides the processor's caches, libtorch's convolutions are wrong unless ONEDNN_MAX_CPU_ISA=SSE41 is set.");
+        {
+            throw new DeviceUnavailableException(
+                $"The losses of {test.Network}'s first step differ by {difference:P2}: the two sides do not compute the same. Where a virtual machine hides the "
+                + "processor's caches, libtorch's convolutions are wrong unless ONEDNN_MAX_CPU_ISA=SSE41 is set.");
+        }
         var (ours, theirs) = alternation.Run(() => Step(), peer is null ? null : () => peer.Step());
         double own = Speed(ours), other = Speed(theirs);
         return string.Create(
