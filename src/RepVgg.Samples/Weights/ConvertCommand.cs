@@ -59,6 +59,8 @@ internal static class ConvertCommand
             Write(state, known ? weights.Describe(size, size, normalization) : null, output, format, arguments);
         }
         Report(output, weights.Architecture.Name, form);
+        if (format == Format.PyTorch && (normalization ?? weights.Description?.Normalization) is { } lost)
+            Console.WriteLine($"A .pth file keeps no normalisation, class names or image size. Give {WeightsCommands.Options(lost)} when it is read.");
         return 0;
     }
 

@@ -16,7 +16,10 @@ internal static class RunCommand
         var weights = WeightsFile.Read(path);
         if (images.Shape[1] != weights.Architecture.InputChannels)
             throw new InvalidDataException($"The images in '{imagesPath}' have {images.Shape[1]} channels; {weights.Architecture.Name} reads {weights.Architecture.InputChannels}.");
-        var network = weights.ToDeployNetwork(height, width, WeightsCommands.Normalization(arguments, weights));
+        var given = WeightsCommands.Normalization(arguments, weights);
+        var network = weights.ToDeployNetwork(height, width, given);
+        if (given is null && weights.Description?.Normalization is null)
+            Console.WriteLine($"The file does not say how pixels are normalised; ImageNet's values are taken: {WeightsCommands.Options(network.Normalization)}.");
         var logits = TensorData.Zeros(count, network.Classes);
         using (var engine = new InferenceEngine(network, arguments.Integer("threads", 0) ?? 0))
             engine.Run(images.Values, count, logits.Values);

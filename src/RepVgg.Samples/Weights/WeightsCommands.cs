@@ -1,3 +1,4 @@
+using System.Globalization;
 using RepVgg.Formats;
 using RepVgg.Networks;
 using RepVgg.Samples.CommandLine;
@@ -62,4 +63,11 @@ internal static class WeightsCommands
             throw new UsageException($"--mean and --std must both be given, with {channels} numbers each; those of --std above 0.");
         return new Normalization([.. mean], [.. deviation.Select(value => 1 / value)]);
     }
+
+    /// <summary>A normalisation as the command line takes it.</summary>
+    public static string Options(Normalization normalization) => string.Create(
+        CultureInfo.InvariantCulture,
+        $"--mean {string.Join(',', normalization.Mean.Select(Invariant))} --std {string.Join(',', normalization.Scale.Select(scale => Invariant(1 / scale)))}");
+
+    private static string Invariant(float value) => value.ToString(CultureInfo.InvariantCulture);
 }

@@ -39,6 +39,9 @@ internal static partial class TorchRuntime
         {
             if (!NativesFound(out library))
                 throw new DeviceUnavailableException($"TorchSharp {Version} is here, but its native libraries (libtorch) are not. {Advice(cudaDevice)}.");
+            // TorchSharp answers a failure by copying libtorch into the application's folder, so it is not asked where the loader fails.
+            if (library is not null && OperatingSystem.IsLinux() && cudaDevice is null)
+                NativeLibrary.Load(library);
             lock (_initialization)
             {
                 using var quiet = new QuietThread();
@@ -100,7 +103,7 @@ internal static partial class TorchRuntime
 
     /// <summary>The reason that the system's loader gives; TorchSharp's own text speaks of a missing package whatever it is.</summary>
     /// <param name="library">TorchSharp's native library, if it was found.</param>
-    /// <param name="exception">What TorchSharp threw.</param>
+    /// <param name="exception">What the loader or TorchSharp threw.</param>
     /// <param name="cudaDevice">The device that was asked for.</param>
     private static string WhyNotLoaded(string? library, Exception exception, int? cudaDevice)
     {
@@ -116,7 +119,7 @@ internal static partial class TorchRuntime
                 if (NeededCppVersion().Match(loading.Message) is { Success: true } match)
                 {
                     return $"TorchSharp {Version} cannot be loaded on this system: its libraries need the C++ library of GCC 13 or later ({match.Value}), and the system's is older. "
-                        + "Ubuntu 24.04, Debian 13, Fedora 38, RHEL 10 and later versions have it. Other packages of TorchSharp need the same.";
+                        + "Ubuntu 24.04, Debian 13, Fedora 38, RHEL 10 and later versions have it. TrainingDevice.Cpu trains without libtorch.";
                 }
                 reason = loading.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)[^1];
             }

@@ -48,6 +48,24 @@ public sealed class WeightsCommandTests : IDisposable
     }
 
     [Fact]
+    public void What_a_pth_file_does_not_keep_is_said_with_the_options_that_replace_it()
+    {
+        string onnx = _folder.File("own.onnx"), pth = _folder.File("own.pth");
+        Succeeds("convert", Train("tiny"), onnx, "--image-size", "32", "--mean", "91.5,60,30", "--std", "50,40,25");
+        string output = Succeeds("convert", onnx, pth);
+        string options = Regex.Match(output, @"A \.pth file keeps no normalisation.+ Give (--mean \S+ --std \S+) when it is read\.").Groups[1].Value;
+        Assert.NotEmpty(options);
+
+        string images = _folder.File("images.npy"), expected = _folder.File("expected.npy"), actual = _folder.File("actual.npy");
+        NumpyFile.Write(images, RandomStates.Images(2, 3, 32, 32));
+        Assert.DoesNotContain("ImageNet", Succeeds("run", onnx, images, expected));
+        Assert.Contains("The file does not say how pixels are normalised; ImageNet's values are taken: --mean 123.675,", Succeeds("run", pth, images, actual));
+        Assert.NotEqual(NumpyFile.Read(expected).Values, NumpyFile.Read(actual).Values);
+        Succeeds(["run", pth, images, actual, .. options.Split(' ')]);
+        Compare.Close(NumpyFile.Read(expected).Values, NumpyFile.Read(actual).Values, 1e-5);
+    }
+
+    [Fact]
     public void Create_writes_the_training_form_that_inspect_knows()
     {
         string path = _folder.File("new.safetensors");
