@@ -52,7 +52,7 @@ public sealed record DeployNetwork(
     /// <summary>Number of values that the network gives for one image.</summary>
     public int OutputLength => OutputShape.Aggregate(1, (product, size) => checked(product * size));
 
-    private int MapSide(int side) => Architecture.Stages.Aggregate(side, (size, stage) => (size - 1) / stage.Stride + 1);
+    private int MapSide(int side) => Architecture.Stages.Aggregate(side, (size, stage) => ConvolutionSize.OutputOfBlock(size, stage.Stride));
 }
 
 /// <summary>Per-channel input normalisation: (pixel - Mean[c]) * Scale[c].</summary>
