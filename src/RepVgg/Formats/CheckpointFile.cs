@@ -87,10 +87,10 @@ internal static class CheckpointFile
         var best = Select(tensors, BestPrefix);
         try
         {
-            var properties = JsonNode.Parse(text)?[DescriptionKey]?.Deserialize<Dictionary<string, string>>();
+            var properties = JsonNode.Parse(text)?[DescriptionKey]?.AsObject().ToDictionary(pair => pair.Key, pair => (string?)pair.Value ?? "");
             return (best.Count > 0 ? best : Select(tensors, WeightsPrefix), properties is null ? null : ModelDescription.FromProperties(properties));
         }
-        catch (Exception error) when (error is FormatException or JsonException or InvalidOperationException)
+        catch (Exception error) when (error is FormatException or JsonException or InvalidOperationException or ArgumentException)
         {
             throw new InvalidDataException($"The training checkpoint '{path}' describes its network in a way that cannot be read: {error.Message}", error);
         }
