@@ -26,7 +26,7 @@ internal static class LayersBenchmark
         int height = network.ImageHeight, width = network.ImageWidth;
         foreach (var block in network.Architecture.Blocks)
         {
-            (height, width) = ((height - 1) / block.Stride + 1, (width - 1) / block.Stride + 1);
+            (height, width) = (ConvolutionSize.OutputOfBlock(height, block.Stride), ConvolutionSize.OutputOfBlock(width, block.Stride));
             double operations = 18.0 * batch * height * width * block.OutputChannels * block.InputChannels / block.Groups;
             double a = direct[block.Name], b = chosen[block.Name];
             Console.WriteLine(string.Create(

@@ -120,7 +120,7 @@ internal static class DeviceSelfTest
             yield return new Part(
                 shape.Name, [Batch, shape.InputChannels, size, size],
                 (network, backend, input) => network.Blocks[block].Forward(backend, input), (network, backend, input) => network.Blocks[block].SumBranches(backend, input));
-            size = (size - 1) / shape.Stride + 1;
+            size = ConvolutionSize.OutputOfBlock(size, shape.Stride);
             if (number < architecture.Stages.Take(stage + 1).Sum(spec => spec.Depth))
                 continue;
             int index = stage++;

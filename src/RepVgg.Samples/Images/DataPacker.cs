@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.IO.Compression;
 using RepVgg.Data;
+using RepVgg.Formats;
 
 namespace RepVgg.Samples.Images;
 
@@ -13,9 +14,8 @@ internal static class DataPacker
     public static void Write(string path, ISampleSource training, int trainingCount, ISampleSource test, int testCount)
     {
         (string Prefix, SampleSubset Samples)[] parts = [("train", FirstOfEveryClass(training, trainingCount)), ("t10k", FirstOfEveryClass(test, testCount))];
-        OutputFiles.Replace(path, temporary =>
+        AtomicFile.Write(path, stream =>
         {
-            using var stream = File.Create(temporary);
             using var archive = new ZipArchive(stream, ZipArchiveMode.Create);
             foreach (var (prefix, samples) in parts)
             {

@@ -7,33 +7,27 @@ using RepVgg.Formats;
 
 namespace RepVgg.Samples.Weights;
 
-/// <summary>Arrays as NumPy keeps them in .npy files: bytes or 32-bit floats in row-major order.</summary>
+/// <summary>Reads and writes arrays in NumPy's .npy format, in row-major order.</summary>
 internal static partial class NumpyFile
 {
     private const int Alignment = 64;
 
     private static readonly byte[] s_magic = [0x93, .. "NUMPY"u8];
 
-    /// <summary>Reads an array.</summary>
-    /// <exception cref="InvalidDataException">It is none, is cut off, or holds another type or order.</exception>
+    /// <summary>Reads an array of float32 or uint8.</summary>
+    /// <exception cref="InvalidDataException">The file is no array, is cut off, or holds another type or order.</exception>
     public static TensorData Read(string path)
     {
-        byte[] file = File.ReadAllBytes(path);
-        if (file.Length < 12 || !file.AsSpan(0, 6).SequenceEqual(s_magic))
-            throw new InvalidDataException($"'{path}' is not a NumPy array file (.npy).");
-        bool isLong = file[6] > 1;
-        long start = (isLong ? 12 : 10) + (isLong ? BinaryPrimitives.ReadUInt32LittleEndian(file.AsSpan(8)) : BinaryPrimitives.ReadUInt16LittleEndian(file.AsSpan(8)));
-        string header = start <= file.Length ? Encoding.Latin1.GetString(file, 10, (int)start - 10) : "";
-        var shape = Shape().Match(header);
-        bool single = header.Contains("'<f4'", StringComparison.Ordinal), bytes = header.Contains("'|u1'", StringComparison.Ordinal);
-        if (!shape.Success || single == bytes || header.Contains("'fortran_order': True", StringComparison.Ordinal))
-            throw new InvalidDataException($"'{path}' must hold float32 or uint8 values in row-major order: numpy.save(path, numpy.ascontiguousarray(images, numpy.float32)).");
-        int[] sizes = [.. shape.Groups[1].Value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Select(size => int.Parse(size, CultureInfo.InvariantCulture))];
-        var content = file.AsSpan((int)start);
-        long count = sizes.Aggregate(1L, (product, size) => checked(product * size));
-        if (content.Length != count * (single ? sizeof(float) : 1))
-            throw new InvalidDataException($"'{path}' is damaged: {content.Length} bytes do not make an array of ({string.Join(", ", sizes)}).");
-        return new TensorData(sizes, single ? MemoryMarshal.Cast<byte, float>(content).ToArray() : [.. content.ToArray().Select(value => (float)value)]);
+        var (type, shape, values) = ReadContent(path, "<f4", "|u1");
+        return new TensorData(shape, type == "<f4" ? MemoryMarshal.Cast<byte, float>(values.Span).ToArray() : [.. values.ToArray().Select(value => (float)value)]);
+    }
+
+    /// <summary>Reads an array of int64.</summary>
+    /// <exception cref="InvalidDataException">The file is no array, is cut off, or holds another type or order.</exception>
+    public static (int[] Shape, long[] Values) ReadInt64(string path)
+    {
+        var (_, shape, values) = ReadContent(path, "<i8");
+        return (shape, MemoryMarshal.Cast<byte, long>(values.Span).ToArray());
     }
 
     /// <summary>Writes an array of float32.</summary>
@@ -46,6 +40,37 @@ internal static partial class NumpyFile
         stream.Write(Encoding.Latin1.GetBytes(header.PadRight(length - 1) + "\n"));
         stream.Write(MemoryMarshal.AsBytes(array.Values.AsSpan()));
     });
+
+    /// <summary>Reads a file whose values are of one of the given types, which are named as in the header.</summary>
+    private static (string Type, int[] Shape, ReadOnlyMemory<byte> Values) ReadContent(string path, params string[] types)
+    {
+        byte[] file = File.ReadAllBytes(path);
+        if (file.Length < 12 || !file.AsSpan(0, 6).SequenceEqual(s_magic))
+            throw new InvalidDataException($"'{path}' is not a NumPy array file (.npy).");
+        bool isLong = file[6] > 1;
+        long start = (isLong ? 12 : 10) + (isLong ? BinaryPrimitives.ReadUInt32LittleEndian(file.AsSpan(8)) : BinaryPrimitives.ReadUInt16LittleEndian(file.AsSpan(8)));
+        string header = start <= file.Length ? Encoding.Latin1.GetString(file, 10, (int)start - 10) : "";
+        var shape = Shape().Match(header);
+        string type = Type().Match(header).Groups[1].Value;
+        if (!shape.Success || !types.Contains(type) || header.Contains("'fortran_order': True", StringComparison.Ordinal))
+            throw new InvalidDataException($"'{path}' must hold {string.Join(" or ", types.Select(NameOf))} values in row-major order: numpy.save(path, numpy.ascontiguousarray(array, numpy.{NameOf(types[0])})).");
+        int[] sizes = [.. shape.Groups[1].Value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Select(size => int.Parse(size, CultureInfo.InvariantCulture))];
+        var content = file.AsMemory((int)start);
+        long count = sizes.Aggregate(1L, (product, size) => checked(product * size));
+        if (content.Length != count * (type[^1] - '0'))
+            throw new InvalidDataException($"'{path}' is damaged: {content.Length} bytes do not make an array of ({string.Join(", ", sizes)}).");
+        return (type, sizes, content);
+    }
+
+    private static string NameOf(string type) => type switch
+    {
+        "<f4" => "float32",
+        "|u1" => "uint8",
+        _ => "int64",
+    };
+
+    [GeneratedRegex(@"'descr': '([^']*)'")]
+    private static partial Regex Type();
 
     [GeneratedRegex(@"'shape': \(([\d, ]*)\)")]
     private static partial Regex Shape();

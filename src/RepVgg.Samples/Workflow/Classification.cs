@@ -5,6 +5,7 @@ using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg;
 using Microsoft.ML.Runtime;
 using RepVgg.Data;
+using RepVgg.Formats;
 using RepVgg.Samples.CommandLine;
 using RepVgg.Samples.Images;
 using RepVgg.Training;
@@ -23,7 +24,7 @@ internal static class Classification
     public static int Run(ISampleSource training, ISampleSource test, Recipe recipe, Arguments arguments)
     {
         string folder = Path.GetFullPath(arguments.Text("out") ?? "output");
-        OutputFiles.PrepareFolder(folder);
+        OutputFolder.Prepare(folder);
         var context = new MLContext(arguments.Integer("seed", 0) ?? 1);
         var trainingRows = context.Data.LoadFromEnumerable(ImageRow.From(training));
         var testRows = context.Data.LoadFromEnumerable(ImageRow.From(test));
@@ -45,7 +46,7 @@ internal static class Classification
         Evaluate(context, model, classifier.Labels, testRows, test.Count);
 
         string modelPath = Path.Combine(folder, "model.zip"), onnxPath = Path.Combine(folder, "model.onnx");
-        OutputFiles.Replace(modelPath, temporary => context.Model.Save(model, trainingRows.Schema, temporary));
+        AtomicFile.Write(modelPath, stream => context.Model.Save(model, trainingRows.Schema, stream));
         classifier.ExportToOnnx(onnxPath);
         Score(modelPath, test);
 

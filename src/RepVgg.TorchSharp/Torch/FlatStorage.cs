@@ -1,3 +1,4 @@
+using RepVgg.Backends;
 using TorchSharp;
 
 namespace RepVgg.TorchSharp;

@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Backends;
 using TorchSharp;
 using F = TorchSharp.torch.nn.functional;
@@ -103,7 +104,7 @@ internal sealed partial class TorchBackend
         var small = Own(kernel1x1);
         OperationShapes.Convolution(x.Shape, large.Shape, null, stride, 1, groups);
         OperationShapes.Convolution(x.Shape, small.Shape, null, stride, 0, groups);
-        int[] shape = [x.Shape[0], large.Shape[0], (x.Shape[2] - 1) / stride + 1, (x.Shape[3] - 1) / stride + 1];
+        int[] shape = [x.Shape[0], large.Shape[0], ConvolutionSize.OutputOfBlock(x.Shape[2], stride), ConvolutionSize.OutputOfBlock(x.Shape[3], stride)];
         OperationShapes.BatchNorm(shape, norm3x3, UsesBatch(norm3x3));
         OperationShapes.BatchNorm(shape, norm1x1, UsesBatch(norm1x1));
         if (normIdentity is not null)

@@ -48,16 +48,3 @@ internal sealed class TorchTensor : Tensor
         Backend.Forget(this);
     }
 }
-
-/// <summary>How long a tensor lives and whether it is trained.</summary>
-internal enum TensorRole
-{
-    /// <summary>Dies with its step.</summary>
-    Step,
-
-    /// <summary>Trained; lives until disposed.</summary>
-    Parameter,
-
-    /// <summary>Not trained; lives until disposed.</summary>
-    Buffer,
-}

@@ -2,12 +2,6 @@ using RepVgg.Formats;
 
 namespace RepVgg.Backends;
 
-/// <summary>Parameters that share their hyper-parameters.</summary>
-/// <param name="Parameters">The parameters.</param>
-/// <param name="WeightDecay">L2 factor added to the gradient, as PyTorch's SGD does: g += WeightDecay * w.</param>
-/// <param name="LearningRateScale">Multiplies the step's learning rate.</param>
-public sealed record ParameterGroup(IReadOnlyList<Tensor> Parameters, float WeightDecay, float LearningRateScale = 1f);
-
 /// <summary>Updates parameters from the gradients that <see cref="Backend.Backward"/> left.</summary>
 public abstract class Optimizer : IDisposable
 {

@@ -10,7 +10,7 @@ namespace RepVgg.Formats;
 /// <remarks>
 /// Little-endian: "RVGGCKP1"; the text (UTF-8) with its length as int32; the number of tensors as int32; for each its
 /// name (as the text), its rank and dimensions as int32, its values as float32; then the SHA-256 of all that.
-/// It is written beside the target and moved into place, so a reader never sees half a file.
+/// <see cref="AtomicFile"/> writes it, so a reader never sees half a file.
 /// </remarks>
 internal static class CheckpointFile
 {
@@ -25,39 +25,15 @@ internal static class CheckpointFile
     public static ReadOnlySpan<byte> Magic => "RVGGCKP1"u8;
 
     /// <summary>Fails now rather than after the first epoch if the file could not be written.</summary>
-    public static void CheckWritable(string path)
-    {
-        if (Directory.Exists(path))
-            throw new IOException($"The training checkpoint '{path}' cannot be written: there is a folder of that name.");
-        string temporary = TemporaryName(path);
-        Guard(path, () =>
-        {
-            using (File.Create(temporary, 1, FileOptions.DeleteOnClose))
-            {
-            }
-        });
-    }
+    /// <exception cref="IOException">The file could not be written.</exception>
+    public static void CheckWritable(string path) => AtomicFile.CheckWritable(path, Subject(path));
 
-    public static void Write(string path, string text, StateDict tensors)
+    /// <exception cref="IOException">The file cannot be written.</exception>
+    public static void Write(string path, string text, StateDict tensors) => AtomicFile.Write(path, Subject(path), file =>
     {
-        string temporary = TemporaryName(path);
-        Guard(path, () =>
-        {
-            try
-            {
-                using (var file = new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, BufferLength))
-                {
-                    WriteTo(file, text, tensors);
-                    file.Flush(flushToDisk: true);
-                }
-                File.Move(temporary, path, overwrite: true);
-            }
-            finally
-            {
-                File.Delete(temporary);
-            }
-        });
-    }
+        WriteTo(file, text, tensors);
+        file.Flush(flushToDisk: true);
+    });
 
     /// <exception cref="InvalidDataException">The file is truncated, damaged, or something else.</exception>
     public static (string Text, StateDict Tensors) Read(string path)
@@ -111,10 +87,10 @@ internal static class CheckpointFile
         var best = Select(tensors, BestPrefix);
         try
         {
-            var properties = JsonNode.Parse(text)?[DescriptionKey]?.Deserialize<Dictionary<string, string>>();
+            var properties = JsonNode.Parse(text)?[DescriptionKey]?.AsObject().ToDictionary(pair => pair.Key, pair => (string?)pair.Value ?? "");
             return (best.Count > 0 ? best : Select(tensors, WeightsPrefix), properties is null ? null : ModelDescription.FromProperties(properties));
         }
-        catch (Exception error) when (error is FormatException or JsonException or InvalidOperationException)
+        catch (Exception error) when (error is FormatException or JsonException or InvalidOperationException or ArgumentException)
         {
             throw new InvalidDataException($"The training checkpoint '{path}' describes its network in a way that cannot be read: {error.Message}", error);
         }
@@ -186,17 +162,5 @@ internal static class CheckpointFile
 
     private static string ReadText(BinaryReader reader) => Encoding.UTF8.GetString(reader.ReadBytes((int)CheckLength(reader, reader.ReadInt32(), 1)));
 
-    private static string TemporaryName(string path) => $"{path}.{Guid.NewGuid():N}.tmp";
-
-    private static void Guard(string path, Action write)
-    {
-        try
-        {
-            write();
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new IOException($"The training checkpoint '{path}' cannot be written: {e.Message}", e);
-        }
-    }
+    private static string Subject(string path) => $"The training checkpoint '{path}'";
 }

@@ -3,19 +3,6 @@ using RepVgg.Architectures;
 
 namespace RepVgg.Networks;
 
-/// <summary>What a deploy network gives for an image.</summary>
-public enum NetworkOutput
-{
-    /// <summary>The classifier's logits, [classes].</summary>
-    Logits,
-
-    /// <summary>The mean of the last block's map over height and width, [channels].</summary>
-    PooledFeatures,
-
-    /// <summary>The last block's map, [channels, height, width].</summary>
-    FeatureMap,
-}
-
 /// <summary>A fused RepVGG: plain 3x3 convolutions with bias and ReLU, global average pool, linear. Immutable data.</summary>
 /// <remarks>
 /// The inference engine runs it, ONNX carries it. Input is NCHW with raw pixel values (usually 0..255);
@@ -52,29 +39,7 @@ public sealed record DeployNetwork(
     /// <summary>Number of values that the network gives for one image.</summary>
     public int OutputLength => OutputShape.Aggregate(1, (product, size) => checked(product * size));
 
-    private int MapSide(int side) => Architecture.Stages.Aggregate(side, (size, stage) => (size - 1) / stage.Stride + 1);
-}
-
-/// <summary>Per-channel input normalisation: (pixel - Mean[c]) * Scale[c].</summary>
-/// <param name="Mean">One value per input channel, in pixel units.</param>
-/// <param name="Scale">One factor per input channel, in 1 / pixel units.</param>
-public sealed record Normalization(ImmutableArray<float> Mean, ImmutableArray<float> Scale)
-{
-    /// <summary>That of the ImageNet networks: for pixels 0..255 of R, G, B, mean 123.675, 116.28, 103.53 and standard deviation 58.395, 57.12, 57.375.</summary>
-    public static Normalization ImageNet { get; } = new([123.675f, 116.28f, 103.53f], [1 / 58.395f, 1 / 57.12f, 1 / 57.375f]);
-
-    /// <summary>Whether it changes nothing.</summary>
-    public bool IsIdentity => Mean.All(mean => mean == 0) && Scale.All(scale => scale == 1);
-
-    /// <summary>No change: mean 0 and scale 1.</summary>
-    /// <param name="channels">Input channels.</param>
-    /// <returns>The identity normalisation.</returns>
-    public static Normalization Identity(int channels)
-    {
-        var scale = new float[channels];
-        Array.Fill(scale, 1f);
-        return new([.. new float[channels]], [.. scale]);
-    }
+    private int MapSide(int side) => Architecture.Stages.Aggregate(side, (size, stage) => ConvolutionSize.OutputOfBlock(size, stage.Stride));
 }
 
 /// <summary>One fused block: convolution 3x3 (padding 1) + bias, then ReLU; squeeze-and-excitation where <paramref name="Shape"/> says.</summary>

@@ -1,4 +1,5 @@
 using RepVgg.Architectures;
+using RepVgg.Data;
 using RepVgg.Formats;
 
 namespace RepVgg.Networks;
@@ -17,7 +18,7 @@ internal static class Initialization
         foreach (var entry in StateLayout.Training(architecture, classes))
         {
             // Every tensor has its own stream, named by its name: a change in one layer leaves the others' weights alone.
-            var random = new SplitMix64(seed ^ HashName(entry.Name));
+            var random = new RandomStream(seed ^ HashName(entry.Name));
             var tensor = TensorData.Zeros(entry.Shape);
             switch (entry.Kind)
             {
@@ -42,21 +43,5 @@ internal static class Initialization
         foreach (char c in name)
             hash = (hash ^ c) * 1099511628211;
         return hash;
-    }
-
-    /// <summary>Steele, Lea and Flood's generator: the same numbers on every platform and in every version.</summary>
-    private struct SplitMix64(ulong state)
-    {
-        private ulong _state = state;
-
-        /// <summary>Uniform in [0, 1), 53 bits.</summary>
-        public double NextDouble()
-        {
-            ulong z = _state += 0x9E3779B97F4A7C15;
-            z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-            z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-            z ^= z >> 31;
-            return (z >> 11) * (1.0 / (1UL << 53));
-        }
     }
 }

@@ -58,8 +58,8 @@ public sealed record NetworkFigures(RepVggArchitecture Architecture, WeightsForm
         int height = imageHeight, width = imageWidth;
         foreach (var block in architecture.Blocks)
         {
-            height = (height - 1) / block.Stride + 1;
-            width = (width - 1) / block.Stride + 1;
+            height = ConvolutionSize.OutputOfBlock(height, block.Stride);
+            width = ConvolutionSize.OutputOfBlock(width, block.Stride);
             long parameters = StateLayout.CountParameters(layout.Where(entry => entry.Name.StartsWith(block.Name + ".", StringComparison.Ordinal)));
             blocks.Add(new BlockFigures(block, height, width, parameters, CountMultiplyAdds(block, form, (long)height * width)));
         }

@@ -36,8 +36,8 @@ internal sealed class NetworkSource
             blocks[i].Check(channels);
             var shape = blocks[i].Shape;
             channels = shape.OutputChannels;
-            height = (height - 1) / shape.Stride + 1;
-            width = (width - 1) / shape.Stride + 1;
+            height = ConvolutionSize.OutputOfBlock(height, shape.Stride);
+            width = ConvolutionSize.OutputOfBlock(width, shape.Stride);
         }
         if (output == NetworkOutput.Logits)
             classifier.Check(channels, classifier.OutputFeatures, "the classifier");

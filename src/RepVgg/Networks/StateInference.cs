@@ -5,16 +5,6 @@ using RepVgg.Formats;
 
 namespace RepVgg.Networks;
 
-/// <summary>The two forms of a RepVGG's weights.</summary>
-public enum WeightsForm
-{
-    /// <summary>Branches with batch norms.</summary>
-    Training,
-
-    /// <summary>One convolution with bias per block.</summary>
-    Deploy,
-}
-
 /// <summary>Finds the architecture that weights belong to, from their names and shapes.</summary>
 /// <remarks>
 /// Widths, depths, groups, squeeze-and-excitation and the RepVGGplus layout show in names and shapes. Strides do not:

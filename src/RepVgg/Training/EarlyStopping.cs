@@ -1,15 +1,5 @@
 namespace RepVgg.Training;
 
-/// <summary>What is measured to tell good weights from better ones.</summary>
-public enum TrainingMetric
-{
-    /// <summary>Share of correctly classified images; more is better. Equal accuracies are told apart by the loss.</summary>
-    Accuracy,
-
-    /// <summary>Mean cross-entropy in nats; less is better.</summary>
-    Loss,
-}
-
 /// <summary>Ends a run that has stopped improving: on the validation set where there is one, else on the training set.</summary>
 public sealed record EarlyStopping
 {

@@ -1,6 +1,6 @@
+using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using RepVgg.Data;
 using RepVgg.Networks;
@@ -23,8 +23,8 @@ internal static class RunFingerprint
             ["Pretrained weights"] = network.PretrainedHash is { } hash ? hash[..16] : "none",
             [nameof(network.FrozenStages)] = network.FrozenStages,
             ["FreezeBatchNorm"] = network.FreezesBatchNorm,
-            ["Mean"] = JsonSerializer.SerializeToNode(normalization.Mean),
-            ["Scale"] = JsonSerializer.SerializeToNode(normalization.Scale),
+            ["Mean"] = ToJson(normalization.Mean),
+            ["Scale"] = ToJson(normalization.Scale),
             ["Training set"] = Describe(train),
             ["Validation set"] = validation is null ? "none" : Describe(validation),
             [nameof(options.Epochs)] = options.Epochs,
@@ -59,6 +59,8 @@ internal static class RunFingerprint
         }
         return null;
     }
+
+    private static JsonArray ToJson(ImmutableArray<float> values) => new([.. values.Select(value => (JsonNode)value)]);
 
     /// <summary>Size, and a hash of all labels and of some images.</summary>
     private static string Describe(ISampleSource source)

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.Json.Serialization;
 using RepVgg.Formats;
 
 namespace RepVgg.Training;
@@ -52,7 +53,7 @@ internal sealed class TrainingCheckpoint
             ["run"] = _fingerprint.DeepClone(),
             [CheckpointFile.DescriptionKey] = new JsonObject(_description.ToProperties().Select(property => KeyValuePair.Create(property.Key, (JsonNode?)property.Value))),
             ["bestEpoch"] = state.BestEpoch,
-            ["history"] = JsonSerializer.SerializeToNode(state.History),
+            ["history"] = JsonSerializer.SerializeToNode([.. state.History], TrainingCheckpointJson.Default.ListEpochResult),
         };
         CheckpointFile.Write(_path, text.ToJsonString(), tensors);
     }
@@ -74,6 +75,10 @@ internal sealed class TrainingCheckpoint
             (int)json["bestEpoch"]!,
             [.. CheckpointFile.Select(tensors, OptimizerPrefix).Select(pair => pair.Value)],
             [.. CheckpointFile.Select(tensors, AveragePrefix).Select(pair => pair.Value)],
-            json["history"].Deserialize<List<EpochResult>>()!);
+            json["history"].Deserialize(TrainingCheckpointJson.Default.ListEpochResult)!);
     }
 }
+
+/// <summary>Generated code for JSON, which needs no reflection.</summary>
+[JsonSerializable(typeof(List<EpochResult>))]
+internal sealed partial class TrainingCheckpointJson : JsonSerializerContext;

@@ -2,19 +2,6 @@ using RepVgg.Formats;
 
 namespace RepVgg.Training;
 
-/// <summary>How a run ended.</summary>
-public enum TrainingEnd
-{
-    /// <summary>All epochs were trained.</summary>
-    Completed,
-
-    /// <summary>Early stopping ended it.</summary>
-    EarlyStopped,
-
-    /// <summary>It was cancelled; the weights are the best so far.</summary>
-    Cancelled,
-}
-
 /// <summary>What a run gives.</summary>
 /// <param name="Weights">The best weights by the validation set; without one, those after the last finished epoch. The network holds them too.</param>
 /// <param name="BestEpoch">The epoch whose weights these are, from 1; 0 if the run was cancelled within its first epoch, and the weights are as far as it got.</param>

@@ -72,8 +72,9 @@ public class CheckpointFileTests
     {
         using var folder = new TemporaryFolder();
         string missing = Path.Combine(folder.Path, "no", "such", "run.checkpoint");
-        Assert.Contains(missing, Assert.Throws<IOException>(() => CheckpointFile.CheckWritable(missing)).Message, StringComparison.Ordinal);
-        Assert.Contains(missing, Assert.Throws<IOException>(() => CheckpointFile.Write(missing, "", new StateDict())).Message, StringComparison.Ordinal);
+        string message = $"The training checkpoint '{missing}' cannot be written: the folder '{Path.GetDirectoryName(missing)}' does not exist.";
+        Assert.Equal(message, Assert.Throws<DirectoryNotFoundException>(() => CheckpointFile.CheckWritable(missing)).Message);
+        Assert.Equal(message, Assert.Throws<DirectoryNotFoundException>(() => CheckpointFile.Write(missing, "", new StateDict())).Message);
         string occupied = folder.File("folder");
         Directory.CreateDirectory(occupied);
         Assert.Throws<IOException>(() => CheckpointFile.CheckWritable(occupied));

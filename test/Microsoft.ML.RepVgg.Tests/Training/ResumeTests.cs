@@ -155,8 +155,9 @@ public class ResumeTests
     {
         using var folder = new TemporaryFolder();
         int batches = 0;
-        var error = Assert.Throws<IOException>(() => SyntheticTask.Train(s_train, s_validation, Options(Path.Combine(folder.Path, "missing", "run.checkpoint")), _ => batches++));
-        Assert.Contains("run.checkpoint", error.Message, StringComparison.Ordinal);
+        var error = Assert.Throws<DirectoryNotFoundException>(() => SyntheticTask.Train(s_train, s_validation, Options(Path.Combine(folder.Path, "missing", "run.checkpoint")), _ => batches++));
+        Assert.StartsWith("The training checkpoint '", error.Message, StringComparison.Ordinal);
+        Assert.Contains("run.checkpoint' cannot be written: the folder '", error.Message, StringComparison.Ordinal);
         Assert.Equal(0, batches);
     }
 }

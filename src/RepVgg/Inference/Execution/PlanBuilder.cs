@@ -55,7 +55,7 @@ internal sealed class PlanBuilder<TVector, TLanes>
         {
             if (_stage == _leading && 9L * block.Shape.InputChannels / block.Shape.Groups * block.Shape.OutputChannels > FewTaps)
                 between = Trail(map, buffer);
-            int height = Downscale(map.Height, block.Shape.Stride), width = Downscale(map.Width, block.Shape.Stride);
+            int height = ConvolutionSize.OutputOfBlock(map.Height, block.Shape.Stride), width = ConvolutionSize.OutputOfBlock(map.Width, block.Shape.Stride);
             var output = new MapLayout(block.Shape.OutputChannels, height, width, TLanes.Width);
             var target = MapBuffer(output, buffer);
             bool gateFirst = block.Shape.SqueezeExcitation == SqueezeExcitation.BeforeRelu;
@@ -173,6 +173,4 @@ internal sealed class PlanBuilder<TVector, TLanes>
     }
 
     private void Reserve(BufferId buffer, long floats) => _stage.Reserve(buffer, floats);
-
-    private static int Downscale(int size, int stride) => (size - 1) / stride + 1;
 }

@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Backends.Cpu.Kernels;
 using RepVgg.Backends.Cpu.Memory;
 using Branch = RepVgg.Backends.Cpu.Kernels.BranchLoops.Branch;
@@ -218,6 +219,6 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
     {
         bool requiresGradient = input.RequiresGradient || kernel3x3.RequiresGradient || kernel1x1.RequiresGradient
             || norms.Any(norm => backend.Own(norm.Weight).RequiresGradient || backend.Own(norm.Bias).RequiresGradient);
-        return backend.NewStepTensor([input.N, kernel3x3.N, (input.H - 1) / stride + 1, (input.W - 1) / stride + 1], requiresGradient);
+        return backend.NewStepTensor([input.N, kernel3x3.N, ConvolutionSize.OutputOfBlock(input.H, stride), ConvolutionSize.OutputOfBlock(input.W, stride)], requiresGradient);
     }
 }
