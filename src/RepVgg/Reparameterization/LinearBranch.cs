@@ -1,3 +1,4 @@
+using System.Numerics;
 using RepVgg.Networks;
 
 namespace RepVgg.Reparameterization;
@@ -164,10 +165,33 @@ internal abstract class LinearBranch
             var part = values.Slice(done, Math.Min(row.Length - from, values.Length - done));
             Array.Clear(row);
             AddKernel(output, 1, row, Size, Size, ref room);
-            for (int i = 0; i < part.Length; i++)
-                part[i] = (float)row[from + i];
+            Round(row.AsSpan(from, part.Length), part);
             done += part.Length;
         }
+    }
+
+    /// <summary>target[i] = (float)source[i], as vectors as far as possible.</summary>
+    private static void Round(ReadOnlySpan<double> source, Span<float> target)
+    {
+        int i = 0, half = Vector<double>.Count;
+        for (; i <= source.Length - 2 * half; i += 2 * half)
+            Vector.Narrow(new Vector<double>(source[i..]), new Vector<double>(source[(i + half)..])).CopyTo(target[i..]);
+        for (; i < source.Length; i++)
+            target[i] = (float)source[i];
+    }
+
+    /// <summary>row[i] += factor * values[i], as vectors as far as possible.</summary>
+    private static void AddScaled(Span<double> row, double factor, ReadOnlySpan<float> values)
+    {
+        int i = 0, half = Vector<double>.Count;
+        for (; i <= values.Length - 2 * half; i += 2 * half)
+        {
+            Vector.Widen(new Vector<float>(values[i..]), out var low, out var high);
+            (new Vector<double>(row[i..]) + low * factor).CopyTo(row[i..]);
+            (new Vector<double>(row[(i + half)..]) + high * factor).CopyTo(row[(i + half)..]);
+        }
+        for (; i < values.Length; i++)
+            row[i] += factor * values[i];
     }
 
     private sealed class ConvolutionNode : LinearBranch
@@ -195,18 +219,15 @@ internal abstract class LinearBranch
             var values = _kernel.Read(output * length, length, ref room);
             if (height == Height && width == Width)
             {
-                for (int i = 0; i < values.Length; i++)
-                    row[i] += factor * values[i];
+                AddScaled(row, factor, values);
                 return;
             }
-            int top = (height - Height) / 2, left = (width - Width) / 2;
-            for (int i = 0, k = 0; i < InputsPerGroup; i++)
+            int corner = (height - Height) / 2 * width + (width - Width) / 2;
+            for (int k = 0; k < Height * Width; k++)
             {
-                for (int y = top; y < top + Height; y++)
-                {
-                    for (int x = left; x < left + Width; x++)
-                        row[(i * height + y) * width + x] += factor * values[k++];
-                }
+                int tap = corner + k / Width * width + k % Width;
+                for (int i = k; i < values.Length; i += Height * Width, tap += height * width)
+                    row[tap] += factor * values[i];
             }
         }
 
