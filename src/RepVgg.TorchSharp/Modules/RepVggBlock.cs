@@ -1,4 +1,5 @@
 using RepVgg.Architectures;
+using RepVgg.Networks;
 using RepVgg.Reparameterization;
 using TorchSharp;
 using TorchSharp.Modules;
@@ -119,31 +120,38 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
 
     /// <summary>Replaces the branches by the one 3x3 convolution that equals them in evaluation mode. Computed in double precision; harmless on a fused block.</summary>
     /// <remarks>The branches' parameters are disposed: make optimizers afterwards. Device and type stay. Source: RepVGG, section 3.3.</remarks>
+    /// <exception cref="ArgumentException">A running variance is not a number or negative; the block is not changed.</exception>
     public void SwitchToDeploy()
     {
         if (_fused is not null)
             return;
-        var (kernel, largeNorm) = _large!.Values();
-        var (smallKernel, smallNorm) = _small!.Values();
-        float[] bias = BranchAlgebra.FuseInto(kernel, largeNorm, smallKernel, smallNorm, _identity is null ? null : ConvNorm.Values(_identity));
+        var sum = Branch(_large!, 3).Plus(Branch(_small!, 1));
+        if (_identity is not null)
+            sum = sum.Plus(LinearBranch.Identity(_shape.InputChannels).Then(ConvNorm.Values(_identity)));
 
         var fused = NewFused();
-        fused.to(_large.Kernel.dtype);
+        fused.to(_large!.Kernel.dtype);
         fused.to(_large.Kernel.device);
         using (torch.no_grad())
         using (torch.NewDisposeScope())
         {
-            fused.weight.copy_(HostCopy.ToTensor([_shape.OutputChannels, _shape.InputChannels / _shape.Groups, 3, 3], kernel));
-            fused.bias!.copy_(HostCopy.ToTensor([_shape.OutputChannels], bias));
+            fused.weight.copy_(HostCopy.ToTensor([_shape.OutputChannels, _shape.InputChannels / _shape.Groups, 3, 3], sum.Kernel.Take()));
+            fused.bias!.copy_(HostCopy.ToTensor([_shape.OutputChannels], sum.Bias.Take()));
         }
         fused.train(training);
         foreach (string branch in (string[])["rbr_identity", "rbr_dense", "rbr_1x1"])
             register_module(branch, null!);
         _identity?.Dispose();
         _large.Dispose();
-        _small.Dispose();
+        _small!.Dispose();
         (_identity, _large, _small, _fused) = (null, null, null, fused);
         register_module("rbr_reparam", fused);
+    }
+
+    private LinearBranch Branch(ConvNorm branch, int size)
+    {
+        var (kernel, norm) = branch.Values();
+        return LinearBranch.Convolution(new HeldWeights(kernel), _shape.InputChannels, _shape.OutputChannels, size, size, Stride, _shape.Groups).Then(norm);
     }
 
     private Conv2d NewFused() => torch.nn.Conv2d(_shape.InputChannels, _shape.OutputChannels, 3, Stride, _dilation, _dilation, groups: _shape.Groups, bias: true);

@@ -39,17 +39,3 @@ internal sealed class HeldWeights(float[] values) : WeightSource
 
     public override ReadOnlySpan<float> Read(int start, int count, scoped ref float[] room) => new(values, start, count);
 }
-
-/// <summary>Weights that were computed in double precision.</summary>
-internal sealed class ComputedWeights(double[] values) : WeightSource
-{
-    public override int Length => values.Length;
-
-    public override ReadOnlySpan<float> Read(int start, int count, scoped ref float[] room)
-    {
-        var rounded = Grow(ref room, count);
-        for (int i = 0; i < rounded.Length; i++)
-            rounded[i] = (float)values[start + i];
-        return rounded;
-    }
-}

@@ -57,23 +57,28 @@ public static class Fusion
     }
 
     /// <summary>The kernel and bias that one block's branches add up to.</summary>
-    internal static (float[] Kernel, float[] Bias) FuseBlock(BlockSpec shape, StateDict training, Func<string, double> epsilonOf)
+    private static (float[] Kernel, float[] Bias) FuseBlock(BlockSpec shape, StateDict training, Func<string, double> epsilonOf)
     {
         float[] kernel = training[$"{shape.Name}.rbr_dense.conv.weight"].Take();
-        float[] bias = BranchAlgebra.FuseInto(
-            kernel, Norm($"{shape.Name}.rbr_dense.bn"),
-            training[$"{shape.Name}.rbr_1x1.conv.weight"].Borrow(), Norm($"{shape.Name}.rbr_1x1.bn"),
-            shape.HasIdentity ? Norm($"{shape.Name}.rbr_identity") : null);
-        return (kernel, bias);
+        var sum = Branch(kernel, 3, "rbr_dense").Plus(Branch(training[$"{shape.Name}.rbr_1x1.conv.weight"].Borrow(), 1, "rbr_1x1"));
+        if (shape.HasIdentity)
+            sum = sum.Plus(LinearBranch.Identity(shape.InputChannels).Then(Norm($"{shape.Name}.rbr_identity")));
+        // In place, so that a large network needs no second copy.
+        sum.ReadKernel(kernel);
+        return (kernel, sum.Bias.Take());
+
+        LinearBranch Branch(float[] values, int size, string name) => LinearBranch
+            .Convolution(new HeldWeights(values), shape.InputChannels, shape.OutputChannels, size, size, shape.Stride, shape.Groups)
+            .Then(Norm($"{shape.Name}.{name}.bn"));
 
         NormValues Norm(string name)
         {
             var norm = new NormValues(
                 training[$"{name}.weight"].Borrow(), training[$"{name}.bias"].Borrow(),
                 training[$"{name}.running_mean"].Borrow(), training[$"{name}.running_var"].Borrow(), epsilonOf(name));
-            int bad = Array.FindIndex(norm.Variance, variance => !(variance + norm.Epsilon > 0));
-            if (bad >= 0)
-                throw new ArgumentException($"'{name}.running_var' is {norm.Variance[bad]} at channel {bad}; a variance cannot be that.", nameof(training));
+            int invalid = norm.InvalidChannel;
+            if (invalid >= 0)
+                throw new ArgumentException($"'{name}.running_var' is {norm.Variance[invalid]} at channel {invalid}; a variance cannot be that.", nameof(training));
             return norm;
         }
     }

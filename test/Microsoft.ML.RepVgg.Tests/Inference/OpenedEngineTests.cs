@@ -60,6 +60,19 @@ public sealed class OpenedEngineTests : IDisposable
     }
 
     [Fact]
+    public void Weights_of_plain_convolutions_stay_in_the_file()
+    {
+        var network = RandomNetworks.Create(RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (16, 1, 2), (32, 2, 2)), 21, 19, classes: 7);
+        OnnxWriter.Write(network, File("plain.onnx"));
+        OnnxReader.Use(File("plain.onnx"), source =>
+        {
+            Assert.All(source.Blocks, block => Assert.IsType<OnnxTensor>(block.Kernel));
+            Assert.All(source.Blocks, block => Assert.IsType<OnnxTensor>(block.Bias));
+            return source;
+        });
+    }
+
+    [Fact]
     public void The_file_is_free_when_the_engine_is_open()
     {
         var network = RandomNetworks.Create(RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (8, 1, 1), (8, 1, 1)), 6, 5, classes: 4);

@@ -1,15 +1,21 @@
 using RepVgg.Architectures;
 using RepVgg.Networks;
+using RepVgg.Reparameterization;
 
 namespace RepVgg.Formats.Onnx;
 
 /// <summary>A block as found in a graph, fused already.</summary>
-internal sealed record OnnxBlock(LinearForm Form, SqueezeExcitation SqueezeExcitation, LinearSource? Squeeze, LinearSource? Excite);
+/// <param name="Source">Name of the feature map that it reads.</param>
+/// <param name="Convolution">The sum of its branches.</param>
+/// <param name="SqueezeExcitation">Where its squeeze-and-excitation stands, if anywhere.</param>
+/// <param name="Squeeze">First layer of the squeeze-and-excitation; null without.</param>
+/// <param name="Excite">Second layer of the squeeze-and-excitation; null without.</param>
+internal sealed record OnnxBlock(string Source, LinearBranch Convolution, SqueezeExcitation SqueezeExcitation, LinearSource? Squeeze, LinearSource? Excite);
 
 /// <summary>Recognises RepVGG blocks in an ONNX graph: branches, ReLU, squeeze-and-excitation.</summary>
 internal sealed class OnnxBlockReader(OnnxGraph graph)
 {
-    private readonly LinearFormReader _forms = new(graph);
+    private readonly OnnxBranchReader _branches = new(graph);
 
     /// <summary>Reads the block that ends in a map.</summary>
     /// <returns>The block; null where there is no ReLU or gate, so no block.</returns>
@@ -21,22 +27,19 @@ internal sealed class OnnxBlockReader(OnnxGraph graph)
         {
             string inner = graph.InputOf(last);
             return TryGate(inner) is { } gate
-                ? new OnnxBlock(Branches(gate.Map), SqueezeExcitation.BeforeRelu, gate.Squeeze, gate.Excite)
-                : new OnnxBlock(Branches(inner), SqueezeExcitation.None, null, null);
+                ? Block(gate.Map, SqueezeExcitation.BeforeRelu, gate.Squeeze, gate.Excite)
+                : Block(inner, SqueezeExcitation.None, null, null);
         }
         if (TryGate(map) is not { } after)
             return null;
         var relu = graph.Producer(after.Map, "Relu");
-        return new OnnxBlock(Branches(graph.InputOf(relu)), SqueezeExcitation.AfterRelu, after.Squeeze, after.Excite);
+        return Block(graph.InputOf(relu), SqueezeExcitation.AfterRelu, after.Squeeze, after.Excite);
     }
 
-    private LinearForm Branches(string value)
-    {
-        var form = _forms.Read(value);
-        return form.IsConvolution
-            ? form
+    private OnnxBlock Block(string value, SqueezeExcitation squeezeExcitation, LinearSource? squeeze, LinearSource? excite) =>
+        _branches.Read(value) is (var source, { IsDiagonal: false } sum)
+            ? new OnnxBlock(source, sum, squeezeExcitation, squeeze, excite)
             : throw new InvalidDataException($"a convolution was expected to give '{value}', but {graph.Producer(value)?.ToString() ?? "nothing"} does");
-    }
 
     /// <summary>Recognises map * sigmoid(up(relu(down(pool(map))))).</summary>
     private (string Map, LinearSource Squeeze, LinearSource Excite)? TryGate(string value)

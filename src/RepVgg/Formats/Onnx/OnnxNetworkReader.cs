@@ -43,7 +43,7 @@ internal sealed class OnnxNetworkReader
         foreach (var shape in architecture.Blocks)
         {
             var block = found[blocks.Count];
-            blocks.Add(new DeployBlock(shape, Take(block.Form.KernelSource), Take(block.Form.BiasSource), block.Squeeze?.Load(), block.Excite?.Load()));
+            blocks.Add(new DeployBlock(shape, Take(block.Convolution.Kernel), Take(block.Convolution.Bias), block.Squeeze?.Load(), block.Excite?.Load()));
         }
         return new DeployNetwork(architecture, height, width, normalization, blocks.MoveToImmutable(), head?.Load() ?? new LinearWeights(architecture.FeatureWidth, 0, [], []))
         {
@@ -58,18 +58,18 @@ internal sealed class OnnxNetworkReader
     {
         var input = _graph.Input;
         var (output, head, found, map) = Find();
-        int channels = found[0].Form.InputChannels;
+        int channels = found[0].Convolution.InputChannels;
         var normalization = Normalization(map, input.Name, channels);
         var (height, width) = ImageSize(input, channels);
         var blocks = new BlockSource[found.Count];
         for (int i = 0; i < blocks.Length; i++)
         {
-            var (form, squeezeExcitation, squeeze, excite) = found[i];
+            var (_, convolution, squeezeExcitation, squeeze, excite) = found[i];
             blocks[i] = new BlockSource(
-                new BlockSpec($"block {i}", form.InputChannels, form.OutputChannels, form.Stride, form.Groups, squeezeExcitation),
-                form.KernelSource, form.BiasSource, squeeze, excite);
+                new BlockSpec($"block {i}", convolution.InputChannels, convolution.OutputChannels, convolution.Stride, convolution.Groups, squeezeExcitation),
+                convolution.Kernel, convolution.Bias, squeeze, excite);
         }
-        head ??= new LinearSource(found[^1].Form.OutputChannels, 0, new HeldWeights([]), new HeldWeights([]));
+        head ??= new LinearSource(found[^1].Convolution.OutputChannels, 0, new HeldWeights([]), new HeldWeights([]));
         return new NetworkSource(channels, height, width, normalization, output, blocks, head);
     }
 
@@ -80,7 +80,7 @@ internal sealed class OnnxNetworkReader
         for (var block = _blocks.Read(map); block is not null; block = _blocks.Read(map))
         {
             found.Add(block);
-            map = block.Form.Source;
+            map = block.Source;
             if (found.Count > MaximumBlocks)
                 throw new InvalidDataException("its operations form a cycle");
         }
@@ -92,7 +92,7 @@ internal sealed class OnnxNetworkReader
 
     private RepVggArchitecture Architecture(List<OnnxBlock> found)
     {
-        var shapes = found.ConvertAll(block => new BlockShape(block.Form.InputChannels, block.Form.OutputChannels, block.Form.Stride, block.Form.Groups));
+        var shapes = found.ConvertAll(block => new BlockShape(block.Convolution.InputChannels, block.Convolution.OutputChannels, block.Convolution.Stride, block.Convolution.Groups));
         if (found.Any(block => block.SqueezeExcitation != found[0].SqueezeExcitation))
             throw new InvalidDataException("some of its blocks have squeeze-and-excitation and others do not");
         var architecture = _description.Value?.Architecture ?? ArchitectureInference.FromBlocks(shapes, found[0].SqueezeExcitation);

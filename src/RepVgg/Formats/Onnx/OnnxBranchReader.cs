@@ -1,15 +1,22 @@
+using RepVgg.Reparameterization;
+
 namespace RepVgg.Formats.Onnx;
 
+/// <summary>A linear map in a graph.</summary>
+/// <param name="Source">Name of the feature map that it reads.</param>
+/// <param name="Branch">What is done to it; null for the feature map itself, whose channels are not known here.</param>
+internal readonly record struct OnnxBranch(string Source, LinearBranch? Branch);
+
 /// <summary>Works out what the operations between two nonlinear points add up to.</summary>
-internal sealed class LinearFormReader(OnnxGraph graph)
+internal sealed class OnnxBranchReader(OnnxGraph graph)
 {
     private const int MaximumDepth = 64;
 
     /// <summary>Reads backward from a value through Add, BatchNormalization and Conv.</summary>
     /// <exception cref="InvalidDataException">Something there does not belong in a RepVGG block.</exception>
-    public LinearForm Read(string value) => Read(value, 0);
+    public OnnxBranch Read(string value) => Read(value, 0);
 
-    private LinearForm Read(string value, int depth)
+    private OnnxBranch Read(string value, int depth)
     {
         if (depth > MaximumDepth)
             throw new InvalidDataException("its operations form a cycle, or are nested too deep");
@@ -19,31 +26,41 @@ internal sealed class LinearFormReader(OnnxGraph graph)
             "Conv" => Convolution(node),
             "BatchNormalization" => Norm(node, depth),
             "Add" => Sum(node, depth),
-            _ => LinearForm.Skip(graph.Resolve(value)),
+            _ => new OnnxBranch(graph.Resolve(value), null),
         };
     }
 
-    private LinearForm Sum(OnnxNode node, int depth)
+    private OnnxBranch Sum(OnnxNode node, int depth)
     {
         string left = graph.InputOf(node, 0), right = graph.InputOf(node, 1);
         if (graph.Constant(left) is { } leftConstant)
             return Shift(node, Read(right, depth + 1), leftConstant);
         if (graph.Constant(right) is { } rightConstant)
             return Shift(node, Read(left, depth + 1), rightConstant);
-        return Read(left, depth + 1).Plus(Read(right, depth + 1));
+        var (source, first) = Read(left, depth + 1);
+        var (otherSource, second) = Read(right, depth + 1);
+        if (source != otherSource)
+            throw new InvalidDataException($"branches that read '{source}' and '{otherSource}' are added");
+        if (first is null && second is null)
+            throw new InvalidDataException($"two skips of '{source}' are added without a convolution");
+        first ??= LinearBranch.Identity(second!.InputChannels);
+        second ??= LinearBranch.Identity(first.InputChannels);
+        if (!first.CanAdd(second))
+            throw new InvalidDataException($"branches of '{source}' that differ in channels, stride or groups are added by {node}: {first}; {second}");
+        return new OnnxBranch(source, first.Plus(second));
     }
 
-    private LinearForm Shift(OnnxNode node, LinearForm form, OnnxTensor constant)
+    private OnnxBranch Shift(OnnxNode node, OnnxBranch map, OnnxTensor constant)
     {
         if (constant.Floats is [0])
-            return form;
-        if (!form.IsConvolution)
+            return map;
+        if (map.Branch is not { } branch)
             throw new InvalidDataException($"{node} adds a constant to a map without a convolution");
-        var shift = Array.ConvertAll(graph.PerChannel(node, constant, form.OutputChannels), value => (double)value);
-        return form.Then([.. Enumerable.Repeat(1.0, shift.Length)], shift);
+        var shift = Array.ConvertAll(graph.PerChannel(node, constant, branch.OutputChannels), value => (double)value);
+        return map with { Branch = branch.Then([.. Enumerable.Repeat(1.0, shift.Length)], shift) };
     }
 
-    private LinearForm Norm(OnnxNode node, int depth)
+    private OnnxBranch Norm(OnnxNode node, int depth)
     {
         if (node.Integer("training_mode", 0) != 0)
             throw new InvalidDataException($"{node} is in training mode; export the network in evaluation mode");
@@ -51,20 +68,17 @@ internal sealed class LinearFormReader(OnnxGraph graph)
         float[] mean = graph.ConstantOf(node, 3).Floats!, variance = graph.ConstantOf(node, 4).Floats!;
         if (bias.Length != weight.Length || mean.Length != weight.Length || variance.Length != weight.Length)
             throw new InvalidDataException($"the parameters of {node} differ in length");
-        double epsilon = node.Float("epsilon", 1e-5f);
-        var scale = new double[weight.Length];
-        var shift = new double[weight.Length];
-        for (int c = 0; c < scale.Length; c++)
-        {
-            if (!(variance[c] + epsilon > 0))
-                throw new InvalidDataException($"a variance of {node} is {variance[c]}");
-            scale[c] = weight[c] / Math.Sqrt(variance[c] + epsilon);
-            shift[c] = bias[c] - mean[c] * scale[c];
-        }
-        return Read(graph.InputOf(node), depth + 1).Then(scale, shift);
+        var norm = new NormValues(weight, bias, mean, variance, node.Float("epsilon", 1e-5f));
+        if (norm.InvalidChannel is >= 0 and var invalid)
+            throw new InvalidDataException($"a variance of {node} is {variance[invalid]}");
+        var map = Read(graph.InputOf(node), depth + 1);
+        var branch = map.Branch ?? LinearBranch.Identity(weight.Length);
+        if (branch.OutputChannels != weight.Length)
+            throw new InvalidDataException($"a batch norm of {weight.Length} channels follows {branch.OutputChannels} channels");
+        return map with { Branch = branch.Then(norm) };
     }
 
-    private LinearForm Convolution(OnnxNode node)
+    private OnnxBranch Convolution(OnnxNode node)
     {
         var kernel = graph.ConstantOf(node, 1);
         if (kernel.Shape is not [int outputs and > 0, int inputs and > 0, int height, int width] || height != width || height is not (1 or 3))
@@ -77,7 +91,7 @@ internal sealed class LinearFormReader(OnnxGraph graph)
         var bias = graph.HasInput(node, 2) ? graph.ConstantOf(node, 2) : null;
         if (bias is not null && bias.Length != outputs)
             throw new InvalidDataException($"the bias of {node} has {bias.Length} values for {outputs} channels");
-        return LinearForm.Convolution(graph.InputOf(node), kernel, outputs, inputs, height, stride, (int)groups, bias);
+        return new OnnxBranch(graph.InputOf(node), LinearBranch.Convolution(kernel, (int)groups * inputs, outputs, height, width, stride, (int)groups, bias));
     }
 
     private static int Square(OnnxNode node, string attribute, int otherwise) => node.Integers(attribute) switch

@@ -1,0 +1,369 @@
+using System.Numerics;
+using RepVgg.Networks;
+
+namespace RepVgg.Reparameterization;
+
+/// <summary>A linear map of one feature map to another: a convolution with bias, the identity, or a combination of such maps.</summary>
+/// <remarks>
+/// A kernel is [OutputChannels, InputsPerGroup, Height, Width] with a height and a width of 1 or 3. The input is padded with zeros by half
+/// the kernel's size, so that kernels of different sizes are centred on the same pixel. An instance describes what to compute; values are
+/// computed when they are read, one output channel at a time, in double precision, and rounded once.
+/// Source: RepVGG, section 3.3. Sequences of convolutions: Diverse Branch Block, transform III.
+/// </remarks>
+internal abstract class LinearBranch
+{
+    // Height and width of the kernel that is read.
+    private const int Size = 3;
+
+    private LinearBranch(int inputChannels, int outputChannels, int height, int width, int stride, int groups)
+    {
+        if (inputChannels < 1 || outputChannels < 1 || groups < 1 || inputChannels % groups != 0 || outputChannels % groups != 0 || stride < 1)
+            throw new ArgumentException($"A convolution cannot have {inputChannels} to {outputChannels} channels, {groups} groups and stride {stride}.");
+        if (height is not (1 or Size) || width is not (1 or Size))
+            throw new ArgumentException($"A kernel of {height}x{width} cannot become part of a 3x3 kernel; its height and width must be 1 or 3.");
+        if ((long)Size * Size * outputChannels * (inputChannels / groups) > Array.MaxLength)
+            throw new ArgumentException($"A 3x3 kernel of {inputChannels} to {outputChannels} channels in {groups} groups is too large.");
+        (InputChannels, OutputChannels, Height, Width, Stride, Groups) = (inputChannels, outputChannels, height, width, stride, groups);
+    }
+
+    public int InputChannels { get; }
+
+    public int OutputChannels { get; }
+
+    /// <summary>Height of the kernel: 1 or 3.</summary>
+    public int Height { get; }
+
+    /// <summary>Width of the kernel: 1 or 3.</summary>
+    public int Width { get; }
+
+    public int Stride { get; }
+
+    /// <summary>Groups of the convolution; a diagonal map is a convolution with one group per channel.</summary>
+    public int Groups { get; }
+
+    public int InputsPerGroup => InputChannels / Groups;
+
+    /// <summary>Whether every output channel is a factor times the input channel of the same number, plus a constant: such a map can be added to a convolution with any number of groups.</summary>
+    public virtual bool IsDiagonal => false;
+
+    /// <summary>The 3x3 kernel, OIHW. For a single 3x3 convolution, this is the kernel that it was made of; otherwise, values are computed on each reading.</summary>
+    public virtual WeightSource Kernel => new ComputedKernel(this);
+
+    /// <summary>The bias, [O]. For a single convolution with bias, this is the bias that it was made of.</summary>
+    public virtual WeightSource Bias
+    {
+        get
+        {
+            var bias = new float[OutputChannels];
+            for (int o = 0; o < bias.Length; o++)
+                bias[o] = (float)BiasOf(o);
+            return new HeldWeights(bias);
+        }
+    }
+
+    /// <summary>A convolution.</summary>
+    /// <param name="kernel">[outputChannels, inputChannels / groups, height, width].</param>
+    /// <param name="inputChannels">Input channels.</param>
+    /// <param name="outputChannels">Output channels.</param>
+    /// <param name="height">Height of the kernel: 1 or 3.</param>
+    /// <param name="width">Width of the kernel: 1 or 3.</param>
+    /// <param name="stride">Stride in both directions.</param>
+    /// <param name="groups">Groups.</param>
+    /// <param name="bias">[outputChannels]; null for zeros.</param>
+    /// <exception cref="ArgumentException">A size is not supported, or the kernel or the bias does not have that size.</exception>
+    public static LinearBranch Convolution(
+        WeightSource kernel, int inputChannels, int outputChannels, int height, int width, int stride = 1, int groups = 1, WeightSource? bias = null) =>
+        new ConvolutionNode(kernel, bias, inputChannels, outputChannels, height, width, stride, groups);
+
+    /// <summary>The identity: a 1x1 kernel that is 1 where output channel o reads input channel o, which is number o mod InputsPerGroup of its group.</summary>
+    public static LinearBranch Identity(int channels) => new IdentityNode(channels);
+
+    /// <summary>This map followed by y = scale * x + shift, per channel.</summary>
+    /// <exception cref="ArgumentException">There is not one scale and shift per output channel.</exception>
+    public LinearBranch Then(double[] scale, double[] shift)
+    {
+        if (scale.Length != OutputChannels || shift.Length != OutputChannels)
+            throw new ArgumentException($"{scale.Length} scales and {shift.Length} shifts follow {OutputChannels} channels.");
+        return new ScaledNode(this, scale, shift);
+    }
+
+    /// <summary>This map followed by a batch norm in evaluation mode.</summary>
+    /// <exception cref="ArgumentException">The batch norm has another number of channels, or a variance that is not positive.</exception>
+    public LinearBranch Then(NormValues norm)
+    {
+        int invalid = norm.InvalidChannel;
+        if (invalid >= 0)
+            throw new ArgumentException($"The variance of a batch norm is {norm.Variance[invalid]} at channel {invalid}; a variance plus epsilon must be positive.");
+        var (scale, shift) = norm.ScaleAndShift();
+        return Then(scale, shift);
+    }
+
+    /// <summary>This 1x1 convolution followed by a convolution with a kernel of any size.</summary>
+    /// <remarks>
+    /// The second convolution's padding must hold what the first one makes of zeros, which is its bias. It equals a padding with zeros only
+    /// where that bias is zero, or where the second kernel is 1x1 and needs no padding.
+    /// </remarks>
+    /// <exception cref="ArgumentException">This is no 1x1 convolution of stride 1, or the two differ in channels or groups.</exception>
+    public LinearBranch Then(LinearBranch next)
+    {
+        if (Height != 1 || Width != 1 || Stride != 1)
+            throw new ArgumentException($"Only a 1x1 convolution of stride 1 can be merged with a convolution that follows it, not {this}.");
+        if (OutputChannels != next.InputChannels || !GroupsFit(next))
+            throw new ArgumentException($"Convolutions that follow each other differ in channels or groups: {this}; {next}.");
+        return new SequenceNode(this, next);
+    }
+
+    /// <summary>The sum of two maps of the same input. The smaller kernel is centred in the larger one.</summary>
+    /// <exception cref="ArgumentException">The two differ in channels, stride or groups.</exception>
+    public LinearBranch Plus(LinearBranch other) => CanAdd(other)
+        ? new SumNode(this, other)
+        : throw new ArgumentException($"Branches that differ in channels, stride or groups cannot be added: {this}; {other}.");
+
+    /// <summary>Whether the two have the same channels, stride and groups, so that they can be added.</summary>
+    public bool CanAdd(LinearBranch other) =>
+        InputChannels == other.InputChannels && OutputChannels == other.OutputChannels && Stride == other.Stride && GroupsFit(other);
+
+    /// <summary>Computes the 3x3 kernel, OIHW.</summary>
+    /// <param name="kernel">
+    /// Receives the kernel. It may be the array of one 3x3 convolution of this sum: each output channel is read before it is written, and no
+    /// other output channel depends on it. It must not be the array of a convolution that another convolution follows.
+    /// </param>
+    /// <exception cref="ArgumentException">The length is not that of the kernel.</exception>
+    public void ReadKernel(Span<float> kernel)
+    {
+        if (kernel.Length != Size * Size * InputsPerGroup * OutputChannels)
+            throw new ArgumentException($"The 3x3 kernel has {Size * Size * InputsPerGroup * OutputChannels} values, not {kernel.Length}.");
+        ReadKernel(0, kernel);
+    }
+
+    public override string ToString() => IsDiagonal
+        ? $"identity of {OutputChannels} channels"
+        : $"{InputChannels} to {OutputChannels} channels, kernel {Height}x{Width}, stride {Stride}, groups {Groups}";
+
+    /// <summary>Adds the kernel of one output channel, times a factor.</summary>
+    /// <param name="output">The output channel.</param>
+    /// <param name="factor">The factor.</param>
+    /// <param name="row">[input channels of a group, height, width].</param>
+    /// <param name="height">At least <see cref="Height"/>; a smaller kernel is centred.</param>
+    /// <param name="width">At least <see cref="Width"/>.</param>
+    /// <param name="room">Temporary memory for values from a file; it grows as needed.</param>
+    protected abstract void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] room);
+
+    /// <summary>The bias of one output channel.</summary>
+    protected abstract double BiasOf(int output);
+
+    private bool GroupsFit(LinearBranch other) => Groups == other.Groups || IsDiagonal || other.IsDiagonal;
+
+    /// <summary>Computes some values of the 3x3 kernel, from value number <paramref name="start"/> on.</summary>
+    private void ReadKernel(int start, Span<float> values)
+    {
+        var row = new double[Size * Size * InputsPerGroup];
+        float[] room = [];
+        for (int done = 0; done < values.Length;)
+        {
+            var (output, from) = Math.DivRem(start + done, row.Length);
+            var part = values.Slice(done, Math.Min(row.Length - from, values.Length - done));
+            Array.Clear(row);
+            AddKernel(output, 1, row, Size, Size, ref room);
+            Round(row.AsSpan(from, part.Length), part);
+            done += part.Length;
+        }
+    }
+
+    /// <summary>target[i] = (float)source[i], as vectors as far as possible.</summary>
+    private static void Round(ReadOnlySpan<double> source, Span<float> target)
+    {
+        int i = 0, half = Vector<double>.Count;
+        for (; i <= source.Length - 2 * half; i += 2 * half)
+            Vector.Narrow(new Vector<double>(source[i..]), new Vector<double>(source[(i + half)..])).CopyTo(target[i..]);
+        for (; i < source.Length; i++)
+            target[i] = (float)source[i];
+    }
+
+    /// <summary>row[i] += factor * values[i], as vectors as far as possible.</summary>
+    private static void AddScaled(Span<double> row, double factor, ReadOnlySpan<float> values)
+    {
+        int i = 0, half = Vector<double>.Count;
+        for (; i <= values.Length - 2 * half; i += 2 * half)
+        {
+            Vector.Widen(new Vector<float>(values[i..]), out var low, out var high);
+            (new Vector<double>(row[i..]) + low * factor).CopyTo(row[i..]);
+            (new Vector<double>(row[(i + half)..]) + high * factor).CopyTo(row[(i + half)..]);
+        }
+        for (; i < values.Length; i++)
+            row[i] += factor * values[i];
+    }
+
+    private sealed class ConvolutionNode : LinearBranch
+    {
+        private readonly WeightSource _kernel;
+        private readonly WeightSource? _bias;
+
+        public ConvolutionNode(WeightSource kernel, WeightSource? bias, int inputChannels, int outputChannels, int height, int width, int stride, int groups)
+            : base(inputChannels, outputChannels, height, width, stride, groups)
+        {
+            if (kernel.Length != outputChannels * InputsPerGroup * height * width)
+                throw new ArgumentException($"A convolution of {this} has {outputChannels * InputsPerGroup * height * width} kernel values, not {kernel.Length}.");
+            if (bias is not null && bias.Length != outputChannels)
+                throw new ArgumentException($"A convolution of {this} has {outputChannels} bias values, not {bias.Length}.");
+            (_kernel, _bias) = (kernel, bias);
+        }
+
+        public override WeightSource Kernel => Height == Size && Width == Size ? _kernel : base.Kernel;
+
+        public override WeightSource Bias => _bias ?? base.Bias;
+
+        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] room)
+        {
+            int length = InputsPerGroup * Height * Width;
+            var values = _kernel.Read(output * length, length, ref room);
+            if (height == Height && width == Width)
+            {
+                AddScaled(row, factor, values);
+                return;
+            }
+            int corner = (height - Height) / 2 * width + (width - Width) / 2;
+            for (int k = 0; k < Height * Width; k++)
+            {
+                int tap = corner + k / Width * width + k % Width;
+                for (int i = k; i < values.Length; i += Height * Width, tap += height * width)
+                    row[tap] += factor * values[i];
+            }
+        }
+
+        protected override double BiasOf(int output)
+        {
+            float[] room = [];
+            return _bias is null ? 0 : _bias.Read(output, 1, ref room)[0];
+        }
+    }
+
+    private sealed class IdentityNode(int channels) : LinearBranch(channels, channels, 1, 1, 1, channels)
+    {
+        public override bool IsDiagonal => true;
+
+        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] room)
+        {
+            int taps = height * width, inputs = row.Length / taps;
+            row[output % inputs * taps + taps / 2] += factor;
+        }
+
+        protected override double BiasOf(int output) => 0;
+    }
+
+    private sealed class ScaledNode(LinearBranch branch, double[] scale, double[] shift)
+        : LinearBranch(branch.InputChannels, branch.OutputChannels, branch.Height, branch.Width, branch.Stride, branch.Groups)
+    {
+        public override bool IsDiagonal => branch.IsDiagonal;
+
+        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] room) =>
+            branch.AddKernel(output, factor * scale[output], row, height, width, ref room);
+
+        protected override double BiasOf(int output) => branch.BiasOf(output) * scale[output] + shift[output];
+    }
+
+    private sealed class SumNode(LinearBranch first, LinearBranch second)
+        : LinearBranch(
+            first.InputChannels, first.OutputChannels, Math.Max(first.Height, second.Height), Math.Max(first.Width, second.Width),
+            first.Stride, first.IsDiagonal ? second.Groups : first.Groups)
+    {
+        public override bool IsDiagonal => first.IsDiagonal && second.IsDiagonal;
+
+        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] room)
+        {
+            first.AddKernel(output, factor, row, height, width, ref room);
+            second.AddKernel(output, factor, row, height, width, ref room);
+        }
+
+        protected override double BiasOf(int output) => first.BiasOf(output) + second.BiasOf(output);
+    }
+
+    /// <summary>With a 1x1 kernel A and a kernel B: K[o, i, y, x] = sum over m of B[o, m, y, x] A[m, i].</summary>
+    private sealed class SequenceNode(LinearBranch first, LinearBranch second)
+        : LinearBranch(
+            first.InputChannels, second.OutputChannels, second.Height, second.Width,
+            second.Stride, first.IsDiagonal ? second.Groups : first.Groups)
+    {
+        public override bool IsDiagonal => first.IsDiagonal && second.IsDiagonal;
+
+        private int Between => first.OutputChannels / Groups;
+
+        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] room)
+        {
+            int taps = height * width;
+            var outer = new double[Between * taps];
+            second.AddKernel(output, factor, outer, height, width, ref room);
+            var inner = new double[row.Length / taps];
+            for (int m = 0; m < Between; m++)
+            {
+                Array.Clear(inner);
+                first.AddKernel(FirstBetween(output) + m, 1, inner, 1, 1, ref room);
+                for (int i = 0; i < inner.Length; i++)
+                {
+                    for (int k = 0; k < taps; k++)
+                        row[i * taps + k] += outer[m * taps + k] * inner[i];
+                }
+            }
+        }
+
+        protected override double BiasOf(int output)
+        {
+            int taps = Height * Width;
+            var outer = new double[Between * taps];
+            float[] room = [];
+            second.AddKernel(output, 1, outer, Height, Width, ref room);
+            double bias = second.BiasOf(output);
+            for (int m = 0; m < Between; m++)
+            {
+                double constant = first.BiasOf(FirstBetween(output) + m);
+                for (int k = 0; k < taps; k++)
+                    bias += outer[m * taps + k] * constant;
+            }
+            return bias;
+        }
+
+        /// <summary>The first channel between the two convolutions that the group of an output channel reads.</summary>
+        private int FirstBetween(int output) => output / (OutputChannels / Groups) * Between;
+    }
+
+    private sealed class ComputedKernel(LinearBranch branch) : WeightSource
+    {
+        public override int Length => Size * Size * branch.InputsPerGroup * branch.OutputChannels;
+
+        public override ReadOnlySpan<float> Read(int start, int count, scoped ref float[] room)
+        {
+            var values = Grow(ref room, count);
+            branch.ReadKernel(start, values);
+            return values;
+        }
+
+        public override float[] Take()
+        {
+            var values = new float[Length];
+            branch.ReadKernel(values);
+            return values;
+        }
+    }
+}
+
+/// <summary>The affine parameters and running statistics of a batch norm, one value per channel.</summary>
+internal sealed record NormValues(float[] Weight, float[] Bias, float[] Mean, float[] Variance, double Epsilon)
+{
+    /// <summary>The first channel whose variance plus epsilon is not a positive number; -1 if there is none.</summary>
+    public int InvalidChannel => Array.FindIndex(Variance, variance => !(variance + Epsilon > 0));
+
+    /// <summary>What the batch norm does in evaluation mode, as y = scale * x + shift.</summary>
+    /// <exception cref="ArgumentException">The parameters differ in length.</exception>
+    public (double[] Scale, double[] Shift) ScaleAndShift()
+    {
+        if (Bias.Length != Weight.Length || Mean.Length != Weight.Length || Variance.Length != Weight.Length)
+            throw new ArgumentException($"The parameters of a batch norm differ in length: {Weight.Length}, {Bias.Length}, {Mean.Length} and {Variance.Length}.");
+        double[] scale = new double[Weight.Length], shift = new double[Weight.Length];
+        for (int c = 0; c < scale.Length; c++)
+        {
+            scale[c] = Weight[c] / Math.Sqrt(Variance[c] + Epsilon);
+            shift[c] = Bias[c] - Mean[c] * scale[c];
+        }
+        return (scale, shift);
+    }
+}
