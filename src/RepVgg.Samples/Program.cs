@@ -1,5 +1,6 @@
 using RepVgg.Samples.CommandLine;
 using RepVgg.Samples.Images;
+using RepVgg.Samples.Learning;
 using RepVgg.Samples.Weights;
 using RepVgg.Samples.Workflow;
 
@@ -32,6 +33,7 @@ CommandSpec[] commands =
             return 0;
         }),
     .. WeightsCommands.All,
+    new("reparameterize", "Shows step by step, on small numbers, how the branches of a block become one convolution.", [], ReparameterizeCommand.Run),
 ];
 
 return CommandRunner.Run(commands, args);

@@ -13,7 +13,8 @@ internal static class ListCommand
         Console.WriteLine($"Images of {size}x{size} pixels, {classes} classes. Parameters in millions, multiply-adds in billions.");
         Console.WriteLine();
         var table = new Table("variant", "parameters, train", "deploy", "multiply-adds, train", "deploy", "channels", "meant for");
-        foreach (var variant in RepVggVariants.All)
+        var tooSmall = RepVggVariants.All.Where(variant => size < variant.TotalStride).ToList();
+        foreach (var variant in RepVggVariants.All.Except(tooSmall))
         {
             var training = NetworkFigures.Of(variant, WeightsForm.Training, classes, size, size);
             var deploy = NetworkFigures.Of(variant, WeightsForm.Deploy, classes, size, size);
@@ -22,6 +23,11 @@ internal static class ListCommand
                 Table.Billions(training.MultiplyAdds), Table.Billions(deploy.MultiplyAdds), $"{variant.InputChannels}", $"{variant.DefaultImageSize} px");
         }
         table.Write(Console.Out);
+        if (tooSmall.Count > 0)
+        {
+            Console.WriteLine();
+            Console.WriteLine($"Left out, as they reduce images by more than that: {string.Join(", ", tooSmall.Select(variant => variant.Name))}.");
+        }
         return 0;
     }
 }

@@ -66,6 +66,15 @@ public sealed class WeightsCommandTests : IDisposable
     }
 
     [Fact]
+    public void List_leaves_out_variants_that_the_images_are_too_small_for()
+    {
+        string output = Succeeds("list", "--image-size", "28", "--classes", "10");
+        Assert.Matches(@"(?m)^RepVGG-S1 +\d", output);
+        Assert.DoesNotMatch(@"(?m)^RepVGG-A0 +\d", output);
+        Assert.Matches(@"Left out, as they reduce images by more than that: .*RepVGG-A0, .*RepVGGplus-L2pse\.", output);
+    }
+
+    [Fact]
     public void Create_writes_the_training_form_that_inspect_knows()
     {
         string path = _folder.File("new.safetensors");
