@@ -170,11 +170,15 @@ public class LinearBranchTests
     [Fact]
     public void Sums_are_rounded_once()
     {
-        // In single precision, 1e8 + 1 - 1e8 is 0.
-        static LinearBranch Constant(float value) => LinearBranch.Convolution(new HeldWeights([value]), 1, 1, 1, 1, bias: new HeldWeights([value]));
-        var sum = Constant(1e8f).Plus(Constant(1)).Plus(Constant(-1e8f));
-        Assert.Equal(1, sum.Kernel.Take()[4]);
-        Assert.Equal([1f], sum.Bias.Take());
+        // In single precision, 1e8 + 1 - 1e8 is 0, and 3e7 times a third is not 1e7.
+        foreach (int size in (int[])[1, 3])
+        {
+            LinearBranch Constant(float value) => LinearBranch.Convolution(new HeldWeights(Filled(2 * size * size, value)), 2, 1, size, size, bias: new HeldWeights([value]));
+            var sum = Constant(1e8f).Plus(Constant(1)).Plus(Constant(-1e8f)).Plus(Constant(3e7f).Then([1.0 / 3], [0])).Plus(Constant(-1e7f));
+            float[] kernel = sum.Kernel.Take();
+            Assert.All(size == 3 ? kernel : [kernel[4], kernel[13]], value => Assert.Equal(1, value, 1e-6f));
+            Assert.Equal(1, sum.Bias.Take()[0], 1e-6f);
+        }
     }
 
     [Fact]

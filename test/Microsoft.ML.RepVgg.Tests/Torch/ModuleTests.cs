@@ -141,6 +141,17 @@ public class ModuleTests
     }
 
     [TorchSharpFact]
+    public void A_block_with_a_negative_variance_is_not_fused()
+    {
+        using var scope = torch.NewDisposeScope();
+        using var block = new RepVggBlock(4, 4);
+        block.state_dict()["rbr_1x1.bn.running_var"].fill_(-1);
+        Assert.Contains("-1 at channel 0", Assert.Throws<ArgumentException>(block.SwitchToDeploy).Message, StringComparison.Ordinal);
+        Assert.False(block.IsDeployed);
+        Assert.Contains("rbr_dense.conv.weight", block.state_dict().Keys);
+    }
+
+    [TorchSharpFact]
     public void Wrong_weights_list_everything_and_change_nothing()
     {
         using var backbone = new RepVggBackbone(GoldenNetworks.All["tiny"]);
