@@ -3,12 +3,12 @@ using System.Runtime.InteropServices;
 namespace RepVgg.Memory;
 
 /// <summary>
-/// Floats outside the managed heap: zeroed, aligned to a cache line or, where there are many, to large pages. They take
-/// real memory only where they are touched.
+/// A zeroed array of floats in native memory. It is aligned to a cache line (64 bytes) or, from 2 MiB on, to a huge page
+/// (2 MiB). The operating system commits physical memory only for pages that are accessed.
 /// </summary>
 internal sealed unsafe class NativeBuffer : IDisposable
 {
-    /// <summary>Kernels read whole vectors and may read this many floats past the last one they use.</summary>
+    /// <summary>Extra floats allocated after the last element: kernels read whole vectors and may read past the end.</summary>
     public const int Slack = 128;
 
     private const int CacheLine = 64;
@@ -30,10 +30,10 @@ internal sealed unsafe class NativeBuffer : IDisposable
 
     ~NativeBuffer() => Free();
 
-    /// <summary>How many floats there are, without the slack.</summary>
+    /// <summary>Number of floats, without <see cref="Slack"/>.</summary>
     public long Length { get; }
 
-    /// <summary>The first float; null once disposed.</summary>
+    /// <summary>Address of the first float; null after disposal.</summary>
     public float* Pointer { get; private set; }
 
     public void Dispose()

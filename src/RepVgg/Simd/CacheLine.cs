@@ -2,13 +2,13 @@ using System.Runtime.CompilerServices;
 
 namespace RepVgg.Simd;
 
-/// <summary>Scratch memory on the stack, where the language promises no more than 16 bytes' alignment.</summary>
+/// <summary>Aligns stack-allocated scratch memory to cache lines of 64 bytes, which <c>stackalloc</c> does not guarantee.</summary>
 internal static unsafe class CacheLine
 {
-    /// <summary>Floats in a cache line: what a scratch array must have over its length to be aligned.</summary>
+    /// <summary>Floats in a cache line. A scratch array must be longer by this number so that <see cref="Align"/> does not exceed it.</summary>
     public const int Floats = 16;
 
-    /// <summary>The first cache line that begins at or after an address.</summary>
+    /// <summary>Rounds an address up to the next multiple of 64 bytes.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float* Align(float* address) => (float*)(((nint)address + 63) & ~63);
 }

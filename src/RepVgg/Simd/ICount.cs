@@ -2,13 +2,15 @@ using System.Runtime.InteropServices;
 
 namespace RepVgg.Simd;
 
-/// <summary>A number as a type, so that kernels are compiled for it.</summary>
+/// <summary>A number encoded as a type, so that the JIT compiles a specialized kernel for each number.</summary>
 /// <remarks>
-/// The type's size in bytes is the number too: the compiler knows a size before it reads the branches that depend on
-/// it, so what <c>if (sizeof(TCount) > 1)</c> rules out costs no compile time, where a property's value would.
+/// The size of the type in bytes equals the number. The JIT evaluates <c>sizeof</c> while it imports the code, so it does
+/// not compile the branches that <c>if (sizeof(TCount) > 1)</c> excludes. A condition on <see cref="Value"/> is resolved
+/// only later and would cost JIT time.
 /// </remarks>
 internal interface ICount
 {
+    /// <summary>The number.</summary>
     static abstract int Value { get; }
 }
 

@@ -3,10 +3,10 @@ using System.Runtime.Intrinsics.X86;
 
 namespace RepVgg.Simd;
 
-/// <summary>Hints that memory will be needed soon; nothing where the hardware has no such hint.</summary>
+/// <summary>Software prefetch instructions of x86 and x64; on other processors the methods do nothing.</summary>
 internal static unsafe class Prefetch
 {
-    /// <summary>Brings a cache line near, to be read or written shortly.</summary>
+    /// <summary>Prefetches a cache line to all cache levels (PREFETCHT0), for an access that follows shortly.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Near(float* address)
     {
@@ -14,7 +14,7 @@ internal static unsafe class Prefetch
             Sse.Prefetch0(address);
     }
 
-    /// <summary>Brings a cache line to the second-level cache, to be read in a while.</summary>
+    /// <summary>Prefetches a cache line to the L2 cache (PREFETCHT1), for a later access.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Far(float* address)
     {
@@ -22,9 +22,9 @@ internal static unsafe class Prefetch
             Sse.Prefetch1(address);
     }
 
-    /// <summary>Brings a range of memory to the second-level cache, to be read in a while.</summary>
-    /// <param name="start">First float.</param>
-    /// <param name="floats">How many; a range of none is fine.</param>
+    /// <summary>Prefetches a range of memory to the L2 cache (PREFETCHT1), for later accesses.</summary>
+    /// <param name="start">Start of the range.</param>
+    /// <param name="floats">Length of the range in floats, 0 or more.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Far(float* start, long floats)
     {

@@ -2,12 +2,12 @@ using System.Runtime.Intrinsics.X86;
 
 namespace RepVgg.Simd;
 
-/// <summary>What sets processors with the same instructions apart.</summary>
+/// <summary>Differences between processors that have the same instruction set.</summary>
 internal static class Processor
 {
     /// <summary>
-    /// Whether additions run beside multiply-adds instead of in their place: AMD's processors have units of their own for
-    /// them.
+    /// Whether vector additions execute in parallel with multiply-adds instead of occupying the same units. AMD processors
+    /// have separate units for additions.
     /// </summary>
     public static bool AddsBesideMultiplyAdds { get; } = IsAmd();
 
@@ -15,7 +15,7 @@ internal static class Processor
     {
         if (!X86Base.IsSupported)
             return false;
-        // The vendor's name, "AuthenticAMD", in the order EBX, EDX, ECX.
+        // CPUID leaf 0 returns the vendor string "AuthenticAMD" in EBX, EDX and ECX.
         var (_, b, c, d) = X86Base.CpuId(0, 0);
         return (b, d, c) == (0x68747541, 0x69746E65, 0x444D4163);
     }

@@ -1,8 +1,8 @@
 namespace RepVgg.Threading;
 
 /// <summary>
-/// The process's helper threads, shared by all engines and backends. Callers at work at the same time get fewer helpers
-/// each, so that running threads do not outnumber the cores.
+/// The helper threads of the process, shared by all engines and backends. Concurrent callers get fewer helper threads
+/// each, so that the number of running threads does not exceed the number of cores.
 /// </summary>
 internal static class HelperPool
 {
@@ -10,8 +10,11 @@ internal static class HelperPool
     private static HelperThread[] _helpers = [];
     private static int _running;
 
-    /// <summary>Counts a calling thread in and invites up to <paramref name="wanted"/> helpers.</summary>
-    /// <returns>How many were invited; they stand at the start of <paramref name="helpers"/>.</returns>
+    /// <summary>Registers the calling thread as running and assigns up to <paramref name="wanted"/> helper threads to the work.</summary>
+    /// <param name="work">The work to share.</param>
+    /// <param name="helpers">Receives the assigned helper threads in its first elements.</param>
+    /// <param name="wanted">Maximum number of helper threads.</param>
+    /// <returns>Number of helper threads that were assigned.</returns>
     public static int Enter(SharedWork work, HelperThread[] helpers, int wanted)
     {
         int running = Interlocked.Increment(ref _running);
@@ -33,7 +36,7 @@ internal static class HelperPool
         return invited;
     }
 
-    /// <summary>Counts one running thread out.</summary>
+    /// <summary>Unregisters one running thread.</summary>
     public static void Exit() => Interlocked.Decrement(ref _running);
 
     private static HelperThread[] PoolOf(int count)

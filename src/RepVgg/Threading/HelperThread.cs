@@ -2,7 +2,10 @@ using System.Diagnostics;
 
 namespace RepVgg.Threading;
 
-/// <summary>A background thread that helps one caller at a time; it spins shortly after it has helped, then sleeps.</summary>
+/// <summary>
+/// A background thread that executes the work of one caller at a time. After each run it spins for 200 microseconds to
+/// start the next run with low latency, then blocks.
+/// </summary>
 internal sealed class HelperThread
 {
     private static readonly long SpinTicks = Stopwatch.Frequency / 5000;
@@ -19,10 +22,11 @@ internal sealed class HelperThread
         thread.Start();
     }
 
-    /// <summary>Takes the helper for one run; false if another caller has it.</summary>
+    /// <summary>Reserves the thread for one run.</summary>
+    /// <returns>False if it is reserved by another caller.</returns>
     public bool TryReserve() => Volatile.Read(ref _reserved) == 0 && Interlocked.CompareExchange(ref _reserved, 1, 0) == 0;
 
-    /// <summary>Asks the reserved helper to join as worker number <paramref name="worker"/>.</summary>
+    /// <summary>Assigns work to the reserved thread, which executes it as worker <paramref name="worker"/>.</summary>
     public void Invite(SharedWork work, int worker)
     {
         _worker = worker;
@@ -31,7 +35,8 @@ internal sealed class HelperThread
             _wake.Release();
     }
 
-    /// <summary>Takes the invitation back. False: the helper has joined and will leave by itself.</summary>
+    /// <summary>Withdraws the work if the thread has not started it, and ends the reservation.</summary>
+    /// <returns>False if the thread has started the work; it then calls <see cref="SharedWork.Leave"/> when it is done.</returns>
     public bool TryRetract(SharedWork work)
     {
         if (Interlocked.CompareExchange(ref _invitation, null, work) != work)
@@ -49,7 +54,7 @@ internal sealed class HelperThread
             if (work is null)
                 continue;
             work.Help(_worker);
-            // Free for others before the caller is told, so that its next run finds this helper.
+            // The reservation ends before the caller is notified, so that the caller's next run can reserve this thread again.
             Volatile.Write(ref _reserved, 0);
             work.Leave();
         }
@@ -65,7 +70,8 @@ internal sealed class HelperThread
             Thread.SpinWait(10);
         }
         Interlocked.Exchange(ref _asleep, 1);
-        // An invitation that came before the flag was seen by nobody: take the flag back, or the wake-up that is under way.
+        // Work that was assigned before the flag was set does not release the semaphore: in that case reset the flag and do
+        // not wait. If Invite has reset the flag in the meantime, its release of the semaphore must be consumed.
         if (Volatile.Read(ref _invitation) is null || Interlocked.Exchange(ref _asleep, 0) == 0)
             _wake.Wait();
     }

@@ -2,10 +2,11 @@ namespace RepVgg.Threading;
 
 /// <summary>Runs the items of loops on several threads with little latency.</summary>
 /// <remarks>
-/// Items are handed out one by one to whoever is free, so an item's result must not depend on who runs it or when: then
-/// results do not depend on the number of threads either. A loop inside an item, or beside one, runs on its caller alone.
+/// Items are assigned dynamically, one at a time, to the next free thread. The result of an item must not depend on the
+/// thread that runs it or on the order of the items; results are then independent of the number of threads. A call to
+/// <c>Run</c> while another one is in progress, nested or concurrent, runs all of its items on the calling thread.
 /// </remarks>
-/// <param name="threads">Most threads on one loop, the caller included.</param>
+/// <param name="threads">Maximum number of threads for one loop, including the calling thread.</param>
 internal sealed class ParallelLoop(int threads) : SharedWork(threads)
 {
     private static readonly Action<int, int> Nothing = static (_, _) => { };
@@ -16,10 +17,10 @@ internal sealed class ParallelLoop(int threads) : SharedWork(threads)
     private long _next;
 
     /// <summary>Runs body(item, worker) for every item below <paramref name="items"/> and returns when all are done.</summary>
-    /// <param name="items">How many items; fix it by the shape of the work, not by the number of threads.</param>
+    /// <param name="items">Number of items. Derive it from the shape of the work, not from the number of threads.</param>
     /// <param name="body">
-    /// Gets the item and the worker's number, from 0 and below the number of threads, which no two threads of a loop
-    /// share: it picks scratch memory. What it throws stops the loop and reaches the caller.
+    /// Receives the item and the worker index (0 to threads - 1). No two threads of a loop have the same worker index, so it
+    /// can select scratch memory. An exception stops the loop and is rethrown to the caller.
     /// </param>
     public void Run(int items, Action<int, int> body)
     {

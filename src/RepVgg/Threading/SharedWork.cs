@@ -2,26 +2,27 @@ using System.Runtime.ExceptionServices;
 
 namespace RepVgg.Threading;
 
-/// <summary>Work that a caller does with the help of other threads, one run at a time.</summary>
+/// <summary>Work that the calling thread shares with helper threads, one run at a time.</summary>
 /// <remarks>
-/// The caller always takes part; helpers come and go as <see cref="HelperPool"/> has them, and one that comes late, or
-/// never, only means fewer hands. So results must not depend on who does which part of the work, or when.
+/// The calling thread always takes part. Helper threads come from <see cref="HelperPool"/> and may start late or not at
+/// all, in which case the other threads do their part. Results must therefore not depend on which thread does which part
+/// of the work, or when.
 /// </remarks>
-/// <param name="threads">Most threads on one run, the caller included.</param>
+/// <param name="threads">Maximum number of threads for one run, including the calling thread.</param>
 internal abstract class SharedWork(int threads)
 {
     private readonly HelperThread[] _helpers = new HelperThread[threads - 1];
     private Exception? _failure;
     private int _left;
 
-    /// <summary>Most threads on one run, the caller included.</summary>
+    /// <summary>Maximum number of threads for one run, including the calling thread.</summary>
     public int Threads => _helpers.Length + 1;
 
-    /// <summary>Threads that were asked to take part in the current run.</summary>
+    /// <summary>Number of threads assigned to the current run, including the calling thread.</summary>
     public int Workers { get; private set; } = 1;
 
-    /// <summary>Helps until nothing is left to do; a failure is kept for the caller.</summary>
-    /// <param name="worker">The helper's number, from 1.</param>
+    /// <summary>Executes parts of the work until none is left. The first exception of a run is stored and rethrown by the calling thread.</summary>
+    /// <param name="worker">Worker index: 0 for the calling thread, from 1 for helper threads.</param>
     public void Help(int worker)
     {
         try
@@ -35,15 +36,15 @@ internal abstract class SharedWork(int threads)
         }
     }
 
-    /// <summary>A helper's last word on this run.</summary>
+    /// <summary>Signals that a helper thread has finished its part of this run.</summary>
     public void Leave()
     {
         HelperPool.Exit();
         Interlocked.Increment(ref _left);
     }
 
-    /// <summary>Does all of the work and returns when nobody is at it any more.</summary>
-    /// <param name="most">Most threads that can be of use, at least 1.</param>
+    /// <summary>Executes all of the work and returns when every participating thread has finished.</summary>
+    /// <param name="most">Maximum number of threads that the work can use, at least 1.</param>
     protected void Run(int most)
     {
         _left = 0;
@@ -62,14 +63,14 @@ internal abstract class SharedWork(int threads)
         }
     }
 
-    /// <summary>Takes parts of the work until none is left.</summary>
-    /// <param name="worker">0 for the caller, 1, 2, ... for helpers: no two threads of a run have the same.</param>
+    /// <summary>Executes parts of the work until none is left.</summary>
+    /// <param name="worker">Worker index: 0 for the calling thread, from 1 for helper threads; unique within a run.</param>
     protected abstract void Work(int worker);
 
-    /// <summary>Does all of the work where no helper can come, as worker 0.</summary>
+    /// <summary>Executes all of the work on the calling thread, as worker 0, when no helper thread is available.</summary>
     protected abstract void WorkAlone();
 
-    /// <summary>Lets everybody come to an end early, because a part has failed.</summary>
+    /// <summary>Makes all threads stop early, because a part of the work has thrown an exception.</summary>
     protected abstract void Abandon();
 
     private void WorkTogether(int invited)

@@ -1,12 +1,12 @@
 namespace RepVgg.Threading;
 
-/// <summary>The option "threads", 0 for all cores.</summary>
+/// <summary>Validates the <c>threads</c> option; 0 means all cores.</summary>
 internal static class ThreadCount
 {
     private const int Most = 1024;
 
-    /// <summary>Turns the option into a number of threads.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">A negative number or more than 1024.</exception>
+    /// <summary>Converts the option to a number of threads: the number of logical processors for 0, otherwise the value itself.</summary>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="threads"/> is negative or more than 1024.</exception>
     public static int Resolve(int threads)
     {
         if (threads is < 0 or > Most)
