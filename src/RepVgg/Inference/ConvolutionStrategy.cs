@@ -2,39 +2,39 @@ using RepVgg.Architectures;
 
 namespace RepVgg.Inference;
 
-/// <summary>How a 3x3 convolution is computed.</summary>
+/// <summary>The algorithm that computes a 3x3 convolution.</summary>
 internal enum ConvolutionStrategy
 {
-    /// <summary>By its definition.</summary>
+    /// <summary>Direct convolution: the sum over all taps and input channels.</summary>
     Direct,
 
     /// <summary>
-    /// In Winograd's domain: with stride 1 in tiles of 4x4 output pixels, and what is left at the edges; with stride 2
-    /// in columns of 4 output pixels.
+    /// Winograd's minimal filtering. Stride 1: two-dimensional, in tiles of 4x4 output pixels, with smaller tiles at the
+    /// bottom and right edges. Stride 2: one-dimensional, in columns of 4 output pixels.
     /// </summary>
     Winograd,
 }
 
-/// <summary>Picks a convolution's strategy.</summary>
-/// <param name="shape">The block.</param>
-/// <param name="height">Rows of its output.</param>
-/// <param name="width">Columns of its output.</param>
+/// <summary>Chooses the algorithm for a convolution.</summary>
+/// <param name="shape">Shape of the block.</param>
+/// <param name="height">Rows of the block's output.</param>
+/// <param name="width">Columns of the block's output.</param>
 internal delegate ConvolutionStrategy StrategyChoice(BlockSpec shape, int height, int width);
 
-/// <summary>The one place that picks a kernel from a shape.</summary>
+/// <summary>Default choice of the convolution algorithm by the shape of a block.</summary>
 internal static class ConvolutionStrategies
 {
-    // With fewer input channels the transforms cost more than the multiplications that they save; a stride of 2 saves
-    // fewer of them, the fewer the smaller the map.
+    // Minimum number of input channels per group for Winograd. With fewer channels the transforms cost more than the
+    // multiplications that they save. Stride 2 saves fewer multiplications, and even fewer on small maps.
     private const int WinogradChannels = 16;
     private const int WinogradChannelsOfStrideTwo = 32;
     private const int WinogradChannelsOfSmallMaps = 96;
     private const int SmallMap = 8;
 
-    /// <summary>The strategy for a block.</summary>
-    /// <param name="shape">The block.</param>
-    /// <param name="height">Rows of its output.</param>
-    /// <param name="width">Columns of its output.</param>
+    /// <summary>Chooses the algorithm for a block.</summary>
+    /// <param name="shape">Shape of the block.</param>
+    /// <param name="height">Rows of the block's output.</param>
+    /// <param name="width">Columns of the block's output.</param>
     public static ConvolutionStrategy Choose(BlockSpec shape, int height, int width)
     {
         int least = shape.Stride == 1 ? WinogradChannels

@@ -5,25 +5,25 @@ using RepVgg.Threading;
 
 namespace RepVgg.Inference;
 
-/// <summary>Runs a fused RepVGG on the CPU.</summary>
+/// <summary>Runs a fused RepVGG network on the CPU.</summary>
 /// <remarks>
-/// An engine is immutable and may be used by any number of threads at once; each call takes scratch memory from a pool
-/// inside the engine, and nothing is allocated once the pool is warm. An image's logits are the same bits whatever the
-/// number of threads and whatever else is in the batch; they may differ in the last places between machines with
-/// different vector instructions.
+/// An engine is immutable and can be used by any number of threads concurrently. Each call rents a workspace from a pool in
+/// the engine; no memory is allocated if the pool has a workspace that is large enough. The logits of an image are
+/// bit-identical for any number of threads and any batch that contains the image. They can differ by rounding between
+/// machines with different vector instructions.
 /// </remarks>
 public sealed class InferenceEngine : IDisposable
 {
     private readonly Plan _plan;
     private readonly WorkspacePool _workspaces;
 
-    // One for the owner and one for each run under way; memory is freed when it falls to zero.
+    // Reference count: one for the owner and one for each run in progress. The memory is freed when it reaches zero.
     private int _users = 1;
     private int _disposed;
 
-    /// <summary>Prepares a network: packs its weights in the order in which the kernels read them.</summary>
+    /// <summary>Creates an engine for a network and packs the weights in the order in which the kernels read them.</summary>
     /// <param name="network">The network; it is not changed.</param>
-    /// <param name="threads">Most threads that work on one call, the calling one included; 0 for all cores.</param>
+    /// <param name="threads">Maximum number of threads for one call, including the calling thread; 0 for all cores.</param>
     /// <exception cref="ArgumentNullException"><paramref name="network"/> is null.</exception>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="threads"/> is negative or more than 1024.</exception>
     public InferenceEngine(DeployNetwork network, int threads = 0)
@@ -52,18 +52,21 @@ public sealed class InferenceEngine : IDisposable
         _workspaces.Return(workspace);
     }
 
-    /// <summary>Opens a network from a file. Its weights go straight from the file into the order in which the kernels read them, and are held once.</summary>
-    /// <param name="path">An ONNX file; or any other that <see cref="WeightsFile.ReadDeployNetwork"/> reads.</param>
-    /// <param name="threads">Most threads that work on one call, the calling one included; 0 for all cores.</param>
+    /// <summary>
+    /// Creates an engine for the network in a file. The weights are packed directly from the file, so that memory holds only
+    /// one copy of them.
+    /// </summary>
+    /// <param name="path">An ONNX file or any other file that <see cref="WeightsFile.ReadDeployNetwork"/> reads.</param>
+    /// <param name="threads">Maximum number of threads for one call, including the calling thread; 0 for all cores.</param>
     /// <returns>The engine.</returns>
-    /// <exception cref="InvalidDataException">The file is of no known format, is damaged, or holds no RepVGG.</exception>
-    /// <exception cref="ArgumentException">The file does not say how its network's input is normalised.</exception>
+    /// <exception cref="InvalidDataException">The file has an unknown format, is damaged, or contains no RepVGG network.</exception>
+    /// <exception cref="ArgumentException">The file does not specify the normalization of the network's input.</exception>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="threads"/> is negative or more than 1024.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static InferenceEngine Open(string path, int threads = 0) =>
         Rehearsal.Beside(VectorWidths.Widest, () => WeightsFile.Use(path, network => new InferenceEngine(network, threads, VectorWidths.Widest, null)));
 
-    /// <summary>Channels of an image.</summary>
+    /// <summary>Number of channels of an image.</summary>
     public int InputChannels { get; }
 
     /// <summary>Height of an image in pixels.</summary>
@@ -72,27 +75,27 @@ public sealed class InferenceEngine : IDisposable
     /// <summary>Width of an image in pixels.</summary>
     public int ImageWidth { get; }
 
-    /// <summary>What the network gives.</summary>
+    /// <summary>The kind of the network's output: logits or features.</summary>
     public NetworkOutput Output { get; }
 
-    /// <summary>Values of one image: channels * height * width.</summary>
+    /// <summary>Number of pixel values of one image: channels * height * width.</summary>
     public int InputLength { get; }
 
-    /// <summary>Logits of one image; 0 where the network gives features.</summary>
+    /// <summary>Number of classes (logits of one image); 0 if the network outputs features.</summary>
     public int Classes => Output == NetworkOutput.Logits ? OutputLength : 0;
 
-    /// <summary>Values that the network gives for one image: logits, or features.</summary>
+    /// <summary>Number of output values of one image: logits or features.</summary>
     public int OutputLength { get; }
 
-    /// <summary>Most threads that work on one call, the calling one included.</summary>
+    /// <summary>Maximum number of threads for one call, including the calling thread.</summary>
     public int Threads { get; }
 
-    /// <summary>Computes the logits of a batch of images, or their features where the network gives those.</summary>
-    /// <param name="images">[count, C, H, W] raw pixels, usually 0..255; the network's normalisation is applied here.</param>
-    /// <param name="count">Number of images; 0 does nothing.</param>
-    /// <param name="logits">Receives [count, classes]; of feature networks [count, channels] or [count, channels, height, width].</param>
+    /// <summary>Computes the logits of a batch of images, or the features if the network outputs features.</summary>
+    /// <param name="images">Raw pixels, [count, C, H, W], usually 0 to 255; this method applies the network's normalization.</param>
+    /// <param name="count">Number of images; for 0 the method does nothing.</param>
+    /// <param name="logits">Receives the logits [count, classes], or the features: [count, channels] or [count, channels, height, width].</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="count"/> is negative.</exception>
-    /// <exception cref="ArgumentException">A span's length is not what <paramref name="count"/> images need.</exception>
+    /// <exception cref="ArgumentException">The length of a span does not match <paramref name="count"/> images.</exception>
     /// <exception cref="ObjectDisposedException">The engine was disposed.</exception>
     public unsafe void Run(ReadOnlySpan<float> images, int count, Span<float> logits)
     {
@@ -121,7 +124,7 @@ public sealed class InferenceEngine : IDisposable
         }
     }
 
-    /// <summary>Frees the weights and scratch memory; runs under way finish first.</summary>
+    /// <summary>Frees the weights and the workspaces. If runs are in progress, the memory is freed when the last of them finishes.</summary>
     public void Dispose()
     {
         if (Interlocked.Exchange(ref _disposed, 1) == 0)

@@ -8,7 +8,7 @@ namespace RepVgg.Inference;
 /// <summary>The vector width that an engine's kernels use.</summary>
 internal enum VectorWidth
 {
-    /// <summary>4 floats: SSE, NEON, and software where there is neither.</summary>
+    /// <summary>4 floats: SSE, NEON, or the software fallback if the processor has neither.</summary>
     Bits128,
 
     /// <summary>8 floats: AVX2.</summary>
@@ -18,10 +18,10 @@ internal enum VectorWidth
     Bits512,
 }
 
-/// <summary>Choice of the vector width, and plans for it.</summary>
+/// <summary>Detection of the vector width and construction of plans for it.</summary>
 internal static class VectorWidths
 {
-    /// <summary>The widest that this machine runs in hardware.</summary>
+    /// <summary>The largest vector width with hardware acceleration on this machine.</summary>
     public static VectorWidth Widest =>
         Vector512.IsHardwareAccelerated ? VectorWidth.Bits512
         : Vector256.IsHardwareAccelerated ? VectorWidth.Bits256
@@ -35,11 +35,11 @@ internal static class VectorWidths
         _ => Lanes128.Width,
     };
 
-    /// <summary>Plans a network for a width. Its weights are still to be filled in: <see cref="Execution.Plan.Fill"/>.</summary>
-    /// <param name="width">The width.</param>
+    /// <summary>Builds the plan of a network for a vector width. The weights are not packed yet; see <see cref="Execution.Plan.Fill"/>.</summary>
+    /// <param name="width">The vector width.</param>
     /// <param name="network">The network.</param>
-    /// <param name="threads">Threads that will share a run.</param>
-    /// <param name="choose">Picks each convolution's strategy; <see cref="ConvolutionStrategies.Choose"/> if null.</param>
+    /// <param name="threads">Maximum number of threads for one run.</param>
+    /// <param name="choose">Chooses the algorithm of each convolution; <see cref="ConvolutionStrategies.Choose"/> if null.</param>
     public static Plan Plan(this VectorWidth width, NetworkSource network, int threads, StrategyChoice? choose = null) => width switch
     {
         VectorWidth.Bits512 => PlanBuilder<Vector512<float>, Lanes512>.Build(network, threads, choose ?? ConvolutionStrategies.Choose),

@@ -1,26 +1,29 @@
 namespace RepVgg.Inference.Execution;
 
-/// <summary>Numbers of the buffers in a <see cref="Window"/>.</summary>
+/// <summary>Indices of the buffers in a <see cref="Window"/>.</summary>
 internal enum BufferId
 {
     /// <summary>The normalised input.</summary>
     Input,
 
-    /// <summary>Winograd transforms of one layer's input.</summary>
+    /// <summary>The Winograd-transformed input tiles of the current layer.</summary>
     Transformed,
 
-    /// <summary>One layer's sums in Winograd's domain, where several threads make them.</summary>
+    /// <summary>The current layer's sums in the Winograd domain, when several threads compute the sums of one panel.</summary>
     Sums,
 
-    /// <summary>Counts of what is done of them: integers, each in a cache line of its own; zero between layers.</summary>
+    /// <summary>
+    /// Number of finished pieces of each panel and chunk in <see cref="Sums"/>: 32-bit integers, each in its own cache line.
+    /// All counters are zero between layers.
+    /// </summary>
     Counters,
 
-    /// <summary>Per-channel averages.</summary>
+    /// <summary>Per-channel averages of a map (global average pooling).</summary>
     Pooled,
 
-    /// <summary>Per-channel factors of a squeeze-and-excitation.</summary>
+    /// <summary>Per-channel factors of a squeeze-and-excitation module.</summary>
     Gates,
 
-    /// <summary>The first of the maps.</summary>
+    /// <summary>The first activation map; higher indices are the other maps.</summary>
     FirstMap,
 }

@@ -1,9 +1,12 @@
 namespace RepVgg.Inference.Execution;
 
-/// <summary>Takes a few images at a time through several steps; one item is one such group, the work of one thread.</summary>
-/// <param name="plan">Its leading steps are done.</param>
-/// <param name="windows">Each worker's own.</param>
-/// <param name="together">Images of a group.</param>
+/// <summary>
+/// Runs all leading steps of a plan on a small group of images before it continues with the next group, so that the maps
+/// stay in the cache. One item is one group, computed by one thread.
+/// </summary>
+/// <param name="plan">The plan whose leading steps are run.</param>
+/// <param name="windows">One private window per worker.</param>
+/// <param name="together">Maximum number of images in a group.</param>
 internal sealed unsafe class DepthFirstStep(Plan plan, Window[] windows, int together) : Step
 {
     public override int CountItems(Window window) => Groups(window).Count;

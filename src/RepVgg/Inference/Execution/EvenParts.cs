@@ -1,14 +1,17 @@
 namespace RepVgg.Inference.Execution;
 
-/// <summary>Rows cut into parts of nearly the same size; the larger parts come first, so that threads end together.</summary>
+/// <summary>
+/// Divides rows into parts whose sizes differ by at most one. The larger parts come first, so that threads finish at about
+/// the same time.
+/// </summary>
 internal readonly record struct EvenParts
 {
     private readonly int _rows;
     private readonly int _larger;
 
-    /// <param name="rows">How many rows there are.</param>
-    /// <param name="most">Rows of a part at most; a part has one at least.</param>
-    /// <param name="threads">Where there are several parts, there are so many that threads get the same number of rows.</param>
+    /// <param name="rows">Number of rows, 1 or more.</param>
+    /// <param name="most">Maximum number of rows in a part; values below 1 are treated as 1.</param>
+    /// <param name="threads">If there are several parts, their number is rounded up to a multiple of this value, but not above <paramref name="rows"/>.</param>
     public EvenParts(int rows, int most, int threads = 1)
     {
         most = Math.Clamp(most, 1, rows);
@@ -20,10 +23,10 @@ internal readonly record struct EvenParts
     /// <summary>Number of parts.</summary>
     public int Count { get; }
 
-    /// <summary>A part's first row; of the part after the last, the number of rows.</summary>
+    /// <summary>First row of a part; for <paramref name="part"/> = <see cref="Count"/>, the number of rows.</summary>
     public int First(int part) => part * _rows + Math.Min(part, _larger);
 
-    /// <summary>The part that a row belongs to.</summary>
+    /// <summary>Index of the part that contains a row.</summary>
     public int PartOf(int row)
     {
         int inLarger = _larger * (_rows + 1);

@@ -1,16 +1,17 @@
 namespace RepVgg.Inference.Execution;
 
 /// <summary>
-/// How an activation map lies in memory: [image][channel block][row][column][lane], with a border of one zero pixel around each
-/// block's pixels so that convolutions need no edge cases. A buffer holds maps of one layout only, so nothing ever
-/// writes to the border, and it stays as zero as it was allocated.
+/// Memory layout of an activation map: [image][channel block][row][column][lane] (blocked NCHW), with a border of one zero
+/// pixel on all four sides of each block, so that convolutions with padding 1 need no edge cases. A buffer holds maps of
+/// one layout only and no step writes to the border, so it keeps the zeros from the allocation.
 /// </summary>
-/// <param name="Channels">Channels that carry values; the lanes above them in the last block are zero.</param>
+/// <param name="Channels">Number of channels; unused lanes of the last block are zero.</param>
 /// <param name="Height">Rows without the border.</param>
 /// <param name="Width">Columns without the border.</param>
 /// <param name="Lanes">Channels in one block: the vector width, or all channels of the input image.</param>
 internal readonly record struct MapLayout(int Channels, int Height, int Width, int Lanes)
 {
+    /// <summary>Number of channel blocks.</summary>
     public int Blocks => (Channels + Lanes - 1) / Lanes;
 
     /// <summary>Floats from one row to the next.</summary>
@@ -24,9 +25,12 @@ internal readonly record struct MapLayout(int Channels, int Height, int Width, i
     /// <summary>Floats from one image to the next.</summary>
     public long ImagePitch => BlockPitch * Blocks;
 
-    /// <summary>Whether the maps of a batch are likely to have left the second-level cache between two layers.</summary>
+    /// <summary>
+    /// Whether the maps of a batch are likely to be evicted from the L2 cache between two layers: more than 128 Ki floats
+    /// (512 KiB).
+    /// </summary>
     public bool IsFar(int images) => images * ImagePitch > 128 << 10;
 
-    /// <summary>Offset of pixel (0, 0) in its block.</summary>
+    /// <summary>Offset of pixel (0, 0) from the start of its block, in floats.</summary>
     public int Origin => RowPitch + Lanes;
 }

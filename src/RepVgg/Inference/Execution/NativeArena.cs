@@ -2,11 +2,11 @@ using RepVgg.Memory;
 
 namespace RepVgg.Inference.Execution;
 
-/// <summary>Fills a part of a network's memory with weights.</summary>
-/// <param name="room">The thread's own memory for what it reads; it may grow.</param>
+/// <summary>Reads a part of a network's weights and packs them into native memory.</summary>
+/// <param name="room">Private read buffer of the calling thread; it is replaced by a larger array if needed.</param>
 internal delegate void Filler(ref float[] room);
 
-/// <summary>A network's weights side by side in a few large buffers, freed together.</summary>
+/// <summary>Allocates the memory for a network's weights from a few large native buffers, which are freed together.</summary>
 internal sealed unsafe class NativeArena : IDisposable
 {
     private const long ChunkFloats = 4 << 20;
@@ -15,10 +15,10 @@ internal sealed unsafe class NativeArena : IDisposable
     private readonly List<NativeBuffer> _chunks = [];
     private long _used = ChunkFloats;
 
-    /// <summary>What fills the memory with weights: parts that may run in any order, and at once.</summary>
+    /// <summary>Delegates that pack the weights into the allocated memory. They may run in any order and concurrently.</summary>
     public List<Filler> Filling { get; } = [];
 
-    /// <summary>Zeroed floats that live until the arena is disposed, aligned to a cache line.</summary>
+    /// <summary>Allocates zeroed floats, aligned to a cache line. They are valid until the arena is disposed.</summary>
     public float* Allocate(long floats)
     {
         if (_chunks.Count == 0 || _used + floats > _chunks[^1].Length)

@@ -6,14 +6,15 @@ using RepVgg.Simd;
 
 namespace RepVgg.Inference.Execution;
 
-/// <summary>Turns a deploy network into steps and buffer sizes for one vector width.</summary>
+/// <summary>Builds the execution plan of a deploy network (steps and buffer sizes) for one vector width.</summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
-/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+/// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
 internal sealed class PlanBuilder<TVector, TLanes>
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
-    // Taps of a layer that are few beside its maps; images that go through such layers together, and floats of their maps.
+    // The leading stage ends before the first layer with more than FewTaps weights. A thread runs up to MostTogether images
+    // through that stage together, fewer if the input and output maps of a layer would exceed CachedFloats floats.
     private const int FewTaps = 200_000;
     private const int MostTogether = 8;
     private const int CachedFloats = 384 << 10;
@@ -36,9 +37,10 @@ internal sealed class PlanBuilder<TVector, TLanes>
         _stage = _leading;
     }
 
+    /// <summary>Builds the plan of a network.</summary>
     /// <param name="network">The network.</param>
-    /// <param name="threads">Threads that will share a run.</param>
-    /// <param name="choose">Picks each convolution's strategy.</param>
+    /// <param name="threads">Maximum number of threads for one run.</param>
+    /// <param name="choose">Chooses the algorithm of each convolution.</param>
     public static Plan Build(NetworkSource network, int threads, StrategyChoice choose) =>
         new PlanBuilder<TVector, TLanes>(threads, choose).Add(network);
 
@@ -75,7 +77,7 @@ internal sealed class PlanBuilder<TVector, TLanes>
             network.InputLength, _scratch, _weights);
     }
 
-    // What follows is the second stage; it finds its input in a buffer of its own.
+    // Starts the trailing stage and reserves the buffer with its input.
     private BufferId Trail(MapLayout map, BufferId buffer)
     {
         _stage = _trailing;
@@ -158,7 +160,7 @@ internal sealed class PlanBuilder<TVector, TLanes>
         _stage.Steps.Add(new PoolStep<TVector, TLanes>(map, buffer));
     }
 
-    // Maps of one layout alternate between two buffers.
+    // Maps of the same layout alternate between two buffers, so that a step never overwrites its input.
     private BufferId MapBuffer(MapLayout layout, BufferId source)
     {
         if (!_maps.TryGetValue(layout, out var pair))

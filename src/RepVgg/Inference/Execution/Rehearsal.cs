@@ -5,8 +5,9 @@ using RepVgg.Threading;
 namespace RepVgg.Inference.Execution;
 
 /// <summary>
-/// Has the runtime compile the kernels on one core while the first network of the process is read on another: a small
-/// network that cuts images of the usual size as real ones do, with few channels, runs a few items of every step.
+/// JIT warm-up: compiles the kernels on one core while another core reads the first network of the process. The warm-up
+/// builds a network with few channels and 224x224 images, which needs the same kernels as the usual networks, and runs
+/// the first and the last item of every kind of step.
 /// </summary>
 internal static class Rehearsal
 {
@@ -14,10 +15,13 @@ internal static class Rehearsal
 
     private static int _held;
 
-    /// <summary>Does some work; beside it, if this is the first time, the rehearsal.</summary>
-    /// <param name="width">The vector width whose kernels will be needed.</param>
-    /// <param name="work">Reads a network.</param>
-    /// <returns>What <paramref name="work"/> returns.</returns>
+    /// <summary>
+    /// Executes a function and, on the first call in the process, runs the warm-up on another thread at the same time. There
+    /// is no warm-up on a single core or if no helper thread is available.
+    /// </summary>
+    /// <param name="width">Vector width of the kernels to compile.</param>
+    /// <param name="work">The function, which reads a network.</param>
+    /// <returns>The result of <paramref name="work"/>.</returns>
     public static T Beside<T>(VectorWidth width, Func<T> work)
         where T : class
     {
@@ -35,10 +39,10 @@ internal static class Rehearsal
         return result!;
     }
 
-    /// <summary>Holds the rehearsal.</summary>
+    /// <summary>Runs the warm-up on the calling thread.</summary>
     internal static void Hold(VectorWidth width)
     {
-        // Three vectors of channels in most layers, as wide layers have; two in the last.
+        // Most layers have three vectors of channels, which selects the same kernels as wide layers; the last has two.
         int lanes = width.Lanes(), wide = 3 * lanes, last = 2 * lanes;
         var network = new NetworkSource(
             3, ImageSize, ImageSize, Normalization.Identity(3), NetworkOutput.Logits,

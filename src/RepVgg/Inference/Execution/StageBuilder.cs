@@ -1,14 +1,14 @@
 namespace RepVgg.Inference.Execution;
 
-/// <summary>A stage in the making.</summary>
+/// <summary>Collects the steps and the buffer sizes of a <see cref="Stage"/>.</summary>
 internal sealed class StageBuilder
 {
     private readonly List<long> _bufferFloats = [];
 
-    /// <summary>Steps so far.</summary>
+    /// <summary>The steps added so far, in order of execution.</summary>
     public List<Step> Steps { get; } = [];
 
-    /// <summary>Sees to it that a buffer has room for an image.</summary>
+    /// <summary>Sets the size of a buffer to at least the given number of floats per image.</summary>
     public void Reserve(BufferId buffer, long floats)
     {
         while (_bufferFloats.Count <= (int)buffer)
@@ -16,14 +16,14 @@ internal sealed class StageBuilder
         _bufferFloats[(int)buffer] = Math.Max(_bufferFloats[(int)buffer], floats);
     }
 
-    /// <summary>Gives up a buffer that the stage has from elsewhere.</summary>
+    /// <summary>Sets the size of a buffer to 0, because its memory is allocated by another stage.</summary>
     public void Release(BufferId buffer)
     {
         if ((int)buffer < _bufferFloats.Count)
             _bufferFloats[(int)buffer] = 0;
     }
 
-    /// <summary>The stage.</summary>
+    /// <summary>Builds the stage.</summary>
     /// <param name="buffers">Number of buffers of the network.</param>
     public Stage Build(int buffers)
     {

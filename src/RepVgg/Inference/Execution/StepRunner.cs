@@ -3,34 +3,39 @@ using RepVgg.Threading;
 namespace RepVgg.Inference.Execution;
 
 /// <summary>
-/// Runs passes, each of them a step over a window of images: the caller and its helpers take items from one counter;
-/// whoever finishes a pass's last item opens the next pass.
+/// Runs a sequence of passes; a pass is a step applied to a window of images. The calling thread and the helper threads
+/// take items from a shared counter. The thread that completes the last item of a pass starts the next pass.
 /// </summary>
 internal sealed class StepRunner : SharedWork
 {
     private readonly (Step Step, Window Window, int Items)[] _passes;
     private int _passCount;
 
-    // High half: the open pass. Low half: the next item. One counter, so that an item can't be taken for the wrong pass.
+    // High 32 bits: the current pass. Low 32 bits: the next item. Both are in one counter, so that a single atomic increment
+    // takes an item together with its pass.
     private long _cursor;
     private int _completed;
 
-    /// <param name="capacity">Most passes of a run.</param>
-    /// <param name="threads">Most threads on one run, the caller included.</param>
+    /// <param name="capacity">Maximum number of passes of a run.</param>
+    /// <param name="threads">Maximum number of threads for one run, including the calling thread.</param>
     public StepRunner(int capacity, int threads)
         : base(threads) => _passes = new (Step, Window, int)[capacity];
 
-    /// <summary>Forgets the passes of the last run.</summary>
+    /// <summary>Removes all passes.</summary>
     public void Clear() => _passCount = 0;
 
-    /// <summary>Adds steps on a window that was opened.</summary>
+    /// <summary>Adds one pass for each step.</summary>
+    /// <param name="steps">Steps in order of execution.</param>
+    /// <param name="window">The images; <see cref="Window.Open"/> must have been called.</param>
     public void Add(ReadOnlySpan<Step> steps, Window window)
     {
         foreach (var step in steps)
             Add(step, window);
     }
 
-    /// <summary>Adds a step on a window that was opened.</summary>
+    /// <summary>Adds a pass, unless the step has no items.</summary>
+    /// <param name="step">The step.</param>
+    /// <param name="window">The images; <see cref="Window.Open"/> must have been called.</param>
     public void Add(Step step, Window window)
     {
         int items = step.CountItems(window);
@@ -58,7 +63,8 @@ internal sealed class StepRunner : SharedWork
                 return;
             if ((int)cursor >= _passes[pass].Items)
             {
-                // Others still run the pass's last items. On a crowded machine they may need this core for it.
+                // Other threads still run the last items of the pass. If there are more runnable threads than cores, they
+                // may need this core to make progress.
                 if (++idle < 2000)
                     Thread.SpinWait(4);
                 else
@@ -75,7 +81,7 @@ internal sealed class StepRunner : SharedWork
             if (Interlocked.Increment(ref _completed) == _passes[pass].Items)
             {
                 _completed = 0;
-                // What nobody can share is done here and now: its input is near.
+                // A pass with a single item cannot be shared. It runs on this thread, whose cache is likely to hold its input.
                 for (pass++; pass < _passCount && _passes[pass].Items == 1; pass++)
                     _passes[pass].Step.RunItem(_passes[pass].Window, 0, worker);
                 Volatile.Write(ref _cursor, (long)pass << 32);

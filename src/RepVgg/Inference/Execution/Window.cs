@@ -2,35 +2,35 @@ using RepVgg.Threading;
 
 namespace RepVgg.Inference.Execution;
 
-/// <summary>The images that steps work on, and the buffers that hold what becomes of them.</summary>
-/// <param name="at">Start of each buffer.</param>
-/// <param name="scratch">Start of the first worker's private scratch.</param>
-/// <param name="scratchPitch">Floats from one worker's scratch to the next one's.</param>
-/// <param name="sharers">The work that several threads do on these images together; null where one thread has them to itself.</param>
+/// <summary>The execution context of steps: a range of images, their buffers and the scratch memory of the workers.</summary>
+/// <param name="at">Address of each buffer, indexed by <see cref="BufferId"/>.</param>
+/// <param name="scratch">Address of the first worker's private scratch memory.</param>
+/// <param name="scratchPitch">Floats from one worker's scratch memory to the next worker's.</param>
+/// <param name="sharers">The run whose threads process these images together; null if a single thread processes them.</param>
 internal sealed unsafe class Window(nint[] at, float* scratch, long scratchPitch, SharedWork? sharers)
 {
-    /// <summary>How many images there are.</summary>
+    /// <summary>Number of images.</summary>
     public int Images { get; private set; }
 
-    /// <summary>Their pixels.</summary>
+    /// <summary>Raw input pixels of the images, [image][channel][row][column] (NCHW).</summary>
     public float* Pixels { get; private set; }
 
-    /// <summary>Where their results go.</summary>
+    /// <summary>Receives the results of the images: logits or features. Null in the leading stage, which writes no results.</summary>
     public float* Logits { get; private set; }
 
-    /// <summary>Most threads that work on them.</summary>
+    /// <summary>Maximum number of threads that process the images.</summary>
     public int Threads => sharers?.Threads ?? 1;
 
-    /// <summary>Threads that were asked to work on them this time.</summary>
+    /// <summary>Number of threads assigned to the images in the current run.</summary>
     public int Workers => sharers?.Workers ?? 1;
 
-    /// <summary>Start of a buffer.</summary>
+    /// <summary>Address of a buffer.</summary>
     public float* this[BufferId buffer] => (float*)at[(int)buffer];
 
-    /// <summary>Start of a worker's private scratch.</summary>
+    /// <summary>Address of a worker's private scratch memory.</summary>
     public float* Scratch(int worker) => scratch + scratchPitch * worker;
 
-    /// <summary>Opens the window on some images.</summary>
+    /// <summary>Sets the images that the steps process next.</summary>
     public void Open(float* pixels, float* logits, int images)
     {
         Pixels = pixels;
@@ -38,6 +38,6 @@ internal sealed unsafe class Window(nint[] at, float* scratch, long scratchPitch
         Images = images;
     }
 
-    /// <summary>Has a buffer begin elsewhere.</summary>
+    /// <summary>Sets the address of a buffer.</summary>
     public void Move(BufferId buffer, float* start) => at[(int)buffer] = (nint)start;
 }

@@ -2,25 +2,25 @@ using RepVgg.Memory;
 
 namespace RepVgg.Inference.Execution;
 
-/// <summary>The memory of one run at a time: planned once, used by one caller and the workers that help it.</summary>
+/// <summary>The preallocated memory of a run: buffers for a fixed number of images and scratch memory. It serves one run at a time.</summary>
 internal sealed unsafe class Workspace : IDisposable
 {
     private readonly Plan _plan;
     private readonly NativeBuffer _memory;
     private readonly StepRunner _runner;
 
-    // All images. In the leading steps: those that workers take for their own, what each has of them at a time, and the
-    // rest, which the workers share.
+    // _all: all images, for the trailing steps. For the leading steps: _apart has the images that are processed depth-first,
+    // _own is each worker's current group of them, and _rest has the remaining images, which the workers process together.
     private readonly Window _all;
     private readonly Window _apart;
     private readonly Window[] _own;
     private readonly Window _rest;
     private readonly DepthFirstStep _depthFirst;
 
-    /// <param name="plan">What the memory is for.</param>
-    /// <param name="capacity">Most images at a time.</param>
-    /// <param name="workers">Most workers on one run.</param>
-    /// <param name="depthFirst">Whether workers may take images of their own through the leading steps.</param>
+    /// <param name="plan">The plan to allocate memory for.</param>
+    /// <param name="capacity">Maximum number of images in a run.</param>
+    /// <param name="workers">Maximum number of threads for one run.</param>
+    /// <param name="depthFirst">Whether each worker may run the leading steps on its own images; see <see cref="DepthFirstStep"/>.</param>
     public Workspace(Plan plan, int capacity, int workers, bool depthFirst = true)
     {
         _plan = plan;
@@ -59,7 +59,7 @@ internal sealed unsafe class Workspace : IDisposable
         nint[] Addresses(long[] offsets) => Array.ConvertAll(offsets, offset => (nint)(_memory.Pointer + offset));
     }
 
-    /// <summary>Most images that fit.</summary>
+    /// <summary>Maximum number of images in a run.</summary>
     public int Capacity { get; }
 
     /// <summary>Runs the plan on up to <see cref="Capacity"/> images.</summary>
@@ -85,7 +85,7 @@ internal sealed unsafe class Workspace : IDisposable
         }
     }
 
-    /// <summary>Sets what steps read and write where each is run by itself.</summary>
+    /// <summary>Sets the input and output of all windows for steps that are run individually.</summary>
     public void Open(float* pixels, float* logits, int images)
     {
         Open(pixels, logits, images, 0);
@@ -96,13 +96,16 @@ internal sealed unsafe class Workspace : IDisposable
         }
     }
 
-    /// <summary>The window that a step is run on by itself.</summary>
+    /// <summary>The window to pass to a step that is run individually.</summary>
     /// <param name="step">The step.</param>
-    /// <param name="worker">Who runs it.</param>
+    /// <param name="worker">Index of the worker that runs it.</param>
     public Window WindowOf(Step step, int worker) =>
         Array.IndexOf(_plan.Leading.Steps, step) < 0 ? _all : _own.Length > 0 ? _own[worker] : _rest;
 
-    /// <summary>The steps whose rehearsal has the runtime compile all that a run of one image needs: one of every kind and shape.</summary>
+    /// <summary>
+    /// Steps for the JIT warm-up: one step of every type and block shape. Running them compiles all kernels that a run of one
+    /// image needs.
+    /// </summary>
     public List<Step> Rehearsals()
     {
         var steps = new List<Step>();
@@ -117,9 +120,9 @@ internal sealed unsafe class Workspace : IDisposable
         return steps;
     }
 
-    /// <summary>Runs the first and the last item of a step on whatever the buffers hold.</summary>
+    /// <summary>Runs the first and the last item of a step for the JIT warm-up, on the current contents of the buffers.</summary>
     /// <param name="step">The step.</param>
-    /// <param name="worker">Index of the private scratch.</param>
+    /// <param name="worker">Index of the worker, which selects its private scratch memory.</param>
     public void Rehearse(Step step, int worker)
     {
         var window = WindowOf(step, worker);
@@ -130,7 +133,7 @@ internal sealed unsafe class Workspace : IDisposable
             step.RunItem(window, items - 1, worker);
     }
 
-    /// <summary>Forgets what steps have counted that came to no end.</summary>
+    /// <summary>Resets all <see cref="BufferId.Counters"/> to zero, after steps that did not run all of their items.</summary>
     public void ClearCounters()
     {
         Clear(_all, _plan.Trailing, Capacity);

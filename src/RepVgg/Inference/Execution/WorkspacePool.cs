@@ -1,6 +1,9 @@
 namespace RepVgg.Inference.Execution;
 
-/// <summary>Workspaces waiting for the next run; there are as many as there were ever runs at once.</summary>
+/// <summary>
+/// A pool of idle workspaces. A workspace is created when no idle one has the required capacity, and is kept until the pool
+/// is disposed.
+/// </summary>
 internal sealed class WorkspacePool(Plan plan, int threads) : IDisposable
 {
     private const long MaximumBytes = 48L << 20;
@@ -11,7 +14,10 @@ internal sealed class WorkspacePool(Plan plan, int threads) : IDisposable
     private Workspace[] _idle = new Workspace[4];
     private int _count;
 
-    /// <summary>A workspace for up to <paramref name="images"/> images at a time, or fewer where memory says so.</summary>
+    /// <summary>
+    /// Rents a workspace for up to <paramref name="images"/> images. Its capacity can be smaller: it is limited to 32 images
+    /// and to the largest power of two whose trailing-stage buffers fit in 48 MiB, but at least 1.
+    /// </summary>
     public Workspace Rent(int images)
     {
         int capacity = Math.Min((int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Math.Min(images, MaximumCapacity)), _maximumCapacity);
@@ -29,7 +35,7 @@ internal sealed class WorkspacePool(Plan plan, int threads) : IDisposable
         return new Workspace(plan, capacity, threads);
     }
 
-    /// <summary>Takes a workspace back.</summary>
+    /// <summary>Returns a rented workspace to the pool.</summary>
     public void Return(Workspace workspace)
     {
         lock (_access)
