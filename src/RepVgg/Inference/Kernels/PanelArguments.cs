@@ -2,76 +2,76 @@ using System.Runtime.CompilerServices;
 
 namespace RepVgg.Inference.Kernels;
 
-/// <summary>What a <see cref="PanelKernel{TVector, TLanes, TVectors, TRows}"/> multiplies. Pitches count floats.</summary>
+/// <summary>Operands of a <see cref="PanelKernel{TVector, TLanes, TVectors, TRows}"/>. All pitches and offsets are in floats.</summary>
 /// <remarks>
-/// Fill it once and then change single fields: a structure that was just copied as a whole makes the kernel's first
-/// reads wait, which costs more than ten steps of its loop.
+/// Initialize the structure once and then change individual fields. If the whole structure is copied immediately before a
+/// kernel call, the kernel's first loads wait for the copy, which costs more than ten iterations of its loop.
 /// </remarks>
 internal unsafe struct PanelArguments
 {
-    /// <summary>The first row; segments are offsets from here.</summary>
+    /// <summary>Address of the first input row; <see cref="Segments"/> are offsets from here.</summary>
     public float* Rows;
 
-    /// <summary>From one row to the next.</summary>
+    /// <summary>Floats from one input row to the next.</summary>
     public nint RowPitch;
 
-    /// <summary>Where each of a row's runs begins.</summary>
+    /// <summary>Offset of each segment of a row. A segment is a run of <see cref="Depth"/> consecutive floats.</summary>
     public nint* Segments;
 
-    /// <summary>Number of runs.</summary>
+    /// <summary>Number of segments.</summary>
     public int SegmentCount;
 
-    /// <summary>Floats in a run.</summary>
+    /// <summary>Floats in a segment.</summary>
     public int Depth;
 
-    /// <summary>Weights: [segment][depth][vector of output channels].</summary>
+    /// <summary>The panel of packed weights, [segment][depth][vector of output channels][lane].</summary>
     public float* Panel;
 
-    /// <summary>Floats of other weights between one segment's and the next's.</summary>
+    /// <summary>Floats to skip between the weights of one segment and those of the next.</summary>
     public nint PanelSkip;
 
     /// <summary>
-    /// Memory that will be needed later; every step of a kernel's loop brings some of it to the second-level cache. See
-    /// <see cref="RowGroups.LookAhead"/>.
+    /// Address to prefetch next. Every iteration of the kernel's loop prefetches the cache line at this address to the L2
+    /// cache; see <see cref="RowGroups.LookAhead"/>.
     /// </summary>
     public float* Ahead;
 
-    /// <summary>Floats from what one step brings to what the next one brings.</summary>
+    /// <summary>Floats by which <see cref="Ahead"/> advances per iteration.</summary>
     public nint AheadStep;
 
-    /// <summary>What the sums start from: a bias (pitch 0), or earlier sums.</summary>
+    /// <summary>Initial values of the sums: a bias (<see cref="InitialPitch"/> is 0) or the sums of an earlier call.</summary>
     public float* Initial;
 
-    /// <summary>From one row's start to the next's.</summary>
+    /// <summary>Floats from the initial values of one row to those of the next.</summary>
     public nint InitialPitch;
 
-    /// <summary>From one vector's start to the next's.</summary>
+    /// <summary>Floats from one vector of initial values to the next.</summary>
     public nint InitialVectorPitch;
 
-    /// <summary>Where the first row's sums go.</summary>
+    /// <summary>Receives the sums of the first row.</summary>
     public float* Target;
 
-    /// <summary>From one row's sums to the next's.</summary>
+    /// <summary>Floats from the sums of one row to those of the next.</summary>
     public nint TargetPitch;
 
-    /// <summary>From one vector of sums to the next.</summary>
+    /// <summary>Floats from one vector of sums to the next.</summary>
     public nint TargetVectorPitch;
 
-    /// <summary>Whether the target is likely to lie beyond the first-level cache.</summary>
+    /// <summary>Whether the target is likely not in the L1 cache; the kernel then prefetches it before the loop.</summary>
     public bool TargetIsFar;
 
-    /// <summary>Whether negative sums become zero.</summary>
+    /// <summary>Whether the epilogue applies ReLU to the sums.</summary>
     public bool Relu;
 
     /// <summary>
-    /// For a <see cref="PointKernel{TVector, TLanes, TPoints, TVectors, TRows}"/>, which makes weights near + 2 far + middle
-    /// and near + 2 far - middle: where these taps are, from <see cref="Panel"/>.
+    /// Only for <see cref="PointKernel{TVector, TLanes, TPoints, TVectors, TRows}"/>, which computes the weights
+    /// near + 2 far + middle and near + 2 far - middle: offsets of the three taps from <see cref="Panel"/>.
     /// </summary>
     public nint Near, Middle, Far;
 
-    /// <summary>For the same: from the first point's rows to the second's.</summary>
+    /// <summary>Only for the point kernel: floats from the input rows of the first point to those of the second.</summary>
     public nint PairRows;
 
-    /// <summary>For the same: from the first point's sums to the second's.</summary>
+    /// <summary>Only for the point kernel: floats from the sums of the first point to those of the second.</summary>
     public nint PairTarget;
 }

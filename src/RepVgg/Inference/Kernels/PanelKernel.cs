@@ -4,27 +4,35 @@ using RepVgg.Simd;
 namespace RepVgg.Inference.Kernels;
 
 /// <summary>
-/// The multiply at the bottom of every convolution: rows of inputs (pixels or Winograd tiles) times a panel of weights,
-/// with the sums held in registers over the whole depth.
+/// GEMM micro-kernel of all convolutions: multiplies rows of inputs (pixels or Winograd tiles) by a panel of weights. The
+/// sums of TRows rows and TVectors vectors of output channels form the register tile, which stays in registers over all
+/// segments.
 /// </summary>
 /// <remarks>
-/// A row is a run of <see cref="PanelArguments.Depth"/> consecutive floats in each of the segments; each float is
-/// broadcast against one to three vectors of output channels. A sum's order of additions depends on nothing else, so
-/// that an output has the same bits in whatever group of rows it is computed.
+/// <para>
+/// A row consists of <see cref="PanelArguments.SegmentCount"/> segments of <see cref="PanelArguments.Depth"/> consecutive
+/// floats. Each float is broadcast and multiplied by one to three vectors of weights; lanes are output channels. The scalar
+/// equivalent, for each row r and output channel o, is sum[r][o] = initial[r][o], then for each segment s and depth k
+/// sum[r][o] += row[r][s][k] * panel[s][k][o], then the optional ReLU.
+/// </para>
+/// <para>
+/// The additions of a sum have the same order for any number of rows and vectors, so an output is bit-identical in any
+/// group of rows.
+/// </para>
 /// </remarks>
-/// <typeparam name="TVector">The vector type.</typeparam>
-/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+/// <typeparam name="TVector">The vector type; lanes are output channels.</typeparam>
+/// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
 /// <typeparam name="TVectors">Vectors of output channels: 1 to 3.</typeparam>
-/// <typeparam name="TRows">Rows: 1 to 12. The product of both must leave registers for the operands.</typeparam>
+/// <typeparam name="TRows">Rows: 1 to 12. TRows * TVectors accumulators, the weights and one broadcast must fit in the registers.</typeparam>
 internal static unsafe class PanelKernel<TVector, TLanes, TVectors, TRows>
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
     where TVectors : unmanaged, ICount
     where TRows : unmanaged, ICount
 {
-    /// <summary>Multiplies groups of rows, one after the other.</summary>
-    /// <param name="arguments">The first group; on return, the group after the last.</param>
-    /// <param name="groups">How many, 1 or more.</param>
+    /// <summary>Multiplies consecutive groups of TRows rows.</summary>
+    /// <param name="arguments">Operands of the first group; on return, those of the group after the last.</param>
+    /// <param name="groups">Number of groups, 1 or more.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Run(PanelArguments* arguments, int groups)
     {
@@ -116,7 +124,8 @@ internal static unsafe class PanelKernel<TVector, TLanes, TVectors, TRows>
                 if (sizeof(TVectors) > 2) c11 = TLanes.Load(initial + 11 * pitch + 2 * vectorPitch);
             }
 
-            // Stores that miss the first-level cache wait for each other; prefetches, made now, don't.
+            // Stores that miss the L1 cache complete one after the other, but prefetches overlap. They start here so that the
+            // cache lines arrive before the epilogue.
             for (int r = 0; arguments->TargetIsFar && r < TRows.Value; r++)
             {
                 for (int o = 0; o < TVectors.Value; o++)
@@ -129,11 +138,11 @@ internal static unsafe class PanelKernel<TVector, TLanes, TVectors, TRows>
             nint skip = arguments->PanelSkip, aheadStep = arguments->AheadStep;
             for (int remaining = arguments->SegmentCount; remaining > 0; remaining--)
             {
-                // Three pointers to four rows each keep the addresses within base + index.
+                // Three base pointers of four rows each, so that every operand has an address of the form base + index.
                 float* x0 = arguments->Rows + *segment++, x4 = x0 + 4 * s1, x8 = x0 + 8 * s1;
                 for (int k = arguments->Depth; k > 0; k--)
                 {
-                    // One at a time: loads would wait behind a row of prefetches.
+                    // One prefetch per iteration: several in a row would delay the loads that follow.
                     Prefetch.Far(ahead);
                     ahead += aheadStep;
                     TVector u = TLanes.Load(panel), v = zero, w = zero, x;

@@ -4,28 +4,29 @@ using RepVgg.Simd;
 
 namespace RepVgg.Inference.Kernels;
 
-/// <summary>Cuts any number of rows into groups that fit the registers, and picks the kernels for them.</summary>
+/// <summary>Divides rows into groups whose register tile fits in the registers, and selects the micro-kernels for them.</summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
-/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+/// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
 internal static unsafe class Panels<TVector, TLanes>
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
-    // AVX-512 and NEON have 32 vector registers, AVX2 and SSE 16: sums, a panel's vectors and one broadcast must fit.
+    // Maximum number of accumulators. AVX-512 and NEON have 32 vector registers, AVX2 and SSE have 16; they must hold the
+    // accumulators, the vectors of weights and one broadcast input.
     private static int MaximumSums => TLanes.Width == 16 || AdvSimd.IsSupported ? 24 : 12;
 
     /// <summary>
-    /// Whether a <see cref="PointKernel{TVector, TLanes, TPoints, TVectors, TRows}"/> is worth it: it takes 32 registers and
-    /// additions that cost nothing. Otherwise filters' values are better made beforehand.
+    /// Whether to use <see cref="PointKernel{TVector, TLanes, TPoints, TVectors, TRows}"/>. It needs 32 vector registers and
+    /// additions that run in parallel with multiply-adds. Otherwise it is faster to transform the filters beforehand.
     /// </summary>
     public static bool MakePoints => TLanes.Width == 16 && Processor.AddsBesideMultiplyAdds;
 
-    /// <summary>Vectors of a panel that make best use of the registers in Winograd's domain.</summary>
+    /// <summary>Number of vectors per panel that makes the best use of the registers for Winograd convolutions.</summary>
     public static int VectorsOfPoints => MakePoints ? 2 : Panels.MaximumVectors;
 
-    /// <summary>Cuts rows into groups of nearly the same size.</summary>
+    /// <summary>Divides rows into groups of nearly the same size for a <see cref="PanelKernel{TVector, TLanes, TVectors, TRows}"/>.</summary>
     /// <param name="vectors">Vectors of output channels, 1 to 3.</param>
-    /// <param name="count">Rows; 0 makes groups that do nothing.</param>
+    /// <param name="count">Number of rows; for 0 the result has no groups.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static RowGroups Cut(int vectors, int count) => vectors switch
     {
@@ -34,14 +35,14 @@ internal static unsafe class Panels<TVector, TLanes>
         _ => Cut<PanelKernels<Three>>(count, MaximumSums / 3),
     };
 
-    /// <summary>The same for a <see cref="PointKernel{TVector, TLanes, TPoints, TVectors, TRows}"/>.</summary>
-    /// <param name="points">1 or 2.</param>
+    /// <summary>Divides rows into groups of nearly the same size for a <see cref="PointKernel{TVector, TLanes, TPoints, TVectors, TRows}"/>.</summary>
+    /// <param name="points">Number of points, 1 or 2.</param>
     /// <param name="vectors">Vectors of output channels, 1 to 3.</param>
-    /// <param name="count">Rows at each point; 0 makes groups that do nothing.</param>
+    /// <param name="count">Number of rows at each point; for 0 the result has no groups.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static RowGroups CutPoints(int points, int vectors, int count) => (points, vectors) switch
     {
-        // What is not used is not compiled.
+        // Tested first, so that no function pointer is taken and no kernel is compiled if there are no rows.
         _ when count == 0 => default,
         (1, 1) => Cut<PointKernels<One, One>>(count, 6),
         (1, 2) => Cut<PointKernels<One, Two>>(count, 6),
@@ -106,12 +107,12 @@ internal static unsafe class Panels<TVector, TLanes>
     }
 }
 
-/// <summary>What holds for panels of every vector type.</summary>
+/// <summary>Constants of panels that do not depend on the vector type.</summary>
 internal static class Panels
 {
-    /// <summary>Vectors of output channels that one panel has at most.</summary>
+    /// <summary>Maximum number of vectors of output channels in one panel.</summary>
     public const int MaximumVectors = 3;
 
-    /// <summary>A panel's vectors of zeros, for sums that start from nothing; at an address that stays.</summary>
+    /// <summary>Zeros as initial values of sums, for the largest panel and vector. The array is pinned.</summary>
     public static readonly float[] Zeros = GC.AllocateArray<float>(MaximumVectors * 16, pinned: true);
 }

@@ -4,20 +4,31 @@ using RepVgg.Simd;
 namespace RepVgg.Inference.Kernels;
 
 /// <summary>
-/// The multiply of Winograd's domain at a point p, or at p and -p: Winograd tiles times filters whose values at the points
-/// are made from their three taps on the way to the registers.
+/// GEMM micro-kernel of Winograd convolutions for an interpolation point p, or for p and -p together: multiplies
+/// transformed input tiles by filters, and computes the filters' values at the points from their three taps when it loads
+/// them.
 /// </summary>
 /// <remarks>
-/// A filter's even part, near + 2 far, and its odd part, the middle tap, give both values: see
-/// <see cref="PanelArguments.Near"/>. Processors that add beside their multiply-adds make them at no cost; a transform
-/// of its own would write and read four values where this reads three. For the rest see
-/// <see cref="PanelKernel{TVector, TLanes, TVectors, TRows}"/>.
+/// <para>
+/// Lanes are output channels. With even = near + 2 far and odd = middle (see <see cref="PanelArguments.Near"/>), the
+/// filter's value is even + odd at p and even - odd at -p. On processors that execute additions in parallel with
+/// multiply-adds this takes no extra time. A separate filter transform would write and read four values per filter column,
+/// whereas this kernel reads three taps.
+/// </para>
+/// <para>
+/// Input rows are one vector width apart and the sums of a group are contiguous, [row][vector][lane]. The sums start from
+/// the target's values if <see cref="PanelArguments.Initial"/> equals <see cref="PanelArguments.Target"/>, otherwise from
+/// zero. See also <see cref="PanelKernel{TVector, TLanes, TVectors, TRows}"/>.
+/// </para>
 /// </remarks>
-/// <typeparam name="TVector">The vector type.</typeparam>
-/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+/// <typeparam name="TVector">The vector type; lanes are output channels.</typeparam>
+/// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
 /// <typeparam name="TPoints">Points: 1 or 2.</typeparam>
 /// <typeparam name="TVectors">Vectors of output channels: 1 to 3.</typeparam>
-/// <typeparam name="TRows">Rows: 1 to 6, with 3 vectors up to 3. The product of the three must leave registers for the operands.</typeparam>
+/// <typeparam name="TRows">
+/// Rows: 1 to 6, or 1 to 3 with 3 vectors. TPoints * TVectors * TRows accumulators and the operands must fit in the
+/// registers.
+/// </typeparam>
 internal static unsafe class PointKernel<TVector, TLanes, TPoints, TVectors, TRows>
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
@@ -25,9 +36,9 @@ internal static unsafe class PointKernel<TVector, TLanes, TPoints, TVectors, TRo
     where TVectors : unmanaged, ICount
     where TRows : unmanaged, ICount
 {
-    /// <summary>Multiplies groups of rows, one after the other.</summary>
-    /// <param name="arguments">The first group; on return, the group after the last.</param>
-    /// <param name="groups">How many, 1 or more.</param>
+    /// <summary>Multiplies consecutive groups of TRows rows.</summary>
+    /// <param name="arguments">Operands of the first group; on return, those of the group after the last.</param>
+    /// <param name="groups">Number of groups, 1 or more.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Run(PanelArguments* arguments, int groups)
     {

@@ -4,41 +4,43 @@ using RepVgg.Simd;
 namespace RepVgg.Inference.Kernels;
 
 /// <summary>
-/// Toom and Cook's convolution of one line, the building block of Winograd's: n samples become values at n points,
-/// are multiplied by a filter's values there, and become outputs again.
+/// One-dimensional Toom-Cook convolution, from which the two-dimensional Winograd convolution is built: n samples are
+/// transformed to n interpolation points, multiplied point by point with the transformed filter, and transformed back to
+/// outputs.
 /// </summary>
 /// <remarks>
 /// <para>
-/// The points are, in this order, 0, infinity, 1, -1, 2 and -2; n samples use the first n of them (2 to 6). What the
-/// factors depend on n for stands in the analysis of the samples, so that a filter's value at a point is the same for
-/// every n: tiles of any size share the same filters.
+/// The points are, in this order, 0, infinity, 1, -1, 2 and -2; n samples use the first n of them (2 to 6). All factors that
+/// depend on n are part of the input transform. The value of a filter at a point is therefore the same for every n, and
+/// tiles of all sizes use the same transformed filters.
 /// </para>
 /// <para>
-/// Of 2 taps a and b, the value is a at 0, b at infinity and their polynomial elsewhere. Of 3 taps a, b and c, it is half
-/// of that at 0, 2 and -2, and with h = a / 2 it is h at 0, c at infinity, c + 2 h + b and c + 2 h - b at 1 and -1, and
-/// h + 2 c + b and h + 2 c - b at 2 and -2: one kernel makes them all.
+/// A filter of 2 taps a and b has the value a at 0, b at infinity and a + b p at any other point p. A filter of 3 taps a, b
+/// and c is evaluated as the polynomial a + b p + c p^2, scaled by 1/2 at the points 0, 2 and -2. With h = a / 2 its values
+/// are h at 0, c at infinity, c + 2 h + b and c + 2 h - b at 1 and -1, and h + 2 c + b and h + 2 c - b at 2 and -2. All four
+/// have the form near + 2 far + middle or near + 2 far - middle, so that one kernel can compute them.
 /// </para>
 /// <para>
-/// A filter of 3 taps gives m outputs from m + 2 samples, one of 2 taps gives them from m + 1.
+/// A filter of 3 taps produces m outputs from m + 2 samples, a filter of 2 taps from m + 1 samples.
 /// </para>
 /// <para>
-/// Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, has the two-dimensional form; the
-/// matrices are those of Lagrange's interpolation at the points.
+/// For the two-dimensional form see Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015. The
+/// transform matrices are those of Lagrange interpolation at the points.
 /// </para>
 /// </remarks>
 /// <typeparam name="TVector">The vector type; lanes are channels.</typeparam>
-/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+/// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
 internal static unsafe class ToomCook<TVector, TLanes>
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
-    /// <summary>Samples to values at the points.</summary>
-    /// <param name="most">The usual <paramref name="samples"/>, compiled in place: 6 or 5.</param>
-    /// <param name="samples">2 to 6.</param>
-    /// <param name="source">The first sample.</param>
+    /// <summary>Input transform: computes the values at the points from the samples.</summary>
+    /// <param name="most">Number of samples of a whole tile, 6 or 5; the code for it is inlined.</param>
+    /// <param name="samples">Number of samples, 2 to 6.</param>
+    /// <param name="source">The first sample, one vector of channels.</param>
     /// <param name="step">Floats from one sample to the next.</param>
-    /// <param name="target">What <paramref name="at"/> counts from.</param>
-    /// <param name="at">Offset of each point.</param>
+    /// <param name="target">Base address of the values.</param>
+    /// <param name="at">Offset of the value at each point from <paramref name="target"/>, in floats.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Analyze(int most, int samples, float* source, nint step, float* target, nint* at)
     {
@@ -50,23 +52,23 @@ internal static unsafe class ToomCook<TVector, TLanes>
             AnalyzeFive(source, step, target, at);
     }
 
-    /// <summary>Products at the points to outputs.</summary>
-    /// <typeparam name="TTaps">Taps of the filter, 2 or 3.</typeparam>
-    /// <param name="size">Outputs, 1 to 4.</param>
-    /// <param name="source">What <paramref name="at"/> counts from.</param>
-    /// <param name="at">Offset of each point.</param>
-    /// <param name="atStep">From one point's offset to the next one's.</param>
+    /// <summary>Output transform: computes the outputs from the products at the points.</summary>
+    /// <typeparam name="TTaps">Number of taps of the filter, 2 or 3.</typeparam>
+    /// <param name="size">Number of outputs, 1 to 4.</param>
+    /// <param name="source">Base address of the products.</param>
+    /// <param name="at">Offset of the product at each point from <paramref name="source"/>, in floats.</param>
+    /// <param name="atStep">Elements of <paramref name="at"/> from one point to the next.</param>
     /// <param name="y0">First output.</param>
-    /// <param name="y1">Second output, if there are so many.</param>
-    /// <param name="y2">Third output, if there are so many.</param>
-    /// <param name="y3">Fourth output, if there are so many.</param>
+    /// <param name="y1">Second output; undefined if <paramref name="size"/> is less than 2.</param>
+    /// <param name="y2">Third output; undefined if <paramref name="size"/> is less than 3.</param>
+    /// <param name="y3">Fourth output; undefined if <paramref name="size"/> is less than 4.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Synthesize<TTaps>(
         int size, float* source, nint* at, nint atStep, out TVector y0, out TVector y1, out TVector y2, out TVector y3)
         where TTaps : unmanaged, ICount
     {
         TVector zero = TLanes.Load(source + at[0]), infinity = TLanes.Load(source + at[atStep]);
-        // What filters of three taps were halved by.
+        // Compensates the factor 1/2 of filters of three taps at the points 0, 2 and -2.
         float whole = sizeof(TTaps) == 3 ? 2f : 1f;
         zero = TLanes.Multiply(TLanes.Broadcast(whole), zero);
         if (size == 1)

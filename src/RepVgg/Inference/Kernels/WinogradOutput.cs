@@ -3,9 +3,12 @@ using RepVgg.Simd;
 
 namespace RepVgg.Inference.Kernels;
 
-/// <summary>Winograd's transform back to pixels, A^T m A, with bias and ReLU; see <see cref="ToomCook{TVector, TLanes}"/>.</summary>
+/// <summary>
+/// Winograd output transform, A^T m A for the sums m of a tile, with bias and optional ReLU as epilogue; see
+/// <see cref="ToomCook{TVector, TLanes}"/>.
+/// </summary>
 /// <typeparam name="TVector">The vector type; lanes are channels.</typeparam>
-/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+/// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
 internal static unsafe class WinogradOutput<TVector, TLanes>
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
@@ -13,21 +16,21 @@ internal static unsafe class WinogradOutput<TVector, TLanes>
     private const int Points = 6;
 
     /// <summary>Transforms one tile of one channel block.</summary>
-    /// <param name="source">What <paramref name="at"/> counts from.</param>
-    /// <param name="at">Offsets of the tile's sums, [point of the row][point of the column].</param>
-    /// <param name="bias">One vector.</param>
-    /// <param name="relu">Whether negative values become zero.</param>
+    /// <param name="source">Base address of the sums.</param>
+    /// <param name="at">Offsets of the tile's sums from <paramref name="source"/>, [row point][column point], in floats.</param>
+    /// <param name="bias">Biases of the block's channels, one vector.</param>
+    /// <param name="relu">Whether to apply ReLU.</param>
     /// <param name="target">The tile's first output pixel.</param>
     /// <param name="rowPitch">Floats from one output row to the next.</param>
     /// <param name="rows">Output rows of the tile, 1 to 4.</param>
     /// <param name="columns">Output columns of the tile, 1 to 4.</param>
-    /// <param name="far">Whether the map is likely to lie beyond the second-level cache.</param>
+    /// <param name="far">Whether the output map is likely not in the L2 cache; the target of the next tile is then prefetched.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Transform(
         float* source, nint* at, float* bias, bool relu, float* target, nint rowPitch, int rows, int columns, bool far)
     {
         int width = TLanes.Width, pitch = Points * width;
-        // Stores that miss the caches wait for each other; prefetches, made now for the next tile, don't.
+        // Stores that miss the caches complete one after the other, but prefetches overlap.
         for (int y = 0; far && y < rows; y++)
         {
             for (int x = columns; x < columns + 4; x++)
