@@ -4,7 +4,7 @@ using RepVgg.Simd;
 namespace RepVgg.Inference.Kernels;
 
 /// <summary>
-/// GEMM micro-kernel of all convolutions: multiplies rows of inputs (pixels or Winograd tiles) by a panel of weights. The
+/// GEMM micro-kernel of the convolutions: multiplies rows of inputs (pixels or Winograd tiles) by a panel of weights. The
 /// sums of TRows rows and TVectors vectors of output channels form the register tile, which stays in registers over all
 /// segments.
 /// </summary>

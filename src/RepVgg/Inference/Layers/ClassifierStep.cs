@@ -5,16 +5,19 @@ using RepVgg.Simd;
 
 namespace RepVgg.Inference.Layers;
 
-/// <summary>The final linear layer: pooled features to the caller's logits.</summary>
-/// <typeparam name="TVector">The vector type.</typeparam>
-/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+/// <summary>The final linear layer: computes the logits from the pooled features and writes them to the caller's output.</summary>
+/// <typeparam name="TVector">The vector type; lanes are classes.</typeparam>
+/// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
+/// <param name="layer">Weights and biases.</param>
+/// <param name="featurePitch">Floats from one image's pooled features to the next image's.</param>
+/// <param name="weights">Receives the packed weights.</param>
 internal sealed unsafe class ClassifierStep<TVector, TLanes>(LinearSource layer, int featurePitch, NativeArena weights) : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
     private readonly PackedLinear<TVector, TLanes> _linear = new(layer, weights);
 
-    /// <summary>One block of classes for all images: its weights are read from memory once.</summary>
+    /// <summary>One item is one block of classes for all images, so that its weights are read from memory once.</summary>
     public override int CountItems(Window window) => _linear.Blocks;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -7,20 +7,21 @@ using RepVgg.Simd;
 
 namespace RepVgg.Inference.Layers;
 
-/// <summary>3x3 convolution by its definition, any stride and groups; bias and optional ReLU fused.</summary>
+/// <summary>Direct 3x3 convolution with any stride and any number of groups; bias and optional ReLU are fused.</summary>
 /// <remarks>
-/// The three taps of one kernel row over one input block are consecutive floats in the blocked layout, so a row of
-/// output pixels is the panel kernel's rows, and (kernel row, input block) are its segments.
+/// In the blocked layout, the inputs of the three taps of one filter row in one input block are consecutive floats. The
+/// output pixels of a row are therefore the rows of the <see cref="PanelKernel{TVector, TLanes, TVectors, TRows}"/>, and
+/// each pair (filter row, input block) is one of its segments.
 /// </remarks>
-/// <typeparam name="TVector">The vector type.</typeparam>
-/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+/// <typeparam name="TVector">The vector type; lanes are output channels.</typeparam>
+/// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
 internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
     private const int BandPixels = 448;
 
-    // Of the next filters, no more than leaves the second-level cache to the current ones.
+    // Maximum number of floats of the next panel to prefetch, so that the current panel stays in the L2 cache.
     private const int AheadFloats = 100_000;
 
     private readonly MapLayout _input;
@@ -47,12 +48,12 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
     /// <summary>The layer's filters.</summary>
     public FilterPanels Filters { get; }
 
-    // Whichever is larger, filters or input, should be read from far away once.
+    // The larger of the filters and the input is traversed in the outer loop, so that it is read from memory only once.
     private bool PanelsFirst => Filters.Floats > _input.ImagePitch;
 
     public override int CountItems(Window window) => window.Images * Bands(window).Count * Filters.Count;
 
-    // Where there are fewer panels than threads, an image's rows are shared out.
+    // If there are fewer pairs (image, panel) than threads, the rows of an image are divided among the threads.
     private EvenParts Bands(Window window)
     {
         int most = BandPixels / _output.Width;
@@ -91,7 +92,7 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Step
             TargetIsFar = true,
             Relu = _relu,
         };
-        // While the panel's last rows are computed, the worker's next panel comes from memory.
+        // During the last items of a panel, the panel that this worker is expected to compute next is prefetched.
         long aheadFloats = 0;
         float* ahead = PanelsFirst && place >= places - window.Workers ? Filters.WeightsAhead(index + window.Workers, out aheadFloats) : null;
         aheadFloats = Math.Min(aheadFloats, AheadFloats) / (last - first);

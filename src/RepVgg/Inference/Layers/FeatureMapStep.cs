@@ -2,9 +2,9 @@ using RepVgg.Inference.Execution;
 
 namespace RepVgg.Inference.Layers;
 
-/// <summary>A map from its blocked layout to the caller's output, plain CHW.</summary>
-/// <param name="layout">The map's layout.</param>
-/// <param name="source">Where it stands.</param>
+/// <summary>Converts an activation map from the blocked layout to NCHW and writes it to the caller's output.</summary>
+/// <param name="layout">Layout of the map.</param>
+/// <param name="source">Buffer of the map.</param>
 internal sealed unsafe class FeatureMapStep(MapLayout layout, BufferId source) : Step
 {
     public override int CountItems(Window window) => window.Images * layout.Blocks;

@@ -6,34 +6,34 @@ using RepVgg.Networks;
 
 namespace RepVgg.Inference.Layers;
 
-/// <summary>One to three vectors of output channels that read the same input channels.</summary>
+/// <summary>A panel: the filters of one to three vectors of output channels, which read the same input channels.</summary>
 /// <param name="FirstBlock">First channel block of the output.</param>
-/// <param name="Vectors">How many blocks.</param>
-/// <param name="FirstInputBlock">First channel block of the input that they read.</param>
-/// <param name="InputBlocks">How many.</param>
-/// <param name="Offset">Where the panel's weights begin.</param>
+/// <param name="Vectors">Number of channel blocks of the output (vectors).</param>
+/// <param name="FirstInputBlock">First channel block of the input that the panel reads.</param>
+/// <param name="InputBlocks">Number of channel blocks of the input that the panel reads.</param>
+/// <param name="Offset">Offset of the panel's weights from the first panel's, in floats.</param>
 internal readonly record struct FilterPanel(int FirstBlock, int Vectors, int FirstInputBlock, int InputBlocks, long Offset);
 
-/// <summary>Order of the weights inside a panel; [vector][lane] comes last in each.</summary>
+/// <summary>Order of the packed weights inside a panel. The innermost dimensions are always [vector][lane] of the output channels.</summary>
 internal enum FilterOrder
 {
-    /// <summary>[ky][input block][kx][channel of the block]: as the direct kernel reads them.</summary>
+    /// <summary>[ky][input block][kx][channel of the block], for direct convolution.</summary>
     TapMajor,
 
-    /// <summary>The same with the middle row last.</summary>
+    /// <summary>As <see cref="TapMajor"/>, but with the filter rows in the order ky = 0, 2, 1, for convolution of stride 2.</summary>
     OuterRowsFirst,
 
     /// <summary>
-    /// [point][input block][kx][channel of the block]: columns transformed, the first taps of their rows halved, as
-    /// Winograd's multiplication reads them.
+    /// [row point][input block][kx][channel of the block], for Winograd convolution of stride 1. The filter columns are
+    /// transformed to the six points; the filter rows are not, but the tap kx = 0 is halved (see <c>ToomCook</c>).
     /// </summary>
     WinogradRows,
 }
 
-/// <summary>A block's 3x3 filters cut into panels, with zeros in lanes above the last channel.</summary>
+/// <summary>Packs the 3x3 filters (OIHW) of a block into panels. Lanes above the last output channel are zero.</summary>
 /// <remarks>
-/// With groups, a panel reads only the input blocks that its channels' groups touch; where a block straddles
-/// groups, the weights between channels of different groups are zero.
+/// In grouped convolutions, a panel reads only the input blocks that contain channels of its groups. If a channel block
+/// contains channels of several groups, the weights between channels of different groups are zero.
 /// </remarks>
 internal sealed unsafe class FilterPanels
 {
@@ -47,9 +47,9 @@ internal sealed unsafe class FilterPanels
     /// <param name="block">The convolution.</param>
     /// <param name="inputLanes">Channels in one block of the input's layout.</param>
     /// <param name="lanes">Channels in one block of the output's layout.</param>
-    /// <param name="vectors">Vectors of a panel where they come out even: 2 or 3.</param>
+    /// <param name="vectors">Preferred number of vectors in a panel, 2 or 3.</param>
     /// <param name="order">Order of the weights.</param>
-    /// <param name="arena">Where they go.</param>
+    /// <param name="arena">Allocates the memory of the weights and packs them later.</param>
     public FilterPanels(BlockSource block, int inputLanes, int lanes, int vectors, FilterOrder order, NativeArena arena)
     {
         _lanes = lanes;
@@ -63,25 +63,27 @@ internal sealed unsafe class FilterPanels
         arena.Filling.Add((ref float[] room) => Fill(block, ref room));
     }
 
+    /// <summary>Number of panels.</summary>
     public int Count => _panels.Length;
 
     /// <summary>Order of the weights.</summary>
     public FilterOrder Order { get; }
 
-    /// <summary>Floats of all panels.</summary>
+    /// <summary>Floats of all panels' weights.</summary>
     public long Floats { get; }
 
-    /// <summary>The filters that are needed after these, if any.</summary>
+    /// <summary>The filters of the next convolution of the network; null for the last.</summary>
     public FilterPanels? Following { get; set; }
 
     public ref readonly FilterPanel this[int panel] => ref _panels[panel];
 
-    /// <summary>A panel's weights.</summary>
+    /// <summary>Address of a panel's weights.</summary>
     public float* Weights(in FilterPanel panel) => _weights + panel.Offset;
 
-    /// <summary>The weights of the panel with a number; numbers beyond the last go on in the following layer.</summary>
-    /// <param name="panel">Number of the panel.</param>
-    /// <param name="floats">Their length; 0 if there is no such panel.</param>
+    /// <summary>Address of the weights to prefetch for a panel index; indices from <see cref="Count"/> on refer to the next convolution.</summary>
+    /// <param name="panel">Index of the panel.</param>
+    /// <param name="floats">Floats of the panel's weights; 0 if there is no such panel.</param>
+    /// <returns>The address, or null if there is no such panel.</returns>
     public float* WeightsAhead(int panel, out long floats)
     {
         floats = 0;
@@ -94,7 +96,7 @@ internal sealed unsafe class FilterPanels
     /// <summary>Floats of a panel's weights.</summary>
     public long FloatsOf(in FilterPanel panel) => FloatsOf(Order, panel.InputBlocks * _inputLanes, panel.Vectors * _lanes);
 
-    /// <summary>A panel's biases, one vector after the other.</summary>
+    /// <summary>Address of a panel's biases, [vector][lane].</summary>
     public float* Bias(in FilterPanel panel) => _bias + panel.FirstBlock * _lanes;
 
     private FilterPanel[] Cut(BlockSpec shape, out long total)
@@ -118,7 +120,8 @@ internal sealed unsafe class FilterPanels
         return [.. panels];
     }
 
-    // Where twos are as good as threes: what makes an even number of panels, for threads to share.
+    // If panels of two vectors are as fast as panels of three, prefers the size that gives an even number of panels, which
+    // threads can share evenly.
     private int VectorsOfNextPanel(int run, int left)
     {
         int vectors = _vectors == 2 && run % 4 != 0 && run % 6 == 0 ? Panels.MaximumVectors : _vectors;
@@ -140,7 +143,7 @@ internal sealed unsafe class FilterPanels
     private static long FloatsOf(FilterOrder order, int channels, int pitch) =>
         channels * (long)pitch * 3 * (order == FilterOrder.WinogradRows ? WinogradAxis.Points : 3);
 
-    /// <summary>Packs the kernels of one panel's output channels.</summary>
+    /// <summary>Packs the filters of one panel's output channels.</summary>
     private void Pack(BlockSpec shape, ReadOnlySpan<float> kernels, in FilterPanel panel)
     {
         int groupInput = shape.InputChannels / shape.Groups, groupOutput = shape.OutputChannels / shape.Groups;
@@ -152,7 +155,7 @@ internal sealed unsafe class FilterPanels
             {
                 int group = o / groupOutput;
                 end = Math.Min((group + 1) * groupOutput, last);
-                // Output channels vary fastest, so that what is written lies close together.
+                // The output channel is the innermost loop, so that consecutive writes go to adjacent addresses.
                 for (int i = 0; i < groupInput; i++)
                 {
                     int channel = group * groupInput + i - panel.FirstInputBlock * _inputLanes;
@@ -171,7 +174,7 @@ internal sealed unsafe class FilterPanels
         }
     }
 
-    /// <summary>Writes the nine taps of several output channels' filters side by side.</summary>
+    /// <summary>Writes the nine taps of the filters of consecutive output channels to consecutive lanes.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void PackTaps(float* taps, nint filterPitch, int count, float* target, nint middleRow, nint lastRow, nint columnStep)
     {
@@ -187,7 +190,7 @@ internal sealed unsafe class FilterPanels
         }
     }
 
-    /// <summary>Writes the transformed columns of several output channels' filters side by side.</summary>
+    /// <summary>Writes the transformed columns of the filters of consecutive output channels to consecutive lanes.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void PackRows(float* taps, nint filterPitch, int count, float* target, nint pointStep, nint columnStep)
     {
@@ -204,7 +207,7 @@ internal sealed unsafe class FilterPanels
         }
     }
 
-    // Three taps to their values at the six points; see ToomCook.
+    // Filter transform: computes the values of three taps at the six points; see ToomCook.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Transform(float a, float b, float c, float* values)
     {

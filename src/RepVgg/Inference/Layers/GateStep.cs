@@ -5,9 +5,15 @@ using RepVgg.Simd;
 
 namespace RepVgg.Inference.Layers;
 
-/// <summary>Squeeze-and-excitation's gates: sigmoid(excite(relu(squeeze(averages)))), one factor per channel.</summary>
-/// <typeparam name="TVector">The vector type.</typeparam>
-/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+/// <summary>
+/// Computes the gates of a squeeze-and-excitation module, sigmoid(excite(relu(squeeze(averages)))): one factor per image
+/// and channel.
+/// </summary>
+/// <typeparam name="TVector">The vector type; lanes are channels.</typeparam>
+/// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
+/// <param name="squeeze">The first linear layer.</param>
+/// <param name="excite">The second linear layer.</param>
+/// <param name="weights">Receives the packed weights.</param>
 internal sealed unsafe class GateStep<TVector, TLanes>(LinearSource squeeze, LinearSource excite, NativeArena weights) : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
@@ -15,7 +21,7 @@ internal sealed unsafe class GateStep<TVector, TLanes>(LinearSource squeeze, Lin
     private readonly PackedLinear<TVector, TLanes> _squeeze = new(squeeze, weights);
     private readonly PackedLinear<TVector, TLanes> _excite = new(excite, weights);
 
-    /// <summary>Floats of scratch for one worker: the squeezed features.</summary>
+    /// <summary>Floats of scratch memory per worker, for the output of the squeeze layer.</summary>
     public int ScratchFloats => _squeeze.Blocks * TLanes.Width;
 
     public override int CountItems(Window window) => window.Images;

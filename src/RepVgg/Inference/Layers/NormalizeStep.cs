@@ -5,9 +5,12 @@ using RepVgg.Simd;
 
 namespace RepVgg.Inference.Layers;
 
-/// <summary>Raw NCHW pixels to the padded input with interleaved channels: (pixel - mean) * scale, then a zero border.</summary>
+/// <summary>
+/// Normalizes raw NCHW pixels, (pixel - mean) * scale per channel, and writes them with interleaved channels (NHWC) inside
+/// the zero border of the input map.
+/// </summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
-/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+/// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
 internal sealed unsafe class NormalizeStep<TVector, TLanes> : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
@@ -19,13 +22,14 @@ internal sealed unsafe class NormalizeStep<TVector, TLanes> : Step
     private readonly float[] _scale;
     private readonly EvenParts _bands;
 
-    // Three vectors of three interleaved channels: the pixel of each lane, and masks of the lanes with red, and with green.
+    // Tables to interleave three channels. Float i of three output vectors is channel i % 3 of pixel i / 3: _pixels holds
+    // i / 3 as the shuffle index, _reds and _greens are masks with all bits set where the channel is red or green.
     private readonly int[] _pixels = GC.AllocateArray<int>(3 * TLanes.Width, pinned: true);
     private readonly float[] _reds = GC.AllocateArray<float>(3 * TLanes.Width, pinned: true);
     private readonly float[] _greens = GC.AllocateArray<float>(3 * TLanes.Width, pinned: true);
 
-    /// <param name="layout">One block that holds all channels.</param>
-    /// <param name="normalization">Per channel.</param>
+    /// <param name="layout">Layout of the input map, with one block that contains all channels.</param>
+    /// <param name="normalization">Mean and scale of each channel.</param>
     public NormalizeStep(MapLayout layout, Normalization normalization)
     {
         _layout = layout;
@@ -70,6 +74,7 @@ internal sealed unsafe class NormalizeStep<TVector, TLanes> : Step
         }
     }
 
+    // Scalar equivalent: target[3 * x + c] = (channel c at x - mean[c]) * scale[c] for x = 0 to width - 1.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void InterleaveThree(float* red, long plane, float* target, int width)
     {

@@ -5,21 +5,21 @@ using RepVgg.Simd;
 
 namespace RepVgg.Inference.Layers;
 
-/// <summary>A linear layer, packed [output block][input feature][output lane].</summary>
-/// <typeparam name="TVector">The vector type.</typeparam>
-/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+/// <summary>A linear layer with weights packed as [output block][input feature][output lane].</summary>
+/// <typeparam name="TVector">The vector type; lanes are output features.</typeparam>
+/// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
 internal sealed unsafe class PackedLinear<TVector, TLanes>
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
-    // How far ahead of their use weights are brought from memory; blocks lie one after the other.
+    // Prefetch distance in floats. The blocks are contiguous, so the prefetch continues with the next block.
     private const int AheadFloats = 4096;
 
     private readonly float* _weights;
     private readonly float* _bias;
 
     /// <param name="layer">The layer.</param>
-    /// <param name="arena">Where the packed weights go.</param>
+    /// <param name="arena">Allocates the memory of the weights and packs them later.</param>
     public PackedLinear(LinearSource layer, NativeArena arena)
     {
         int lanes = TLanes.Width;
@@ -30,10 +30,13 @@ internal sealed unsafe class PackedLinear<TVector, TLanes>
         arena.Filling.Add((ref float[] room) => Fill(layer, ref room));
     }
 
+    /// <summary>Number of input features.</summary>
     public int InputFeatures { get; }
 
+    /// <summary>Number of output features.</summary>
     public int OutputFeatures { get; }
 
+    /// <summary>Number of blocks of output features, each of the vector width.</summary>
     public int Blocks => (OutputFeatures + TLanes.Width - 1) / TLanes.Width;
 
     private void Fill(LinearSource layer, ref float[] room)
@@ -57,7 +60,12 @@ internal sealed unsafe class PackedLinear<TVector, TLanes>
             *target = row[i];
     }
 
-    /// <summary>One block of outputs for one input vector; four partial sums, always added in the same order.</summary>
+    /// <summary>
+    /// Computes one block of outputs: lane o is bias[o] plus the sum over i of input[i] * weight[o][i]. The sum is divided
+    /// into four partial sums, which are always added in the same order.
+    /// </summary>
+    /// <param name="input">The input features.</param>
+    /// <param name="block">Index of the output block.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public TVector Compute(float* input, int block)
     {

@@ -5,20 +5,22 @@ using RepVgg.Simd;
 namespace RepVgg.Inference.Layers;
 
 /// <summary>
-/// How a chunk's tiles are multiplied at the six points of a row. With <see cref="Panels{TVector, TLanes}.MakePoints"/>, the
-/// third and the fifth entry take a point and its negative together, the fourth and the sixth take the tiles that have no
-/// negative point; otherwise there is an entry for each point.
+/// The row groups that multiply a chunk's tiles at the six column points of one row point. With
+/// <see cref="Panels{TVector, TLanes}.MakePoints"/>, entries 2 and 4 (counted from 0) multiply the tiles at a point and its
+/// negative (1 and -1, or 2 and -2) together, and entries 3 and 5 multiply the tiles that do not use the negative point.
+/// Otherwise there is one entry per point.
 /// </summary>
 [InlineArray(WinogradAxis.Points)]
 internal struct PointGroups
 {
     private RowGroups _first;
 
+    /// <summary>Divides the tiles of a chunk into row groups for each column point.</summary>
     /// <param name="chunk">The tiles.</param>
-    /// <param name="row">Point of the row.</param>
-    /// <param name="vectors">Vectors of output channels.</param>
+    /// <param name="row">Index of the row point, 0 to 5.</param>
+    /// <param name="vectors">Vectors of output channels, 1 to 3.</param>
     /// <typeparam name="TVector">The vector type.</typeparam>
-    /// <typeparam name="TLanes">Its arithmetic.</typeparam>
+    /// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static PointGroups Cut<TVector, TLanes>(in WinogradChunk chunk, int row, int vectors)
         where TVector : struct

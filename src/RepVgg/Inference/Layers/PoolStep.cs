@@ -4,14 +4,16 @@ using RepVgg.Simd;
 
 namespace RepVgg.Inference.Layers;
 
-/// <summary>Global average pool of a map to [image][channel], channels padded to whole blocks.</summary>
-/// <typeparam name="TVector">The vector type.</typeparam>
-/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+/// <summary>Global average pooling of a map to [image][channel]; the channels are padded to whole blocks.</summary>
+/// <typeparam name="TVector">The vector type; lanes are channels.</typeparam>
+/// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
+/// <param name="layout">Layout of the map.</param>
+/// <param name="source">Buffer of the map.</param>
 internal sealed unsafe class PoolStep<TVector, TLanes>(MapLayout layout, BufferId source) : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
-    // Pixels that are worth an item.
+    // Approximate number of pixels per item: small maps are combined into one item to reduce the overhead per item.
     private const int PixelsOfItem = 2048;
 
     private readonly int _blocksTogether = Math.Max(1, PixelsOfItem / (layout.Height * layout.Width));

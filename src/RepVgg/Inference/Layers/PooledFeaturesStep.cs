@@ -2,8 +2,8 @@ using RepVgg.Inference.Execution;
 
 namespace RepVgg.Inference.Layers;
 
-/// <summary>Pooled features to the caller's output, without the lanes above the last channel.</summary>
-/// <param name="layout">The map that was pooled.</param>
+/// <summary>Copies the pooled features to the caller's output, [image][channel], without the unused lanes above the last channel.</summary>
+/// <param name="layout">Layout of the map that was pooled.</param>
 internal sealed unsafe class PooledFeaturesStep(MapLayout layout) : Step
 {
     public override int CountItems(Window window) => window.Images;

@@ -4,9 +4,12 @@ using RepVgg.Simd;
 
 namespace RepVgg.Inference.Layers;
 
-/// <summary>Multiplies each channel of a map by its gate, in place; ReLU afterwards where asked.</summary>
-/// <typeparam name="TVector">The vector type.</typeparam>
-/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+/// <summary>Multiplies each channel of a map by its gate, in place, and optionally applies ReLU afterwards.</summary>
+/// <typeparam name="TVector">The vector type; lanes are channels.</typeparam>
+/// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
+/// <param name="layout">Layout of the map.</param>
+/// <param name="map">Buffer of the map.</param>
+/// <param name="relu">Whether to apply ReLU.</param>
 internal sealed unsafe class ScaleStep<TVector, TLanes>(MapLayout layout, BufferId map, bool relu) : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>

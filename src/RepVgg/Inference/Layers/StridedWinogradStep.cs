@@ -8,27 +8,29 @@ using RepVgg.Simd;
 namespace RepVgg.Inference.Layers;
 
 /// <summary>
-/// 3x3 convolution of stride 2, along the columns in Winograd's domain and along the rows by its definition; bias and
-/// optional ReLU fused.
+/// 3x3 convolution of stride 2: one-dimensional Winograd along the columns and direct convolution along the rows; bias and
+/// optional ReLU are fused.
 /// </summary>
 /// <remarks>
-/// The outer rows of the filters meet every second row of the input. That makes a convolution of stride 1 along the
-/// columns, with two taps: four output rows take its products at five points instead of eight products. The middle
-/// rows of the filters meet the other rows of the input, which are added by the definition. Unlike a transform of both
-/// axes, it reads filters as they are, half the memory, and of its five values of a filter two are taps already.
+/// The outer rows of the filters (ky = 0 and 2) are applied only to every second row of the bordered input. On these rows
+/// they are a convolution of stride 1 with two taps along the columns: four output rows need products at five points instead
+/// of eight products. The middle row of the filters (ky = 1) is applied to the other input rows by direct convolution.
+/// Compared with a transform along both axes, this reads the untransformed filters, which take half the memory, and the
+/// filter's values at two of the five points are taps that need no transform.
 /// </remarks>
-/// <typeparam name="TVector">The vector type.</typeparam>
-/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+/// <typeparam name="TVector">The vector type; lanes are channels.</typeparam>
+/// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
 internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
     private const int Points = WinogradAxis.PointsOfTwoTaps;
 
-    // What stays in the second-level cache beside the filters: transformed lines of a few rows of tiles.
+    // Maximum number of floats of transformed lines (of a few rows of tiles) that stay in the L2 cache together with the
+    // filters.
     private const int MaximumLineFloats = 65_536;
 
-    // Items that a thread should have at least, for threads to end together.
+    // Minimum number of items per thread, so that threads finish at about the same time.
     private const int ItemsOfThread = 8;
 
     private readonly MapLayout _input;
@@ -57,17 +59,18 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
     /// <summary>The layer's filters.</summary>
     public FilterPanels Filters { get; }
 
-    /// <summary>Floats of scratch for one worker: transformed filters, sums, lines.</summary>
+    /// <summary>Floats of scratch memory per worker: transformed filters, then sums, then transformed lines.</summary>
     public long ScratchFloats => LinesOffset + (long)Points * PointLines;
 
-    // One line of one channel block; of all; and of all rows of tiles that are multiplied together.
+    // Floats of a transformed line at one point: for one channel block (BlockLine), for all channel blocks (LineFloats), and
+    // for all rows of tiles that are multiplied together (PointLines).
     private int BlockLine => (2 * _output.Width + 1) * TLanes.Width;
 
     private int LineFloats => _input.Blocks * BlockLine;
 
     private nint PointLines => _rowsTogether * (nint)LineFloats;
 
-    // The same of sums.
+    // Floats of the sums at one point: for one row of tiles (SumFloats) and for all of them (PointSums).
     private int SumFloats => _output.Width * Panels.MaximumVectors * TLanes.Width;
 
     private nint PointSums => _rowsTogether * (nint)SumFloats;
@@ -82,7 +85,8 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
         return bands.Count * Parts(window, bands).Count;
     }
 
-    // An item takes a band of the rows of tiles of all images and, where there are few bands, a part of the filters.
+    // An item processes a band of the rows of tiles of all images with all filters or, if there are few bands, with a part of
+    // the filters.
     private EvenParts Bands(Window window) => new(window.Images * _rows.Tiles, _rowsTogether, window.Threads);
 
     private EvenParts Parts(Window window, EvenParts bands)
@@ -115,7 +119,7 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
                 AddMiddleRows(window, Filters[index], row, scratch + SumsOffset + (nint)(row - first) * SumFloats, mapSegments, ref stream);
         }
 
-        // The filters of the item that the worker is likely to do next.
+        // Weights of the first panel of the item that this worker is expected to run next.
         float* Next()
         {
             int next = part + window.Workers;
@@ -125,7 +129,8 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
         }
     }
 
-    // Outer rows are read first, each of them at once, the middle row a while later: so much ahead that each is there in time.
+    // A panel's outer filter rows are read first, the middle row (the last third of the panel) later. The prefetch starts at
+    // 3/5 of the panel: it covers the rest of this panel before the middle row is read, then the first part of the next panel.
     private FilterStream Stream(int index, float* next, int first, int last)
     {
         nint floats = (nint)Filters.FloatsOf(Filters[index]);
@@ -136,10 +141,10 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
         return new FilterStream(weights + floats * 3 / 5, weights + floats, next, floats / units);
     }
 
-    // Lines that a row of tiles multiplies: at each of its points, and for each of its outputs.
+    // Number of line multiplications for a row of tiles: one per point (size + 1) and one per output row (size).
     private int UnitsOf(int row) => 2 * _rows.SizeOf(row % _rows.Tiles) + 1;
 
-    /// <summary>Transforms every second line of all channels under a row of tiles to the points.</summary>
+    /// <summary>Input transform of a row of tiles: transforms every second input row of all channels, along the columns, to the points.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void TransformRow(Window window, int row, float* lines)
     {
@@ -156,7 +161,7 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
         }
     }
 
-    /// <summary>Multiplies the transformed lines with a panel's filters.</summary>
+    /// <summary>Multiplies the transformed lines by the outer rows of a panel's filters.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void MultiplyOuterRows(
         in FilterPanel panel, int first, int last, float* scratch, nint* segments, ref FilterStream stream)
@@ -178,7 +183,7 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
                 TargetVectorPitch = width,
             };
             var groups = Panels<TVector, TLanes>.Cut(panel.Vectors, _output.Width);
-            // At 0 and at infinity a filter's value is its first tap and its last one.
+            // At the points 0 and infinity the filter's values are its first and its last tap.
             for (int point = 0; point < 2; point++)
             {
                 for (int i = 0; i < last - first; i++)
@@ -191,7 +196,8 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
                     groups.Run(&arguments);
                 }
             }
-            // The others are made for one input block at a time, so that they stay in the first-level cache.
+            // The filter's values at the other points are computed for one input block at a time, so that they stay in the
+            // L1 cache.
             arguments.SegmentCount = 1;
             nint rate = stream.Rate / panel.InputBlocks;
             for (int block = 0; block < panel.InputBlocks; block++, taps += blockTaps, lines += BlockLine)
@@ -216,7 +222,7 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
         }
     }
 
-    /// <summary>Filters' values at the points 1, -1 and 2.</summary>
+    /// <summary>Filter transform: the values at the points 1, -1 and 2 are g0 + g2, g0 - g2 and g0 + 2 g2, [point][float of the taps].</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void TransformFilters(float* firstTaps, float* lastTaps, nint floats, float* target)
     {
@@ -230,7 +236,7 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : Step
         }
     }
 
-    /// <summary>Transforms the sums of a row of tiles back to pixels, and adds what comes from the filters' middle rows.</summary>
+    /// <summary>Output transform of a row of tiles with bias; then adds the direct convolution by the filters' middle rows, with optional ReLU.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void AddMiddleRows(Window window, in FilterPanel panel, int row, float* sums, nint* segments, ref FilterStream stream)
     {

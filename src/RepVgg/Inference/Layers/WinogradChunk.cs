@@ -3,31 +3,33 @@ using System.Runtime.CompilerServices;
 namespace RepVgg.Inference.Layers;
 
 /// <summary>
-/// Tiles that are multiplied together: rows of tiles of one image, or all tiles of several. Their values lie as
-/// [point of the row][channel block][point of the column][image][row of tiles][column of tiles][channel].
+/// A chunk of tiles that are multiplied together: some rows of tiles of one image, or all tiles of several images. Memory
+/// layout of their values: [row point][channel block][column point][image][row of tiles][column of tiles][channel].
 /// </summary>
-/// <param name="Rows">The output's rows.</param>
-/// <param name="Columns">The output's columns.</param>
+/// <param name="Rows">Rows of the output.</param>
+/// <param name="Columns">Columns of the output.</param>
 /// <param name="FirstImage">First image.</param>
-/// <param name="Images">How many.</param>
+/// <param name="Images">Number of images.</param>
 /// <param name="FirstRow">First row of tiles.</param>
 /// <param name="LastRow">The row of tiles after the last.</param>
 internal readonly unsafe record struct WinogradChunk(
     WinogradAxis Rows, WinogradAxis Columns, int FirstImage, int Images, int FirstRow, int LastRow)
 {
-    /// <summary>Pairs of points.</summary>
+    /// <summary>Number of pairs (row point, column point).</summary>
     public const int Points = WinogradAxis.Points * WinogradAxis.Points;
 
-    /// <summary>How many tiles have values at a pair of points.</summary>
+    /// <summary>Number of tiles that have values at a pair of points.</summary>
+    /// <param name="row">Index of the row point, 0 to 5.</param>
+    /// <param name="column">Index of the column point, 0 to 5.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public int Count(int row, int column) => RowCount(row) * ColumnCount(column);
 
-    /// <summary>Computes where each pair's values begin.</summary>
-    /// <param name="blocks">Channel blocks.</param>
-    /// <param name="pitch">Floats of one value of a block.</param>
-    /// <param name="offsets">Receives 36 offsets, in the first block.</param>
-    /// <param name="blockPitches">Receives, for each point of a row, the floats from one block to the next.</param>
-    /// <returns>Floats of all values.</returns>
+    /// <summary>Computes the memory layout: the offset of the values of each pair of points.</summary>
+    /// <param name="blocks">Number of channel blocks.</param>
+    /// <param name="pitch">Floats of the values of one tile and one block at a pair of points.</param>
+    /// <param name="offsets">Receives the 36 offsets of the first channel block, [row point][column point].</param>
+    /// <param name="blockPitches">Receives, for each of the 6 row points, the floats from one channel block to the next.</param>
+    /// <returns>Floats of all values of the chunk.</returns>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public long Lay(int blocks, int pitch, nint* offsets, nint* blockPitches)
     {
@@ -49,12 +51,12 @@ internal readonly unsafe record struct WinogradChunk(
         return total;
     }
 
-    /// <summary>Computes where the values of a row's first tile are; those of the next one stand one further.</summary>
+    /// <summary>Computes the offsets of the values of the first tile of a row. The values of the next tile follow after <paramref name="pitch"/> floats.</summary>
     /// <param name="image">The image.</param>
     /// <param name="tileRow">The row of tiles.</param>
-    /// <param name="pitch">Floats of one value.</param>
-    /// <param name="offsets">Where each pair's values begin.</param>
-    /// <param name="addresses">Receives 36 offsets.</param>
+    /// <param name="pitch">Floats of the values of one tile at a pair of points.</param>
+    /// <param name="offsets">The 36 offsets of a channel block; see <see cref="Lay"/>.</param>
+    /// <param name="addresses">Receives the 36 offsets of the tile, [row point][column point].</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Locate(int image, int tileRow, int pitch, nint* offsets, nint* addresses)
     {

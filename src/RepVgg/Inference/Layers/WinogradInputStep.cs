@@ -6,16 +6,20 @@ using RepVgg.Simd;
 
 namespace RepVgg.Inference.Layers;
 
-/// <summary>Transforms a layer's input where several items will share it; one item is a row of tiles.</summary>
-/// <typeparam name="TVector">The vector type.</typeparam>
-/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+/// <summary>Winograd input transform of a layer whose transformed tiles are shared by several items. One item is a row of tiles.</summary>
+/// <typeparam name="TVector">The vector type; lanes are channels.</typeparam>
+/// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
+/// <param name="block">Shape of the block.</param>
+/// <param name="layout">Tiles and channels of the layer.</param>
+/// <param name="input">Layout of the input map.</param>
+/// <param name="source">Buffer of the input map.</param>
 internal sealed unsafe class WinogradInputStep<TVector, TLanes>(BlockSpec block, WinogradLayout layout, MapLayout input, BufferId source) : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
     public override BlockSpec Block => block;
 
-    /// <summary>None where the multiplication transforms its own tiles.</summary>
+    /// <summary>Number of rows of tiles; 0 if the items of the <see cref="WinogradMultiplyStep{TVector, TLanes}"/> transform the tiles that they use.</summary>
     public override int CountItems(Window window) =>
         layout.Cut(window) is { AreFused: true } or { AreTransformedByAll: true } ? 0 : window.Images * layout.Rows.Tiles;
 
@@ -32,13 +36,13 @@ internal sealed unsafe class WinogradInputStep<TVector, TLanes>(BlockSpec block,
     }
 
     /// <summary>Transforms all channels of a row of tiles.</summary>
-    /// <param name="window">Where the map is.</param>
-    /// <param name="chunk">The chunk that the row belongs to.</param>
-    /// <param name="image">The row's image.</param>
-    /// <param name="row">The row.</param>
-    /// <param name="target">The chunk's transformed tiles.</param>
-    /// <param name="offsets">Where each pair of points' values begin.</param>
-    /// <param name="blockPitches">From one channel block to the next.</param>
+    /// <param name="window">The images and their buffers.</param>
+    /// <param name="chunk">The chunk that contains the row.</param>
+    /// <param name="image">The image that contains the row.</param>
+    /// <param name="row">Index of the row of tiles in the image.</param>
+    /// <param name="target">Receives the transformed tiles; start of the chunk's values.</param>
+    /// <param name="offsets">Offset of the values of each pair of points; see <see cref="WinogradChunk.Lay"/>.</param>
+    /// <param name="blockPitches">Floats from one channel block to the next, for each row point.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void TransformRow(
         Window window, in WinogradChunk chunk, int image, int row, float* target, nint* offsets, nint* blockPitches)

@@ -8,27 +8,28 @@ using RepVgg.Simd;
 namespace RepVgg.Inference.Layers;
 
 /// <summary>
-/// 3x3 convolution of stride 1 in Winograd's domain: multiplies filters with a chunk of transformed tiles, and transforms
-/// the sums back to pixels with bias and optional ReLU.
+/// Winograd convolution, 3x3 with stride 1: multiplies a chunk of transformed input tiles by the filters, and applies the
+/// output transform with bias and optional ReLU.
 /// </summary>
 /// <remarks>
-/// Filters come from memory with their columns transformed and their rows as they are, 18 numbers each instead of 36;
-/// what is left of the transform is made where it is used.
+/// The filters are stored with transformed columns and untransformed rows: 18 numbers per filter instead of 36, which
+/// reduces memory traffic. The rows are transformed when a panel is multiplied.
 /// </remarks>
-/// <typeparam name="TVector">The vector type.</typeparam>
-/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+/// <typeparam name="TVector">The vector type; lanes are channels.</typeparam>
+/// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
 internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
-    // Input blocks whose filters stay in the first-level cache with their sums.
+    // Maximum number of input blocks that are multiplied together, so that their filters and the sums stay in the L1 cache.
     private const int MostBlocks = 4;
 
-    // Rows of points in one piece of a panel that is cut.
+    // A panel can be cut into pieces along the row points, so that several threads multiply it. Number of row points in one
+    // piece, and number of pieces.
     private const int RowsOfCut = 2;
     private const int Cuts = WinogradAxis.Points / RowsOfCut;
 
-    // Floats of a panel times tiles: below, a panel is not worth cutting.
+    // Minimum work for which panels are cut: floats of a panel's weights times tiles of an image.
     private const long MinimumWorkOfCutPanels = 1_500_000;
 
     private readonly WinogradLayout _layout;
@@ -56,18 +57,18 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
 
     private FilterPanels Filters { get; }
 
-    /// <summary>Floats of scratch for one worker: filters' values, sums, a fused chunk's tiles.</summary>
+    /// <summary>Floats of scratch memory per worker: filter values, then sums, then the transformed tiles of a chunk.</summary>
     public long ScratchFloats { get; }
 
-    /// <summary>Room for one image's sums where several threads make them, whatever the batch.</summary>
-    /// <param name="threads">How many threads.</param>
-    /// <param name="counterFloats">Room for the counts of what is done of them.</param>
-    /// <returns>Floats; 0 where no panel is cut.</returns>
+    /// <summary>Floats to reserve per image for sums that several threads compute together; sufficient for any number of images.</summary>
+    /// <param name="threads">Maximum number of threads.</param>
+    /// <param name="counterFloats">Floats to reserve per image for the counters of finished pieces.</param>
+    /// <returns>The number of floats; 0 if no panel is cut.</returns>
     public long SharedSumsFloats(int threads, out long counterFloats)
     {
         var chunks = new WinogradChunks(_layout, 1, threads);
         bool shares = !chunks.AreFused && !chunks.AreTransformedByAll;
-        // Twice, because the last chunk may be smaller than the others.
+        // The factor 2 is needed because the last chunk can be smaller, but every chunk reserves the size of the first one.
         long places = shares ? 2L * (Filters.Count - WholePanels(chunks)) * chunks.Count : 0;
         counterFloats = places * CacheLine.Floats;
         return places * WinogradLayout.FloatsOf(chunks[0], 1, SumsPitch);
@@ -77,7 +78,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
 
     private static int SumsOffset => Panels<TVector, TLanes>.MakePoints ? 0 : (WinogradAxis.Points - 2) * ValuePitch(SumsPitch);
 
-    // From a filter's values at a point to those at the next.
+    // Floats from the filter values at one point to those at the next.
     private static int ValuePitch(int pitch) => MostBlocks * TLanes.Width * pitch + CacheLine.Floats;
 
     private static int SumsPitch => Panels.MaximumVectors * TLanes.Width;
@@ -129,7 +130,8 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
                 TransformBack(window, chunk, Filters[item], sums, places);
                 return;
             }
-            // Neighbouring items belong to different panels: so a thread mostly goes on in the filters that it has begun.
+            // Consecutive items belong to different panels, so that a thread is likely to continue with the panel of its
+            // previous item.
             (int cut, int index) = Math.DivRem(item - whole, Filters.Count - whole);
             int place = index * chunks.Count + number;
             index += whole;
@@ -144,7 +146,8 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
         }
     }
 
-    // Where threads share few panels, the last of them are cut by their rows of points, for the threads to end together.
+    // Number of panels that are not cut. If there is enough work, the last panels are cut along their row points, so that the
+    // threads finish at about the same time.
     private int WholePanels(in WinogradChunks chunks) =>
         (long)_layout.ImageTiles * Filters.FloatsOf(Filters[0]) < MinimumWorkOfCutPanels ? Filters.Count : Math.Max(0, Filters.Count - chunks.Threads);
 
@@ -182,8 +185,8 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
                     count = chunk.Count(row, 0);
                     groups = PointGroups.Cut<TVector, TLanes>(chunk, row, panel.Vectors);
                 }
-                // A few input channels at a time: so their filters, which several points share, and the sums stay in the
-                // first-level cache.
+                // Multiplies a few input blocks at a time, so that their filters, which are used at several points, and the
+                // sums stay in the L1 cache.
                 float* blockTiles = tiles + panel.FirstInputBlock * blockPitch;
                 nint* offsets = tileOffsets + row * WinogradAxis.Points, targets = places + row * WinogradAxis.Points;
                 for (int block = 0; block < panel.InputBlocks; block += together, blockTiles += together * blockPitch)
@@ -197,7 +200,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
         }
     }
 
-    // The six points of a row.
+    // Multiplies at the six column points of one row point.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void MultiplyPoints(
         ref PointGroups groups, PanelArguments* arguments, float* weights, float* tiles, nint* offsets, float* sums, nint* places,
@@ -208,13 +211,13 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
         bool pairs = Panels<TVector, TLanes>.MakePoints;
         if (!pairs)
             MakeValues(weights, tap, blocks, values);
-        // While these filters are multiplied, the next ones come from memory.
+        // While these filters are multiplied, the filters that follow in memory are prefetched.
         float* ahead = weights + 3 * tap * blocks;
         for (int point = 0; point < WinogradAxis.Points; point++)
         {
             if (pairs && point > 2 && point % 2 == 1)
             {
-                // Goes on behind the tiles of the pair.
+                // The tiles that do not use the negative point; the arguments already point behind the tiles of the pair.
                 groups[point].Run(arguments);
                 continue;
             }
@@ -225,7 +228,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
             arguments->PanelSkip = 2 * tap;
             if (point < 2)
             {
-                // At 0 and infinity a filter's value is a tap.
+                // At the points 0 and infinity the filter's values are its first and its last tap.
                 arguments->Panel = weights + 2 * point * tap;
             }
             else if (pairs)
@@ -248,7 +251,10 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Step
         }
     }
 
-    /// <summary>Filters' values at the points 1, -1, 2 and -2.</summary>
+    /// <summary>
+    /// Filter transform along the rows: computes the values at the points 1, -1, 2 and -2 from the taps h (halved), b and c
+    /// as c + 2 h + b, c + 2 h - b, h + 2 c + b and h + 2 c - b.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void MakeValues(float* weights, nint tap, int blocks, float* values)
     {
