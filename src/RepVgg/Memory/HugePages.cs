@@ -7,7 +7,7 @@ internal static unsafe partial class HugePages
 {
     private const int MadviseHugePage = 14;
 
-    /// <summary>Advises the kernel to use huge pages for a range. Has no effect on other systems or if the kernel ignores the advice.</summary>
+    /// <summary>Advises Linux to use huge pages for a range. Has no effect on other systems or if Linux ignores the advice.</summary>
     /// <param name="start">Start of the range; it must be aligned to a page.</param>
     /// <param name="bytes">Length of the range in bytes.</param>
     public static void Advise(void* start, nuint bytes)

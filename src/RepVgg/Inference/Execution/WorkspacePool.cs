@@ -2,7 +2,7 @@ namespace RepVgg.Inference.Execution;
 
 /// <summary>
 /// A pool of idle workspaces. A workspace is created when no idle one has the required capacity, and is kept until the pool
-/// is disposed.
+/// is disposed. Returned workspaces are reused.
 /// </summary>
 internal sealed class WorkspacePool(Plan plan, int threads) : IDisposable
 {
