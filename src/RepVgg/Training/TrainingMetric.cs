@@ -1,11 +1,11 @@
 namespace RepVgg.Training;
 
-/// <summary>What is measured to tell good weights from better ones.</summary>
+/// <summary>The metric by which weights are compared.</summary>
 public enum TrainingMetric
 {
-    /// <summary>Share of correctly classified images; more is better. Equal accuracies are told apart by the loss.</summary>
+    /// <summary>Share of correctly classified images; higher is better. As <see cref="TrainingOptions.BestBy"/>, the lower validation loss decides between equal accuracies.</summary>
     Accuracy,
 
-    /// <summary>Mean cross-entropy in nats; less is better.</summary>
+    /// <summary>Mean cross-entropy in nats; lower is better.</summary>
     Loss,
 }
