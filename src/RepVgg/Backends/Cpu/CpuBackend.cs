@@ -18,14 +18,14 @@ public sealed unsafe partial class CpuBackend : Backend
     private bool _disposed;
 
     /// <summary>Creates a backend.</summary>
-    /// <param name="threads">Number of worker threads; 0 for one per core.</param>
+    /// <param name="threads">Number of threads that compute, at most 1024; 0 for one per logical processor.</param>
     /// <exception cref="ArgumentOutOfRangeException">Fewer than 0 or more than 1024 threads.</exception>
     public CpuBackend(int threads = 0)
     {
         _loop = new ParallelLoop(ThreadCount.Resolve(threads));
     }
 
-    /// <summary>Number of worker threads.</summary>
+    /// <summary>Number of threads that compute.</summary>
     public int Threads => _loop.Threads;
 
     /// <inheritdoc/>
