@@ -13,7 +13,10 @@ public abstract class Backend : IDisposable
     /// <summary>Description of the device for display, such as "CPU, 2 threads, AVX2".</summary>
     public abstract string Description { get; }
 
-    /// <summary>Number of steps between two reads of <see cref="PassTotals"/>. A read waits for the device, so a backend with an asynchronous device returns more than 1.</summary>
+    /// <summary>
+    /// Number of steps between two reads of <see cref="PassTotals"/>. A read waits for the device, so a backend with an
+    /// asynchronous device returns more than 1.
+    /// </summary>
     public virtual int StepsBetweenReads => 1;
 
     // Memory ---------------------------------------------------------------------------------------------------
@@ -48,7 +51,10 @@ public abstract class Backend : IDisposable
     /// <summary>Copies the values of a tensor to <paramref name="values"/>.</summary>
     public abstract void CopyOut(Tensor source, Span<float> values);
 
-    /// <summary>Copies the gradient of a parameter, or of an input created with requiresGradient, to <paramref name="values"/>; zeros if the tensor was not used in the backward pass.</summary>
+    /// <summary>
+    /// Copies the gradient of a parameter, or of an input created with requiresGradient, to <paramref name="values"/>;
+    /// zeros if the tensor was not used in the backward pass.
+    /// </summary>
     public abstract void CopyGradient(Tensor source, Span<float> values);
 
     /// <summary>Starts a step. Tensors created in the step are released when the returned scope is disposed.</summary>
@@ -91,7 +97,10 @@ public abstract class Backend : IDisposable
 
     // Training -------------------------------------------------------------------------------------------------
 
-    /// <summary>Computes the gradients of a scalar with respect to all recorded parameters by backpropagation. They replace the gradients of earlier steps. May be called once per step.</summary>
+    /// <summary>
+    /// Computes the gradients of a scalar with respect to all recorded parameters by backpropagation. They replace the
+    /// gradients of earlier steps. May be called once per step.
+    /// </summary>
     /// <exception cref="ArgumentException">The tensor is not a scalar.</exception>
     public void Backward(Tensor loss)
     {
@@ -116,7 +125,10 @@ public abstract class Backend : IDisposable
 
     // Whole blocks: the default implementation composes primitives; a backend may override it with a fused operation. -----------------------------------
 
-    /// <summary>The training form of a RepVGG block: BN(conv3x3(x)) + BN(conv1x1(x)) [+ BN(x)], followed by ReLU if <paramref name="relu"/> is true, without squeeze-and-excitation.</summary>
+    /// <summary>
+    /// The training form of a RepVGG block: BN(conv3x3(x)) + BN(conv1x1(x)) [+ BN(x)], followed by ReLU if
+    /// <paramref name="relu"/> is true, without squeeze-and-excitation.
+    /// </summary>
     /// <remarks>Source: RepVGG, section 3.2, figure 2(b).</remarks>
     public virtual Tensor MultiBranchConv(Tensor input, Tensor kernel3x3, BatchNormState norm3x3, Tensor kernel1x1, BatchNormState norm1x1, BatchNormState? normIdentity, int stride, int groups, bool relu)
     {
@@ -141,7 +153,10 @@ public abstract class Backend : IDisposable
     /// <returns>[O].</returns>
     public abstract Tensor EquivalentBias(BlockBranches branches);
 
-    /// <summary>The custom L2 penalty of the RepVGG authors for one block: the squared border taps of the 3x3 kernel plus the squared, normalised centre taps of the equivalent kernel.</summary>
+    /// <summary>
+    /// The custom L2 penalty of the RepVGG authors for one block: the squared border taps of the 3x3 kernel plus the
+    /// squared, normalised centre taps of the equivalent kernel.
+    /// </summary>
     /// <remarks>
     /// sum(K3 border ^2) + sum((t3 K3 centre + t1 K1)^2 / (t3^2 + t1^2)), where t is weight / sqrt(running variance + epsilon)
     /// of the branch's batch norm and is treated as a constant; the identity branch is not included. Source: the authors' <c>get_custom_L2</c>.

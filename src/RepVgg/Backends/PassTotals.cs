@@ -1,6 +1,9 @@
 namespace RepVgg.Backends;
 
-/// <summary>A metric accumulator for the batches of a pass: sums of the loss, the correct predictions and the images. A backend can keep the sums on the device, so that a step does not wait for it.</summary>
+/// <summary>
+/// A metric accumulator for the batches of a pass: sums of the loss, the correct predictions and the images. A backend can
+/// keep the sums on the device, so that a step does not wait for it.
+/// </summary>
 public abstract class PassTotals : IDisposable
 {
     /// <summary>Adds a batch.</summary>

@@ -1,6 +1,9 @@
 namespace RepVgg.Backends;
 
-/// <summary>A batch that is being copied to the device. It is created by <see cref="Backend.Stage"/> on any thread and used by <see cref="Backend.CreateInput(StagedInput)"/> in a step.</summary>
+/// <summary>
+/// A batch that is being copied to the device. It is created by <see cref="Backend.Stage"/> on any thread and used by
+/// <see cref="Backend.CreateInput(StagedInput)"/> in a step.
+/// </summary>
 /// <param name="shape">The dimensions, NCHW for maps.</param>
 public abstract class StagedInput(IReadOnlyList<int> shape) : IDisposable
 {

@@ -10,6 +10,9 @@ public abstract class Tensor : IDisposable
     /// <summary>Dimensions: NCHW for maps, [N, features] for vectors, empty for a scalar.</summary>
     public abstract IReadOnlyList<int> Shape { get; }
 
-    /// <summary>Releases the memory of a parameter or buffer. For a tensor of a step, it releases the handle before the end of the step, which can save memory; data that the backward pass needs is kept.</summary>
+    /// <summary>
+    /// Releases the memory of a parameter or buffer. For a tensor of a step, it releases the handle before the end of the
+    /// step, which can save memory; data that the backward pass needs is kept.
+    /// </summary>
     public abstract void Dispose();
 }

@@ -2,7 +2,10 @@ using RepVgg.Formats;
 
 namespace RepVgg.Backends;
 
-/// <summary>The exponential moving average of tensors that are changed by training. The initial averages are the values of the tensors when this object is created.</summary>
+/// <summary>
+/// The exponential moving average of tensors that are changed by training. The initial averages are the values of the
+/// tensors when this object is created.
+/// </summary>
 public abstract class WeightAverage : IDisposable
 {
     /// <summary>Updates the averages: average = decay * average + (1 - decay) * tensor.</summary>

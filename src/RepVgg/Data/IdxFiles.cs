@@ -5,8 +5,8 @@ namespace RepVgg.Data;
 
 /// <summary>Reads images and labels in the IDX format of MNIST and Fashion-MNIST, gzip-compressed or not.</summary>
 /// <remarks>
-/// IDX: two zero bytes, a type (8 = unsigned byte), the number of dimensions, the dimensions as big-endian 32-bit
-/// integers, the values. Images have 3 dimensions [N, H, W], labels one [N].
+/// An IDX file contains two zero bytes, the element type (8 = unsigned byte), the number of dimensions, the dimensions as
+/// big-endian 32-bit integers, and the values. Images have three dimensions [N, H, W]; labels have one dimension [N].
 /// </remarks>
 public static class IdxFiles
 {
@@ -117,7 +117,10 @@ public static class IdxFiles
         return (shape, values);
     }
 
-    /// <summary>Returns a decompressing stream if the data starts with the gzip magic number 1F 8B, otherwise the stream itself. File names are not used, because some tools keep ".gz" in the name of a decompressed file.</summary>
+    /// <summary>
+    /// Returns a decompressing stream if the data starts with the gzip magic number 1F 8B, otherwise the stream itself.
+    /// File names are not used, because some tools keep ".gz" in the name of a decompressed file.
+    /// </summary>
     private static Stream Decompress(Stream stream, string name)
     {
         if (!stream.CanSeek)

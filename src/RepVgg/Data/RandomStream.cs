@@ -1,6 +1,9 @@
 namespace RepVgg.Data;
 
-/// <summary>A pseudorandom number generator seeded by the run's seed, a purpose and up to two indices, so that the numbers do not depend on the order of work or on the number of threads.</summary>
+/// <summary>
+/// A pseudorandom number generator seeded by the run's seed, a purpose and up to two indices, so that the numbers do not
+/// depend on the order of work or on the number of threads.
+/// </summary>
 /// <remarks>
 /// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014): it gives the same numbers
 /// on every platform and .NET version.

@@ -132,7 +132,10 @@ public sealed class SampleCache : ISampleSource, IDisposable
         _spill?.Dispose();
     }
 
-    /// <summary>Reserves bytes in a memory chunk; returns null if the memory limit would be exceeded. After the first image was written to the file, all later images are written to it too.</summary>
+    /// <summary>
+    /// Reserves bytes in a memory chunk; returns null if the memory limit would be exceeded. After the first image was
+    /// written to the file, all later images are written to it too.
+    /// </summary>
     private (int Chunk, long Offset)? Reserve(int size)
     {
         if (_spill is not null)

@@ -42,7 +42,10 @@ public sealed record DeployNetwork(
     private int MapSide(int side) => Architecture.Stages.Aggregate(side, (size, stage) => ConvolutionSize.OutputOfBlock(size, stage.Stride));
 }
 
-/// <summary>One fused block: convolution 3x3 (padding 1) + bias, then ReLU, with squeeze-and-excitation before or after the ReLU if <paramref name="Shape"/> specifies it.</summary>
+/// <summary>
+/// One fused block: convolution 3x3 (padding 1) + bias, then ReLU, with squeeze-and-excitation before or after the ReLU if
+/// <paramref name="Shape"/> specifies it.
+/// </summary>
 /// <param name="Shape">The block's shape.</param>
 /// <param name="Kernel">OIHW: [OutputChannels, InputChannels / Groups, 3, 3].</param>
 /// <param name="Bias">[OutputChannels].</param>

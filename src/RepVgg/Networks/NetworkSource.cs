@@ -108,7 +108,10 @@ internal sealed class BlockSource(BlockSpec shape, WeightSource kernel, WeightSo
 
     public LinearSource? Excite => excite;
 
-    /// <summary>Throws an <see cref="ArgumentException"/> if the weights do not match the shape of the block, or if the shape does not have <paramref name="channels"/> input channels.</summary>
+    /// <summary>
+    /// Throws an <see cref="ArgumentException"/> if the weights do not match the shape of the block, or if the shape does
+    /// not have <paramref name="channels"/> input channels.
+    /// </summary>
     public void Check(int channels)
     {
         NetworkSource.Check(

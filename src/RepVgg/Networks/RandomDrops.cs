@@ -3,7 +3,10 @@ using RepVgg.Data;
 
 namespace RepVgg.Networks;
 
-/// <summary>Dropout and stochastic depth (DropPath) for one training step. The random numbers depend only on the seed, the step, the position of the image in the batch and, for stochastic depth, the block.</summary>
+/// <summary>
+/// Dropout and stochastic depth (DropPath) for one training step. The random numbers depend only on the seed, the step, the
+/// position of the image in the batch and, for stochastic depth, the block.
+/// </summary>
 /// <remarks>Sources: Srivastava et al., "Dropout", JMLR 2014; Huang et al., "Deep Networks with Stochastic Depth", ECCV 2016, linear decay.</remarks>
 /// <param name="backend">The backend of the network.</param>
 /// <param name="seed">The run's seed.</param>
@@ -31,7 +34,10 @@ internal sealed class RandomDrops(Backend backend, ulong seed, long step, float 
     /// <summary>Share of the images for which the convolutions of a block are dropped: linear from 0 for the first block to the configured share for the last.</summary>
     public double PathRate(int block, int blocks) => blocks < 2 ? 0 : stochasticDepth * (double)block / (blocks - 1);
 
-    /// <summary>Applies stochastic depth to the sum of the convolution branches of a block, [N, C, H, W]: all values of an image are multiplied by 0 or by 1 / (1 - rate).</summary>
+    /// <summary>
+    /// Applies stochastic depth to the sum of the convolution branches of a block, [N, C, H, W]: all values of an image are
+    /// multiplied by 0 or by 1 / (1 - rate).
+    /// </summary>
     public Tensor DropPath(Tensor map, int block, int blocks)
     {
         int images = map.Shape[0], channels = map.Shape[1];

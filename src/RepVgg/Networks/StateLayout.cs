@@ -94,7 +94,10 @@ internal static class StateLayout
         return entries;
     }
 
-    /// <summary>Whether a tensor belongs to a layer that computes logits, so that its shape depends on the number of classes: the classifier or the last layer of an auxiliary head.</summary>
+    /// <summary>
+    /// Whether a tensor belongs to a layer that computes logits, so that its shape depends on the number of classes: the
+    /// classifier or the last layer of an auxiliary head.
+    /// </summary>
     public static bool GivesLogits(string name) =>
         name.StartsWith("linear.", StringComparison.Ordinal) || name.Contains($"{AuxiliarySuffix}.3.", StringComparison.Ordinal);
 

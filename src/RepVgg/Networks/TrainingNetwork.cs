@@ -87,7 +87,10 @@ public sealed class TrainingNetwork : IDisposable
         return (Run(images, auxiliary, drops), auxiliary);
     }
 
-    /// <summary>Computes the equivalent 3x3 kernel and bias of a block from the current parameters of its branches. Must be called within a step of the backend. The result is differentiable with respect to these parameters.</summary>
+    /// <summary>
+    /// Computes the equivalent 3x3 kernel and bias of a block from the current parameters of its branches. Must be called
+    /// within a step of the backend. The result is differentiable with respect to these parameters.
+    /// </summary>
     /// <remarks>Source: RepVGG, section 3.3. Batch norms use their running statistics, as in the fused network.</remarks>
     /// <param name="block">The block's name, e.g. <c>stage1.0</c>.</param>
     /// <returns>[O, I / groups, 3, 3] and [O].</returns>
@@ -101,7 +104,10 @@ public sealed class TrainingNetwork : IDisposable
         return (_backend.EquivalentKernel(branches), _backend.EquivalentBias(branches));
     }
 
-    /// <summary>Computes the RepVGG authors' custom L2 penalty of the trained blocks: the sum of <see cref="Backend.BranchPenalty"/>. Must be called within a step of the backend.</summary>
+    /// <summary>
+    /// Computes the RepVGG authors' custom L2 penalty of the trained blocks: the sum of
+    /// <see cref="Backend.BranchPenalty"/>. Must be called within a step of the backend.
+    /// </summary>
     /// <returns>A scalar; null if all blocks are frozen.</returns>
     public Tensor? CustomL2()
     {

@@ -68,7 +68,10 @@ internal sealed class BatchLoader : IDisposable
     public static BatchLoader Evaluation(ISampleSource source, ImageAugmenter augmenter, int batchSize, Backend? device = null) =>
         new(source, augmenter, null, (source.Count + batchSize - 1) / batchSize, 0, 0, device);
 
-    /// <summary>Number of training batches: count / batchSize rounded up, reduced if necessary so that every batch has at least two images if <paramref name="count"/> is at least 2.</summary>
+    /// <summary>
+    /// Number of training batches: count / batchSize rounded up, reduced if necessary so that every batch has at least two
+    /// images if <paramref name="count"/> is at least 2.
+    /// </summary>
     public static int TrainingBatches(int count, int batchSize) =>
         Math.Max(1, Math.Min((count + batchSize - 1) / batchSize, count / 2));
 

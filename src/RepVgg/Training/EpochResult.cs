@@ -7,8 +7,8 @@ namespace RepVgg.Training;
 /// <param name="LearningRate">Learning rate of the last step of the epoch.</param>
 /// <param name="TrainingLoss">Mean cross-entropy over the training images during training, with augmentation and label smoothing, in nats.</param>
 /// <param name="TrainingAccuracy">Share of the training images that were classified correctly during training.</param>
-/// <param name="ValidationLoss">Mean cross-entropy over the whole validation set, in nats; null without one.</param>
-/// <param name="ValidationAccuracy">Share of the whole validation set that is classified correctly; null without one.</param>
+/// <param name="ValidationLoss">Mean cross-entropy over the whole validation set, in nats; null without a validation set.</param>
+/// <param name="ValidationAccuracy">Share of the whole validation set that is classified correctly; null without a validation set.</param>
 public sealed record EpochResult(
     int Epoch,
     float LearningRate,

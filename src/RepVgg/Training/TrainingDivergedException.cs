@@ -1,6 +1,9 @@
 namespace RepVgg.Training;
 
-/// <summary>The exception that is thrown when training diverges: the loss or a weight is not finite, or the loss stays far above the loss of uniform predictions. The weights cannot be used.</summary>
+/// <summary>
+/// The exception that is thrown when training diverges: the loss or a weight is not finite, or the loss stays far above the
+/// loss of uniform predictions. The weights cannot be used.
+/// </summary>
 public sealed class TrainingDivergedException : InvalidOperationException
 {
     /// <summary>Creates the exception.</summary>

@@ -3,7 +3,10 @@ namespace RepVgg.Training;
 /// <summary>The metric by which weights are compared.</summary>
 public enum TrainingMetric
 {
-    /// <summary>Share of correctly classified images; higher is better. As <see cref="TrainingOptions.BestBy"/>, the lower validation loss decides between equal accuracies.</summary>
+    /// <summary>
+    /// Share of correctly classified images; higher is better. If it is used as <see cref="TrainingOptions.BestBy"/>, equal
+    /// accuracies are compared by the validation loss.
+    /// </summary>
     Accuracy,
 
     /// <summary>Mean cross-entropy in nats; lower is better.</summary>

@@ -6,7 +6,10 @@ public sealed record TrainingOptions
     /// <summary>Passes over the training set, at least 1.</summary>
     public int Epochs { get; init; } = 30;
 
-    /// <summary>Images per step, at least 2. If the number of images is not a multiple of the batch size, the sizes of the batches of an epoch differ by at most one image.</summary>
+    /// <summary>
+    /// Images per step, at least 2. If the number of images is not a multiple of the batch size, the sizes of the batches
+    /// of an epoch differ by at most one image.
+    /// </summary>
     public int BatchSize { get; init; } = 64;
 
     /// <summary>Peak learning rate, more than 0.</summary>
@@ -44,7 +47,10 @@ public sealed record TrainingOptions
     /// </summary>
     public float StochasticDepth { get; init; }
 
-    /// <summary>Multiplies the learning rate of the layers that compute logits: the classifier and the last layers of the auxiliary heads; at least 0. A typical value for fine-tuning is 10.</summary>
+    /// <summary>
+    /// Multiplies the learning rate of the layers that compute logits: the classifier and the last layers of the auxiliary
+    /// heads; at least 0. A typical value for fine-tuning is 10.
+    /// </summary>
     public float HeadLearningRateScale { get; init; } = 1;
 
     /// <summary>Weight of the loss of each auxiliary head (RepVGGplus only); at least 0.</summary>

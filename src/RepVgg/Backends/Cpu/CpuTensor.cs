@@ -3,7 +3,10 @@ using RepVgg.Memory;
 
 namespace RepVgg.Backends.Cpu;
 
-/// <summary>A tensor of floats of the CPU backend. Four-dimensional tensors of a step are stored as NHWC (channels last); all other tensors are stored in the order of their shape (row-major).</summary>
+/// <summary>
+/// A tensor of floats of the CPU backend. Four-dimensional tensors of a step are stored as NHWC (channels last); all other
+/// tensors are stored in the order of their shape (row-major).
+/// </summary>
 internal sealed unsafe class CpuTensor : Tensor
 {
     private readonly int[] _shape;

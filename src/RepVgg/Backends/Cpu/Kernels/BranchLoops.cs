@@ -4,8 +4,10 @@ using System.Runtime.CompilerServices;
 namespace RepVgg.Backends.Cpu.Kernels;
 
 /// <summary>The per-channel passes of a multi-branch block over arrays [rows, channels]. Each pass processes all branches of the block.</summary>
-/// <remarks>There is no identity branch if its row pointer is null. In the vector loops, lane i of a vector holds channel c + i; the
-/// scalar loops compute the remaining channels by the same formula.</remarks>
+/// <remarks>
+/// There is no identity branch if its row pointer is null. In the vector loops, lane i of a vector holds channel c + i; the
+/// scalar loops compute the remaining channels by the same formula.
+/// </remarks>
 internal static unsafe class BranchLoops
 {
     /// <summary>Number of rows that are processed for all channels before the next rows, so that they stay in the first-level cache.</summary>

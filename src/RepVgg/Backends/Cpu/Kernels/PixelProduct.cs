@@ -39,7 +39,10 @@ internal static unsafe class PixelProduct
         });
     }
 
-    /// <summary>Packs a block of channels of one panel. The channels of a tap are consecutive in the packed weights, at intervals of <paramref name="width"/> floats.</summary>
+    /// <summary>
+    /// Packs a block of channels of one panel. The channels of a tap are consecutive in the packed weights, at intervals of
+    /// <paramref name="width"/> floats.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void PackBlock(float* source, int[] taps, int channels, nint channelStride, int columns, nint columnStride, float* packed, nint tapStride, int width)
     {
@@ -66,7 +69,10 @@ internal static unsafe class PixelProduct
         }
     }
 
-    /// <summary>Computes all columns of the first <paramref name="pixels"/> pixels of a layout. Partial tiles at the edges are computed in a temporary buffer and copied.</summary>
+    /// <summary>
+    /// Computes all columns of the first <paramref name="pixels"/> pixels of a layout. Partial tiles at the edges are
+    /// computed in a temporary buffer and copied.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(TileKernels kernels, PixelLayout layout, int pixels, float* input, int channels, float* packed, int columns, float* output, bool accumulate)
     {

@@ -5,7 +5,10 @@ namespace RepVgg.Backends.Cpu.Kernels;
 /// <summary>Copies images to other layouts.</summary>
 internal static unsafe class Planes
 {
-    /// <summary>Copies an image [H, W, C] into a zero-padded frame [targetHeight, targetWidth, C] at row <paramref name="top"/> and column <paramref name="left"/>.</summary>
+    /// <summary>
+    /// Copies an image [H, W, C] into a zero-padded frame [targetHeight, targetWidth, C] at row <paramref name="top"/> and
+    /// column <paramref name="left"/>.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Pad(float* source, int height, int width, int channels, float* target, int top, int left, int targetHeight, int targetWidth)
     {

@@ -10,7 +10,10 @@ namespace RepVgg.Backends.Cpu.Kernels;
 /// </remarks>
 internal abstract unsafe class TileKernels
 {
-    /// <summary>The micro-kernels for the widest vectors that are hardware-accelerated on this machine. The number of rows is limited by the number of vector registers.</summary>
+    /// <summary>
+    /// The micro-kernels for the widest vectors that are hardware-accelerated on this machine. The number of rows is
+    /// limited by the number of vector registers.
+    /// </summary>
     public static TileKernels Best { get; } =
         Vector512.IsHardwareAccelerated ? new TileKernels<Vector512<float>, Lanes512, Eight>("AVX-512")
         : Vector256.IsHardwareAccelerated ? new TileKernels<Vector256<float>, Lanes256, Six>("AVX2")

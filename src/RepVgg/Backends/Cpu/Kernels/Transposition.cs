@@ -41,7 +41,10 @@ internal static unsafe class Transposition
             Column(source + c, sourceStride, c < wholeColumns ? wholeRows : 0, rows, target + c * targetStride, accumulate);
     }
 
-    /// <summary>Prefetches a matrix to the second-level cache before it is transposed, so that the cache misses of its rows overlap. It has no effect without SSE.</summary>
+    /// <summary>
+    /// Prefetches a matrix to the second-level cache before it is transposed, so that the cache misses of its rows overlap.
+    /// It has no effect without SSE.
+    /// </summary>
     /// <param name="first">The first element.</param>
     /// <param name="rows">Number of rows. The dimension with the smaller stride is prefetched as contiguous ranges.</param>
     /// <param name="rowStride">Floats from one row to the next.</param>

@@ -12,7 +12,10 @@ internal static unsafe class WeightProduct
     public static long SumsLength(TileKernels kernels, int taps, int channels, int columns) =>
         (long)taps * kernels.PadRows(channels) * kernels.PadColumns(columns);
 
-    /// <summary>Adds the contribution of the first <paramref name="pixels"/> pixels of a layout: sums[t][i][j] += sum over pixels of input[p, t, i] * gradient[p * gradientStride + j].</summary>
+    /// <summary>
+    /// Adds the contribution of the first <paramref name="pixels"/> pixels of a layout: sums[t][i][j] += sum over pixels of
+    /// input[p, t, i] * gradient[p * gradientStride + j].
+    /// </summary>
     /// <remarks>Padding rows and columns of the sums receive undefined values. The buffers have additional floats at the end, so that reads beyond the valid values stay inside them.</remarks>
     public static void Accumulate(TileKernels kernels, PixelLayout layout, int pixels, float* input, int channels, float* gradient, int gradientStride, int columns, float* sums) =>
         Accumulate(kernels, layout, pixels, input, channels, 0..layout.TapOffsets.Count, 0..channels, gradient, gradientStride, columns, sums);

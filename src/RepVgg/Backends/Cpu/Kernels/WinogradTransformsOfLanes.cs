@@ -7,7 +7,8 @@ namespace RepVgg.Backends.Cpu.Kernels;
 /// <remarks>
 /// Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016; the matrices follow from the
 /// points by the Toom-Cook construction. Each two-dimensional transform applies the one-dimensional transform to the
-/// columns first, then to the rows. The lanes of a vector are consecutive channels (in the kernel transforms: elements of a tap).
+/// columns first, then to the rows. The lanes of a vector are consecutive channels (in the kernel transforms: consecutive
+/// elements of a tap).
 /// </remarks>
 internal sealed unsafe class WinogradTransforms<TVector, TLanes> : WinogradTransforms
     where TVector : unmanaged
@@ -187,7 +188,10 @@ internal sealed unsafe class WinogradTransforms<TVector, TLanes> : WinogradTrans
         TLanes.Store(to + 5 * stride, e3);
     }
 
-    /// <summary>One-dimensional kernel transform, G g: the polynomial with coefficients g0 to g2 at each finite point, divided by the product of its differences to the other finite points; g2 at infinity.</summary>
+    /// <summary>
+    /// One-dimensional kernel transform, G g: the polynomial with coefficients g0 to g2 at each finite point, divided by
+    /// the product of its differences to the other finite points; g2 at infinity.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void KernelLine(TVector g0, TVector g1, TVector g2, float* to, long stride)
     {

@@ -38,7 +38,10 @@ internal sealed class BufferPool : IDisposable
         _free.Clear();
     }
 
-    /// <summary>Rounds a length up to one of eight sizes per power of two, so that above the minimum of 128 floats a buffer is at most one eighth larger than requested.</summary>
+    /// <summary>
+    /// Rounds a length up to one of eight sizes per power of two, so that above the minimum of 128 floats a buffer is at
+    /// most one eighth larger than requested.
+    /// </summary>
     private static long SizeClass(long length)
     {
         if (length <= 128)

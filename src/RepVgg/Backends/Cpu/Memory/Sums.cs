@@ -3,7 +3,10 @@ using RepVgg.Memory;
 
 namespace RepVgg.Backends.Cpu.Memory;
 
-/// <summary>Partial sums of the chunks of a batch, stored as [chunk][length]. They are added in the order of the chunks, so that results do not depend on the number of threads.</summary>
+/// <summary>
+/// Partial sums of the chunks of a batch, stored as [chunk][length]. They are added in the order of the chunks, so that
+/// results do not depend on the number of threads.
+/// </summary>
 internal sealed unsafe class Sums : IDisposable
 {
     private readonly BufferPool _pool;

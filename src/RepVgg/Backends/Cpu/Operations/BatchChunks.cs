@@ -1,6 +1,9 @@
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>A division of a batch into chunks for parallel work. It does not depend on the number of threads, so that sums over chunks are bitwise equal for any number of threads.</summary>
+/// <summary>
+/// A division of a batch into chunks for parallel work. It does not depend on the number of threads, so that sums over
+/// chunks are bitwise equal for any number of threads.
+/// </summary>
 internal readonly struct BatchChunks
 {
     private readonly int _items;

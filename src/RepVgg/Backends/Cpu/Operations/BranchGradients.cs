@@ -2,7 +2,10 @@ using RepVgg.Backends.Cpu.Memory;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>Memory for the gradients with respect to the output of one branch: either the workspace of a worker thread, reused for every unit of images, or a map of the whole batch.</summary>
+/// <summary>
+/// Memory for the gradients with respect to the output of one branch: either the workspace of a worker thread, reused for
+/// every unit of images, or a map of the whole batch.
+/// </summary>
 internal sealed unsafe class BranchGradients(CpuBackend backend, bool keepsBatch, int images, int unitImages, long imageSize) : IDisposable
 {
     private readonly Sums _batch = new(backend.Pool, 1, keepsBatch ? images * imageSize : 0);

@@ -19,7 +19,10 @@ internal abstract unsafe class ConvolutionKernel : IDisposable
     /// <summary>Packs OIHW weights for <see cref="InputGradient"/>.</summary>
     public abstract void PackBackward(float* weights);
 
-    /// <summary>Converts the images of a unit to the layout that the kernels read. Returns a pointer into the workspace, or the input itself if no conversion is needed.</summary>
+    /// <summary>
+    /// Converts the images of a unit to the layout that the kernels read. Returns a pointer into the workspace, or the
+    /// input itself if no conversion is needed.
+    /// </summary>
     public abstract float* PrepareInput(float* input, int images, float* scratch);
 
     /// <summary>Computes the output of a unit from the result of <see cref="PrepareInput"/> with the same workspace.</summary>

@@ -44,7 +44,10 @@ internal sealed unsafe class CrossEntropy : CpuOperation
         Kernels.Elementwise.Scale(_derivative.Data, factor, d, (int)_logits.Count, accumulate);
     }
 
-    /// <summary>Returns the loss of one sample and writes the derivative of the mean loss over all samples with respect to its logits: (softmax - target) / samples.</summary>
+    /// <summary>
+    /// Returns the loss of one sample and writes the derivative of the mean loss over all samples with respect to its
+    /// logits: (softmax - target) / samples.
+    /// </summary>
     private static double Sample(float* row, int classes, int label, double share, double labelShare, int samples, float* derivative)
     {
         double largest = double.NegativeInfinity, sum = 0, loss = 0;

@@ -5,7 +5,11 @@ using RepVgg.Memory;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>Convolution as an implicit matrix product (implicit GEMM): for each tap, the kernel reads the input at an offset, without an im2col copy. Padded inputs are first copied into a zero-padded frame, and inputs with few channels to patches.</summary>
+/// <summary>
+/// Convolution as an implicit matrix product (implicit GEMM): for each tap, the kernel reads the input at an offset,
+/// without an im2col copy. Padded inputs are first copied into a zero-padded frame, and inputs with few channels to
+/// patches.
+/// </summary>
 internal sealed unsafe class DirectConvolution(CpuBackend backend, DirectPlan plan) : ConvolutionKernel
 {
     private readonly TileKernels _kernels = backend.Kernels;

@@ -19,7 +19,7 @@ internal sealed class DirectPlan : ConvolutionPlan
         PaddedWidth = shape.Width + 2 * shape.Padding;
         Forward = BuildForward();
 
-        // The output gradient is copied into a zero-padded frame that is large enough for all taps of all input pixels.
+        // The output gradient is read from a zero-padded frame that is large enough for all taps of all input pixels.
         MarginTop = Math.Max(0, (shape.KernelHeight - 1) / shape.Stride - shape.Padding / shape.Stride);
         MarginLeft = Math.Max(0, (shape.KernelWidth - 1) / shape.Stride - shape.Padding / shape.Stride);
         FrameHeight = MarginTop + Math.Max(shape.OutputHeight, (shape.Height - 1 + shape.Padding) / shape.Stride + 1);

@@ -46,7 +46,10 @@ internal sealed unsafe class NormalizationStatistics
     /// <summary>1 / sqrt(variance + epsilon).</summary>
     public double InverseDeviation(int channel) => _inverseDeviation[channel];
 
-    /// <summary>Computes the batch statistics from the means and sums of squared deviations of the chunks (pairwise update of Chan, Golub and LeVeque, 1979) and updates the running statistics.</summary>
+    /// <summary>
+    /// Computes the batch statistics from the means and sums of squared deviations of the chunks (pairwise update of Chan,
+    /// Golub and LeVeque, 1979) and updates the running statistics.
+    /// </summary>
     /// <param name="chunks">Division of the rows into chunks.</param>
     /// <param name="moments">For each chunk: means per channel, then sums of squared deviations per channel.</param>
     /// <exception cref="InvalidOperationException">There is only one value per channel, for which the variance is undefined.</exception>

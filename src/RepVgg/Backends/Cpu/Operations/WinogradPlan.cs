@@ -90,7 +90,10 @@ internal sealed class WinogradPlan : ConvolutionPlan
         return PixelLayout.Create([.. tiles.Select(tile => tile * from)], [.. tiles.Select(tile => tile * to)], [0]);
     }
 
-    /// <summary>Chooses the number of images of a unit so that the transformed input and output are in the second-level cache, if possible with a number of tiles that is a multiple of the rows of a register tile.</summary>
+    /// <summary>
+    /// Chooses the number of images of a unit so that the transformed input and output are in the second-level cache, if
+    /// possible with a number of tiles that is a multiple of the rows of a register tile.
+    /// </summary>
     private static int ChooseUnit(ConvolutionShape shape, int rows)
     {
         int tiles = TilesOf(shape);
