@@ -123,7 +123,7 @@ public abstract class Backend : IDisposable
     /// <summary>Creates a metric accumulator for the batches of a pass.</summary>
     public virtual PassTotals CreatePassTotals() => new HostPassTotals(this);
 
-    // Whole blocks: the default implementation composes primitives; a backend may override it with a fused operation. -----------------------------------
+    // Whole blocks: composed of primitives by default; a backend may override them with fused operations. --------
 
     /// <summary>
     /// The training form of a RepVGG block: BN(conv3x3(x)) + BN(conv1x1(x)) [+ BN(x)], followed by ReLU if
@@ -159,7 +159,8 @@ public abstract class Backend : IDisposable
     /// </summary>
     /// <remarks>
     /// sum(K3 border ^2) + sum((t3 K3 centre + t1 K1)^2 / (t3^2 + t1^2)), where t is weight / sqrt(running variance + epsilon)
-    /// of the branch's batch norm and is treated as a constant; the identity branch is not included. Source: the authors' <c>get_custom_L2</c>.
+    /// of the branch's batch norm and is treated as a constant; the identity branch is not included. Source: the authors'
+    /// <c>get_custom_L2</c>.
     /// </remarks>
     /// <param name="branches">The block's parameters.</param>
     /// <returns>A scalar.</returns>

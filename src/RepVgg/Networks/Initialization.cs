@@ -17,7 +17,8 @@ internal static class Initialization
         var state = new StateDict();
         foreach (var entry in StateLayout.Training(architecture, classes))
         {
-            // Every tensor has its own random stream, seeded by its name, so that a change of one layer does not change the weights of other layers.
+            // Every tensor has its own random stream, seeded by its name, so that a change of one layer does not change the
+            // weights of other layers.
             var random = new RandomStream(seed ^ HashName(entry.Name));
             var tensor = TensorData.Zeros(entry.Shape);
             switch (entry.Kind)

@@ -44,7 +44,8 @@ internal sealed class RandomDrops(Backend backend, ulong seed, long step, float 
         var factors = new float[images * channels];
         for (int n = 0; n < images; n++)
         {
-            // There is one random stream per image and block, so that freezing a stage does not change the random numbers of other blocks.
+            // There is one random stream per image and block, so that freezing a stage does not change the random numbers
+            // of other blocks.
             var random = new RandomStream(seed, RandomStream.Purpose.StochasticDepth, (ulong)step, ((ulong)block << 32) | (uint)n);
             factors.AsSpan(n * channels, channels).Fill(Draw(ref random, PathRate(block, blocks)));
         }

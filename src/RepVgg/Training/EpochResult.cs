@@ -23,7 +23,8 @@ public sealed record EpochResult(
     /// <summary>Wall-clock time of the training pass; zero if the result comes from a checkpoint of an earlier version that does not store it.</summary>
     /// <remarks>
     /// Measured from before the first batch is read until the last step is done. It includes reading and augmenting images,
-    /// training steps, and the progress callback except the call after the last step. Validation, copying the weights and writing a checkpoint are not included.
+    /// training steps, and the progress callback except the call after the last step. Validation, copying the weights and
+    /// writing a checkpoint are not included.
     /// </remarks>
     public TimeSpan TrainingTime { get; init; }
 

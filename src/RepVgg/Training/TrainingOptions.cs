@@ -19,7 +19,7 @@ public sealed record TrainingOptions
     public LearningRateSchedule Schedule { get; init; } = new();
 
     /// <summary>L2 factor on the kernels of convolutions and of the linear layer, and on the weights of the identity branches' batch norms; at least 0.</summary>
-    /// <remarks>The rule of the RepVGG authors: weight decay is not applied to biases and other batch norms.</remarks>
+    /// <remarks>The rule of the RepVGG authors: weight decay is not applied to biases or to the other batch norms.</remarks>
     public float WeightDecay { get; init; } = 1e-4f;
 
     /// <summary>Momentum of the stochastic gradient descent, 0 .. less than 1.</summary>

@@ -1,6 +1,11 @@
 namespace RepVgg.Training;
 
 /// <summary>Progress of a training run, reported after every batch.</summary>
+/// <remarks>
+/// <see cref="Loss"/>, <see cref="Accuracy"/> and <see cref="ImagesPerSecond"/> include only the batches whose totals have been
+/// read from the device: after every <see cref="Backends.Backend.StepsBetweenReads"/> batches and after the last batch of a
+/// pass. They are 0 before the first read of a pass.
+/// </remarks>
 public sealed record TrainingProgress
 {
     /// <summary>The current epoch, from 1.</summary>
