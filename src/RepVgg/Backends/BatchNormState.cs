@@ -4,11 +4,11 @@ namespace RepVgg.Backends;
 /// <param name="Weight">Parameter gamma, [C].</param>
 /// <param name="Bias">Parameter beta, [C].</param>
 /// <param name="RunningMean">Buffer, [C].</param>
-/// <param name="RunningVariance">Buffer, [C]; unbiased variance, as PyTorch keeps it.</param>
-/// <param name="Epsilon">Added to the variance before the root; 1e-5 unless the checkpoint says otherwise.</param>
-/// <param name="Momentum">Share of the new batch in the running statistics; 0.1 in PyTorch.</param>
+/// <param name="RunningVariance">Buffer, [C]; unbiased variance, as in PyTorch.</param>
+/// <param name="Epsilon">Added to the variance before the square root; 1e-5 by default.</param>
+/// <param name="Momentum">Weight of the new batch in the update of the running statistics; 0.1 by default, as in PyTorch.</param>
 public sealed record BatchNormState(Tensor Weight, Tensor Bias, Tensor RunningMean, Tensor RunningVariance, float Epsilon = 1e-5f, float Momentum = 0.1f)
 {
-    /// <summary>True: the running statistics are used in training steps too, and stay as they are.</summary>
+    /// <summary>True if training steps use the running statistics too and do not update them.</summary>
     public bool Frozen { get; init; }
 }

@@ -17,8 +17,8 @@ public sealed record BlockBranches(Tensor Kernel3x3, BatchNormState Norm3x3, Ten
     /// <summary>The batch norms in the order 3x3, 1x1, identity.</summary>
     internal IEnumerable<BatchNormState> Norms => NormIdentity is null ? [Norm3x3, Norm1x1] : [Norm3x3, Norm1x1, NormIdentity];
 
-    /// <summary>Checks that the shapes belong together.</summary>
-    /// <exception cref="ArgumentException">They do not; the message says which.</exception>
+    /// <summary>Checks that the shapes of the parameters are consistent.</summary>
+    /// <exception cref="ArgumentException">The shapes are inconsistent; the message states them.</exception>
     internal void Validate()
     {
         if (Kernel3x3.Shape is not [var outputs, var inputs, 3, 3] || !Kernel1x1.Shape.SequenceEqual([outputs, inputs, 1, 1]))
@@ -28,7 +28,7 @@ public sealed record BlockBranches(Tensor Kernel3x3, BatchNormState Norm3x3, Ten
             foreach (var tensor in (ReadOnlySpan<Tensor>)[norm.Weight, norm.Bias, norm.RunningMean, norm.RunningVariance])
             {
                 if (!tensor.Shape.SequenceEqual([outputs]))
-                    throw new ArgumentException($"A block of {outputs} outputs needs batch norms of as many channels, not [{string.Join(", ", tensor.Shape)}].");
+                    throw new ArgumentException($"A block of {outputs} outputs needs batch norms of {outputs} channels, not [{string.Join(", ", tensor.Shape)}].");
             }
         }
         if (NormIdentity is not null && outputs % inputs != 0)

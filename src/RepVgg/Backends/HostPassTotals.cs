@@ -1,6 +1,6 @@
 namespace RepVgg.Backends;
 
-/// <summary>Totals that read every batch at once, for backends that have nothing to wait for.</summary>
+/// <summary>A metric accumulator that reads the loss and the logits of every batch immediately, for backends that compute synchronously.</summary>
 internal sealed class HostPassTotals(Backend backend) : PassTotals
 {
     private float[] _logits = [];

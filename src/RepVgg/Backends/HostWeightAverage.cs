@@ -2,7 +2,7 @@ using RepVgg.Formats;
 
 namespace RepVgg.Backends;
 
-/// <summary>The average in host memory, for backends whose tensors are there too.</summary>
+/// <summary>A weight average stored in host memory, for backends whose tensors are in host memory.</summary>
 internal sealed class HostWeightAverage : WeightAverage
 {
     private readonly Backend _backend;

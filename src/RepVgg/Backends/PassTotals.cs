@@ -1,16 +1,19 @@
 namespace RepVgg.Backends;
 
-/// <summary>Loss and hits of a training pass, summed where they are computed, so that a step need not wait for the device.</summary>
+/// <summary>
+/// A metric accumulator for the batches of a pass: sums of the loss, the correct predictions and the images. A backend can
+/// keep the sums on the device, so that a step does not wait for it.
+/// </summary>
 public abstract class PassTotals : IDisposable
 {
     /// <summary>Adds a batch.</summary>
-    /// <param name="loss">Its mean loss, a scalar of the current step.</param>
-    /// <param name="logits">[N, classes].</param>
+    /// <param name="loss">Mean loss of the batch, a scalar of the current step.</param>
+    /// <param name="logits">Logits of the batch, [N, classes].</param>
     /// <param name="labels">N labels.</param>
     public abstract void Add(Tensor loss, Tensor logits, ReadOnlySpan<int> labels);
 
-    /// <summary>Waits for the device, returns the sums since the last call, and starts again at zero.</summary>
-    /// <returns>The losses times the sizes of their batches, and how many of the images' largest logits were their labels'.</returns>
+    /// <summary>Waits for the device, returns the sums since the last call, and resets them to zero.</summary>
+    /// <returns>The sum of the losses of all images, the number of images whose largest logit is that of the label, and the number of images.</returns>
     public abstract (double LossSum, long Correct, long Images) Take();
 
     /// <summary>Releases the sums.</summary>

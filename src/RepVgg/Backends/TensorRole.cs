@@ -1,14 +1,14 @@
 namespace RepVgg.Backends;
 
-/// <summary>What a tensor is for, and so how long it lives.</summary>
+/// <summary>The role of a tensor, which determines its lifetime.</summary>
 internal enum TensorRole
 {
-    /// <summary>Trained; lives until disposed.</summary>
+    /// <summary>A trained tensor; valid until it is disposed.</summary>
     Parameter,
 
-    /// <summary>Kept but not trained; lives until disposed.</summary>
+    /// <summary>A tensor that is not trained; valid until it is disposed.</summary>
     Buffer,
 
-    /// <summary>An input or a result; lives until its step is over.</summary>
+    /// <summary>An input or a result of an operation; valid until its step ends.</summary>
     Step,
 }

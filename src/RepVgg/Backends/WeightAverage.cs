@@ -2,31 +2,34 @@ using RepVgg.Formats;
 
 namespace RepVgg.Backends;
 
-/// <summary>The exponential moving average of tensors that training changes. It starts as their values at its making.</summary>
+/// <summary>
+/// The exponential moving average of tensors that are changed by training. The initial averages are the values of the
+/// tensors when this object is created.
+/// </summary>
 public abstract class WeightAverage : IDisposable
 {
-    /// <summary>average = decay * average + (1 - decay) * tensor.</summary>
-    /// <param name="decay">Share of the average that stays, 0 to 1.</param>
+    /// <summary>Updates the averages: average = decay * average + (1 - decay) * tensor.</summary>
+    /// <param name="decay">Weight of the previous average, 0 to 1.</param>
     public abstract void Update(float decay);
 
-    /// <summary>Exchanges the averages with the tensors' values; a second call undoes it.</summary>
+    /// <summary>Exchanges the averages and the values of the tensors; a second call restores both.</summary>
     public abstract void Swap();
 
-    /// <summary>The averages, in the order of the tensors; for checkpoints.</summary>
-    /// <returns>Copies.</returns>
+    /// <summary>Copies the averages, in the order of the tensors; for checkpoints.</summary>
+    /// <returns>Copies of the averages.</returns>
     public abstract IReadOnlyList<TensorData> ExportState();
 
-    /// <summary>Restores what <see cref="ExportState"/> gave.</summary>
+    /// <summary>Restores a state returned by <see cref="ExportState"/>.</summary>
     /// <param name="state">One tensor per averaged tensor.</param>
-    /// <exception cref="ArgumentException">The number of tensors or their sizes differ.</exception>
+    /// <exception cref="ArgumentException">The number of tensors or their shapes differ.</exception>
     public abstract void ImportState(IReadOnlyList<TensorData> state);
 
-    /// <summary>Releases the averages; the tensors stay.</summary>
+    /// <summary>Releases the averages; the tensors are not released.</summary>
     public abstract void Dispose();
 
-    /// <summary>Compares a state with what is averaged.</summary>
-    /// <param name="state">What <see cref="ImportState"/> was given.</param>
-    /// <param name="tensors">What is averaged.</param>
+    /// <summary>Checks that a state has the number and the shapes of the averaged tensors.</summary>
+    /// <param name="state">The state passed to <see cref="ImportState"/>.</param>
+    /// <param name="tensors">The averaged tensors.</param>
     protected static void CheckState(IReadOnlyList<TensorData> state, IReadOnlyList<Tensor> tensors)
     {
         ArgumentNullException.ThrowIfNull(state);

@@ -1,6 +1,6 @@
 namespace RepVgg.Data;
 
-/// <summary>Labelled images of one size, by index. Reading is thread-safe and may touch the disk.</summary>
+/// <summary>A set of labelled images of equal size, read by index. Implementations must be thread-safe for reading; a read may access the disk.</summary>
 public interface ISampleSource
 {
     /// <summary>Number of samples.</summary>
@@ -18,13 +18,13 @@ public interface ISampleSource
     /// <summary>Number of classes; labels are 0 .. Classes - 1.</summary>
     int Classes { get; }
 
-    /// <summary>Copies one image out and returns its label.</summary>
+    /// <summary>Copies one image to <paramref name="pixels"/> and returns its label.</summary>
     /// <param name="index">0 .. Count - 1.</param>
     /// <param name="pixels">Receives Channels * Height * Width raw values (usually 0..255), CHW.</param>
     /// <returns>The label.</returns>
     int Read(int index, Span<float> pixels);
 
-    /// <summary>The label alone, without touching the image.</summary>
+    /// <summary>Returns the label of one image without reading its pixels.</summary>
     /// <param name="index">0 .. Count - 1.</param>
     /// <returns>The label.</returns>
     int LabelOf(int index);

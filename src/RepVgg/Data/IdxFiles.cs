@@ -3,10 +3,10 @@ using System.IO.Compression;
 
 namespace RepVgg.Data;
 
-/// <summary>Reads images and labels in the IDX format of MNIST and its successors, gzip-compressed or not.</summary>
+/// <summary>Reads images and labels in the IDX format of MNIST and Fashion-MNIST, gzip-compressed or not.</summary>
 /// <remarks>
-/// IDX: two zero bytes, a type (8 = unsigned byte), the number of dimensions, the dimensions as big-endian 32-bit
-/// integers, the values. Images have 3 dimensions [N, H, W], labels one [N].
+/// An IDX file contains two zero bytes, the element type (8 = unsigned byte), the number of dimensions, the dimensions as
+/// big-endian 32-bit integers, and the values. Images have three dimensions [N, H, W]; labels have one dimension [N].
 /// </remarks>
 public static class IdxFiles
 {
@@ -19,7 +19,7 @@ public static class IdxFiles
     /// <returns>The samples, in the files' order.</returns>
     /// <exception cref="DirectoryNotFoundException">There is no such folder.</exception>
     /// <exception cref="FileNotFoundException">The folder lacks one of the files; the message lists the names that were looked for.</exception>
-    /// <exception cref="InvalidDataException">A file is truncated, is no IDX file, or the two do not match.</exception>
+    /// <exception cref="InvalidDataException">A file is truncated or is not an IDX file, or the numbers of images and labels differ.</exception>
     public static InMemorySamples ReadFolder(string folder, string prefix, int classes = 0)
     {
         ArgumentException.ThrowIfNullOrEmpty(folder);
@@ -34,7 +34,7 @@ public static class IdxFiles
     /// <param name="labelsPath">IDX file of bytes [N], gzip or not.</param>
     /// <param name="classes">Number of classes, or 0 for one more than the highest label.</param>
     /// <returns>The samples, in the files' order.</returns>
-    /// <exception cref="InvalidDataException">A file is truncated, is no IDX file, or the two do not match.</exception>
+    /// <exception cref="InvalidDataException">A file is truncated or is not an IDX file, or the numbers of images and labels differ.</exception>
     public static InMemorySamples Read(string imagesPath, string labelsPath, int classes = 0)
     {
         using var images = File.OpenRead(imagesPath);
@@ -44,12 +44,12 @@ public static class IdxFiles
 
     /// <summary>Reads images and labels from streams.</summary>
     /// <param name="images">IDX data of bytes [N, H, W], gzip or not.</param>
-    /// <param name="imagesName">What error messages call it.</param>
+    /// <param name="imagesName">Name of the image stream in error messages.</param>
     /// <param name="labels">IDX data of bytes [N], gzip or not.</param>
-    /// <param name="labelsName">What error messages call it.</param>
+    /// <param name="labelsName">Name of the label stream in error messages.</param>
     /// <param name="classes">Number of classes, or 0 for one more than the highest label.</param>
     /// <returns>The samples, in the streams' order.</returns>
-    /// <exception cref="InvalidDataException">A stream is truncated, is no IDX data, or the two do not match.</exception>
+    /// <exception cref="InvalidDataException">A stream is truncated or is not IDX data, or the numbers of images and labels differ.</exception>
     public static InMemorySamples Read(Stream images, string imagesName, Stream labels, string labelsName, int classes = 0)
     {
         ArgumentNullException.ThrowIfNull(images);
@@ -58,7 +58,7 @@ public static class IdxFiles
         var (imageShape, pixels) = ReadBytes(images, imagesName, 3);
         var (labelShape, labelBytes) = ReadBytes(labels, labelsName, 1);
         if (imageShape[0] != labelShape[0])
-            throw new InvalidDataException($"'{imagesName}' holds {imageShape[0]} images, but '{labelsName}' {labelShape[0]} labels; they do not belong together.");
+            throw new InvalidDataException($"'{imagesName}' holds {imageShape[0]} images, but '{labelsName}' holds {labelShape[0]} labels; both files must have the same number of items.");
         int[] values = Array.ConvertAll(labelBytes, label => (int)label);
         int highest = values.DefaultIfEmpty(0).Max();
         if (classes != 0 && highest >= classes)
@@ -107,17 +107,20 @@ public static class IdxFiles
             count = fits ? count * shape[i] : -1;
         }
         if (count < 0 || (rank == 3 && (shape[1] == 0 || shape[2] == 0)))
-            throw new InvalidDataException($"'{name}' claims dimensions [{string.Join(", ", shape)}], which is not a data set that can be read.");
+            throw new InvalidDataException($"'{name}' declares the dimensions [{string.Join(", ", shape)}]; they must not be negative, image sizes must not be zero, and the values must fit in one array.");
         var values = new byte[count];
         int read = plain.ReadAtLeast(values, values.Length, throwOnEndOfStream: false);
         if (read < values.Length)
-            throw new InvalidDataException($"'{name}' is truncated: its header announces {count} values, {read} are there.");
+            throw new InvalidDataException($"'{name}' is truncated: its header declares {count} values, but only {read} are present.");
         if (plain.ReadByte() >= 0)
-            throw new InvalidDataException($"'{name}' goes on after the {count} values that its header announces.");
+            throw new InvalidDataException($"'{name}' has data after the {count} values that its header declares.");
         return (shape, values);
     }
 
-    /// <summary>Unpacks gzip. The magic number decides, not the name: some tools keep ".gz" on files that they have unpacked.</summary>
+    /// <summary>
+    /// Returns a decompressing stream if the data starts with the gzip magic number 1F 8B, otherwise the stream itself.
+    /// File names are not used, because some tools keep ".gz" in the name of a decompressed file.
+    /// </summary>
     private static Stream Decompress(Stream stream, string name)
     {
         if (!stream.CanSeek)

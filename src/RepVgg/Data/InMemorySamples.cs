@@ -8,25 +8,25 @@ public sealed class InMemorySamples : ISampleSource
     private readonly int[] _labels;
     private readonly int _length;
 
-    /// <summary>Images of bytes 0..255. The arrays are kept, not copied.</summary>
+    /// <summary>Creates a source of images with byte values 0..255. The arrays are referenced, not copied.</summary>
     /// <param name="pixels">Count * channels * height * width values, NCHW.</param>
     /// <param name="labels">One label per image, 0 .. classes - 1.</param>
     /// <param name="channels">1 or 3.</param>
     /// <param name="height">Height in pixels.</param>
     /// <param name="width">Width in pixels.</param>
     /// <param name="classes">Number of classes.</param>
-    /// <exception cref="ArgumentException">The lengths do not fit, or a label is out of range (the row is named).</exception>
+    /// <exception cref="ArgumentException">The number of values does not match the number of labels, or a label is out of range (the row is named).</exception>
     public InMemorySamples(byte[] pixels, int[] labels, int channels, int height, int width, int classes)
         : this(labels, pixels?.LongLength ?? throw new ArgumentNullException(nameof(pixels)), channels, height, width, classes) => _bytes = pixels;
 
-    /// <summary>Images of floats. The arrays are kept, not copied.</summary>
+    /// <summary>Creates a source of images with float values. The arrays are referenced, not copied.</summary>
     /// <param name="pixels">Count * channels * height * width values, NCHW.</param>
     /// <param name="labels">One label per image, 0 .. classes - 1.</param>
     /// <param name="channels">1 or 3.</param>
     /// <param name="height">Height in pixels.</param>
     /// <param name="width">Width in pixels.</param>
     /// <param name="classes">Number of classes.</param>
-    /// <exception cref="ArgumentException">The lengths do not fit, a label is out of range, or a value is not finite (the row is named).</exception>
+    /// <exception cref="ArgumentException">The number of values does not match the number of labels, a label is out of range, or a value is not finite (the row is named).</exception>
     public InMemorySamples(float[] pixels, int[] labels, int channels, int height, int width, int classes)
         : this(labels, pixels?.LongLength ?? throw new ArgumentNullException(nameof(pixels)), channels, height, width, classes)
     {
@@ -40,7 +40,7 @@ public sealed class InMemorySamples : ISampleSource
         ArgumentNullException.ThrowIfNull(labels);
         _length = SampleShape.Length(channels, height, width, classes);
         if (values != (long)labels.Length * _length)
-            throw new ArgumentException($"{labels.Length} labels ask for {(long)labels.Length * _length} pixel values ({channels} x {height} x {width} each), but there are {values}.", nameof(labels));
+            throw new ArgumentException($"{labels.Length} labels require {(long)labels.Length * _length} pixel values ({channels} x {height} x {width} each), but there are {values}.", nameof(labels));
         for (int row = 0; row < labels.Length; row++)
             SampleShape.CheckLabel(labels[row], classes, row);
         (_labels, Channels, Height, Width, Classes) = (labels, channels, height, width, classes);

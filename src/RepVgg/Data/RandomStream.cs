@@ -1,16 +1,19 @@
 namespace RepVgg.Data;
 
-/// <summary>A small random generator keyed by what it is for, so that no draw depends on the order of work or on threads.</summary>
+/// <summary>
+/// A pseudorandom number generator seeded by the run's seed, a purpose and up to two indices, so that the numbers do not
+/// depend on the order of work or on the number of threads.
+/// </summary>
 /// <remarks>
-/// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014): the same numbers on
-/// every platform and in every version.
+/// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014): it gives the same numbers
+/// on every platform and .NET version.
 /// </remarks>
 internal struct RandomStream
 {
     private const ulong Golden = 0x9E3779B97F4A7C15;
     private ulong _state;
 
-    /// <summary>What the numbers are for; keeps the streams of one seed apart.</summary>
+    /// <summary>The use of the numbers. Streams with the same seed and different purposes produce different numbers.</summary>
     public enum Purpose : ulong
     {
         Split = 1,
@@ -20,7 +23,7 @@ internal struct RandomStream
         StochasticDepth = 5,
     }
 
-    /// <summary>SplitMix64 with that seed as its first state.</summary>
+    /// <summary>Creates a SplitMix64 generator whose initial state is <paramref name="seed"/>.</summary>
     public RandomStream(ulong seed) => _state = seed;
 
     public RandomStream(ulong seed, Purpose purpose, ulong first, ulong second = 0)
@@ -30,7 +33,7 @@ internal struct RandomStream
 
     public ulong NextUInt64() => Mix(_state += Golden);
 
-    /// <summary>Uniform in 0 .. bound - 1, without bias (Lemire's multiply-and-reject).</summary>
+    /// <summary>Returns a uniform integer in 0 .. bound - 1, without modulo bias (Lemire's multiply-and-reject method).</summary>
     public int Next(int bound)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(bound, 1);
@@ -44,10 +47,10 @@ internal struct RandomStream
         }
     }
 
-    /// <summary>Uniform in [0, 1), 53 bits.</summary>
+    /// <summary>Returns a uniform number in [0, 1) with 53 random bits.</summary>
     public double NextDouble() => (NextUInt64() >> 11) * (1.0 / (1UL << 53));
 
-    /// <summary>Fisher-Yates.</summary>
+    /// <summary>Permutes the values at random by the Fisher-Yates algorithm.</summary>
     public void Shuffle(Span<int> values)
     {
         for (int i = values.Length - 1; i > 0; i--)

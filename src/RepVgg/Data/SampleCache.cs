@@ -3,16 +3,16 @@ using System.Runtime.InteropServices;
 
 namespace RepVgg.Data;
 
-/// <summary>Takes labelled images one at a time and gives them back by index, in bounded memory.</summary>
+/// <summary>Stores labelled images that are added one at a time and reads them by index. Images beyond a memory limit are stored in a temporary file.</summary>
 /// <remarks>
-/// An image whose values are all integers of 0..255 is kept as bytes, any other as floats. What exceeds the memory
-/// limit goes to a temporary file, which is gone after <see cref="Dispose"/>; on Unix it has no name from the start,
-/// so nothing is left behind even when the process is killed. Adding is for one thread; reading is thread-safe once
-/// adding has ended.
+/// An image whose values are all integers of 0..255 is stored as bytes, any other as floats. The temporary file
+/// is deleted by <see cref="Dispose"/>. On Unix its directory entry is removed right after creation, so the file does
+/// not remain if the process is killed. Only one thread may add images; reading is thread-safe after the last image
+/// was added.
 /// </remarks>
 public sealed class SampleCache : ISampleSource, IDisposable
 {
-    /// <summary>The memory limit where none is given: 1 GiB.</summary>
+    /// <summary>The default memory limit: 1 GiB.</summary>
     public const long DefaultMemoryLimit = 1L << 30;
 
     private const int ChunkSize = 4 << 20;
@@ -27,13 +27,13 @@ public sealed class SampleCache : ISampleSource, IDisposable
     private SpillFile? _spill;
     private bool _disposed;
 
-    /// <summary>Makes an empty cache.</summary>
+    /// <summary>Creates an empty cache.</summary>
     /// <param name="channels">1 or 3.</param>
     /// <param name="height">Height of every image in pixels.</param>
     /// <param name="width">Width of every image in pixels.</param>
     /// <param name="classes">Number of classes.</param>
-    /// <param name="memoryLimit">Bytes of pixels to hold in memory before spilling to disk; 0 spills everything.</param>
-    /// <param name="temporaryFolder">Where the file for the rest goes; null for the system's folder for temporary files.</param>
+    /// <param name="memoryLimit">Maximum bytes of pixels in memory; further images are written to the temporary file. 0 writes every image to the file.</param>
+    /// <param name="temporaryFolder">Folder of the temporary file; null for the system's folder for temporary files.</param>
     public SampleCache(int channels, int height, int width, int classes, long memoryLimit = DefaultMemoryLimit, string? temporaryFolder = null)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(memoryLimit);
@@ -59,16 +59,16 @@ public sealed class SampleCache : ISampleSource, IDisposable
     /// <inheritdoc/>
     public int Classes { get; }
 
-    /// <summary>Bytes that went to the temporary file.</summary>
+    /// <summary>Bytes written to the temporary file.</summary>
     public long SpilledBytes => _spill?.Length ?? 0;
 
-    /// <summary>Bytes of memory held for pixels.</summary>
+    /// <summary>Bytes of memory allocated for pixels.</summary>
     public long MemoryBytes => _chunks.Sum(chunk => (long)chunk.Length);
 
     /// <summary>Appends one image.</summary>
     /// <param name="pixels">Channels * Height * Width finite values, CHW; copied.</param>
     /// <param name="label">0 .. Classes - 1.</param>
-    /// <param name="row">The row that error messages name; by default the index of the sample.</param>
+    /// <param name="row">Row number for error messages; by default the index of the sample.</param>
     /// <exception cref="ArgumentException">Wrong length, a value that is not finite, or a label out of range; the row is named.</exception>
     /// <exception cref="IOException">The temporary file cannot be written; the folder is named.</exception>
     public void Add(ReadOnlySpan<float> pixels, int label, long? row = null)
@@ -122,7 +122,7 @@ public sealed class SampleCache : ISampleSource, IDisposable
     /// <inheritdoc/>
     public int LabelOf(int index) => _entries[index].Label;
 
-    /// <summary>Releases the memory and removes the temporary file.</summary>
+    /// <summary>Releases the memory and deletes the temporary file.</summary>
     public void Dispose()
     {
         if (_disposed)
@@ -132,7 +132,10 @@ public sealed class SampleCache : ISampleSource, IDisposable
         _spill?.Dispose();
     }
 
-    /// <summary>Finds room in memory, or null beyond the limit. Once something was spilled, everything after it is.</summary>
+    /// <summary>
+    /// Reserves bytes in a memory chunk; returns null if the memory limit would be exceeded. After the first image was
+    /// written to the file, all later images are written to it too.
+    /// </summary>
     private (int Chunk, long Offset)? Reserve(int size)
     {
         if (_spill is not null)
@@ -169,6 +172,6 @@ public sealed class SampleCache : ISampleSource, IDisposable
             source.CopyTo(MemoryMarshal.AsBytes(pixels));
     }
 
-    /// <summary>Where one image lies: in a chunk of memory, or (chunk -1) in the file.</summary>
+    /// <summary>Location of one image: the index of a memory chunk, or -1 for the temporary file, and the byte offset in it.</summary>
     private readonly record struct Entry(int Label, bool Bytes, int Chunk, long Offset);
 }

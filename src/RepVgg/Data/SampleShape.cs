@@ -1,9 +1,9 @@
 namespace RepVgg.Data;
 
-/// <summary>The checks that every sample source makes on what it is given.</summary>
+/// <summary>Argument checks and conversions shared by the sample sources.</summary>
 internal static class SampleShape
 {
-    /// <summary>Values of one image, after checking the dimensions.</summary>
+    /// <summary>Checks the dimensions and returns the number of values of one image.</summary>
     public static int Length(int channels, int height, int width, int classes)
     {
         if (channels is not (1 or 3))
@@ -29,7 +29,7 @@ internal static class SampleShape
         }
     }
 
-    /// <summary>Whether every value is an integer of 0..255, so that a byte holds it.</summary>
+    /// <summary>Whether every value is an integer in 0..255 and can be stored as a byte.</summary>
     public static bool FitsBytes(ReadOnlySpan<float> pixels)
     {
         foreach (float value in pixels)

@@ -1,15 +1,15 @@
 namespace RepVgg.Data;
 
-/// <summary>Some samples of another source, in a given order.</summary>
+/// <summary>A subset of the samples of another source, in a given order.</summary>
 public sealed class SampleSubset : ISampleSource
 {
     private readonly ISampleSource _source;
     private readonly int[] _indices;
 
-    /// <summary>Makes a view; nothing is copied but the indices.</summary>
-    /// <param name="source">Where the samples are.</param>
-    /// <param name="indices">Which of them, in order; each 0 .. source.Count - 1.</param>
-    /// <exception cref="ArgumentOutOfRangeException">An index that the source does not have.</exception>
+    /// <summary>Creates a view of a source; only the indices are copied.</summary>
+    /// <param name="source">The source of the samples.</param>
+    /// <param name="indices">Indices of the samples, in order; each 0 .. source.Count - 1.</param>
+    /// <exception cref="ArgumentOutOfRangeException">An index is out of range.</exception>
     public SampleSubset(ISampleSource source, IEnumerable<int> indices)
     {
         ArgumentNullException.ThrowIfNull(source);
@@ -23,21 +23,21 @@ public sealed class SampleSubset : ISampleSource
         }
     }
 
-    /// <summary>Divides a source into two at random, class by class, so that both have the same mix of classes.</summary>
+    /// <summary>Splits a source into two parts at random, separately for each class, so that both have about the same class distribution (stratified split).</summary>
     /// <remarks>
-    /// Of a class with n samples the second part gets round(n * fraction), but never the class's last sample: a class
-    /// with one sample stays in the first part. The order within each part is that of the source.
+    /// For a class with n samples, the second part receives min(round(n * fraction), n - 1) samples, so a class with one
+    /// sample stays in the first part. Each part keeps the order of the source.
     /// </remarks>
-    /// <param name="source">What to divide.</param>
+    /// <param name="source">The source to split.</param>
     /// <param name="fraction">Share of the second part, more than 0 and less than 1.</param>
     /// <param name="seed">The same seed gives the same parts.</param>
     /// <returns>The first part (training) and the second (validation).</returns>
-    /// <exception cref="ArgumentException">The source has too few samples for the second part to get any.</exception>
+    /// <exception cref="ArgumentException">The source has so few samples that the second part would be empty.</exception>
     public static (SampleSubset First, SampleSubset Second) Split(ISampleSource source, double fraction, ulong seed)
     {
         ArgumentNullException.ThrowIfNull(source);
         if (!(fraction > 0 && fraction < 1))
-            throw new ArgumentOutOfRangeException(nameof(fraction), fraction, "The share of the second part lies between 0 and 1.");
+            throw new ArgumentOutOfRangeException(nameof(fraction), fraction, "The share of the second part must be more than 0 and less than 1.");
         var byClass = new List<int>[source.Classes];
         for (int i = 0; i < source.Count; i++)
             (byClass[source.LabelOf(i)] ??= []).Add(i);
@@ -54,7 +54,7 @@ public sealed class SampleSubset : ISampleSource
             second.UnionWith(order.AsSpan(0, take).ToArray());
         }
         if (second.Count == 0)
-            throw new ArgumentException($"{source.Count} samples are too few to set a share of {fraction} aside: every class would get none. Give more data, a larger share, or a validation set of its own.", nameof(fraction));
+            throw new ArgumentException($"{source.Count} samples are too few to set a share of {fraction} aside: the second part would be empty. Provide more data, a larger share, or a separate validation set.", nameof(fraction));
         return (new SampleSubset(source, Enumerable.Range(0, source.Count).Where(i => !second.Contains(i))),
             new SampleSubset(source, second.Order()));
     }

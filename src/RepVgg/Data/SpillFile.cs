@@ -2,10 +2,10 @@ using Microsoft.Win32.SafeHandles;
 
 namespace RepVgg.Data;
 
-/// <summary>A temporary file to append to and to read from, gone when disposed.</summary>
+/// <summary>A temporary file for appending and random reads that is deleted on disposal.</summary>
 /// <remarks>
-/// Plain positioned reads rather than a memory map: they are thread-safe, come from the same page cache, and a full
-/// disk is an IOException instead of a crash of the process.
+/// Positioned reads and writes are used instead of a memory-mapped file: they are thread-safe and use the same page cache,
+/// and a full disk causes an <see cref="IOException"/> instead of a crash of the process.
 /// </remarks>
 internal sealed class SpillFile : IDisposable
 {
@@ -23,7 +23,7 @@ internal sealed class SpillFile : IDisposable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new IOException($"No temporary file for samples can be made in '{folder}': {e.Message} Name another folder, or allow more memory.", e);
+            throw new IOException($"A temporary file for samples cannot be created in '{folder}': {e.Message} Specify another folder, or raise the memory limit.", e);
         }
         if (!OperatingSystem.IsWindows())
             File.Delete(path);
@@ -31,8 +31,8 @@ internal sealed class SpillFile : IDisposable
 
     public long Length { get; private set; }
 
-    /// <summary>Writes at the end.</summary>
-    /// <returns>Where it lies.</returns>
+    /// <summary>Appends bytes to the file.</summary>
+    /// <returns>Offset of the first written byte.</returns>
     public long Append(ReadOnlySpan<byte> data)
     {
         long offset = Length;
@@ -42,7 +42,7 @@ internal sealed class SpillFile : IDisposable
         }
         catch (IOException e)
         {
-            throw new IOException($"The temporary file for samples in '{_folder}' cannot be written: {e.Message} Name a folder with more room, or allow more memory.", e);
+            throw new IOException($"The temporary file for samples in '{_folder}' cannot be written: {e.Message} Specify a folder with more free space, or raise the memory limit.", e);
         }
         Length += data.Length;
         return offset;

@@ -2,7 +2,7 @@ using RepVgg.Backends;
 
 namespace RepVgg.Networks;
 
-/// <summary>RepVGGplus's auxiliary classifier: conv 3x3 of stride 2, batch norm, ReLU, global average pool, linear.</summary>
+/// <summary>The auxiliary classifier of RepVGGplus: 3x3 convolution with stride 2, batch norm, ReLU, global average pooling, linear layer.</summary>
 internal sealed class AuxiliaryHead(string name, TrainingNetwork network)
 {
     private readonly Tensor _kernel = network.Tensor($"{name}.0.conv.weight");

@@ -5,15 +5,15 @@ using RepVgg.Formats;
 
 namespace RepVgg.Networks;
 
-/// <summary>The deploy form as named weights, both ways: <c>stage1.0.rbr_reparam.weight</c>.</summary>
+/// <summary>Converts between deploy networks and weights under the RepVGG authors' names, such as <c>stage1.0.rbr_reparam.weight</c>.</summary>
 public static class DeployStates
 {
-    /// <summary>Builds the deploy network from weights that are fused already.</summary>
-    /// <param name="architecture">What the weights belong to.</param>
+    /// <summary>Creates a deploy network from weights of the deploy form.</summary>
+    /// <param name="architecture">The architecture of the weights.</param>
     /// <param name="deploy">Weights of the deploy form under the authors' names; auxiliary heads in it are ignored.</param>
     /// <param name="imageHeight">Input height in pixels.</param>
     /// <param name="imageWidth">Input width in pixels.</param>
-    /// <param name="normalization">What the network does to its input first.</param>
+    /// <param name="normalization">Normalisation of the input, per channel.</param>
     /// <returns>The network.</returns>
     /// <exception cref="ArgumentException">The weights do not fit the architecture (all differences are listed), the image is too small, or the normalisation has another number of channels.</exception>
     public static DeployNetwork Import(RepVggArchitecture architecture, StateDict deploy, int imageHeight, int imageWidth, Normalization normalization)
@@ -34,15 +34,15 @@ public static class DeployStates
             architecture, imageHeight, imageWidth, normalization, blocks.ToImmutable(), LinearOf("linear", architecture.FeatureWidth, classes, deploy));
     }
 
-    /// <summary>Names a deploy network's weights as the authors do. The normalisation is not among them.</summary>
+    /// <summary>Returns the weights of a deploy network under the authors' names. The normalisation is not included.</summary>
     /// <param name="network">The network.</param>
-    /// <returns>Its weights, copied.</returns>
-    /// <exception cref="ArgumentException">The network gives features: it has no classifier, which the authors' form needs.</exception>
+    /// <returns>Copies of the weights.</returns>
+    /// <exception cref="ArgumentException">The network returns features; it has no classifier, which the authors' format requires.</exception>
     public static StateDict Export(DeployNetwork network)
     {
         ArgumentNullException.ThrowIfNull(network);
         if (network.Output != NetworkOutput.Logits)
-            throw new ArgumentException($"{network.Architecture.Name} gives features and has no classifier; the authors' form of weights needs one.", nameof(network));
+            throw new ArgumentException($"{network.Architecture.Name} returns features and has no classifier; the authors' weight format requires one.", nameof(network));
         var sources = new Dictionary<string, ImmutableArray<float>>(StringComparer.Ordinal);
         foreach (var block in network.Blocks)
         {

@@ -2,15 +2,15 @@ using RepVgg.Architectures;
 
 namespace RepVgg.Networks;
 
-/// <summary>Makes feature extractors of classifiers: the blocks up to a stage, without the classifier.</summary>
+/// <summary>Creates feature extractors from classifiers: networks with the blocks up to a stage and without the classifier.</summary>
 public static class FeatureExtraction
 {
-    /// <summary>Cuts a network after a stage.</summary>
-    /// <param name="network">The network; it is not changed, its weights are shared.</param>
-    /// <param name="stage">Name of the last stage that is kept, e.g. <c>stage3</c>; null for the network's last.</param>
-    /// <param name="pooled">Whether to give the mean of the stage's map over height and width, or else the map itself.</param>
-    /// <returns>A network without classifier that gives the features.</returns>
-    /// <exception cref="ArgumentException">There is no such stage, or it is the stem; the message lists the stages that may be taken.</exception>
+    /// <summary>Creates a network that returns the features of a stage.</summary>
+    /// <param name="network">The network. It is not changed; the result shares its weights.</param>
+    /// <param name="stage">Name of the last stage of the result, e.g. <c>stage3</c>; null for the last stage of the network.</param>
+    /// <param name="pooled">True to return the mean of the stage's map over height and width; false to return the map.</param>
+    /// <returns>A network without classifier that returns the features.</returns>
+    /// <exception cref="ArgumentException">There is no such stage, or it is the stem; the message lists the valid stages.</exception>
     public static DeployNetwork TakeFeatures(this DeployNetwork network, string? stage = null, bool pooled = true)
     {
         ArgumentNullException.ThrowIfNull(network);

@@ -4,20 +4,21 @@ using RepVgg.Formats;
 
 namespace RepVgg.Networks;
 
-/// <summary>Fresh weights, drawn as the original PyTorch code draws them, from one seed.</summary>
+/// <summary>Random initial weights, with the same distributions as in the original PyTorch code.</summary>
 /// <remarks>
-/// Convolutions and linear layers: uniform within 1 / sqrt(fan-in), weights and biases alike, which is PyTorch's
-/// default (Kaiming uniform with a = sqrt(5)); batch norms: weight 1, bias 0, running mean 0, running variance 1.
+/// Convolutions and linear layers: weights and biases uniform in +-1 / sqrt(fan-in), which is the
+/// default of PyTorch (Kaiming uniform with a = sqrt(5)). Batch norms: weight 1, bias 0, running mean 0, running variance 1.
 /// </remarks>
 internal static class Initialization
 {
-    /// <summary>Draws the training form's weights.</summary>
+    /// <summary>Draws the weights of the training form.</summary>
     public static StateDict Draw(RepVggArchitecture architecture, int classes, ulong seed)
     {
         var state = new StateDict();
         foreach (var entry in StateLayout.Training(architecture, classes))
         {
-            // Every tensor has its own stream, named by its name: a change in one layer leaves the others' weights alone.
+            // Every tensor has its own random stream, seeded by its name, so that a change of one layer does not change the
+            // weights of other layers.
             var random = new RandomStream(seed ^ HashName(entry.Name));
             var tensor = TensorData.Zeros(entry.Shape);
             switch (entry.Kind)
@@ -36,7 +37,7 @@ internal static class Initialization
         return state;
     }
 
-    /// <summary>64-bit FNV-1a.</summary>
+    /// <summary>64-bit FNV-1a hash.</summary>
     private static ulong HashName(string name)
     {
         ulong hash = 14695981039346656037;

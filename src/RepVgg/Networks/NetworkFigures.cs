@@ -3,51 +3,51 @@ using RepVgg.Architectures;
 
 namespace RepVgg.Networks;
 
-/// <summary>What one block costs.</summary>
+/// <summary>Output size, parameters and arithmetic of one block.</summary>
 /// <param name="Block">The block.</param>
 /// <param name="Height">Height of its output, in pixels.</param>
 /// <param name="Width">Width of its output, in pixels.</param>
-/// <param name="Parameters">Its trained values.</param>
-/// <param name="MultiplyAdds">Multiply-adds for one image.</param>
+/// <param name="Parameters">Number of trained values.</param>
+/// <param name="MultiplyAdds">Number of multiply-adds for one image.</param>
 public sealed record BlockFigures(BlockSpec Block, int Height, int Width, long Parameters, long MultiplyAdds)
 {
-    /// <summary>Values of its output for one image: channels x height x width.</summary>
+    /// <summary>Number of output values for one image: channels x height x width.</summary>
     public long Activations => (long)Block.OutputChannels * Height * Width;
 }
 
-/// <summary>What a network costs: parameters, arithmetic, activations. Auxiliary heads are left out.</summary>
+/// <summary>Parameters, multiply-adds and activations of a network. Auxiliary heads are not included.</summary>
 /// <remarks>
-/// A multiply-add is one multiplication and one addition: kernel taps of convolutions, weights of linear layers, and in
-/// the training form one for every value that a batch norm scales and shifts.
+/// A multiply-add is one multiplication and one addition. Counted are the kernel taps of convolutions, the weights of
+/// linear layers and, in the training form, one multiply-add for every value that a batch norm scales and shifts.
 /// </remarks>
-/// <param name="Architecture">The network.</param>
-/// <param name="Form">Its form.</param>
+/// <param name="Architecture">The architecture.</param>
+/// <param name="Form">The form of the network.</param>
 /// <param name="Classes">Number of classes.</param>
 /// <param name="ImageHeight">Input height in pixels.</param>
 /// <param name="ImageWidth">Input width in pixels.</param>
 /// <param name="Blocks">Every block in order of execution.</param>
 public sealed record NetworkFigures(RepVggArchitecture Architecture, WeightsForm Form, int Classes, int ImageHeight, int ImageWidth, ImmutableArray<BlockFigures> Blocks)
 {
-    /// <summary>Trained values, the classifier's included.</summary>
+    /// <summary>Number of trained values, including the classifier.</summary>
     public long Parameters => Blocks.Sum(block => block.Parameters) + ((long)Architecture.FeatureWidth + 1) * Classes;
 
-    /// <summary>Multiply-adds for one image, the classifier's included.</summary>
+    /// <summary>Number of multiply-adds for one image, including the classifier.</summary>
     public long MultiplyAdds => Blocks.Sum(block => block.MultiplyAdds) + (long)Architecture.FeatureWidth * Classes;
 
-    /// <summary>Values of all blocks' outputs for one image.</summary>
+    /// <summary>Number of output values of all blocks for one image.</summary>
     public long Activations => Blocks.Sum(block => block.Activations);
 
-    /// <summary>Values of the largest output of a block for one image.</summary>
+    /// <summary>Number of values of the largest block output for one image.</summary>
     public long LargestActivation => Blocks.Max(block => block.Activations);
 
-    /// <summary>Counts.</summary>
-    /// <param name="architecture">The network.</param>
-    /// <param name="form">Its form.</param>
+    /// <summary>Counts the parameters, multiply-adds and activations of a network.</summary>
+    /// <param name="architecture">The architecture.</param>
+    /// <param name="form">The form of the network.</param>
     /// <param name="classes">Number of classes, at least 1.</param>
     /// <param name="imageHeight">Input height in pixels.</param>
     /// <param name="imageWidth">Input width in pixels.</param>
     /// <returns>The figures.</returns>
-    /// <exception cref="ArgumentException">The architecture cannot be built, the image is too small, or there is no class.</exception>
+    /// <exception cref="ArgumentException">The architecture is invalid, the image is too small, or the number of classes is less than 1.</exception>
     public static NetworkFigures Of(RepVggArchitecture architecture, WeightsForm form, int classes, int imageHeight, int imageWidth)
     {
         architecture.Validate();

@@ -1,6 +1,6 @@
 namespace RepVgg.Networks;
 
-/// <summary>What a deploy network gives for an image.</summary>
+/// <summary>The kind of output of a deploy network.</summary>
 public enum NetworkOutput
 {
     /// <summary>The classifier's logits, [classes].</summary>

@@ -4,8 +4,8 @@ using RepVgg.Architectures;
 namespace RepVgg.Networks;
 
 /// <summary>
-/// A deploy network as an engine takes it: its shapes at once, its weights one by one when they are packed, so that
-/// a network from a file need not be in memory as a whole.
+/// The input of an inference engine: the shapes of a deploy network and sources of its weights. The engine reads the weights
+/// one tensor at a time when it packs them, so that a network from a file does not need to be in memory as a whole.
 /// </summary>
 internal sealed class NetworkSource
 {
@@ -13,10 +13,10 @@ internal sealed class NetworkSource
     /// <param name="imageHeight">Input height in pixels.</param>
     /// <param name="imageWidth">Input width in pixels.</param>
     /// <param name="normalization">Applied to the input, per channel.</param>
-    /// <param name="output">What the network gives.</param>
+    /// <param name="output">The kind of output.</param>
     /// <param name="blocks">The blocks in order, at least one.</param>
-    /// <param name="classifier">The final linear layer; without outputs where the network gives features.</param>
-    /// <exception cref="ArgumentException">The parts do not fit together.</exception>
+    /// <param name="classifier">The final linear layer; it has no outputs if the network returns features.</param>
+    /// <exception cref="ArgumentException">The shapes of the parts are inconsistent.</exception>
     public NetworkSource(
         int inputChannels, int imageHeight, int imageWidth, Normalization normalization, NetworkOutput output, BlockSource[] blocks, LinearSource classifier)
     {
@@ -63,13 +63,13 @@ internal sealed class NetworkSource
 
     public LinearSource Classifier { get; }
 
-    /// <summary>Values of one image.</summary>
+    /// <summary>Number of input values of one image.</summary>
     public int InputLength { get; }
 
-    /// <summary>Values that the network gives for one image.</summary>
+    /// <summary>Number of output values for one image.</summary>
     public int OutputLength { get; }
 
-    /// <summary>A network that is in memory.</summary>
+    /// <summary>Creates a source from a network in memory.</summary>
     public static NetworkSource Of(DeployNetwork network)
     {
         var blocks = new BlockSource[network.Blocks.Length];
@@ -108,7 +108,10 @@ internal sealed class BlockSource(BlockSpec shape, WeightSource kernel, WeightSo
 
     public LinearSource? Excite => excite;
 
-    /// <summary>Throws where the block's weights don't suit its shape, or its input has another number of channels.</summary>
+    /// <summary>
+    /// Throws an <see cref="ArgumentException"/> if the weights do not match the shape of the block, or if the shape does
+    /// not have <paramref name="channels"/> input channels.
+    /// </summary>
     public void Check(int channels)
     {
         NetworkSource.Check(
@@ -120,7 +123,7 @@ internal sealed class BlockSource(BlockSpec shape, WeightSource kernel, WeightSo
             $"the kernel of {shape.Name} has {kernel.Length} weights and {bias.Length} biases");
         NetworkSource.Check(
             (squeeze is null) == (excite is null) && (squeeze is null) == (shape.SqueezeExcitation == SqueezeExcitation.None),
-            $"{shape.Name} has half a squeeze-and-excitation, or one that its shape lacks");
+            $"{shape.Name} must have both squeeze-and-excitation layers if its shape specifies them, and neither otherwise");
         squeeze?.Check(shape.OutputChannels, squeeze.OutputFeatures, $"the squeeze of {shape.Name}");
         excite?.Check(squeeze!.OutputFeatures, shape.OutputChannels, $"the excitation of {shape.Name}");
     }
@@ -137,11 +140,11 @@ internal sealed class LinearSource(int inputFeatures, int outputFeatures, Weight
 
     public WeightSource Bias => bias;
 
-    /// <summary>The layer in memory.</summary>
+    /// <summary>Reads the weights of the layer into memory.</summary>
     public LinearWeights Load() => new(
         inputFeatures, outputFeatures, ImmutableCollectionsMarshal.AsImmutableArray(weight.Take()), ImmutableCollectionsMarshal.AsImmutableArray(bias.Take()));
 
-    /// <summary>Throws where the layer has other features than it should, or weights that don't suit them.</summary>
+    /// <summary>Throws an <see cref="ArgumentException"/> if the layer does not have the expected numbers of features, or if its weights do not match them.</summary>
     public void Check(int inputs, int outputs, string name) => NetworkSource.Check(
         inputFeatures == inputs && outputFeatures == outputs && inputs > 0 && outputs > 0
         && weight.Length == (long)inputs * outputs && bias.Length == outputs,

@@ -3,9 +3,12 @@ using RepVgg.Data;
 
 namespace RepVgg.Networks;
 
-/// <summary>What dropout and stochastic depth leave out in one training step. Every draw has its own stream: seed, step and position in the batch decide it.</summary>
+/// <summary>
+/// Dropout and stochastic depth (DropPath) for one training step. The random numbers depend only on the seed, the step, the
+/// position of the image in the batch and, for stochastic depth, the block.
+/// </summary>
 /// <remarks>Sources: Srivastava et al., "Dropout", JMLR 2014; Huang et al., "Deep Networks with Stochastic Depth", ECCV 2016, linear decay.</remarks>
-/// <param name="backend">Where the factors are needed.</param>
+/// <param name="backend">The backend of the network.</param>
 /// <param name="seed">The run's seed.</param>
 /// <param name="step">Steps done since the start of the run.</param>
 /// <param name="dropout">Share of the pooled features that is dropped.</param>
@@ -28,23 +31,27 @@ internal sealed class RandomDrops(Backend backend, ulong seed, long step, float 
         return backend.ScaleChannels(features, backend.CreateInput([images, channels, 1, 1], factors));
     }
 
-    /// <summary>Share of the images for which a block's convolutions are dropped: from 0 at the first to the given share at the last.</summary>
+    /// <summary>Share of the images for which the convolutions of a block are dropped: linear from 0 for the first block to the configured share for the last.</summary>
     public double PathRate(int block, int blocks) => blocks < 2 ? 0 : stochasticDepth * (double)block / (blocks - 1);
 
-    /// <summary>Applies stochastic depth to the convolutions' part [N, C, H, W] of a block.</summary>
+    /// <summary>
+    /// Applies stochastic depth to the sum of the convolution branches of a block, [N, C, H, W]: all values of an image are
+    /// multiplied by 0 or by 1 / (1 - rate).
+    /// </summary>
     public Tensor DropPath(Tensor map, int block, int blocks)
     {
         int images = map.Shape[0], channels = map.Shape[1];
         var factors = new float[images * channels];
         for (int n = 0; n < images; n++)
         {
-            // One stream per image and block, so that a frozen stage leaves the others' draws alone.
+            // There is one random stream per image and block, so that freezing a stage does not change the random numbers
+            // of other blocks.
             var random = new RandomStream(seed, RandomStream.Purpose.StochasticDepth, (ulong)step, ((ulong)block << 32) | (uint)n);
             factors.AsSpan(n * channels, channels).Fill(Draw(ref random, PathRate(block, blocks)));
         }
         return backend.ScaleChannels(map, backend.CreateInput([images, channels, 1, 1], factors));
     }
 
-    /// <summary>0 with that probability, else what keeps the expectation.</summary>
+    /// <summary>Returns 0 with the given probability, otherwise 1 / (1 - probability), so that the expected value is 1.</summary>
     private static float Draw(ref RandomStream random, double probability) => random.NextDouble() < probability ? 0 : (float)(1 / (1 - probability));
 }

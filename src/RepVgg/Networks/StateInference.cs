@@ -5,18 +5,19 @@ using RepVgg.Formats;
 
 namespace RepVgg.Networks;
 
-/// <summary>Finds the architecture that weights belong to, from their names and shapes.</summary>
+/// <summary>Infers the architecture of weights from their names and shapes.</summary>
 /// <remarks>
-/// Widths, depths, groups, squeeze-and-excitation and the RepVGGplus layout show in names and shapes. Strides do not:
-/// a block with an identity branch has stride 1, and the first block of a stage is taken to have stride 2, as in every
-/// network of the authors, unless a named variant with exactly these shapes says otherwise.
+/// Names and shapes determine widths, depths, groups, squeeze-and-excitation and the RepVGGplus layout, but not strides.
+/// If a named variant has exactly these shapes, its strides are used. Otherwise, the first block of a
+/// stage has stride 1 if it has an identity branch, or if the stage name ends in "_second" and the numbers of input and
+/// output channels are equal; all other first blocks are assumed to have stride 2, as in all networks of the authors.
 /// </remarks>
 public static partial class StateInference
 {
-    /// <summary>Finds which form weights have.</summary>
+    /// <summary>Determines the form of weights.</summary>
     /// <param name="state">Weights under the authors' names.</param>
     /// <returns>The form.</returns>
-    /// <exception cref="ArgumentException">They have neither, or both.</exception>
+    /// <exception cref="ArgumentException">The weights have neither form, or names of both.</exception>
     public static WeightsForm FormOf(StateDict state)
     {
         ArgumentNullException.ThrowIfNull(state);
@@ -27,14 +28,14 @@ public static partial class StateInference
             (true, false) => WeightsForm.Training,
             (false, true) => WeightsForm.Deploy,
             (true, true) => throw new ArgumentException("The weights mix the training and the deploy form: some blocks are fused and others are not.", nameof(state)),
-            _ => throw new ArgumentException("The weights are no RepVGG's: there is neither a name that ends in 'rbr_dense.conv.weight' nor one that ends in 'rbr_reparam.weight'.", nameof(state)),
+            _ => throw new ArgumentException("The weights are not those of a RepVGG network: no name ends in 'rbr_dense.conv.weight' or 'rbr_reparam.weight'.", nameof(state)),
         };
     }
 
-    /// <summary>Finds the architecture.</summary>
+    /// <summary>Infers the architecture.</summary>
     /// <param name="state">Weights under the authors' names, of either form.</param>
-    /// <returns>A named variant where one has these names and shapes, else an architecture named <c>RepVGG</c>.</returns>
-    /// <exception cref="ArgumentException">No RepVGG has these weights; the message says why.</exception>
+    /// <returns>A named variant if one has these names and shapes, otherwise an architecture named <c>RepVGG</c>.</returns>
+    /// <exception cref="ArgumentException">The weights match no RepVGG architecture; the message states why.</exception>
     public static RepVggArchitecture Infer(StateDict state)
     {
         var form = FormOf(state);
@@ -46,7 +47,7 @@ public static partial class StateInference
             var sized = variant with { InputChannels = channels };
             if (Fits(sized, state, form, classes))
                 return sized;
-            // Training goes on without auxiliary heads where they were dropped.
+            // The auxiliary heads of a RepVGGplus variant may have been removed.
             var headless = sized with { Stages = [.. sized.Stages.Select(stage => stage with { AuxiliaryHead = false })] };
             if (variant.PlusLayout && Fits(headless, state, form, classes))
                 return headless;
@@ -90,7 +91,7 @@ public static partial class StateInference
         };
     }
 
-    /// <summary>Every block's 3x3 kernel, by number of stage and block; the file's order does not matter.</summary>
+    /// <summary>Returns the 3x3 kernels of all blocks, sorted by stage and block number. The order in the file is not used.</summary>
     private static List<FoundBlock> FindBlocks(StateDict state, WeightsForm form)
     {
         string suffix = form == WeightsForm.Training ? ".rbr_dense.conv.weight" : ".rbr_reparam.weight";
@@ -106,7 +107,7 @@ public static partial class StateInference
                 match.Value, match.Groups["stage"].Value, int.Parse(match.Groups["number"].ValueSpan), match.Groups["part"].Value,
                 match.Groups["block"].Success ? int.Parse(match.Groups["block"].ValueSpan) : 0, kernel));
         }
-        // "_first" comes before "_second" in the alphabet too.
+        // The stage parts "_first" and "_second" sort correctly as strings.
         blocks.Sort((left, right) => (left.Number, left.Part, left.Index).CompareTo((right.Number, right.Part, right.Index)));
         return blocks;
     }
@@ -117,7 +118,7 @@ public static partial class StateInference
     private static bool Fits(RepVggArchitecture architecture, StateDict state, WeightsForm form, int classes)
     {
         var layout = Layout(architecture, form, classes);
-        // In the deploy form, auxiliary heads may have been left in.
+        // Weights of the deploy form may still contain auxiliary heads.
         int ignored = state.Names.Count(name => name.EndsWith(StateLayout.BatchCounter, StringComparison.Ordinal) || (form == WeightsForm.Deploy && DeployStates.IsAuxiliary(name)));
         return layout.Count + ignored == state.Count
             && layout.All(entry => state.TryGet(entry.Name, out var tensor) && tensor.Shape.SequenceEqual(entry.Shape));

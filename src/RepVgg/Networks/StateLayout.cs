@@ -4,13 +4,13 @@ using RepVgg.Formats;
 
 namespace RepVgg.Networks;
 
-/// <summary>What a named tensor of a network is.</summary>
+/// <summary>The kind of a named tensor of a network.</summary>
 internal enum StateKind
 {
     /// <summary>Kernel of a convolution, OIHW.</summary>
     ConvWeight,
 
-    /// <summary>Bias of a convolution; <see cref="StateEntry.FanIn"/> is the kernel's.</summary>
+    /// <summary>Bias of a convolution; <see cref="StateEntry.FanIn"/> is that of the kernel.</summary>
     ConvBias,
 
     /// <summary>Weight of a batch normalisation.</summary>
@@ -32,14 +32,14 @@ internal enum StateKind
     LinearBias,
 }
 
-/// <summary>One tensor that a network has.</summary>
-/// <param name="Name">Its full name, as the authors named it.</param>
-/// <param name="Shape">Its dimensions.</param>
-/// <param name="Kind">What it is.</param>
-/// <param name="FanIn">Inputs of one output of the layer it belongs to; 0 for batch norms.</param>
+/// <summary>Name, shape and kind of one tensor of a network.</summary>
+/// <param name="Name">Full name of the tensor in the authors' checkpoints.</param>
+/// <param name="Shape">Dimensions of the tensor.</param>
+/// <param name="Kind">Kind of the tensor.</param>
+/// <param name="FanIn">Number of inputs of each output of the layer; 0 for batch norms.</param>
 internal sealed record StateEntry(string Name, int[] Shape, StateKind Kind, int FanIn = 0)
 {
-    /// <summary>Whether it is trained.</summary>
+    /// <summary>Whether the tensor is trained.</summary>
     public bool IsParameter => Kind is not (StateKind.RunningMean or StateKind.RunningVariance);
 
     /// <summary>Number of values.</summary>
@@ -49,13 +49,13 @@ internal sealed record StateEntry(string Name, int[] Shape, StateKind Kind, int 
 /// <summary>The names and shapes of a network's tensors, in the order of the authors' checkpoints.</summary>
 internal static class StateLayout
 {
-    /// <summary>Ends the names of the batch counters in PyTorch's checkpoints, which nothing here reads.</summary>
+    /// <summary>Suffix of the names of the batch counters in PyTorch checkpoints, which are ignored.</summary>
     public const string BatchCounter = "num_batches_tracked";
 
-    /// <summary>Holds the name of every auxiliary head.</summary>
+    /// <summary>Suffix of the stage name in the names of auxiliary heads.</summary>
     public const string AuxiliarySuffix = "_aux";
 
-    /// <summary>The training form.</summary>
+    /// <summary>Returns the tensors of the training form.</summary>
     public static IReadOnlyList<StateEntry> Training(RepVggArchitecture architecture, int classes)
     {
         var entries = new List<StateEntry>();
@@ -80,7 +80,7 @@ internal static class StateLayout
         return entries;
     }
 
-    /// <summary>The deploy form.</summary>
+    /// <summary>Returns the tensors of the deploy form.</summary>
     public static IReadOnlyList<StateEntry> Deploy(RepVggArchitecture architecture, int classes)
     {
         var entries = new List<StateEntry>();
@@ -94,15 +94,18 @@ internal static class StateLayout
         return entries;
     }
 
-    /// <summary>Whether a tensor belongs to a layer that gives logits, so that its shape depends on the number of classes: the classifier, or an auxiliary head's.</summary>
+    /// <summary>
+    /// Whether a tensor belongs to a layer that computes logits, so that its shape depends on the number of classes: the
+    /// classifier or the last layer of an auxiliary head.
+    /// </summary>
     public static bool GivesLogits(string name) =>
         name.StartsWith("linear.", StringComparison.Ordinal) || name.Contains($"{AuxiliarySuffix}.3.", StringComparison.Ordinal);
 
     /// <summary>Number of trained values.</summary>
     public static long CountParameters(IEnumerable<StateEntry> entries) => entries.Where(entry => entry.IsParameter).Sum(entry => entry.Count);
 
-    /// <summary>Finds the number of classes that weights were made for.</summary>
-    /// <exception cref="ArgumentException">There is no classifier weight of a usable shape.</exception>
+    /// <summary>Returns the number of classes of weights, from the shape of the classifier.</summary>
+    /// <exception cref="ArgumentException">There is no classifier weight of shape [classes, features].</exception>
     public static int ClassesOf(StateDict state)
     {
         ArgumentNullException.ThrowIfNull(state);
@@ -111,12 +114,12 @@ internal static class StateLayout
         return weight.Shape[0];
     }
 
-    /// <summary>Compares weights with what a network has, and reports every difference at once.</summary>
+    /// <summary>Compares weights with the expected tensors of a network and reports all differences in one exception.</summary>
     /// <param name="state">The weights.</param>
-    /// <param name="expected">What the network has.</param>
-    /// <param name="what">The network, for the message.</param>
-    /// <param name="ignored">Names that may be there beside the expected ones.</param>
-    /// <exception cref="ArgumentException">Names are missing, surplus or misshapen.</exception>
+    /// <param name="expected">The tensors of the network.</param>
+    /// <param name="what">Description of the network for the message.</param>
+    /// <param name="ignored">Returns true for additional names that are allowed.</param>
+    /// <exception cref="ArgumentException">Tensors are missing or surplus, or have a wrong shape.</exception>
     public static void Check(StateDict state, IReadOnlyList<StateEntry> expected, string what, Func<string, bool>? ignored = null)
     {
         ArgumentNullException.ThrowIfNull(state);

@@ -3,7 +3,7 @@ using RepVgg.Backends;
 
 namespace RepVgg.Networks;
 
-/// <summary>One multi-branch block: the sum of the branches, ReLU, and squeeze-and-excitation on the side that the block says.</summary>
+/// <summary>One multi-branch block: the sum of the branches, ReLU, and squeeze-and-excitation before or after the ReLU if the block has it.</summary>
 internal sealed class TrainingBlock
 {
     private readonly BlockSpec _shape;
@@ -28,19 +28,19 @@ internal sealed class TrainingBlock
         }
     }
 
-    /// <summary>The parameters of its branches.</summary>
+    /// <summary>The parameters of the branches.</summary>
     public BlockBranches Branches => new(_kernel3x3, _norm3x3, _kernel1x1, _norm1x1, _normIdentity);
 
-    /// <summary>The sum of the branches, without what follows.</summary>
-    /// <param name="backend">Where it lives.</param>
-    /// <param name="input">Its input map.</param>
+    /// <summary>Computes the sum of the branches, without ReLU and squeeze-and-excitation.</summary>
+    /// <param name="backend">The backend of the network.</param>
+    /// <param name="input">The input map of the block, NCHW.</param>
     public Tensor SumBranches(Backend backend, Tensor input) =>
         backend.MultiBranchConv(input, _kernel3x3, _norm3x3, _kernel1x1, _norm1x1, _normIdentity, _shape.Stride, _shape.Groups, relu: false);
 
-    /// <summary>Computes the block.</summary>
-    /// <param name="backend">Where it lives.</param>
-    /// <param name="input">Its input map.</param>
-    /// <param name="dropPath">Applied to the sum of the convolutions where there is an identity branch beside them; null for none.</param>
+    /// <summary>Computes the output of the block.</summary>
+    /// <param name="backend">The backend of the network.</param>
+    /// <param name="input">The input map of the block, NCHW.</param>
+    /// <param name="dropPath">Function applied to the sum of the convolution branches if the block has an identity branch (stochastic depth); null for none.</param>
     public Tensor Forward(Backend backend, Tensor input, Func<Tensor, Tensor>? dropPath = null)
     {
         bool relu = _shape.SqueezeExcitation != SqueezeExcitation.BeforeRelu;

@@ -5,7 +5,7 @@ using RepVgg.Formats;
 namespace RepVgg.Networks;
 
 /// <summary>The training form of a RepVGG: multi-branch blocks with batch norms, on any backend.</summary>
-/// <remarks>Source: RepVGG, section 3.2, figure 2(b); auxiliary heads and squeeze-and-excitation as the authors' RepVGGplus has them.</remarks>
+/// <remarks>Source: RepVGG, section 3.2, figure 2(b); auxiliary heads and squeeze-and-excitation as in the authors' RepVGGplus.</remarks>
 public sealed class TrainingNetwork : IDisposable
 {
     private readonly Backend _backend;
@@ -16,14 +16,14 @@ public sealed class TrainingNetwork : IDisposable
     private readonly TrainingBlock[] _blocks;
     private readonly AuxiliaryHead?[] _heads;
 
-    /// <summary>Builds the network with fresh weights, drawn as PyTorch's defaults draw them.</summary>
-    /// <param name="architecture">What to build.</param>
+    /// <summary>Creates a network with random initial weights, with the default distributions of PyTorch.</summary>
+    /// <param name="architecture">The architecture of the network.</param>
     /// <param name="classes">Number of classes, at least 1.</param>
-    /// <param name="backend">Where it lives; stays the caller's.</param>
-    /// <param name="seed">Draws the weights; the same seed gives the same weights on every backend.</param>
-    /// <param name="frozenStages">How many stages, from the stem on, are not trained: their weights stay, and so do their batch norms' statistics. With all of them, the classifier alone is trained.</param>
-    /// <param name="freezeBatchNorm">Whether every batch norm uses its running statistics in training too and leaves them as they are; their weights and biases are trained.</param>
-    /// <exception cref="ArgumentException">The architecture cannot be built, there is no class, or there are fewer stages.</exception>
+    /// <param name="backend">The backend of the tensors. It is not disposed with the network.</param>
+    /// <param name="seed">Seed of the initial weights; the same seed gives the same weights on every backend.</param>
+    /// <param name="frozenStages">Number of stages, starting with the stem, that are not trained: their weights and running statistics do not change. If it is the number of all stages, only the classifier is trained.</param>
+    /// <param name="freezeBatchNorm">Whether all batch norms use their running statistics in training and do not update them; their weights and biases are still trained.</param>
+    /// <exception cref="ArgumentException">The architecture is invalid, the number of classes is less than 1, or <paramref name="frozenStages"/> is out of range.</exception>
     public TrainingNetwork(RepVggArchitecture architecture, int classes, Backend backend, ulong seed, int frozenStages = 0, bool freezeBatchNorm = false)
     {
         ArgumentNullException.ThrowIfNull(backend);
@@ -41,54 +41,57 @@ public sealed class TrainingNetwork : IDisposable
         var initial = Initialization.Draw(architecture, classes, seed);
         foreach (var entry in _layout)
         {
-            // A frozen weight is a buffer: backends record nothing for it and compute no gradient.
+            // A frozen weight is created as a buffer, so that backends compute no gradient for it.
             bool trained = entry.IsParameter && !IsFrozen(entry.Name);
             var tensor = trained ? backend.CreateParameter(initial[entry.Name]) : backend.CreateBuffer(initial[entry.Name]);
             _tensors[entry.Name] = tensor;
             (trained ? _parameters : _buffers).Add((entry.Name, tensor));
         }
         _blocks = [.. architecture.Blocks.Select(block => new TrainingBlock(block, this))];
-        // The head of a frozen stage would teach nothing to anyone.
+        // The auxiliary head of a frozen stage is not created, because its loss has no gradient for trained parameters.
         _heads = [.. architecture.Stages.Select((stage, i) => stage.AuxiliaryHead && i >= frozenStages ? new AuxiliaryHead(stage.Name + StateLayout.AuxiliarySuffix, this) : null)];
     }
 
-    /// <summary>What was built.</summary>
+    /// <summary>The architecture of the network.</summary>
     public RepVggArchitecture Architecture { get; }
 
     /// <summary>Number of classes.</summary>
     public int Classes { get; }
 
-    /// <summary>How many stages, from the stem on, are not trained.</summary>
+    /// <summary>Number of stages, starting with the stem, that are not trained.</summary>
     public int FrozenStages { get; }
 
-    /// <summary>Whether every batch norm keeps its running statistics.</summary>
+    /// <summary>Whether all batch norms use fixed running statistics in training.</summary>
     public bool FreezesBatchNorm { get; }
 
-    /// <summary>The trained tensors under the authors' names, in the order of their checkpoints; without those of frozen stages.</summary>
+    /// <summary>The trained tensors under the authors' names, in the order of the authors' checkpoints, without those of frozen stages.</summary>
     public IReadOnlyList<(string Name, Tensor Tensor)> Parameters => _parameters;
 
     /// <summary>The running statistics, and the weights of frozen stages, under the authors' names.</summary>
     public IReadOnlyList<(string Name, Tensor Tensor)> Buffers => _buffers;
 
-    /// <summary>Computes the logits within a step of the backend; auxiliary heads are left out.</summary>
+    /// <summary>Computes the logits of the classifier. Must be called within a step of the backend. Auxiliary heads are not computed.</summary>
     /// <param name="images">[N, C, H, W], already normalised.</param>
     /// <returns>[N, classes].</returns>
     public Tensor Forward(Tensor images) => Run(images, null, null);
 
-    /// <summary>Computes the logits of the classifier and of every auxiliary head, for the training loss.</summary>
+    /// <summary>Computes the logits of the classifier and of every auxiliary head, for the training loss. Must be called within a step of the backend.</summary>
     /// <param name="images">[N, C, H, W], already normalised.</param>
-    /// <returns>The classifier's logits [N, classes], and those of the heads in the order of their stages; frozen stages' heads are left out.</returns>
+    /// <returns>The classifier's logits [N, classes], and those of the auxiliary heads in the order of the stages, without the heads of frozen stages.</returns>
     public (Tensor Logits, IReadOnlyList<Tensor> Auxiliary) ForwardWithAuxiliary(Tensor images) => ForwardWithAuxiliary(images, null);
 
-    /// <summary>Likewise, with dropout and stochastic depth.</summary>
+    /// <summary>Computes the logits of the classifier and of every auxiliary head, with dropout and stochastic depth.</summary>
     internal (Tensor Logits, IReadOnlyList<Tensor> Auxiliary) ForwardWithAuxiliary(Tensor images, RandomDrops? drops)
     {
         var auxiliary = new List<Tensor>();
         return (Run(images, auxiliary, drops), auxiliary);
     }
 
-    /// <summary>The 3x3 kernel and the bias that a block's branches add up to at this moment, within a step of the backend; gradients reach the branches' parameters.</summary>
-    /// <remarks>Source: RepVGG, section 3.3. Batch norms count with their running statistics, as in the fused network.</remarks>
+    /// <summary>
+    /// Computes the equivalent 3x3 kernel and bias of a block from the current parameters of its branches. Must be called
+    /// within a step of the backend. The result is differentiable with respect to these parameters.
+    /// </summary>
+    /// <remarks>Source: RepVGG, section 3.3. Batch norms use their running statistics, as in the fused network.</remarks>
     /// <param name="block">The block's name, e.g. <c>stage1.0</c>.</param>
     /// <returns>[O, I / groups, 3, 3] and [O].</returns>
     /// <exception cref="ArgumentException">There is no block of that name.</exception>
@@ -101,15 +104,18 @@ public sealed class TrainingNetwork : IDisposable
         return (_backend.EquivalentKernel(branches), _backend.EquivalentBias(branches));
     }
 
-    /// <summary>The RepVGG authors' L2 of the trained blocks' kernels, within a step of the backend: the sum of <see cref="Backend.BranchPenalty"/>.</summary>
-    /// <returns>A scalar; null where every block is frozen.</returns>
+    /// <summary>
+    /// Computes the RepVGG authors' custom L2 penalty of the trained blocks: the sum of
+    /// <see cref="Backend.BranchPenalty"/>. Must be called within a step of the backend.
+    /// </summary>
+    /// <returns>A scalar; null if all blocks are frozen.</returns>
     public Tensor? CustomL2()
     {
         int frozen = Architecture.Stages.Take(FrozenStages).Sum(stage => stage.Depth);
         return _blocks.Length == frozen ? null : _blocks.Skip(frozen).Select(block => _backend.BranchPenalty(block.Branches)).Aggregate(_backend.Add);
     }
 
-    /// <summary>Copies every tensor out, under the authors' names.</summary>
+    /// <summary>Copies all tensors of the network, under the authors' names.</summary>
     /// <returns>The weights.</returns>
     public StateDict ExportState()
     {
@@ -123,9 +129,9 @@ public sealed class TrainingNetwork : IDisposable
         return state;
     }
 
-    /// <summary>Overwrites every tensor.</summary>
+    /// <summary>Overwrites all tensors of the network.</summary>
     /// <param name="state">Weights of this architecture's training form; PyTorch's batch counters are ignored.</param>
-    /// <exception cref="ArgumentException">Names are missing, surplus or misshapen; the message lists all of them, and nothing was changed.</exception>
+    /// <exception cref="ArgumentException">Tensors are missing or surplus, or have a wrong shape. The message lists all of them, and no tensor is changed.</exception>
     public void ImportState(StateDict state)
     {
         StateLayout.Check(state, _layout, $"the training form of {Architecture.Name} with {Classes} classes");
@@ -133,10 +139,10 @@ public sealed class TrainingNetwork : IDisposable
             _backend.CopyIn(_tensors[entry.Name], state[entry.Name].Values);
     }
 
-    /// <summary>Overwrites every tensor by those of a network that may have been trained for another number of classes.</summary>
+    /// <summary>Overwrites the tensors with those of a network that may have another number of classes.</summary>
     /// <param name="state">Weights of this architecture's training form; PyTorch's batch counters are ignored.</param>
-    /// <returns>Names of the tensors that keep their fresh values because they give logits and the numbers of classes differ; none where they are equal.</returns>
-    /// <exception cref="ArgumentException">Names are missing, surplus or misshapen; the message lists all of them, and nothing was changed.</exception>
+    /// <returns>Names of the tensors that keep their initial values because they compute logits and the numbers of classes differ; empty if the numbers are equal.</returns>
+    /// <exception cref="ArgumentException">Tensors are missing or surplus, or have a wrong shape. The message lists all of them, and no tensor is changed.</exception>
     public IReadOnlyList<string> ImportPretrained(StateDict state)
     {
         ArgumentNullException.ThrowIfNull(state);
@@ -154,10 +160,10 @@ public sealed class TrainingNetwork : IDisposable
         return fresh;
     }
 
-    /// <summary>Tells pretrained weights apart; null where there are none.</summary>
+    /// <summary>Hash of the imported pretrained weights; null if none were imported.</summary>
     internal string? PretrainedHash { get; private set; }
 
-    /// <summary>Releases every parameter and buffer; the backend stays.</summary>
+    /// <summary>Releases all parameters and buffers; the backend is not disposed.</summary>
     public void Dispose()
     {
         foreach (var tensor in _tensors.Values)
@@ -194,7 +200,7 @@ public sealed class TrainingNetwork : IDisposable
     /// <summary>The blocks in order of execution.</summary>
     internal IReadOnlyList<TrainingBlock> Blocks => _blocks;
 
-    /// <summary>The auxiliary classifier behind each stage; null where a stage has none or is frozen.</summary>
+    /// <summary>The auxiliary head after each stage; null if a stage has none or is frozen.</summary>
     internal IReadOnlyList<AuxiliaryHead?> Heads => _heads;
 
     internal Tensor Tensor(string name) => _tensors[name];

@@ -1,29 +1,29 @@
 namespace RepVgg.Networks;
 
-/// <summary>Weights that are read when they are asked for.</summary>
+/// <summary>A source of the values of one weight tensor, which are read on demand.</summary>
 internal abstract class WeightSource
 {
     /// <summary>Number of values.</summary>
     public abstract int Length { get; }
 
-    /// <summary>Some of the values, for reading once.</summary>
-    /// <param name="start">The first.</param>
-    /// <param name="count">How many.</param>
-    /// <param name="room">Where values go that are not in memory; it grows as needed, and the next reading may use it again.</param>
-    /// <returns>The values, until <paramref name="room"/> is used again.</returns>
+    /// <summary>Returns a range of the values.</summary>
+    /// <param name="start">Index of the first value.</param>
+    /// <param name="count">Number of values.</param>
+    /// <param name="room">Buffer for values that are not in memory. It is replaced by a larger array if needed, and the next read may reuse it.</param>
+    /// <returns>The values, valid until <paramref name="room"/> is used again.</returns>
     public abstract ReadOnlySpan<float> Read(int start, int count, scoped ref float[] room);
 
-    /// <summary>All values, for reading once.</summary>
+    /// <summary>Returns all values.</summary>
     public ReadOnlySpan<float> Read()
     {
         float[] room = [];
         return Read(0, Length, ref room);
     }
 
-    /// <summary>The values in an array of the caller's own.</summary>
+    /// <summary>Returns all values in an array that the caller owns.</summary>
     public virtual float[] Take() => Read().ToArray();
 
-    /// <summary>Room for some values.</summary>
+    /// <summary>Returns the first <paramref name="count"/> floats of the buffer, after replacing it by a larger array if needed.</summary>
     protected static Span<float> Grow(scoped ref float[] room, int count)
     {
         if (room.Length < count)

@@ -1,15 +1,15 @@
 namespace RepVgg.Training;
 
-/// <summary>Random changes of the training images, drawn anew for every image in every epoch.</summary>
+/// <summary>Random augmentation of the training images, drawn independently for every image in every epoch.</summary>
 public sealed record Augmentation
 {
-    /// <summary>No change at all.</summary>
+    /// <summary>No augmentation.</summary>
     public static Augmentation None { get; } = new();
 
-    /// <summary>Mirrors every second image, on average, left to right.</summary>
+    /// <summary>Whether to mirror each image left to right with probability 1/2.</summary>
     public bool HorizontalFlip { get; init; }
 
-    /// <summary>Pads the image with zeros (black) by that many pixels on every side and cuts a random window of the original size; 0 for none.</summary>
+    /// <summary>Pads the image with zeros (black) by this number of pixels on every side and crops a random window of the original size; 0 for none.</summary>
     public int CropPadding { get; init; }
 
     /// <summary>Probability that a random rectangle is replaced by the normalised value 0 (the mean); 0 for never.</summary>

@@ -3,7 +3,7 @@ using RepVgg.Data;
 
 namespace RepVgg.Training;
 
-/// <summary>Normalised images and labels of one step; valid until the next one is asked for.</summary>
+/// <summary>Normalised images and labels of one training or validation step. The batch is valid until the next call of <see cref="BatchLoader.Next"/>.</summary>
 internal sealed class Batch(int capacity, int imageLength)
 {
     private readonly float[] _images = new float[capacity * imageLength];
@@ -15,7 +15,7 @@ internal sealed class Batch(int capacity, int imageLength)
 
     public Span<int> Labels => _labels.AsSpan(0, Count);
 
-    /// <summary>The images on their way to the device; null where the loader was given none.</summary>
+    /// <summary>The images that are being copied to the device; null if the loader has no device.</summary>
     public StagedInput? Staged { get; private set; }
 
     /// <summary>Starts copying the images to a device.</summary>
@@ -26,8 +26,8 @@ internal sealed class Batch(int capacity, int imageLength)
     }
 }
 
-/// <summary>Prepares the batches of one pass, each on a pool thread while the one before it is worked on.</summary>
-/// <remarks>What a batch holds depends on the seed, the epoch and the sample, never on timing.</remarks>
+/// <summary>Prepares the batches of one pass. Each batch is prepared on a thread-pool thread while the caller processes the previous batch.</summary>
+/// <remarks>The content of a batch depends on the seed, the epoch and the samples, and not on timing.</remarks>
 internal sealed class BatchLoader : IDisposable
 {
     private readonly ISampleSource _source;
@@ -52,10 +52,10 @@ internal sealed class BatchLoader : IDisposable
         _raw = new float[_imageLength];
     }
 
-    /// <summary>Batches of the pass; they differ by one image at most.</summary>
+    /// <summary>Number of batches of the pass. Their sizes differ by at most one image.</summary>
     public int Batches { get; }
 
-    /// <summary>Shuffled and augmented: a training pass. Batches are staged on the device, if one is given.</summary>
+    /// <summary>Creates a loader for a training pass: shuffled and augmented. Batches are staged on the device, if one is given.</summary>
     public static BatchLoader Training(ISampleSource source, ImageAugmenter augmenter, int batchSize, ulong seed, int epoch, Backend? device = null)
     {
         int[] order = [.. Enumerable.Range(0, source.Count)];
@@ -64,11 +64,14 @@ internal sealed class BatchLoader : IDisposable
         return new BatchLoader(source, augmenter, order, TrainingBatches(source.Count, batchSize), seed, epoch, device);
     }
 
-    /// <summary>In order, as they are: a validation pass. Batches are staged on the device, if one is given.</summary>
+    /// <summary>Creates a loader for a validation pass: in the order of the source, without augmentation. Batches are staged on the device, if one is given.</summary>
     public static BatchLoader Evaluation(ISampleSource source, ImageAugmenter augmenter, int batchSize, Backend? device = null) =>
         new(source, augmenter, null, (source.Count + batchSize - 1) / batchSize, 0, 0, device);
 
-    /// <summary>Number of training batches: as many as the batch size asks for, none with fewer than two images.</summary>
+    /// <summary>
+    /// Number of training batches: count / batchSize rounded up, reduced if necessary so that every batch has at least two
+    /// images if <paramref name="count"/> is at least 2.
+    /// </summary>
     public static int TrainingBatches(int count, int batchSize) =>
         Math.Max(1, Math.Min((count + batchSize - 1) / batchSize, count / 2));
 
@@ -84,7 +87,7 @@ internal sealed class BatchLoader : IDisposable
         return batch;
     }
 
-    /// <summary>Waits for the batch under way, so that nothing reads the source any more.</summary>
+    /// <summary>Waits for the batch that is being prepared, so that the source is no longer read afterwards, and releases the staged images.</summary>
     public void Dispose()
     {
         if (_pending is { } pending)

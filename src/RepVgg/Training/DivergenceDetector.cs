@@ -1,9 +1,10 @@
 namespace RepVgg.Training;
 
-/// <summary>Tells a run that is lost from one that is merely rough.</summary>
+/// <summary>Detects a diverged training run from its losses.</summary>
 /// <remarks>
-/// Lost is a loss that is not finite, or a running mean (factor 0.9) above twenty times that of guessing, ln(classes):
-/// batch normalisation keeps a network finite under absurd learning rates, but not its loss small.
+/// A run has diverged if the loss is not finite, or if the exponential moving average of the loss (decay 0.9) exceeds
+/// 20 ln(classes), where ln(classes) is the loss of uniform predictions. A finite limit is needed because batch
+/// normalisation can keep the outputs finite at learning rates that are far too high.
 /// </remarks>
 internal sealed class DivergenceDetector(int classes)
 {

@@ -1,15 +1,15 @@
 namespace RepVgg.Training;
 
-/// <summary>Ends a run that has stopped improving: on the validation set where there is one, else on the training set.</summary>
+/// <summary>Ends a run when a metric has stopped improving. The metric is measured on the validation set if there is one, otherwise on the training set.</summary>
 public sealed record EarlyStopping
 {
-    /// <summary>What must improve.</summary>
+    /// <summary>The metric that must improve.</summary>
     public TrainingMetric Metric { get; init; }
 
-    /// <summary>Smaller gains do not count; at least 0. An accuracy of 0.90 with 0.01 must reach more than 0.91.</summary>
+    /// <summary>Minimum change of the metric that counts as an improvement; at least 0. With 0.01, an accuracy of 0.90 must rise above 0.91.</summary>
     public double MinDelta { get; init; } = 0.01;
 
-    /// <summary>Epochs without a gain that are waited for; at least 1.</summary>
+    /// <summary>Number of consecutive epochs without an improvement after which the run ends; at least 1.</summary>
     public int Patience { get; init; } = 20;
 
     internal void Validate()
@@ -19,7 +19,7 @@ public sealed record EarlyStopping
         TrainingOptions.Require(Patience >= 1, nameof(Patience), Patience, "1 or more");
     }
 
-    /// <summary>Whether the run ends after the last of these epochs.</summary>
+    /// <summary>Whether the run ends after the last epoch in <paramref name="history"/>.</summary>
     internal bool ShouldStop(IReadOnlyList<EpochResult> history)
     {
         double best = double.NegativeInfinity;

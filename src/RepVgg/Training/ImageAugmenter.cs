@@ -3,19 +3,19 @@ using RepVgg.Networks;
 
 namespace RepVgg.Training;
 
-/// <summary>Turns a raw image into what the network reads: crop, flip, normalisation, erasing.</summary>
+/// <summary>Converts a raw image to the network's input: crop, flip, normalisation and random erasing, in this order.</summary>
 internal sealed class ImageAugmenter(Augmentation augmentation, Normalization normalization, int channels, int height, int width)
 {
     private const double SmallestErasedArea = 0.02, LargestErasedArea = 1.0 / 3;
     private const double SmallestAspect = 0.3, LargestAspect = 1 / 0.3;
 
-    /// <summary>Normalises only, as for validation.</summary>
+    /// <summary>Normalises an image without augmentation, as for validation.</summary>
     public void Plain(ReadOnlySpan<float> raw, Span<float> destination) => Write(raw, destination, 0, 0, false);
 
-    /// <summary>Augments and normalises.</summary>
-    /// <param name="raw">C * H * W raw values.</param>
-    /// <param name="destination">C * H * W values.</param>
-    /// <param name="random">The image's own generator for this epoch.</param>
+    /// <summary>Augments and normalises an image.</summary>
+    /// <param name="raw">C * H * W raw pixel values, CHW.</param>
+    /// <param name="destination">Receives C * H * W values, CHW.</param>
+    /// <param name="random">Random generator for this image and epoch.</param>
     public void Random(ReadOnlySpan<float> raw, Span<float> destination, RandomStream random)
     {
         int shiftY = 0, shiftX = 0;

@@ -1,39 +1,39 @@
 namespace RepVgg.Training;
 
-/// <summary>How the learning rate moves after the warm-up.</summary>
+/// <summary>Shape of the learning rate curve after the warm-up.</summary>
 public enum ScheduleShape
 {
-    /// <summary>Half a cosine from the peak to <see cref="LearningRateSchedule.FinalFraction"/> of it, step by step.</summary>
+    /// <summary>Half a cosine period from the peak rate to <see cref="LearningRateSchedule.FinalFraction"/> times the peak rate, updated at every step.</summary>
     Cosine,
 
-    /// <summary>The peak, always.</summary>
+    /// <summary>The peak rate at every step.</summary>
     Constant,
 
-    /// <summary>Multiplied by <see cref="LearningRateSchedule.StepFactor"/> every <see cref="LearningRateSchedule.StepEpochs"/> epochs.</summary>
+    /// <summary>The peak rate, multiplied by <see cref="LearningRateSchedule.StepFactor"/> every <see cref="LearningRateSchedule.StepEpochs"/> epochs.</summary>
     Step,
 }
 
-/// <summary>The learning rate of every step, from the peak rate and the position in the run.</summary>
-/// <remarks>Source of the cosine: Loshchilov and Hutter, "SGDR", ICLR 2017, equation 5, one cycle, per step.</remarks>
+/// <summary>Computes the learning rate of every step from the peak rate and the step number.</summary>
+/// <remarks>Source of the cosine schedule: Loshchilov and Hutter, "SGDR", ICLR 2017, equation 5, with a single cycle and one update per step.</remarks>
 public sealed record LearningRateSchedule
 {
     /// <summary>The shape after the warm-up; cosine by default, as in the RepVGG paper.</summary>
     public ScheduleShape Shape { get; init; } = ScheduleShape.Cosine;
 
-    /// <summary>Epochs of linear warm-up, at least 0; fractions count. Step i of w warm-up steps has (i + 1) / w of the peak.</summary>
+    /// <summary>Epochs of linear warm-up, at least 0; fractions are allowed. Step i (from 0) of w warm-up steps uses (i + 1) / w times the peak rate.</summary>
     public double WarmUpEpochs { get; init; }
 
-    /// <summary>Cosine: the share of the peak where it ends, 0 .. 1.</summary>
+    /// <summary>For the cosine shape: final learning rate as a fraction of the peak rate, 0 .. 1.</summary>
     public double FinalFraction { get; init; }
 
-    /// <summary>Step: epochs between two reductions, counted from the first epoch; at least 1.</summary>
+    /// <summary>For the step shape: epochs between two reductions, counted from the first epoch; at least 1.</summary>
     public int StepEpochs { get; init; } = 30;
 
-    /// <summary>Step: the factor of each reduction, more than 0 and at most 1.</summary>
+    /// <summary>For the step shape: factor of each reduction, more than 0 and at most 1.</summary>
     public double StepFactor { get; init; } = 0.1;
 
-    /// <summary>The learning rate of one step.</summary>
-    /// <param name="peak">The configured learning rate.</param>
+    /// <summary>Computes the learning rate of one step.</summary>
+    /// <param name="peak">The peak learning rate.</param>
     /// <param name="step">Steps done since the start of the run, from 0.</param>
     /// <param name="stepsPerEpoch">Steps of one epoch.</param>
     /// <param name="epochs">Epochs of the run.</param>

@@ -1,6 +1,6 @@
 namespace RepVgg.Training;
 
-/// <summary>Loss, accuracy and time of a pass over all its images, each image counted once whatever its batch.</summary>
+/// <summary>Metric accumulator for one pass: mean loss and accuracy over all images, each image with equal weight, and elapsed time.</summary>
 internal sealed class PassMetrics
 {
     private double _lossSum;
@@ -15,8 +15,8 @@ internal sealed class PassMetrics
 
     public double Accuracy => Images == 0 ? 0 : (double)_correct / Images;
 
-    /// <summary>Adds the totals of some batches.</summary>
-    /// <returns>Their mean loss.</returns>
+    /// <summary>Adds the totals of one or more batches.</summary>
+    /// <returns>Mean loss of these batches.</returns>
     public double Add((double LossSum, long Correct, long Images) totals)
     {
         _lossSum += totals.LossSum;

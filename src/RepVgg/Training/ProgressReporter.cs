@@ -1,10 +1,10 @@
 namespace RepVgg.Training;
 
-/// <summary>Measures speed, estimates the time left, and tells the caller.</summary>
+/// <summary>Measures the speed, estimates the remaining time, and calls the progress callback.</summary>
 internal sealed class ProgressReporter(
     Action<TrainingProgress>? callback, TimeProvider clock, int epochs, int stepsPerEpoch, int trainingImages, int validationImages)
 {
-    /// <summary>A forward pass costs about a third of a training step; used until a validation pass has been measured.</summary>
+    /// <summary>Estimated time of a forward pass relative to a training step. It is used until a validation pass has been measured.</summary>
     private const double ForwardShare = 1.0 / 3;
 
     private readonly long _start = clock.GetTimestamp();

@@ -7,7 +7,7 @@ using RepVgg.Networks;
 
 namespace RepVgg.Training;
 
-/// <summary>Everything that a run's result depends on, as a flat list of names and values.</summary>
+/// <summary>Describes everything that the result of a run depends on, as a flat JSON object of names and values.</summary>
 internal static class RunFingerprint
 {
     private const int SampledImages = 64;
@@ -48,7 +48,7 @@ internal static class RunFingerprint
         };
     }
 
-    /// <summary>The first difference, in words; null if there is none.</summary>
+    /// <summary>Returns the first difference as text for an error message; null if there is none.</summary>
     public static string? Difference(JsonObject written, JsonObject present)
     {
         foreach (string name in present.Select(pair => pair.Key).Union(written.Select(pair => pair.Key)))
@@ -62,7 +62,7 @@ internal static class RunFingerprint
 
     private static JsonArray ToJson(ImmutableArray<float> values) => new([.. values.Select(value => (JsonNode)value)]);
 
-    /// <summary>Size, and a hash of all labels and of some images.</summary>
+    /// <summary>Returns the number and size of the images, and a hash of all labels and of up to 64 images.</summary>
     private static string Describe(ISampleSource source)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);

@@ -5,17 +5,17 @@ using RepVgg.Formats;
 
 namespace RepVgg.Training;
 
-/// <summary>All that a run needs to go on after an epoch.</summary>
+/// <summary>The state that is needed to resume a run after an epoch.</summary>
 /// <param name="Weights">Parameters and running statistics.</param>
-/// <param name="Best">The best weights; the same object as <paramref name="Weights"/> where the latest are the best.</param>
-/// <param name="BestEpoch">Their epoch.</param>
+/// <param name="Best">The best weights; the same object as <paramref name="Weights"/> if the latest weights are the best.</param>
+/// <param name="BestEpoch">The epoch of the best weights, from 1.</param>
 /// <param name="Optimizer">The optimizer's state.</param>
-/// <param name="Average">The moving average of the weights; empty without one.</param>
-/// <param name="History">Every epoch so far. Its length is the position of the schedule, the shuffling and the augmentation, which depend on seed and epoch alone.</param>
+/// <param name="Average">The moving average of the weights; empty if averaging is disabled.</param>
+/// <param name="History">Results of all finished epochs. Their number determines the position in the learning rate schedule, the shuffling and the augmentation, which depend only on the seed and the epoch.</param>
 internal sealed record TrainingState(
     StateDict Weights, StateDict Best, int BestEpoch, IReadOnlyList<TensorData> Optimizer, IReadOnlyList<TensorData> Average, IReadOnlyList<EpochResult> History);
 
-/// <summary>Keeps a run's state in a file.</summary>
+/// <summary>Writes and reads the state of a run in a checkpoint file.</summary>
 internal sealed class TrainingCheckpoint
 {
     private const string OptimizerPrefix = "optimizer/", AveragePrefix = "average/";
@@ -25,8 +25,8 @@ internal sealed class TrainingCheckpoint
     private readonly ModelDescription _description;
 
     /// <param name="path">The file.</param>
-    /// <param name="fingerprint">What the run's result depends on.</param>
-    /// <param name="description">What the weights are, so that the file can be fine-tuned from.</param>
+    /// <param name="fingerprint">The values that the result of the run depends on; see <see cref="RunFingerprint"/>.</param>
+    /// <param name="description">Description of the model, stored so that the file can be used for fine-tuning.</param>
     /// <exception cref="IOException">The file could not be written.</exception>
     public TrainingCheckpoint(string path, JsonObject fingerprint, ModelDescription description)
     {
@@ -67,7 +67,7 @@ internal sealed class TrainingCheckpoint
         var (text, tensors) = CheckpointFile.Read(_path);
         var json = JsonNode.Parse(text)!.AsObject();
         if (RunFingerprint.Difference(json["run"]!.AsObject(), _fingerprint) is { } difference)
-            throw new InvalidOperationException($"The training checkpoint '{_path}' belongs to another run: {difference}. Use the same data and options to go on, name another file, or delete this one to start afresh.");
+            throw new InvalidOperationException($"The training checkpoint '{_path}' belongs to another run: {difference}. Use the same data and options to resume, specify another file, or delete this file to start a new run.");
         StateDict weights = CheckpointFile.Select(tensors, CheckpointFile.WeightsPrefix), best = CheckpointFile.Select(tensors, CheckpointFile.BestPrefix);
         return new TrainingState(
             weights,
@@ -79,6 +79,6 @@ internal sealed class TrainingCheckpoint
     }
 }
 
-/// <summary>Generated code for JSON, which needs no reflection.</summary>
+/// <summary>Source-generated JSON serialization, which does not use reflection.</summary>
 [JsonSerializable(typeof(List<EpochResult>))]
 internal sealed partial class TrainingCheckpointJson : JsonSerializerContext;

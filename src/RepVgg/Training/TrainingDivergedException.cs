@@ -1,12 +1,15 @@
 namespace RepVgg.Training;
 
-/// <summary>The loss left every bound: the weights are of no use, and going on would be a waste of time.</summary>
+/// <summary>
+/// The exception that is thrown when training diverges: the loss or a weight is not finite, or the loss stays far above the
+/// loss of uniform predictions. The weights cannot be used.
+/// </summary>
 public sealed class TrainingDivergedException : InvalidOperationException
 {
-    /// <summary>Makes the exception.</summary>
+    /// <summary>Creates the exception.</summary>
     /// <param name="epoch">The epoch, from 1.</param>
     /// <param name="step">The step within the epoch, from 1.</param>
-    /// <param name="loss">The loss that was seen.</param>
+    /// <param name="loss">The loss at which divergence was detected; NaN if a weight is not finite.</param>
     /// <param name="learningRate">The learning rate of the latest update.</param>
     public TrainingDivergedException(int epoch, int step, double loss, float learningRate)
         : base(FormattableString.Invariant($"Training diverged in epoch {epoch}, step {step}: the loss is {loss:g4} at learning rate {learningRate:g4}. Use a smaller learning rate (try {learningRate / 10:g2}), a longer warm-up, or check the normalisation of the images."))
@@ -20,7 +23,7 @@ public sealed class TrainingDivergedException : InvalidOperationException
     /// <summary>The step within the epoch, from 1.</summary>
     public int Step { get; }
 
-    /// <summary>The loss that was seen.</summary>
+    /// <summary>The loss at which divergence was detected; NaN if a weight is not finite.</summary>
     public double Loss { get; }
 
     /// <summary>The learning rate of the latest update.</summary>

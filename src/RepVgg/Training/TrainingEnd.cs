@@ -1,14 +1,14 @@
 namespace RepVgg.Training;
 
-/// <summary>How a run ended.</summary>
+/// <summary>The reason why a run ended.</summary>
 public enum TrainingEnd
 {
     /// <summary>All epochs were trained.</summary>
     Completed,
 
-    /// <summary>Early stopping ended it.</summary>
+    /// <summary>The run was ended by <see cref="EarlyStopping"/>.</summary>
     EarlyStopped,
 
-    /// <summary>It was cancelled; the weights are the best so far.</summary>
+    /// <summary>The run was cancelled; the weights are the best so far.</summary>
     Cancelled,
 }

@@ -4,7 +4,7 @@ using RepVgg.Networks;
 
 namespace RepVgg.Training;
 
-/// <summary>Says what is wrong with a run before it starts.</summary>
+/// <summary>Checks the network, the data and the options of a run before it starts.</summary>
 internal static class TrainingInputs
 {
     public static void Check(TrainingNetwork network, ISampleSource train, ISampleSource? validation, Normalization normalization, TrainingOptions options)
@@ -30,7 +30,7 @@ internal static class TrainingInputs
         if (source.Channels != network.Architecture.InputChannels)
             throw new ArgumentException($"The {name} images have {source.Channels} channel(s), but {network.Architecture.Name} reads {network.Architecture.InputChannels}.");
         if (source.Classes != network.Classes)
-            throw new ArgumentException($"The {name} set has {source.Classes} classes, but the network {network.Classes}.");
+            throw new ArgumentException($"The {name} set has {source.Classes} classes, but the network has {network.Classes}.");
     }
 
     private static void CheckLabels(ISampleSource train, int minimum)

@@ -7,22 +7,23 @@ namespace RepVgg.Training;
 /// <summary>Trains a network by stochastic gradient descent, on any backend.</summary>
 public static class TrainingLoop
 {
-    /// <summary>Trains, and leaves the best weights in the network.</summary>
+    /// <summary>Trains a network and copies the best weights to it.</summary>
     /// <remarks>
-    /// On the CPU backend the result depends on the data, the options and the network's initial weights alone: not on the
-    /// number of threads, nor on whether the run was cut and resumed from its checkpoint. The times in the history are measured.
+    /// On the CPU backend the result depends on the data, the options and the network's initial weights alone: it does
+    /// not depend on the number of threads or on whether the run was interrupted and resumed from its checkpoint. The
+    /// times in the history are measured and differ between runs.
     /// </remarks>
-    /// <param name="backend">Where the network lives.</param>
-    /// <param name="network">The network; its present weights are the start, unless a checkpoint is resumed.</param>
+    /// <param name="backend">The backend of the network.</param>
+    /// <param name="network">The network. Training starts from its current weights, unless a checkpoint is resumed.</param>
     /// <param name="train">The training set.</param>
-    /// <param name="validation">The validation set; null for none. All of it is measured after every epoch, in evaluation mode.</param>
+    /// <param name="validation">The validation set; null for none. The whole set is evaluated after every epoch, in evaluation mode.</param>
     /// <param name="normalization">Applied to every image before the network.</param>
-    /// <param name="options">The recipe.</param>
+    /// <param name="options">The training options.</param>
     /// <param name="progress">Called after every batch, on the calling thread; may be null.</param>
-    /// <param name="cancellationToken">Checked before every batch. Cancelling is no error: the result says so and holds the best weights so far.</param>
+    /// <param name="cancellationToken">Checked before every batch. Cancellation does not throw: <see cref="TrainingResult.End"/> reports it, and the result has the best weights so far.</param>
     /// <returns>The best weights, the history, and how the run ended.</returns>
-    /// <exception cref="ArgumentException">The options or the data are of no use; the message says what and why.</exception>
-    /// <exception cref="TrainingDivergedException">The loss left every bound.</exception>
+    /// <exception cref="ArgumentException">The options or the data are invalid; the message states which value and why.</exception>
+    /// <exception cref="TrainingDivergedException">Training diverged: the loss or a weight is not finite, or the loss is far too large.</exception>
     /// <exception cref="InvalidOperationException">The checkpoint belongs to another run.</exception>
     /// <exception cref="InvalidDataException">The checkpoint is damaged.</exception>
     /// <exception cref="IOException">The checkpoint cannot be written.</exception>
@@ -37,7 +38,7 @@ public static class TrainingLoop
         CancellationToken cancellationToken = default) =>
         Run(backend, network, train, validation, normalization, options, progress, TimeProvider.System, cancellationToken);
 
-    /// <summary>Trains, with times measured by a given clock.</summary>
+    /// <summary>Trains a network; times are measured with the given clock.</summary>
     internal static TrainingResult Run(
         Backend backend,
         TrainingNetwork network,

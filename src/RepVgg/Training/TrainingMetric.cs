@@ -1,11 +1,14 @@
 namespace RepVgg.Training;
 
-/// <summary>What is measured to tell good weights from better ones.</summary>
+/// <summary>The metric by which weights are compared.</summary>
 public enum TrainingMetric
 {
-    /// <summary>Share of correctly classified images; more is better. Equal accuracies are told apart by the loss.</summary>
+    /// <summary>
+    /// Share of correctly classified images; higher is better. If it is used as <see cref="TrainingOptions.BestBy"/>, equal
+    /// accuracies are compared by the validation loss.
+    /// </summary>
     Accuracy,
 
-    /// <summary>Mean cross-entropy in nats; less is better.</summary>
+    /// <summary>Mean cross-entropy in nats; lower is better.</summary>
     Loss,
 }

@@ -1,84 +1,90 @@
 namespace RepVgg.Training;
 
-/// <summary>How a network is trained. The defaults are a sound recipe for small images from scratch.</summary>
+/// <summary>Options of a training run. The defaults are suitable for training on small images from random weights.</summary>
 public sealed record TrainingOptions
 {
     /// <summary>Passes over the training set, at least 1.</summary>
     public int Epochs { get; init; } = 30;
 
-    /// <summary>Images of one step, at least 2. Where the set does not divide evenly, the batches of an epoch differ by one image at most.</summary>
+    /// <summary>
+    /// Images per step, at least 2. If the number of images is not a multiple of the batch size, the sizes of the batches
+    /// of an epoch differ by at most one image.
+    /// </summary>
     public int BatchSize { get; init; } = 64;
 
     /// <summary>Peak learning rate, more than 0.</summary>
     public float LearningRate { get; init; } = 0.1f;
 
-    /// <summary>How the learning rate moves.</summary>
+    /// <summary>Learning rate schedule.</summary>
     public LearningRateSchedule Schedule { get; init; } = new();
 
     /// <summary>L2 factor on the kernels of convolutions and of the linear layer, and on the weights of the identity branches' batch norms; at least 0.</summary>
-    /// <remarks>The RepVGG authors' rule: no decay on biases nor on the other batch norms.</remarks>
+    /// <remarks>The rule of the RepVGG authors: weight decay is not applied to biases or to the other batch norms.</remarks>
     public float WeightDecay { get; init; } = 1e-4f;
 
-    /// <summary>Momentum of the gradient descent, 0 .. less than 1.</summary>
+    /// <summary>Momentum of the stochastic gradient descent, 0 .. less than 1.</summary>
     public float Momentum { get; init; } = 0.9f;
 
-    /// <summary>Nesterov's form of the momentum, as PyTorch has it.</summary>
+    /// <summary>Whether to use Nesterov momentum, as defined in PyTorch.</summary>
     public bool Nesterov { get; init; }
 
-    /// <summary>Share of the target that is spread over all classes, 0 .. less than 1.</summary>
+    /// <summary>Label smoothing: share of the target probability that is distributed evenly over all classes, 0 .. less than 1.</summary>
     public float LabelSmoothing { get; init; }
 
     /// <summary>
-    /// Decays the kernels of the blocks by the RepVGG authors' own L2 on the equivalent kernels, with the factor
-    /// <see cref="WeightDecay"/>, in place of the ordinary L2; it may help accuracy and quantization.
+    /// Whether the kernels of the blocks are regularized by the RepVGG authors' custom L2 penalty on the equivalent kernels
+    /// instead of ordinary weight decay. The factor is <see cref="WeightDecay"/>. It may improve accuracy and quantization.
     /// </summary>
-    /// <remarks>The loss gains WeightDecay / 2 times <see cref="Networks.TrainingNetwork.CustomL2"/>; what is reported does not contain it.</remarks>
+    /// <remarks>WeightDecay / 2 times <see cref="Networks.TrainingNetwork.CustomL2"/> is added to the loss for the backward pass. Reported losses do not include it.</remarks>
     public bool CustomL2 { get; init; }
 
-    /// <summary>Share of the pooled features that is dropped before the classifier in training, 0 .. less than 1.</summary>
+    /// <summary>Share of the pooled features that is dropped (set to zero) before the classifier in training, 0 .. less than 1.</summary>
     public float Dropout { get; init; }
 
     /// <summary>
-    /// Share of the images for which a block's convolutions are dropped in training, where it has an identity branch;
-    /// 0 .. less than 1. It rises from 0 at the first block to this at the last.
+    /// Stochastic depth (DropPath): share of the images for which the convolutions of a block with an identity branch are
+    /// dropped in training, 0 .. less than 1. The share rises linearly from 0 for the first block to this value for the last.
     /// </summary>
     public float StochasticDepth { get; init; }
 
-    /// <summary>Multiplies the learning rate of the layers that give logits (the classifier, and the auxiliary heads'); at least 0. Fine-tuning often takes 10.</summary>
+    /// <summary>
+    /// Multiplies the learning rate of the layers that compute logits: the classifier and the last layers of the auxiliary
+    /// heads; at least 0. A typical value for fine-tuning is 10.
+    /// </summary>
     public float HeadLearningRateScale { get; init; } = 1;
 
     /// <summary>Weight of the loss of each auxiliary head (RepVGGplus only); at least 0.</summary>
     public float AuxiliaryLossWeight { get; init; } = 0.1f;
 
-    /// <summary>Share of the exponential moving average of the weights that stays at each step, 0 .. less than 1, such as 0.999; 0 for no average.</summary>
-    /// <remarks>With an average, it is the averaged weights that are validated and kept. Over the first t steps the share is (1 + t) / (10 + t) at most.</remarks>
+    /// <summary>Decay of the exponential moving average of the weights per step, 0 .. less than 1, such as 0.999; 0 disables averaging.</summary>
+    /// <remarks>If averaging is enabled, the averaged weights are validated and returned. At step t (from 0) the decay is at most (1 + t) / (10 + t).</remarks>
     public float WeightAverageDecay { get; init; }
 
-    /// <summary>Random changes of the training images.</summary>
+    /// <summary>Random augmentation of the training images.</summary>
     public Augmentation Augmentation { get; init; } = Augmentation.None;
 
-    /// <summary>Ends a run that has stopped improving; null never does.</summary>
+    /// <summary>Early stopping; null disables it.</summary>
     public EarlyStopping? EarlyStopping { get; init; }
 
-    /// <summary>By what the best weights are chosen, where there is a validation set.</summary>
+    /// <summary>The metric by which the best weights are selected on the validation set. Not used without a validation set.</summary>
     public TrainingMetric BestBy { get; init; } = TrainingMetric.Accuracy;
 
-    /// <summary>Fewest training samples that every class must have; 0 allows classes without any.</summary>
+    /// <summary>Minimum number of training samples of every class; 0 allows classes without samples.</summary>
     public int MinimumSamplesPerClass { get; init; } = 1;
 
     /// <summary>Seed of shuffling, augmentation, dropout and stochastic depth.</summary>
     public ulong Seed { get; init; } = 1;
 
     /// <summary>
-    /// File that is written after every epoch, and from which a run with the same data and options goes on; null for none.
-    /// The file of a finished run gives its result at once.
+    /// Path of the checkpoint file, which is written after every epoch; null for none. If the file exists, a run with the
+    /// same data and options resumes from it. A finished run returns its result from the file without further training.
     /// </summary>
     public string? CheckpointPath { get; init; }
 
     /// <summary>Checks every value.</summary>
     /// <param name="height">Image height in pixels.</param>
     /// <param name="width">Image width in pixels.</param>
-    /// <exception cref="ArgumentException">A value is out of range; the message names it and its range.</exception>
+    /// <exception cref="ArgumentException">A value is out of range; the message states the option and its range.</exception>
     public void Validate(int height, int width)
     {
         Require(Epochs >= 1, nameof(Epochs), Epochs, "1 or more");

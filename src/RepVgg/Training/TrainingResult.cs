@@ -2,12 +2,12 @@ using RepVgg.Formats;
 
 namespace RepVgg.Training;
 
-/// <summary>What a run gives.</summary>
-/// <param name="Weights">The best weights by the validation set; without one, those after the last finished epoch. The network holds them too.</param>
-/// <param name="BestEpoch">The epoch whose weights these are, from 1; 0 if the run was cancelled within its first epoch, and the weights are as far as it got.</param>
+/// <summary>The result of a training run.</summary>
+/// <param name="Weights">The best weights by the validation set; without a validation set, those after the last finished epoch. They are also copied to the network.</param>
+/// <param name="BestEpoch">The epoch of these weights, from 1. It is 0 if the run was cancelled in its first epoch; the weights are then those at the time of cancellation.</param>
 /// <param name="End">How the run ended.</param>
-/// <param name="History">Every finished epoch, those before a resume included.</param>
-/// <param name="ResumedAfterEpoch">The epoch after which this run took up from a checkpoint; 0 if it began afresh.</param>
+/// <param name="History">Results of all finished epochs, including those before the run was resumed.</param>
+/// <param name="ResumedAfterEpoch">The epoch after which the run was resumed from a checkpoint; 0 if it was not resumed.</param>
 public sealed record TrainingResult(
     StateDict Weights,
     int BestEpoch,

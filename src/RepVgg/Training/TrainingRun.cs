@@ -5,7 +5,7 @@ using RepVgg.Networks;
 
 namespace RepVgg.Training;
 
-/// <summary>One run of the training loop: its state, and what happens in each epoch.</summary>
+/// <summary>One run of the training loop: its state and the work of each epoch.</summary>
 internal sealed class TrainingRun : IDisposable
 {
     private readonly Backend _backend;
@@ -87,7 +87,7 @@ internal sealed class TrainingRun : IDisposable
 
     private bool StoppedEarly() => _options.EarlyStopping is { } stopping && stopping.ShouldStop(_history);
 
-    /// <returns>False if it was cancelled; the epoch then does not count.</returns>
+    /// <returns>False if the run was cancelled; the epoch is then not added to the history.</returns>
     private bool RunEpoch(int epoch)
     {
         var training = TrainingPass(epoch);
@@ -95,7 +95,7 @@ internal sealed class TrainingRun : IDisposable
             return false;
         PassMetrics? validation = null;
         StateDict weights;
-        // The averaged weights are what is measured and kept; training goes on from its own.
+        // The averaged weights are validated and exported; training continues with the weights that are not averaged.
         _average?.Swap();
         try
         {
@@ -166,7 +166,7 @@ internal sealed class TrainingRun : IDisposable
             loss = _backend.Add(loss, _backend.Scale(penalty, _options.WeightDecay / 2));
         _backend.Backward(loss);
         _optimizer.Step(_learningRate);
-        // While there are few steps, the start must not weigh in the average for long.
+        // A smaller decay in the first steps reduces the influence of the initial weights on the average.
         _average?.Update(Math.Min(_options.WeightAverageDecay, (1f + stepsBefore) / (10f + stepsBefore)));
     }
 
@@ -202,7 +202,7 @@ internal sealed class TrainingRun : IDisposable
         return candidate.ValidationLoss < best.ValidationLoss;
     }
 
-    /// <summary>Copies the weights out; weights that are no numbers never leave a run.</summary>
+    /// <summary>Exports the weights and checks that all values are finite.</summary>
     private StateDict Snapshot(int epoch, int step)
     {
         var state = _network.ExportState();
@@ -217,7 +217,7 @@ internal sealed class TrainingRun : IDisposable
         return state;
     }
 
-    /// <returns>The epoch that the checkpoint was written after; 0 without one.</returns>
+    /// <returns>The epoch after which the checkpoint was written; 0 if there is no checkpoint.</returns>
     private int Resume()
     {
         if (_checkpoint?.Read() is not { } state)

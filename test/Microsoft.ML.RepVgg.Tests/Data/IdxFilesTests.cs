@@ -75,9 +75,9 @@ public class IdxFilesTests
         { "images for labels", Idx(s_pixels, 3, 2, 4), Idx(s_pixels, 3, 2, 4), 0, "expected unsigned bytes (type 8) with 1 (labels)" },
         { "other counts", Idx(s_pixels, 3, 2, 4), Idx([1, 2], 2), 0, "3 images, but" },
         { "label out of range", Idx(s_pixels, 3, 2, 4), Idx(s_labels, 3), 4, "row 0: label 4 is outside 0 .. 3" },
-        { "more data", [.. Idx(s_pixels, 3, 2, 4), 7], Idx(s_labels, 3), 0, "goes on after the 24 values" },
-        { "absurd size", Idx(s_pixels, int.MaxValue, 1 << 20, 1 << 20), Idx(s_labels, 3), 0, "claims dimensions" },
-        { "negative size", Idx(s_pixels, -3, 2, 4), Idx(s_labels, 3), 0, "claims dimensions" },
+        { "more data", [.. Idx(s_pixels, 3, 2, 4), 7], Idx(s_labels, 3), 0, "has data after the 24 values" },
+        { "absurd size", Idx(s_pixels, int.MaxValue, 1 << 20, 1 << 20), Idx(s_labels, 3), 0, "declares the dimensions" },
+        { "negative size", Idx(s_pixels, -3, 2, 4), Idx(s_labels, 3), 0, "declares the dimensions" },
     };
 
     [Theory]

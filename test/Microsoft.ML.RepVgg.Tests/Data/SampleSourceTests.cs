@@ -29,7 +29,7 @@ public class SampleSourceTests
         Assert.Contains("Row 1: label 2", Assert.Throws<ArgumentException>(() => new InMemorySamples(new byte[8], [0, 2], 1, 2, 2, 2)).Message, StringComparison.Ordinal);
         Assert.Contains("Row 1: pixel 2 is NaN", Assert.Throws<ArgumentException>(() => new InMemorySamples([0, 0, 0, 0, 0, 0, float.NaN, 0], [0, 1], 1, 2, 2, 2)).Message, StringComparison.Ordinal);
         Assert.Contains("Row 0: pixel 0 is", Assert.Throws<ArgumentException>(() => new InMemorySamples([float.PositiveInfinity, 0, 0, 0], [0], 1, 2, 2, 2)).Message, StringComparison.Ordinal);
-        Assert.Contains("2 labels ask for 8", Assert.Throws<ArgumentException>(() => new InMemorySamples(new byte[7], [0, 1], 1, 2, 2, 2)).Message, StringComparison.Ordinal);
+        Assert.Contains("2 labels require 8", Assert.Throws<ArgumentException>(() => new InMemorySamples(new byte[7], [0, 1], 1, 2, 2, 2)).Message, StringComparison.Ordinal);
         Assert.Contains("1 channel", Assert.Throws<ArgumentOutOfRangeException>(() => new InMemorySamples(new byte[8], [0], 2, 2, 2, 2)).Message, StringComparison.Ordinal);
     }
 

@@ -131,7 +131,7 @@ public sealed class OpenedEngineTests : IDisposable
         var network = RandomNetworks.Create(RandomNetworks.Architecture(3, 1, SqueezeExcitation.BeforeRelu, (16, 1, 1), (32, 2, 2)), 6, 6, 3);
         Refused("reads 16 channels", network with { Blocks = network.Blocks.RemoveAt(1) });
         Refused("has 9 weights and 16 biases", With(network.Blocks[0] with { Kernel = [.. new float[9]] }));
-        Refused("half a squeeze-and-excitation", With(network.Blocks[0] with { Excite = null }));
+        Refused("must have both squeeze-and-excitation layers", With(network.Blocks[0] with { Excite = null }));
         Refused("the squeeze of stage0", With(network.Blocks[0] with { Squeeze = network.Blocks[0].Squeeze! with { InputFeatures = 32 } }));
         Refused("the classifier", network with { Classifier = network.Classifier with { Bias = [1] } });
         Refused("the normalisation", network with { Normalization = Normalization.Identity(1) });

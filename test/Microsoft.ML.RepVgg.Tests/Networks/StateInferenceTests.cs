@@ -63,7 +63,7 @@ public class StateInferenceTests
     [Fact]
     public void What_is_no_RepVGG_is_said()
     {
-        Refused("no RepVGG's", state => state["fc.weight"] = TensorData.Zeros(2, 2), empty: true);
+        Refused("not those of a RepVGG network", state => state["fc.weight"] = TensorData.Zeros(2, 2), empty: true);
         Refused("mix the training and the deploy form", state => state["stage0.rbr_reparam.weight"] = TensorData.Zeros(8, 3, 3, 3));
         Refused("'linear.weight'", state => state["linear.weight"] = TensorData.Zeros(5));
         Refused("'stage1.0.rbr_dense.conv.weight' of shape [8, 8, 5, 5] is not the 3x3 kernel", state => state["stage1.0.rbr_dense.conv.weight"] = TensorData.Zeros(8, 8, 5, 5));

@@ -228,7 +228,7 @@ public class TrainingLoopTests
         Throws("MinimumSamplesPerClass = 1: 2 (0), 3 (0)", new SampleSubset(s_train, [0, 1, 4, 5]));
         Throws("MinimumSamplesPerClass = 101: 0 (100), 1 (100)", s_train, null, SyntheticTask.Options with { MinimumSamplesPerClass = 101 });
         Throws("3 channel(s), but tiny reads 1", new InMemorySamples(new byte[3 * 144], [0], 3, 12, 12, 4));
-        Throws("5 classes, but the network 4", new InMemorySamples(new byte[144], [0], 1, 12, 12, 5));
+        Throws("5 classes, but the network has 4", new InMemorySamples(new byte[144], [0], 1, 12, 12, 5));
         Throws("validation images are 11x12 pixels, the training images 12x12", s_train, new InMemorySamples(new byte[12 * 11], [0], 1, 12, 11, 4));
         Throws("too small for tiny", new InMemorySamples(new byte[2 * 9], [0, 1], 1, 3, 3, 4));
         Throws("Epochs is 0", s_train, null, SyntheticTask.Options with { Epochs = 0 });

@@ -2,7 +2,7 @@ using RepVgg.Backends.Cpu.Operations;
 
 namespace RepVgg.Backends.Cpu;
 
-/// <content>The operations: what may go in, and who computes it.</content>
+/// <content>The operations: checks of the arguments and calls of the implementations.</content>
 public sealed partial class CpuBackend
 {
     /// <inheritdoc/>
@@ -78,7 +78,7 @@ public sealed partial class CpuBackend
         if (x.Shape.Count != 2 || x.N != labels.Length)
             throw new ArgumentException($"{labels.Length} labels do not fit logits [{Text(x.Dimensions)}].", nameof(labels));
         if (labelSmoothing is not (>= 0 and <= 1))
-            throw new ArgumentOutOfRangeException(nameof(labelSmoothing), labelSmoothing, "Label smoothing lies between 0 and 1.");
+            throw new ArgumentOutOfRangeException(nameof(labelSmoothing), labelSmoothing, "Label smoothing must be between 0 and 1.");
         for (int i = 0; i < labels.Length; i++)
         {
             if ((uint)labels[i] >= (uint)x.C)
@@ -96,9 +96,9 @@ public sealed partial class CpuBackend
         CheckConvolution(x, w3, stride, 1, groups);
         CheckConvolution(x, w1, stride, 0, groups);
         if (w3.H != 3 || w3.W != 3 || w1.H != 1 || w1.W != 1 || w3.N != w1.N)
-            throw new ArgumentException($"A block needs a 3x3 and a 1x1 kernel with as many outputs, not [{Text(w3.Dimensions)}] and [{Text(w1.Dimensions)}].", nameof(kernel3x3));
+            throw new ArgumentException($"A block needs a 3x3 and a 1x1 kernel with equal numbers of outputs, not [{Text(w3.Dimensions)}] and [{Text(w1.Dimensions)}].", nameof(kernel3x3));
         if (normIdentity is not null && (stride != 1 || w3.N != x.C))
-            throw new ArgumentException("An identity branch needs stride 1 and as many outputs as inputs.", nameof(normIdentity));
+            throw new ArgumentException("An identity branch needs stride 1 and equal numbers of input and output channels.", nameof(normIdentity));
         return MultiBranchBlock.Apply(this, x, w3, w1, normIdentity is null ? [norm3x3, norm1x1] : [norm3x3, norm1x1, normIdentity], stride, groups, relu);
     }
 

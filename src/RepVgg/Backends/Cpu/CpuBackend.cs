@@ -6,7 +6,7 @@ using RepVgg.Threading;
 
 namespace RepVgg.Backends.Cpu;
 
-/// <summary>Trains on the processor, without native dependencies. The same seed gives the same bits for any number of threads.</summary>
+/// <summary>The backend that computes on the CPU, without native dependencies. Results are bitwise equal for any number of threads.</summary>
 public sealed unsafe partial class CpuBackend : Backend
 {
     private readonly ParallelLoop _loop;
@@ -17,28 +17,28 @@ public sealed unsafe partial class CpuBackend : Backend
     private Step? _step;
     private bool _disposed;
 
-    /// <summary>Makes a backend.</summary>
-    /// <param name="threads">How many threads compute; 0 for all cores.</param>
+    /// <summary>Creates a backend.</summary>
+    /// <param name="threads">Number of threads that compute, at most 1024; 0 for one per logical processor.</param>
     /// <exception cref="ArgumentOutOfRangeException">Fewer than 0 or more than 1024 threads.</exception>
     public CpuBackend(int threads = 0)
     {
         _loop = new ParallelLoop(ThreadCount.Resolve(threads));
     }
 
-    /// <summary>How many threads compute.</summary>
+    /// <summary>Number of threads that compute.</summary>
     public int Threads => _loop.Threads;
 
     /// <inheritdoc/>
     public override string Description => $"CPU, {Threads} thread{(Threads == 1 ? "" : "s")}, {Kernels.Name}";
 
-    /// <summary>Bytes of memory that tensors take or that wait for the next step.</summary>
+    /// <summary>Bytes of memory used by tensors or kept in the pool for the next step.</summary>
     internal long BytesHeld => Pool.BytesHeld;
 
     internal BufferPool Pool { get; } = new();
 
     internal TileKernels Kernels { get; } = TileKernels.Best;
 
-    /// <summary>True within a step that uses batch statistics.</summary>
+    /// <summary>Whether the current step is in training mode (batch norms use batch statistics).</summary>
     internal bool IsTraining => _step!.Training;
 
     /// <inheritdoc/>
@@ -85,7 +85,7 @@ public sealed unsafe partial class CpuBackend : Backend
         var tensor = Own(source);
         CheckCount(tensor.Count, values.Length, nameof(values));
         if (!tensor.RequiresGradient)
-            throw new ArgumentException("The tensor has no gradient: it is neither a parameter nor an input that asked for one.", nameof(source));
+            throw new ArgumentException("The tensor has no gradient: it is neither a parameter nor an input that was created with requiresGradient: true in a recorded step.", nameof(source));
         if (tensor.HasGradient)
             Read(tensor, tensor.Gradient, values);
         else
@@ -97,7 +97,7 @@ public sealed unsafe partial class CpuBackend : Backend
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         if (_step is not null)
-            throw new InvalidOperationException("A step is open already; dispose what BeginStep returned first.");
+            throw new InvalidOperationException("A step is already open; dispose the scope that BeginStep returned first.");
         return _step = new Step(this, training, record ?? training);
     }
 
@@ -109,7 +109,7 @@ public sealed unsafe partial class CpuBackend : Backend
         if (_step is not { Recording: true })
             throw new InvalidOperationException("Nothing was recorded: open the step with BeginStep(training: true) or with record: true.");
         if (_step.Done)
-            throw new InvalidOperationException("Backward was called already in this step; begin another.");
+            throw new InvalidOperationException("Backward was already called in this step; begin another step.");
         _step.Done = true;
         foreach (var tensor in _kept)
             tensor.ForgetGradient();
@@ -145,9 +145,9 @@ public sealed unsafe partial class CpuBackend : Backend
 
     internal void Run(int items, Action<int, int> body) => _loop.Run(items, body);
 
-    /// <summary>The tables of a convolution, made once.</summary>
-    /// <param name="shape">What to compute.</param>
-    /// <param name="unitImages">How many images to compute together; 0 for the plan's own choice.</param>
+    /// <summary>Returns the tables of a convolution, which are created on first use and cached.</summary>
+    /// <param name="shape">The shape of the convolution.</param>
+    /// <param name="unitImages">Number of images that are computed together; 0 for the default of the plan.</param>
     internal ConvolutionPlan PlanFor(ConvolutionShape shape, int unitImages = 0)
     {
         if (!_plans.TryGetValue((shape, unitImages), out var plan))
@@ -155,7 +155,7 @@ public sealed unsafe partial class CpuBackend : Backend
         return plan;
     }
 
-    /// <summary>A tensor of this step, with old values in it.</summary>
+    /// <summary>Creates a tensor of the current step. Its values are not initialised.</summary>
     internal CpuTensor NewStepTensor(ReadOnlySpan<int> shape, bool requiresGradient)
     {
         if (_step is null)
@@ -165,7 +165,7 @@ public sealed unsafe partial class CpuBackend : Backend
         return tensor;
     }
 
-    /// <summary>Puts an operation on the tape if its result can receive a gradient.</summary>
+    /// <summary>Adds an operation to the tape for the backward pass if its result requires a gradient.</summary>
     internal void Record(CpuTensor output, Func<CpuOperation> operation)
     {
         if (output.RequiresGradient)
@@ -231,7 +231,7 @@ public sealed unsafe partial class CpuBackend : Backend
 
     private static string Text(ReadOnlySpan<int> shape) => string.Join(", ", shape.ToArray());
 
-    /// <summary>Ends the step: its tensors' memory goes back to the pool.</summary>
+    /// <summary>An open step. Disposal ends it and returns the memory of its tensors to the pool.</summary>
     private sealed class Step(CpuBackend backend, bool training, bool recording) : IDisposable
     {
         public bool Training => training;

@@ -1,11 +1,11 @@
 namespace RepVgg.Backends.Cpu;
 
-/// <summary>One recorded operation: what it needs to pass gradients back.</summary>
+/// <summary>A recorded operation, with the data for its backward pass.</summary>
 internal abstract class CpuOperation(CpuTensor output)
 {
-    /// <summary>The result, whose gradient is complete when <see cref="Backward"/> is called.</summary>
+    /// <summary>The result of the operation. Its gradient is complete when <see cref="Backward"/> is called.</summary>
     public CpuTensor Output { get; } = output;
 
-    /// <summary>Adds to, or sets, the gradients of the inputs that require one.</summary>
+    /// <summary>Computes the gradients of the inputs that require one: adds to existing gradients, sets others.</summary>
     public abstract void Backward();
 }

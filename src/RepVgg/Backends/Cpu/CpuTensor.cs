@@ -3,7 +3,10 @@ using RepVgg.Memory;
 
 namespace RepVgg.Backends.Cpu;
 
-/// <summary>Floats of the CPU backend. Maps [N, C, H, W] lie channels last; parameters and buffers lie as their shape says.</summary>
+/// <summary>
+/// A tensor of floats of the CPU backend. Four-dimensional tensors of a step are stored as NHWC (channels last); all other
+/// tensors are stored in the order of their shape (row-major).
+/// </summary>
 internal sealed unsafe class CpuTensor : Tensor
 {
     private readonly int[] _shape;
@@ -32,7 +35,7 @@ internal sealed unsafe class CpuTensor : Tensor
 
     public long Count { get; }
 
-    /// <summary>True where memory holds N, H, W, C and not the shape's own order.</summary>
+    /// <summary>Whether the memory order is N, H, W, C instead of the order of the shape.</summary>
     public bool IsChannelsLast => Role == TensorRole.Step && _shape.Length == 4;
 
     public int N => _shape.Length > 0 ? _shape[0] : 1;
@@ -45,16 +48,16 @@ internal sealed unsafe class CpuTensor : Tensor
 
     public int Area => H * W;
 
-    /// <summary>Pixels of the whole batch.</summary>
+    /// <summary>Number of pixels of the batch: N * H * W.</summary>
     public long Pixels => (long)N * Area;
 
     public float* Data => (_data ?? throw new ObjectDisposedException(nameof(Tensor), "The tensor's step is over, or it was disposed.")).Pointer;
 
-    /// <summary>True once the running <see cref="Backend.Backward"/> has written to the gradient (for parameters: the last one).</summary>
+    /// <summary>Whether <see cref="Backend.Backward"/> has written the gradient; for parameters, whether the latest call has.</summary>
     public bool HasGradient { get; private set; }
 
-    /// <summary>The gradient's memory for an operation to write to.</summary>
-    /// <param name="accumulate">True: add to what is there. False: overwrite all of it.</param>
+    /// <summary>Returns the memory of the gradient for writing by an operation.</summary>
+    /// <param name="accumulate">True if the operation must add to the existing gradient; false if it must overwrite all elements.</param>
     public float* GradientForWriting(out bool accumulate)
     {
         _gradient ??= Owner.Pool.Rent(Count);
@@ -63,13 +66,13 @@ internal sealed unsafe class CpuTensor : Tensor
         return _gradient.Pointer;
     }
 
-    /// <summary>The gradient, to read.</summary>
+    /// <summary>The gradient, for reading.</summary>
     public float* Gradient => HasGradient ? _gradient!.Pointer : throw new InvalidOperationException("The tensor has no gradient.");
 
-    /// <summary>Starts over: what the gradient holds no longer counts.</summary>
+    /// <summary>Marks the gradient as absent. Its memory is kept.</summary>
     public void ForgetGradient() => HasGradient = false;
 
-    /// <summary>Gives the gradient's memory back early.</summary>
+    /// <summary>Returns the memory of the gradient to the pool.</summary>
     public void ReleaseGradient()
     {
         HasGradient = false;
@@ -78,7 +81,7 @@ internal sealed unsafe class CpuTensor : Tensor
         _gradient = null;
     }
 
-    /// <summary>Gives all memory back.</summary>
+    /// <summary>Returns the memory of the values and the gradient to the pool.</summary>
     public void Release()
     {
         ReleaseGradient();

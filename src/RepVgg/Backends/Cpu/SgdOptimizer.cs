@@ -6,7 +6,7 @@ using RepVgg.Memory;
 namespace RepVgg.Backends.Cpu;
 
 /// <summary>Stochastic gradient descent as torch.optim.SGD computes it (dampening 0; the first momentum buffer is the first gradient).</summary>
-/// <remarks>A parameter that took no part in the last backward pass is left as it is, like one whose gradient is None in PyTorch.</remarks>
+/// <remarks>A parameter that was not used in the last backward pass is not updated, like one whose gradient is None in PyTorch.</remarks>
 internal sealed unsafe class SgdOptimizer : Optimizer
 {
     private readonly CpuBackend _backend;

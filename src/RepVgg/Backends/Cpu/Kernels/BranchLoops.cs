@@ -3,31 +3,34 @@ using System.Runtime.CompilerServices;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
-/// <summary>The per-channel passes of a multi-branch block: all branches at once, over [rows, channels].</summary>
-/// <remarks>The identity branch is absent where its pointers are null.</remarks>
+/// <summary>The per-channel passes of a multi-branch block over arrays [rows, channels]. Each pass processes all branches of the block.</summary>
+/// <remarks>
+/// There is no identity branch if its row pointer is null. In the vector loops, lane i of a vector holds channel c + i; the
+/// scalar loops compute the remaining channels by the same formula.
+/// </remarks>
 internal static unsafe class BranchLoops
 {
-    /// <summary>Rows that stay in the first-level cache while each vector of channels passes over them.</summary>
+    /// <summary>Number of rows that are processed for all channels before the next rows, so that they stay in the first-level cache.</summary>
     private const int RowBlock = 16;
 
-    /// <summary>One branch's rows and its batch norm's numbers per channel.</summary>
+    /// <summary>The rows of one branch and the per-channel values of its batch norm.</summary>
     public struct Branch
     {
-        /// <summary>The branch before its batch norm; null if there is no such branch.</summary>
+        /// <summary>Output of the branch before its batch norm, [rows, channels]; null if there is no such branch.</summary>
         public float* Rows;
 
         public float* Mean;
 
-        /// <summary>Forward: weight / deviation. Backward: factor of the gradient.</summary>
+        /// <summary>Forward: weight / sqrt(variance + epsilon). Backward: factor of the output gradient.</summary>
         public float* Factor;
 
-        /// <summary>Forward: the batch norm's bias. Backward: constant part of the gradient.</summary>
+        /// <summary>Forward: bias of the batch norm. Backward: constant term of the gradient.</summary>
         public float* Offset;
 
         /// <summary>Backward: factor of (row - mean).</summary>
         public float* RowFactor;
 
-        /// <summary>Backward: where the gradient by the branch goes.</summary>
+        /// <summary>Backward: destination of the gradient with respect to the rows of the branch.</summary>
         public float* Gradient;
 
         public void Skip(long floats)
@@ -37,7 +40,7 @@ internal static unsafe class BranchLoops
         }
     }
 
-    /// <summary>output = sum over branches of (row - mean) * factor + offset, then ReLU if asked for.</summary>
+    /// <summary>output = sum over branches of (row - mean) * factor + offset, followed by ReLU if <paramref name="relu"/> is true.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Combine(Branch first, Branch second, Branch identity, int rows, int channels, bool relu, float* output)
     {
@@ -70,8 +73,8 @@ internal static unsafe class BranchLoops
     }
 
     /// <summary>
-    /// Adds to sums, per channel: the sum of g, then for each branch the sum of g * (row - mean), where g is the gradient,
-    /// zero where <paramref name="output"/> is given and not positive.
+    /// Adds to sums, per channel: the sum of g, then for each branch the sum of g * (row - mean). g is the gradient; where
+    /// <paramref name="output"/> is not null and not positive (ReLU), g is 0.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void GradientSums(Branch first, Branch second, Branch identity, float* gradient, float* output, int rows, int channels, float* sums)
@@ -145,7 +148,8 @@ internal static unsafe class BranchLoops
 
     /// <summary>
     /// Writes each branch's gradient: factor * g + row factor * (row - mean) + offset, with g as in <see cref="GradientSums"/>;
-    /// the identity's is added to what is there if asked for. Branches without a gradient pointer are left out.
+    /// the gradient of the identity branch is added to the existing values if <paramref name="addToIdentity"/> is true. It is not
+    /// computed if its gradient pointer is null.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Gradients(Branch first, Branch second, Branch identity, bool addToIdentity, float* gradient, float* output, int rows, int channels)

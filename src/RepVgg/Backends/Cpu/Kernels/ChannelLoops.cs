@@ -3,7 +3,11 @@ using System.Runtime.CompilerServices;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
-/// <summary>Passes over [rows, channels] with something per channel.</summary>
+/// <summary>Passes over arrays [rows, channels] with per-channel values or per-channel sums.</summary>
+/// <remarks>
+/// In the vector loops, lane i of a vector holds channel c + i; the scalar loops compute the remaining channels by the same
+/// formula. In the formulas, (+)= adds to the destination if accumulate is true and overwrites it otherwise.
+/// </remarks>
 internal static unsafe class ChannelLoops
 {
     /// <summary>x[r, c] += bias[c].</summary>

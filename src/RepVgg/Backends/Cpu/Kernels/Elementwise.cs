@@ -3,13 +3,17 @@ using System.Runtime.CompilerServices;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
-/// <summary>Passes over plain runs of floats.</summary>
+/// <summary>Element-wise passes over contiguous arrays of floats.</summary>
+/// <remarks>
+/// In the vector loops, lane k of a vector holds element i + k; the scalar loops compute the remaining elements by the same
+/// formula. In the formulas, (+)= adds to the destination if accumulate is true and overwrites it otherwise.
+/// </remarks>
 internal static unsafe class Elementwise
 {
-    /// <summary>Floats of one unit of parallel work.</summary>
+    /// <summary>Number of floats of one item of parallel work.</summary>
     public const int Block = 1 << 14;
 
-    /// <summary>Runs a pass block by block on all threads.</summary>
+    /// <summary>Runs a pass in blocks of <see cref="Block"/> floats, in parallel. The pass receives the first index and the number of floats.</summary>
     public static void Run(CpuBackend backend, long count, Action<long, int> pass) =>
         backend.Run((int)((count + Block - 1) / Block), (block, _) =>
             pass((long)block * Block, (int)Math.Min(Block, count - (long)block * Block)));
@@ -39,7 +43,7 @@ internal static unsafe class Elementwise
             y[i] = x[i] * factor + (accumulate ? y[i] : 0);
     }
 
-    /// <summary>y = max(x, 0); NaN stays NaN, so that a diverged training shows.</summary>
+    /// <summary>y = max(x, 0); NaN remains NaN, so that divergence is detected from the loss.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Relu(float* x, float* y, int count)
     {
@@ -78,7 +82,7 @@ internal static unsafe class Elementwise
             d[i] = g[i] * y[i] * (1 - y[i]) + (accumulate ? d[i] : 0);
     }
 
-    /// <summary>One step of SGD on a run of weights; see <see cref="SgdOptimizer"/>.</summary>
+    /// <summary>One SGD update of consecutive weights; see <see cref="SgdOptimizer"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void SgdStep(float* weight, float* gradient, float* buffer, int count, float learningRate, float weightDecay, float momentum, bool nesterov, bool first)
     {

@@ -3,11 +3,16 @@ using RepVgg.Simd;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
-/// <summary>Computes a <see cref="PixelTile"/>.</summary>
+/// <summary>The GEMM micro-kernel for a <see cref="PixelTile"/>: a register tile of TRows pixels by TVectors vectors of output channels.</summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
-/// <typeparam name="TLanes">Its arithmetic.</typeparam>
-/// <typeparam name="TRows">Rows: 4, 6 or 8. Times the vectors, they must leave registers for a vector or two and a broadcast.</typeparam>
-/// <typeparam name="TVectors">Vectors of columns: 1 or 2.</typeparam>
+/// <typeparam name="TLanes">Arithmetic of the vector type.</typeparam>
+/// <typeparam name="TRows">Number of rows (pixels): 4, 6 or 8. Rows * vectors accumulators, the weight vectors and one broadcast value must fit in the vector registers.</typeparam>
+/// <typeparam name="TVectors">Number of vectors of columns (output channels): 1 or 2.</typeparam>
+/// <remarks>
+/// Accumulator a0 to a7 of a row holds columns 0 to Width - 1, and b0 to b7 holds columns Width to 2 Width - 1. Each step
+/// broadcasts one input value per row and multiplies it by the weight vectors u and v. The formula is in
+/// <see cref="PixelTile"/>.
+/// </remarks>
 internal static unsafe class PixelKernel<TVector, TLanes, TRows, TVectors>
     where TVector : unmanaged
     where TLanes : struct, ILanes<TVector>

@@ -4,27 +4,27 @@ using RepVgg.Backends.Cpu.Memory;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
-/// <summary>Output pixels times packed weights, tile by tile.</summary>
+/// <summary>Matrix product of pixels and packed weights, computed by register tiles; see <see cref="PixelTile"/>.</summary>
 internal static unsafe class PixelProduct
 {
     private const int LargestTile = 8 * 32;
 
-    /// <summary>Channels of one item of parallel packing.</summary>
+    /// <summary>Number of channels of one item of parallel packing.</summary>
     private const int ChannelBlock = 32;
 
-    /// <summary>Floats that the packed form of taps x channels x columns takes.</summary>
+    /// <summary>Returns the number of floats of the packed weights of taps x channels x columns.</summary>
     public static long PackedLength(TileKernels kernels, int taps, int channels, int columns) =>
         (long)taps * channels * kernels.PadColumns(columns);
 
     /// <summary>Packs weights for <see cref="Run"/>: panels of two vectors of columns (the last may be one), each [tap][channel][column], zero-padded.</summary>
-    /// <param name="backend">Decides the panels' width; its threads share the panels.</param>
-    /// <param name="source">Weights; element (t, k, j) lies at taps[t] + k * channelStride + j * columnStride.</param>
+    /// <param name="backend">The backend. Its vector length determines the width of the panels; its threads pack them in parallel.</param>
+    /// <param name="source">Weights; element (t, k, j) is at taps[t] + k * channelStride + j * columnStride.</param>
     /// <param name="taps">Offset of each tap in the source.</param>
-    /// <param name="channels">Summed over.</param>
-    /// <param name="channelStride">Distance in the source.</param>
-    /// <param name="columns">Output channels.</param>
-    /// <param name="columnStride">Distance in the source.</param>
-    /// <param name="packed">Where to write.</param>
+    /// <param name="channels">Number of channels that the product sums over.</param>
+    /// <param name="channelStride">Floats from one channel to the next in the source.</param>
+    /// <param name="columns">Number of columns (output channels).</param>
+    /// <param name="columnStride">Floats from one column to the next in the source.</param>
+    /// <param name="packed">Destination of the packed weights.</param>
     public static void Pack(CpuBackend backend, float* source, int[] taps, int channels, int channelStride, int columns, int columnStride, float* packed)
     {
         int panel = 2 * backend.Kernels.VectorLength;
@@ -39,7 +39,10 @@ internal static unsafe class PixelProduct
         });
     }
 
-    /// <summary>Packs some channels of one panel: those of a tap lie one after the other, a width apart.</summary>
+    /// <summary>
+    /// Packs a block of channels of one panel. The channels of a tap are consecutive in the packed weights, at intervals of
+    /// <paramref name="width"/> floats.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void PackBlock(float* source, int[] taps, int channels, nint channelStride, int columns, nint columnStride, float* packed, nint tapStride, int width)
     {
@@ -66,7 +69,10 @@ internal static unsafe class PixelProduct
         }
     }
 
-    /// <summary>Computes the first pixels of a layout, all columns.</summary>
+    /// <summary>
+    /// Computes all columns of the first <paramref name="pixels"/> pixels of a layout. Partial tiles at the edges are
+    /// computed in a temporary buffer and copied.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(TileKernels kernels, PixelLayout layout, int pixels, float* input, int channels, float* packed, int columns, float* output, bool accumulate)
     {

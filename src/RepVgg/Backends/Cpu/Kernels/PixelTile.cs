@@ -1,22 +1,23 @@
 namespace RepVgg.Backends.Cpu.Kernels;
 
-/// <summary>A small product: some output pixels times one or two vectors of output channels.</summary>
+/// <summary>Arguments of the micro-kernel that computes a register tile: a few output pixels by one or two vectors of output channels.</summary>
 /// <remarks>
 /// output[p][j] = sum over taps t and channels k of input[InputOffsets[p] + TapOffsets[t] + k] * weights[t][k][j].
-/// It serves convolutions forward, their gradient by input (with other taps and weights), and matrix products (one tap).
+/// It is used for the forward pass of convolutions, for their input gradient (with other taps and weights), and for matrix
+/// products (one tap).
 /// </remarks>
 internal unsafe struct PixelTile
 {
     public float* Input;
 
-    /// <summary>Where each pixel's first tap lies; as many as the kernel has rows.</summary>
+    /// <summary>Input offset of each pixel; one entry per row of the micro-kernel.</summary>
     public int* InputOffsets;
 
     public int* TapOffsets;
 
     public int Taps;
 
-    /// <summary>Input channels, consecutive floats.</summary>
+    /// <summary>Number of input channels, which are consecutive floats.</summary>
     public int Channels;
 
     /// <summary>One packed panel: [tap][channel][one or two vectors].</summary>
@@ -24,9 +25,9 @@ internal unsafe struct PixelTile
 
     public float* Output;
 
-    /// <summary>Where each pixel's first output channel goes.</summary>
+    /// <summary>Offset of the first output channel of each pixel in the output.</summary>
     public int* OutputOffsets;
 
-    /// <summary>True: add to the output.</summary>
+    /// <summary>True to add the product to the output; false to overwrite the output.</summary>
     public bool Accumulate;
 }

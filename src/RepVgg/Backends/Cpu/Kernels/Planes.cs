@@ -2,10 +2,13 @@ using System.Runtime.CompilerServices;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
-/// <summary>Moves images between layouts.</summary>
+/// <summary>Copies images to other layouts.</summary>
 internal static unsafe class Planes
 {
-    /// <summary>Copies [H, W, C] into the middle of a zeroed frame of another size.</summary>
+    /// <summary>
+    /// Copies an image [H, W, C] into a zero-padded frame [targetHeight, targetWidth, C] at row <paramref name="top"/> and
+    /// column <paramref name="left"/>.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Pad(float* source, int height, int width, int channels, float* target, int top, int left, int targetHeight, int targetWidth)
     {
@@ -25,7 +28,7 @@ internal static unsafe class Planes
         }
     }
 
-    /// <summary>Copies the patch under each output pixel side by side: [pixel][kernel row][kernel column][channel].</summary>
+    /// <summary>Copies the input patch of each output pixel (im2col): [pixel][kernel row][kernel column][channel]. Values outside the image are 0.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Patches(float* source, int height, int width, int channels, int kernelHeight, int kernelWidth, int stride, int padding, int outputHeight, int outputWidth, float* target)
     {
@@ -35,7 +38,7 @@ internal static unsafe class Planes
             for (int ox = 0; ox < outputWidth; ox++)
             {
                 int left = ox * stride - padding;
-                // Columns of the patch that lie inside the image: all of them, but at its edges.
+                // Range of the floats of a patch row that are inside the image.
                 int first = Math.Clamp(-left, 0, kernelWidth) * channels;
                 int last = Math.Clamp(width - left, 0, kernelWidth) * channels;
                 for (int ky = 0; ky < kernelHeight; ky++, target += line)

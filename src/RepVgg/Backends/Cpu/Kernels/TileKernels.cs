@@ -3,29 +3,32 @@ using RepVgg.Simd;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
-/// <summary>The register-blocked inner products that all matrix work comes down to, one subclass per instruction set.</summary>
+/// <summary>The GEMM micro-kernels of the CPU backend: matrix products of one register tile. There is one subclass per instruction set.</summary>
 /// <remarks>
-/// A tile has <see cref="Rows"/> rows and one or two vectors of columns. Each output is one chain of multiply-adds in a
-/// fixed order, so results do not depend on how tiles are shared out.
+/// A tile has <see cref="Rows"/> rows and one or two vectors of columns. Each output value is a sum of products in a fixed
+/// order, so results do not depend on the distribution of tiles to threads.
 /// </remarks>
 internal abstract unsafe class TileKernels
 {
-    /// <summary>The best that this machine runs: as many rows as its vector registers hold beside the operands.</summary>
+    /// <summary>
+    /// The micro-kernels for the widest vectors that are hardware-accelerated on this machine. The number of rows is
+    /// limited by the number of vector registers.
+    /// </summary>
     public static TileKernels Best { get; } =
         Vector512.IsHardwareAccelerated ? new TileKernels<Vector512<float>, Lanes512, Eight>("AVX-512")
         : Vector256.IsHardwareAccelerated ? new TileKernels<Vector256<float>, Lanes256, Six>("AVX2")
         : new TileKernels<Vector128<float>, Lanes128, Four>("portable vectors");
 
-    /// <summary>Instruction set, for people.</summary>
+    /// <summary>Name of the instruction set for display.</summary>
     public abstract string Name { get; }
 
-    /// <summary>Pixels (or input channels, for weights) of a tile.</summary>
+    /// <summary>Number of rows of a tile: pixels, or input channels for weight gradients.</summary>
     public abstract int Rows { get; }
 
-    /// <summary>Floats in a vector.</summary>
+    /// <summary>Number of floats of a vector.</summary>
     public abstract int VectorLength { get; }
 
-    /// <summary>Winograd's transforms in the same instruction set.</summary>
+    /// <summary>The Winograd transforms for the same instruction set.</summary>
     public abstract WinogradTransforms Winograd { get; }
 
     public abstract void PixelsTimesOneVector(in PixelTile tile);
@@ -36,18 +39,18 @@ internal abstract unsafe class TileKernels
 
     public abstract void WeightsTimesTwoVectors(in WeightTile tile);
 
-    /// <summary>Columns rounded up to whole vectors.</summary>
+    /// <summary>Returns a number of columns rounded up to a multiple of the vector length.</summary>
     public int PadColumns(int columns) => (columns + VectorLength - 1) / VectorLength * VectorLength;
 
-    /// <summary>Rows rounded up to whole tiles.</summary>
+    /// <summary>Returns a number of rows rounded up to a multiple of the rows of a tile.</summary>
     public int PadRows(int rows) => (rows + Rows - 1) / Rows * Rows;
 }
 
-/// <summary>Tiles of some rows by one or two vectors of some lanes.</summary>
+/// <summary>The micro-kernels for one vector type and one number of rows.</summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
-/// <typeparam name="TLanes">Its arithmetic.</typeparam>
-/// <typeparam name="TRows">Rows of a tile.</typeparam>
-/// <param name="name">Instruction set, for people.</param>
+/// <typeparam name="TLanes">Arithmetic of the vector type.</typeparam>
+/// <typeparam name="TRows">Number of rows of a tile.</typeparam>
+/// <param name="name">Name of the instruction set for display.</param>
 internal sealed class TileKernels<TVector, TLanes, TRows>(string name) : TileKernels
     where TVector : unmanaged
     where TLanes : struct, ILanes<TVector>

@@ -6,19 +6,19 @@ using RepVgg.Simd;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
-/// <summary>Turns rows into columns.</summary>
+/// <summary>Transposition of matrices of floats, in blocks of 4x4.</summary>
 internal static unsafe class Transposition
 {
     private const int Block = 4;
 
-    /// <summary>target[c, r] (+)= source[r, c].</summary>
-    /// <param name="source">The first row.</param>
-    /// <param name="sourceStride">From one row of the source to the next.</param>
-    /// <param name="rows">Rows of the source.</param>
-    /// <param name="columns">Columns of the source, side by side.</param>
-    /// <param name="target">Where the first column goes.</param>
-    /// <param name="targetStride">From one row of the target to the next.</param>
-    /// <param name="accumulate">True: add to the target.</param>
+    /// <summary>Transposes a matrix: target[c, r] (+)= source[r, c].</summary>
+    /// <param name="source">The first row of the source.</param>
+    /// <param name="sourceStride">Floats from one row of the source to the next.</param>
+    /// <param name="rows">Number of rows of the source.</param>
+    /// <param name="columns">Number of columns of the source, which are consecutive floats.</param>
+    /// <param name="target">The first row of the target, which receives the first column of the source.</param>
+    /// <param name="targetStride">Floats from one row of the target to the next.</param>
+    /// <param name="accumulate">True to add to the target; false to overwrite it.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(float* source, nint sourceStride, int rows, int columns, float* target, nint targetStride, bool accumulate = false)
     {
@@ -41,12 +41,15 @@ internal static unsafe class Transposition
             Column(source + c, sourceStride, c < wholeColumns ? wholeRows : 0, rows, target + c * targetStride, accumulate);
     }
 
-    /// <summary>Asks for the runs of memory that are to be turned, all at once: one by one, each would be waited for.</summary>
-    /// <param name="first">The first float.</param>
-    /// <param name="rows">How many; with the shorter distance they make a run.</param>
-    /// <param name="rowStride">From one row to the next.</param>
-    /// <param name="columns">How many; with the shorter distance they make a run.</param>
-    /// <param name="columnStride">From one column to the next.</param>
+    /// <summary>
+    /// Prefetches a matrix to the second-level cache before it is transposed, so that the cache misses of its rows overlap.
+    /// It has no effect without SSE.
+    /// </summary>
+    /// <param name="first">The first element.</param>
+    /// <param name="rows">Number of rows. The dimension with the smaller stride is prefetched as contiguous ranges.</param>
+    /// <param name="rowStride">Floats from one row to the next.</param>
+    /// <param name="columns">Number of columns.</param>
+    /// <param name="columnStride">Floats from one column to the next.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void FetchAhead(float* first, int rows, nint rowStride, int columns, nint columnStride)
     {
@@ -56,6 +59,7 @@ internal static unsafe class Transposition
             Prefetch.Far(first + c * columnStride, rows * rowStride);
     }
 
+    /// <summary>Transposes a 4x4 block: lane j of result i is lane i of argument j.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static (Vector128<float> Row0, Vector128<float> Row1, Vector128<float> Row2, Vector128<float> Row3) Turn(Vector128<float> a, Vector128<float> b, Vector128<float> c, Vector128<float> d)
     {

@@ -2,22 +2,25 @@ using System.Runtime.CompilerServices;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
-/// <summary>Gradients by weights: input pixels transposed times output gradients, tile by tile.</summary>
+/// <summary>Matrix product for weight gradients: transposed input pixels times output gradients, computed by register tiles; see <see cref="WeightTile"/>.</summary>
 internal static unsafe class WeightProduct
 {
-    /// <summary>Pixels per pass: their inputs and gradients stay in the first-level cache.</summary>
+    /// <summary>Number of pixels per pass, chosen so that their inputs and gradients stay in the first-level cache.</summary>
     private const int PixelBlock = 112;
 
-    /// <summary>Floats of the sums: [tap][channels padded to tiles][columns padded to vectors].</summary>
+    /// <summary>Returns the number of floats of the sums: [tap][channels padded to tiles][columns padded to vectors].</summary>
     public static long SumsLength(TileKernels kernels, int taps, int channels, int columns) =>
         (long)taps * kernels.PadRows(channels) * kernels.PadColumns(columns);
 
-    /// <summary>Adds the share of the first pixels of a layout: sums[t][i][j] += sum over pixels of input[p, t, i] * gradient[p * gradientStride + j].</summary>
-    /// <remarks>Rows and columns beyond the valid ones receive meaningless numbers; buffers have slack for what is read there.</remarks>
+    /// <summary>
+    /// Adds the contribution of the first <paramref name="pixels"/> pixels of a layout: sums[t][i][j] += sum over pixels of
+    /// input[p, t, i] * gradient[p * gradientStride + j].
+    /// </summary>
+    /// <remarks>Padding rows and columns of the sums receive undefined values. The buffers have additional floats at the end, so that reads beyond the valid values stay inside them.</remarks>
     public static void Accumulate(TileKernels kernels, PixelLayout layout, int pixels, float* input, int channels, float* gradient, int gradientStride, int columns, float* sums) =>
         Accumulate(kernels, layout, pixels, input, channels, 0..layout.TapOffsets.Count, 0..channels, gradient, gradientStride, columns, sums);
 
-    /// <summary>The same for some taps and channels.</summary>
+    /// <summary>Adds the contribution of the first <paramref name="pixels"/> pixels of a layout for a range of taps and a range of channels.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Accumulate(TileKernels kernels, PixelLayout layout, int pixels, float* input, int channels, Range taps, Range channelsOf, float* gradient, int gradientStride, int columns, float* sums)
     {

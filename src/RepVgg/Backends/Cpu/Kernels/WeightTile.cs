@@ -1,10 +1,10 @@
 namespace RepVgg.Backends.Cpu.Kernels;
 
-/// <summary>A small product for gradients by weights: some input channels times one or two vectors of output channels.</summary>
+/// <summary>Arguments of the micro-kernel that computes a register tile of a weight gradient: a few input channels by one or two vectors of output channels.</summary>
 /// <remarks>output[i][j] += sum over pixels p of input[PixelOffsets[p] + i] * gradient[p * GradientStride + j].</remarks>
 internal unsafe struct WeightTile
 {
-    /// <summary>Channel 0 of this tile at this tap.</summary>
+    /// <summary>The input at the first channel of the tile, with the offset of the tap added.</summary>
     public float* Input;
 
     public int* PixelOffsets;

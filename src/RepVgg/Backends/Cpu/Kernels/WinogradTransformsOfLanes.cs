@@ -3,10 +3,12 @@ using RepVgg.Simd;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
-/// <summary>F(4x4, 3x3) with the points 0, +-sqrt(1/2), +-sqrt(2) and infinity, which keep rounding errors small.</summary>
+/// <summary>The transforms of F(4x4, 3x3) with the interpolation points 0, +-sqrt(1/2), +-sqrt(2) and infinity, which result in small rounding errors.</summary>
 /// <remarks>
 /// Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016; the matrices follow from the
-/// points by Toom and Cook's construction. Each transform runs down the columns first, then along the rows.
+/// points by the Toom-Cook construction. Each two-dimensional transform applies the one-dimensional transform to the
+/// columns first, then to the rows. The lanes of a vector are consecutive channels (in the kernel transforms: consecutive
+/// elements of a tap).
 /// </remarks>
 internal sealed unsafe class WinogradTransforms<TVector, TLanes> : WinogradTransforms
     where TVector : unmanaged
@@ -143,7 +145,7 @@ internal sealed unsafe class WinogradTransforms<TVector, TLanes> : WinogradTrans
         }
     }
 
-    /// <summary>B^T: row p of the polynomial basis without the point p.</summary>
+    /// <summary>One-dimensional input transform, B^T d. Row i of B^T has the coefficients of the product of (x - q) over all finite points q except point i.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void InputLine(TVector d0, TVector d1, TVector d2, TVector d3, TVector d4, TVector d5, float* to, long stride)
     {
@@ -159,7 +161,7 @@ internal sealed unsafe class WinogradTransforms<TVector, TLanes> : WinogradTrans
         TLanes.Store(to + 5 * stride, TLanes.Add(d1, Times(d3, -2.5f, d5)));
     }
 
-    /// <summary>A^T: powers 0 to 3 of the points.</summary>
+    /// <summary>One-dimensional output transform, A^T m. Row k of A^T has the powers k = 0 to 3 of the finite points; infinity contributes to row 3 only.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void OutputLine(TVector m0, TVector m1, TVector m2, TVector m3, TVector m4, TVector m5, float* to, long stride)
     {
@@ -170,7 +172,7 @@ internal sealed unsafe class WinogradTransforms<TVector, TLanes> : WinogradTrans
         TLanes.Store(to + 3 * stride, Times(d, A / 2, Times(e, 2 * B, m5)));
     }
 
-    /// <summary>A.</summary>
+    /// <summary>One-dimensional transform of the output gradient, A e: the polynomial with coefficients e0 to e3 at each point; e3 at infinity.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void GradientLine(TVector e0, TVector e1, TVector e2, TVector e3, float* to, long stride)
     {
@@ -186,7 +188,10 @@ internal sealed unsafe class WinogradTransforms<TVector, TLanes> : WinogradTrans
         TLanes.Store(to + 5 * stride, e3);
     }
 
-    /// <summary>G.</summary>
+    /// <summary>
+    /// One-dimensional kernel transform, G g: the polynomial with coefficients g0 to g2 at each finite point, divided by
+    /// the product of its differences to the other finite points; g2 at infinity.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void KernelLine(TVector g0, TVector g1, TVector g2, float* to, long stride)
     {
@@ -202,7 +207,7 @@ internal sealed unsafe class WinogradTransforms<TVector, TLanes> : WinogradTrans
         TLanes.Store(to + 5 * stride, g2);
     }
 
-    /// <summary>G^T.</summary>
+    /// <summary>One-dimensional transform of the kernel gradient, G^T u.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void KernelGradientLine(TVector u0, TVector u1, TVector u2, TVector u3, TVector u4, TVector u5, float* to, long stride)
     {

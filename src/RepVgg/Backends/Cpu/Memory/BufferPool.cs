@@ -3,15 +3,15 @@ using RepVgg.Memory;
 
 namespace RepVgg.Backends.Cpu.Memory;
 
-/// <summary>Keeps returned buffers for the next request of the same size, so that steps allocate nothing once they repeat.</summary>
+/// <summary>A pool that keeps returned buffers for later requests of the same size class, so that repeated steps of equal shapes allocate no buffers.</summary>
 internal sealed class BufferPool : IDisposable
 {
     private readonly Dictionary<long, Stack<NativeBuffer>> _free = [];
 
-    /// <summary>Bytes taken from the system, in use or waiting.</summary>
+    /// <summary>Bytes allocated from the system, for buffers in use and buffers in the pool.</summary>
     public long BytesHeld { get; private set; }
 
-    /// <summary>A buffer of at least that many floats, with old values in it.</summary>
+    /// <summary>Returns a buffer of at least <paramref name="length"/> floats. Its values are not initialised.</summary>
     public NativeBuffer Rent(long length)
     {
         long size = SizeClass(length);
@@ -38,7 +38,10 @@ internal sealed class BufferPool : IDisposable
         _free.Clear();
     }
 
-    /// <summary>Rounds up to one of eight steps between powers of two: at most an eighth is wasted.</summary>
+    /// <summary>
+    /// Rounds a length up to one of eight sizes per power of two, so that above the minimum of 128 floats a buffer is at
+    /// most one eighth larger than requested.
+    /// </summary>
     private static long SizeClass(long length)
     {
         if (length <= 128)

@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 
 namespace RepVgg.Backends.Cpu.Memory;
 
-/// <summary>A constant table that kernels read through a pointer.</summary>
+/// <summary>A constant table of integers in pinned memory, which kernels read through a pointer.</summary>
 internal sealed unsafe class PinnedInts
 {
     private readonly int[] _values;
@@ -15,7 +15,7 @@ internal sealed unsafe class PinnedInts
         Pointer = (int*)Unsafe.AsPointer(ref _values[0]);
     }
 
-    /// <summary>Valid as long as this object is referenced.</summary>
+    /// <summary>Address of the first element; valid as long as this object is referenced.</summary>
     public int* Pointer { get; }
 
     public int Count { get; }

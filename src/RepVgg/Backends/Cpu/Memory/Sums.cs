@@ -3,7 +3,10 @@ using RepVgg.Memory;
 
 namespace RepVgg.Backends.Cpu.Memory;
 
-/// <summary>Partial sums of the chunks of a batch, added up in the chunks' order.</summary>
+/// <summary>
+/// Partial sums of the chunks of a batch, stored as [chunk][length]. They are added in the order of the chunks, so that
+/// results do not depend on the number of threads.
+/// </summary>
 internal sealed unsafe class Sums : IDisposable
 {
     private readonly BufferPool _pool;
@@ -27,7 +30,7 @@ internal sealed unsafe class Sums : IDisposable
             new Span<float>(this[chunk], (int)_length).Clear();
     }
 
-    /// <summary>Adds all chunks to the first, in their order.</summary>
+    /// <summary>Adds the sums of all chunks to those of the first chunk, in the order of the chunks.</summary>
     public void AddUp(CpuBackend backend)
     {
         float* first = this[0];
@@ -38,7 +41,7 @@ internal sealed unsafe class Sums : IDisposable
         });
     }
 
-    /// <summary>Element i, summed over all chunks.</summary>
+    /// <summary>Returns element i, summed over all chunks.</summary>
     public double Total(long i)
     {
         double sum = 0;
@@ -47,7 +50,7 @@ internal sealed unsafe class Sums : IDisposable
         return sum;
     }
 
-    /// <summary>Adds the totals to a tensor's gradient.</summary>
+    /// <summary>Writes the totals to the gradient of a tensor, or adds them to an existing gradient.</summary>
     public void ReduceInto(CpuTensor tensor)
     {
         float* gradient = tensor.GradientForWriting(out bool accumulate);

@@ -2,7 +2,7 @@ using RepVgg.Memory;
 
 namespace RepVgg.Backends.Cpu.Memory;
 
-/// <summary>Scratch memory for the duration of an operation, a piece for each worker.</summary>
+/// <summary>A workspace for the duration of an operation, with a separate part for each worker thread.</summary>
 internal sealed unsafe class WorkerScratch : IDisposable
 {
     private readonly BufferPool _pool;
@@ -16,7 +16,7 @@ internal sealed unsafe class WorkerScratch : IDisposable
         _buffer = length > 0 ? _pool.Rent(_stride * backend.Threads) : null;
     }
 
-    /// <summary>The worker's piece; null if none was asked for.</summary>
+    /// <summary>The part of a worker thread; null if the requested length is 0.</summary>
     public float* this[int worker] => _buffer is null ? null : _buffer.Pointer + worker * _stride;
 
     public void Dispose()

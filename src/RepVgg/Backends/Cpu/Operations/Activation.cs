@@ -2,8 +2,8 @@ using RepVgg.Backends.Cpu.Kernels;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>A function of each value by itself, whose derivative follows from its result.</summary>
-/// <typeparam name="TFunction">Which one.</typeparam>
+/// <summary>An element-wise activation function whose derivative is computed from its result.</summary>
+/// <typeparam name="TFunction">The activation function.</typeparam>
 internal sealed unsafe class Activation<TFunction> : CpuOperation
     where TFunction : struct, IActivationFunction
 {
@@ -31,13 +31,13 @@ internal sealed unsafe class Activation<TFunction> : CpuOperation
     }
 }
 
-/// <summary>An activation function over a run of values.</summary>
+/// <summary>An activation function over consecutive values.</summary>
 internal unsafe interface IActivationFunction
 {
     /// <summary>y = f(x).</summary>
     static abstract void Forward(float* x, float* y, int count);
 
-    /// <summary>d (+)= g * f'(x), by y = f(x).</summary>
+    /// <summary>d (+)= g * f'(x), computed from y = f(x). (+)= adds to d if <paramref name="accumulate"/> is true and overwrites it otherwise.</summary>
     static abstract void Gradient(float* y, float* g, float* d, int count, bool accumulate);
 }
 

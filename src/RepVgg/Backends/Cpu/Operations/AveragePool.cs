@@ -2,7 +2,7 @@ using RepVgg.Backends.Cpu.Kernels;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>The mean over height and width.</summary>
+/// <summary>Global average pooling: the mean over height and width.</summary>
 internal sealed unsafe class AveragePool : CpuOperation
 {
     private readonly CpuTensor _input;

@@ -3,7 +3,7 @@ using RepVgg.Backends.Cpu.Memory;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>Batch normalisation over all rows of [rows, channels]: with the batch's statistics, or with the running ones.</summary>
+/// <summary>Batch normalisation over all rows of [rows, channels]: with the statistics of the batch or with the running statistics.</summary>
 internal sealed unsafe class BatchNormalization : CpuOperation
 {
     private readonly CpuTensor _input;

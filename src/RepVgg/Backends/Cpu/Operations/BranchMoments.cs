@@ -3,7 +3,7 @@ using RepVgg.Backends.Cpu.Memory;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>Means and squared deviations of several branches, unit by unit.</summary>
+/// <summary>Means and sums of squared deviations per channel, for several branches and units of images.</summary>
 internal sealed unsafe class BranchMoments : IDisposable
 {
     private readonly Sums[] _sums;
@@ -15,10 +15,10 @@ internal sealed unsafe class BranchMoments : IDisposable
         _sums = [.. Enumerable.Range(0, branches).Select(_ => new Sums(pool, units, 2 * channels))];
     }
 
-    /// <summary>All units of one branch.</summary>
+    /// <summary>The moments of all units of one branch.</summary>
     public Sums this[int branch] => _sums[branch];
 
-    /// <summary>Measures one unit of one branch.</summary>
+    /// <summary>Computes the moments of one unit of one branch.</summary>
     public void Measure(int branch, int unit, float* rows, int count)
     {
         float* result = _sums[branch][unit];

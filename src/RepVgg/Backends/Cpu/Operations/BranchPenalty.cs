@@ -1,9 +1,9 @@
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>The RepVGG authors' L2 of a block as a function of its kernels.</summary>
+/// <summary>The RepVGG authors' custom L2 penalty of a block as a function of its kernels; see <see cref="Backend.BranchPenalty"/>.</summary>
 internal sealed unsafe class BranchPenalty : CpuOperation
 {
-    /// <summary>Batch norms whose weights are both zero have no part in the centre; this keeps it from being 0 / 0.</summary>
+    /// <summary>Lower limit of the denominator of the centre term. It prevents 0 / 0 if the weights of both batch norms are zero.</summary>
     private const double SmallestScale = 1e-30;
 
     private readonly BranchValues _branches;

@@ -1,6 +1,6 @@
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>A block's parameters as this backend holds them.</summary>
+/// <summary>The parameters of a block as tensors of the CPU backend.</summary>
 internal sealed unsafe class BranchValues
 {
     public const int Taps = 9, Center = 4;
@@ -20,7 +20,7 @@ internal sealed unsafe class BranchValues
 
     public CpuTensor Kernel1x1 { get; }
 
-    /// <summary>In the order 3x3, 1x1, identity where there is one.</summary>
+    /// <summary>The batch norms in the order 3x3, 1x1, identity (if there is one).</summary>
     public Norm[] Norms { get; }
 
     public int Outputs { get; }
@@ -32,7 +32,7 @@ internal sealed unsafe class BranchValues
 
     public bool KernelsRequireGradient => Kernel3x3.RequiresGradient || Kernel1x1.RequiresGradient;
 
-    /// <summary>One batch norm.</summary>
+    /// <summary>The parameters and running statistics of one batch norm.</summary>
     internal sealed class Norm(CpuBackend backend, BatchNormState state)
     {
         private readonly CpuTensor _mean = backend.Own(state.RunningMean), _variance = backend.Own(state.RunningVariance);
@@ -46,7 +46,7 @@ internal sealed unsafe class BranchValues
         /// <summary>1 / sqrt(running variance + epsilon).</summary>
         public double InverseOf(int channel) => 1 / Math.Sqrt((double)_variance.Data[channel] + state.Epsilon);
 
-        /// <summary>What the batch norm multiplies by.</summary>
+        /// <summary>Scale of the batch norm: weight / sqrt(running variance + epsilon).</summary>
         public double ScaleOf(int channel) => Weight.Data[channel] * InverseOf(channel);
     }
 }

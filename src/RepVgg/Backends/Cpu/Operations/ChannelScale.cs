@@ -2,7 +2,7 @@ using RepVgg.Backends.Cpu.Kernels;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>A map times one factor per image and channel (squeeze-and-excitation).</summary>
+/// <summary>Multiplication of a map by one factor per image and channel, as in squeeze-and-excitation.</summary>
 internal sealed unsafe class ChannelScale : CpuOperation
 {
     private readonly CpuTensor _map;

@@ -3,7 +3,7 @@ using RepVgg.Backends.Cpu.Memory;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>2-d convolution as an implicit matrix product over channels-last images.</summary>
+/// <summary>2-d convolution of channels-last images, computed by a direct or a Winograd plan.</summary>
 internal sealed unsafe class Convolution : CpuOperation
 {
     private readonly CpuTensor _input;

@@ -2,11 +2,15 @@ using RepVgg.Backends.Cpu.Memory;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>One convolution of one step: packed weights, and passes over units of a few images, without batch or threads.</summary>
-/// <remarks>Scratch is one worker's, as long as the plan says. Maps are [pixels, channels].</remarks>
+/// <summary>The computation of one convolution in one step: packed weights, and passes over units of a few images.</summary>
+/// <remarks>
+/// The methods with a scratch parameter process one unit on the calling thread; the caller divides the batch into units and
+/// runs them in parallel. The scratch parameters are the workspace of one worker thread, of
+/// <see cref="ConvolutionPlan.ScratchLength"/> floats. Maps are [pixels, channels].
+/// </remarks>
 internal abstract unsafe class ConvolutionKernel : IDisposable
 {
-    /// <summary>The tables that it works by.</summary>
+    /// <summary>The tables of the convolution.</summary>
     public abstract ConvolutionPlan Plan { get; }
 
     /// <summary>Packs OIHW weights for <see cref="Forward"/>.</summary>
@@ -15,22 +19,25 @@ internal abstract unsafe class ConvolutionKernel : IDisposable
     /// <summary>Packs OIHW weights for <see cref="InputGradient"/>.</summary>
     public abstract void PackBackward(float* weights);
 
-    /// <summary>Lays a unit's images out as the kernels read them, in the scratch or where they are.</summary>
+    /// <summary>
+    /// Converts the images of a unit to the layout that the kernels read. Returns a pointer into the workspace, or the
+    /// input itself if no conversion is needed.
+    /// </summary>
     public abstract float* PrepareInput(float* input, int images, float* scratch);
 
-    /// <summary>Computes a unit from what <see cref="PrepareInput"/> gave with the same scratch.</summary>
+    /// <summary>Computes the output of a unit from the result of <see cref="PrepareInput"/> with the same workspace.</summary>
     public abstract void Forward(float* prepared, int images, float* output, float* scratch);
 
-    /// <summary>Adds a unit's share of the gradient by weights to the sums; leaves what <see cref="PrepareInput"/> gave.</summary>
+    /// <summary>Adds the contribution of a unit to the sums of the weight gradient. The result of <see cref="PrepareInput"/> is not changed.</summary>
     public abstract void WeightGradient(float* prepared, float* gradient, int images, float* sums, float* scratch);
 
-    /// <summary>A unit's gradient by input; overwrites what <see cref="PrepareInput"/> gave.</summary>
+    /// <summary>Computes the input gradient of a unit. Overwrites the result of <see cref="PrepareInput"/> in the workspace.</summary>
     public abstract void InputGradient(float* gradient, int images, float* scratch, float* inputGradient, bool accumulate);
 
-    /// <summary>Adds up the sums of all chunks, in their order, into the OIHW gradient.</summary>
+    /// <summary>Adds the sums of all chunks, in the order of the chunks, and writes the OIHW weight gradient.</summary>
     public abstract void ReduceWeightGradient(Sums sums, float* weightGradient, bool accumulate);
 
-    /// <summary>The gradient by weights of a whole batch at once, without sums per chunk: for few pixels and many weights.</summary>
+    /// <summary>Computes the weight gradient of a whole batch in parallel, without sums per chunk; for few pixels and many weights.</summary>
     public abstract void WeightGradientOfBatch(float* input, float* gradient, int images, float* weightGradient, bool accumulate);
 
     public abstract void Dispose();

@@ -2,33 +2,33 @@ using RepVgg.Backends.Cpu.Kernels;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>How one shape of convolution is computed: its tables, made once and kept.</summary>
+/// <summary>The method and the tables for convolutions of one shape. A plan is created once per shape and cached.</summary>
 internal abstract class ConvolutionPlan(ConvolutionShape shape, int unitImages)
 {
     public ConvolutionShape Shape => shape;
 
-    /// <summary>Images that are computed together: few enough to stay in the second-level cache, enough to fill tiles.</summary>
+    /// <summary>Number of images that are computed together: few enough for the second-level cache, enough to fill register tiles.</summary>
     public int UnitImages => unitImages;
 
-    /// <summary>Floats of scratch that a worker needs.</summary>
+    /// <summary>Floats of the workspace of a worker thread.</summary>
     public abstract long ScratchLength { get; }
 
-    /// <summary>Floats of one set of weight-gradient sums.</summary>
+    /// <summary>Floats of the weight gradient sums of one chunk.</summary>
     public abstract long SumsLength { get; }
 
     /// <summary>
-    /// Whether the gradient by weights is better shared out by weights, with the whole batch laid out at once, than by images,
-    /// with a set of sums for every chunk of them.
+    /// Whether the weight gradient is computed with parallelism over weights, for which the whole batch is prepared at once,
+    /// instead of parallelism over images with separate sums for every chunk.
     /// </summary>
     public abstract bool SharesOutWeights(int images);
 
-    /// <summary>The computation itself, for one operation of one step.</summary>
+    /// <summary>Creates the computation for one operation of one step.</summary>
     public abstract ConvolutionKernel NewKernel(CpuBackend backend);
 
-    /// <summary>Picks the way to compute a shape.</summary>
-    /// <param name="kernels">The inner products of this machine.</param>
-    /// <param name="shape">What to compute.</param>
-    /// <param name="unitImages">How many images to compute together; 0 for the plan's own choice.</param>
+    /// <summary>Chooses the plan for a shape.</summary>
+    /// <param name="kernels">The micro-kernels for the instruction set of this machine.</param>
+    /// <param name="shape">The shape of the convolution.</param>
+    /// <param name="unitImages">Number of images that are computed together; 0 for the default of the plan.</param>
     public static ConvolutionPlan Choose(TileKernels kernels, ConvolutionShape shape, int unitImages) =>
         WinogradPlan.Suits(shape) ? new WinogradPlan(kernels, shape, unitImages) : new DirectPlan(kernels, shape, unitImages);
 }

@@ -2,7 +2,7 @@ using RepVgg.Architectures;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>What a convolution's tables depend on.</summary>
+/// <summary>The shape of a convolution, without the number of images. It determines the plan.</summary>
 internal readonly record struct ConvolutionShape(int Channels, int Height, int Width, int OutputChannels, int KernelHeight, int KernelWidth, int Stride, int Padding, int Groups)
 {
     public int OutputHeight => ConvolutionSize.Output(Height, KernelHeight, Stride, Padding);

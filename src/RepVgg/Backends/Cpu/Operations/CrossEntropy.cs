@@ -3,7 +3,7 @@ namespace RepVgg.Backends.Cpu.Operations;
 /// <summary>Mean cross-entropy of softmax(logits) against smoothed one-hot targets.</summary>
 internal sealed unsafe class CrossEntropy : CpuOperation
 {
-    /// <summary>Logits of one item of parallel work.</summary>
+    /// <summary>Number of logits of one item of parallel work.</summary>
     private const int ValuesTogether = 1 << 11;
 
     private readonly CpuTensor _logits;
@@ -44,7 +44,10 @@ internal sealed unsafe class CrossEntropy : CpuOperation
         Kernels.Elementwise.Scale(_derivative.Data, factor, d, (int)_logits.Count, accumulate);
     }
 
-    /// <summary>One sample's loss, and the derivative of the mean over all samples by its logits.</summary>
+    /// <summary>
+    /// Returns the loss of one sample and writes the derivative of the mean loss over all samples with respect to its
+    /// logits: (softmax - target) / samples.
+    /// </summary>
     private static double Sample(float* row, int classes, int label, double share, double labelShare, int samples, float* derivative)
     {
         double largest = double.NegativeInfinity, sum = 0, loss = 0;

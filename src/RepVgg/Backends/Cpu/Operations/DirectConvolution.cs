@@ -5,7 +5,11 @@ using RepVgg.Memory;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>Convolution as an implicit matrix product: each tap reads the input where it lies.</summary>
+/// <summary>
+/// Convolution as an implicit matrix product (implicit GEMM): for each tap, the kernel reads the input at an offset,
+/// without an im2col copy. Padded inputs are first copied into a zero-padded frame, and inputs with few channels to
+/// patches.
+/// </summary>
 internal sealed unsafe class DirectConvolution(CpuBackend backend, DirectPlan plan) : ConvolutionKernel
 {
     private readonly TileKernels _kernels = backend.Kernels;
@@ -165,7 +169,7 @@ internal sealed unsafe class DirectConvolution(CpuBackend backend, DirectPlan pl
         });
     }
 
-    /// <summary>Turns [tap][channel][output] into OIHW for some outputs and channels.</summary>
+    /// <summary>Transposes the sums [tap][channel][output] to OIHW for a block of outputs and channels.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void StoreBlock(int group, int output, int outputs, int channel, int channels, float* sums, float* weightGradient, bool accumulate)
     {

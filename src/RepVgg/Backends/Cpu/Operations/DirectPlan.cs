@@ -2,10 +2,10 @@ using RepVgg.Backends.Cpu.Kernels;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>The tables of a convolution computed directly: where its pixels and taps lie, forward and for the gradient by input.</summary>
+/// <summary>The tables of a direct convolution: offsets of pixels and taps for the forward pass and the input gradient.</summary>
 internal sealed class DirectPlan : ConvolutionPlan
 {
-    /// <summary>Below this many channels, patches are laid out side by side: the inner loop runs over whole patches.</summary>
+    /// <summary>With fewer channels than this, the input is copied to patches (im2col), so that the inner loop runs over all taps and channels of a patch.</summary>
     private const int PatchChannels = 8;
 
     private readonly TileKernels _kernels;
@@ -19,7 +19,7 @@ internal sealed class DirectPlan : ConvolutionPlan
         PaddedWidth = shape.Width + 2 * shape.Padding;
         Forward = BuildForward();
 
-        // The gradient is read through a frame: zeros as far above, left, below and right as any pixel's taps reach.
+        // The output gradient is read from a zero-padded frame that is large enough for all taps of all input pixels.
         MarginTop = Math.Max(0, (shape.KernelHeight - 1) / shape.Stride - shape.Padding / shape.Stride);
         MarginLeft = Math.Max(0, (shape.KernelWidth - 1) / shape.Stride - shape.Padding / shape.Stride);
         FrameHeight = MarginTop + Math.Max(shape.OutputHeight, (shape.Height - 1 + shape.Padding) / shape.Stride + 1);
@@ -27,32 +27,32 @@ internal sealed class DirectPlan : ConvolutionPlan
         Phases = BuildPhases();
     }
 
-    /// <summary>True: inputs are gathered to [pixel][tap][channel] first, and there is a single tap.</summary>
+    /// <summary>Whether inputs are first copied to patches [pixel][tap][channel]. The kernels then see a single tap.</summary>
     public bool UsesPatches { get; }
 
-    /// <summary>True: inputs are copied into a zero frame first.</summary>
+    /// <summary>Whether inputs are first copied into a zero-padded frame.</summary>
     public bool UsesFrame => !UsesPatches && Shape.Padding > 0;
 
     public int PaddedHeight { get; }
 
     public int PaddedWidth { get; }
 
-    /// <summary>Taps as the kernels see them: one where patches are used.</summary>
+    /// <summary>Number of taps for the kernels: 1 if patches are used.</summary>
     public int InnerTaps => UsesPatches ? 1 : Shape.Taps;
 
-    /// <summary>Channels of a group as the kernels see them.</summary>
+    /// <summary>Number of channels of a group for the kernels: taps * channels if patches are used.</summary>
     public int InnerChannels => UsesPatches ? Shape.Channels * Shape.Taps : Shape.GroupChannels;
 
-    /// <summary>Floats that one image's prepared input takes.</summary>
+    /// <summary>Floats of the prepared input of one image.</summary>
     public long PreparedImage => UsesPatches ? (long)Shape.OutputArea * InnerChannels : UsesFrame ? (long)PaddedHeight * PaddedWidth * Shape.Channels : (long)Shape.Height * Shape.Width * Shape.Channels;
 
-    /// <summary>Floats of scratch that a unit's prepared input takes; none where the input is read as it lies.</summary>
+    /// <summary>Floats of workspace for the prepared input of a unit; 0 if the input is read in place.</summary>
     public long InputScratch => UsesPatches || UsesFrame ? UnitImages * PreparedImage : 0;
 
-    /// <summary>Floats that one image's gradient takes in its frame.</summary>
+    /// <summary>Floats of the framed output gradient of one image.</summary>
     public long FramedGradient => (long)FrameHeight * FrameWidth * Shape.OutputChannels;
 
-    /// <summary>Floats of scratch that a unit's framed gradient takes; none where it is read as it lies.</summary>
+    /// <summary>Floats of workspace for the framed output gradient of a unit; 0 if the gradient is read in place.</summary>
     public long GradientScratch => NeedsGradientFrame ? UnitImages * FramedGradient : 0;
 
     public override long ScratchLength => Math.Max(InputScratch, GradientScratch);
@@ -75,7 +75,7 @@ internal sealed class DirectPlan : ConvolutionPlan
 
     public bool NeedsGradientFrame => FrameHeight != Shape.OutputHeight || FrameWidth != Shape.OutputWidth;
 
-    /// <summary>Gradient by input, by phases: pixels with the same remainder by the stride use the same taps.</summary>
+    /// <summary>The phases of the input gradient. Input pixels whose padded coordinates have equal remainders modulo the stride use the same taps.</summary>
     public IReadOnlyList<ConvolutionPhase> Phases { get; }
 
     private static int ChooseUnit(int pixels, int rows)
@@ -156,7 +156,7 @@ internal sealed class DirectPlan : ConvolutionPlan
     }
 }
 
-/// <summary>Input pixels whose gradients read the same kernel taps.</summary>
-/// <param name="Layout">Where they lie.</param>
-/// <param name="KernelTaps">Their taps' positions in the kernel, row-major.</param>
+/// <summary>A set of input pixels whose gradients use the same kernel taps.</summary>
+/// <param name="Layout">Offsets of the pixels and taps.</param>
+/// <param name="KernelTaps">Positions of the taps in the kernel, row-major.</param>
 internal sealed record ConvolutionPhase(PixelLayout Layout, int[] KernelTaps);

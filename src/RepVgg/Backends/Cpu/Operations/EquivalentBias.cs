@@ -1,6 +1,6 @@
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>The sum of a block's biases as its batch norms give them, as a function of the parameters.</summary>
+/// <summary>The equivalent bias of a block as a function of its parameters: the sum of bias - running mean * scale over its batch norms.</summary>
 internal sealed unsafe class EquivalentBias : CpuOperation
 {
     private readonly BranchValues _branches;

@@ -1,7 +1,7 @@
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>The sum of a block's kernels, scaled by their batch norms, as a function of the parameters.</summary>
-/// <remarks>The result is a step's tensor of four dimensions, so its memory holds O, 3, 3, I.</remarks>
+/// <summary>The equivalent kernel of a block as a function of its parameters: the sum of the kernels of its branches, scaled by their batch norms.</summary>
+/// <remarks>The result is a four-dimensional tensor of a step, so its memory order is O, 3, 3, I.</remarks>
 internal sealed unsafe class EquivalentKernel : CpuOperation
 {
     private readonly BranchValues _branches;

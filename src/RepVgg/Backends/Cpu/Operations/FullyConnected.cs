@@ -3,7 +3,7 @@ using RepVgg.Backends.Cpu.Memory;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>x W^T + b: a convolution whose pixels are the samples.</summary>
+/// <summary>A linear layer, x W^T + b, computed as a convolution with one tap whose pixels are the samples.</summary>
 internal sealed unsafe class FullyConnected : CpuOperation
 {
     private const int SamplesPerBlock = 32;

@@ -1,6 +1,9 @@
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>Where an operation's gradient by one input goes, if anywhere. Every element is to be added once.</summary>
+/// <summary>
+/// Destination of the gradient of an operation with respect to one input. Nothing is written if the input requires no
+/// gradient. Every element must be added exactly once.
+/// </summary>
 internal readonly unsafe struct GradientTarget
 {
     private readonly float* _gradient;

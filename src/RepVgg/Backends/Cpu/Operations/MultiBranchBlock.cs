@@ -5,10 +5,11 @@ using Branch = RepVgg.Backends.Cpu.Kernels.BranchLoops.Branch;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>A RepVGG block as one operation: its branches read each unit of images while it is in the cache.</summary>
+/// <summary>A RepVGG block as one fused operation. All branches process a unit of images while it is in the cache.</summary>
 /// <remarks>
-/// Forward: convolutions and their statistics in one pass; batch norms, sum and ReLU in another. Backward: the sums that
-/// the batch norms need in one pass; the branches' gradients, by weights and by input, unit by unit in another.
+/// Forward: the first pass computes the convolutions and their statistics; the second pass computes the batch norms, their
+/// sum and ReLU. Without batch statistics, one pass computes both. Backward: the first pass computes the sums for the batch
+/// norm gradients; the second pass computes the weight gradients and the input gradient of the branches.
 /// </remarks>
 internal sealed unsafe class MultiBranchBlock : CpuOperation
 {
@@ -53,7 +54,7 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
         }
         else
         {
-            // Nothing will come back through a frozen block, or in evaluation: the next one can have the memory.
+            // Without a backward pass (frozen block or evaluation), the maps are not needed again and their memory can be reused.
             block._map3x3.Release();
             block._map1x1.Release();
         }
@@ -167,7 +168,7 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
             BranchLoops.Combine(At(first, start * outputSize), At(second, start * outputSize), At(identity, start * outputSize), rows, Channels, _relu, output + start * outputSize);
     }
 
-    /// <summary>The batch norms' own gradients, and what each branch's gradient needs from the whole batch.</summary>
+    /// <summary>Computes the gradients of the batch norm parameters, and the per-channel factors of the branch gradients, which need sums over the whole batch.</summary>
     private void SumGradients(CpuBackend backend)
     {
         var chunks = BatchChunks.OfRows(Output.Pixels, 512);

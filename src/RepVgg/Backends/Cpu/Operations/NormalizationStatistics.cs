@@ -2,7 +2,7 @@ using RepVgg.Backends.Cpu.Memory;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>What one batch normalisation knows per channel in one step, forward and backward.</summary>
+/// <summary>The per-channel values of one batch normalisation in one step, for the forward and the backward pass.</summary>
 /// <remarks>Forward: y = (x - Mean) * Scale + Shift. Backward: dx = GradientFactor * dy + InputFactor * (x - Mean) + GradientOffset.</remarks>
 internal sealed unsafe class NormalizationStatistics
 {
@@ -28,7 +28,7 @@ internal sealed unsafe class NormalizationStatistics
         _values = backend.NewStepTensor([6, channels], requiresGradient: false);
     }
 
-    /// <summary>True: the batch's own statistics. False: the running ones.</summary>
+    /// <summary>True if the statistics of the batch are used; false if the running statistics are used.</summary>
     public bool UsesBatch { get; }
 
     public float* Mean => _values.Data;
@@ -46,10 +46,13 @@ internal sealed unsafe class NormalizationStatistics
     /// <summary>1 / sqrt(variance + epsilon).</summary>
     public double InverseDeviation(int channel) => _inverseDeviation[channel];
 
-    /// <summary>Merges the chunks' means and squared deviations (Chan, Golub and LeVeque 1979) and updates the running statistics.</summary>
-    /// <param name="chunks">Rows per chunk.</param>
-    /// <param name="moments">Per chunk: means, then sums of squared deviations.</param>
-    /// <exception cref="InvalidOperationException">A single value per channel has no variance.</exception>
+    /// <summary>
+    /// Computes the batch statistics from the means and sums of squared deviations of the chunks (pairwise update of Chan,
+    /// Golub and LeVeque, 1979) and updates the running statistics.
+    /// </summary>
+    /// <param name="chunks">Division of the rows into chunks.</param>
+    /// <param name="moments">For each chunk: means per channel, then sums of squared deviations per channel.</param>
+    /// <exception cref="InvalidOperationException">There is only one value per channel, for which the variance is undefined.</exception>
     public void UseBatch(BatchChunks chunks, Sums moments)
     {
         long rows = chunks.Start(chunks.Count);
@@ -73,15 +76,15 @@ internal sealed unsafe class NormalizationStatistics
         });
     }
 
-    /// <summary>Normalises with the running statistics, as in evaluation.</summary>
+    /// <summary>Uses the running statistics, as in evaluation.</summary>
     public void UseRunning()
     {
         for (int c = 0; c < _channels; c++)
             Set(c, _runningMean.Data[c], _runningVariance.Data[c]);
     }
 
-    /// <summary>Sets the gradients of weight and bias, and the factors of the gradient by input.</summary>
-    /// <param name="rows">Values per channel.</param>
+    /// <summary>Computes the gradients of weight and bias, and the factors of the input gradient.</summary>
+    /// <param name="rows">Number of values per channel.</param>
     /// <param name="gradientSum">Per channel: sum of dy.</param>
     /// <param name="productSum">Per channel: sum of dy * (x - mean).</param>
     public void Backward(long rows, Func<int, double> gradientSum, Func<int, double> productSum)
@@ -103,7 +106,7 @@ internal sealed unsafe class NormalizationStatistics
         });
     }
 
-    /// <summary>Each channel has all chunks' sums to add up; with many channels that is worth sharing.</summary>
+    /// <summary>Runs a function for every channel, in parallel for blocks of 64 channels, because each channel adds the sums of all chunks.</summary>
     private void ForChannels(Action<int> body)
     {
         const int Together = 64;

@@ -4,10 +4,10 @@ using RepVgg.Memory;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>3x3 convolution of stride 1 in the transform domain, forward and both gradients.</summary>
+/// <summary>3x3 convolution with stride 1 by Winograd's algorithm: forward pass, input gradient and weight gradient.</summary>
 /// <remarks>
-/// Forward: y = A^T [(G g G^T) . (B^T d B)] A per tile, where the dot is a matrix product over channels at each of 36 points.
-/// The gradient by input is the same with the kernel turned around; the gradient by weights is
+/// Forward: y = A^T [(G g G^T) . (B^T d B)] A per tile, where the dot is a matrix product over channels at each of the
+/// 36 transform points. The input gradient is the same with the kernel rotated by 180 degrees; the weight gradient is
 /// G^T [sum over tiles of (B^T d B) . (A dy A^T)] G.
 /// </remarks>
 internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPlan plan) : ConvolutionKernel
@@ -16,10 +16,10 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
     private const int TileSize = WinogradTransforms.TileSize;
     private const int Taps = 9;
 
-    /// <summary>Channels whose weights are packed, or gradients stored, together; their number is always a multiple.</summary>
+    /// <summary>Number of channels whose weights are packed, or whose gradients are stored, together. The numbers of channels are always multiples of it.</summary>
     private const int ChannelBlock = 16;
 
-    /// <summary>Outputs whose gradients are stored together.</summary>
+    /// <summary>Number of output channels whose gradients are stored together.</summary>
     private const int OutputBlock = 64;
 
     private readonly TileKernels _kernels = backend.Kernels;
@@ -135,13 +135,13 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
         _forwardWeights = _backwardWeights = null;
     }
 
-    /// <summary>Transformed weights, packed point by point for <see cref="PixelProduct"/>.</summary>
-    /// <param name="weights">OIHW.</param>
-    /// <param name="channels">Summed over.</param>
-    /// <param name="channelStride">Distance in the weights.</param>
-    /// <param name="columns">What the product gives.</param>
-    /// <param name="columnStride">Distance in the weights.</param>
-    /// <param name="turned">True: the taps from the last to the first.</param>
+    /// <summary>Transforms the weights and packs them for <see cref="PixelProduct"/>, separately for each transform point.</summary>
+    /// <param name="weights">Weights, OIHW.</param>
+    /// <param name="channels">Number of channels that the product sums over.</param>
+    /// <param name="channelStride">Floats from one channel to the next in the weights.</param>
+    /// <param name="columns">Number of result channels of the product.</param>
+    /// <param name="columnStride">Floats from one result channel to the next in the weights.</param>
+    /// <param name="turned">True to reverse the order of the taps, which rotates the kernel by 180 degrees.</param>
     private NativeBuffer Pack(float* weights, int channels, nint channelStride, int columns, nint columnStride, bool turned)
     {
         var packed = backend.Pool.Rent(AllPoints * plan.PointWeights);
@@ -162,7 +162,7 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
         return packed;
     }
 
-    /// <summary>Frames each image and transforms its tiles; gives the points.</summary>
+    /// <summary>Copies each image into a zero-padded frame and applies the input transform to its tiles. Returns <paramref name="points"/>.</summary>
     private float* ToPoints(float* images, int channels, int count, float* frame, float* points, long pointStride)
     {
         long rowStride = (long)plan.FrameWidth * channels;
@@ -195,7 +195,7 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
         }
     }
 
-    /// <summary>The pixel where a tile of the unit starts, and how much of it lies inside the image.</summary>
+    /// <summary>Returns the first pixel of a tile in the unit, and the numbers of rows and columns of the tile that are inside the image.</summary>
     private (long Pixel, int Rows, int Columns) Place(int tile)
     {
         int image = tile / plan.ImageTiles, y = tile / plan.TilesX % plan.TilesY * TileSize, x = tile % plan.TilesX * TileSize;

@@ -2,23 +2,23 @@ using RepVgg.Backends.Cpu.Kernels;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>The tables of a 3x3 convolution of stride 1 computed by Winograd's F(4x4, 3x3).</summary>
+/// <summary>The tables of a 3x3 convolution with stride 1 computed by Winograd's algorithm F(4x4, 3x3).</summary>
 internal sealed class WinogradPlan : ConvolutionPlan
 {
-    /// <summary>Below this many channels the transforms cost what the products save.</summary>
+    /// <summary>With fewer channels than this, the transforms take as much time as the matrix products save.</summary>
     private const int FewestChannels = 32;
 
-    /// <summary>Channels come in whole vectors of the widest kind.</summary>
+    /// <summary>The numbers of channels must be multiples of the floats of a 512-bit vector.</summary>
     private const int ChannelStep = 16;
 
-    /// <summary>Floats of both sides' points that a unit may fill.</summary>
+    /// <summary>Target size of the transformed input and output of a unit, in floats.</summary>
     private const int CachedFloats = 200_000;
 
     private const int FewestTiles = 16;
 
     private const int MostTiles = 64;
 
-    /// <summary>Floats between points that keep them off the same cache sets.</summary>
+    /// <summary>Additional floats between transform points, so that equal elements of different points do not map to the same cache sets.</summary>
     private const int PointGap = 16;
 
     private readonly TileKernels _kernels;
@@ -39,15 +39,15 @@ internal sealed class WinogradPlan : ConvolutionPlan
 
     public int ImageTiles => TilesY * TilesX;
 
-    /// <summary>Height of the zero frame that tiles are read from: the image, one pixel around it, and up to whole tiles.</summary>
+    /// <summary>Height of the zero-padded frame from which tiles are read: the image height rounded up to whole tiles, plus one pixel on both sides.</summary>
     public int FrameHeight => TilesY * WinogradTransforms.TileSize + 2;
 
     public int FrameWidth => TilesX * WinogradTransforms.TileSize + 2;
 
-    /// <summary>Tiles times points, from input to output channels.</summary>
+    /// <summary>Offsets of the tiles for the matrix product of one point, from input to output channels.</summary>
     public PixelLayout ForwardLayout { get; }
 
-    /// <summary>The same from output to input channels.</summary>
+    /// <summary>Offsets of the tiles for the matrix product of one point, from output to input channels.</summary>
     public PixelLayout BackwardLayout { get; }
 
     public override long ScratchLength => PreparedLength(Math.Max(Shape.Channels, Shape.OutputChannels)) + WinogradTransforms.AllPoints * PointStride(Math.Max(Shape.Channels, Shape.OutputChannels));
@@ -57,29 +57,29 @@ internal sealed class WinogradPlan : ConvolutionPlan
 
     public override long SumsLength => WinogradTransforms.AllPoints * PointSums;
 
-    /// <summary>Floats from one point's sums to the next.</summary>
+    /// <summary>Floats from the weight gradient sums of one point to those of the next.</summary>
     public long PointSums => WeightProduct.SumsLength(_kernels, 1, Shape.Channels, Shape.OutputChannels) + PointGap;
 
-    /// <summary>Floats from one point's weights to the next.</summary>
+    /// <summary>Floats from the packed weights of one point to those of the next.</summary>
     public long PointWeights => (long)Shape.Channels * Shape.OutputChannels + PointGap;
 
-    /// <summary>True where this way is the faster one.</summary>
+    /// <summary>Whether a shape can be computed by this algorithm and is expected to be faster than by direct convolution.</summary>
     public static bool Suits(ConvolutionShape shape) =>
         shape is { KernelHeight: 3, KernelWidth: 3, Stride: 1, Padding: 1, Groups: 1 }
         && shape.Channels >= FewestChannels && shape.OutputChannels >= FewestChannels
         && shape.Channels % ChannelStep == 0 && shape.OutputChannels % ChannelStep == 0
         && 2 * shape.OutputArea >= TilesOf(shape) * WinogradTransforms.TileSize * WinogradTransforms.TileSize;
 
-    /// <summary>Floats from one point of a unit to the next, tiles by channels.</summary>
+    /// <summary>Floats from one transform point of a unit to the next; each point has [tiles, channels].</summary>
     public long PointStride(int channels) => PointStride(UnitImages * ImageTiles, channels);
 
-    /// <summary>The same for any number of tiles.</summary>
+    /// <summary>Floats from one transform point to the next for a given number of tiles.</summary>
     public static long PointStride(int tiles, int channels) => (long)tiles * channels + PointGap;
 
-    /// <summary>Floats of a frame and of the points made from it.</summary>
+    /// <summary>Floats of a frame and of the transform points of a unit.</summary>
     public long PreparedLength(int channels) => FrameLength(channels) + WinogradTransforms.AllPoints * PointStride(channels);
 
-    /// <summary>Floats of one image's frame.</summary>
+    /// <summary>Floats of the frame of one image.</summary>
     public long FrameLength(int channels) => (long)FrameHeight * FrameWidth * channels;
 
     public override ConvolutionKernel NewKernel(CpuBackend backend) => new WinogradConvolution(backend, this);
@@ -90,7 +90,10 @@ internal sealed class WinogradPlan : ConvolutionPlan
         return PixelLayout.Create([.. tiles.Select(tile => tile * from)], [.. tiles.Select(tile => tile * to)], [0]);
     }
 
-    /// <summary>As many images as keep the points of both sides in the second-level cache, in whole rows of tiles.</summary>
+    /// <summary>
+    /// Chooses the number of images of a unit so that the transformed input and output are in the second-level cache, if
+    /// possible with a number of tiles that is a multiple of the rows of a register tile.
+    /// </summary>
     private static int ChooseUnit(ConvolutionShape shape, int rows)
     {
         int tiles = TilesOf(shape);
