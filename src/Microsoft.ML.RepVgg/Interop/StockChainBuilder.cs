@@ -83,7 +83,7 @@ internal sealed class StockChainBuilder
 
     private TransformerChain<ITransformer> Build()
     {
-        // The schema does not contain the temporary columns of the preprocessing. DropColumns uses only their names, so
+        // The schema does not contain the temporary columns of the preprocessing, so Complete adds them; DropColumns uses only names.
         if (_temporary.Count > 0)
             _parts.Add(_transforms.DropColumns([.. _temporary]).Fit(new SchemaOnlyView(Complete(_schema, _temporary))));
         return new TransformerChain<ITransformer>([.. _parts]);
