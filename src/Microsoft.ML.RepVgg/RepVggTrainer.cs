@@ -62,7 +62,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     /// <exception cref="InvalidDataException">The file of pretrained weights is damaged, or does not contain a RepVGG network.</exception>
     /// <exception cref="IOException">The file of pretrained weights cannot be read, or a checkpoint cannot be written.</exception>
     /// <exception cref="InvalidOperationException">A row is invalid (see <see cref="Options.InvalidRows"/>), there is no valid row, or all rows have the same label.</exception>
-    /// <exception cref="TrainingDivergedException">The loss left every bound.</exception>
+    /// <exception cref="TrainingDivergedException">Training diverged: the loss or a weight is not finite, or the running mean of the loss exceeds 20 ln(number of classes).</exception>
     /// <exception cref="DeviceUnavailableException">The requested device cannot be used, and MLContext.FallbackToCpu is false.</exception>
     /// <exception cref="InsufficientMemoryException">The device does not have enough memory for the network and a batch; the message suggests a smaller batch size.</exception>
     /// <exception cref="OperationCanceledException">Training was cancelled (see <see cref="Options.OnCancellation"/>).</exception>
