@@ -62,7 +62,7 @@ internal sealed record Recipe
         LearningRate = arguments.Positive("learning-rate") ?? LearningRate,
     };
 
-    /// <summary>Creates the trainer's options. The column names are those of <see cref="ImageRow"/>.</summary>
+    /// <summary>Creates the trainer's options. The column names are those of <c>ImageRow</c>.</summary>
     public RepVggTrainer.Options ToOptions(Arguments arguments) => new()
     {
         LabelColumnName = "Label",

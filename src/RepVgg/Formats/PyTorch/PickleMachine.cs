@@ -121,7 +121,7 @@ internal sealed class PickleMachine
     {
         const int MaximumRank = 16;
         if (shape.Length != strides.Length || shape.Length > MaximumRank || offset < 0)
-            throw _input.Bad("a tensor's shape and strides do not belong together");
+            throw _input.Bad("a tensor's shape, strides and offset are inconsistent");
         var dimensions = new int[shape.Length];
         var steps = new long[shape.Length];
         Int128 count = 1, last = offset;
