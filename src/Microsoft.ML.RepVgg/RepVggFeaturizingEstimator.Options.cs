@@ -18,10 +18,10 @@ public sealed partial class RepVggFeaturizingEstimator
         /// </summary>
         public string? InputColumnName { get; set; }
 
-        /// <summary>File with the network's weights: PyTorch (.pth), safetensors or ONNX, in the training form, which is then fused, or the deploy form. Either this or <see cref="Network"/>.</summary>
+        /// <summary>File with the network's weights: PyTorch (.pth), safetensors or ONNX, in the training form, which is then fused, or the deploy form. Set exactly one of this property and <see cref="Network"/>.</summary>
         public string? WeightsPath { get; set; }
 
-        /// <summary>The fused network, such as that of a <see cref="RepVggTransformer"/>. Either this or <see cref="WeightsPath"/>.</summary>
+        /// <summary>The fused network, such as that of a <see cref="RepVggTransformer"/>. Set exactly one of this property and <see cref="WeightsPath"/>.</summary>
         public DeployNetwork? Network { get; set; }
 
         /// <summary>Name of the stage whose output is taken, e.g. <c>stage3</c>; null for the last.</summary>
@@ -30,10 +30,10 @@ public sealed partial class RepVggFeaturizingEstimator
         /// <summary>Whether the feature map of the stage is averaged over height and width.</summary>
         public FeaturePooling Pooling { get; set; } = FeaturePooling.GlobalAverage;
 
-        /// <summary>Image height in pixels; null takes it from the input column's dimensions, or for images from the network or its file, or else the architecture's default.</summary>
+        /// <summary>Image height in pixels. Null uses that of the input column's type; for images and flat vectors, that of the network or its file, or the architecture's default.</summary>
         public int? ImageHeight { get; set; }
 
-        /// <summary>Image width in pixels; null as for <see cref="ImageHeight"/>.</summary>
+        /// <summary>Image width in pixels. Null uses that of the input column's type; for images and flat vectors, that of the network or its file, or the architecture's default.</summary>
         public int? ImageWidth { get; set; }
 
         /// <summary>How images of another size are resized to the network's input size.</summary>

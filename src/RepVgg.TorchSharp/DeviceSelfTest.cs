@@ -69,7 +69,7 @@ internal static class DeviceSelfTest
     /// <param name="candidate">The backend to be tested.</param>
     /// <param name="reference">The CPU backend.</param>
     /// <param name="architecture">The network. Blocks of a stage that have the same shape as another block of the stage are left out.</param>
-    /// <param name="classes">Its number of classes.</param>
+    /// <param name="classes">Number of classes of the network.</param>
     internal static Deviation Compare(Backend candidate, Backend reference, RepVggArchitecture architecture, int classes)
     {
         architecture = Reduce(architecture);

@@ -8,7 +8,7 @@ internal static class SchemaShapes
     /// <summary>Gets the shape of a schema: its columns and their annotations.</summary>
     /// <remarks>An estimator chain computes the shape and passes it to its estimators. The private estimator <see cref="Probe"/> stores it.</remarks>
     /// <param name="schema">Any schema.</param>
-    /// <returns>Its shape.</returns>
+    /// <returns>The shape.</returns>
     public static SchemaShape Of(DataViewSchema schema)
     {
         var probe = new Probe();
@@ -17,7 +17,7 @@ internal static class SchemaShapes
     }
 
     /// <summary>Creates the shape of a Vector&lt;Single&gt; column of known size.</summary>
-    /// <param name="name">Its name.</param>
+    /// <param name="name">Name of the column.</param>
     /// <param name="size">Number of values.</param>
     /// <returns>The column.</returns>
     public static SchemaShape.Column FloatVector(string name, int size)

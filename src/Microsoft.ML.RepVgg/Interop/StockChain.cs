@@ -21,9 +21,9 @@ internal static class StockChain
     public static string LogitsColumn(string scoreColumn) => scoreColumn + ".Logits";
 
     /// <summary>Saves a classifier.</summary>
-    /// <param name="context">Where to.</param>
+    /// <param name="context">Destination of the model.</param>
     /// <param name="network">The fused network.</param>
-    /// <param name="input">What it reads.</param>
+    /// <param name="input">Description of the input column.</param>
     /// <param name="head">The softmax head, whose feature column is <see cref="LogitsColumn"/>.</param>
     /// <param name="scoreColumn">Name of the score column.</param>
     /// <param name="predictedLabelColumn">Name of the predicted label's column.</param>
@@ -39,9 +39,9 @@ internal static class StockChain
         });
 
     /// <summary>Saves a featurizer.</summary>
-    /// <param name="context">Where to.</param>
+    /// <param name="context">Destination of the model.</param>
     /// <param name="network">The fused network, whose output is the features.</param>
-    /// <param name="input">What it reads.</param>
+    /// <param name="input">Description of the input column.</param>
     /// <param name="outputColumn">Name of the column with the features.</param>
     public static void SaveFeaturizer(ModelSaveContext context, DeployNetwork network, FeatureInput input, string outputColumn) =>
         StockChainBuilder.Save(context, input, chain =>

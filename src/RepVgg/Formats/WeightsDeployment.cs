@@ -30,9 +30,9 @@ public static class WeightsDeployment
 
     /// <summary>Creates a deploy network. Weights of the training form are fused; weights of the deploy form are used without change.</summary>
     /// <param name="weights">The weights.</param>
-    /// <param name="imageHeight">As for <see cref="Describe"/>.</param>
-    /// <param name="imageWidth">As for <see cref="Describe"/>.</param>
-    /// <param name="normalization">As for <see cref="Describe"/>.</param>
+    /// <param name="imageHeight">Input height in pixels; null for the same default as in <see cref="Describe"/>.</param>
+    /// <param name="imageWidth">Input width in pixels; null for the same default as in <see cref="Describe"/>.</param>
+    /// <param name="normalization">Normalization of the input; null for the same default as in <see cref="Describe"/>.</param>
     /// <returns>The network.</returns>
     /// <exception cref="ArgumentException">The image is too small, the normalisation has another number of channels, or the normalisation is unknown.</exception>
     public static DeployNetwork ToDeployNetwork(this LoadedWeights weights, int? imageHeight = null, int? imageWidth = null, Normalization? normalization = null)

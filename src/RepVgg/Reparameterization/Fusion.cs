@@ -15,7 +15,7 @@ public static class Fusion
     /// <param name="training">Weights of the training form under the authors' names.</param>
     /// <param name="imageHeight">Input height in pixels.</param>
     /// <param name="imageWidth">Input width in pixels.</param>
-    /// <param name="normalization">What the deployed network does to its input first.</param>
+    /// <param name="normalization">Normalization of the input of the deploy network.</param>
     /// <returns>The fused network.</returns>
     /// <exception cref="ArgumentException">The weights do not fit the architecture (the message lists all differences), the image is too small, a batch norm's variance plus epsilon is not positive, or the normalisation has another number of channels.</exception>
     public static DeployNetwork Fuse(RepVggArchitecture architecture, StateDict training, int imageHeight, int imageWidth, Normalization normalization)
@@ -29,7 +29,7 @@ public static class Fusion
     /// <param name="training">Weights of the training form under the authors' names.</param>
     /// <param name="imageHeight">Input height in pixels.</param>
     /// <param name="imageWidth">Input width in pixels.</param>
-    /// <param name="normalization">What the deployed network does to its input first.</param>
+    /// <param name="normalization">Normalization of the input of the deploy network.</param>
     /// <param name="epsilonOf">Returns the epsilon of the batch norm with a given name, e.g. <c>stage1.0.rbr_dense.bn</c>.</param>
     /// <returns>The fused network.</returns>
     /// <exception cref="ArgumentException">The weights do not fit the architecture (the message lists all differences), the image is too small, a batch norm's variance plus epsilon is not positive, or the normalisation has another number of channels.</exception>

@@ -17,7 +17,7 @@ public static class PthReader
 
     /// <summary>Reads a checkpoint.</summary>
     /// <param name="path">The file.</param>
-    /// <returns>Its weights.</returns>
+    /// <returns>The weights.</returns>
     /// <exception cref="InvalidDataException">The file is not a checkpoint, is damaged, or does not contain weights.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static StateDict Read(string path)
@@ -29,7 +29,7 @@ public static class PthReader
 
     /// <summary>Reads a checkpoint.</summary>
     /// <param name="stream">Stream with the checkpoint from the current position on. It is copied to memory first if it cannot seek or is not at position 0.</param>
-    /// <returns>Its weights.</returns>
+    /// <returns>The weights.</returns>
     /// <exception cref="InvalidDataException">The data is not a checkpoint, is damaged, or does not contain weights.</exception>
     public static StateDict Read(Stream stream)
     {
