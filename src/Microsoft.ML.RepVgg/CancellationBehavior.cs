@@ -6,6 +6,6 @@ public enum CancellationBehavior
     /// <summary>Fit throws <see cref="OperationCanceledException"/>.</summary>
     Throw,
 
-    /// <summary>Fit returns the best model so far. Before the first epoch has ended there is none, and it throws.</summary>
+    /// <summary>Fit returns the best model so far. It throws <see cref="OperationCanceledException"/> if no epoch has completed.</summary>
     ReturnBest,
 }

@@ -5,24 +5,24 @@ using RepVgg.TorchSharp;
 
 namespace Microsoft.ML.RepVgg;
 
-/// <summary>Turns the wished device into a backend, and says what was chosen and why.</summary>
-/// <param name="device">The trainer's option.</param>
-/// <param name="gpuDeviceId">MLContext's: asks for that CUDA device where the option is Auto.</param>
-/// <param name="fallbackToCpu">MLContext's: whether a device that was asked for and cannot be used is replaced by the CPU.</param>
-/// <param name="threads">Threads on the CPU, 0 for all cores.</param>
+/// <summary>Creates the backend for the requested training device, and logs the reason where another device is used.</summary>
+/// <param name="device">The value of <see cref="RepVggTrainer.Options.Device"/>.</param>
+/// <param name="gpuDeviceId">The value of MLContext.GpuDeviceId: index of the CUDA device to use if <paramref name="device"/> is Auto.</param>
+/// <param name="fallbackToCpu">The value of MLContext.FallbackToCpu: whether the CPU is used if the requested device is unavailable.</param>
+/// <param name="threads">Number of CPU threads; 0 uses all cores.</param>
 /// <param name="bfloat16">Whether to train with activations in bfloat16.</param>
-/// <param name="network">What will be trained: the self-test computes it.</param>
-/// <param name="classes">Its number of classes.</param>
+/// <param name="network">The architecture to be trained; the device self-test runs it.</param>
+/// <param name="classes">Number of classes of the network.</param>
 internal sealed class DeviceChoice(TrainingDevice device, int? gpuDeviceId, bool fallbackToCpu, int threads, bool bfloat16, RepVggArchitecture network, int classes)
 {
-    /// <summary>Receives what users should know: a text, and whether it is a warning.</summary>
+    /// <summary>Writes a message to the log. The second argument is true for a warning.</summary>
     public required Action<string, bool> Log { get; init; }
 
-    /// <summary>Makes a TorchSharp backend; replaced in tests.</summary>
+    /// <summary>Creates a TorchSharp backend. Tests replace it.</summary>
     public Func<TorchBackendOptions, Backend> CreateTorch { get; init; } = TorchBackends.Create;
 
-    /// <summary>Makes the backend.</summary>
-    /// <exception cref="DeviceUnavailableException">A device that was asked for cannot be used, and MLContext.FallbackToCpu is false.</exception>
+    /// <summary>Creates the backend.</summary>
+    /// <exception cref="DeviceUnavailableException">The requested device cannot be used, and MLContext.FallbackToCpu is false.</exception>
     public Backend Create()
     {
         if (device.IsCpu)

@@ -1,11 +1,11 @@
 namespace Microsoft.ML.RepVgg;
 
-/// <summary>What becomes of a stage's map of features.</summary>
+/// <summary>Specifies how the feature map of a stage is pooled.</summary>
 public enum FeaturePooling
 {
-    /// <summary>The mean of every channel over height and width: one value per channel.</summary>
+    /// <summary>Global average pooling: the mean of each channel over height and width, one value per channel.</summary>
     GlobalAverage,
 
-    /// <summary>The map itself: channels x height x width values.</summary>
+    /// <summary>No pooling: the feature map itself, channels x height x width values (CHW).</summary>
     None,
 }

@@ -1,11 +1,11 @@
 namespace Microsoft.ML.RepVgg;
 
-/// <summary>What training does with a row whose image or label cannot be used.</summary>
+/// <summary>Specifies how training handles a row whose image or label is invalid.</summary>
 public enum InvalidRowHandling
 {
-    /// <summary>It ends with an error that names the row and the reason.</summary>
+    /// <summary>Fit throws <see cref="InvalidOperationException"/>; the message names the row and the reason.</summary>
     Error,
 
-    /// <summary>It leaves the row out, counts it, and logs how many there were and the first one's reason.</summary>
+    /// <summary>The row is skipped. A warning in the log states the number of skipped rows and the reason for the first one.</summary>
     Skip,
 }

@@ -4,7 +4,7 @@ using RepVgg.Networks;
 
 namespace Microsoft.ML.RepVgg;
 
-/// <summary>The weights that a training starts from, where a file gives them.</summary>
+/// <summary>Pretrained weights, read from a file, from which training starts.</summary>
 internal sealed class PretrainedStart
 {
     private const int SmallestImageNetSize = 224;
@@ -14,22 +14,22 @@ internal sealed class PretrainedStart
 
     private PretrainedStart(string path, LoadedWeights weights) => (_path, _weights) = (path, weights);
 
-    /// <summary>What the weights belong to.</summary>
+    /// <summary>The architecture of the weights.</summary>
     public RepVggArchitecture Architecture => _weights.Architecture;
 
-    /// <summary>Height and width of the images that they were trained on, in pixels; null where the file does not say.</summary>
+    /// <summary>Height and width in pixels of the images that the weights were trained on; null if the file does not contain them.</summary>
     public (int Height, int Width)? ImageSize => _weights.Description is { } known ? (known.ImageHeight, known.ImageWidth) : null;
 
-    /// <summary>What they expect their input to be normalised by: as the file says, or ImageNet's for the paper's networks; null where it is unknown.</summary>
+    /// <summary>The input normalization that the weights were trained with: the one in the file, or ImageNet's for the networks of the RepVGG paper; null if it is unknown.</summary>
     public Normalization? Normalization =>
         _weights.Description?.Normalization
         ?? (RepVggVariants.All.Any(variant => variant.DefaultImageSize >= SmallestImageNetSize && variant == Architecture) ? global::RepVgg.Networks.Normalization.ImageNet : null);
 
-    /// <summary>Reads a file of any known format.</summary>
-    /// <param name="path">The file, or null for none.</param>
-    /// <returns>The weights; null where there is no file.</returns>
+    /// <summary>Reads a weights file of any supported format.</summary>
+    /// <param name="path">Path of the file; null for none.</param>
+    /// <returns>The weights; null if <paramref name="path"/> is null.</returns>
     /// <exception cref="ArgumentException">The file holds the deploy form.</exception>
-    /// <exception cref="InvalidDataException">The file is of no known format, is damaged, or holds no RepVGG.</exception>
+    /// <exception cref="InvalidDataException">The file has an unsupported format, is damaged, or does not contain a RepVGG network.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static PretrainedStart? Read(string? path)
     {
@@ -39,27 +39,27 @@ internal sealed class PretrainedStart
         if (weights.Form == WeightsForm.Deploy)
         {
             throw new ArgumentException(
-                $"Options.PretrainedWeights: '{path}' holds the deploy form of {weights.Architecture.Name}. Its branches are fused and its batch norms are gone, "
+                $"Options.PretrainedWeights: '{path}' holds the deploy form of {weights.Architecture.Name}. Its branches and batch norms are fused, "
                 + "so it can be scored but not trained on. Give the training form, the file that it was fused from (with names such as 'stage1.0.rbr_dense.conv.weight').");
         }
         return new PretrainedStart(path, weights);
     }
 
-    /// <summary>Checks that the images have as many channels as the weights read.</summary>
-    /// <exception cref="ArgumentException">They have not.</exception>
+    /// <summary>Checks that the images have the number of channels that the weights require.</summary>
+    /// <exception cref="ArgumentException">The numbers of channels differ.</exception>
     public void CheckChannels(string column, int channels)
     {
         if (channels != Architecture.InputChannels)
         {
             throw new ArgumentException(
                 $"The feature column '{column}' has {channels} channel(s), but the weights in '{_path}' were trained on {Architecture.InputChannels}. "
-                + "Give images of as many channels (Options.ImageChannels for image columns), or other weights.");
+                + "Use images with the same number of channels (Options.ImageChannels for image columns), or other weights.");
         }
     }
 
-    /// <summary>Puts the weights into a network.</summary>
-    /// <returns>What was done, for the log.</returns>
-    /// <exception cref="ArgumentException">Names are missing, surplus or misshapen; all are listed.</exception>
+    /// <summary>Copies the weights into a network.</summary>
+    /// <returns>A message for the log that describes what was imported.</returns>
+    /// <exception cref="ArgumentException">Tensors are missing, unexpected or of the wrong shape; the message lists all of them.</exception>
     public string ImportInto(TrainingNetwork network)
     {
         IReadOnlyList<string> fresh;
@@ -74,6 +74,6 @@ internal sealed class PretrainedStart
         string start = $"Training starts from the weights of {Architecture.Name} in '{_path}'";
         return fresh.Count == 0
             ? $"{start}, the classifier for {network.Classes} classes included."
-            : $"{start}; they are for {_weights.Classes} classes and the data has {network.Classes}, so the classifier starts afresh ({string.Join(", ", fresh)}).";
+            : $"{start}; they are for {_weights.Classes} classes and the data has {network.Classes}, so the classifier starts from random weights ({string.Join(", ", fresh)}).";
     }
 }

@@ -3,7 +3,7 @@ using Microsoft.ML.RepVgg.Interop;
 
 namespace Microsoft.ML;
 
-/// <summary>Adds RepVGG to <see cref="MLContext"/>'s catalogs.</summary>
+/// <summary>Extension methods that add RepVGG to the catalogs of <see cref="MLContext"/>.</summary>
 public static class RepVggCatalog
 {
     /// <summary>Trains a RepVGG image classifier and fuses it into a plain network of 3x3 convolutions.</summary>
@@ -31,7 +31,7 @@ public static class RepVggCatalog
 
     /// <summary>Trains a RepVGG image classifier and fuses it into a plain network of 3x3 convolutions.</summary>
     /// <param name="catalog">The trainers of <c>mlContext.MulticlassClassification</c>.</param>
-    /// <param name="options">What is trained and how.</param>
+    /// <param name="options">Architecture, data columns and hyperparameters of the training.</param>
     /// <returns>The estimator.</returns>
     /// <exception cref="ArgumentException">An option is out of range, or the architecture is unknown.</exception>
     public static RepVggTrainer RepVgg(this MulticlassClassificationCatalog.MulticlassClassificationTrainers catalog, RepVggTrainer.Options options)
@@ -41,22 +41,22 @@ public static class RepVggCatalog
         return new RepVggTrainer(CatalogEnvironment.Find(catalog), options);
     }
 
-    /// <summary>Turns images into features of a trained RepVGG: the pooled embedding of its last stage.</summary>
+    /// <summary>Converts images to features of a trained RepVGG: the output of its last stage after global average pooling.</summary>
     /// <param name="catalog"><c>mlContext.Transforms</c>.</param>
     /// <param name="outputColumnName">Name of the output column: a vector of Single.</param>
     /// <param name="weightsPath">File with the weights: PyTorch (.pth), safetensors or ONNX, in the training or the deploy form.</param>
     /// <param name="inputColumnName">Name of the input column: images of any size, or Vector&lt;Single&gt; with dimensions (channels, height, width); null is <paramref name="outputColumnName"/>.</param>
     /// <returns>The estimator.</returns>
-    /// <exception cref="InvalidDataException">The file is of no known format, is damaged, or holds no RepVGG.</exception>
+    /// <exception cref="InvalidDataException">The file has an unsupported format, is damaged, or does not contain a RepVGG network.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static RepVggFeaturizingEstimator RepVggFeaturizer(this TransformsCatalog catalog, string outputColumnName, string weightsPath, string? inputColumnName = null) =>
         catalog.RepVggFeaturizer(new RepVggFeaturizingEstimator.Options { OutputColumnName = outputColumnName, WeightsPath = weightsPath, InputColumnName = inputColumnName });
 
-    /// <summary>Turns images into features of a classifier that was trained before: the pooled embedding that its last layer reads.</summary>
+    /// <summary>Converts images to features of a trained classifier: the globally average-pooled values that are the input of its last layer.</summary>
     /// <param name="catalog"><c>mlContext.Transforms</c>.</param>
     /// <param name="outputColumnName">Name of the output column: a vector of Single.</param>
     /// <param name="classifier">The classifier; it may be disposed afterwards.</param>
-    /// <param name="inputColumnName">As above.</param>
+    /// <param name="inputColumnName">Name of the input column: images of any size, or Vector&lt;Single&gt; with dimensions (channels, height, width); null is <paramref name="outputColumnName"/>.</param>
     /// <returns>The estimator.</returns>
     public static RepVggFeaturizingEstimator RepVggFeaturizer(this TransformsCatalog catalog, string outputColumnName, RepVggTransformer classifier, string? inputColumnName = null)
     {
@@ -64,13 +64,13 @@ public static class RepVggCatalog
         return catalog.RepVggFeaturizer(new RepVggFeaturizingEstimator.Options { OutputColumnName = outputColumnName, Network = classifier.Network, InputColumnName = inputColumnName });
     }
 
-    /// <summary>Turns images into features of a trained RepVGG: pooled or as a map, of any stage.</summary>
+    /// <summary>Converts images to features of a trained RepVGG: the output of any stage, pooled or as a feature map.</summary>
     /// <param name="catalog"><c>mlContext.Transforms</c>.</param>
-    /// <param name="options">Which network, which of its features, and how images get there.</param>
+    /// <param name="options">The network, the stage whose features are returned, and the image preprocessing.</param>
     /// <returns>The estimator.</returns>
     /// <exception cref="ArgumentException">An option is out of range, or does not fit the network.</exception>
-    /// <exception cref="InvalidDataException">The weights' file is of no known format, is damaged, or holds no RepVGG.</exception>
-    /// <exception cref="IOException">The weights' file cannot be read.</exception>
+    /// <exception cref="InvalidDataException">The weights file has an unsupported format, is damaged, or does not contain a RepVGG network.</exception>
+    /// <exception cref="IOException">The weights file cannot be read.</exception>
     public static RepVggFeaturizingEstimator RepVggFeaturizer(this TransformsCatalog catalog, RepVggFeaturizingEstimator.Options options)
     {
         ArgumentNullException.ThrowIfNull(catalog);

@@ -5,7 +5,7 @@ namespace Microsoft.ML.RepVgg;
 
 public sealed partial class RepVggFeaturizingEstimator
 {
-    /// <summary>Which network, which of its features, and how images get there. The estimator takes a copy: changes after that have no effect on it.</summary>
+    /// <summary>The network, the stage whose features are returned, and the image preprocessing. The estimator copies the options, so later changes have no effect on it.</summary>
     public sealed class Options
     {
         /// <summary>Name of the output column: a vector of Single.</summary>
@@ -18,37 +18,37 @@ public sealed partial class RepVggFeaturizingEstimator
         /// </summary>
         public string? InputColumnName { get; set; }
 
-        /// <summary>File with the network's weights: PyTorch (.pth), safetensors or ONNX, in the training form, which is then fused, or the deploy form. Either this or <see cref="Network"/>.</summary>
+        /// <summary>File with the network's weights: PyTorch (.pth), safetensors or ONNX, in the training form, which is then fused, or the deploy form. Set exactly one of this property and <see cref="Network"/>.</summary>
         public string? WeightsPath { get; set; }
 
-        /// <summary>The fused network, such as that of a <see cref="RepVggTransformer"/>. Either this or <see cref="WeightsPath"/>.</summary>
+        /// <summary>The fused network, such as that of a <see cref="RepVggTransformer"/>. Set exactly one of this property and <see cref="WeightsPath"/>.</summary>
         public DeployNetwork? Network { get; set; }
 
         /// <summary>Name of the stage whose output is taken, e.g. <c>stage3</c>; null for the last.</summary>
         public string? Stage { get; set; }
 
-        /// <summary>Whether the stage's map is averaged over height and width.</summary>
+        /// <summary>Whether the feature map of the stage is averaged over height and width.</summary>
         public FeaturePooling Pooling { get; set; } = FeaturePooling.GlobalAverage;
 
-        /// <summary>Image height in pixels; null takes it from the input column's dimensions, or for images from the network or its file, or else the architecture's default.</summary>
+        /// <summary>Image height in pixels. Null uses that of the input column's type; for images and flat vectors, that of the network or its file, or the architecture's default.</summary>
         public int? ImageHeight { get; set; }
 
-        /// <summary>Image width in pixels; null as for <see cref="ImageHeight"/>.</summary>
+        /// <summary>Image width in pixels. Null uses that of the input column's type; for images and flat vectors, that of the network or its file, or the architecture's default.</summary>
         public int? ImageWidth { get; set; }
 
-        /// <summary>How images of another size are brought to the network's.</summary>
+        /// <summary>How images of another size are resized to the network's input size.</summary>
         public ImageResizingEstimator.ResizingKind Resizing { get; set; } = ImageResizingEstimator.ResizingKind.IsoCrop;
 
-        /// <summary>Which part of the image stays where resizing crops.</summary>
+        /// <summary>Which part of the image is kept if resizing crops it.</summary>
         public ImageResizingEstimator.Anchor CropAnchor { get; set; } = ImageResizingEstimator.Anchor.Center;
 
         /// <summary>
-        /// Mean and scale per channel, in pixel units, that the network was trained with. Null takes what the network or its
-        /// file says; where a file says nothing, ImageNet's (<see cref="Normalization.ImageNet"/>) for three channels.
+        /// Mean and scale per channel, in pixel units, that the network was trained with. Null uses the normalization of the
+        /// network or its file; if the file has none, <see cref="Normalization.ImageNet"/> for three channels.
         /// </summary>
         public Normalization? Normalization { get; set; }
 
-        /// <summary>Threads; 0 takes every core. The features do not depend on it.</summary>
+        /// <summary>Number of threads; 0 uses all cores. The features do not depend on it.</summary>
         public int Threads { get; set; }
 
         internal string InputName => InputColumnName ?? OutputColumnName;
@@ -64,7 +64,7 @@ public sealed partial class RepVggFeaturizingEstimator
             if (Network is null == string.IsNullOrWhiteSpace(WeightsPath))
                 throw new ArgumentException("Give WeightsPath or Network: exactly one of the two.");
             if (!Enum.IsDefined(Pooling))
-                throw new ArgumentException($"Pooling is {(int)Pooling}, which means nothing.");
+                throw new ArgumentException($"Pooling is {(int)Pooling}, which is not a value of FeaturePooling.");
             if (ImageHeight is <= 0 || ImageWidth is <= 0)
                 throw new ArgumentException($"The image size is {ImageHeight} x {ImageWidth}; both must be 1 or more.");
             ArgumentOutOfRangeException.ThrowIfNegative(Threads);

@@ -8,8 +8,8 @@ using RepVgg.Networks;
 
 namespace Microsoft.ML.RepVgg;
 
-/// <summary>Turns images into the features that a trained RepVGG sees in them, for any ML.NET trainer downstream.</summary>
-/// <remarks>Made by <c>mlContext.Transforms.RepVggFeaturizer(...)</c>. The network is read at once; fitting looks at the schema and at no row.</remarks>
+/// <summary>Converts images to features computed by a trained RepVGG, as input of any ML.NET trainer.</summary>
+/// <remarks>Created by <c>mlContext.Transforms.RepVggFeaturizer(...)</c>. The constructor reads the network. <see cref="Fit"/> uses only the schema and reads no row.</remarks>
 public sealed partial class RepVggFeaturizingEstimator : IEstimator<RepVggFeaturizingTransformer>
 {
     private const string LogName = "RepVggFeaturizer";
@@ -54,14 +54,14 @@ public sealed partial class RepVggFeaturizingEstimator : IEstimator<RepVggFeatur
     /// <summary>Checks the input column and prepares the network for it.</summary>
     /// <param name="input">Data with the input column; no row is read.</param>
     /// <returns>The featurizer.</returns>
-    /// <exception cref="ArgumentException">The column is missing or of the wrong type, or its images are too small or have other channels than the network reads.</exception>
+    /// <exception cref="ArgumentException">The column is missing or of the wrong type, or its images are too small or have another number of channels than the network's input.</exception>
     public RepVggFeaturizingTransformer Fit(IDataView input)
     {
         ArgumentNullException.ThrowIfNull(input);
         GetOutputSchema(SchemaShapes.Of(input.Schema));
         var pixels = Resolve(input.Schema);
         if (pixels.TemporaryColumns.Contains(_options.OutputColumnName))
-            throw new ArgumentException($"The output column '{_options.OutputColumnName}' bears the name of a temporary column; choose another name.");
+            throw new ArgumentException($"The output column '{_options.OutputColumnName}' has the same name as a temporary column; choose another name.");
         _network.Architecture.ValidateImageSize(pixels.Height, pixels.Width);
         return new RepVggFeaturizingTransformer(_network with { ImageHeight = pixels.Height, ImageWidth = pixels.Width }, pixels, _options);
     }
@@ -83,7 +83,7 @@ public sealed partial class RepVggFeaturizingEstimator : IEstimator<RepVggFeatur
         var architecture = _network.Architecture;
         var type = schema[_options.InputName].Type;
         int? channels = architecture.InputChannels, height = _options.ImageHeight, width = _options.ImageWidth;
-        // A vector with dimensions tells its size itself; a flat one that has just the network's size needs no telling.
+        // The type of a vector with dimensions contains its size. For a flat vector without size options, the network's input size is used.
         if (type is VectorDataViewType { Dimensions.Length: 3 })
             channels = null;
         else if (type is VectorDataViewType)

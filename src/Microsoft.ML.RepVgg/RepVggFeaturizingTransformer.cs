@@ -8,12 +8,12 @@ using RepVgg.Networks;
 
 namespace Microsoft.ML.RepVgg;
 
-/// <summary>Adds a network's features of the images in a column: one vector of Single per row.</summary>
+/// <summary>Adds a column with the features that a network computes from the images in another column: one vector of Single per row.</summary>
 /// <remarks>
-/// It computes with this library's own engine, many rows at a time in a data view and one at a time in a
-/// <see cref="PredictionEngine{TSrc, TDst}"/>. What <c>Model.Save</c> writes consists of ML.NET's own transformers, so
-/// that it loads in an application that has never heard of this library; features agree within 1e-4, relative. Any
-/// number of threads may use one transformer at once. Dispose it when no data view or prediction engine uses it any more.
+/// The features are computed by <see cref="InferenceEngine"/>: in batches in a data view, and one row at a time in a
+/// <see cref="PredictionEngine{TSrc, TDst}"/>. <c>Model.Save</c> writes only ML.NET's own transformers, so an
+/// application can load the model without this library; its features agree within a relative error of 1e-4. Any
+/// number of threads can use one transformer at the same time. Dispose it when no data view or prediction engine uses it any longer.
 /// </remarks>
 public sealed class RepVggFeaturizingTransformer : ITransformer, IDisposable
 {
@@ -27,13 +27,13 @@ public sealed class RepVggFeaturizingTransformer : ITransformer, IDisposable
         _scorer = new NetworkScorer(input, new InferenceEngine(network, options.Threads), [new AddedColumn(OutputColumnName, type, null, FeaturesGetter)]);
     }
 
-    /// <summary>The fused network as data: the blocks up to the chosen stage, without classifier.</summary>
+    /// <summary>The weights of the fused network: the blocks up to the selected stage, without the classifier.</summary>
     public DeployNetwork Network { get; }
 
     /// <summary>Name of the input column.</summary>
     public string InputColumnName => _scorer.Input.ColumnName;
 
-    /// <summary>Name of the output column: Vector&lt;Single&gt; with dimensions (channels), or (channels, height, width) of a map.</summary>
+    /// <summary>Name of the output column: Vector&lt;Single&gt; with dimensions (channels), or (channels, height, width) without pooling.</summary>
     public string OutputColumnName { get; }
 
     /// <inheritdoc/>

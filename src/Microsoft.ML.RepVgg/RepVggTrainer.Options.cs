@@ -8,7 +8,7 @@ namespace Microsoft.ML.RepVgg;
 
 public sealed partial class RepVggTrainer
 {
-    /// <summary>What is trained, on what, and how. The trainer takes a copy: changes after that have no effect on it.</summary>
+    /// <summary>Options of <see cref="RepVggTrainer"/>: the network, the data columns, the training hyperparameters and the device. The trainer copies the options, so later changes have no effect on it.</summary>
     public sealed class Options
     {
         /// <summary>Name of the label column: a key of UInt32, as <c>MapValueToKey</c> makes it.</summary>
@@ -28,137 +28,137 @@ public sealed partial class RepVggTrainer
         public string PredictedLabelColumnName { get; set; } = "PredictedLabel";
 
         /// <summary>
-        /// Name of the variant, e.g. <c>RepVGG-A0</c> (<see cref="RepVggVariants"/> lists them). Null chooses by the image size:
-        /// a small-image variant up to 64 pixels, RepVGG-A0 above; with <see cref="PretrainedWeights"/>, it takes what the file holds.
+        /// Name of the variant, e.g. <c>RepVGG-A0</c> (see <see cref="RepVggVariants.All"/>). Null selects a variant by image size:
+        /// a small-image variant up to 64 pixels, RepVGG-A0 above. With <see cref="PretrainedWeights"/>, null uses the architecture of the file.
         /// </summary>
         public string? Architecture { get; set; }
 
-        /// <summary>An architecture of your own, instead of a named one.</summary>
+        /// <summary>A custom architecture, instead of a named variant in <see cref="Architecture"/>.</summary>
         public RepVggArchitecture? CustomArchitecture { get; set; }
 
         /// <summary>
         /// File of weights to start from (fine-tuning), in any format that the library reads: PyTorch's .pth, safetensors, a
-        /// training checkpoint. Its training form is needed; of another number of classes, the classifier starts afresh. Null
-        /// starts from random weights.
+        /// training checkpoint. The file must contain the training form. If its number of classes differs from the data's, the
+        /// classifier starts from random weights. Null initializes the whole network with random weights.
         /// </summary>
         public string? PretrainedWeights { get; set; }
 
         /// <summary>
-        /// How many stages of the pretrained network, from the stem on, are left as they are, the statistics of their batch norms
-        /// included. The stem counts as the first: RepVGG-A0 has five, and 5 trains the classifier alone.
+        /// Number of stages of the pretrained network, counted from the stem, that are not trained. Their batch norms keep their
+        /// statistics too. The stem counts as the first stage: RepVGG-A0 has five stages, and 5 trains only the classifier.
         /// </summary>
         public int FrozenStages { get; set; }
 
-        /// <summary>With pretrained weights: all batch norms keep their statistics and use them in training too, which helps with small batches. Their weights and biases are trained.</summary>
+        /// <summary>Whether all batch norms keep the running statistics of the pretrained weights and use them in training instead of batch statistics, which helps with small batches. Their weights and biases are trained. Requires <see cref="PretrainedWeights"/>.</summary>
         public bool FreezeBatchNorm { get; set; }
 
-        /// <summary>Multiplies the learning rate of the classifier; for fine-tuning, 10 is usual.</summary>
+        /// <summary>Factor by which the learning rate of the classifier is multiplied; 10 is common for fine-tuning.</summary>
         public float HeadLearningRateScale { get; set; } = 1;
 
-        /// <summary>Image height in pixels; null takes it from the feature column's dimensions, or for images from the architecture.</summary>
+        /// <summary>Image height in pixels. Null uses that of the feature column's type; for images, that of the pretrained weights or the architecture's default.</summary>
         public int? ImageHeight { get; set; }
 
-        /// <summary>Image width in pixels; null takes it from the feature column's dimensions, or for images from the architecture.</summary>
+        /// <summary>Image width in pixels. Null uses that of the feature column's type; for images, that of the pretrained weights or the architecture's default.</summary>
         public int? ImageWidth { get; set; }
 
-        /// <summary>Colour channels: 3 (R, G, B) or 1 (grey); null takes it from the feature column, 3 for images.</summary>
+        /// <summary>Number of colour channels: 3 (R, G, B) or 1 (grey). Null uses that of the feature column's type; for images, that of the pretrained weights, or 3.</summary>
         public int? ImageChannels { get; set; }
 
-        /// <summary>How images of another size are brought to the network's.</summary>
+        /// <summary>How images of another size are resized to the network's input size.</summary>
         public ImageResizingEstimator.ResizingKind Resizing { get; set; } = ImageResizingEstimator.ResizingKind.IsoCrop;
 
-        /// <summary>Which part of the image stays where resizing crops.</summary>
+        /// <summary>Which part of the image is kept if resizing crops it.</summary>
         public ImageResizingEstimator.Anchor CropAnchor { get; set; } = ImageResizingEstimator.Anchor.Center;
 
         /// <summary>
-        /// Mean and scale per channel, in pixel units; part of the trained model, so that raw pixels are scored. Null measures
-        /// mean and standard deviation on the training images; with <see cref="PretrainedWeights"/>, it takes what the file says,
-        /// or <see cref="Normalization.ImageNet"/> for the paper's networks where it says nothing.
+        /// Mean and scale per channel, in pixel units. They are part of the trained model, which scores raw pixels. Null computes
+        /// mean and standard deviation of the training images. With <see cref="PretrainedWeights"/>, null uses the normalization in
+        /// the file, or <see cref="Normalization.ImageNet"/> if the file has none and contains a network of the RepVGG paper.
         /// </summary>
         public Normalization? Normalization { get; set; }
 
-        /// <summary>Passes over the training set.</summary>
+        /// <summary>Number of passes over the training set.</summary>
         public int Epochs { get; set; } = 30;
 
-        /// <summary>Images of one training step.</summary>
+        /// <summary>Number of images per training step.</summary>
         public int BatchSize { get; set; } = 64;
 
         /// <summary>Peak learning rate.</summary>
         public float LearningRate { get; set; } = 0.1f;
 
-        /// <summary>How the learning rate moves over the run; half a cosine by default.</summary>
+        /// <summary>How the learning rate changes during training; cosine decay by default.</summary>
         public LearningRateSchedule LearningRateSchedule { get; set; } = new();
 
-        /// <summary>L2 factor, by the RepVGG authors' rule: on kernels, and on the weights of the identity branches' batch norms.</summary>
+        /// <summary>Factor of the L2 weight decay. As in the RepVGG authors' code, it applies to the kernels and to the weights of the identity branches' batch norms.</summary>
         public float WeightDecay { get; set; } = 1e-4f;
 
-        /// <summary>Momentum of the gradient descent.</summary>
+        /// <summary>Momentum of stochastic gradient descent.</summary>
         public float Momentum { get; set; } = 0.9f;
 
-        /// <summary>Nesterov's form of the momentum.</summary>
+        /// <summary>Whether Nesterov momentum is used.</summary>
         public bool Nesterov { get; set; }
 
-        /// <summary>Share of the target spread over all classes.</summary>
+        /// <summary>Label smoothing: the fraction of the target probability that is distributed evenly over all classes.</summary>
         public float LabelSmoothing { get; set; }
 
-        /// <summary>Decays the blocks' kernels by the RepVGG authors' own L2 on the equivalent kernels, with the factor <see cref="WeightDecay"/>, in place of the ordinary L2.</summary>
+        /// <summary>Whether the blocks' kernels are decayed by the RepVGG authors' custom L2 penalty on the equivalent kernels, with the factor <see cref="WeightDecay"/>, instead of the ordinary L2 weight decay.</summary>
         public bool CustomL2 { get; set; }
 
-        /// <summary>Share of the pooled features that is dropped before the classifier in training, 0 .. less than 1.</summary>
+        /// <summary>Dropout probability of the pooled features before the classifier in training; 0 or more and less than 1.</summary>
         public float Dropout { get; set; }
 
-        /// <summary>Share of the images for which the last block's convolutions are dropped in training, where it has an identity branch, 0 .. less than 1; falls to 0 at the first block.</summary>
+        /// <summary>Stochastic depth (DropPath): the probability, per image, that the convolution branches of the last block are dropped in training; 0 or more and less than 1. It decreases to 0 at the first block and applies only to blocks with an identity branch.</summary>
         public float StochasticDepth { get; set; }
 
         /// <summary>Weight of the loss of each auxiliary head (RepVGGplus only).</summary>
         public float AuxiliaryLossWeight { get; set; } = 0.1f;
 
-        /// <summary>Random changes of the training images; null mirrors every second image and shifts by up to an eighth of the size. <see cref="Augmentation.None"/> leaves them alone.</summary>
+        /// <summary>Random augmentation of the training images. Null flips images horizontally with probability 1/2 and crops them after padding by an eighth of the shorter side. <see cref="Augmentation.None"/> disables augmentation.</summary>
         public Augmentation? Augmentation { get; set; }
 
-        /// <summary>Data to validate on after every epoch, with the same columns; null sets a share of the training data aside.</summary>
+        /// <summary>Data to validate on after every epoch, with the same columns; null splits off <see cref="ValidationSetFraction"/> of the training data.</summary>
         public IDataView? ValidationSet { get; set; }
 
-        /// <summary>Share of the training data set aside, class by class, where there is no <see cref="ValidationSet"/>; 0 validates on nothing and keeps the last weights.</summary>
+        /// <summary>Fraction of the training data that is split off for validation, stratified by class, if there is no <see cref="ValidationSet"/>. With 0 there is no validation, and the last weights are kept.</summary>
         public float ValidationSetFraction { get; set; } = 0.1f;
 
-        /// <summary>Ends a run that has stopped improving; null never does.</summary>
+        /// <summary>Early stopping: ends training when the metric no longer improves; null trains for all epochs.</summary>
         public EarlyStopping? EarlyStopping { get; set; }
 
-        /// <summary>By what the best weights are chosen.</summary>
+        /// <summary>The metric by which the best weights are selected.</summary>
         public TrainingMetric BestBy { get; set; } = TrainingMetric.Accuracy;
 
-        /// <summary>Called after every batch, on the training thread, with where the run stands.</summary>
+        /// <summary>Callback that receives the progress of training after every batch, on the training thread.</summary>
         public Action<TrainingProgress>? MetricsCallback { get; set; }
 
-        /// <summary>Seed of the initial weights, the split, shuffling and augmentation; null draws one from the MLContext's seed.</summary>
+        /// <summary>Seed of the initial weights, the validation split, shuffling and augmentation; null draws one from the MLContext's random numbers.</summary>
         public int? Seed { get; set; }
 
-        /// <summary>Threads for training and for scoring; 0 takes every core. The results do not depend on it on the CPU.</summary>
+        /// <summary>Number of threads for training and for scoring; 0 uses all cores. On the CPU backend of this library, the results do not depend on it.</summary>
         public int Threads { get; set; }
 
-        /// <summary>Share of the exponential moving average of the weights that stays at each step, such as 0.999; 0 for no average. With one, it is the averaged weights that are validated and kept.</summary>
+        /// <summary>Decay of the exponential moving average of the weights per step, such as 0.999; 0 for no average. If there is an average, the averaged weights are validated and returned.</summary>
         public float WeightAverageDecay { get; set; }
 
         /// <summary>On a GPU, trains with activations in bfloat16, which is faster and needs less memory; weights, loss and validation stay in single precision.</summary>
         public bool Bfloat16 { get; set; }
 
-        /// <summary>Where to train. Scoring never needs a GPU nor TorchSharp.</summary>
+        /// <summary>The device to train on. Scoring needs neither a GPU nor TorchSharp.</summary>
         public TrainingDevice Device { get; set; } = TrainingDevice.Auto;
 
-        /// <summary>What happens to rows whose image or label cannot be used.</summary>
+        /// <summary>How rows with an invalid image or label are handled.</summary>
         public InvalidRowHandling InvalidRows { get; set; } = InvalidRowHandling.Error;
 
-        /// <summary>Memory for the images read, in bytes; what exceeds it goes to a temporary file.</summary>
+        /// <summary>Maximum memory for the images that are read, in bytes; images beyond it are stored in a temporary file.</summary>
         public long CacheLimit { get; set; } = SampleCache.DefaultMemoryLimit;
 
-        /// <summary>File that is written after every epoch and from which an interrupted run with the same options and data goes on; null for none.</summary>
+        /// <summary>Path of the checkpoint file, which is written after every epoch. If the file exists, training with the same options and data resumes from it. Null for no checkpoints.</summary>
         public string? CheckpointPath { get; set; }
 
-        /// <summary>Ends the training early; checked at every row that is read and every batch.</summary>
+        /// <summary>Token that cancels training; checked at every row that is read and at every batch.</summary>
         public CancellationToken CancellationToken { get; set; }
 
-        /// <summary>What a cancelled Fit does.</summary>
+        /// <summary>Whether Fit throws or returns the best model so far when it is cancelled.</summary>
         public CancellationBehavior OnCancellation { get; set; } = CancellationBehavior.Throw;
 
         internal Options Clone() => (Options)MemberwiseClone();
@@ -206,7 +206,7 @@ public sealed partial class RepVggTrainer
             EarlyStopping = EarlyStopping,
             BestBy = BestBy,
             Seed = seed,
-            // A key type may well have values of which no row is left, after a split or a filter.
+            // After a split or a filter, the key type can have values that occur in no row.
             MinimumSamplesPerClass = 0,
             CheckpointPath = CheckpointPath,
         };

@@ -13,10 +13,10 @@ using RepVgg.Training;
 
 namespace Microsoft.ML.RepVgg;
 
-/// <summary>Trains a multi-branch RepVGG on images and fuses it into plain 3x3 convolutions.</summary>
+/// <summary>Trains a multi-branch RepVGG image classifier and fuses each block into one 3x3 convolution.</summary>
 /// <remarks>
-/// Made by <c>mlContext.MulticlassClassification.Trainers.RepVgg(...)</c>. Rows are read once and kept in bounded memory.
-/// Source of the network: Ding et al., "RepVGG: Making VGG-style ConvNets Great Again", CVPR 2021.
+/// Created by <c>mlContext.MulticlassClassification.Trainers.RepVgg(...)</c>. Rows are read once and cached (see <see cref="Options.CacheLimit"/>).
+/// Source of the network architecture: Ding et al., "RepVGG: Making VGG-style ConvNets Great Again", CVPR 2021.
 /// </remarks>
 public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
 {
@@ -38,7 +38,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     public SchemaShape GetOutputSchema(SchemaShape inputSchema)
     {
         ArgumentNullException.ThrowIfNull(inputSchema);
-        // The stock trainer knows the rules and the messages. Images are a feature it would refuse, so it is shown floats.
+        // ML.NET's maximum-entropy trainer checks the columns and computes the output shape. It does not accept images, so it gets a vector of floats instead.
         var shown = inputSchema;
         if (inputSchema.Find(_options.FeatureColumnName) is { } feature && FeatureInput.IsImage(feature.ItemType))
             shown = new SchemaShape([.. inputSchema.Where(column => column.Name != _options.FeatureColumnName), SchemaShapes.FloatVector(_options.FeatureColumnName, 1)]);
@@ -55,16 +55,16 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         return new SchemaShape([.. inputSchema.Where(column => !added.Contains(column.Name)), .. output.Where(column => added.Contains(column.Name))]);
     }
 
-    /// <summary>Reads the data, trains, and fuses.</summary>
+    /// <summary>Reads the data, trains the network, and fuses its branches.</summary>
     /// <param name="input">The training data.</param>
     /// <returns>The fused classifier.</returns>
     /// <exception cref="ArgumentException">A column is missing or of the wrong type, there are fewer than two classes, or an option does not fit the data.</exception>
-    /// <exception cref="InvalidDataException">The pretrained weights' file is damaged, or holds no RepVGG.</exception>
-    /// <exception cref="IOException">The pretrained weights' file cannot be read, or a checkpoint cannot be written.</exception>
-    /// <exception cref="InvalidOperationException">A row cannot be used (see <see cref="Options.InvalidRows"/>), or there is none.</exception>
-    /// <exception cref="TrainingDivergedException">The loss left every bound.</exception>
-    /// <exception cref="DeviceUnavailableException">A device that was asked for cannot be used, and MLContext.FallbackToCpu is false.</exception>
-    /// <exception cref="InsufficientMemoryException">The device's memory does not hold the network and a batch; the message suggests a batch size.</exception>
+    /// <exception cref="InvalidDataException">The file of pretrained weights is damaged, or does not contain a RepVGG network.</exception>
+    /// <exception cref="IOException">The file of pretrained weights cannot be read, or a checkpoint cannot be written.</exception>
+    /// <exception cref="InvalidOperationException">A row is invalid (see <see cref="Options.InvalidRows"/>), there is no valid row, or all rows have the same label.</exception>
+    /// <exception cref="TrainingDivergedException">Training diverged: the loss or a weight is not finite, or the running mean of the loss exceeds 20 ln(number of classes).</exception>
+    /// <exception cref="DeviceUnavailableException">The requested device cannot be used, and MLContext.FallbackToCpu is false.</exception>
+    /// <exception cref="InsufficientMemoryException">The device does not have enough memory for the network and a batch; the message suggests a smaller batch size.</exception>
     /// <exception cref="OperationCanceledException">Training was cancelled (see <see cref="Options.OnCancellation"/>).</exception>
     public RepVggTransformer Fit(IDataView input)
     {
@@ -147,7 +147,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         }
     }
 
-    /// <summary>A validation set whose keys mean other classes would give wrong numbers without a word.</summary>
+    /// <summary>Checks that the label keys of the validation set stand for the same classes as those of the training set. Otherwise the validation metrics would be wrong without an error.</summary>
     private IDataView CheckValidation(IDataView set, DataViewSchema.Column trainingLabel)
     {
         GetOutputSchema(SchemaShapes.Of(set.Schema));
@@ -183,7 +183,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         }.Create();
     }
 
-    /// <summary>Epoch figures go to the log, every report to the user's callback.</summary>
+    /// <summary>Writes the metrics of each epoch to the log, and passes every progress report to the user's callback.</summary>
     private Action<TrainingProgress> Report(IChannel? channel) => progress =>
     {
         if (progress.EpochResult is { } epoch)

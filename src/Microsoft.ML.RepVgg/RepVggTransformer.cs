@@ -10,12 +10,12 @@ using RepVgg.Training;
 
 namespace Microsoft.ML.RepVgg;
 
-/// <summary>A trained and fused RepVGG: adds the classes' probabilities and the predicted key to its input.</summary>
+/// <summary>A trained and fused RepVGG classifier. It adds a column with the class probabilities and a column with the predicted key.</summary>
 /// <remarks>
-/// It scores with this library's own engine, many rows at a time in a data view and one at a time in a
-/// <see cref="PredictionEngine{TSrc, TDst}"/>. What <c>Model.Save</c> writes consists of ML.NET's own transformers, so
-/// that it loads in an application that has never heard of this library; scores agree within 1e-4. Any number of threads may use one
-/// transformer at once. Dispose it when no data view or prediction engine uses it any more.
+/// Images are scored by <see cref="InferenceEngine"/>: in batches in a data view, and one row at a time in a
+/// <see cref="PredictionEngine{TSrc, TDst}"/>. <c>Model.Save</c> writes only ML.NET's own transformers, so an
+/// application can load the model without this library; its scores agree within 1e-4. Any number of threads can use one
+/// transformer at the same time. Dispose it when no data view or prediction engine uses it any longer.
 /// </remarks>
 public sealed class RepVggTransformer : ITransformer, IDisposable
 {
@@ -31,7 +31,7 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
         BestEpoch = training.BestEpoch;
         End = training.End;
         _head = StockHead.Create(options.LabelColumnName, label, StockChain.LogitsColumn(ScoreColumnName), network.Classes);
-        // In the stock order.
+        // The columns are in the order in which ML.NET's own head adds them.
         _scorer = new NetworkScorer(features, new InferenceEngine(network, options.Threads),
         [
             new AddedColumn(PredictedLabelColumnName, _head.PredictedLabel.Type, _head.PredictedLabel.Annotations, Probabilities.PredictedKeyGetter),
@@ -39,13 +39,13 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
         ]);
     }
 
-    /// <summary>What was trained.</summary>
+    /// <summary>The architecture that was trained.</summary>
     public RepVggArchitecture Architecture => Network.Architecture;
 
-    /// <summary>The fused network as data.</summary>
+    /// <summary>The fused network: its architecture and weights.</summary>
     public DeployNetwork Network { get; }
 
-    /// <summary>The classes' names in the order of Score: the label column's key values, or "1", "2", ... where it has none.</summary>
+    /// <summary>The class names in the order of the Score column: the key values of the label column, or "1", "2", ... if it has none.</summary>
     public IReadOnlyList<string> Labels { get; }
 
     /// <summary>Name of the input column.</summary>
@@ -57,13 +57,13 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
     /// <summary>Name of the output column with the predicted key.</summary>
     public string PredictedLabelColumnName { get; }
 
-    /// <summary>Every epoch's figures.</summary>
+    /// <summary>The metrics of every epoch.</summary>
     public IReadOnlyList<EpochResult> History { get; }
 
-    /// <summary>The epoch whose weights these are, from 1.</summary>
+    /// <summary>The epoch, from 1, whose weights this classifier has.</summary>
     public int BestEpoch { get; }
 
-    /// <summary>How the training ended.</summary>
+    /// <summary>The reason why training ended.</summary>
     public TrainingEnd End { get; }
 
     /// <inheritdoc/>

@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace Microsoft.ML.RepVgg;
 
-/// <summary>Where a network is trained. Scoring always runs on the CPU engine of this library.</summary>
+/// <summary>The device on which a network is trained. Scoring always runs on the CPU, with this library's inference engine.</summary>
 public readonly record struct TrainingDevice
 {
     private enum Kind
@@ -17,13 +17,13 @@ public readonly record struct TrainingDevice
 
     private TrainingDevice(Kind kind, int cudaIndex = 0) => (_kind, CudaIndex) = (kind, cudaIndex);
 
-    /// <summary>The first CUDA device, or the one that <c>MLContext.GpuDeviceId</c> names, if it can be used and passes the self-test; else the CPU backend of this library.</summary>
+    /// <summary>The first CUDA device, or the one that <c>MLContext.GpuDeviceId</c> specifies, if it can be used and passes the self-test; otherwise the CPU backend of this library.</summary>
     public static TrainingDevice Auto => default;
 
-    /// <summary>The CPU backend of this library: no native dependency, and the same seed gives the same bits.</summary>
+    /// <summary>The CPU backend of this library. It has no native dependency, and its results for a given seed are bitwise reproducible.</summary>
     public static TrainingDevice Cpu => new(Kind.Cpu);
 
-    /// <summary>The CPU through TorchSharp's native library; needs the package TorchSharp-cpu.</summary>
+    /// <summary>The CPU with libtorch, through TorchSharp. Requires the package TorchSharp-cpu.</summary>
     public static TrainingDevice TorchCpu => new(Kind.TorchCpu);
 
     internal bool IsAuto => _kind == Kind.Auto;
@@ -34,10 +34,10 @@ public readonly record struct TrainingDevice
 
     internal int CudaIndex { get; }
 
-    /// <summary>A CUDA device, through TorchSharp; needs the package TorchSharp-cuda-windows or TorchSharp-cuda-linux.</summary>
-    /// <param name="index">Its index, 0 for the first.</param>
+    /// <summary>A CUDA device, through TorchSharp. Requires the package TorchSharp-cuda-windows or TorchSharp-cuda-linux.</summary>
+    /// <param name="index">Index of the device, 0 for the first.</param>
     /// <returns>The device.</returns>
-    /// <remarks>Where it cannot be used, training falls back to the CPU backend if <c>MLContext.FallbackToCpu</c> is true, and fails otherwise.</remarks>
+    /// <remarks>If the device cannot be used, training falls back to the CPU backend if <c>MLContext.FallbackToCpu</c> is true, and fails otherwise.</remarks>
     public static TrainingDevice Cuda(int index = 0)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(index);

@@ -18,7 +18,7 @@ CommandSpec[] commands =
             var (training, test) = FashionMnist.Full(arguments.Required("data"));
             return Classification.Run(training, test, Recipe.FullSet.With(arguments), arguments);
         }),
-    new("pack-data", "Makes the bundled file from the full set, byte for byte the same every time.",
+    new("pack-data", "Creates the bundled file from the full set; the bytes are the same every time.",
         [
             new("data", "DIR", "folder with the four IDX files of Fashion-MNIST (required)"),
             new("out", "FILE", "the zip to write (required)"),

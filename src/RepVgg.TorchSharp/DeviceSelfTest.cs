@@ -4,16 +4,16 @@ using RepVgg.Networks;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>Trains a network for a step on two backends and compares what they computed.</summary>
-/// <remarks>Some combinations of processor or GPU, driver and library compute wrong numbers without any error, often for some numbers of channels only.</remarks>
+/// <summary>Computes one training step of a network on two backends and compares the results.</summary>
+/// <remarks>Some combinations of processor or GPU, driver and library compute wrong results without an error, often only for certain numbers of channels.</remarks>
 internal static class DeviceSelfTest
 {
     private const int Batch = 8;
 
-    /// <summary>Sides of the images: two pixels remain of them at the end, and no less than 32 at the beginning.</summary>
+    /// <summary>Side of the last feature map and minimum side of the input images, in pixels. The image side is max(2 * total stride, 32).</summary>
     private const int LastMapSize = 2, SmallestImage = 32;
 
-    /// <summary>Tested where the network to be trained is not known. Every operation of a backend takes part.</summary>
+    /// <summary>The network that is tested if the network to be trained is not known. It uses grouped convolutions and squeeze-and-excitation.</summary>
     private static readonly RepVggArchitecture _defaultArchitecture = new()
     {
         Name = "a small network",
@@ -22,19 +22,19 @@ internal static class DeviceSelfTest
         SqueezeExcitation = SqueezeExcitation.AfterRelu,
     };
 
-    /// <summary>The difference from the reference that is allowed, as the norm of the differences over the norm of each tensor.</summary>
+    /// <summary>The maximum relative difference of a tensor from the reference: the L2 norm of the difference divided by the L2 norm of the reference tensor.</summary>
     /// <remarks>
-    /// Over all variants libtorch's CPU device was seen 3e-6 off with single precision and 0.05 with bfloat16, whose significand
-    /// has 8 bits; TF32's has 11, so an eighth of that is to be expected.
+    /// The largest differences measured over all variants on libtorch's CPU device were 3e-6 in single precision and 0.05 in
+    /// bfloat16. The significand of bfloat16 has 8 bits and that of TF32 has 11, so the expected difference of TF32 is an eighth of that of bfloat16.
     /// </remarks>
     public static double ToleranceOf(TorchBackendOptions options) =>
         options.Bfloat16 ? 0.3 : options.CudaDevice is not null && options.AllowTf32 ? 0.05 : 0.01;
 
-    /// <summary>Compares a device with the reference on the network that will be trained.</summary>
-    /// <param name="candidate">The device in question.</param>
+    /// <summary>Compares a device with the reference on the network to be trained.</summary>
+    /// <param name="candidate">The backend to be tested.</param>
     /// <param name="reference">The CPU backend.</param>
-    /// <param name="options">The device's options: they name the network and decide the tolerance.</param>
-    /// <exception cref="DeviceUnavailableException">The numbers differ; the message shows where they differ most.</exception>
+    /// <param name="options">The options of the device. They specify the network and determine the tolerance.</param>
+    /// <exception cref="DeviceUnavailableException">The results differ by more than the tolerance; the message names the tensor with the largest difference.</exception>
     public static void Run(Backend candidate, Backend reference, TorchBackendOptions options)
     {
         double tolerance = ToleranceOf(options);
@@ -43,7 +43,7 @@ internal static class DeviceSelfTest
         if (worst.Difference <= tolerance)
             return;
         string advice = options.CudaDevice is not null
-            ? "Check that the GPU's driver and the TorchSharp package belong together."
+            ? "Check that the GPU's driver is compatible with the TorchSharp package."
             : "Train with TrainingDevice.Cpu, which does not use libtorch. On virtual machines that hide the processor's caches (lscpu -C prints nothing), libtorch's convolutions are wrong unless "
                 + "the environment variable ONEDNN_MAX_CPU_ISA is set to SSE41 before the process starts.";
         throw new DeviceUnavailableException(
@@ -54,22 +54,22 @@ internal static class DeviceSelfTest
         };
     }
 
-    /// <summary>The tensor that differs most.</summary>
-    /// <param name="Name">What the tensor is.</param>
-    /// <param name="Difference">Norm of the differences over the norm of the reference's tensor; infinite where a value is not finite.</param>
-    /// <param name="Expected">The reference's value where the two differ most.</param>
-    /// <param name="Actual">The candidate's value there.</param>
+    /// <summary>The difference of one tensor between the two backends.</summary>
+    /// <param name="Name">Description of the tensor.</param>
+    /// <param name="Difference">L2 norm of the difference divided by the L2 norm of the reference tensor; infinite if a value is not finite.</param>
+    /// <param name="Expected">Value of the reference at the index of the largest difference.</param>
+    /// <param name="Actual">Value of the candidate at that index.</param>
     internal readonly record struct Deviation(string Name, double Difference, float Expected, float Actual);
 
-    /// <summary>Computes every part of the network on both backends, forward, backward and one optimizer step, and in evaluation.</summary>
+    /// <summary>Computes each part of the network on both backends: forward and backward pass, one optimizer step, and a forward pass in evaluation mode. Returns the tensor with the largest difference.</summary>
     /// <remarks>
-    /// Each block has input of its own. In a backward pass through the whole network rounding would turn ReLUs on or off in
-    /// one block after the other, and the tolerance would have to allow for the sum of it.
+    /// Each block gets its own random input. In a backward pass through the whole network, rounding would change the sign of
+    /// ReLU inputs in each block, and the tolerance would have to include the accumulated differences.
     /// </remarks>
-    /// <param name="candidate">The device in question.</param>
+    /// <param name="candidate">The backend to be tested.</param>
     /// <param name="reference">The CPU backend.</param>
-    /// <param name="architecture">The network; of blocks that repeat in a stage, few take part.</param>
-    /// <param name="classes">Its number of classes.</param>
+    /// <param name="architecture">The network. Blocks of a stage that have the same shape as another block of the stage are left out.</param>
+    /// <param name="classes">Number of classes of the network.</param>
     internal static Deviation Compare(Backend candidate, Backend reference, RepVggArchitecture architecture, int classes)
     {
         architecture = Reduce(architecture);
@@ -85,13 +85,13 @@ internal static class DeviceSelfTest
             .MaxBy(deviation => deviation.Difference);
     }
 
-    /// <summary>Leaves out blocks of a stage whose shape others of the stage have: with groups these are two shapes, of layers with even and with odd numbers.</summary>
+    /// <summary>Removes blocks of a stage whose shape equals that of another block of the stage. With groups, a stage has two shapes apart from its first block: those of layers with even and with odd index.</summary>
     private static RepVggArchitecture Reduce(RepVggArchitecture architecture) => architecture with
     {
         Stages = [.. architecture.Stages.Select(stage => stage with { Depth = architecture.Groups == 1 ? Math.Min(stage.Depth, 2) : Math.Min(stage.Depth, 4 - stage.Depth % 2) })],
     };
 
-    /// <summary>Makes the network, with biases that keep what the ReLUs of squeeze-and-excitation read away from zero, where rounding decides whether a gradient passes.</summary>
+    /// <summary>Creates the network. The biases of squeeze-and-excitation are set to 1 or -1, to keep the inputs of its ReLU away from zero, where rounding would change the gradient.</summary>
     private static TrainingNetwork Create(RepVggArchitecture architecture, int classes, Backend backend)
     {
         var network = new TrainingNetwork(architecture, classes, backend, seed: 1);
@@ -103,11 +103,11 @@ internal static class DeviceSelfTest
         return network;
     }
 
-    /// <summary>A part of a network that is computed by itself.</summary>
-    /// <param name="Name">Prefix of its parameters' names.</param>
-    /// <param name="InputShape">[N, C, H, W].</param>
-    /// <param name="Forward">Computes it.</param>
-    /// <param name="Sum">Computes what its ReLU reads; null where the ReLU is not at its end.</param>
+    /// <summary>A part of a network that is computed separately.</summary>
+    /// <param name="Name">Prefix of the names of the part's parameters.</param>
+    /// <param name="InputShape">Shape of the input, [N, C, H, W].</param>
+    /// <param name="Forward">Computes the output of the part.</param>
+    /// <param name="Sum">Computes the input of the part's ReLU (the sum of the branches); null if the part is not a block.</param>
     private sealed record Part(string Name, int[] InputShape, Func<TrainingNetwork, Backend, Tensor, Tensor> Forward, Func<TrainingNetwork, Backend, Tensor, Tensor>? Sum);
 
     private static IEnumerable<Part> Parts(RepVggArchitecture architecture, int classes)
@@ -133,11 +133,11 @@ internal static class DeviceSelfTest
             (network, backend, input) => backend.SoftmaxCrossEntropy(backend.Linear(backend.GlobalAveragePool(input), network.Tensor("linear.weight"), network.Tensor("linear.bias")), labels, 0.1f), null);
     }
 
-    /// <summary>Computes a part forward and backward from random input and a random gradient, lets the optimizer step, and evaluates it.</summary>
-    /// <param name="network">The network on the backend.</param>
-    /// <param name="backend">Where it is computed.</param>
-    /// <param name="part">What is computed.</param>
-    /// <param name="outputGradient">The gradient that the other backend started from; null makes one.</param>
+    /// <summary>Computes the forward and backward pass of a part from random input and a random output gradient, one optimizer step, and the forward pass in evaluation mode.</summary>
+    /// <param name="network">The network, created on the backend.</param>
+    /// <param name="backend">The backend that computes.</param>
+    /// <param name="part">The part of the network to compute.</param>
+    /// <param name="outputGradient">The output gradient that the other backend used; null creates a random one.</param>
     private static (List<(string Name, float[] Values)> Results, float[] OutputGradient) Train(TrainingNetwork network, Backend backend, Part part, float[]? outputGradient)
     {
         var parameters = network.Parameters.Where(parameter => parameter.Name.StartsWith($"{part.Name}.", StringComparison.Ordinal)).ToArray();
@@ -145,8 +145,8 @@ internal static class DeviceSelfTest
         float[] values = Draw(part.InputShape, 2);
         var results = new List<(string, float[])>();
 
-        // This pass leaves memory with other values behind. An operation that reads memory which it did not write is right by
-        // chance where that memory comes from the system, all zero.
+        // The first pass fills the allocator's free memory with nonzero values, to detect operations that read uninitialized
+        // memory. Memory that comes from the operating system is all zero, so such an operation could return correct results by chance.
         using (backend.BeginStep(training: true))
         {
             var output = (part.Sum ?? part.Forward)(network, backend, backend.CreateInput(part.InputShape, values, requiresGradient: true));
@@ -168,7 +168,7 @@ internal static class DeviceSelfTest
         return (results, outputGradient);
     }
 
-    /// <summary>Where a ReLU reads almost zero, rounding decides whether a gradient passes: none is given there.</summary>
+    /// <summary>Sets the output gradient to 0 where the absolute value of the ReLU's input is below 0.01. Rounding can change the sign of such an input, and with it the gradient.</summary>
     private static float[] ClearNearZero(float[] gradient, float[] beforeRelu)
     {
         for (int i = 0; i < gradient.Length; i++)
@@ -179,11 +179,11 @@ internal static class DeviceSelfTest
         return gradient;
     }
 
-    /// <summary>Whether a branch's kernel has one weight for each output channel. The batch norm behind it takes any scale away, so its gradient is rounding and nothing else.</summary>
+    /// <summary>Whether the kernel of a 1x1 branch has one weight per output channel. The batch norm after it cancels any scale, so the exact gradient is 0 and the computed one is only rounding error.</summary>
     private static bool HasNoGradient(string name, IReadOnlyList<int> shape) =>
         name.EndsWith(".rbr_1x1.conv.weight", StringComparison.Ordinal) && shape[1] * shape[2] * shape[3] == 1;
 
-    /// <summary>The same values for the same shape: uniform in [-range, range].</summary>
+    /// <summary>Returns random values, uniformly distributed in [-range, range]. The seed is fixed, so equal shapes get equal values.</summary>
     private static float[] Draw(IReadOnlyList<int> shape, double range)
     {
         var random = new Random(1);

@@ -6,13 +6,13 @@ using RepVgg.Backends.Cpu;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>Makes backends that compute with TorchSharp.</summary>
+/// <summary>Creates backends that compute with TorchSharp.</summary>
 public static class TorchBackends
 {
-    /// <summary>Makes a backend, after a self-test against the CPU backend unless the options leave it out.</summary>
+    /// <summary>Creates a backend and tests it against the CPU backend, unless <see cref="TorchBackendOptions.SelfTest"/> is false.</summary>
     /// <param name="options">The device, the precision, and the network that will be trained.</param>
     /// <returns>The backend.</returns>
-    /// <exception cref="DeviceUnavailableException">TorchSharp or its native libraries are missing, of another version, or need a newer system; there is no such device; or it computed wrong numbers.</exception>
+    /// <exception cref="DeviceUnavailableException">TorchSharp or its native libraries are missing, have another version, or need a newer system; the device does not exist; or the device failed the self-test.</exception>
     /// <exception cref="ArgumentException">The options' network cannot be built.</exception>
     public static Backend Create(TorchBackendOptions options)
     {
@@ -30,7 +30,7 @@ public static class TorchBackends
         return CreateTested(options);
     }
 
-    /// <summary>What is tested first, where the tolerance is small, before the device is tested as it will be used; null where that is full precision already.</summary>
+    /// <summary>Gets the options for a first self-test in full precision, which has a smaller tolerance; null if the options already specify full precision.</summary>
     internal static TorchBackendOptions? FullPrecision(TorchBackendOptions options) =>
         options.Bfloat16 || (options.CudaDevice is not null && options.AllowTf32) ? options with { AllowTf32 = false, Bfloat16 = false } : null;
 
@@ -58,7 +58,7 @@ public static class TorchBackends
         return Make(options);
     }
 
-    // A method of its own, so that nothing of TorchSharp is loaded before the checks.
+    // This is a separate method that is not inlined, so that TorchSharp is not loaded before the checks.
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static Backend Make(TorchBackendOptions options) => new TorchBackend(options);
 }

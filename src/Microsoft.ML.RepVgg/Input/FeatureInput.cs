@@ -3,10 +3,10 @@ using Microsoft.ML.Transforms.Image;
 
 namespace Microsoft.ML.RepVgg.Input;
 
-/// <summary>How an image column becomes the planar pixels that the network reads.</summary>
+/// <summary>Describes how the values of an input column are converted to the planar (CHW) pixels that the network reads.</summary>
 /// <remarks>
-/// Vectors are taken as they are. Images go through the stock transformers for resizing and pixel extraction: the very
-/// ones that stand in the saved model, so both see the same pixels.
+/// Vectors are used without conversion. Images are resized and their pixels extracted by ML.NET's own transformers. The
+/// saved model contains the same transformers, so training, scoring and the saved model read the same pixels.
 /// </remarks>
 internal sealed class FeatureInput
 {
@@ -25,7 +25,7 @@ internal sealed class FeatureInput
     /// <summary>The user's image column.</summary>
     public string ColumnName { get; }
 
-    /// <summary>The column that holds the pixels: the feature column itself, or a temporary one.</summary>
+    /// <summary>Name of the column that holds the pixels: the feature column if it is a vector, otherwise a temporary column.</summary>
     public string PixelColumnName { get; }
 
     /// <summary>Type of the pixel column: a vector of Channels * Height * Width floats.</summary>
@@ -37,10 +37,10 @@ internal sealed class FeatureInput
 
     public int Width { get; }
 
-    /// <summary>Values per image.</summary>
+    /// <summary>Number of values per image.</summary>
     public int Length => Channels * Height * Width;
 
-    /// <summary>Stock transformers from image to pixels; null where the feature column is a vector.</summary>
+    /// <summary>ML.NET's transformers that convert images to pixels; null if the feature column is a vector.</summary>
     public TransformerChain<ITransformer>? Preprocessing { get; }
 
     /// <summary>Names of the columns that preprocessing adds.</summary>
@@ -48,11 +48,11 @@ internal sealed class FeatureInput
 
     public static bool IsImage(DataViewType type) => type is ImageDataViewType;
 
-    /// <summary>Works out what the column holds.</summary>
-    /// <param name="schema">The schema that the trainer or transformer is given.</param>
-    /// <param name="settings">Names, and the sizes that the column does not tell.</param>
-    /// <param name="defaultHeight">Height of images where the settings give none, in pixels.</param>
-    /// <param name="defaultWidth">Width of images where the settings give none, in pixels.</param>
+    /// <summary>Determines the type and size of the images in a column, and creates the preprocessing that they need.</summary>
+    /// <param name="schema">The input schema of the trainer or transformer.</param>
+    /// <param name="settings">Column name, and the sizes that the column's type does not specify.</param>
+    /// <param name="defaultHeight">Height in pixels to which images are resized if the settings specify none.</param>
+    /// <param name="defaultWidth">Width in pixels to which images are resized if the settings specify none.</param>
     /// <returns>The input.</returns>
     /// <exception cref="ArgumentException">The column is missing, of another type, or of the wrong length; the message names it.</exception>
     public static FeatureInput Create(DataViewSchema schema, ImageSettings settings, int defaultHeight, int defaultWidth)
@@ -69,10 +69,10 @@ internal sealed class FeatureInput
         return new FeatureInput(settings, name, vector, channels, height, width, null);
     }
 
-    /// <summary>The error of a schema that lacks the column.</summary>
+    /// <summary>Creates the exception for a schema that does not have the column.</summary>
     public ArgumentException Missing(string parameter) => Missing(_role, ColumnName, parameter);
 
-    /// <summary>Where the pixels stand in a schema that went through <see cref="Preprocessing"/>, after checking the type.</summary>
+    /// <summary>Finds the pixel column in the output schema of <see cref="Preprocessing"/>, and checks its type and length.</summary>
     public DataViewSchema.Column FindPixels(DataViewSchema schema)
     {
         var column = schema.GetColumnOrNull(PixelColumnName)

@@ -2,14 +2,14 @@ using Microsoft.ML.Transforms.Image;
 
 namespace Microsoft.ML.RepVgg.Input;
 
-/// <summary>What the options say about the image column.</summary>
-/// <param name="Role">What messages call the column: <c>feature</c> or <c>input</c>.</param>
-/// <param name="ColumnName">The column.</param>
-/// <param name="Channels">1 or 3, or null where the column tells.</param>
-/// <param name="Height">In pixels, or null where the column tells.</param>
-/// <param name="Width">In pixels, or null where the column tells.</param>
-/// <param name="Resizing">How images of another size are brought to this one.</param>
-/// <param name="CropAnchor">Which part is kept where resizing crops.</param>
+/// <summary>The options that describe the image column.</summary>
+/// <param name="Role">Kind of column named in error messages: <c>feature</c> or <c>input</c>.</param>
+/// <param name="ColumnName">Name of the column.</param>
+/// <param name="Channels">Number of channels, 1 or 3; null to use that of the column's type, or the default for images.</param>
+/// <param name="Height">Image height in pixels; null to use that of the column's type, or the default for images.</param>
+/// <param name="Width">Image width in pixels; null to use that of the column's type, or the default for images.</param>
+/// <param name="Resizing">How images of another size are resized to this size.</param>
+/// <param name="CropAnchor">Which part of the image is kept if resizing crops it.</param>
 internal sealed record ImageSettings(
     string Role,
     string ColumnName,

@@ -4,12 +4,12 @@ using Microsoft.ML.Data;
 
 namespace Microsoft.ML.RepVgg.Input;
 
-/// <summary>The names of a key column's values.</summary>
+/// <summary>Reads the names of a key column's values.</summary>
 internal static class KeyValues
 {
     private const string Kind = "KeyValues";
 
-    /// <summary>One text per key, from the column's KeyValues annotation; "1", "2", ... where it has none.</summary>
+    /// <summary>Reads one string per key from the column's KeyValues annotation; returns "1", "2", ... if the annotation is missing or has another length.</summary>
     public static IReadOnlyList<string> Read(DataViewSchema.Column column, int count)
     {
         if (column.Annotations.Schema.GetColumnOrNull(Kind)?.Type is VectorDataViewType type)

@@ -3,18 +3,18 @@ using Microsoft.ML.Data;
 
 namespace Microsoft.ML.RepVgg.Input;
 
-/// <summary>Copies one row's pixels out and refuses what no network can use.</summary>
-/// <param name="input">What the column holds.</param>
+/// <summary>Copies the pixels of one row, and throws if they are missing, have the wrong length or are not finite.</summary>
+/// <param name="input">Description of the pixel column.</param>
 /// <param name="getter">Getter of the pixel column.</param>
 internal sealed class PixelReader(FeatureInput input, ValueGetter<VBuffer<float>> getter)
 {
     private VBuffer<float> _buffer;
 
     /// <summary>Reads the current row.</summary>
-    /// <param name="row">Its position, for messages.</param>
-    /// <param name="pixels">Receives Channels * Height * Width values, CHW.</param>
+    /// <param name="row">Position of the row, for error messages.</param>
+    /// <param name="pixels">Receives Channels * Height * Width values in CHW order.</param>
     /// <exception cref="InvalidOperationException">The image is missing, cannot be read, has the wrong length, or has a value that is not finite.</exception>
-    /// <exception cref="NotSupportedException">No image can be read in this application, whatever the row.</exception>
+    /// <exception cref="NotSupportedException">ML.NET cannot decode any image in this application because SkiaSharp is missing or has another version.</exception>
     public void Read(long row, Span<float> pixels)
     {
         try
@@ -24,7 +24,7 @@ internal sealed class PixelReader(FeatureInput input, ValueGetter<VBuffer<float>
         catch (Exception error) when (input.Preprocessing is not null && error is not OperationCanceledException && LacksDecoder(error))
         {
             string skia = AppDomain.CurrentDomain.GetAssemblies().FirstOrDefault(assembly => assembly.GetName().Name == "SkiaSharp")?.GetName().Version?.ToString(3) ?? "none";
-            throw new NotSupportedException($"ML.NET cannot read images in this application: {InnermostOf(error).Message.TrimEnd('.')}. Its decoder needs SkiaSharp 2.88, with SkiaSharp's native library of the same version; loaded is {skia}. Reference SkiaSharp 2.88.9, and nothing that needs a later one.", error);
+            throw new NotSupportedException($"ML.NET cannot read images in this application: {InnermostOf(error).Message.TrimEnd('.')}. Its decoder needs SkiaSharp 2.88, with SkiaSharp's native library of the same version; the loaded version is {skia}. Reference SkiaSharp 2.88.9, and no package that needs a later version.", error);
         }
         catch (Exception error) when (input.Preprocessing is not null && error is not OperationCanceledException)
         {
@@ -32,7 +32,7 @@ internal sealed class PixelReader(FeatureInput input, ValueGetter<VBuffer<float>
         }
         if (_buffer.Length != input.Length)
             throw Unusable(row, $"{_buffer.Length} values instead of {input.Channels} x {input.Height} x {input.Width} = {input.Length}");
-        // The stock pixel extractor gives a vector without a single explicit value for a missing image.
+        // For a missing image, ML.NET's pixel extractor returns a sparse vector without explicit values.
         if (input.Preprocessing is not null && _buffer.GetValues().Length == 0)
             throw Unusable(row, "there is no image");
         bool finite;
@@ -52,7 +52,7 @@ internal sealed class PixelReader(FeatureInput input, ValueGetter<VBuffer<float>
             throw Unusable(row, $"value {bad} is {pixels[bad]}; pixels must be finite numbers");
     }
 
-    /// <summary>Whether SkiaSharp, which ML.NET decodes images with, is missing or another version. The same types of error may come from the user's own columns.</summary>
+    /// <summary>Whether the error is due to SkiaSharp, ML.NET's image decoder, being missing or of another version. The text is checked too, since the user's own columns can throw the same exception types.</summary>
     private static bool LacksDecoder(Exception error) =>
         InnermostOf(error) is MissingMemberException or TypeLoadException or DllNotFoundException or BadImageFormatException
         && error.ToString().Contains("SkiaSharp", StringComparison.Ordinal);
@@ -62,10 +62,10 @@ internal sealed class PixelReader(FeatureInput input, ValueGetter<VBuffer<float>
     private InvalidOperationException Unusable(long row, string reason, Exception? inner = null) =>
         new($"Row {row}, column '{input.ColumnName}': {reason}", inner);
 
-    // In one go, because the pixels of a batch don't stay in the caches. False if a value is not finite.
+    // Copies and checks in one pass, because the pixels of a batch don't fit in the CPU caches. Returns false if a value is not finite.
     private static bool CopyFinite(ReadOnlySpan<float> source, Span<float> target)
     {
-        // x - x is 0 for finite numbers and NaN for all others, and so is a sum of such differences.
+        // x - x is 0 if x is finite and NaN otherwise, so the sum of the differences is 0 only if all values are finite.
         var sums = Vector<float>.Zero;
         int whole = source.Length - source.Length % Vector<float>.Count;
         for (int i = 0; i < whole; i += Vector<float>.Count)

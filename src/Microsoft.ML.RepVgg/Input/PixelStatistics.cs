@@ -3,10 +3,10 @@ using RepVgg.Networks;
 
 namespace Microsoft.ML.RepVgg.Input;
 
-/// <summary>Measures the normalisation that gives the training images mean 0 and standard deviation 1 per channel.</summary>
+/// <summary>Computes the normalization that gives the training images mean 0 and standard deviation 1 per channel.</summary>
 internal static class PixelStatistics
 {
-    /// <summary>Images looked at, evenly spread over the set: enough for three digits, little to read.</summary>
+    /// <summary>Maximum number of images that are read. They are evenly spaced over the set and give about three significant digits.</summary>
     private const int MaximumSamples = 10_000;
 
     public static Normalization Measure(ISampleSource samples)
@@ -29,7 +29,7 @@ internal static class PixelStatistics
 
         double total = (double)count * plane;
         var mean = sum.Select(value => value / total).ToArray();
-        // A channel without any contrast keeps its scale.
+        // A channel whose standard deviation is at most 1e-6 has scale 1.
         var deviation = squares.Select((value, channel) => Math.Sqrt(Math.Max(0, value / total - mean[channel] * mean[channel])));
         return new Normalization([.. mean.Select(value => (float)value)], [.. deviation.Select(value => value > 1e-6 ? (float)(1 / value) : 1f)]);
     }

@@ -3,17 +3,17 @@ using RepVgg.Data;
 
 namespace Microsoft.ML.RepVgg.Input;
 
-/// <summary>Reads a data view once, into a cache of bounded memory that the training loop can read by index.</summary>
+/// <summary>Reads a data view once into a cache of bounded memory, from which the training loop reads samples by index.</summary>
 internal static class TrainingRows
 {
     /// <summary>Reads every row.</summary>
     /// <param name="view">The data.</param>
-    /// <param name="input">What its feature column holds.</param>
-    /// <param name="labelName">Its label column: a key of UInt32.</param>
+    /// <param name="input">Description of the feature column.</param>
+    /// <param name="labelName">Name of the label column: a key of UInt32.</param>
     /// <param name="cache">Receives the samples.</param>
-    /// <param name="invalidRows">Whether a row that cannot be used is an error, or skipped and counted.</param>
-    /// <param name="cancellation">Checked at every row.</param>
-    /// <returns>The number of rows skipped, and what was wrong with the first one.</returns>
+    /// <param name="invalidRows">Whether an invalid row causes an exception or is skipped and counted.</param>
+    /// <param name="cancellation">Cancellation token, checked at every row.</param>
+    /// <returns>The number of skipped rows, and the error message of the first one.</returns>
     /// <exception cref="InvalidOperationException">A row cannot be used; the message names it and the reason.</exception>
     public static (long Skipped, string? FirstReason) Read(IDataView view, FeatureInput input, string labelName, SampleCache cache, InvalidRowHandling invalidRows, CancellationToken cancellation)
     {
@@ -22,8 +22,8 @@ internal static class TrainingRows
         var pixelColumn = input.FindPixels(view.Schema);
         var labelColumn = view.Schema[labelName];
 
-        // A set of one: a plain cursor may fetch ahead in other threads, and an image that cannot be read would then
-        // end it, with no row to name and none to skip.
+        // A cursor set of one cursor is used because GetRowCursor may read ahead on other threads. An image that cannot be
+        // read would then end the whole cursor, and the row could neither be named in the message nor skipped.
         using var cursor = view.GetRowCursorSet([pixelColumn, labelColumn], 1)[0];
         var getLabel = cursor.GetGetter<uint>(labelColumn);
         var reader = new PixelReader(input, cursor.GetGetter<VBuffer<float>>(pixelColumn));
@@ -38,7 +38,7 @@ internal static class TrainingRows
                 uint key = 0;
                 getLabel(ref key);
                 if (key == 0)
-                    throw new InvalidOperationException($"Row {cursor.Position}, column '{labelName}': the label is missing (a value that the key mapping did not know).");
+                    throw new InvalidOperationException($"Row {cursor.Position}, column '{labelName}': the label is missing (its value is not among the values of the key mapping).");
                 if (key > cache.Classes)
                     throw new InvalidOperationException($"Row {cursor.Position}, column '{labelName}': the label is key {key}, but the column's type has {cache.Classes} keys.");
                 reader.Read(cursor.Position, pixels);
@@ -47,7 +47,7 @@ internal static class TrainingRows
             catch (InvalidOperationException error)
             {
                 if (invalidRows == InvalidRowHandling.Error)
-                    throw new InvalidOperationException($"{error.Message} Mend or remove the row, or set Options.InvalidRows to Skip.", error.InnerException);
+                    throw new InvalidOperationException($"{error.Message} Correct or remove the row, or set Options.InvalidRows to Skip.", error.InnerException);
                 skipped++;
                 firstReason ??= error.Message;
             }

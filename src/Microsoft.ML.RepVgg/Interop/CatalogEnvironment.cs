@@ -2,10 +2,10 @@ using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.RepVgg.Interop;
 
-/// <summary>The environment (log, seed stream) of the user's MLContext, behind a catalog that shows none.</summary>
+/// <summary>Finds the host environment of the user's MLContext (log and random seed) through a catalog, which has no public property for it.</summary>
 /// <remarks>
-/// Catalogs keep their environment in an internal interface, so it is looked up by name. It is used for logging and for
-/// the context's seed only; where a later ML.NET no longer has it, training goes on without both.
+/// Catalogs expose their environment only through an internal interface, so reflection looks it up by name. It is used
+/// only for logging, the context's seed and its GPU settings. If a later ML.NET version does not have the interface, training runs without them.
 /// </remarks>
 internal static class CatalogEnvironment
 {
@@ -15,8 +15,8 @@ internal static class CatalogEnvironment
         .GetProperty("Environment")?
         .GetValue(catalog) as IHostEnvironment;
 
-    /// <summary>MLContext's GPU settings, which environments keep in an internal interface.</summary>
-    /// <returns>Null and false, ML.NET's defaults, where a later ML.NET no longer has them.</returns>
+    /// <summary>Reads the GPU settings of MLContext, which environments expose only through an internal interface.</summary>
+    /// <returns>The settings; null and false, ML.NET's defaults, if a later ML.NET version does not have them.</returns>
     public static (int? GpuDeviceId, bool FallbackToCpu) GpuSettings(IHostEnvironment? environment) =>
         (Property(environment, "GpuDeviceId") as int?, Property(environment, "FallbackToCpu") is true);
 

@@ -2,10 +2,10 @@ using Microsoft.ML.Data;
 
 namespace Microsoft.ML.RepVgg.Interop;
 
-/// <summary>n rows for n classes: a label key 1..n and the matching one-hot feature vector of type Vector&lt;Single, 1, n&gt;.</summary>
+/// <summary>A data view of n rows for n classes. Row i has the label key i, from 1, and a one-hot feature vector of type Vector&lt;Single, 1, n&gt;.</summary>
 /// <remarks>
-/// A data view of our own, because the label column has to carry the user's key type and annotations exactly, and the
-/// features the exact type that the ONNX transformer's output has.
+/// The view is implemented here because the label column must have exactly the user's key type and annotations, and the
+/// feature column must have exactly the type of the ONNX transformer's output.
 /// </remarks>
 internal sealed class OneHotView : IDataView
 {

@@ -1,6 +1,6 @@
 namespace Microsoft.ML.RepVgg.Interop;
 
-/// <summary>A data view of a given schema without rows: for estimators that look at nothing but the schema.</summary>
+/// <summary>A data view with a given schema and no rows, to fit estimators that read only the schema.</summary>
 /// <param name="schema">The schema.</param>
 internal sealed class SchemaOnlyView(DataViewSchema schema) : IDataView
 {

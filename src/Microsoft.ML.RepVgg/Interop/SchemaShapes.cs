@@ -2,13 +2,13 @@ using Microsoft.ML.Data;
 
 namespace Microsoft.ML.RepVgg.Interop;
 
-/// <summary>Makes schema shapes, whose parts ML.NET lets nobody construct.</summary>
+/// <summary>Creates schema shapes. The constructor of <see cref="SchemaShape.Column"/> is not public, so ML.NET's own code creates the columns.</summary>
 internal static class SchemaShapes
 {
-    /// <summary>The shape of a schema, columns and annotations.</summary>
-    /// <remarks>An estimator chain computes it and hands it to its estimators; one of ours listens.</remarks>
+    /// <summary>Gets the shape of a schema: its columns and their annotations.</summary>
+    /// <remarks>An estimator chain computes the shape and passes it to its estimators. The private estimator <see cref="Probe"/> stores it.</remarks>
     /// <param name="schema">Any schema.</param>
-    /// <returns>Its shape.</returns>
+    /// <returns>The shape.</returns>
     public static SchemaShape Of(DataViewSchema schema)
     {
         var probe = new Probe();
@@ -16,8 +16,8 @@ internal static class SchemaShapes
         return probe.Shape!;
     }
 
-    /// <summary>A column of floats of known size.</summary>
-    /// <param name="name">Its name.</param>
+    /// <summary>Creates the shape of a Vector&lt;Single&gt; column of known size.</summary>
+    /// <param name="name">Name of the column.</param>
     /// <param name="size">Number of values.</param>
     /// <returns>The column.</returns>
     public static SchemaShape.Column FloatVector(string name, int size)
@@ -27,10 +27,10 @@ internal static class SchemaShapes
         return Of(builder.ToSchema())[0];
     }
 
-    /// <summary>The last column of a name: the visible one, as columns added later hide earlier ones.</summary>
+    /// <summary>Finds the last column with a name. It is the visible one, since a later column hides earlier columns of the same name.</summary>
     /// <param name="shape">The shape to search.</param>
     /// <param name="name">The column's name.</param>
-    /// <returns>The column, or null.</returns>
+    /// <returns>The column, or null if there is none with this name.</returns>
     public static SchemaShape.Column? Find(this SchemaShape shape, string name)
     {
         SchemaShape.Column? found = null;

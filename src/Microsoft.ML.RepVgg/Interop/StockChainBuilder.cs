@@ -5,7 +5,7 @@ using RepVgg.Networks;
 
 namespace Microsoft.ML.RepVgg.Interop;
 
-/// <summary>Puts a chain of ML.NET's own transformers together: image preprocessing, a network as ONNX, and what follows.</summary>
+/// <summary>Builds a chain of ML.NET's own transformers: image preprocessing, a network as ONNX, and the transformers after it.</summary>
 internal sealed class StockChainBuilder
 {
     private readonly string _folder;
@@ -28,14 +28,14 @@ internal sealed class StockChainBuilder
         _schema = builder.ToSchema();
     }
 
-    /// <summary>Writes a chain in place of a transformer.</summary>
-    /// <param name="context">Where to.</param>
-    /// <param name="input">What the chain reads.</param>
-    /// <param name="build">Adds what follows the preprocessing.</param>
+    /// <summary>Builds a chain and saves it in place of a transformer.</summary>
+    /// <param name="context">Destination of the model.</param>
+    /// <param name="input">Description of the chain's input column.</param>
+    /// <param name="build">Adds the transformers after the preprocessing.</param>
     public static void Save(ModelSaveContext context, FeatureInput input, Action<StockChainBuilder> build)
     {
         ArgumentNullException.ThrowIfNull(context);
-        // The ONNX transformer holds on to its file, so it gets a folder of its own that is gone afterwards.
+        // The ONNX transformer keeps its file open, so the file is in a temporary folder that is deleted after the chain is disposed.
         var folder = Directory.CreateTempSubdirectory("repvgg-model-");
         try
         {
@@ -51,9 +51,9 @@ internal sealed class StockChainBuilder
     }
 
     /// <summary>Adds the network.</summary>
-    /// <param name="network">Reads the input's pixels.</param>
-    /// <param name="outputColumn">The column that it gives.</param>
-    /// <param name="omitBatch">Whether its type lacks the batch's dimension, 1, that ONNX columns have in front.</param>
+    /// <param name="network">The network, whose input is the pixel column.</param>
+    /// <param name="outputColumn">Name of the network's output column.</param>
+    /// <param name="omitBatch">Whether the type of the output column omits the leading batch dimension, 1, that columns of the ONNX transformer have.</param>
     public void AddNetwork(DeployNetwork network, string outputColumn, bool omitBatch)
     {
         string model = Path.Combine(_folder, "network.onnx");
@@ -69,7 +69,7 @@ internal sealed class StockChainBuilder
         _schema = transformer.GetOutputSchema(_schema);
     }
 
-    /// <summary>Copies a column to another name; nothing where they are the same.</summary>
+    /// <summary>Copies a column to another name and marks the original as temporary. Does nothing if the names are equal.</summary>
     public void Rename(string from, string to)
     {
         if (from == to)
@@ -78,12 +78,12 @@ internal sealed class StockChainBuilder
         Temporary(from);
     }
 
-    /// <summary>Has a column removed at the end.</summary>
+    /// <summary>Marks a column as temporary; the end of the chain removes it.</summary>
     public void Temporary(string column) => _temporary.Add(column);
 
     private TransformerChain<ITransformer> Build()
     {
-        // Temporary columns of the preprocessing are not in this schema; dropping is by name and looks at none.
+        // The schema does not contain the temporary columns of the preprocessing, so Complete adds them; DropColumns uses only names.
         if (_temporary.Count > 0)
             _parts.Add(_transforms.DropColumns([.. _temporary]).Fit(new SchemaOnlyView(Complete(_schema, _temporary))));
         return new TransformerChain<ITransformer>([.. _parts]);

@@ -4,15 +4,15 @@ using RepVgg.Networks;
 
 namespace Microsoft.ML.RepVgg.Interop;
 
-/// <summary>A stock softmax head with the user's classes, for the end of the chain that is saved.</summary>
+/// <summary>ML.NET's softmax head (maximum-entropy model) with the user's classes, the last part of the saved chain.</summary>
 /// <remarks>
 /// <para>
-/// Only stock transformers can be re-created by <c>Model.Load</c>, and the one that yields Score and PredictedLabel with
-/// every annotation that ML.NET's tools expect is the maximum-entropy predictor. It cannot be constructed, only
-/// trained; so it is trained, on one one-hot row per class. By symmetry its weights are W = a I + b J (J all ones),
-/// hence softmax(W z + c) = softmax(a z + c): a linear layer in front that emits (logits - c) / a makes it exact.
+/// <c>Model.Load</c> can create only ML.NET's own transformers. The one that adds Score and PredictedLabel with
+/// all annotations that ML.NET's tools expect is the maximum-entropy predictor. It has no public constructor, so it is
+/// trained on one one-hot row per class. By symmetry its weights are W = a I + b J (I: identity, J: all ones), and
+/// softmax(W z + c) = softmax(a z + c). The last layer of the saved network outputs z = (logits - c) / a, so the head returns softmax(logits).
 /// </para>
-/// <para>The form is checked, not assumed.</para>
+/// <para><see cref="Create"/> verifies that the trained weights have this form.</para>
 /// </remarks>
 internal sealed class StockHead
 {
@@ -28,19 +28,19 @@ internal sealed class StockHead
         _biases = biases;
     }
 
-    /// <summary>Reads the feature column that it was made for, writes Score and PredictedLabel.</summary>
+    /// <summary>The transformer that reads the logits column and adds Score and PredictedLabel.</summary>
     public ITransformer Transformer { get; }
 
-    /// <summary>Type and annotations of the stock Score column.</summary>
+    /// <summary>Type and annotations of the Score column.</summary>
     public DataViewSchema.DetachedColumn Score { get; }
 
-    /// <summary>Type and annotations of the stock PredictedLabel column.</summary>
+    /// <summary>Type and annotations of the PredictedLabel column.</summary>
     public DataViewSchema.DetachedColumn PredictedLabel { get; }
 
     /// <summary>Trains the head.</summary>
     /// <param name="labelName">Name of the label column.</param>
     /// <param name="label">The user's label column: a key of UInt32.</param>
-    /// <param name="featureName">Name of the column that the head will read: Vector&lt;Single, 1, classes&gt;.</param>
+    /// <param name="featureName">Name of the head's input column: Vector&lt;Single, 1, classes&gt;.</param>
     /// <param name="classes">Number of classes, at least 2.</param>
     /// <returns>The head.</returns>
     public static StockHead Create(string labelName, DataViewSchema.Column label, string featureName, int classes)
@@ -69,13 +69,13 @@ internal sealed class StockHead
             {
                 float expected = i == j ? gain + offDiagonal : offDiagonal;
                 if (modelClasses != classes || !(gain > 0) || !(Math.Abs(matrix[i][j] - expected) <= tolerance))
-                    throw new NotSupportedException("This version of ML.NET trains a maximum-entropy model that is not symmetric on one-hot rows, so the model cannot be saved as stock transformers. Use the ML.NET version that this library was built for, or ExportToOnnx.");
+                    throw new NotSupportedException("This version of ML.NET trains a maximum-entropy model that is not symmetric on one-hot rows, so the model cannot be saved as ML.NET's own transformers. Use the ML.NET version that this library was built for, or ExportToOnnx.");
             }
         }
         return new StockHead(transformer, transformer.GetOutputSchema(rows.Schema), gain, [.. transformer.Model.GetBiases()]);
     }
 
-    /// <summary>The network whose output makes this head yield softmax of the given network's logits.</summary>
+    /// <summary>Rescales the last layer of a network so that this head computes the softmax of the original logits.</summary>
     /// <param name="network">The fused network.</param>
     /// <returns>The same network with its last layer rescaled.</returns>
     public DeployNetwork Rescale(DeployNetwork network)

@@ -4,18 +4,18 @@ using Microsoft.ML.RepVgg.Input;
 
 namespace Microsoft.ML.RepVgg.Scoring;
 
-/// <summary>Walks the input and scores ahead of it, a batch at a time.</summary>
+/// <summary>A cursor that scores the rows of the input in batches.</summary>
 /// <remarks>
-/// One cursor passes the input's columns through; a second one runs ahead and collects the images of the next rows. The
-/// two must see the same rows in the same order: their row ids are compared, and a source that changes between two
-/// readings is an error instead of a wrong score.
+/// One cursor returns the input columns of the current row. A second cursor reads ahead and collects the images of the next
+/// batch. Both cursors must return the same rows in the same order. The row ids are compared, so a source that changes
+/// between two readings causes an exception instead of wrong scores.
 /// </remarks>
 internal sealed class BatchScoringCursor : DataViewRowCursor
 {
-    /// <summary>Most images scored at once: enough for every core, small enough for any memory.</summary>
+    /// <summary>Maximum number of images per batch. It is large enough to use all cores and limits the memory for the batch.</summary>
     private const int MaximumBatch = 32;
 
-    /// <summary>Most values held for one batch's pixels and outputs together, 256 MiB; large images and maps come in smaller batches.</summary>
+    /// <summary>Maximum number of floats for the pixels and outputs of one batch: 64 Mi values, 256 MiB. For large images and feature maps the batch is smaller.</summary>
     private const long MaximumValues = 64L << 20;
 
     private readonly ScoringMapper _mapper;
@@ -35,8 +35,8 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
     private int _current = -1;
     private bool _disposed;
 
-    /// <param name="mapper">What is added.</param>
-    /// <param name="needed">The output columns that are active.</param>
+    /// <param name="mapper">The mapper, which defines the added columns.</param>
+    /// <param name="needed">The active output columns.</param>
     /// <param name="rows">Cursor over the input with the active input columns.</param>
     /// <param name="ahead">Cursor over the same rows with the image column; null if no added column is active.</param>
     public BatchScoringCursor(ScoringMapper mapper, IEnumerable<DataViewSchema.Column> needed, DataViewRowCursor rows, DataViewRowCursor? ahead)
@@ -54,7 +54,7 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
             _aheadId = ahead.GetIdGetter();
             _pixelRow = mapper.PixelRow(ahead);
             _reader = new PixelReader(input, _pixelRow.GetGetter<VBuffer<float>>(mapper.Pixels));
-            // New arrays of this size cost as much as scoring some images.
+            // The arrays are rented because allocating arrays of this size takes as long as scoring a few images.
             _pixels = ArrayPool<float>.Shared.Rent(_batch * input.Length);
             _outputs = ArrayPool<float>.Shared.Rent(_batch * _outputLength);
             _ids = new DataViewRowId[_batch];

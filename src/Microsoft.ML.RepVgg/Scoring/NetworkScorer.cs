@@ -3,8 +3,8 @@ using RepVgg.Inference;
 
 namespace Microsoft.ML.RepVgg.Scoring;
 
-/// <summary>All that scoring needs: where the pixels come from, what runs on them, and the columns that its outputs become.</summary>
-/// <param name="Input">The input column and its pixels.</param>
-/// <param name="Engine">The network.</param>
-/// <param name="Columns">What is added to every row, in this order.</param>
+/// <summary>The parts of scoring: the pixel input, the inference engine, and the output columns.</summary>
+/// <param name="Input">Description of the input column and its preprocessing.</param>
+/// <param name="Engine">The engine that runs the network.</param>
+/// <param name="Columns">The columns that are added, in this order.</param>
 internal sealed record NetworkScorer(FeatureInput Input, InferenceEngine Engine, IReadOnlyList<AddedColumn> Columns);

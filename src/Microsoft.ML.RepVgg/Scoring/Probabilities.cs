@@ -2,16 +2,16 @@ using Microsoft.ML.Data;
 
 namespace Microsoft.ML.RepVgg.Scoring;
 
-/// <summary>From logits to what ML.NET's users read.</summary>
+/// <summary>Converts logits to class probabilities and to the predicted key.</summary>
 internal static class Probabilities
 {
-    /// <summary>Getter of the probabilities.</summary>
+    /// <summary>Creates the getter of the Score column: the softmax of the logits.</summary>
     public static ValueGetter<VBuffer<float>> ScoreGetter(OutputOfRow logits) => (ref VBuffer<float> value) => Write(logits(), ref value);
 
-    /// <summary>Getter of the predicted key.</summary>
+    /// <summary>Creates the getter of the PredictedLabel column: the key of the largest logit.</summary>
     public static ValueGetter<uint> PredictedKeyGetter(OutputOfRow logits) => (ref uint value) => value = PredictedKey(logits());
 
-    /// <summary>Softmax of the logits.</summary>
+    /// <summary>Writes the softmax of the logits, exp(x[i] - max) / sum(exp(x - max)).</summary>
     public static void Write(ReadOnlySpan<float> logits, ref VBuffer<float> score)
     {
         var editor = VBufferEditor.Create(ref score, logits.Length);
@@ -29,7 +29,7 @@ internal static class Probabilities
         score = editor.Commit();
     }
 
-    /// <summary>The key of the largest logit, from 1; the first of equal ones.</summary>
+    /// <summary>Returns the key, from 1, of the largest logit; the first one of several equal logits.</summary>
     public static uint PredictedKey(ReadOnlySpan<float> logits) => (uint)ArgMax(logits) + 1;
 
     private static int ArgMax(ReadOnlySpan<float> values)

@@ -1,6 +1,6 @@
 namespace Microsoft.ML.RepVgg.Scoring;
 
-/// <summary>A data view with the scorer's columns added, computed lazily and many rows at a time.</summary>
+/// <summary>A data view that adds the scorer's columns to its source. They are computed lazily, in batches of rows.</summary>
 internal sealed class ScoredView(IDataView source, ScoringMapper mapper) : IDataView
 {
     public DataViewSchema Schema => mapper.OutputSchema;
@@ -16,14 +16,14 @@ internal sealed class ScoredView(IDataView source, ScoringMapper mapper) : IData
         if (passed.Length == needed.Length)
             return new BatchScoringCursor(mapper, needed, source.GetRowCursor(passed, rand), null);
 
-        // Two cursors over the same rows, the second one ahead by up to a batch: equally seeded where the rows are shuffled.
+        // Two cursors read the same rows; the second one is ahead by up to a batch. If rows are shuffled, both get the same seed.
         int? seed = rand?.Next();
         return new BatchScoringCursor(mapper, needed, source.GetRowCursor(passed, Seeded()), source.GetRowCursor([mapper.Input], Seeded()));
 
         Random? Seeded() => seed is { } value ? new Random(value) : null;
     }
 
-    // One cursor, whatever was asked for: the engine uses all cores by itself.
+    // Always returns one cursor, because the engine itself uses all cores.
     public DataViewRowCursor[] GetRowCursorSet(IEnumerable<DataViewSchema.Column> columnsNeeded, int n, Random? rand = null) =>
         [GetRowCursor(columnsNeeded, rand)];
 }

@@ -2,7 +2,7 @@ using Microsoft.ML.Data;
 
 namespace Microsoft.ML.RepVgg.Scoring;
 
-/// <summary>A scorer bound to an input schema: adds its columns to every row.</summary>
+/// <summary>Maps rows of a given input schema to rows with the scorer's columns added.</summary>
 internal sealed class ScoringMapper : IRowToRowMapper
 {
     private readonly IRowToRowMapper? _preprocessing;
@@ -30,17 +30,17 @@ internal sealed class ScoringMapper : IRowToRowMapper
 
     public DataViewSchema OutputSchema { get; }
 
-    /// <summary>The image column in the input.</summary>
+    /// <summary>The image column in the input schema.</summary>
     public DataViewSchema.Column Input { get; }
 
-    /// <summary>The pixel column: in the input, or in what preprocessing makes of it.</summary>
+    /// <summary>The pixel column, in the input schema or in the output schema of the preprocessing.</summary>
     public DataViewSchema.Column Pixels { get; }
 
-    /// <summary>Getter of a column that this mapper adds.</summary>
+    /// <summary>Gets the getter of a column that this mapper adds.</summary>
     public ValueGetter<TValue> Getter<TValue>(DataViewSchema.Column column, OutputOfRow output) =>
         Scorer.Columns[column.Index - InputSchema.Count].Getter<TValue>(output);
 
-    /// <summary>Whether a column of the output is one that this mapper adds.</summary>
+    /// <summary>Whether this mapper adds a column of the output schema.</summary>
     public bool IsAdded(DataViewSchema.Column column) => column.Index >= InputSchema.Count;
 
     public IEnumerable<DataViewSchema.Column> GetDependencies(IEnumerable<DataViewSchema.Column> dependingColumns)
@@ -53,6 +53,6 @@ internal sealed class ScoringMapper : IRowToRowMapper
 
     public DataViewRow GetRow(DataViewRow input, IEnumerable<DataViewSchema.Column> activeColumns) => new ScoringRow(this, input, activeColumns);
 
-    /// <summary>A row in which the pixel column can be read: the input itself, or preprocessing on top of it.</summary>
+    /// <summary>Gets a row that contains the pixel column: the input row itself, or the result of preprocessing it.</summary>
     public DataViewRow PixelRow(DataViewRow input) => _preprocessing?.GetRow(input, [Pixels]) ?? input;
 }

@@ -3,7 +3,7 @@ using Microsoft.ML.RepVgg.Input;
 
 namespace Microsoft.ML.RepVgg.Scoring;
 
-/// <summary>One row at a time, for prediction engines: the network runs when a column that it adds is first asked for.</summary>
+/// <summary>A row that is scored by itself, for prediction engines. The network runs when the value of an added column is first read.</summary>
 internal sealed class ScoringRow : DataViewRow
 {
     private readonly ScoringMapper _mapper;

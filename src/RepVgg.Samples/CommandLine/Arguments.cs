@@ -2,10 +2,10 @@ using System.Globalization;
 
 namespace RepVgg.Samples.CommandLine;
 
-/// <summary>The options that were given, read as what they should be.</summary>
+/// <summary>The parsed command line, with methods that read options as text, numbers or one of several words.</summary>
 internal sealed class Arguments(IReadOnlyDictionary<string, string> values, IReadOnlyList<string> operands)
 {
-    /// <summary>A word without dashes, by its place.</summary>
+    /// <summary>Gets an operand (a word without dashes) by its index.</summary>
     public string Operand(int index) => operands[index];
 
     public string? Text(string name) => values.GetValueOrDefault(name) switch
@@ -35,7 +35,7 @@ internal sealed class Arguments(IReadOnlyDictionary<string, string> values, IRea
         return value;
     }
 
-    /// <summary>One of some words; the first where none is given, which may be empty for a default without a name.</summary>
+    /// <summary>Gets the value of an option that must be one of the given words. If the option is missing, returns the first word, which can be empty for a default without a name.</summary>
     public T Choice<T>(string name, params ReadOnlySpan<(string Word, T Value)> choices)
     {
         string text = Text(name) ?? choices[0].Word;
@@ -50,7 +50,7 @@ internal sealed class Arguments(IReadOnlyDictionary<string, string> values, IRea
         throw new UsageException($"--{name} is '{text}'; it must be one of: {string.Join(", ", words)}.");
     }
 
-    /// <summary>Numbers with commas between them.</summary>
+    /// <summary>Gets the value of an option as a list of numbers, separated by commas.</summary>
     public float[]? Numbers(string name)
     {
         if (Text(name) is not { } text)
@@ -60,7 +60,7 @@ internal sealed class Arguments(IReadOnlyDictionary<string, string> values, IRea
         for (int i = 0; i < parts.Length; i++)
         {
             if (!float.TryParse(parts[i], NumberStyles.Float, CultureInfo.InvariantCulture, out numbers[i]) || !float.IsFinite(numbers[i]))
-                throw new UsageException($"--{name} is '{text}'; it must be numbers with commas between them.");
+                throw new UsageException($"--{name} is '{text}'; it must be numbers that are separated by commas.");
         }
         return numbers;
     }

@@ -1,6 +1,6 @@
 namespace RepVgg.Samples.CommandLine;
 
-/// <summary>Finds the command, runs it, and turns every failure into one line on the error stream.</summary>
+/// <summary>Finds and runs the command. An exception is reported as one line on the error stream.</summary>
 internal static class CommandRunner
 {
     private const int Failed = 1, WrongUsage = 2;
@@ -41,7 +41,7 @@ internal static class CommandRunner
         }
     }
 
-    /// <summary>The message on one line, without the parameter's name that .NET appends; that of the cause where the exception only wraps it.</summary>
+    /// <summary>Gets the message of an exception as one line, without the parameter name that .NET appends. For an exception that only wraps another one, gets the message of the inner exception.</summary>
     private static string Meaning(Exception exception)
     {
         while (exception is AggregateException or System.Reflection.TargetInvocationException && exception.InnerException is { } inner)

@@ -1,23 +1,23 @@
 namespace RepVgg.Samples.CommandLine;
 
 /// <summary>One option of a command: <c>--name VALUE</c>.</summary>
-/// <param name="Name">Without the dashes.</param>
-/// <param name="Value">What the value is called in the help.</param>
-/// <param name="Help">One line.</param>
+/// <param name="Name">Name of the option, without dashes.</param>
+/// <param name="Value">Name of the value in the help text.</param>
+/// <param name="Help">Description of the option, one line.</param>
 internal sealed record OptionSpec(string Name, string Value, string Help);
 
-/// <summary>One command and what it accepts.</summary>
-/// <param name="Name">What the user types.</param>
-/// <param name="Summary">One line.</param>
-/// <param name="Options">Its options.</param>
-/// <param name="Run">Runs it; returns the exit code.</param>
+/// <summary>A command of the program, with its operands and options.</summary>
+/// <param name="Name">Name of the command on the command line.</param>
+/// <param name="Summary">Description of the command, one line.</param>
+/// <param name="Options">The options of the command.</param>
+/// <param name="Run">Runs the command and returns the exit code.</param>
 internal sealed record CommandSpec(string Name, string Summary, IReadOnlyList<OptionSpec> Options, Func<Arguments, int> Run)
 {
-    /// <summary>What the words without dashes are called, in their order; all are needed.</summary>
+    /// <summary>Names of the operands (words without dashes), in order. All operands are required.</summary>
     public IReadOnlyList<string> Operands { get; init; } = [];
 
-    /// <summary>Reads the operands, <c>--name VALUE</c> and <c>--name=VALUE</c>.</summary>
-    /// <exception cref="UsageException">An unknown or repeated option, one without its value, or an operand too many or too few.</exception>
+    /// <summary>Parses the operands and the options, which are <c>--name VALUE</c> or <c>--name=VALUE</c>.</summary>
+    /// <exception cref="UsageException">An option is unknown, repeated or has no value, or there are too many or too few operands.</exception>
     public Arguments Parse(IReadOnlyList<string> words)
     {
         var values = new Dictionary<string, string>(StringComparer.Ordinal);

@@ -1,6 +1,6 @@
 namespace RepVgg.Samples.CommandLine;
 
-/// <summary>What <c>--help</c> prints.</summary>
+/// <summary>Writes the help text of <c>--help</c>.</summary>
 internal static class HelpText
 {
     private const string Program = "dotnet run --project src/RepVgg.Samples --";

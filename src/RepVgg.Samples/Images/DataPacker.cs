@@ -5,12 +5,12 @@ using RepVgg.Formats;
 
 namespace RepVgg.Samples.Images;
 
-/// <summary>Makes the bundled file: the first images of every class, in the order of the original files, as IDX files in a zip.</summary>
+/// <summary>Creates the bundled file: a zip of IDX files with the first images of every class, in the order of the original files.</summary>
 internal static class DataPacker
 {
     private static readonly DateTimeOffset s_timestamp = new(1980, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
-    /// <summary>Writes the file; the same input gives the same bytes.</summary>
+    /// <summary>Writes the file. The same input always gives the same bytes.</summary>
     public static void Write(string path, ISampleSource training, int trainingCount, ISampleSource test, int testCount)
     {
         (string Prefix, SampleSubset Samples)[] parts = [("train", FirstOfEveryClass(training, trainingCount)), ("t10k", FirstOfEveryClass(test, testCount))];
@@ -33,7 +33,7 @@ internal static class DataPacker
         int perClass = count / samples.Classes;
         int[] indices = [.. Enumerable.Range(0, samples.Count).Where(i => taken[samples.LabelOf(i)]++ < perClass)];
         if (indices.Length < count)
-            throw new ArgumentException($"The data hold fewer than {perClass} images of some class.");
+            throw new ArgumentException($"The data contain fewer than {perClass} images of a class.");
         return new SampleSubset(samples, indices);
     }
 

@@ -3,7 +3,7 @@ using RepVgg.Data;
 
 namespace RepVgg.Samples.Images;
 
-/// <summary>Fashion-MNIST: 28x28 gray images of clothes in ten classes; the bundled part of it, or all of it from IDX files.</summary>
+/// <summary>Reads Fashion-MNIST, 28x28 grey images of clothes in ten classes: the bundled subset, or the full set from IDX files.</summary>
 /// <remarks>Source: Xiao, Rasul, Vollgraf: "Fashion-MNIST", 2017; MIT licence, Zalando SE.</remarks>
 internal static class FashionMnist
 {
@@ -11,21 +11,21 @@ internal static class FashionMnist
 
     private const string Resource = "fashion-mnist-small.zip";
 
-    /// <summary>The classes in the order of the labels.</summary>
+    /// <summary>The class names in the order of the labels.</summary>
     public static IReadOnlyList<string> ClassNames { get; } =
         ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
 
-    /// <summary>4,000 training and 1,000 test images that travel inside this program; data/README.md says where they come from.</summary>
+    /// <summary>Reads the subset of 4,000 training and 1,000 test images that is embedded in this program; data/README.md describes its origin.</summary>
     public static (InMemorySamples Training, InMemorySamples Test) Bundled()
     {
         using var stream = typeof(FashionMnist).Assembly.GetManifestResourceStream(Resource)
-            ?? throw new InvalidDataException($"This build lacks its bundled images ({Resource}).");
+            ?? throw new InvalidDataException($"This build does not contain the bundled images ({Resource}).");
         using var archive = new ZipArchive(stream);
         return (Read(archive, "train"), Read(archive, "t10k"));
     }
 
-    /// <summary>The full set.</summary>
-    /// <param name="folder">Holds the four IDX files, gzip-compressed or not.</param>
+    /// <summary>Reads the full set.</summary>
+    /// <param name="folder">Folder with the four IDX files, gzip-compressed or not.</param>
     public static (InMemorySamples Training, InMemorySamples Test) Full(string folder)
     {
         var training = IdxFiles.ReadFolder(folder, "train", ClassNames.Count);
@@ -47,5 +47,5 @@ internal static class FashionMnist
     }
 
     private static Stream Open(ZipArchive archive, string name) =>
-        archive.GetEntry(name)?.Open() ?? throw new InvalidDataException($"{Resource} lacks {name}.");
+        archive.GetEntry(name)?.Open() ?? throw new InvalidDataException($"{Resource} does not contain {name}.");
 }

@@ -3,17 +3,17 @@ using RepVgg.Data;
 
 namespace RepVgg.Samples.Images;
 
-/// <summary>One row of the training and test data.</summary>
+/// <summary>A row of the training and test data.</summary>
 internal sealed class ImageRow
 {
-    /// <summary>Raw values 0..255; channels, height, width.</summary>
+    /// <summary>The raw pixel values 0..255 in CHW order.</summary>
     [VectorType(1, FashionMnist.Size, FashionMnist.Size)]
     public float[] Image { get; set; } = [];
 
-    /// <summary>The class's name.</summary>
+    /// <summary>Name of the class.</summary>
     public string Label { get; set; } = "";
 
-    /// <summary>Makes the rows one at a time, as they are read.</summary>
+    /// <summary>Creates the rows one at a time, when they are enumerated.</summary>
     public static IEnumerable<ImageRow> From(ISampleSource samples)
     {
         for (int i = 0; i < samples.Count; i++)
@@ -25,10 +25,10 @@ internal sealed class ImageRow
     }
 }
 
-/// <summary>What the model says of an image.</summary>
+/// <summary>The prediction of the model for an image.</summary>
 internal sealed class ImagePrediction
 {
-    /// <summary>The predicted class's name.</summary>
+    /// <summary>Name of the predicted class.</summary>
     public string PredictedLabel { get; set; } = "";
 
     /// <summary>One probability per class.</summary>

@@ -1,6 +1,6 @@
 namespace RepVgg.Samples.Learning;
 
-/// <summary>A feature map [channels, height, width] with the operations of a RepVGG block by their definitions, slow and in double precision.</summary>
+/// <summary>A feature map [channels, height, width] with the operations of a RepVGG block. They are computed in double precision, directly by their definitions, and are not optimized.</summary>
 internal sealed class FeatureMap(int channels, int height, int width)
 {
     private readonly double[,,] _values = new double[channels, height, width];
@@ -17,7 +17,7 @@ internal sealed class FeatureMap(int channels, int height, int width)
         set => _values[channel, y, x] = value;
     }
 
-    /// <summary>A map whose channels are constants.</summary>
+    /// <summary>Creates a map whose channels have constant values.</summary>
     public static FeatureMap OfConstants(int height, int width, params double[] values)
     {
         var map = new FeatureMap(values.Length, height, width);
@@ -25,11 +25,11 @@ internal sealed class FeatureMap(int channels, int height, int width)
         return map;
     }
 
-    /// <summary>A convolution of stride 1 whose input is padded with zeros by half the kernel's size.</summary>
-    /// <param name="kernel">[outputs, channels / groups, size, size].</param>
-    /// <param name="bias">[outputs].</param>
+    /// <summary>Computes a convolution of stride 1. The input is padded with zeros by half the kernel's size, so the output has the same height and width.</summary>
+    /// <param name="kernel">The kernel, [outputs, channels / groups, size, size].</param>
+    /// <param name="bias">The bias, [outputs].</param>
     /// <param name="size">Height and width of the kernel, an odd number.</param>
-    /// <param name="groups">Groups.</param>
+    /// <param name="groups">Number of groups.</param>
     public FeatureMap Convolve(float[] kernel, float[] bias, int size, int groups = 1)
     {
         int outputs = bias.Length, inputs = channels / groups, border = size / 2;
@@ -55,7 +55,7 @@ internal sealed class FeatureMap(int channels, int height, int width)
         return result;
     }
 
-    /// <summary>A batch norm in evaluation mode: (x - mean) / sqrt(variance + epsilon) * weight + bias.</summary>
+    /// <summary>Computes a batch norm in evaluation mode: (x - mean) / sqrt(variance + epsilon) * weight + bias.</summary>
     public FeatureMap Normalize(BatchNorm norm)
     {
         var result = new FeatureMap(channels, height, width);
@@ -63,7 +63,7 @@ internal sealed class FeatureMap(int channels, int height, int width)
         return result;
     }
 
-    /// <summary>The sum of two maps.</summary>
+    /// <summary>Computes the sum of two maps.</summary>
     public FeatureMap Plus(FeatureMap other)
     {
         var result = new FeatureMap(channels, height, width);
@@ -71,7 +71,7 @@ internal sealed class FeatureMap(int channels, int height, int width)
         return result;
     }
 
-    /// <summary>The largest absolute difference from another map.</summary>
+    /// <summary>Computes the largest absolute difference from another map.</summary>
     public double Difference(FeatureMap other)
     {
         double largest = 0;
@@ -99,6 +99,6 @@ internal sealed class FeatureMap(int channels, int height, int width)
 /// <summary>A batch norm's parameters and running statistics, one value per channel.</summary>
 internal sealed record BatchNorm(float[] Weight, float[] Bias, float[] Mean, float[] Variance)
 {
-    /// <summary>PyTorch's default.</summary>
+    /// <summary>Value added to the variance; PyTorch's default.</summary>
     public double Epsilon => 1e-5f;
 }

@@ -9,7 +9,7 @@ using RepVgg.Samples.CommandLine;
 namespace RepVgg.Samples.Learning;
 
 /// <summary>Structural re-parameterization step by step, on numbers that can be checked by hand. docs/reparameterization.md explains each step.</summary>
-/// <remarks>The branches are computed by their definitions (<see cref="FeatureMap"/>), the one convolution by the kernel and bias that the library makes of them.</remarks>
+/// <remarks>The branches are computed by their definitions (<see cref="FeatureMap"/>). The single convolution uses the kernel and bias that the library computes from the branches.</remarks>
 internal static class ReparameterizeCommand
 {
     private static readonly BatchNorm Norm = new([5], [20], [5], [100]);
@@ -26,7 +26,7 @@ internal static class ReparameterizeCommand
         return 0;
     }
 
-    /// <summary>Every step with the lines that are printed for it.</summary>
+    /// <summary>Gets the steps, each with the lines that are printed for it.</summary>
     public static IEnumerable<(string Title, IReadOnlyList<string> Lines)> Steps()
     {
         yield return ("(a) Two 3x3 convolutions are added", TwoConvolutions());
@@ -84,7 +84,7 @@ internal static class ReparameterizeCommand
         const int Groups = 2, Channels = 4;
         var norm = new BatchNorm([2, 4, 6, 8], [1, 1, 1, 1], [0, 0, 1, 1], [4, 4, 4, 4]);
         var input = FeatureMap.OfConstants(5, 5, 1, 2, 3, 4);
-        // Added to a convolution of two groups, so that it gets two groups, too.
+        // The identity is added to a convolution of two groups, so that the sum has two groups.
         var branch = LinearBranch.Identity(Channels).Then(Values(norm)).Plus(Convolution(Filled(Channels * Channels / Groups, 0), Channels, Channels, 1, new float[Channels], Groups));
         float[] kernel = branch.Kernel.Take(), bias = branch.Bias.Take();
         return
@@ -98,12 +98,12 @@ internal static class ReparameterizeCommand
     private static List<string> Block()
     {
         float[] dense = [1, 2, 3, 4, 5, 6, 7, 8, 9], point = [10];
-        // Scales of 1, 2 and 3; the identity's batch norm adds 4.
+        // The scales of the batch norms are 1, 2 and 3; the batch norm of the identity has the shift 4.
         BatchNorm denseNorm = new([2], [0], [0], [4]), pointNorm = new([4], [1], [1], [4]), identityNorm = new([6], [4], [0], [4]);
         var input = FeatureMap.OfConstants(7, 7, 1);
         var expected = input.Convolve(dense, [0], 3).Normalize(denseNorm).Plus(input.Convolve(point, [0], 1).Normalize(pointNorm)).Plus(input.Normalize(identityNorm));
 
-        // The same kernel and bias within a training step: differentiable by the parameters of the branches.
+        // Computes the same kernel and bias in a training step, where they are differentiable by the parameters of the branches.
         using var backend = new CpuBackend(1);
         using var kernel3x3 = backend.CreateParameter(new TensorData([1, 1, 3, 3], dense));
         using var kernel1x1 = backend.CreateParameter(new TensorData([1, 1, 1, 1], point));
@@ -149,14 +149,14 @@ internal static class ReparameterizeCommand
 
     private static string Row(FeatureMap map) => $"{Text(map[0, 0, 0]),8}{Text(map[0, 0, map.Width / 2]),8}{Text(map[0, map.Height / 2, map.Width / 2]),8}";
 
-    /// <summary>The rows of the kernels of one output channel, side by side.</summary>
+    /// <summary>Formats the kernels of one output channel, one for each input channel, next to each other.</summary>
     private static IEnumerable<string> Kernel(float[] kernel, int inputs) =>
         Enumerable.Range(0, 3).Select(y => string.Join("   |", Enumerable.Range(0, inputs).Select(i => string.Concat(Enumerable.Range(0, 3).Select(x => $"{Text(kernel[(i * 3 + y) * 3 + x]),6}")))));
 
-    /// <summary>Three decimals: the batch norms' epsilon of 1e-5 changes less.</summary>
+    /// <summary>Formats a number with three decimals. The effect of the batch norms' epsilon of 1e-5 is below that.</summary>
     private static string Text(double value) => value.ToString("0.###", CultureInfo.InvariantCulture);
 
-    /// <summary>Single precision leaves differences of a millionth of the values.</summary>
+    /// <summary>Formats a difference. In single precision, differences of a millionth of the values are rounding errors.</summary>
     private static string Difference(double value) => value < 1e-5 ? "less than 0.00001" : Text(value);
 
     private static float[] Filled(int length, float value) => [.. Enumerable.Repeat(value, length)];

@@ -37,7 +37,7 @@ internal static class ConvertCommand
         if (format != Format.Onnx && precision == OnnxPrecision.Half)
             throw new UsageException("--precision half is for ONNX only.");
         if (form == WeightsForm.Training && weights.Form == WeightsForm.Deploy)
-            throw new ArgumentException($"'{input}' holds the deploy form, which cannot be turned back into the training form.");
+            throw new ArgumentException($"'{input}' holds the deploy form, which cannot be converted to the training form.");
 
         int? size = arguments.Integer("image-size", 1);
         var normalization = WeightsCommands.Normalization(arguments, weights);
@@ -51,7 +51,7 @@ internal static class ConvertCommand
         }
         else
         {
-            // Only the ONNX graph needs a normalisation; other files say it where it is known.
+            // Only the ONNX graph requires a normalisation. Other formats store it if it is known.
             bool known = normalization is not null || weights.Description is not null || weights.Architecture.InputChannels == 3;
             var state = form == weights.Form
                 ? weights.State
@@ -64,10 +64,10 @@ internal static class ConvertCommand
         return 0;
     }
 
-    /// <summary>Writes weights in the format and with the names that the command line asks for.</summary>
+    /// <summary>Writes weights in the format and with the names that the command line specifies.</summary>
     public static void Write(StateDict state, ModelDescription? description, string path, Arguments arguments) => Write(state, description, path, FormatOf(arguments, path), arguments);
 
-    /// <summary>Says what was written.</summary>
+    /// <summary>Prints the name, architecture, form and size of the file that was written.</summary>
     public static void Report(string path, string architecture, WeightsForm form) =>
         Console.WriteLine($"{path}: {architecture}, {form.Name()} form, {Table.Number(new FileInfo(path).Length)} bytes.");
 

@@ -6,7 +6,7 @@ using RepVgg.Samples.CommandLine;
 
 namespace RepVgg.Samples.Weights;
 
-/// <summary>Writes the training form with fresh weights: where training elsewhere begins.</summary>
+/// <summary>Writes the training form of a variant with random weights, as a starting point for training in another program.</summary>
 internal static class CreateCommand
 {
     public static int Run(Arguments arguments)

@@ -6,7 +6,7 @@ using RepVgg.Samples.CommandLine;
 
 namespace RepVgg.Samples.Weights;
 
-/// <summary>What a file of weights holds.</summary>
+/// <summary>Prints the architecture, metadata and size of the network in a weights file.</summary>
 internal static class InspectCommand
 {
     public static int Run(Arguments arguments)

@@ -4,7 +4,7 @@ using RepVgg.Samples.CommandLine;
 
 namespace RepVgg.Samples.Weights;
 
-/// <summary>The table of variants.</summary>
+/// <summary>Prints a table of the variants with their parameters and multiply-adds.</summary>
 internal static class ListCommand
 {
     public static int Run(Arguments arguments)

@@ -15,7 +15,7 @@ internal static partial class NumpyFile
     private static readonly byte[] s_magic = [0x93, .. "NUMPY"u8];
 
     /// <summary>Reads an array of float32 or uint8.</summary>
-    /// <exception cref="InvalidDataException">The file is no array, is cut off, or holds another type or order.</exception>
+    /// <exception cref="InvalidDataException">The file is not an array, is truncated, or has another type or order.</exception>
     public static TensorData Read(string path)
     {
         var (type, shape, values) = ReadContent(path, "<f4", "|u1");
@@ -23,7 +23,7 @@ internal static partial class NumpyFile
     }
 
     /// <summary>Reads an array of int64.</summary>
-    /// <exception cref="InvalidDataException">The file is no array, is cut off, or holds another type or order.</exception>
+    /// <exception cref="InvalidDataException">The file is not an array, is truncated, or has another type or order.</exception>
     public static (int[] Shape, long[] Values) ReadInt64(string path)
     {
         var (_, shape, values) = ReadContent(path, "<i8");
@@ -41,7 +41,7 @@ internal static partial class NumpyFile
         stream.Write(MemoryMarshal.AsBytes(array.Values.AsSpan()));
     });
 
-    /// <summary>Reads a file whose values are of one of the given types, which are named as in the header.</summary>
+    /// <summary>Reads a file whose values have one of the given types. The types are specified by their names in the header, such as '&lt;f4'.</summary>
     private static (string Type, int[] Shape, ReadOnlyMemory<byte> Values) ReadContent(string path, params string[] types)
     {
         byte[] file = File.ReadAllBytes(path);

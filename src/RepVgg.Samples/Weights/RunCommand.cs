@@ -4,7 +4,7 @@ using RepVgg.Samples.CommandLine;
 
 namespace RepVgg.Samples.Weights;
 
-/// <summary>Computes logits of images in a NumPy file, for comparison with other programs.</summary>
+/// <summary>Computes the logits of images in a NumPy file, for comparison with other programs.</summary>
 internal static class RunCommand
 {
     public static int Run(Arguments arguments)
@@ -19,7 +19,7 @@ internal static class RunCommand
         var given = WeightsCommands.Normalization(arguments, weights);
         var network = weights.ToDeployNetwork(height, width, given);
         if (given is null && weights.Description?.Normalization is null)
-            Console.WriteLine($"The file does not say how pixels are normalised; ImageNet's values are taken: {WeightsCommands.Options(network.Normalization)}.");
+            Console.WriteLine($"The file does not contain the normalisation of the pixels; ImageNet's values are used: {WeightsCommands.Options(network.Normalization)}.");
         var logits = TensorData.Zeros(count, network.Classes);
         using (var engine = new InferenceEngine(network, arguments.Integer("threads", 0) ?? 0))
             engine.Run(images.Values, count, logits.Values);

@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace RepVgg.Samples.Weights;
 
-/// <summary>Rows of text in columns: the first one to the left, all others to the right.</summary>
+/// <summary>Formats rows of text as a table. The first column is aligned to the left, all others to the right.</summary>
 internal sealed class Table(params string[] head)
 {
     private readonly List<string[]> _rows = [head];

@@ -10,14 +10,14 @@ internal static class VerifyCommand
 {
     private const float Bound = 1e-5f;
 
-    /// <returns>0 if the forms agree within the bound, else 1.</returns>
+    /// <returns>The exit code: 0 if the forms agree within the bound, otherwise 1.</returns>
     public static int Run(Arguments arguments)
     {
         string path = arguments.Operand(0);
         float bound = arguments.Positive("bound") ?? Bound;
         var weights = WeightsFile.Read(path);
         if (weights.Form != WeightsForm.Training)
-            throw new ArgumentException($"'{path}' holds the deploy form: there is nothing to fuse. Verify the training form that it was made of, with --against {path}.");
+            throw new ArgumentException($"'{path}' holds the deploy form: there is nothing to fuse. Verify the training form from which it was fused, with --against {path}.");
         int? size = arguments.Integer("image-size", 1);
         var deployed = arguments.Text("against") is { } other ? Deployed(other, size) : weights.ToDeployNetwork(size, size, Normalization.Identity(weights.Architecture.InputChannels));
         int images = arguments.Integer("images", 1) ?? 2;

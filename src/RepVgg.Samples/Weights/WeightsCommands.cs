@@ -5,7 +5,7 @@ using RepVgg.Samples.CommandLine;
 
 namespace RepVgg.Samples.Weights;
 
-/// <summary>The commands that work on files of weights.</summary>
+/// <summary>The commands that read and write weights files.</summary>
 internal static class WeightsCommands
 {
     private static readonly OptionSpec[] s_normalization =
@@ -49,10 +49,10 @@ internal static class WeightsCommands
             [.. s_normalization, new("threads", "N", "threads; 0 takes every core (default: 0)")], RunCommand.Run) { Operands = ["FILE", "IMAGES.npy", "LOGITS.npy"] },
     ];
 
-    /// <summary>The name of a form on the command line.</summary>
+    /// <summary>Gets the name of a form on the command line.</summary>
     public static string Name(this WeightsForm form) => form == WeightsForm.Training ? "train" : "deploy";
 
-    /// <summary>What the command line says of the normalisation; null where it says nothing.</summary>
+    /// <summary>Reads the normalisation from the options --mean and --std; null if neither is given.</summary>
     public static Normalization? Normalization(Arguments arguments, LoadedWeights weights)
     {
         var (mean, deviation) = (arguments.Numbers("mean"), arguments.Numbers("std"));
@@ -64,7 +64,7 @@ internal static class WeightsCommands
         return new Normalization([.. mean], [.. deviation.Select(value => 1 / value)]);
     }
 
-    /// <summary>A normalisation as the command line takes it.</summary>
+    /// <summary>Formats a normalisation as the options --mean and --std.</summary>
     public static string Options(Normalization normalization) => string.Create(
         CultureInfo.InvariantCulture,
         $"--mean {string.Join(',', normalization.Mean.Select(Invariant))} --std {string.Join(',', normalization.Scale.Select(scale => Invariant(1 / scale)))}");

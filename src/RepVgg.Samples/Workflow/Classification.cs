@@ -13,12 +13,12 @@ using Spectre.Console;
 
 namespace RepVgg.Samples.Workflow;
 
-/// <summary>The whole way in an ML.NET pipeline: train, evaluate, save, load in a fresh context, score, export.</summary>
+/// <summary>The complete workflow of an ML.NET pipeline: train, evaluate, save, load in a new MLContext, score and export.</summary>
 internal static class Classification
 {
     private const int ScoredImages = 10;
 
-    /// <summary>What a shell expects of a program that Ctrl-C ended.</summary>
+    /// <summary>The conventional exit code of a program that was ended by Ctrl-C.</summary>
     private const int InterruptedExitCode = 130;
 
     public static int Run(ISampleSource training, ISampleSource test, Recipe recipe, Arguments arguments)
@@ -56,7 +56,7 @@ internal static class Classification
         return interrupted ? InterruptedExitCode : 0;
     }
 
-    /// <summary>The trainer's messages before the first epoch: what it trains on, and why not on a GPU.</summary>
+    /// <summary>Prints the trainer's log messages except those of the epochs: the device, the reason why no GPU is used, and warnings.</summary>
     private static void ShowDevice(LoggingEventArgs entry)
     {
         bool isTrainers = entry.Source.StartsWith("RepVgg;", StringComparison.Ordinal);
@@ -64,7 +64,7 @@ internal static class Classification
             AnsiConsole.WriteLine(entry.RawMessage);
     }
 
-    /// <returns>The pipeline; null if it was stopped before there was any model.</returns>
+    /// <returns>The fitted pipeline; null if training was stopped before the first epoch was complete.</returns>
     private static TransformerChain<ITransformer>? Train(MLContext context, IDataView rows, RepVggTrainer.Options options)
     {
         long start = Stopwatch.GetTimestamp();
@@ -98,7 +98,7 @@ internal static class Classification
         ConfusionTable.Write(Console.Out, labels, metrics.ConfusionMatrix.Counts);
     }
 
-    /// <summary>Loads the file as another program would, and scores single images.</summary>
+    /// <summary>Loads the model file in a new MLContext, as another program would, and scores single images.</summary>
     private static void Score(string modelPath, ISampleSource test)
     {
         var fresh = new MLContext();

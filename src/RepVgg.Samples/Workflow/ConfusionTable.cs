@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace RepVgg.Samples.Workflow;
 
-/// <summary>Prints a confusion matrix: a row per true class, a column per predicted one.</summary>
+/// <summary>Prints a confusion matrix with one row per true class and one column per predicted class.</summary>
 internal static class ConfusionTable
 {
     private const string Corner = "true \\ predicted";

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace RepVgg.Samples.Workflow;
 
-/// <summary>Turns the first Ctrl-C (or termination signal) into a cancellation; the second ends the program as usual.</summary>
+/// <summary>Cancels a token at the first Ctrl-C or termination signal. The second signal ends the program.</summary>
 internal sealed class Interrupt : IDisposable
 {
     private readonly CancellationTokenSource _source = new();

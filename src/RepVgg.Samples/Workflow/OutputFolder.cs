@@ -1,10 +1,10 @@
 namespace RepVgg.Samples.Workflow;
 
-/// <summary>The folder that results are written to.</summary>
+/// <summary>The folder for the results.</summary>
 internal static class OutputFolder
 {
-    /// <summary>Makes the folder, and makes sure that files can be written there, before any long work.</summary>
-    /// <exception cref="IOException">It cannot be made or written.</exception>
+    /// <summary>Creates the folder and checks that files can be written to it. Call it before a long computation.</summary>
+    /// <exception cref="IOException">The folder cannot be created, or files cannot be written to it.</exception>
     public static void Prepare(string folder)
     {
         try

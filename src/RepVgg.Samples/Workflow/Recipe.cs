@@ -6,10 +6,10 @@ using RepVgg.Training;
 
 namespace RepVgg.Samples.Workflow;
 
-/// <summary>A network and how to train it, found by trying; the command line may change the numbers.</summary>
+/// <summary>An architecture and its training hyperparameters, which were found by experiment. Command-line options can change them.</summary>
 internal sealed record Recipe
 {
-    /// <summary>For the bundled 4,000 images: under a minute on two cores.</summary>
+    /// <summary>The recipe for the bundled 4,000 images, which takes less than a minute on two cores.</summary>
     public static Recipe Quickstart { get; } = new()
     {
         Architecture = "RepVGG-S0",
@@ -19,7 +19,7 @@ internal sealed record Recipe
         ValidationFraction = 0.1f,
     };
 
-    /// <summary>For all 60,000 images: about ten minutes on two cores.</summary>
+    /// <summary>The recipe for all 60,000 images, which takes about ten minutes on two cores.</summary>
     public static Recipe FullSet { get; } = new()
     {
         Architecture = "RepVGG-S1",
@@ -39,7 +39,7 @@ internal sealed record Recipe
 
     public required float ValidationFraction { get; init; }
 
-    /// <summary>The options of every command that trains.</summary>
+    /// <summary>The command-line options of every command that trains.</summary>
     public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
     [
         new("out", "DIR", "folder for the model (default: output)"),
@@ -53,7 +53,7 @@ internal sealed record Recipe
         new("checkpoint", "FILE", "write the state after every epoch, and go on from it when started again"),
     ];
 
-    /// <summary>The recipe with what the command line says.</summary>
+    /// <summary>Returns this recipe with the values of the command-line options.</summary>
     public Recipe With(Arguments arguments) => this with
     {
         Architecture = RepVggVariants.Find(arguments.Text("architecture") ?? Architecture).Name,
@@ -62,7 +62,7 @@ internal sealed record Recipe
         LearningRate = arguments.Positive("learning-rate") ?? LearningRate,
     };
 
-    /// <summary>The trainer's options; columns are those of the sample's rows.</summary>
+    /// <summary>Creates the trainer's options. The column names are those of <c>ImageRow</c>.</summary>
     public RepVggTrainer.Options ToOptions(Arguments arguments) => new()
     {
         LabelColumnName = "Label",

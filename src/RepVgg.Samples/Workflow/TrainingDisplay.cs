@@ -5,10 +5,10 @@ using Spectre.Console;
 
 namespace RepVgg.Samples.Workflow;
 
-/// <summary>Shows how far training is: a bar with loss, accuracy, speed and time left on a terminal, plain lines elsewhere.</summary>
+/// <summary>Shows the progress of training: on a terminal, a progress bar with loss, accuracy, speed and remaining time; otherwise, lines of text.</summary>
 internal abstract class TrainingDisplay
 {
-    /// <summary>Runs the work with a display that suits where the output goes.</summary>
+    /// <summary>Runs an action with a progress bar if the output is a terminal, and with lines of text otherwise.</summary>
     public static T Run<T>(Func<Action<TrainingProgress>, T> work)
     {
         if (Console.IsOutputRedirected || !AnsiConsole.Profile.Capabilities.Interactive)
@@ -61,7 +61,7 @@ internal abstract class TrainingDisplay
                 AnsiConsole.MarkupLineInterpolated($"[grey]{Line(epoch, progress)}[/]");
                 return;
             }
-            // The speed shown stays that of training while the validation pass runs.
+            // During validation, the displayed speed is still that of training.
             if (!progress.IsValidation)
                 _trainingSpeed = progress.ImagesPerSecond;
             task.MaxValue = progress.Epochs;

@@ -6,7 +6,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>A convolution without bias and its batch norm, under the authors' names conv and bn.</summary>
+/// <summary>A convolution without bias followed by a batch norm. The submodules are named conv and bn, as in the RepVGG authors' code.</summary>
 internal sealed class ConvNorm : torch.nn.Module<Tensor, Tensor>
 {
     [ComponentName(Name = "conv")]
@@ -23,7 +23,7 @@ internal sealed class ConvNorm : torch.nn.Module<Tensor, Tensor>
         RegisterComponents();
     }
 
-    /// <summary>The kernel, OIHW; the module's own object.</summary>
+    /// <summary>The kernel, OIHW. The module owns the tensor; do not dispose it.</summary>
     public Tensor Kernel => _conv.weight;
 
     public override Tensor forward(Tensor input)
@@ -34,7 +34,7 @@ internal sealed class ConvNorm : torch.nn.Module<Tensor, Tensor>
 
     public (float[] Kernel, NormValues Norm) Values() => (Read(_conv.weight), Values(_norm));
 
-    /// <summary>What a batch norm in evaluation mode multiplies and adds comes from these.</summary>
+    /// <summary>Copies the parameters, running statistics and epsilon of a batch norm, which define its scale and shift in evaluation mode.</summary>
     public static NormValues Values(BatchNorm2d norm) =>
         new(Read(norm.weight), Read(norm.bias!), Read(norm.running_mean!), Read(norm.running_var!), norm.eps);
 

@@ -5,10 +5,10 @@ namespace RepVgg.TorchSharp;
 /// <summary>Fuses the RepVGG blocks of any TorchSharp network.</summary>
 public static class DeployExtensions
 {
-    /// <summary>Walks a module and fuses every RepVGG block in it, wherever it lies; everything else stays as it is.</summary>
-    /// <param name="module">A block, a backbone, or a network that holds some.</param>
-    /// <returns>How many blocks were fused; those that were fused before do not count.</returns>
-    /// <remarks>The outputs in evaluation mode stay the same but for rounding. The branches' parameters are disposed: make optimizers afterwards.</remarks>
+    /// <summary>Fuses every RepVGG block in a module and its submodules, at any depth. Other submodules are not changed.</summary>
+    /// <param name="module">A block, a backbone, or a network that contains blocks.</param>
+    /// <returns>The number of blocks that were fused, without those that were fused already.</returns>
+    /// <remarks>The outputs in evaluation mode do not change except for rounding. The parameters of the branches are disposed, so create optimizers after this call.</remarks>
     public static int SwitchToDeploy(this torch.nn.Module module)
     {
         ArgumentNullException.ThrowIfNull(module);

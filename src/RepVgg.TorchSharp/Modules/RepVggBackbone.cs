@@ -6,20 +6,20 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>A RepVGG without its classifier as a TorchSharp module, for detection, segmentation and whatever else reads feature maps.</summary>
+/// <summary>A RepVGG without its classifier as a TorchSharp module, for detection, segmentation and other tasks that use feature maps.</summary>
 /// <remarks>
-/// Parameters bear the authors' names (<c>stage1.0.rbr_dense.conv.weight</c>), so their checkpoints load and weights
-/// trained here can be saved for their code. <see cref="DeployExtensions.SwitchToDeploy"/> fuses it, alone or within a larger network.
+/// Parameters have the names of the RepVGG authors' code (<c>stage1.0.rbr_dense.conv.weight</c>), so their checkpoints can be
+/// imported and weights trained here can be exported for their code. <see cref="DeployExtensions.SwitchToDeploy"/> fuses the backbone, alone or within a larger network.
 /// </remarks>
 public sealed class RepVggBackbone : torch.nn.Module<Tensor, Tensor>
 {
     private readonly torch.nn.Module<Tensor, Tensor>[] _stages;
 
-    /// <summary>Makes a backbone with fresh weights.</summary>
-    /// <param name="architecture">Such as <c>RepVggVariants.A0</c>; auxiliary heads are left out.</param>
-    /// <param name="outputStride">Pixels of the image that one pixel of the last map may span; the strides beyond are traded for dilation, as segmentation networks do. Null keeps all strides.</param>
-    /// <param name="deploy">True: the fused form from the start, for weights that were fused before.</param>
-    /// <exception cref="ArgumentException">The architecture cannot be built, or its strides do not reach the output stride.</exception>
+    /// <summary>Creates a backbone with random weights.</summary>
+    /// <param name="architecture">The architecture, such as <c>RepVggVariants.A0</c>. Auxiliary heads are not created.</param>
+    /// <param name="outputStride">Ratio of the image size to the size of the last feature map. Strides that would exceed it are replaced by dilation, as in segmentation networks. Null keeps all strides.</param>
+    /// <param name="deploy">True to create the fused form, for weights that are already fused.</param>
+    /// <exception cref="ArgumentException">The architecture cannot be built, or the output stride is not a product of its first strides.</exception>
     public RepVggBackbone(RepVggArchitecture architecture, int? outputStride = null, bool deploy = false)
         : base(nameof(RepVggBackbone))
     {
@@ -48,18 +48,18 @@ public sealed class RepVggBackbone : torch.nn.Module<Tensor, Tensor>
             register_module(architecture.Stages[i].Name, _stages[i]);
         }
         if (spanned != limit)
-            throw new ArgumentException($"The strides of {architecture.Name} multiply to {architecture.TotalStride}; an output stride of {outputStride} is not on the way.", nameof(outputStride));
+            throw new ArgumentException($"The strides of {architecture.Name} multiply to {architecture.TotalStride}; an output stride of {outputStride} is not a product of its first strides.", nameof(outputStride));
     }
 
-    /// <summary>What was built.</summary>
+    /// <summary>The architecture of the backbone.</summary>
     public RepVggArchitecture Architecture { get; }
 
-    /// <summary>Channels of each stage's output, the stem's first.</summary>
+    /// <summary>Number of output channels of each stage, starting with the stem.</summary>
     public IReadOnlyList<int> StageWidths => [.. Architecture.Stages.Select(stage => stage.Width)];
 
-    /// <summary>The last stage's map.</summary>
+    /// <summary>Computes the feature map of the last stage.</summary>
     /// <param name="input">Normalised images, [N, C, H, W].</param>
-    /// <returns>[N, features, h, w].</returns>
+    /// <returns>The feature map, [N, features, h, w].</returns>
     public override Tensor forward(Tensor input)
     {
         using var scope = torch.NewDisposeScope();
@@ -69,9 +69,9 @@ public sealed class RepVggBackbone : torch.nn.Module<Tensor, Tensor>
         return map.MoveToOuterDisposeScope();
     }
 
-    /// <summary>The maps of every stage, the stem's first.</summary>
+    /// <summary>Computes the feature maps of all stages, starting with the stem.</summary>
     /// <param name="input">Normalised images, [N, C, H, W].</param>
-    /// <returns>One map a stage; the caller's to dispose.</returns>
+    /// <returns>One feature map [N, width, h, w] per stage. The caller disposes them.</returns>
     public IReadOnlyList<Tensor> Stages(Tensor input)
     {
         var maps = new List<Tensor>();
@@ -81,8 +81,8 @@ public sealed class RepVggBackbone : torch.nn.Module<Tensor, Tensor>
     }
 
     /// <summary>Overwrites the weights.</summary>
-    /// <param name="state">Weights in this module's form, training or fused; a classifier, auxiliary heads and batch counters in them are ignored.</param>
-    /// <exception cref="ArgumentException">Names are missing, surplus or misshapen; the message lists all of them, and nothing was changed.</exception>
+    /// <param name="state">Weights in the current form of this module, training or fused. Weights of a classifier or of auxiliary heads, and batch counters, are ignored.</param>
+    /// <exception cref="ArgumentException">Tensors are missing, unexpected or of the wrong shape. The message lists all of them, and no weight is changed.</exception>
     public void ImportState(StateDict state)
     {
         StateLayout.Check(
@@ -96,7 +96,7 @@ public sealed class RepVggBackbone : torch.nn.Module<Tensor, Tensor>
             tensor.copy_(HostCopy.ToTensor([.. state[name].Shape], state[name].Values));
     }
 
-    /// <summary>Copies the weights out, under the authors' names, without batch counters.</summary>
+    /// <summary>Copies the weights, under the names of the RepVGG authors' code and without batch counters.</summary>
     /// <returns>The weights.</returns>
     public StateDict ExportState()
     {

@@ -8,10 +8,10 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>A RepVGG block as a TorchSharp module: it trains with up to three branches and becomes one 3x3 convolution by <see cref="SwitchToDeploy"/>.</summary>
+/// <summary>A RepVGG block as a TorchSharp module. It has up to three branches in training; <see cref="SwitchToDeploy"/> replaces them by one 3x3 convolution.</summary>
 /// <remarks>
-/// relu(BN(conv3x3(x)) + BN(conv1x1(x)) [+ BN(x)]), with squeeze-and-excitation where asked for. Maps are NCHW. Parameters
-/// bear the authors' names: <c>rbr_dense.conv.weight</c>, <c>rbr_1x1.bn.bias</c>, <c>rbr_identity.running_mean</c>,
+/// Computes relu(BN(conv3x3(x)) + BN(conv1x1(x)) [+ BN(x)]), optionally with squeeze-and-excitation. Feature maps are NCHW. Parameters
+/// have the names of the RepVGG authors' code: <c>rbr_dense.conv.weight</c>, <c>rbr_1x1.bn.bias</c>, <c>rbr_identity.running_mean</c>,
 /// <c>rbr_reparam.weight</c>, <c>se.down.weight</c>. Source: RepVGG, section 3.2, figure 2.
 /// </remarks>
 public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
@@ -37,15 +37,15 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
     [ComponentName(Name = "rbr_reparam")]
     private Conv2d? _fused;
 
-    /// <summary>Makes a block with fresh weights.</summary>
-    /// <param name="inputChannels">Input channels.</param>
-    /// <param name="outputChannels">Output channels.</param>
-    /// <param name="stride">1 or 2. With stride 1 and as many outputs as inputs there is an identity branch.</param>
-    /// <param name="groups">Groups of its convolutions.</param>
-    /// <param name="squeezeExcitation">Where squeeze-and-excitation stands, if anywhere.</param>
-    /// <param name="dilation">Distance of the 3x3 kernel's taps; 1 is the plain convolution.</param>
-    /// <param name="deploy">True: the fused form from the start, for weights that were fused before.</param>
-    /// <param name="batchNormEpsilon">Added to variances by the batch norms.</param>
+    /// <summary>Creates a block with random weights.</summary>
+    /// <param name="inputChannels">Number of input channels.</param>
+    /// <param name="outputChannels">Number of output channels.</param>
+    /// <param name="stride">Stride, 1 or 2. The block has an identity branch if the stride is 1 and the numbers of input and output channels are equal.</param>
+    /// <param name="groups">Number of groups of the convolutions.</param>
+    /// <param name="squeezeExcitation">Position of squeeze-and-excitation, or None.</param>
+    /// <param name="dilation">Dilation of the 3x3 convolution, at least 1.</param>
+    /// <param name="deploy">True to create the fused form, for weights that are already fused.</param>
+    /// <param name="batchNormEpsilon">Value that the batch norms add to the variance.</param>
     /// <exception cref="ArgumentException">A number is out of range, or the groups do not divide the channels.</exception>
     public RepVggBlock(
         int inputChannels, int outputChannels, int stride = 1, int groups = 1, SqueezeExcitation squeezeExcitation = SqueezeExcitation.None,
@@ -54,12 +54,12 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
     {
     }
 
-    /// <summary>Makes a block of an architecture, whose stride may have been traded for dilation.</summary>
+    /// <summary>Creates a block of an architecture. Its stride can differ from that of <paramref name="shape"/> where a stride was replaced by dilation.</summary>
     internal RepVggBlock(BlockSpec shape, int stride, int dilation, bool deploy, double batchNormEpsilon)
         : base(nameof(RepVggBlock))
     {
         if (shape.InputChannels < 1 || shape.OutputChannels < 1 || shape.Stride < 1 || dilation < 1 || shape.Groups < 1)
-            throw new ArgumentException($"A block of {shape.InputChannels} to {shape.OutputChannels} channels, stride {shape.Stride}, dilation {dilation} and {shape.Groups} groups cannot be made: all must be 1 or more.");
+            throw new ArgumentException($"A block of {shape.InputChannels} to {shape.OutputChannels} channels, stride {shape.Stride}, dilation {dilation} and {shape.Groups} groups cannot be created: all must be 1 or more.");
         if (shape.InputChannels % shape.Groups != 0 || shape.OutputChannels % shape.Groups != 0)
             throw new ArgumentException($"{shape.Groups} groups do not divide {shape.InputChannels} and {shape.OutputChannels} channels.");
         (_shape, _dilation, Stride) = (shape, dilation, stride);
@@ -118,9 +118,9 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
         return map.MoveToOuterDisposeScope();
     }
 
-    /// <summary>Replaces the branches by the one 3x3 convolution that equals them in evaluation mode. Computed in double precision; harmless on a fused block.</summary>
-    /// <remarks>The branches' parameters are disposed: make optimizers afterwards. Device and type stay. Source: RepVGG, section 3.3.</remarks>
-    /// <exception cref="ArgumentException">A running variance is not a number or negative; the block is not changed.</exception>
+    /// <summary>Replaces the branches by one 3x3 convolution that computes the same output in evaluation mode. The kernel and bias are computed in double precision. Does nothing if the block is already fused.</summary>
+    /// <remarks>The parameters of the branches are disposed, so create optimizers after this call. The device and data type do not change. Source: RepVGG, section 3.3.</remarks>
+    /// <exception cref="ArgumentException">A running variance plus epsilon is not positive or is NaN. The block is not changed.</exception>
     public void SwitchToDeploy()
     {
         if (_fused is not null)

@@ -5,7 +5,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>A stage as RepVGGplus lays it out: its blocks lie under <c>blocks</c>.</summary>
+/// <summary>A stage in the layout of RepVGGplus: its blocks are in the submodule list <c>blocks</c>.</summary>
 internal sealed class RepVggStage : torch.nn.Module<Tensor, Tensor>
 {
     [ComponentName(Name = "blocks")]

@@ -6,7 +6,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>Squeeze-and-excitation under the authors' names down and up: a scale for every channel, from the channels' means.</summary>
+/// <summary>Squeeze-and-excitation: x * sigmoid(up(relu(down(mean of x over height and width)))), where down and up are 1x1 convolutions named as in the RepVGG authors' code.</summary>
 internal sealed class SqueezeExcite : torch.nn.Module<Tensor, Tensor>
 {
     [ComponentName(Name = "down")]

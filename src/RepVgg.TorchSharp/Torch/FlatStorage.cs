@@ -3,14 +3,14 @@ using TorchSharp;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>One flat tensor that holds the values of many, so that an update of all of them is a few calls instead of a few per tensor.</summary>
+/// <summary>A one-dimensional tensor that contains the values of several tensors, its members. An update of all members then needs a few libtorch calls instead of a few calls per tensor.</summary>
 /// <remarks>
-/// Its members become views of it. A member may be taken over by a storage made later; <see cref="Gather"/> takes it
-/// back, values kept. Kernels keep their layout: what is flat here is memory order.
+/// The members become views of the flat tensor. A storage that is created later can take over a member; <see cref="Gather"/>
+/// moves it back with its values. The values of kernels are in memory order, which depends on the <see cref="MemoryLayout"/>.
 /// </remarks>
 internal sealed class FlatStorage : IDisposable
 {
-    /// <summary>How many values an update on the CPU takes at a time: these, their gradients and their momenta stay in the cores' caches from one operation to the next.</summary>
+    /// <summary>Maximum number of values per update on the CPU. These values, their gradients and their momentum buffers stay in the CPU caches from one operation to the next.</summary>
     private const long CachedValues = 1 << 17;
 
     private readonly TorchTensor[] _members;
@@ -33,19 +33,19 @@ internal sealed class FlatStorage : IDisposable
 
     public IReadOnlyList<TorchTensor> Members => _members;
 
-    /// <summary>The place of a member; -1 if it is none.</summary>
+    /// <summary>Gets the index of a member; -1 if the tensor is not a member.</summary>
     public int IndexOf(TorchTensor tensor) => Array.IndexOf(_members, tensor);
 
-    /// <summary>Every member's values, one after the other.</summary>
+    /// <summary>The values of all members, concatenated; a tensor of shape [total number of values].</summary>
     public torch.Tensor Values { get; }
 
-    /// <summary>The members in runs of neighbours: as many as fit in <see cref="PieceLength"/>, or one that is longer.</summary>
+    /// <summary>The members, grouped into runs of consecutive members. A run has at most <see cref="PieceLength"/> values, or a single member that is longer.</summary>
     public IReadOnlyList<Run> Runs { get; }
 
-    /// <summary>How many values an update should take at a time.</summary>
+    /// <summary>Maximum number of values that an update should process at a time.</summary>
     public long PieceLength { get; }
 
-    /// <summary>Makes sure that the members' values are here.</summary>
+    /// <summary>Copies members that another storage has taken over back into this storage.</summary>
     public void Gather()
     {
         for (int i = 0; i < _members.Length; i++)
@@ -55,14 +55,14 @@ internal sealed class FlatStorage : IDisposable
         }
     }
 
-    /// <summary>One member's part of a flat tensor of this size, in the member's shape.</summary>
+    /// <summary>Gets a view of one member's part of a flat tensor of the same length as <see cref="Values"/>, in the member's shape.</summary>
     public torch.Tensor Part(torch.Tensor flat, int member)
     {
         using var slice = flat.narrow(0, _offsets[member], _members[member].Count);
         return _layout.Unflatten(slice, _members[member].Shape);
     }
 
-    /// <summary>What Backward left for a run of members, in one flat tensor; null where one of them took no part.</summary>
+    /// <summary>Concatenates the gradients of a run of members into one flat tensor; null if a member has no gradient.</summary>
     public torch.Tensor? TryGatherGradients(Run run)
     {
         using var scope = torch.NewDisposeScope();
@@ -114,6 +114,6 @@ internal sealed class FlatStorage : IDisposable
         }
     }
 
-    /// <summary>Neighbours among the members, and their place in the flat tensor.</summary>
+    /// <summary>A range of consecutive members (index of the first, count), and their range of values in the flat tensor (start, length).</summary>
     public readonly record struct Run(int First, int Members, long Start, long Length);
 }

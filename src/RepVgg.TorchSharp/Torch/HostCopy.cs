@@ -6,10 +6,10 @@ namespace RepVgg.TorchSharp;
 /// <summary>Copies between managed memory and contiguous single-precision tensors on the CPU.</summary>
 internal static class HostCopy
 {
-    // TorchSharp shows memory as a span of bytes, whose length is 31 bits.
+    // Number of floats per copy, 1 GiB. TorchSharp exposes tensor memory as a span of bytes, whose length must be below 2 GiB.
     private const int Chunk = 1 << 28;
 
-    /// <summary>A new tensor on the CPU with these values.</summary>
+    /// <summary>Creates a CPU tensor with a copy of the values.</summary>
     public static torch.Tensor ToTensor(ReadOnlySpan<int> shape, ReadOnlySpan<float> values)
     {
         long count = 1;
@@ -34,7 +34,7 @@ internal static class HostCopy
         return tensor;
     }
 
-    /// <summary>A tensor over managed memory, without copying; the memory stays pinned until the tensor is disposed.</summary>
+    /// <summary>Creates a tensor that shares managed memory without copying. The memory is pinned until the tensor is disposed. Memory that is not an array, or is empty, is copied.</summary>
     public static torch.Tensor View(ReadOnlySpan<int> shape, ReadOnlyMemory<float> values)
     {
         if (values.Length > 0 && MemoryMarshal.TryGetArray(values, out var segment))
@@ -45,7 +45,7 @@ internal static class HostCopy
         return ToTensor(shape, values.Span);
     }
 
-    /// <summary>Reads a tensor of any device, type and strides.</summary>
+    /// <summary>Copies the values of a tensor of any device, data type and strides, in row-major order.</summary>
     public static void FromTensor(torch.Tensor source, Span<float> values)
     {
         using var scope = torch.NewDisposeScope();

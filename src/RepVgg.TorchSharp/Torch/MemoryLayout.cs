@@ -2,14 +2,14 @@ using TorchSharp;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>The order of maps and kernels in memory: NCHW, or NHWC under NCHW dimensions (channels last).</summary>
-/// <remarks>TorchSharp's memory formats do nothing, so the order is made by permuting.</remarks>
+/// <summary>The memory order of feature maps and kernels: contiguous NCHW, or NHWC with NCHW dimensions (channels last).</summary>
+/// <remarks>TorchSharp ignores its memory format arguments, so the order is created with permute and contiguous.</remarks>
 internal sealed record MemoryLayout(bool ChannelsLast)
 {
     private static readonly long[] _channelsToEnd = [0, 2, 3, 1];
     private static readonly long[] _channelsToFront = [0, 3, 1, 2];
 
-    /// <summary>The same dimensions and values, in this order in memory.</summary>
+    /// <summary>Returns a tensor with the same dimensions and values in this memory order.</summary>
     public torch.Tensor Arrange(torch.Tensor tensor)
     {
         if (!ChannelsLast || tensor.Dimensions != 4)
@@ -19,7 +19,7 @@ internal sealed record MemoryLayout(bool ChannelsLast)
         return ordered.permute(_channelsToFront);
     }
 
-    /// <summary>The values in memory order.</summary>
+    /// <summary>Returns the values as a one-dimensional tensor in memory order.</summary>
     public torch.Tensor Flatten(torch.Tensor tensor)
     {
         if (!ChannelsLast || tensor.Dimensions != 4)
@@ -28,7 +28,7 @@ internal sealed record MemoryLayout(bool ChannelsLast)
         return permuted.reshape(-1);
     }
 
-    /// <summary>A view of values in memory order under these dimensions.</summary>
+    /// <summary>Returns a view, with the given dimensions, of a one-dimensional tensor in memory order.</summary>
     public torch.Tensor Unflatten(torch.Tensor flat, IReadOnlyList<int> shape)
     {
         if (!ChannelsLast || shape.Count != 4)

@@ -2,20 +2,20 @@ using System.Runtime.InteropServices;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>What the C library does with memory that libtorch frees, while libtorch trains on the CPU.</summary>
+/// <summary>Configures glibc's heap to keep memory that libtorch frees, while libtorch trains on the CPU.</summary>
 /// <remarks>
-/// Every step frees what it allocated, hundreds of megabytes, for the next one to allocate again. By default glibc gives
-/// the end of its heap back to the system each time, and the system has to clear those pages again: a tenth of a step,
-/// more or less by chance. It is told to keep them until the last of these objects is disposed. The setting is the
-/// process's; where MALLOC_TRIM_THRESHOLD_, MALLOC_MMAP_THRESHOLD_ or GLIBC_TUNABLES say something else, they hold.
-/// Threads other than the first have heaps of their own, of which glibc keeps less. Other C libraries are left alone.
+/// Every training step allocates and frees hundreds of megabytes. By default glibc returns the free memory at the end of its
+/// heap to the operating system each time, and the system has to clear the pages for the next step. This takes about a tenth
+/// of a step, with large variation. This class sets glibc to keep the memory until the last instance is disposed. The setting
+/// applies to the whole process. It is not changed if MALLOC_TRIM_THRESHOLD_, MALLOC_MMAP_THRESHOLD_ or a malloc tunable in GLIBC_TUNABLES is set.
+/// Threads other than the main thread have separate heaps, of which glibc keeps less. Other C libraries are not configured.
 /// </remarks>
 internal sealed partial class NativeHeap : IDisposable
 {
     private const int TrimThreshold = -1;
     private const int MapThreshold = -3;
 
-    /// <summary>From here on glibc takes memory from the system directly; it accepts no more, and rises to it by itself.</summary>
+    /// <summary>Threshold of the block size in bytes from which glibc allocates memory directly from the system (mmap). This is the largest value that glibc accepts, and the maximum of its own dynamic threshold.</summary>
     private const int LargestFromHeap = 32 << 20;
 
     private static readonly Lock _lock = new();
@@ -26,8 +26,8 @@ internal sealed partial class NativeHeap : IDisposable
     {
     }
 
-    /// <summary>Keeps freed memory until disposed.</summary>
-    /// <returns>Null where there is nothing to be set.</returns>
+    /// <summary>Keeps freed memory until the returned object is disposed.</summary>
+    /// <returns>The object to dispose; null if the system does not use glibc or the user has set the thresholds.</returns>
     public static NativeHeap? KeepFreed()
     {
         if (!OperatingSystem.IsLinux() || IsSetByUser())
@@ -57,7 +57,7 @@ internal sealed partial class NativeHeap : IDisposable
             _disposed = true;
             if (--_users > 0)
                 return;
-            // Twice the other threshold, as glibc sets it by itself.
+            // glibc's dynamic adjustment sets the trim threshold to twice the mmap threshold.
             SetOption(TrimThreshold, 2 * LargestFromHeap);
             Trim(0);
         }
@@ -68,7 +68,7 @@ internal sealed partial class NativeHeap : IDisposable
         || Environment.GetEnvironmentVariable("MALLOC_MMAP_THRESHOLD_") is not null
         || Environment.GetEnvironmentVariable("GLIBC_TUNABLES")?.Contains("glibc.malloc", StringComparison.Ordinal) == true;
 
-    // By glibc's own name, so that nothing else is asked.
+    // The file name libc.so.6 is specific to glibc, so other C libraries are not called.
     [LibraryImport("libc.so.6", EntryPoint = "mallopt")]
     private static partial int SetOption(int option, int value);
 

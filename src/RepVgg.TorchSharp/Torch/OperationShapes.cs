@@ -2,7 +2,7 @@ using RepVgg.Backends;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>What shapes operations take; each check throws one error that names both sides.</summary>
+/// <summary>Checks the shapes of operands. Each check throws an exception whose message contains the given and the required shape.</summary>
 internal static class OperationShapes
 {
     public static void Positive(ReadOnlySpan<int> shape)
@@ -68,7 +68,7 @@ internal static class OperationShapes
         if (logits.Count != 2 || logits[0] != labels.Length)
             throw new ArgumentException($"{labels.Length} labels do not fit logits {Text(logits)}.", nameof(labels));
         if (labelSmoothing is not (>= 0 and <= 1))
-            throw new ArgumentOutOfRangeException(nameof(labelSmoothing), labelSmoothing, "Label smoothing lies between 0 and 1.");
+            throw new ArgumentOutOfRangeException(nameof(labelSmoothing), labelSmoothing, "Label smoothing must be between 0 and 1.");
         for (int i = 0; i < labels.Length; i++)
         {
             if ((uint)labels[i] >= (uint)logits[1])

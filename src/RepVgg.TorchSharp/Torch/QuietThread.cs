@@ -2,8 +2,8 @@ using System.Text;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>Keeps what the current thread writes to the console from it, until disposed; other threads write on.</summary>
-/// <remarks>TorchSharp prints a page before it throws because a library cannot be loaded. The exception is enough.</remarks>
+/// <summary>Discards the console output of the current thread until it is disposed. The output of other threads is written to the console.</summary>
+/// <remarks>TorchSharp prints a long text to the console before it throws an exception for a library that cannot be loaded. The exception contains the information.</remarks>
 internal sealed class QuietThread : TextWriter
 {
     private readonly TextWriter _console = Console.Out;

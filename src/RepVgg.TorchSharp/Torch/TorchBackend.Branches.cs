@@ -4,10 +4,10 @@ using F = TorchSharp.torch.nn.functional;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>What a block's branches add up to, as functions of their parameters. Intermediate handles die with the step.</summary>
+/// <summary>The equivalent kernel and bias of a block's branches and the custom L2 penalty, differentiable by the branches' parameters. The dispose scope of the step disposes intermediate tensors.</summary>
 internal sealed partial class TorchBackend
 {
-    /// <summary>Batch norms whose weights are both zero have no part in the centre; this keeps it from being 0 / 0.</summary>
+    /// <summary>Lower bound of the denominator of the custom L2 penalty. If the weights of both batch norms are zero, it makes the quotient 0 instead of 0 / 0.</summary>
     private const double SmallestScale = 1e-30;
 
     private static readonly long[] _border = [1, 1, 1, 1];
@@ -50,7 +50,7 @@ internal sealed partial class TorchBackend
         });
     }
 
-    /// <summary>What a batch norm with running statistics multiplies by.</summary>
+    /// <summary>Computes the scale of a batch norm with running statistics: weight / sqrt(running variance + epsilon), [C].</summary>
     private torch.Tensor ScaleOf(BatchNormState norm)
     {
         using var epsilon = norm.Epsilon.ToScalar();
@@ -59,7 +59,7 @@ internal sealed partial class TorchBackend
 
     private static torch.Tensor Column(torch.Tensor values) => values.reshape(-1, 1, 1, 1);
 
-    /// <summary>The identity as a 3x3 kernel: within a group, output o reads input o mod (inputs of a group).</summary>
+    /// <summary>Creates the identity as a 3x3 kernel, OIHW: the centre value of output o and input o mod (inputs per group) is 1, all other values are 0.</summary>
     private torch.Tensor UnitKernel(int outputs, int inputs)
     {
         var values = new float[outputs * inputs * 9];

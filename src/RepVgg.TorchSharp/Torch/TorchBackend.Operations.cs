@@ -5,7 +5,7 @@ using F = TorchSharp.torch.nn.functional;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>The operations: shapes are checked first, because libtorch's own errors name no tensor, and on CUDA a wrong label ends the process.</summary>
+/// <summary>The operations of the backend. Shapes and labels are checked first, because libtorch's error messages do not name the tensor, and because an invalid label ends the process on CUDA.</summary>
 internal sealed partial class TorchBackend
 {
     private static readonly long[] _onePixel = [1, 1];
@@ -96,7 +96,7 @@ internal sealed partial class TorchBackend
         });
     }
 
-    /// <summary>The primitives without what they leave behind: intermediate handles are given up at once, sums and ReLU are done in place.</summary>
+    /// <summary>Computes the same as the composition of primitive operations with less memory: intermediate tensor handles are disposed at once, and the sum and the ReLU are computed in place.</summary>
     public override Tensor MultiBranchConv(Tensor input, Tensor kernel3x3, BatchNormState norm3x3, Tensor kernel1x1, BatchNormState norm1x1, BatchNormState? normIdentity, int stride, int groups, bool relu)
     {
         var x = Map(input, nameof(input));
@@ -146,14 +146,14 @@ internal sealed partial class TorchBackend
 
     private bool UsesBatch(BatchNormState state) => CurrentStep().Training && !state.Frozen;
 
-    /// <summary>A handle of its own, in bfloat16 where this step computes so.</summary>
+    /// <summary>Returns a new tensor handle: in bfloat16 in a training step with <see cref="TorchBackendOptions.Bfloat16"/>, otherwise in single precision.</summary>
     private torch.Tensor Half(torch.Tensor tensor) =>
         tensor.to(_options.Bfloat16 && CurrentStep().Training ? torch.ScalarType.BFloat16 : torch.ScalarType.Float32);
 
-    /// <summary>A handle of its own, in single precision.</summary>
+    /// <summary>Returns a new tensor handle in single precision.</summary>
     private static torch.Tensor Single(torch.Tensor tensor) => tensor.to(torch.ScalarType.Float32);
 
-    /// <summary>Copies labels to the device, once for all losses of a step that share them.</summary>
+    /// <summary>Copies labels to the device. Losses of the same step with equal labels share one copy.</summary>
     internal torch.Tensor LabelsOnDevice(ReadOnlySpan<int> labels)
     {
         var step = CurrentStep();

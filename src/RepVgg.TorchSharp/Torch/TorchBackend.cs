@@ -6,10 +6,10 @@ using TorchSharp;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>The seam on TorchSharp: memory, steps and gradients. The operations are in TorchBackend.Operations.cs.</summary>
+/// <summary>The backend on TorchSharp. This file contains memory, steps and gradients; the operations are in TorchBackend.Operations.cs.</summary>
 /// <remarks>
-/// A step is one dispose scope of TorchSharp. Nothing in it waits for the device, except reading values: copies to the
-/// device go through page-locked memory, so a step is queued while the one before it is still being computed.
+/// A step is one dispose scope of TorchSharp. Only reading values waits for the device. Copies to the device use page-locked
+/// memory and are asynchronous, so a step can be queued while the device computes the previous step.
 /// </remarks>
 internal sealed partial class TorchBackend : Backend
 {
@@ -124,7 +124,7 @@ internal sealed partial class TorchBackend : Backend
         using var scope = torch.NewDisposeScope();
         var tensor = Own(source);
         if (!tensor.Value.requires_grad)
-            throw new ArgumentException("The tensor has no gradient: it is neither a parameter nor an input that asked for one.", nameof(source));
+            throw new ArgumentException("The tensor has no gradient: it is neither a parameter nor an input that was created with requiresGradient.", nameof(source));
         if (tensor.Value.grad is { } gradient)
             HostCopy.FromTensor(gradient, values);
         else if (values.Length == tensor.Count)
@@ -156,7 +156,7 @@ internal sealed partial class TorchBackend : Backend
         var value = result.Value;
         if (!value.requires_grad)
             return;
-        // A scalar's gradient of one needs no copy to the device.
+        // For a scalar output and a gradient of 1, libtorch creates the gradient itself, which avoids a copy to the device.
         torch.Tensor[] gradients = outputGradient is [1f] && result.Shape.Count == 0 ? [] : [ToDevice(HostCopy.ToTensor([.. result.Shape], outputGradient)).to(value.dtype)];
         Guarded(() => value.backward(gradients));
     }
@@ -184,14 +184,14 @@ internal sealed partial class TorchBackend : Backend
         _lasting.Remove(tensor);
     }
 
-    /// <summary>Checks that a tensor is this backend's.</summary>
+    /// <summary>Checks that this backend created a tensor.</summary>
     internal TorchTensor Own(Tensor tensor)
     {
         ArgumentNullException.ThrowIfNull(tensor);
         return tensor is TorchTensor own && own.Backend == this ? own : throw new ArgumentException("The tensor belongs to another backend.", nameof(tensor));
     }
 
-    /// <summary>Runs work of the device and turns its lack of memory into an error that helps.</summary>
+    /// <summary>Runs an action and converts libtorch's out-of-memory errors to <see cref="InsufficientMemoryException"/>.</summary>
     internal void Guarded(Action work)
     {
         try
@@ -204,7 +204,7 @@ internal sealed partial class TorchBackend : Backend
         }
     }
 
-    private Step CurrentStep() => _step ?? throw new InvalidOperationException("There is no step under way; call BeginStep first.");
+    private Step CurrentStep() => _step ?? throw new InvalidOperationException("No step is open; call BeginStep first.");
 
     private TorchTensor CreateLasting(TensorData initial, TensorRole role)
     {
@@ -223,14 +223,14 @@ internal sealed partial class TorchBackend : Backend
         return tensor;
     }
 
-    /// <summary>Copies a batch on the thread that prepares batches.</summary>
+    /// <summary>Copies a batch to the device. Called on the thread that prepares batches.</summary>
     /// <remarks>
-    /// On the CPU by plain copying: libtorch's own copy would start OpenMP's threads a second time for this thread, and
-    /// with more of them than cores OpenMP puts them to sleep after every operation, which made steps a quarter slower.
+    /// On the CPU, managed code copies the values: libtorch's copy would start a second set of OpenMP threads for this thread. With
+    /// more OpenMP threads than cores, OpenMP suspends them after every operation, which made steps a quarter slower in measurements.
     /// </remarks>
     private torch.Tensor CopyAhead(int[] shape, ReadOnlyMemory<float> values) => IsCuda ? ToDevice(HostCopy.View(shape, values)) : HostCopy.ToTensor(shape, values.Span);
 
-    /// <summary>Copies without waiting for what the device still has to do.</summary>
+    /// <summary>Copies a tensor to the device asynchronously, without waiting for queued work.</summary>
     private torch.Tensor ToDevice(torch.Tensor host)
     {
         if (!IsCuda)
@@ -262,10 +262,10 @@ internal sealed partial class TorchBackend : Backend
         /// <summary>Whether backward has run.</summary>
         public bool Done { get; set; }
 
-        /// <summary>The labels that were last copied to the device: several losses share them.</summary>
+        /// <summary>The labels that were last copied to the device, which several losses can share.</summary>
         public (int[] Host, torch.Tensor Device)? Labels { get; set; }
 
-        /// <summary>Lets a tensor die with the step.</summary>
+        /// <summary>Attaches a tensor to the dispose scope of the step.</summary>
         public torch.Tensor Own(torch.Tensor tensor)
         {
             _scope.Attach(tensor);

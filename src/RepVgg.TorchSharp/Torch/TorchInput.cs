@@ -3,12 +3,12 @@ using TorchSharp;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>A batch whose copy to the device is under way.</summary>
+/// <summary>A batch on the device; the asynchronous copy to the device may still be running.</summary>
 internal sealed class TorchInput(IReadOnlyList<int> shape, torch.Tensor value) : StagedInput(shape)
 {
     private torch.Tensor? _value = value;
 
-    /// <summary>Hands the tensor over.</summary>
+    /// <summary>Returns the tensor and transfers its ownership to the caller.</summary>
     public torch.Tensor Take()
     {
         var taken = _value ?? throw new InvalidOperationException("The batch was taken or disposed already.");

@@ -3,7 +3,7 @@ using TorchSharp;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>Sums on the device: adding a batch queues a few small kernels and waits for nothing.</summary>
+/// <summary>Metric accumulator on the device: sum of losses and number of correct predictions. Adding a batch queues a few small kernels and does not wait for the device.</summary>
 internal sealed class TorchPassTotals : PassTotals
 {
     private readonly TorchBackend _backend;

@@ -6,19 +6,19 @@ using TorchSharp;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>The first touch of TorchSharp: whether it, its native libraries and a device are there, each answered by one message.</summary>
-/// <remarks>TorchSharp's own errors are a printed load trace, or a type initializer that threw, so nothing of it runs before the checks.</remarks>
+/// <summary>Checks, before TorchSharp is used, whether TorchSharp, its native libraries and a device are available. Each failed check throws <see cref="DeviceUnavailableException"/>.</summary>
+/// <remarks>TorchSharp itself reports missing libraries by a load trace on the console or a <see cref="TypeInitializationException"/>, so no TorchSharp code runs before the checks.</remarks>
 internal static partial class TorchRuntime
 {
     private static readonly Version _wanted = typeof(TorchRuntime).Assembly.GetReferencedAssemblies().First(name => name.Name == "TorchSharp").Version!;
 
-    // Whoever replaces the console's writer must put it back before another thread does so.
+    // QuietThread replaces Console.Out. The lock ensures that it is restored before another thread replaces it.
     private static readonly Lock _initialization = new();
 
-    /// <summary>The version that was loaded.</summary>
+    /// <summary>The version of TorchSharp that is loaded.</summary>
     public static string Version { get; private set; } = _wanted.ToString(3);
 
-    /// <summary>Which package to reference for a device.</summary>
+    /// <summary>Gets the text that names the package to reference for a device.</summary>
     private static string Advice(int? cudaDevice)
     {
         string version = _wanted.ToString(3);
@@ -28,9 +28,9 @@ internal static partial class TorchRuntime
             : $"Reference the package {cuda} {version} in the application (TorchSharp-cpu to train on the CPU with libtorch)";
     }
 
-    /// <summary>Makes sure that a device can be used.</summary>
+    /// <summary>Checks that a device can be used.</summary>
     /// <param name="cudaDevice">Index of the CUDA device; null for the CPU.</param>
-    /// <exception cref="DeviceUnavailableException">It cannot; the message says why.</exception>
+    /// <exception cref="DeviceUnavailableException">The device cannot be used; the message contains the reason.</exception>
     public static void Require(int? cudaDevice)
     {
         CheckVersion(FindAssembly(), cudaDevice);
@@ -38,8 +38,8 @@ internal static partial class TorchRuntime
         try
         {
             if (!NativesFound(out library))
-                throw new DeviceUnavailableException($"TorchSharp {Version} is here, but its native libraries (libtorch) are not. {Advice(cudaDevice)}.");
-            // TorchSharp answers a failure by copying libtorch into the application's folder, so it is not asked where the loader fails.
+                throw new DeviceUnavailableException($"TorchSharp {Version} is installed, but its native libraries (libtorch) are not. {Advice(cudaDevice)}.");
+            // If TorchSharp cannot load the library, it copies libtorch into the application's folder. Loading the library here first prevents that.
             if (library is not null && OperatingSystem.IsLinux() && cudaDevice is null)
                 NativeLibrary.Load(library);
             lock (_initialization)
@@ -57,13 +57,13 @@ internal static partial class TorchRuntime
         }
     }
 
-    /// <summary>Compares the TorchSharp that the application has with the one this library was built for.</summary>
+    /// <summary>Checks that the application's version of TorchSharp is the one that this library was built for.</summary>
     internal static void CheckVersion(Version? found, int? cudaDevice)
     {
         if (found is null)
-            throw new DeviceUnavailableException($"TorchSharp is not here; training with libtorch needs version {_wanted.ToString(2)}. {Advice(cudaDevice)}.");
+            throw new DeviceUnavailableException($"TorchSharp is not installed; training with libtorch needs version {_wanted.ToString(2)}. {Advice(cudaDevice)}.");
         if (found.Major != _wanted.Major || found.Minor != _wanted.Minor)
-            throw new DeviceUnavailableException($"TorchSharp {found.ToString(3)} is here, but version {_wanted.ToString(2)} is needed: other versions have other native libraries. {Advice(cudaDevice)}.");
+            throw new DeviceUnavailableException($"TorchSharp {found.ToString(3)} is installed, but version {_wanted.ToString(2)} is needed: other versions have other native libraries. {Advice(cudaDevice)}.");
         Version = found.ToString(3);
     }
 
@@ -79,9 +79,9 @@ internal static partial class TorchRuntime
         }
     }
 
-    /// <summary>Looks where .NET looks. In notebooks TorchSharp gathers the libraries from the package folders itself.</summary>
-    /// <remarks>TorchSharp's own package brings the first of the two libraries, and a package with libtorch the second.</remarks>
-    /// <param name="library">Path of TorchSharp's own native library, where it is a file in one of those folders.</param>
+    /// <summary>Searches the native libraries in the folders that .NET searches. In notebooks, TorchSharp itself collects the libraries from the package folders, so the result is true there.</summary>
+    /// <remarks>LibTorchSharp is part of the package TorchSharp, and torch_cpu is part of a libtorch package.</remarks>
+    /// <param name="library">Receives the path of TorchSharp's own native library, or null if none of those folders contains it.</param>
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static bool NativesFound(out string? library)
     {
@@ -101,10 +101,10 @@ internal static partial class TorchRuntime
         }
     }
 
-    /// <summary>The reason that the system's loader gives; TorchSharp's own text speaks of a missing package whatever it is.</summary>
-    /// <param name="library">TorchSharp's native library, if it was found.</param>
-    /// <param name="exception">What the loader or TorchSharp threw.</param>
-    /// <param name="cudaDevice">The device that was asked for.</param>
+    /// <summary>Gets the message for a library that cannot be loaded, with the reason that the system's loader reports. TorchSharp's own message always mentions a missing package, even if the reason is another one.</summary>
+    /// <param name="library">Path of TorchSharp's native library; null if it was not found.</param>
+    /// <param name="exception">The exception that the loader or TorchSharp threw.</param>
+    /// <param name="cudaDevice">Index of the requested CUDA device; null for the CPU.</param>
     private static string WhyNotLoaded(string? library, Exception exception, int? cudaDevice)
     {
         string reason = FirstLine(exception);
@@ -124,10 +124,10 @@ internal static partial class TorchRuntime
                 reason = loading.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)[^1];
             }
         }
-        return $"TorchSharp {Version} is here, but its native libraries (libtorch) cannot be loaded: {reason.TrimEnd('.')}. {Advice(cudaDevice)}, and no other TorchSharp package beside it.";
+        return $"TorchSharp {Version} is installed, but its native libraries (libtorch) cannot be loaded: {reason.TrimEnd('.')}. {Advice(cudaDevice)}, and no other TorchSharp package beside it.";
     }
 
-    /// <summary>In glibc's message, the version of a C++ symbol that the system's library does not have.</summary>
+    /// <summary>Matches, in the loader's message, the version of a C++ symbol that the system's C++ library does not have.</summary>
     [GeneratedRegex(@"(GLIBCXX|CXXABI)_[0-9.]+(?=' not found)")]
     private static partial Regex NeededCppVersion();
 

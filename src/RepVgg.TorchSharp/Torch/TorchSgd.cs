@@ -4,8 +4,8 @@ using TorchSharp;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>Stochastic gradient descent as torch.optim.SGD computes it (dampening 0), over flat storages: on a GPU a handful of calls per group, however many parameters it has; on the CPU in pieces that stay in the caches.</summary>
-/// <remarks>A parameter that took no part in the last backward pass is left as it is, like one whose gradient is None in PyTorch.</remarks>
+/// <summary>Stochastic gradient descent as in torch.optim.SGD with dampening 0, on flat storages. On a GPU, a group needs a few libtorch calls, independent of its number of parameters. On the CPU, a group is updated in pieces that fit in the CPU caches.</summary>
+/// <remarks>A parameter without a gradient from the last backward pass is not changed, like a parameter whose gradient is None in PyTorch.</remarks>
 internal sealed class TorchSgd : Optimizer
 {
     private readonly TorchBackend _backend;
@@ -116,7 +116,7 @@ internal sealed class TorchSgd : Optimizer
         }
     }
 
-    /// <summary>g += decay w; v = momentum v + g; w -= rate (g + momentum v, or v).</summary>
+    /// <summary>g += decay * w; v = momentum * v + g; w -= rate * v, or with Nesterov w -= rate * (g + momentum * v). Without momentum, w -= rate * g.</summary>
     private void Update(torch.Tensor weights, torch.Tensor gradients, torch.Tensor? momentum, float weightDecay, float rate)
     {
         using Scalar decay = weightDecay, keep = _momentum, back = -rate;

@@ -3,7 +3,7 @@ using TorchSharp;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>A tensor of libtorch. Parameters and buffers may be moved into a <see cref="FlatStorage"/>, so what is behind the handle can change.</summary>
+/// <summary>A libtorch tensor. Parameters and buffers can be moved into a <see cref="FlatStorage"/>, which replaces the underlying <see cref="torch.Tensor"/>.</summary>
 internal sealed class TorchTensor : Tensor
 {
     private readonly int[] _shape;
@@ -21,7 +21,7 @@ internal sealed class TorchTensor : Tensor
 
     public TensorRole Role { get; }
 
-    /// <summary>The flat tensor that this one is a part of, if any.</summary>
+    /// <summary>The flat storage that contains the values of this tensor, or null.</summary>
     public FlatStorage? Home { get; set; }
 
     public override IReadOnlyList<int> Shape => _shape;
@@ -30,14 +30,14 @@ internal sealed class TorchTensor : Tensor
 
     public torch.Tensor Value => _value ?? throw new ObjectDisposedException(nameof(Tensor), "The tensor was disposed.");
 
-    /// <summary>Puts other memory behind the handle.</summary>
+    /// <summary>Replaces the underlying tensor by a view of a flat storage.</summary>
     public void Rebind(torch.Tensor value, FlatStorage home)
     {
         Value.Dispose();
         (_value, Home) = (value, home);
     }
 
-    /// <summary>Gives up the handle; what backward still needs stays until it has run.</summary>
+    /// <summary>Disposes the tensor handle. libtorch keeps memory that a later backward pass needs.</summary>
     public override void Dispose()
     {
         if (_value is null)

@@ -4,7 +4,7 @@ using TorchSharp;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>The average on the device, over flat storages: those of the optimizer where they hold averaged parameters only, and one more for the rest.</summary>
+/// <summary>Exponential moving average of weights on the device, on flat storages. It uses the optimizer's storages whose members are all averaged, and an additional storage for the other tensors.</summary>
 internal sealed class TorchWeightAverage : WeightAverage
 {
     private readonly TorchBackend _backend;

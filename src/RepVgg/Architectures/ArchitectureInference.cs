@@ -2,18 +2,18 @@ using System.Collections.Immutable;
 
 namespace RepVgg.Architectures;
 
-/// <summary>The shape of a block that is known without a name.</summary>
+/// <summary>The shape of a block without its name: channels, stride and groups.</summary>
 internal readonly record struct BlockShape(int InputChannels, int OutputChannels, int Stride, int Groups)
 {
     public override string ToString() => $"{InputChannels} to {OutputChannels} channels, stride {Stride}, {Groups} groups";
 }
 
-/// <summary>Finds the architecture that blocks belong to.</summary>
+/// <summary>Infers the architecture of a network from the shapes of its blocks.</summary>
 internal static class ArchitectureInference
 {
-    /// <summary>Finds the architecture of a sequence of blocks; a named variant where one fits.</summary>
-    /// <param name="blocks">Every block in order of execution.</param>
-    /// <param name="squeezeExcitation">Where the blocks have squeeze-and-excitation, if anywhere.</param>
+    /// <summary>Infers the architecture from a sequence of blocks. If a named variant has these blocks, it is returned.</summary>
+    /// <param name="blocks">All blocks in order of execution.</param>
+    /// <param name="squeezeExcitation">Position of squeeze-and-excitation in the blocks, or None.</param>
     /// <returns>The architecture.</returns>
     /// <exception cref="ArgumentException">No architecture has these blocks.</exception>
     public static RepVggArchitecture FromBlocks(IReadOnlyList<BlockShape> blocks, SqueezeExcitation squeezeExcitation)
@@ -44,7 +44,7 @@ internal static class ArchitectureInference
         };
         architecture.Validate();
         if (!Matches(architecture, blocks))
-            throw new ArgumentException("The blocks are not laid out as a RepVGG's: channels must follow on, and the same groups stand on every second layer from the third.", nameof(blocks));
+            throw new ArgumentException("The blocks do not form a RepVGG network: the input channels of a block must be the output channels of the block before it, and every second block, from the third on, must have the same number of groups.", nameof(blocks));
         return architecture;
     }
 

@@ -2,15 +2,15 @@ using System.Text.RegularExpressions;
 
 namespace RepVgg.Architectures;
 
-/// <summary>Checks that an architecture can be built, and that images suit it.</summary>
+/// <summary>Checks that an architecture is valid, and that images are large enough for it.</summary>
 public static partial class ArchitectureValidation
 {
     private const int MaximumWidth = 1 << 16;
     private const int MaximumBlocks = 1 << 12;
 
-    /// <summary>Throws where an architecture cannot be built.</summary>
+    /// <summary>Throws an exception if an architecture is invalid.</summary>
     /// <param name="architecture">The architecture.</param>
-    /// <exception cref="ArgumentException">Something is wrong with it; the message lists everything that is.</exception>
+    /// <exception cref="ArgumentException">The architecture is invalid. The message lists all problems.</exception>
     public static void Validate(this RepVggArchitecture architecture)
     {
         ArgumentNullException.ThrowIfNull(architecture);
@@ -19,11 +19,11 @@ public static partial class ArchitectureValidation
             throw new ArgumentException($"The architecture '{architecture.Name}' cannot be built: {string.Join("; ", problems)}.", nameof(architecture));
     }
 
-    /// <summary>Throws where an image size is too small for an architecture.</summary>
+    /// <summary>Throws an exception if an image size is too small for an architecture.</summary>
     /// <param name="architecture">The architecture.</param>
     /// <param name="height">Image height in pixels.</param>
     /// <param name="width">Image width in pixels.</param>
-    /// <exception cref="ArgumentException">A side is shorter than the product of the strides.</exception>
+    /// <exception cref="ArgumentException">The height or width is less than the product of the strides.</exception>
     public static void ValidateImageSize(this RepVggArchitecture architecture, int height, int width)
     {
         ArgumentNullException.ThrowIfNull(architecture);
@@ -48,7 +48,7 @@ public static partial class ArchitectureValidation
         if (!(architecture.BatchNormEpsilon > 0) || !float.IsFinite(architecture.BatchNormEpsilon))
             problems.Add($"its batch-norm epsilon is {architecture.BatchNormEpsilon}, not above 0");
         if (!Enum.IsDefined(architecture.SqueezeExcitation))
-            problems.Add($"its squeeze-and-excitation is {(int)architecture.SqueezeExcitation}, which means nothing");
+            problems.Add($"its squeeze-and-excitation is {(int)architecture.SqueezeExcitation}, which is not a value of SqueezeExcitation");
         if (architecture.Groups < 1)
             problems.Add($"it has {architecture.Groups} groups, not at least 1");
         if (architecture.Stages.IsDefaultOrEmpty || architecture.Stages.Length < 2)
@@ -86,14 +86,14 @@ public static partial class ArchitectureValidation
             if (stage.Stride is not (1 or 2))
                 problems.Add($"{stage.Name} has stride {stage.Stride}, not 1 or 2");
             if (stage.AuxiliaryHead && (!architecture.PlusLayout || i == 0 || i == architecture.Stages.Length - 1))
-                problems.Add($"{stage.Name} has an auxiliary head; only inner stages of the RepVGGplus layout may");
+                problems.Add($"{stage.Name} has an auxiliary head; only inner stages of the RepVGGplus layout can have one");
             blocks += stage.Depth;
             stride = Math.Min(stride * Math.Max(stage.Stride, 1), int.MaxValue);
         }
         if (blocks > MaximumBlocks)
             problems.Add($"it has {blocks} blocks, more than {MaximumBlocks}");
         if (stride > MaximumWidth)
-            problems.Add("its strides multiply to more than any image's size");
+            problems.Add($"the product of its strides is more than {MaximumWidth}");
     }
 
     private static void CheckBlocks(RepVggArchitecture architecture, List<string> problems)

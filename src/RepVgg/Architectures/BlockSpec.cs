@@ -1,18 +1,18 @@
 namespace RepVgg.Architectures;
 
 /// <summary>The shape of one RepVGG block.</summary>
-/// <param name="Name">Prefix of its weights' names, e.g. <c>stage1.0</c>.</param>
-/// <param name="InputChannels">Input channels.</param>
-/// <param name="OutputChannels">Output channels.</param>
-/// <param name="Stride">1 or 2.</param>
-/// <param name="Groups">Groups of its convolutions.</param>
-/// <param name="SqueezeExcitation">Where its squeeze-and-excitation stands, if anywhere.</param>
+/// <param name="Name">Prefix of the names of the block's weights, e.g. <c>stage1.0</c>.</param>
+/// <param name="InputChannels">Number of input channels.</param>
+/// <param name="OutputChannels">Number of output channels.</param>
+/// <param name="Stride">Stride of the block, 1 or 2.</param>
+/// <param name="Groups">Number of groups of the convolutions.</param>
+/// <param name="SqueezeExcitation">Position of the squeeze-and-excitation, or None.</param>
 public sealed record BlockSpec(string Name, int InputChannels, int OutputChannels, int Stride, int Groups, SqueezeExcitation SqueezeExcitation)
 {
-    /// <summary>Whether the block has the identity branch: same shape in and out.</summary>
+    /// <summary>Whether the block has an identity branch, that is, whether its input and output have the same shape.</summary>
     public bool HasIdentity => InputChannels == OutputChannels && Stride == 1;
 
-    /// <summary>Prefix of the names of its squeeze-and-excitation's weights; null without.</summary>
+    /// <summary>Prefix of the names of the squeeze-and-excitation's weights; null if there is none.</summary>
     public string? SqueezeExcitationName => SqueezeExcitation switch
     {
         SqueezeExcitation.BeforeRelu => $"{Name}.se",
@@ -20,7 +20,7 @@ public sealed record BlockSpec(string Name, int InputChannels, int OutputChannel
         _ => null,
     };
 
-    /// <summary>Reduced width of the squeeze-and-excitation: output channels / 16 before the ReLU, / 4 after it; 0 without.</summary>
+    /// <summary>Reduced width of the squeeze-and-excitation: output channels / 16 before the ReLU, output channels / 4 after it; 0 if there is none.</summary>
     public int SqueezeWidth => SqueezeExcitation switch
     {
         SqueezeExcitation.BeforeRelu => OutputChannels / 16,

@@ -2,49 +2,49 @@ using System.Collections.Immutable;
 
 namespace RepVgg.Architectures;
 
-/// <summary>One stage: blocks of one width, the first of which has the stride.</summary>
-/// <param name="Name">Prefix of its weights' names, e.g. <c>stage1</c>; block i is <c>stage1.i</c>. The stem is the stage <c>stage0</c>, whose one block has no index.</param>
-/// <param name="Width">Output channels.</param>
+/// <summary>A stage: a sequence of blocks with the same number of output channels. The first block has the stride of the stage, the others have stride 1.</summary>
+/// <param name="Name">Prefix of the names of the stage's weights, e.g. <c>stage1</c>; the prefix of block i is <c>stage1.i</c>. The stem is the stage <c>stage0</c>, whose only block has no index.</param>
+/// <param name="Width">Number of output channels.</param>
 /// <param name="Depth">Number of blocks, at least 1.</param>
-/// <param name="Stride">Stride of its first block: 1 or 2.</param>
-/// <param name="AuxiliaryHead">Whether a second classifier reads this stage's output during training; it is dropped at deploy. RepVGGplus only.</param>
+/// <param name="Stride">Stride of the first block, 1 or 2.</param>
+/// <param name="AuxiliaryHead">Whether the stage has an auxiliary classifier on its output, which is used only in training and removed by fusion. RepVGGplus only.</param>
 public sealed record StageSpec(string Name, int Width, int Depth, int Stride, bool AuxiliaryHead = false);
 
-/// <summary>What a RepVGG is, as data.</summary>
+/// <summary>The architecture of a RepVGG network: its stages, groups and squeeze-and-excitation.</summary>
 /// <remarks>Source: Ding et al., "RepVGG: Making VGG-style ConvNets Great Again", CVPR 2021, table 2 and section 3.4.</remarks>
 public sealed record RepVggArchitecture
 {
-    /// <summary>The variant's name, e.g. <c>RepVGG-A0</c>.</summary>
+    /// <summary>Name of the variant, e.g. <c>RepVGG-A0</c>.</summary>
     public required string Name { get; init; }
 
-    /// <summary>Channels of the input image: 3 (R, G, B) or 1.</summary>
+    /// <summary>Number of channels of the input image: 3 (R, G, B) or 1 (grey).</summary>
     public int InputChannels { get; init; } = 3;
 
-    /// <summary>Stem and stages in order; the first is the stem (one block).</summary>
+    /// <summary>The stages in order of execution. The first one is the stem, which has one block.</summary>
     public required ImmutableArray<StageSpec> Stages { get; init; }
 
-    /// <summary>Groups of every second layer (layers 2, 4, 6, ... counting the stem as 0), or 1.</summary>
+    /// <summary>Number of groups of the convolutions of every second block (blocks 2, 4, 6, ..., where the stem is block 0). All other blocks have one group.</summary>
     public int Groups { get; init; } = 1;
 
-    /// <summary>Where the squeeze-and-excitation stands, if anywhere.</summary>
+    /// <summary>Position of the squeeze-and-excitation in every block, or None.</summary>
     public SqueezeExcitation SqueezeExcitation { get; init; }
 
-    /// <summary>Whether blocks are laid out and named as RepVGGplus does: block i of a stage is <c>stage1.blocks.i</c>.</summary>
+    /// <summary>Whether blocks are named as in RepVGGplus: the prefix of block i of a stage is <c>stage1.blocks.i</c>.</summary>
     public bool PlusLayout { get; init; }
 
-    /// <summary>What every batch normalisation adds to the variance; 1e-5 in the authors' and in PyTorch's code.</summary>
+    /// <summary>Value that every batch normalisation adds to the variance; 1e-5 in the authors' code and by default in PyTorch.</summary>
     public float BatchNormEpsilon { get; init; } = 1e-5f;
 
-    /// <summary>Height and width that the variant is meant for, in pixels.</summary>
+    /// <summary>Height and width of the images that the variant is designed for, in pixels.</summary>
     public int DefaultImageSize { get; init; } = 224;
 
-    /// <summary>Product of all strides: how many input pixels one pixel of the last map spans.</summary>
+    /// <summary>Product of the strides of all stages: the ratio of the image size to the size of the last feature map.</summary>
     public int TotalStride => Stages.Aggregate(1, (product, stage) => product * stage.Stride);
 
-    /// <summary>Width of the pooled features that the classifier reads.</summary>
+    /// <summary>Number of pooled features, which are the input of the classifier.</summary>
     public int FeatureWidth => Stages[^1].Width;
 
-    /// <summary>Every block in order of execution, with its weights' prefix and its shape.</summary>
+    /// <summary>All blocks in order of execution, with the prefix of their weights' names and their shape.</summary>
     public IEnumerable<BlockSpec> Blocks
     {
         get
@@ -63,7 +63,7 @@ public sealed record RepVggArchitecture
         }
     }
 
-    /// <summary>Equal by value, stages included.</summary>
+    /// <summary>Compares two architectures by value, including the stages.</summary>
     /// <param name="other">The other architecture.</param>
     /// <returns>True if every property is equal.</returns>
     public bool Equals(RepVggArchitecture? other) =>

@@ -2,10 +2,10 @@ using System.Collections.Immutable;
 
 namespace RepVgg.Architectures;
 
-/// <summary>The named variants: the paper's table, RepVGGplus, and small ones for small images.</summary>
+/// <summary>The named variants: those of the RepVGG paper, D2se, RepVGGplus, and small variants for small images.</summary>
 /// <remarks>
 /// Sources: Ding et al., "RepVGG: Making VGG-style ConvNets Great Again", CVPR 2021, tables 2 and 3 (A and B series,
-/// groups); the authors' D2se and RepVGGplus. The S series is this library's own: early strides of 1, for images of 28
+/// groups); the authors' code (D2se and RepVGGplus). The S series was designed for this library. Its stem has stride 1, for images of 28
 /// to 64 pixels. A variant for images of another number of channels is <c>variant with { InputChannels = 1 }</c>.
 /// </remarks>
 public static class RepVggVariants
@@ -16,13 +16,13 @@ public static class RepVggVariants
     private static readonly int[] DepthsB = [4, 6, 16, 1];
     private static readonly int[] DepthsD = [8, 14, 24, 1];
 
-    /// <summary>RepVGG-S0: gray images of 28 pixels, for quick trials.</summary>
+    /// <summary>RepVGG-S0: for grey images of 28x28 pixels; the smallest variant, for quick experiments.</summary>
     public static RepVggArchitecture S0 { get; } = Small("S0", 28, 1, [new("stage0", 16, 1, 1), new("stage1", 24, 1, 2), new("stage2", 48, 2, 2), new("stage3", 96, 1, 1)]);
 
-    /// <summary>RepVGG-S1: gray images of 28 pixels.</summary>
+    /// <summary>RepVGG-S1: for grey images of 28x28 pixels.</summary>
     public static RepVggArchitecture S1 { get; } = Small("S1", 28, 1, [new("stage0", 24, 1, 1), new("stage1", 32, 2, 2), new("stage2", 64, 4, 2), new("stage3", 128, 2, 1)]);
 
-    /// <summary>RepVGG-S2: color images of 32 to 64 pixels.</summary>
+    /// <summary>RepVGG-S2: for colour images of 32x32 to 64x64 pixels.</summary>
     public static RepVggArchitecture S2 { get; } = Small("S2", 64, 3, [new("stage0", 32, 1, 1), new("stage1", 48, 2, 2), new("stage2", 96, 4, 2), new("stage3", 160, 2, 2), new("stage4", 192, 1, 1)]);
 
     /// <summary>RepVGG-A0.</summary>
@@ -46,17 +46,17 @@ public static class RepVggVariants
     /// <summary>RepVGG-B3.</summary>
     public static RepVggArchitecture B3 { get; } = Paper("B3", DepthsB, 3, 5);
 
-    /// <summary>RepVGG-D2se: deeper, with squeeze-and-excitation before the ReLU; meant for 320 pixels.</summary>
+    /// <summary>RepVGG-D2se: deeper than the B series, with squeeze-and-excitation before the ReLU; for images of 320x320 pixels.</summary>
     public static RepVggArchitecture D2se { get; } = Paper("D2se", DepthsD, 2.5, 5) with
     {
         SqueezeExcitation = SqueezeExcitation.BeforeRelu,
         DefaultImageSize = 320,
     };
 
-    /// <summary>RepVGGplus-L2pse: D2's widths and depths, squeeze-and-excitation after the ReLU, auxiliary heads in training; meant for 320 pixels.</summary>
+    /// <summary>RepVGGplus-L2pse: D2's widths and depths, squeeze-and-excitation after the ReLU, and auxiliary heads in training; for images of 320x320 pixels.</summary>
     public static RepVggArchitecture PlusL2pse { get; } = Plus("RepVGGplus-L2pse", DepthsD, 2.5, 5);
 
-    /// <summary>Every named variant, small ones first, then the paper's by size.</summary>
+    /// <summary>All named variants: the small variants, the A and B series, D2se and RepVGGplus.</summary>
     public static ImmutableArray<RepVggArchitecture> All { get; } =
     [
         S0, S1, S2,
@@ -65,10 +65,10 @@ public static class RepVggVariants
         D2se, PlusL2pse,
     ];
 
-    /// <summary>Looks a variant up by its name.</summary>
-    /// <param name="name">Such as <c>RepVGG-A0</c>; case does not matter, and <c>A0</c> will do.</param>
+    /// <summary>Finds a variant by its name.</summary>
+    /// <param name="name">The name, such as <c>RepVGG-A0</c>. It is not case-sensitive, and the prefix <c>RepVGG-</c> can be omitted.</param>
     /// <returns>The variant.</returns>
-    /// <exception cref="ArgumentException">There is none of that name; the message lists those that there are.</exception>
+    /// <exception cref="ArgumentException">There is no variant with this name. The message lists all variants.</exception>
     public static RepVggArchitecture Find(string name)
     {
         ArgumentNullException.ThrowIfNull(name);
@@ -82,7 +82,7 @@ public static class RepVggVariants
         throw new ArgumentException($"There is no RepVGG variant named '{name}'. The variants are: {string.Join(", ", All.Select(variant => variant.Name))}.", nameof(name));
     }
 
-    /// <summary>A sound choice for images of a size: S1 up to 40 pixels, S2 up to 64, A0 above.</summary>
+    /// <summary>Gets the default variant for an image size: S1 up to 40 pixels, S2 up to 64 pixels, A0 above.</summary>
     /// <param name="pixels">The longer side of the images, in pixels.</param>
     /// <returns>The variant.</returns>
     public static RepVggArchitecture ForImageSize(int pixels)
@@ -91,13 +91,13 @@ public static class RepVggVariants
         return pixels <= 40 ? S1 : pixels <= 64 ? S2 : A0;
     }
 
-    /// <summary>Builds the paper's layout for any depths and widths: five stages of stride 2, widths 64a 128a 256a 512b.</summary>
-    /// <param name="name">The new architecture's name.</param>
-    /// <param name="depths">Blocks of stages 1 to 4.</param>
+    /// <summary>Creates an architecture with the layout of the paper: a stem and four stages, each of stride 2, with the widths min(64, 64a), 64a, 128a, 256a and 512b.</summary>
+    /// <param name="name">Name of the architecture.</param>
+    /// <param name="depths">Number of blocks of stages 1 to 4.</param>
     /// <param name="a">Width multiplier of stages 1 to 3; the stem has min(64, 64a) channels.</param>
     /// <param name="b">Width multiplier of stage 4.</param>
-    /// <returns>The architecture, without groups and squeeze-and-excitation.</returns>
-    /// <exception cref="ArgumentException">There are not four depths, or a value makes no network.</exception>
+    /// <returns>The architecture, with one group and without squeeze-and-excitation.</returns>
+    /// <exception cref="ArgumentException">The number of depths is not four, or the architecture is invalid.</exception>
     public static RepVggArchitecture Create(string name, ReadOnlySpan<int> depths, double a, double b)
     {
         if (depths.Length != 4)

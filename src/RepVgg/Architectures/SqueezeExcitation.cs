@@ -1,9 +1,9 @@
 namespace RepVgg.Architectures;
 
-/// <summary>Where a block's squeeze-and-excitation stands.</summary>
+/// <summary>The position of squeeze-and-excitation in a block.</summary>
 public enum SqueezeExcitation
 {
-    /// <summary>There is none.</summary>
+    /// <summary>The block has no squeeze-and-excitation.</summary>
     None,
 
     /// <summary>Between the sum of the branches and the ReLU (RepVGG-D2se; reduction 16). Weights are named <c>se.down</c>, <c>se.up</c>.</summary>

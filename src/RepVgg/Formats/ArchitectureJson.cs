@@ -3,13 +3,13 @@ using RepVgg.Architectures;
 
 namespace RepVgg.Formats;
 
-/// <summary>An architecture as JSON, in which files carry it.</summary>
+/// <summary>Reads and writes the JSON form of an architecture that model files contain.</summary>
 public static class ArchitectureJson
 {
     private const int MaximumStages = 1024;
 
-    /// <summary>Writes an architecture.</summary>
-    /// <param name="writer">Receives one object.</param>
+    /// <summary>Writes an architecture as one JSON object.</summary>
+    /// <param name="writer">The JSON writer.</param>
     /// <param name="architecture">The architecture.</param>
     public static void Write(Utf8JsonWriter writer, RepVggArchitecture architecture)
     {
@@ -39,11 +39,11 @@ public static class ArchitectureJson
         writer.WriteEndObject();
     }
 
-    /// <summary>Reads and validates what <see cref="Write"/> wrote.</summary>
-    /// <param name="json">The object.</param>
+    /// <summary>Reads and validates an architecture that <see cref="Write"/> wrote.</summary>
+    /// <param name="json">The JSON object.</param>
     /// <returns>The architecture.</returns>
-    /// <exception cref="FormatException">Something is missing or of the wrong type.</exception>
-    /// <exception cref="ArgumentException">The architecture cannot be built.</exception>
+    /// <exception cref="FormatException">A property is missing or has the wrong type.</exception>
+    /// <exception cref="ArgumentException">The architecture is invalid.</exception>
     public static RepVggArchitecture Read(JsonElement json)
     {
         try

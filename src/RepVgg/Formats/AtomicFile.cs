@@ -1,11 +1,11 @@
 namespace RepVgg.Formats;
 
-/// <summary>Writes a file under a temporary name beside its target and moves it into place, so that no half-written file is ever seen.</summary>
+/// <summary>Writes a file under a temporary name in the folder of its target and renames it when it is complete, so that a partial file is never visible under the target name.</summary>
 public static class AtomicFile
 {
     /// <summary>Writes or replaces a file.</summary>
     /// <param name="path">The target.</param>
-    /// <param name="write">Writes the content; the stream can be read and is seekable.</param>
+    /// <param name="write">Writes the content to the stream, which is readable and seekable.</param>
     /// <exception cref="IOException">The file cannot be written; what stood at <paramref name="path"/> before is unchanged.</exception>
     public static void Write(string path, Action<FileStream> write)
     {
@@ -16,7 +16,7 @@ public static class AtomicFile
 
     /// <summary>Writes or replaces a file.</summary>
     /// <param name="path">The target.</param>
-    /// <param name="subject">The file in messages, such as "The training checkpoint 'run.checkpoint'".</param>
+    /// <param name="subject">Name of the file in error messages, such as "The training checkpoint 'run.checkpoint'".</param>
     /// <param name="write">Writes the content.</param>
     /// <exception cref="IOException">The file cannot be written; what stood at <paramref name="path"/> before is unchanged.</exception>
     internal static void Write(string path, string subject, Action<FileStream> write)
@@ -38,10 +38,10 @@ public static class AtomicFile
         }
     }
 
-    /// <summary>Makes sure that <see cref="Write(string, string, Action{FileStream})"/> can create a file, before any long work.</summary>
+    /// <summary>Checks that <see cref="Write(string, string, Action{FileStream})"/> can create a file. Call it before a long computation.</summary>
     /// <param name="path">The target.</param>
-    /// <param name="subject">The file in messages.</param>
-    /// <exception cref="IOException">The file could not be written.</exception>
+    /// <param name="subject">Name of the file in error messages.</param>
+    /// <exception cref="IOException">The file cannot be written.</exception>
     internal static void CheckWritable(string path, string subject)
     {
         string temporary = NameTemporaryFile(path, subject, out _);

@@ -6,26 +6,26 @@ using System.Text.Json.Nodes;
 
 namespace RepVgg.Formats;
 
-/// <summary>The file that a training run goes on from: a text and named tensors, with a checksum.</summary>
+/// <summary>The checkpoint file from which a training run can be resumed. It contains a text and named tensors, with a checksum.</summary>
 /// <remarks>
-/// Little-endian: "RVGGCKP1"; the text (UTF-8) with its length as int32; the number of tensors as int32; for each its
-/// name (as the text), its rank and dimensions as int32, its values as float32; then the SHA-256 of all that.
-/// <see cref="AtomicFile"/> writes it, so a reader never sees half a file.
+/// Format, little-endian: the 8 bytes "RVGGCKP1"; the length of the text in bytes as int32, and the text (UTF-8); the number
+/// of tensors as int32; for each tensor its name (like the text), rank and dimensions as int32, and values as float32; then the SHA-256 of all preceding bytes.
+/// <see cref="AtomicFile"/> writes the file, so a reader never sees a partial file.
 /// </remarks>
 internal static class CheckpointFile
 {
-    /// <summary>Starts the names of the latest weights, and of the best where those are others.</summary>
+    /// <summary>Prefixes of tensor names: of the latest weights, and of the best weights if they differ from the latest.</summary>
     public const string WeightsPrefix = "weights/", BestPrefix = "best/";
 
-    /// <summary>In the text: what the network is, as properties.</summary>
+    /// <summary>Name of the JSON property of the text that contains the properties of the <see cref="ModelDescription"/>.</summary>
     public const string DescriptionKey = "description";
 
     private const int HashLength = 32, BufferLength = 1 << 16;
 
     public static ReadOnlySpan<byte> Magic => "RVGGCKP1"u8;
 
-    /// <summary>Fails now rather than after the first epoch if the file could not be written.</summary>
-    /// <exception cref="IOException">The file could not be written.</exception>
+    /// <summary>Checks that the file can be written, so that an error occurs before training and not after the first epoch.</summary>
+    /// <exception cref="IOException">The file cannot be written (checked by creating a temporary file).</exception>
     public static void CheckWritable(string path) => AtomicFile.CheckWritable(path, Subject(path));
 
     /// <exception cref="IOException">The file cannot be written.</exception>
@@ -73,13 +73,13 @@ internal static class CheckpointFile
         return tensor;
     }
 
-    /// <summary>Nothing is longer than what is left of the file.</summary>
+    /// <summary>Checks that <paramref name="count"/> items of <paramref name="size"/> bytes fit in the rest of the file.</summary>
     private static long CheckLength(BinaryReader reader, long count, int size) =>
         count >= 0 && count <= (reader.BaseStream.Length - reader.BaseStream.Position) / size
             ? count
             : throw new ArgumentException($"a length is {count}");
 
-    /// <summary>The best weights of a training run so far, and what they belong to.</summary>
+    /// <summary>Reads the best weights of a training run so far, and the description of the network.</summary>
     /// <exception cref="InvalidDataException">The file is truncated, damaged, or something else.</exception>
     public static (StateDict State, ModelDescription? Description) ReadWeights(string path)
     {
@@ -92,11 +92,11 @@ internal static class CheckpointFile
         }
         catch (Exception error) when (error is FormatException or JsonException or InvalidOperationException or ArgumentException)
         {
-            throw new InvalidDataException($"The training checkpoint '{path}' describes its network in a way that cannot be read: {error.Message}", error);
+            throw new InvalidDataException($"The training checkpoint '{path}' contains a description of its network that cannot be read: {error.Message}", error);
         }
     }
 
-    /// <summary>The tensors whose names start so, without that start.</summary>
+    /// <summary>Selects the tensors whose names start with a prefix, and removes the prefix from the names.</summary>
     public static StateDict Select(StateDict tensors, string prefix)
     {
         var selected = new StateDict();
@@ -114,7 +114,7 @@ internal static class CheckpointFile
         Span<byte> magic = stackalloc byte[Magic.Length];
         int read = file.ReadAtLeast(magic, magic.Length, throwOnEndOfStream: false);
         if (read == magic.Length && !magic.SequenceEqual(Magic))
-            throw new InvalidDataException($"'{path}' is not a training checkpoint of this library. Name another file, or move this one away.");
+            throw new InvalidDataException($"'{path}' is not a training checkpoint of this library. Specify another path, or move the file.");
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         hash.AppendData(magic[..read]);
         byte[] buffer = new byte[BufferLength];
@@ -127,7 +127,7 @@ internal static class CheckpointFile
         }
         read = file.ReadAtLeast(buffer.AsSpan(0, HashLength), HashLength, throwOnEndOfStream: false);
         if (read < HashLength || !hash.GetHashAndReset().AsSpan().SequenceEqual(buffer.AsSpan(0, HashLength)))
-            throw new InvalidDataException($"The training checkpoint '{path}' is truncated or damaged. Delete it to start afresh, or restore it from a copy.");
+            throw new InvalidDataException($"The training checkpoint '{path}' is truncated or damaged. Delete it to start a new run, or restore it from a copy.");
     }
 
     private static void WriteTo(Stream file, string text, StateDict tensors)

@@ -5,8 +5,8 @@ using Microsoft.Win32.SafeHandles;
 namespace RepVgg.Formats;
 
 /// <summary>
-/// A file's content as memory. Pages come from the system's cache when they are touched, which is best for looking here
-/// and there; <see cref="Read"/> is cheaper where much is read once, and keeps no pages in the process.
+/// A read-only memory-mapped file. Pages are loaded when they are first accessed, which is efficient for reading small parts
+/// of the file. <see cref="Read"/> is faster for large parts that are read once, and maps no pages into the process.
 /// </summary>
 internal sealed unsafe class MappedFile : MemoryManager<byte>
 {
@@ -16,7 +16,7 @@ internal sealed unsafe class MappedFile : MemoryManager<byte>
     private readonly int _length;
     private byte* _start;
 
-    /// <param name="path">The file, of at most 2 GiB.</param>
+    /// <param name="path">Path of the file, which has at most <see cref="int.MaxValue"/> bytes.</param>
     /// <exception cref="InvalidDataException">The file is larger.</exception>
     /// <exception cref="IOException">The file cannot be opened.</exception>
     public MappedFile(string path)
@@ -55,10 +55,10 @@ internal sealed unsafe class MappedFile : MemoryManager<byte>
     {
     }
 
-    /// <summary>Reads a part of the file without touching its pages.</summary>
-    /// <param name="part">A part of this memory.</param>
-    /// <param name="target">Receives it; as long.</param>
-    /// <exception cref="InvalidDataException">The file has become shorter.</exception>
+    /// <summary>Reads a part of the file without accessing the mapped pages.</summary>
+    /// <param name="part">The part to read, as a slice of the mapped memory.</param>
+    /// <param name="target">Receives the bytes; has the length of <paramref name="part"/>.</param>
+    /// <exception cref="InvalidDataException">The file was truncated after it was opened.</exception>
     public void Read(ReadOnlySpan<byte> part, Span<byte> target)
     {
         long position;

@@ -7,13 +7,13 @@ using RepVgg.Networks;
 
 namespace RepVgg.Formats;
 
-/// <summary>What makes a file of weights self-describing: everything about a network but its weights.</summary>
-/// <param name="Architecture">What the network is.</param>
-/// <param name="Classes">Number of classes; 0 of a network that gives features.</param>
+/// <summary>The metadata of a network that weights files contain: everything except the weights.</summary>
+/// <param name="Architecture">Architecture of the network.</param>
+/// <param name="Classes">Number of classes; 0 for a network whose output is features.</param>
 /// <param name="ImageHeight">Input height in pixels.</param>
 /// <param name="ImageWidth">Input width in pixels.</param>
-/// <param name="Normalization">What happens to the input first, per channel.</param>
-/// <param name="ClassLabels">Name of every class in the order of the logits; empty where they are not known.</param>
+/// <param name="Normalization">Normalization of the input, (x - mean) * scale per channel.</param>
+/// <param name="ClassLabels">Names of the classes in the order of the logits; empty if they are unknown.</param>
 public sealed record ModelDescription(
     RepVggArchitecture Architecture,
     int Classes,
@@ -30,9 +30,9 @@ public sealed record ModelDescription(
 
     /// <summary>Describes a deploy network.</summary>
     /// <param name="network">The network.</param>
-    /// <param name="classLabels">Name of every class, or null.</param>
+    /// <param name="classLabels">Names of the classes in the order of the logits, or null.</param>
     /// <returns>The description.</returns>
-    /// <exception cref="ArgumentException">There are labels, but not one for each class.</exception>
+    /// <exception cref="ArgumentException">The number of labels is not the number of classes.</exception>
     public static ModelDescription Of(DeployNetwork network, IReadOnlyList<string>? classLabels = null)
     {
         ArgumentNullException.ThrowIfNull(network);
@@ -42,7 +42,7 @@ public sealed record ModelDescription(
             network.Architecture, network.Classes, network.ImageHeight, network.ImageWidth, network.Normalization, classLabels is null ? [] : [.. classLabels]);
     }
 
-    /// <summary>The description as the text properties that formats carry.</summary>
+    /// <summary>Converts the description to key-value pairs of strings, which file formats store as metadata.</summary>
     internal IReadOnlyList<KeyValuePair<string, string>> ToProperties()
     {
         var properties = new List<KeyValuePair<string, string>>
@@ -57,10 +57,10 @@ public sealed record ModelDescription(
         return properties;
     }
 
-    /// <summary>Reads what <see cref="ToProperties"/> wrote.</summary>
+    /// <summary>Reads a description from the properties that <see cref="ToProperties"/> returned.</summary>
     /// <param name="properties">The properties of a file.</param>
-    /// <returns>The description, or null where there is none.</returns>
-    /// <exception cref="FormatException">There is one, but it is damaged.</exception>
+    /// <returns>The description; null if the properties contain none.</returns>
+    /// <exception cref="FormatException">The properties contain a damaged description.</exception>
     internal static ModelDescription? FromProperties(IReadOnlyDictionary<string, string> properties)
     {
         if (!properties.ContainsKey(ArchitectureKey))
@@ -73,7 +73,7 @@ public sealed record ModelDescription(
             ? Parse(ClassLabelsKey, value => value.EnumerateArray().Select(item => item.GetString() ?? "").ToImmutableArray())
             : [];
         if (size.Length != 2 || classes < 0 || (labels.Length != 0 && labels.Length != classes))
-            throw new FormatException("the classes, labels and image size of the description do not belong together");
+            throw new FormatException("the classes, labels and image size of the description are inconsistent");
         return new ModelDescription(architecture, classes, size[0], size[1], normalization, labels);
 
         T Parse<T>(string key, Func<JsonElement, T> read)

@@ -1,6 +1,6 @@
 namespace RepVgg.Formats;
 
-/// <summary>Types of stored values.</summary>
+/// <summary>The types of values in weights files.</summary>
 internal enum ScalarType
 {
     Float32,

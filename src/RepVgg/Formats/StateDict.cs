@@ -6,10 +6,10 @@ using System.Text;
 
 namespace RepVgg.Formats;
 
-/// <summary>Named tensors in the order they were added: what PyTorch calls a state_dict.</summary>
+/// <summary>Named tensors in the order in which they were added, like PyTorch's state_dict.</summary>
 /// <remarks>
 /// Names are those of the original RepVGG code (<c>stage1.0.rbr_dense.conv.weight</c>), in the training and the
-/// deploy form. Every format of this library reads into and writes from this type.
+/// deploy form. The readers and writers of all weights formats of this library use this type.
 /// </remarks>
 public sealed class StateDict : IEnumerable<KeyValuePair<string, TensorData>>
 {
@@ -23,27 +23,27 @@ public sealed class StateDict : IEnumerable<KeyValuePair<string, TensorData>>
 
     /// <summary>Gets, adds or replaces a tensor.</summary>
     /// <param name="name">The tensor's full name.</param>
-    /// <exception cref="KeyNotFoundException">On reading: there is no tensor of that name.</exception>
+    /// <exception cref="KeyNotFoundException">The getter throws it if there is no tensor with this name.</exception>
     public TensorData this[string name]
     {
         get => _tensors.TryGetValue(name, out var tensor)
             ? tensor
-            : throw new KeyNotFoundException($"The weights hold no tensor named '{name}'.");
+            : throw new KeyNotFoundException($"The weights contain no tensor named '{name}'.");
         set => _tensors[name] = value ?? throw new ArgumentNullException(nameof(value));
     }
 
-    /// <summary>Whether there is a tensor of that name.</summary>
+    /// <summary>Whether there is a tensor with a given name.</summary>
     /// <param name="name">The tensor's full name.</param>
     /// <returns>True if there is one.</returns>
     public bool Contains(string name) => _tensors.ContainsKey(name);
 
-    /// <summary>Looks a tensor up.</summary>
+    /// <summary>Gets the tensor with a given name, if there is one.</summary>
     /// <param name="name">The tensor's full name.</param>
-    /// <param name="tensor">The tensor, where there is one.</param>
+    /// <param name="tensor">Receives the tensor, or null if there is none.</param>
     /// <returns>True if there is one.</returns>
     public bool TryGet(string name, [MaybeNullWhen(false)] out TensorData tensor) => _tensors.TryGetValue(name, out tensor);
 
-    /// <summary>Makes sure that every tensor's values are in memory, so that the file they came from can be closed.</summary>
+    /// <summary>Loads the values of all tensors into memory, so that the file can be closed.</summary>
     internal StateDict LoadAll()
     {
         foreach (var tensor in _tensors.Values)
@@ -51,7 +51,7 @@ public sealed class StateDict : IEnumerable<KeyValuePair<string, TensorData>>
         return this;
     }
 
-    /// <summary>A hash of all names, shapes and values.</summary>
+    /// <summary>Computes the SHA-256 hash of all names, shapes and values, as a hexadecimal string.</summary>
     internal string Hash()
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);

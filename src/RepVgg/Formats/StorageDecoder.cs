@@ -3,12 +3,12 @@ using System.Runtime.InteropServices;
 
 namespace RepVgg.Formats;
 
-/// <summary>Reads stored values of any type as floats, a window at a time.</summary>
+/// <summary>Reads values of any <see cref="ScalarType"/> from a stream and converts them to floats, in chunks.</summary>
 internal static class StorageDecoder
 {
     private const int ChunkBytes = 1 << 16;
 
-    /// <summary>Bytes of one value.</summary>
+    /// <summary>Gets the size of one value in bytes.</summary>
     public static int SizeOf(ScalarType type) => type switch
     {
         ScalarType.Float64 or ScalarType.Int64 => 8,
@@ -18,7 +18,7 @@ internal static class StorageDecoder
     };
 
     /// <summary>Reads consecutive values, little-endian.</summary>
-    /// <exception cref="OverflowException">An integer is not exactly a float.</exception>
+    /// <exception cref="OverflowException">An integer cannot be represented exactly as a 32-bit float.</exception>
     public static void Read(Stream stream, long position, ScalarType type, Span<float> values)
     {
         stream.Position = position;
@@ -55,6 +55,6 @@ internal static class StorageDecoder
     private static float Exact(long value)
     {
         float nearest = value;
-        return (decimal)nearest == value ? nearest : throw new OverflowException($"{value} cannot be held as a 32-bit float");
+        return (decimal)nearest == value ? nearest : throw new OverflowException($"{value} cannot be represented exactly as a 32-bit float");
     }
 }

@@ -1,15 +1,15 @@
 namespace RepVgg.Formats;
 
-/// <summary>A named-nowhere, backend-free tensor: a shape and its values in row-major order.</summary>
+/// <summary>A tensor in managed memory, independent of a backend: a shape and 32-bit float values in row-major order.</summary>
 /// <remarks>Convolution kernels are OIHW, activations NCHW, as in PyTorch. A scalar has an empty shape and one value.</remarks>
 public sealed class TensorData
 {
     private readonly Func<float[]>? _load;
     private float[]? _values;
 
-    /// <summary>Takes ownership of <paramref name="values"/>.</summary>
+    /// <summary>Creates a tensor that uses <paramref name="values"/> without copying it.</summary>
     /// <param name="shape">The dimensions, each at least 0.</param>
-    /// <param name="values">The values in row-major order; as many as the product of the dimensions.</param>
+    /// <param name="values">The values in row-major order. Their number is the product of the dimensions.</param>
     /// <exception cref="ArgumentException">The number of values is not the product of the dimensions.</exception>
     public TensorData(int[] shape, float[] values)
     {
@@ -27,10 +27,10 @@ public sealed class TensorData
         _values = values;
     }
 
-    /// <summary>A tensor whose values are read when they are first asked for.</summary>
+    /// <summary>Creates a tensor whose values are loaded when they are first used.</summary>
     internal TensorData(int[] shape, Func<float[]> load) => (Shape, _load) = (shape, load);
 
-    /// <summary>A tensor of zeros.</summary>
+    /// <summary>Creates a tensor of zeros.</summary>
     /// <param name="shape">The dimensions, each at least 0.</param>
     /// <returns>The new tensor.</returns>
     public static TensorData Zeros(params int[] shape)
@@ -44,13 +44,13 @@ public sealed class TensorData
     /// <summary>The dimensions.</summary>
     public IReadOnlyList<int> Shape { get; }
 
-    /// <summary>The values in row-major order; writing here writes the tensor.</summary>
+    /// <summary>The values in row-major order. The array is the tensor's own memory, not a copy.</summary>
     public float[] Values => _values ??= _load!();
 
-    /// <summary>The values for reading once: those of a tensor that waits to be read are read and not kept.</summary>
+    /// <summary>Gets the values for reading once. If they are not loaded yet, they are loaded and not kept in this tensor. The caller must not change them.</summary>
     internal float[] Borrow() => _values ?? _load!();
 
-    /// <summary>Values of the caller's own: copied, or read and not kept.</summary>
+    /// <summary>Gets an array of the values that the caller owns: a copy, or, if the values are not loaded yet, the loaded values, which are not kept in this tensor.</summary>
     internal float[] Take() => _values is null ? _load!() : (float[])_values.Clone();
 
     /// <inheritdoc/>

@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 
 namespace RepVgg.Formats;
 
-/// <summary>Weight names of the timm library's RepVGG, both ways.</summary>
+/// <summary>Converts weight names between the timm library's RepVGG and the RepVGG authors' code, in both directions.</summary>
 /// <remarks>
 /// timm's <c>stem</c> is the authors' stage0, its <c>stages.0</c> their stage1; its <c>conv_kxk</c>, <c>conv_1x1</c>,
 /// <c>identity</c> and <c>reparam_conv</c> are their <c>rbr_*</c>, its <c>attn.fc1</c>/<c>fc2</c> their <c>se.down</c>/<c>up</c>,
@@ -20,7 +20,7 @@ public static partial class TimmNames
         ("attn.fc2", "se.up"),
     ];
 
-    /// <summary>Whether weights bear timm's names.</summary>
+    /// <summary>Whether weights have timm's names.</summary>
     /// <param name="state">The weights.</param>
     /// <returns>True if blocks are named <c>stem</c> and <c>stages</c>.</returns>
     public static bool AreIn(StateDict state)
@@ -32,7 +32,7 @@ public static partial class TimmNames
     /// <summary>Renames timm's names to the authors'; the tensors are shared.</summary>
     /// <param name="state">Weights under timm's names.</param>
     /// <returns>The same weights under the authors' names, in the same order.</returns>
-    /// <exception cref="ArgumentException">There are names that timm's RepVGG does not have; all are listed.</exception>
+    /// <exception cref="ArgumentException">There are names that timm's RepVGG does not have. The message lists all of them.</exception>
     public static StateDict ToAuthors(StateDict state) => Rename(state, "timm", name =>
     {
         if (name.StartsWith("head.fc.", StringComparison.Ordinal))
@@ -46,7 +46,7 @@ public static partial class TimmNames
     /// <summary>Renames the authors' names to timm's; the tensors are shared.</summary>
     /// <param name="state">Weights under the authors' names, of either form.</param>
     /// <returns>The same weights under timm's names, in the same order.</returns>
-    /// <exception cref="ArgumentException">There are names that timm's RepVGG cannot express, such as RepVGGplus's; all are listed.</exception>
+    /// <exception cref="ArgumentException">There are names that timm's RepVGG cannot express, such as those of RepVGGplus. The message lists all of them.</exception>
     public static StateDict FromAuthors(StateDict state) => Rename(state, "the authors'", name =>
     {
         if (name.StartsWith("linear.", StringComparison.Ordinal))

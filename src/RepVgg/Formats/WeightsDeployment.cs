@@ -3,16 +3,16 @@ using RepVgg.Reparameterization;
 
 namespace RepVgg.Formats;
 
-/// <summary>Makes deploy networks of weights that were read from a file.</summary>
+/// <summary>Creates deploy networks from weights that were read from a file.</summary>
 public static class WeightsDeployment
 {
-    /// <summary>Describes the network that weights make: what the file says, and sound defaults for the rest.</summary>
+    /// <summary>Gets the description of the network of weights. Values that the file does not contain get default values.</summary>
     /// <param name="weights">The weights.</param>
-    /// <param name="imageHeight">Input height in pixels; null takes it from the file, or else the architecture's default.</param>
-    /// <param name="imageWidth">Input width in pixels; likewise.</param>
-    /// <param name="normalization">What the network does to its input first; null takes it from the file, or else ImageNet's for three channels.</param>
+    /// <param name="imageHeight">Input height in pixels; null uses that of the file, or the architecture's default if the file has none.</param>
+    /// <param name="imageWidth">Input width in pixels; null uses that of the file, or the architecture's default if the file has none.</param>
+    /// <param name="normalization">Normalization of the input; null uses that of the file, or ImageNet's if the file has none and the input has three channels.</param>
     /// <returns>The description.</returns>
-    /// <exception cref="ArgumentException">No normalisation is known: the file says nothing of it, and its images have one channel.</exception>
+    /// <exception cref="ArgumentException">The normalisation is unknown: neither the argument nor the file specifies it, and the input does not have three channels.</exception>
     public static ModelDescription Describe(this LoadedWeights weights, int? imageHeight = null, int? imageWidth = null, Normalization? normalization = null)
     {
         ArgumentNullException.ThrowIfNull(weights);
@@ -24,17 +24,17 @@ public static class WeightsDeployment
             imageWidth ?? weights.Description?.ImageWidth ?? architecture.DefaultImageSize,
             normalization ?? weights.Description?.Normalization
                 ?? (architecture.InputChannels == 3 ? Normalization.ImageNet : throw new ArgumentException(
-                    $"The file says nothing about the normalisation of its {architecture.InputChannels}-channel images: give the mean and scale that the network was trained with.", nameof(normalization))),
+                    $"The file does not contain the normalisation of its {architecture.InputChannels}-channel images: give the mean and scale that the network was trained with.", nameof(normalization))),
             weights.Description?.ClassLabels ?? []);
     }
 
-    /// <summary>Fuses weights of the training form, or takes those of the deploy form as they are.</summary>
+    /// <summary>Creates a deploy network. Weights of the training form are fused; weights of the deploy form are used without change.</summary>
     /// <param name="weights">The weights.</param>
-    /// <param name="imageHeight">As for <see cref="Describe"/>.</param>
-    /// <param name="imageWidth">As for <see cref="Describe"/>.</param>
-    /// <param name="normalization">As for <see cref="Describe"/>.</param>
+    /// <param name="imageHeight">Input height in pixels; null for the same default as in <see cref="Describe"/>.</param>
+    /// <param name="imageWidth">Input width in pixels; null for the same default as in <see cref="Describe"/>.</param>
+    /// <param name="normalization">Normalization of the input; null for the same default as in <see cref="Describe"/>.</param>
     /// <returns>The network.</returns>
-    /// <exception cref="ArgumentException">The image is too small, the normalisation has another number of channels, or none is known.</exception>
+    /// <exception cref="ArgumentException">The image is too small, the normalisation has another number of channels, or the normalisation is unknown.</exception>
     public static DeployNetwork ToDeployNetwork(this LoadedWeights weights, int? imageHeight = null, int? imageWidth = null, Normalization? normalization = null)
     {
         var (architecture, _, height, width, first, _) = weights.Describe(imageHeight, imageWidth, normalization);

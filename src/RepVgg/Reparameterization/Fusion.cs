@@ -6,33 +6,33 @@ using RepVgg.Networks;
 
 namespace RepVgg.Reparameterization;
 
-/// <summary>Turns trained multi-branch weights into the plain network that is deployed.</summary>
-/// <remarks>Source: RepVGG, section 3.3. Computed in double precision, stored as float.</remarks>
+/// <summary>Fuses trained multi-branch weights (training form) into a plain network of 3x3 convolutions (deploy form).</summary>
+/// <remarks>Source: RepVGG, section 3.3. The fused kernels and biases are computed in double precision and stored as float.</remarks>
 public static class Fusion
 {
-    /// <summary>Fuses every block's branches into one 3x3 convolution with bias; squeeze-and-excitation is carried over, auxiliary heads are dropped.</summary>
-    /// <param name="architecture">What the weights belong to; every batch norm's epsilon is the architecture's.</param>
+    /// <summary>Fuses the branches of each block into one 3x3 convolution with bias. Squeeze-and-excitation is copied, auxiliary heads are removed.</summary>
+    /// <param name="architecture">Architecture of the weights, including the epsilon of all batch norms.</param>
     /// <param name="training">Weights of the training form under the authors' names.</param>
     /// <param name="imageHeight">Input height in pixels.</param>
     /// <param name="imageWidth">Input width in pixels.</param>
-    /// <param name="normalization">What the deployed network does to its input first.</param>
+    /// <param name="normalization">Normalization of the input of the deploy network.</param>
     /// <returns>The fused network.</returns>
-    /// <exception cref="ArgumentException">The weights do not fit the architecture (all differences are listed), the image is too small, a batch norm's variance is negative, or the normalisation has another number of channels.</exception>
+    /// <exception cref="ArgumentException">The weights do not fit the architecture (the message lists all differences), the image is too small, a batch norm's variance plus epsilon is not positive, or the normalisation has another number of channels.</exception>
     public static DeployNetwork Fuse(RepVggArchitecture architecture, StateDict training, int imageHeight, int imageWidth, Normalization normalization)
     {
         ArgumentNullException.ThrowIfNull(architecture);
         return Fuse(architecture, training, imageHeight, imageWidth, normalization, _ => architecture.BatchNormEpsilon);
     }
 
-    /// <summary>Likewise, where batch norms may differ in their epsilon.</summary>
-    /// <param name="architecture">What the weights belong to.</param>
+    /// <summary>Fuses the branches of each block into one 3x3 convolution with bias, with a separate epsilon for each batch norm.</summary>
+    /// <param name="architecture">Architecture of the weights. Its epsilon is not used.</param>
     /// <param name="training">Weights of the training form under the authors' names.</param>
     /// <param name="imageHeight">Input height in pixels.</param>
     /// <param name="imageWidth">Input width in pixels.</param>
-    /// <param name="normalization">What the deployed network does to its input first.</param>
-    /// <param name="epsilonOf">The epsilon of the batch norm of a name, e.g. <c>stage1.0.rbr_dense.bn</c>.</param>
+    /// <param name="normalization">Normalization of the input of the deploy network.</param>
+    /// <param name="epsilonOf">Returns the epsilon of the batch norm with a given name, e.g. <c>stage1.0.rbr_dense.bn</c>.</param>
     /// <returns>The fused network.</returns>
-    /// <exception cref="ArgumentException">As above.</exception>
+    /// <exception cref="ArgumentException">The weights do not fit the architecture (the message lists all differences), the image is too small, a batch norm's variance plus epsilon is not positive, or the normalisation has another number of channels.</exception>
     internal static DeployNetwork Fuse(RepVggArchitecture architecture, StateDict training, int imageHeight, int imageWidth, Normalization normalization, Func<string, double> epsilonOf)
     {
         architecture.Validate();
@@ -56,14 +56,14 @@ public static class Fusion
             architecture, imageHeight, imageWidth, normalization, blocks.ToImmutable(), DeployStates.LinearOf("linear", architecture.FeatureWidth, classes, training));
     }
 
-    /// <summary>The kernel and bias that one block's branches add up to.</summary>
+    /// <summary>Computes the equivalent 3x3 kernel (OIHW) and bias of the branches of one block.</summary>
     private static (float[] Kernel, float[] Bias) FuseBlock(BlockSpec shape, StateDict training, Func<string, double> epsilonOf)
     {
         float[] kernel = training[$"{shape.Name}.rbr_dense.conv.weight"].Take();
         var sum = Branch(kernel, 3, "rbr_dense").Plus(Branch(training[$"{shape.Name}.rbr_1x1.conv.weight"].Borrow(), 1, "rbr_1x1"));
         if (shape.HasIdentity)
             sum = sum.Plus(LinearBranch.Identity(shape.InputChannels).Then(Norm($"{shape.Name}.rbr_identity")));
-        // In place, so that a large network needs no second copy.
+        // The result replaces the 3x3 branch's kernel in the same array, so that a large network needs no second copy.
         sum.ReadKernel(kernel);
         return (kernel, sum.Bias.Take());
 
@@ -78,7 +78,7 @@ public static class Fusion
                 training[$"{name}.running_mean"].Borrow(), training[$"{name}.running_var"].Borrow(), epsilonOf(name));
             int invalid = norm.InvalidChannel;
             if (invalid >= 0)
-                throw new ArgumentException($"'{name}.running_var' is {norm.Variance[invalid]} at channel {invalid}; a variance cannot be that.", nameof(training));
+                throw new ArgumentException($"'{name}.running_var' is {norm.Variance[invalid]} at channel {invalid}; a variance plus epsilon must be positive.", nameof(training));
             return norm;
         }
     }

@@ -7,29 +7,29 @@ using RepVgg.Networks;
 
 namespace RepVgg.Reparameterization;
 
-/// <summary>How far a deploy network is from the training form that it was fused from.</summary>
-/// <param name="Blocks">Every block by name, in order of execution, with the relative difference between its branches' sum and its fused convolution on the same input.</param>
-/// <param name="Logits">Relative difference of the logits, from end to end.</param>
+/// <summary>The differences between a deploy network and the training form from which it was fused.</summary>
+/// <param name="Blocks">For each block, in order of execution, its name and the relative difference between the sum of its branches and its fused convolution on the same input.</param>
+/// <param name="Logits">Relative difference of the logits of the whole network.</param>
 public sealed record FusionReport(IReadOnlyList<(string Block, double Error)> Blocks, double Logits)
 {
-    /// <summary>The largest of all differences; NaN where a value is no number.</summary>
+    /// <summary>The largest of all differences; NaN if a difference is NaN.</summary>
     public double Largest => Blocks.Aggregate(Logits, (largest, block) => Math.Max(largest, block.Error));
 }
 
-/// <summary>Compares the two forms of a network on random images.</summary>
+/// <summary>Compares the training form and the deploy form of a network on random images.</summary>
 /// <remarks>
-/// Differences are relative: the largest absolute difference divided by the largest absolute value of the training form.
-/// Blocks are compared on what the training form computes up to them, the whole by the inference engine.
+/// A relative difference is the largest absolute difference divided by the largest absolute value of the training form.
+/// The input of each block is the feature map that the training form computes. The logits of the deploy form are computed by the inference engine.
 /// </remarks>
 public static class FusionCheck
 {
-    /// <summary>Runs both forms.</summary>
-    /// <param name="architecture">What the training form is, its batch norms' epsilon included.</param>
-    /// <param name="training">Weights of the training form; auxiliary heads take no part.</param>
-    /// <param name="deployed">The network to compare with it; its normalisation is left out, its image size is used.</param>
-    /// <param name="images">Number of random images, normally distributed.</param>
-    /// <param name="seed">Draws the images.</param>
-    /// <param name="threads">Threads; 0 for all cores.</param>
+    /// <summary>Runs both forms on the same random images and computes the differences.</summary>
+    /// <param name="architecture">Architecture of the training form, including the epsilon of its batch norms.</param>
+    /// <param name="training">Weights of the training form. Auxiliary heads are ignored.</param>
+    /// <param name="deployed">The deploy network to compare. Its image size is used, its normalisation is not applied.</param>
+    /// <param name="images">Number of random images, whose values have a standard normal distribution.</param>
+    /// <param name="seed">Seed of the random images.</param>
+    /// <param name="threads">Number of threads; 0 uses all cores.</param>
     /// <returns>The differences.</returns>
     /// <exception cref="ArgumentException">The two are not forms of the same network.</exception>
     public static FusionReport Compare(RepVggArchitecture architecture, StateDict training, DeployNetwork deployed, int images = 2, int seed = 1, int threads = 0)
@@ -97,7 +97,7 @@ public static class FusionCheck
         double scale = 0, largest = 0;
         for (int i = 0; i < expected.Length; i++)
         {
-            // Math.Max keeps a NaN, so that no comparison hides it.
+            // Math.Max returns NaN if an argument is NaN, which a comparison with > would ignore.
             scale = Math.Max(scale, Math.Abs((double)expected[i]));
             largest = Math.Max(largest, Math.Abs((double)expected[i] - actual[i]));
         }

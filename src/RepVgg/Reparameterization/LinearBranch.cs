@@ -12,7 +12,7 @@ namespace RepVgg.Reparameterization;
 /// </remarks>
 internal abstract class LinearBranch
 {
-    // Height and width of the kernel that is read.
+    // Height and width of the equivalent kernel.
     private const int Size = 3;
 
     private LinearBranch(int inputChannels, int outputChannels, int height, int width, int stride, int groups)
@@ -46,10 +46,10 @@ internal abstract class LinearBranch
     /// <summary>Whether every output channel is a factor times the input channel of the same number, plus a constant: such a map can be added to a convolution with any number of groups.</summary>
     public virtual bool IsDiagonal => false;
 
-    /// <summary>The 3x3 kernel, OIHW. For a single 3x3 convolution, this is the kernel that it was made of; otherwise, values are computed on each reading.</summary>
+    /// <summary>The 3x3 kernel, OIHW. For a single 3x3 convolution, this is the kernel that it was created from; otherwise, values are computed on each reading.</summary>
     public virtual WeightSource Kernel => new ComputedKernel(this);
 
-    /// <summary>The bias, [O]. For a single convolution with bias, this is the bias that it was made of.</summary>
+    /// <summary>The bias, [O]. For a single convolution with bias, this is the bias that it was created from.</summary>
     public virtual WeightSource Bias
     {
         get
@@ -61,25 +61,25 @@ internal abstract class LinearBranch
         }
     }
 
-    /// <summary>A convolution.</summary>
-    /// <param name="kernel">[outputChannels, inputChannels / groups, height, width].</param>
-    /// <param name="inputChannels">Input channels.</param>
-    /// <param name="outputChannels">Output channels.</param>
+    /// <summary>Creates a convolution.</summary>
+    /// <param name="kernel">The kernel, [outputChannels, inputChannels / groups, height, width].</param>
+    /// <param name="inputChannels">Number of input channels.</param>
+    /// <param name="outputChannels">Number of output channels.</param>
     /// <param name="height">Height of the kernel: 1 or 3.</param>
     /// <param name="width">Width of the kernel: 1 or 3.</param>
     /// <param name="stride">Stride in both directions.</param>
-    /// <param name="groups">Groups.</param>
-    /// <param name="bias">[outputChannels]; null for zeros.</param>
+    /// <param name="groups">Number of groups.</param>
+    /// <param name="bias">The bias, [outputChannels]; null for zeros.</param>
     /// <exception cref="ArgumentException">A size is not supported, or the kernel or the bias does not have that size.</exception>
     public static LinearBranch Convolution(
         WeightSource kernel, int inputChannels, int outputChannels, int height, int width, int stride = 1, int groups = 1, WeightSource? bias = null) =>
         new ConvolutionNode(kernel, bias, inputChannels, outputChannels, height, width, stride, groups);
 
-    /// <summary>The identity: a 1x1 kernel that is 1 where output channel o reads input channel o, which is number o mod InputsPerGroup of its group.</summary>
+    /// <summary>Creates the identity: a 1x1 kernel that is 1 where output channel o reads input channel o, which is number o mod InputsPerGroup of its group.</summary>
     public static LinearBranch Identity(int channels) => new IdentityNode(channels);
 
-    /// <summary>This map followed by y = scale * x + shift, per channel.</summary>
-    /// <exception cref="ArgumentException">There is not one scale and shift per output channel.</exception>
+    /// <summary>Returns this map followed by y = scale * x + shift, per channel.</summary>
+    /// <exception cref="ArgumentException">The number of scales or shifts is not the number of output channels.</exception>
     public LinearBranch Then(double[] scale, double[] shift)
     {
         if (scale.Length != OutputChannels || shift.Length != OutputChannels)
@@ -87,8 +87,8 @@ internal abstract class LinearBranch
         return new ScaledNode(this, scale, shift);
     }
 
-    /// <summary>This map followed by a batch norm in evaluation mode.</summary>
-    /// <exception cref="ArgumentException">The batch norm has another number of channels, or a variance that is not positive.</exception>
+    /// <summary>Returns this map followed by a batch norm in evaluation mode.</summary>
+    /// <exception cref="ArgumentException">The batch norm has another number of channels, or a variance plus epsilon that is not positive.</exception>
     public LinearBranch Then(NormValues norm)
     {
         int invalid = norm.InvalidChannel;
@@ -98,12 +98,12 @@ internal abstract class LinearBranch
         return Then(scale, shift);
     }
 
-    /// <summary>This 1x1 convolution followed by a convolution with a kernel of any size.</summary>
+    /// <summary>Returns this 1x1 convolution followed by a convolution with a kernel of any supported size.</summary>
     /// <remarks>
-    /// The second convolution's padding must hold what the first one makes of zeros, which is its bias. It equals a padding with zeros only
-    /// where that bias is zero, or where the second kernel is 1x1 and needs no padding.
+    /// The result is exact if the input of the second convolution is padded with the first convolution's bias. This equals zero padding only
+    /// if the bias is zero, or if the second kernel is 1x1 and needs no padding.
     /// </remarks>
-    /// <exception cref="ArgumentException">This is no 1x1 convolution of stride 1, or the two differ in channels or groups.</exception>
+    /// <exception cref="ArgumentException">This map is not a 1x1 convolution of stride 1, or the two convolutions differ in channels or groups.</exception>
     public LinearBranch Then(LinearBranch next)
     {
         if (Height != 1 || Width != 1 || Stride != 1)
@@ -113,13 +113,13 @@ internal abstract class LinearBranch
         return new SequenceNode(this, next);
     }
 
-    /// <summary>The sum of two maps of the same input. The smaller kernel is centred in the larger one.</summary>
-    /// <exception cref="ArgumentException">The two differ in channels, stride or groups.</exception>
+    /// <summary>Returns the sum of two maps of the same input. The smaller kernel is centred in the larger one.</summary>
+    /// <exception cref="ArgumentException">The two maps differ in channels, stride or groups.</exception>
     public LinearBranch Plus(LinearBranch other) => CanAdd(other)
         ? new SumNode(this, other)
         : throw new ArgumentException($"Branches that differ in channels, stride or groups cannot be added: {this}; {other}.");
 
-    /// <summary>Whether the two have the same channels, stride and groups, so that they can be added.</summary>
+    /// <summary>Whether two maps have the same channels, stride and groups, so that they can be added. A diagonal map fits any number of groups.</summary>
     public bool CanAdd(LinearBranch other) =>
         InputChannels == other.InputChannels && OutputChannels == other.OutputChannels && Stride == other.Stride && GroupsFit(other);
 
@@ -128,7 +128,7 @@ internal abstract class LinearBranch
     /// Receives the kernel. It may be the array of one 3x3 convolution of this sum: each output channel is read before it is written, and no
     /// other output channel depends on it. It must not be the array of a convolution that another convolution follows.
     /// </param>
-    /// <exception cref="ArgumentException">The length is not that of the kernel.</exception>
+    /// <exception cref="ArgumentException">The length of <paramref name="kernel"/> is not the number of kernel values.</exception>
     public void ReadKernel(Span<float> kernel)
     {
         if (kernel.Length != Size * Size * InputsPerGroup * OutputChannels)
@@ -140,21 +140,21 @@ internal abstract class LinearBranch
         ? $"identity of {OutputChannels} channels"
         : $"{InputChannels} to {OutputChannels} channels, kernel {Height}x{Width}, stride {Stride}, groups {Groups}";
 
-    /// <summary>Adds the kernel of one output channel, times a factor.</summary>
+    /// <summary>Adds the kernel of one output channel, multiplied by a factor, to <paramref name="row"/>.</summary>
     /// <param name="output">The output channel.</param>
     /// <param name="factor">The factor.</param>
-    /// <param name="row">[input channels of a group, height, width].</param>
-    /// <param name="height">At least <see cref="Height"/>; a smaller kernel is centred.</param>
-    /// <param name="width">At least <see cref="Width"/>.</param>
-    /// <param name="room">Temporary memory for values from a file; it grows as needed.</param>
+    /// <param name="row">The kernel values of the output channel, [input channels of a group, height, width].</param>
+    /// <param name="height">Height of the kernel in <paramref name="row"/>, at least <see cref="Height"/>; a smaller kernel is centred.</param>
+    /// <param name="width">Width of the kernel in <paramref name="row"/>, at least <see cref="Width"/>.</param>
+    /// <param name="room">Buffer for values that are read from a file; it is enlarged as needed.</param>
     protected abstract void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] room);
 
-    /// <summary>The bias of one output channel.</summary>
+    /// <summary>Computes the bias of one output channel.</summary>
     protected abstract double BiasOf(int output);
 
     private bool GroupsFit(LinearBranch other) => Groups == other.Groups || IsDiagonal || other.IsDiagonal;
 
-    /// <summary>Computes some values of the 3x3 kernel, from value number <paramref name="start"/> on.</summary>
+    /// <summary>Computes consecutive values of the 3x3 kernel, starting with the value at index <paramref name="start"/> in OIHW order.</summary>
     private void ReadKernel(int start, Span<float> values)
     {
         var row = new double[Size * Size * InputsPerGroup];
@@ -170,7 +170,7 @@ internal abstract class LinearBranch
         }
     }
 
-    /// <summary>target[i] = (float)source[i], as vectors as far as possible.</summary>
+    /// <summary>Computes target[i] = (float)source[i], with SIMD: two vectors of doubles are narrowed to one vector of floats.</summary>
     private static void Round(ReadOnlySpan<double> source, Span<float> target)
     {
         int i = 0, half = Vector<double>.Count;
@@ -180,7 +180,7 @@ internal abstract class LinearBranch
             target[i] = (float)source[i];
     }
 
-    /// <summary>row[i] += factor * values[i], as vectors as far as possible.</summary>
+    /// <summary>Computes row[i] += factor * values[i], with SIMD: one vector of floats is widened to two vectors of doubles, the lower and the upper half of its lanes.</summary>
     private static void AddScaled(Span<double> row, double factor, ReadOnlySpan<float> values)
     {
         int i = 0, half = Vector<double>.Count;
@@ -278,7 +278,7 @@ internal abstract class LinearBranch
         protected override double BiasOf(int output) => first.BiasOf(output) + second.BiasOf(output);
     }
 
-    /// <summary>With a 1x1 kernel A and a kernel B: K[o, i, y, x] = sum over m of B[o, m, y, x] A[m, i].</summary>
+    /// <summary>A 1x1 convolution with kernel A followed by a convolution with kernel B: K[o, i, y, x] = sum over m of B[o, m, y, x] * A[m, i].</summary>
     private sealed class SequenceNode(LinearBranch first, LinearBranch second)
         : LinearBranch(
             first.InputChannels, second.OutputChannels, second.Height, second.Width,
@@ -322,7 +322,7 @@ internal abstract class LinearBranch
             return bias;
         }
 
-        /// <summary>The first channel between the two convolutions that the group of an output channel reads.</summary>
+        /// <summary>Gets the index of the first intermediate channel (output of the first convolution) in the group of an output channel.</summary>
         private int FirstBetween(int output) => output / (OutputChannels / Groups) * Between;
     }
 
@@ -349,10 +349,10 @@ internal abstract class LinearBranch
 /// <summary>The affine parameters and running statistics of a batch norm, one value per channel.</summary>
 internal sealed record NormValues(float[] Weight, float[] Bias, float[] Mean, float[] Variance, double Epsilon)
 {
-    /// <summary>The first channel whose variance plus epsilon is not a positive number; -1 if there is none.</summary>
+    /// <summary>Index of the first channel whose variance plus epsilon is not a positive number; -1 if there is none.</summary>
     public int InvalidChannel => Array.FindIndex(Variance, variance => !(variance + Epsilon > 0));
 
-    /// <summary>What the batch norm does in evaluation mode, as y = scale * x + shift.</summary>
+    /// <summary>Computes scale and shift of the batch norm in evaluation mode, y = scale * x + shift: scale = weight / sqrt(variance + epsilon), shift = bias - mean * scale.</summary>
     /// <exception cref="ArgumentException">The parameters differ in length.</exception>
     public (double[] Scale, double[] Shift) ScaleAndShift()
     {

@@ -59,7 +59,7 @@ public sealed class WeightsCommandTests : IDisposable
         string images = _folder.File("images.npy"), expected = _folder.File("expected.npy"), actual = _folder.File("actual.npy");
         NumpyFile.Write(images, RandomStates.Images(2, 3, 32, 32));
         Assert.DoesNotContain("ImageNet", Succeeds("run", onnx, images, expected));
-        Assert.Contains("The file does not say how pixels are normalised; ImageNet's values are taken: --mean 123.675,", Succeeds("run", pth, images, actual));
+        Assert.Contains("The file does not contain the normalisation of the pixels; ImageNet's values are used: --mean 123.675,", Succeeds("run", pth, images, actual));
         Assert.NotEqual(NumpyFile.Read(expected).Values, NumpyFile.Read(actual).Values);
         Succeeds(["run", pth, images, actual, .. options.Split(' ')]);
         Compare.Close(NumpyFile.Read(expected).Values, NumpyFile.Read(actual).Values, 1e-5);
@@ -183,13 +183,13 @@ public sealed class WeightsCommandTests : IDisposable
     public void What_cannot_be_is_one_line_and_an_exit_code()
     {
         string deploy = GoldenFiles.PathOf("tiny-deploy.pth");
-        Assert.Contains("cannot be turned back", Fails(1, "convert", deploy, _folder.File("x.pth"), "--form", "train"));
+        Assert.Contains("cannot be converted to the training form", Fails(1, "convert", deploy, _folder.File("x.pth"), "--form", "train"));
         Assert.Contains("deploy form only", Fails(2, "convert", Train("tiny"), _folder.File("x.onnx"), "--form", "train"));
         Assert.Contains("no known extension", Fails(2, "convert", deploy, _folder.File("x.txt")));
         Assert.Contains("must be one of: pth, safetensors, onnx", Fails(2, "convert", deploy, _folder.File("x"), "--format", "h5"));
         Assert.Contains("for ONNX only", Fails(2, "convert", deploy, _folder.File("x.pth"), "--precision", "half"));
         Assert.Contains("with 3 numbers each", Fails(2, "convert", deploy, _folder.File("x.onnx"), "--mean", "1,2,3"));
-        Assert.Contains("numbers with commas", Fails(2, "convert", deploy, _folder.File("x.onnx"), "--mean", "1,b,3"));
+        Assert.Contains("numbers that are separated by commas", Fails(2, "convert", deploy, _folder.File("x.onnx"), "--mean", "1,b,3"));
         Assert.Contains("OUT is missing", Fails(2, "convert", deploy));
         Assert.Contains("'three' is not an option", Fails(2, "convert", "one", "two", "three"));
         Assert.Contains("There is no RepVGG variant", Fails(1, "create", "Z9", _folder.File("x.pth")));

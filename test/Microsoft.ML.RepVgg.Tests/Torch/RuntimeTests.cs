@@ -17,8 +17,8 @@ public class RuntimeTests
     public void Another_version_is_refused_by_naming_both()
     {
         var error = Assert.Throws<DeviceUnavailableException>(() => TorchRuntime.CheckVersion(new Version(0, 105, 2, 0), 0));
-        Assert.Matches(@"^TorchSharp 0\.105\.2 is here, but version 0\.107 is needed: .+ Reference the package TorchSharp-[a-z-]+ 0\.107\.0", error.Message);
-        Assert.Matches(@"^TorchSharp is not here; .+ Reference the package TorchSharp-cpu 0\.107\.0", Assert.Throws<DeviceUnavailableException>(() => TorchRuntime.CheckVersion(null, null)).Message);
+        Assert.Matches(@"^TorchSharp 0\.105\.2 is installed, but version 0\.107 is needed: .+ Reference the package TorchSharp-[a-z-]+ 0\.107\.0", error.Message);
+        Assert.Matches(@"^TorchSharp is not installed; .+ Reference the package TorchSharp-cpu 0\.107\.0", Assert.Throws<DeviceUnavailableException>(() => TorchRuntime.CheckVersion(null, null)).Message);
         TorchRuntime.CheckVersion(new Version(0, 107, 0, 0), null);
     }
 
@@ -27,7 +27,7 @@ public class RuntimeTests
     {
         using var folder = CopyOfThisProgram();
         string errors = await FailToTrain(folder);
-        Assert.Contains("TorchSharp 0.107.0 is here, but its native libraries (libtorch) are not. Reference the package TorchSharp-", errors, StringComparison.Ordinal);
+        Assert.Contains("TorchSharp 0.107.0 is installed, but its native libraries (libtorch) are not. Reference the package TorchSharp-", errors, StringComparison.Ordinal);
 
         // TorchSharp's own package brings this one, and no libtorch.
         File.Copy(LibraryPath, folder.File(LibraryName));
@@ -66,7 +66,7 @@ public class RuntimeTests
         Assert.Contains("its libraries need the C++ library of GCC 13 or later (GLIBCXX_9.9.99), and the system's is older", errors, StringComparison.Ordinal);
         Assert.Contains("Ubuntu 24.04, Debian 13", errors, StringComparison.Ordinal);
         Assert.DoesNotContain("Reference the package", errors, StringComparison.Ordinal);
-        Assert.DoesNotContain("DeviceUnavailableException: TorchSharp 0.107.0 is here", errors, StringComparison.Ordinal);
+        Assert.DoesNotContain("DeviceUnavailableException: TorchSharp 0.107.0 is installed", errors, StringComparison.Ordinal);
     }
 
     /// <summary>The program and its managed libraries, without native ones.</summary>

@@ -87,7 +87,7 @@ public sealed class FineTuningTests : IDisposable
     {
         using var model = Fit(FineTuning(Described(classes: 11)));
         Assert.Equal(3, model.Network.Classes);
-        Assert.Contains(_log, line => line.Contains("11 classes and the data has 3, so the classifier starts afresh (linear.weight, linear.bias)"));
+        Assert.Contains(_log, line => line.Contains("11 classes and the data has 3, so the classifier starts from random weights (linear.weight, linear.bias)"));
     }
 
     [Fact]

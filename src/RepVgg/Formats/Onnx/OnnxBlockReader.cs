@@ -4,10 +4,10 @@ using RepVgg.Reparameterization;
 
 namespace RepVgg.Formats.Onnx;
 
-/// <summary>A block as found in a graph, fused already.</summary>
-/// <param name="Source">Name of the feature map that it reads.</param>
-/// <param name="Convolution">The sum of its branches.</param>
-/// <param name="SqueezeExcitation">Where its squeeze-and-excitation stands, if anywhere.</param>
+/// <summary>A RepVGG block that was recognised in an ONNX graph, with fused branches.</summary>
+/// <param name="Source">Name of the block's input value, a feature map.</param>
+/// <param name="Convolution">The sum of the branches.</param>
+/// <param name="SqueezeExcitation">Position of the squeeze-and-excitation, or None.</param>
 /// <param name="Squeeze">First layer of the squeeze-and-excitation; null without.</param>
 /// <param name="Excite">Second layer of the squeeze-and-excitation; null without.</param>
 internal sealed record OnnxBlock(string Source, LinearBranch Convolution, SqueezeExcitation SqueezeExcitation, LinearSource? Squeeze, LinearSource? Excite);
@@ -17,9 +17,9 @@ internal sealed class OnnxBlockReader(OnnxGraph graph)
 {
     private readonly OnnxBranchReader _branches = new(graph);
 
-    /// <summary>Reads the block that ends in a map.</summary>
-    /// <returns>The block; null where there is no ReLU or gate, so no block.</returns>
-    /// <exception cref="InvalidDataException">It is no RepVGG block.</exception>
+    /// <summary>Reads the block whose output is a given feature map.</summary>
+    /// <returns>The block; null if neither a ReLU nor a squeeze-and-excitation gate computes the map, so that it is not the output of a block.</returns>
+    /// <exception cref="InvalidDataException">The operations are not a RepVGG block.</exception>
     public OnnxBlock? Read(string map)
     {
         var last = graph.Producer(map);
@@ -39,7 +39,7 @@ internal sealed class OnnxBlockReader(OnnxGraph graph)
     private OnnxBlock Block(string value, SqueezeExcitation squeezeExcitation, LinearSource? squeeze, LinearSource? excite) =>
         _branches.Read(value) is (var source, { IsDiagonal: false } sum)
             ? new OnnxBlock(source, sum, squeezeExcitation, squeeze, excite)
-            : throw new InvalidDataException($"a convolution was expected to give '{value}', but {graph.Producer(value)?.ToString() ?? "nothing"} does");
+            : throw new InvalidDataException($"'{value}' must be the output of a convolution, but it is the output of {graph.Producer(value)?.ToString() ?? "no operation"}");
 
     /// <summary>Recognises map * sigmoid(up(relu(down(pool(map))))).</summary>
     private (string Map, LinearSource Squeeze, LinearSource Excite)? TryGate(string value)
@@ -57,7 +57,7 @@ internal sealed class OnnxBlockReader(OnnxGraph graph)
         return (map, squeeze, excite);
     }
 
-    /// <summary>A 1x1 convolution on a pooled map, as a linear layer.</summary>
+    /// <summary>Reads a 1x1 convolution on a pooled feature map as a linear layer.</summary>
     private (LinearSource Layer, string Source) Linear(string value)
     {
         var node = graph.Producer(value, "Conv");
@@ -74,8 +74,8 @@ internal sealed class OnnxBlockReader(OnnxGraph graph)
 /// <summary>Recognises a mean over height and width.</summary>
 internal static class OnnxPooling
 {
-    /// <summary>The map that a pooled value is the mean of.</summary>
-    /// <exception cref="InvalidDataException">The value is no such mean.</exception>
+    /// <summary>Gets the feature map of which a pooled value is the mean over height and width.</summary>
+    /// <exception cref="InvalidDataException">The value is not a mean over height and width.</exception>
     public static string Source(OnnxGraph graph, string value)
     {
         var node = graph.Producer(value);
@@ -87,6 +87,6 @@ internal static class OnnxPooling
             if (axes is [2, 3] or [-2, -1] or [-1, -2] or [3, 2])
                 return graph.InputOf(node);
         }
-        throw new InvalidDataException($"a mean over height and width was expected to give '{value}', but {node?.ToString() ?? "nothing"} does");
+        throw new InvalidDataException($"'{value}' must be a mean over height and width, but it is the output of {node?.ToString() ?? "no operation"}");
     }
 }

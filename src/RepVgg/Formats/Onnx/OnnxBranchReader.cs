@@ -2,18 +2,18 @@ using RepVgg.Reparameterization;
 
 namespace RepVgg.Formats.Onnx;
 
-/// <summary>A linear map in a graph.</summary>
-/// <param name="Source">Name of the feature map that it reads.</param>
-/// <param name="Branch">What is done to it; null for the feature map itself, whose channels are not known here.</param>
+/// <summary>A linear map of a feature map, recognised in an ONNX graph.</summary>
+/// <param name="Source">Name of the input feature map.</param>
+/// <param name="Branch">The linear map; null for the identity, whose number of channels is unknown here.</param>
 internal readonly record struct OnnxBranch(string Source, LinearBranch? Branch);
 
-/// <summary>Works out what the operations between two nonlinear points add up to.</summary>
+/// <summary>Computes the linear map that the operations between two nonlinear operations of an ONNX graph are equivalent to.</summary>
 internal sealed class OnnxBranchReader(OnnxGraph graph)
 {
     private const int MaximumDepth = 64;
 
-    /// <summary>Reads backward from a value through Add, BatchNormalization and Conv.</summary>
-    /// <exception cref="InvalidDataException">Something there does not belong in a RepVGG block.</exception>
+    /// <summary>Reads the linear map that ends in a value, from the output to the input, through Add, BatchNormalization and Conv.</summary>
+    /// <exception cref="InvalidDataException">An operation cannot be part of a RepVGG block.</exception>
     public OnnxBranch Read(string value) => Read(value, 0);
 
     private OnnxBranch Read(string value, int depth)
@@ -42,7 +42,7 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
         if (source != otherSource)
             throw new InvalidDataException($"branches that read '{source}' and '{otherSource}' are added");
         if (first is null && second is null)
-            throw new InvalidDataException($"two skips of '{source}' are added without a convolution");
+            throw new InvalidDataException($"two identity branches of '{source}' are added without a convolution");
         first ??= LinearBranch.Identity(second!.InputChannels);
         second ??= LinearBranch.Identity(first.InputChannels);
         if (!first.CanAdd(second))
@@ -87,7 +87,7 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
         int stride = Square(node, "strides", 1), dilation = Square(node, "dilations", 1);
         CheckPadding(node, height / 2);
         if (dilation != 1 || stride is not (1 or 2) || groups < 1 || outputs % groups != 0 || groups * inputs > int.MaxValue)
-            throw new InvalidDataException($"{node} has a stride, dilation or groups that RepVGG does not have");
+            throw new InvalidDataException($"{node} has a stride, a dilation or groups that a RepVGG block cannot have");
         var bias = graph.HasInput(node, 2) ? graph.ConstantOf(node, 2) : null;
         if (bias is not null && bias.Length != outputs)
             throw new InvalidDataException($"the bias of {node} has {bias.Length} values for {outputs} channels");
@@ -98,7 +98,7 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
     {
         null or [] => otherwise,
         [var first, var second] when first == second && first is > 0 and < 1000 => (int)first,
-        _ => throw new InvalidDataException($"the {attribute} of {node} are not the same both ways"),
+        _ => throw new InvalidDataException($"the {attribute} of {node} are not equal for height and width"),
     };
 
     private static void CheckPadding(OnnxNode node, int expected)

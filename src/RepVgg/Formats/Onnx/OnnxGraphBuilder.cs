@@ -2,7 +2,7 @@ using System.Collections.Immutable;
 
 namespace RepVgg.Formats.Onnx;
 
-/// <summary>Puts an ONNX graph together, node by node.</summary>
+/// <summary>Builds the protocol-buffer message of an ONNX graph, node by node.</summary>
 internal sealed class OnnxGraphBuilder
 {
     private readonly ProtoMessage _graph = new();
@@ -11,13 +11,13 @@ internal sealed class OnnxGraphBuilder
     /// <summary>The graph message.</summary>
     public ProtoMessage Message => _graph;
 
-    /// <summary>Claims the name of a value.</summary>
-    /// <exception cref="ArgumentException">Another value has it.</exception>
+    /// <summary>Registers the name of a value.</summary>
+    /// <exception cref="ArgumentException">Another value has this name.</exception>
     public string Claim(string name) =>
         _names.Add(name) ? name : throw new ArgumentException($"Two values of the ONNX graph are named '{name}': choose other input and output names.");
 
     /// <summary>Adds an operation with one output.</summary>
-    /// <returns>The name of its output, which is also the node's.</returns>
+    /// <returns>The name of the output, which is also the name of the node.</returns>
     public string Node(string operation, string output, string[] inputs, params (string Name, object Value)[] attributes)
     {
         var node = new ProtoMessage();
@@ -32,8 +32,8 @@ internal sealed class OnnxGraphBuilder
         return output;
     }
 
-    /// <summary>Adds a constant.</summary>
-    /// <returns>Its name.</returns>
+    /// <summary>Adds a floating-point constant.</summary>
+    /// <returns>The name of the constant.</returns>
     public string Constant(string name, ReadOnlySpan<int> shape, ImmutableArray<float> values, OnnxPrecision precision)
     {
         var tensor = new ProtoMessage();
@@ -46,7 +46,7 @@ internal sealed class OnnxGraphBuilder
             foreach (float value in values)
             {
                 if (Half.IsInfinity((Half)value))
-                    throw new ArgumentException($"'{name}' holds {value}, which 16-bit floats cannot; write the file with 32-bit floats.");
+                    throw new ArgumentException($"'{name}' holds {value}, which is out of the range of 16-bit floats; write the file with 32-bit floats.");
             }
             tensor.Halves(OnnxSchema.Tensor.RawData, values);
         }
@@ -59,7 +59,7 @@ internal sealed class OnnxGraphBuilder
     }
 
     /// <summary>Adds a constant vector of 64-bit integers, such as a shape.</summary>
-    /// <returns>Its name.</returns>
+    /// <returns>The name of the constant.</returns>
     public string Integers(string name, ReadOnlySpan<int> values)
     {
         var tensor = new ProtoMessage();
@@ -73,9 +73,9 @@ internal sealed class OnnxGraphBuilder
     }
 
     /// <summary>Declares an input or output of 32-bit floats.</summary>
-    /// <param name="field">Which of the two.</param>
-    /// <param name="name">Its name.</param>
-    /// <param name="shape">Its dimensions; null is the dynamic batch.</param>
+    /// <param name="field">Field number of the graph's inputs or outputs.</param>
+    /// <param name="name">Name of the value.</param>
+    /// <param name="shape">Dimensions of the value; null is a dynamic batch dimension.</param>
     public void Declare(int field, string name, params int?[] shape)
     {
         var dimensions = new ProtoMessage();

@@ -2,12 +2,12 @@ using RepVgg.Networks;
 
 namespace RepVgg.Formats.Onnx;
 
-/// <summary>Recognises the end of a network: a classifier (global average pool, flatten, linear, and a softmax that is left out), or features.</summary>
+/// <summary>Recognises the head of a network: a classifier (global average pooling, flatten, linear layer and an optional softmax, which is ignored), or features.</summary>
 internal sealed class OnnxHeadReader(OnnxGraph graph)
 {
     /// <summary>Reads the head.</summary>
-    /// <returns>What the network gives; the linear layer, null where it gives features; and the map of the last block.</returns>
-    /// <exception cref="InvalidDataException">It is another head.</exception>
+    /// <returns>The kind of output; the linear layer, or null if the output is features; and the name of the last block's feature map.</returns>
+    /// <exception cref="InvalidDataException">The graph has an unsupported head.</exception>
     public (NetworkOutput Output, LinearSource? Classifier, string Map) Read()
     {
         string value = Unflatten(graph.Output.Name);
@@ -39,11 +39,11 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
 
     private (LinearSource Layer, string Features) Linear(string value)
     {
-        var node = graph.Producer(value) ?? throw new InvalidDataException($"nothing gives its output '{value}'");
+        var node = graph.Producer(value) ?? throw new InvalidDataException($"no operation computes its output '{value}'");
         if (node.Operation == "Gemm")
         {
             if (node.Float("alpha", 1) != 1 || node.Float("beta", 1) != 1 || node.Integer("transA", 0) != 0)
-                throw new InvalidDataException($"{node} scales or transposes its input, which a classifier does not");
+                throw new InvalidDataException($"{node} scales or transposes its input, which is not supported for a classifier");
             return (Layer(node, graph.ConstantOf(node, 1), node.Integer("transB", 0) != 0, graph.HasInput(node, 2) ? graph.ConstantOf(node, 2) : null), graph.InputOf(node));
         }
         if (node.Operation == "Add" && node.Inputs.Count == 2)
@@ -52,7 +52,7 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
             var product = graph.Producer(graph.InputOf(node, 1 - side), "MatMul");
             return (Layer(product, graph.ConstantOf(product, 1), false, graph.ConstantOf(node, side)), graph.InputOf(product));
         }
-        throw new InvalidDataException($"a linear layer was expected to give '{value}', but {node} does");
+        throw new InvalidDataException($"'{value}' must be the output of a linear layer, but it is the output of {node}");
     }
 
     private static LinearSource Layer(OnnxNode node, OnnxTensor weight, bool outputsFirst, OnnxTensor? bias)

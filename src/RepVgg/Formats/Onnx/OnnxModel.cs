@@ -1,6 +1,6 @@
 namespace RepVgg.Formats.Onnx;
 
-/// <summary>What of an ONNX file matters for recognising a network.</summary>
+/// <summary>The parts of an ONNX model that are needed to recognise a network.</summary>
 internal sealed class OnnxModel
 {
     public List<OnnxNode> Nodes { get; } = [];
@@ -14,7 +14,7 @@ internal sealed class OnnxModel
     public Dictionary<string, string> Properties { get; } = new(StringComparer.Ordinal);
 }
 
-/// <summary>An operation.</summary>
+/// <summary>An operation (node) of an ONNX graph.</summary>
 internal sealed class OnnxNode
 {
     public string Name { get; set; } = "";
@@ -29,8 +29,8 @@ internal sealed class OnnxNode
 
     public Dictionary<string, OnnxAttribute> Attributes { get; } = new(StringComparer.Ordinal);
 
-    /// <summary>For messages: what it is and where.</summary>
-    public override string ToString() => Name.Length > 0 ? $"{Operation} '{Name}'" : Outputs.Count > 0 ? $"{Operation} that gives '{Outputs[0]}'" : Operation;
+    /// <summary>Returns the operation type and the node's name or first output, for error messages.</summary>
+    public override string ToString() => Name.Length > 0 ? $"{Operation} '{Name}'" : Outputs.Count > 0 ? $"{Operation} with output '{Outputs[0]}'" : Operation;
 
     public long Integer(string name, long otherwise) => Attributes.TryGetValue(name, out var attribute) ? attribute.Integer ?? throw Wrong(name) : otherwise;
 
@@ -41,7 +41,7 @@ internal sealed class OnnxNode
     private InvalidDataException Wrong(string name) => new($"the attribute '{name}' of {this} is of the wrong type");
 }
 
-/// <summary>An operation's attribute; only the part of its type is set.</summary>
+/// <summary>An attribute of an operation. Only the property that corresponds to its type is set.</summary>
 internal sealed class OnnxAttribute
 {
     public string Name { get; set; } = "";
@@ -55,8 +55,8 @@ internal sealed class OnnxAttribute
     public OnnxTensor? Tensor { get; set; }
 }
 
-/// <summary>An input or output.</summary>
-/// <param name="Name">Its name.</param>
-/// <param name="ElementType">ONNX's number of the type of its elements.</param>
-/// <param name="Shape">Its dimensions; null where one is dynamic.</param>
+/// <summary>An input or output of the graph.</summary>
+/// <param name="Name">Name of the value.</param>
+/// <param name="ElementType">ONNX's number of the element type (TensorProto.DataType).</param>
+/// <param name="Shape">The dimensions; null for a dynamic dimension.</param>
 internal sealed record OnnxValue(string Name, int ElementType, IReadOnlyList<long?> Shape);

@@ -5,7 +5,7 @@ using RepVgg.Networks;
 
 namespace RepVgg.Formats.Onnx;
 
-/// <summary>Recognises a RepVGG in an ONNX graph, from the output back to the input.</summary>
+/// <summary>Recognises a RepVGG network in an ONNX graph. The graph is read from the output to the input.</summary>
 internal sealed class OnnxNetworkReader
 {
     private const int MaximumBlocks = 10_000;
@@ -16,8 +16,8 @@ internal sealed class OnnxNetworkReader
     private readonly OnnxHeadReader _head;
     private readonly Lazy<ModelDescription?> _description;
 
-    /// <param name="model">The file's content.</param>
-    /// <param name="description">What the file says about itself, asked for when it is needed; null where it says nothing.</param>
+    /// <param name="model">The parsed model.</param>
+    /// <param name="description">Returns the description in the file, or null if the file has none. Called when the description is first needed.</param>
     public OnnxNetworkReader(OnnxModel model, Func<ModelDescription?> description)
     {
         _graph = new OnnxGraph(model);
@@ -27,8 +27,8 @@ internal sealed class OnnxNetworkReader
     }
 
     /// <summary>Reads the network.</summary>
-    /// <exception cref="InvalidDataException">It is no RepVGG; the message is the reason alone.</exception>
-    /// <exception cref="ArgumentException">Its parts do not make an architecture; likewise.</exception>
+    /// <exception cref="InvalidDataException">The graph is not a RepVGG network. The message contains only the reason.</exception>
+    /// <exception cref="ArgumentException">The blocks do not form a valid architecture. The message contains only the reason.</exception>
     public DeployNetwork Read()
     {
         var input = _graph.Input;
@@ -51,9 +51,9 @@ internal sealed class OnnxNetworkReader
         };
     }
 
-    /// <summary>The network for an engine: what the graph computes, with the weights where the file has them.</summary>
-    /// <exception cref="InvalidDataException">It is no RepVGG; the message is the reason alone.</exception>
-    /// <exception cref="ArgumentException">Its parts do not fit together; likewise.</exception>
+    /// <summary>Reads the network for an inference engine. The weights are not copied: they are read from the file when they are used.</summary>
+    /// <exception cref="InvalidDataException">The graph is not a RepVGG network. The message contains only the reason.</exception>
+    /// <exception cref="ArgumentException">The parts of the network are inconsistent. The message contains only the reason.</exception>
     public NetworkSource Open()
     {
         var input = _graph.Input;
@@ -85,7 +85,7 @@ internal sealed class OnnxNetworkReader
                 throw new InvalidDataException("its operations form a cycle");
         }
         if (found.Count == 0)
-            throw new InvalidDataException($"{_graph.Producer(map)?.ToString() ?? "nothing"} stands before its pooling, where the last RepVGG block must end");
+            throw new InvalidDataException($"the input of its pooling is the output of {_graph.Producer(map)?.ToString() ?? "no operation"}, not of a RepVGG block");
         found.Reverse();
         return (output, head, found, map);
     }
@@ -99,27 +99,27 @@ internal sealed class OnnxNetworkReader
         foreach (var (i, shape) in architecture.Blocks.Index())
         {
             if (i >= found.Count)
-                throw new InvalidDataException($"it has {found.Count} blocks, fewer than its description says");
+                throw new InvalidDataException($"it has {found.Count} blocks, fewer than in its description");
             var block = found[i];
             var expected = new BlockShape(shape.InputChannels, shape.OutputChannels, shape.Stride, shape.Groups);
             if (shapes[i] != expected || block.SqueezeExcitation != shape.SqueezeExcitation || (block.Squeeze?.OutputFeatures ?? 0) != shape.SqueezeWidth)
                 throw new InvalidDataException($"its block {i} is {shapes[i]} with squeeze-and-excitation {block.SqueezeExcitation}; {shape.Name} of {architecture.Name} is {expected} with {shape.SqueezeExcitation}");
         }
-        return architecture.Blocks.Count() == found.Count ? architecture : throw new InvalidDataException($"it has {found.Count} blocks, more than its description says");
+        return architecture.Blocks.Count() == found.Count ? architecture : throw new InvalidDataException($"it has {found.Count} blocks, more than in its description");
     }
 
     private Normalization Normalization(string map, string input, int channels)
     {
-        // From the input on, y = scale * x + shift per channel, collected from the last operation back to the first.
+        // The operations before the first convolution compute y = scale * x + shift per channel. They are read from the last to the first.
         double[] scale = new double[channels], shift = new double[channels];
         Array.Fill(scale, 1);
         for (int steps = 0; map != input; steps++)
         {
-            var node = _graph.Producer(map) ?? throw new InvalidDataException($"its first convolution reads '{map}', which does not come from the input");
+            var node = _graph.Producer(map) ?? throw new InvalidDataException($"the input '{map}' of its first convolution is not computed from the input of the graph");
             bool constantFirst = node.Inputs.Count == 2 && _graph.Constant(node.Inputs[0]) is not null;
             bool known = node.Operation is "Add" or "Mul" || (node.Operation is "Sub" or "Div" && !constantFirst);
             if (!known || node.Inputs.Count != 2 || steps > 16)
-                throw new InvalidDataException($"{node} stands between the input and the first convolution, where only a normalisation may");
+                throw new InvalidDataException($"{node} is between the input and the first convolution, where only a normalisation (Add, Sub, Mul, Div) is supported");
             float[] values = _graph.PerChannel(node, _graph.ConstantOf(node, constantFirst ? 0 : 1), channels);
             for (int c = 0; c < channels; c++)
             {
@@ -149,7 +149,7 @@ internal sealed class OnnxNetworkReader
         {
             null => throw new InvalidDataException($"its input '{input.Name}' has no fixed height and width; export it with a fixed image size"),
             > 0 and <= 1 << 16 and var side => (int)side,
-            var side => throw new InvalidDataException($"its input '{input.Name}' has a side of {side} pixels"),
+            var side => throw new InvalidDataException($"its input '{input.Name}' has a height or width of {side} pixels"),
         };
     }
 

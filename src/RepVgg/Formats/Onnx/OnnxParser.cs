@@ -17,8 +17,8 @@ internal sealed class OnnxParser
     private OnnxParser(MappedFile? file) => _file = file;
 
     /// <summary>Parses a model.</summary>
-    /// <param name="stream">Read from its position to its end.</param>
-    /// <exception cref="InvalidDataException">It is no ONNX model; the message is the reason alone.</exception>
+    /// <param name="stream">Stream with the model; it is read from the current position to the end.</param>
+    /// <exception cref="InvalidDataException">The data is not an ONNX model. The message contains only the reason.</exception>
     public static OnnxModel Parse(Stream stream)
     {
         var content = new MemoryStream(stream.CanSeek ? (int)Math.Clamp(stream.Length - stream.Position, 0, Array.MaxLength) : 0);
@@ -26,9 +26,9 @@ internal sealed class OnnxParser
         return new OnnxParser(null).Model(new ProtoReader(content.GetBuffer().AsMemory(0, (int)content.Length)));
     }
 
-    /// <summary>Parses a model whose tensors stay where they are.</summary>
-    /// <param name="file">The file; it stays open as long as the model is used.</param>
-    /// <exception cref="InvalidDataException">It is no ONNX model; the message is the reason alone.</exception>
+    /// <summary>Parses a model without copying its tensors, which refer to the mapped file.</summary>
+    /// <param name="file">The file. It must stay open while the model is used.</param>
+    /// <exception cref="InvalidDataException">The data is not an ONNX model. The message contains only the reason.</exception>
     public static OnnxModel Parse(MappedFile file) => new OnnxParser(file).Model(new ProtoReader(file.Memory));
 
     private OnnxModel Model(ProtoReader reader)
@@ -153,7 +153,7 @@ internal sealed class OnnxParser
                     hasRaw = true;
                     break;
                 case OnnxSchema.Tensor.FloatData or OnnxSchema.Tensor.DoubleData when reader.WireType == 2:
-                    // A list in several parts is none that an exporter writes: the last part has too few values.
+                    // Exporters do not write a packed list in several parts. If there are several, the last one has too few values and is rejected below.
                     list = reader.Bytes();
                     hasList = true;
                     break;
@@ -163,7 +163,7 @@ internal sealed class OnnxParser
             }
         }
         if (external)
-            throw new InvalidDataException($"the values of '{tensor.Name}' lie in another file, which is not supported: save the model as one file");
+            throw new InvalidDataException($"the values of '{tensor.Name}' are in another file, which is not supported: save the model as one file");
         tensor.Shape = new int[_numbers.Count];
         for (int i = 0; i < tensor.Shape.Length; i++)
             tensor.Shape[i] = _numbers[i] is >= 0 and <= int.MaxValue and var size ? (int)size : throw new InvalidDataException($"'{tensor.Name}' has a dimension {_numbers[i]}");
@@ -171,7 +171,7 @@ internal sealed class OnnxParser
         return tensor;
     }
 
-    /// <summary>Gives a tensor the values that were found; a tensor of another type stays without.</summary>
+    /// <summary>Sets the values of a tensor. A tensor of an unsupported type gets no values.</summary>
     private void Store(OnnxTensor tensor, int type, ReadOnlyMemory<byte> stored, bool isStored, List<long> integers)
     {
         switch (type)
@@ -187,7 +187,7 @@ internal sealed class OnnxParser
             case OnnxSchema.Tensor.Int64 or OnnxSchema.Tensor.Int32: tensor.Integers = [.. integers]; break;
             default: return;
         }
-        // A product that is too large stays too large, unless a factor is zero.
+        // The product is computed in double, which does not overflow, so too large a product cannot equal the number of values.
         double count = 1;
         foreach (int dimension in tensor.Shape)
             count *= dimension;

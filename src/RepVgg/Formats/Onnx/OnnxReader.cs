@@ -4,41 +4,41 @@ namespace RepVgg.Formats.Onnx;
 
 /// <summary>Reads RepVGG networks from ONNX files.</summary>
 /// <remarks>
-/// It reads what <see cref="OnnxWriter"/> writes, and RepVGG-shaped graphs of other exporters, such as PyTorch's, in the
-/// deploy or the training form (which is fused). Anything else is refused with the reason. A softmax at the end is left out.
+/// Supports files of <see cref="OnnxWriter"/>, and RepVGG graphs of other exporters, such as PyTorch's, in the
+/// deploy form or the training form, which is fused. For any other graph, an exception states the reason. A softmax at the end is ignored.
 /// </remarks>
 public static class OnnxReader
 {
     /// <summary>Reads a network.</summary>
     /// <param name="path">The file.</param>
     /// <returns>The network.</returns>
-    /// <exception cref="InvalidDataException">The file is no ONNX file, is damaged, or holds something else than a RepVGG.</exception>
+    /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a RepVGG network.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static DeployNetwork Read(string path) => Map(path, Network);
 
     /// <summary>Reads a network.</summary>
-    /// <param name="stream">Holds the file's content from the current position on; it is copied to memory first.</param>
+    /// <param name="stream">Stream with the content of the file from the current position on. It is copied to memory first.</param>
     /// <returns>The network.</returns>
-    /// <exception cref="InvalidDataException">The data is no ONNX file, is damaged, or holds something else than a RepVGG.</exception>
+    /// <exception cref="InvalidDataException">The data is not an ONNX file, is damaged, or does not contain a RepVGG network.</exception>
     public static DeployNetwork Read(Stream stream) => Parse(stream, Network);
 
-    /// <summary>Reads what a file says about itself, class labels included.</summary>
+    /// <summary>Reads the description of the network in a file, including the class labels.</summary>
     /// <param name="path">The file.</param>
-    /// <returns>The description, or null in files of other exporters.</returns>
-    /// <exception cref="InvalidDataException">The file is no ONNX file or is damaged.</exception>
+    /// <returns>The description; null if the file has none, as files of other exporters.</returns>
+    /// <exception cref="InvalidDataException">The file is not an ONNX file or is damaged.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static ModelDescription? ReadDescription(string path) => Map(path, Describe);
 
-    /// <summary>Reads what a file says about itself, class labels included.</summary>
-    /// <param name="stream">As for <see cref="Read(Stream)"/>.</param>
-    /// <returns>The description, or null in files of other exporters.</returns>
-    /// <exception cref="InvalidDataException">The data is no ONNX file or is damaged.</exception>
+    /// <summary>Reads the description of the network in a file, including the class labels.</summary>
+    /// <param name="stream">Stream with the content of the file from the current position on. It is copied to memory first.</param>
+    /// <returns>The description; null if the file has none, as files of other exporters.</returns>
+    /// <exception cref="InvalidDataException">The data is not an ONNX file or is damaged.</exception>
     public static ModelDescription? ReadDescription(Stream stream) => Parse(stream, Describe);
 
-    /// <summary>Uses a network while its weights lie in the mapped file.</summary>
+    /// <summary>Calls a function with a network whose weights are in the mapped file.</summary>
     /// <param name="path">The file.</param>
-    /// <param name="use">Called once; the network's weights can be read until it returns.</param>
-    /// <exception cref="InvalidDataException">As for <see cref="Read(string)"/>.</exception>
+    /// <param name="use">The function, called once. The weights of the network can be read until it returns.</param>
+    /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a RepVGG network that an engine can run.</exception>
     internal static T Use<T>(string path, Func<NetworkSource, T> use)
         where T : class
     {
@@ -79,7 +79,7 @@ public static class OnnxReader
         }
     }
 
-    /// <summary>The message without what names a parameter of ours.</summary>
+    /// <summary>Gets the message of an exception without the parameter name that .NET appends to the message of an <see cref="ArgumentException"/>.</summary>
     private static string Reason(Exception error)
     {
         int parameter = error is ArgumentException ? error.Message.LastIndexOf(" (Parameter ", StringComparison.Ordinal) : -1;

@@ -3,10 +3,10 @@ using RepVgg.Networks;
 
 namespace RepVgg.Formats.Onnx;
 
-/// <summary>A constant: floats of any width as 32-bit floats, or integers. Floats stay in the file until they are asked for.</summary>
+/// <summary>A constant of an ONNX model: floating-point values of any width, which are converted to 32-bit floats, or integers. Floating-point values are read from the file when they are first used.</summary>
 internal sealed class OnnxTensor : WeightSource
 {
-    // A page's worth is read where it lies.
+    // Up to this number of floats (4 KiB, one page) is read directly from the mapped memory.
     private const int FewFloats = 1024;
 
     private float[]? _floats;
@@ -20,10 +20,10 @@ internal sealed class OnnxTensor : WeightSource
 
     public long[]? Integers { get; set; }
 
-    /// <summary>Whether its values are floats.</summary>
+    /// <summary>Whether the values are floating-point numbers.</summary>
     public bool IsFloat => _floats is not null || _type != 0;
 
-    /// <summary>The floats, kept in memory from now on; null where it holds something else.</summary>
+    /// <summary>The floating-point values, which are kept in memory after the first access; null for other types.</summary>
     public float[]? Floats
     {
         get => _floats ??= IsFloat ? Decode() : null;
@@ -32,10 +32,10 @@ internal sealed class OnnxTensor : WeightSource
 
     public override int Length => _floats?.Length ?? _stored.Length / Math.Max(SizeOf(_type), 1);
 
-    /// <summary>Takes values as the file stores them.</summary>
+    /// <summary>Sets the values to the stored bytes of the file, without copying them.</summary>
     /// <param name="stored">The bytes.</param>
-    /// <param name="type">ONNX's number of a type of floats.</param>
-    /// <param name="file">The mapped file where they lie, if one is.</param>
+    /// <param name="type">ONNX's number of a floating-point type (TensorProto.DataType).</param>
+    /// <param name="file">The mapped file that contains the bytes; null if they are in managed memory.</param>
     public void Store(ReadOnlyMemory<byte> stored, int type, MappedFile? file) => (_stored, _type, _file) = (stored, type, file);
 
     public override ReadOnlySpan<float> Read(int start, int count, scoped ref float[] room)

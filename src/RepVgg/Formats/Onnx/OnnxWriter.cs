@@ -4,20 +4,20 @@ using RepVgg.Networks;
 
 namespace RepVgg.Formats.Onnx;
 
-/// <summary>Writes deploy networks as ONNX: raw pixels in, logits or features out, normalisation included.</summary>
+/// <summary>Writes deploy networks as ONNX files. The input is raw pixels, the output is logits or features; the normalisation is part of the graph.</summary>
 /// <remarks>
-/// Convolutions keep the authors' names as names of their weights. The file's properties describe the network
-/// (<see cref="ModelDescription"/>), so that <see cref="OnnxReader"/> gets the same network back.
+/// The weights of convolutions have the names of the RepVGG authors' code. The metadata of the file contains the
+/// <see cref="ModelDescription"/>, so that <see cref="OnnxReader"/> reads the same network.
 /// </remarks>
 public static class OnnxWriter
 {
     private const int OldestOpset = 9, NewestOpset = 21;
 
-    /// <summary>Writes a file; it appears under its name only when it is complete.</summary>
+    /// <summary>Writes a file. The file is created or replaced only when it is complete.</summary>
     /// <param name="network">The network.</param>
     /// <param name="path">The file.</param>
-    /// <param name="options">How to write; null for the defaults.</param>
-    /// <exception cref="ArgumentException">An option makes no valid file.</exception>
+    /// <param name="options">The export options; null for the defaults.</param>
+    /// <exception cref="ArgumentException">An option has an invalid value or does not suit the network, or the file would be too large.</exception>
     /// <exception cref="IOException">The file cannot be written.</exception>
     public static void Write(DeployNetwork network, string path, OnnxExportOptions? options = null)
     {
@@ -28,8 +28,8 @@ public static class OnnxWriter
     /// <summary>Writes to a stream.</summary>
     /// <param name="network">The network.</param>
     /// <param name="stream">Receives the file's content.</param>
-    /// <param name="options">How to write; null for the defaults.</param>
-    /// <exception cref="ArgumentException">An option makes no valid file.</exception>
+    /// <param name="options">The export options; null for the defaults.</param>
+    /// <exception cref="ArgumentException">An option has an invalid value or does not suit the network, or the file would be too large.</exception>
     public static void Write(DeployNetwork network, Stream stream, OnnxExportOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(stream);
@@ -56,7 +56,7 @@ public static class OnnxWriter
             property.Text(OnnxSchema.Property.Value, value);
             model.Message(OnnxSchema.Model.Metadata, property);
         }
-        // The graph comes last, so that a file that was cut off anywhere has no whole graph.
+        // The graph is written last, so that a truncated file never contains a complete graph.
         model.Message(OnnxSchema.Model.Graph, Graph(network, options));
         if (model.Length > int.MaxValue)
             throw new ArgumentException($"{network.Architecture.Name} takes {model.Length} bytes; an ONNX file has at most {int.MaxValue}.", nameof(network));
@@ -81,7 +81,7 @@ public static class OnnxWriter
         foreach (var block in network.Blocks)
             map = Block(graph, block, map, options.Precision);
 
-        // Every operation of the end but the last has a name of its own; the last one bears the output's.
+        // The last operation of the head has the name of the output; the other operations have fixed names.
         var end = new List<(string Name, Func<string, string, string> Add)>();
         if (network.Output == NetworkOutput.Logits)
         {
@@ -157,14 +157,14 @@ public static class OnnxWriter
         if (options.OpsetVersion is < OldestOpset or > NewestOpset)
             throw new ArgumentException($"Operator set {options.OpsetVersion} is not supported; choose {OldestOpset} to {NewestOpset}.", nameof(options));
         if (options.OmitOutputBatch && options.BatchSize != 1)
-            throw new ArgumentException("An output without a dimension for the batch needs a batch size of 1.", nameof(options));
+            throw new ArgumentException("An output without a batch dimension requires a batch size of 1.", nameof(options));
         if (options.Softmax && network.Output != NetworkOutput.Logits)
-            throw new ArgumentException("A softmax is for logits; this network gives features.", nameof(options));
+            throw new ArgumentException("A softmax requires logits, but the output of this network is features.", nameof(options));
         if (!Enum.IsDefined(options.Precision))
-            throw new ArgumentException($"The precision {(int)options.Precision} means nothing.", nameof(options));
+            throw new ArgumentException($"The precision {(int)options.Precision} is not a value of OnnxPrecision.", nameof(options));
     }
 
-    /// <summary>The file-format version that appeared with an operator set, so that old runtimes accept files for old sets.</summary>
+    /// <summary>Gets the version of the ONNX file format (IR) that was released with an operator set version, so that old runtimes accept files with old operator sets.</summary>
     private static int IrVersion(int opset) => opset switch
     {
         9 => 4,

@@ -4,7 +4,7 @@ using System.Text;
 
 namespace RepVgg.Formats.Onnx;
 
-/// <summary>A protocol-buffer message being written; large values are referred to, not copied.</summary>
+/// <summary>Builds a protocol-buffer message. Tensor values are written directly to the output stream and not copied into the message.</summary>
 /// <remarks>Source: the Protocol Buffers encoding specification, wire types 0 (varint) and 2 (length-delimited).</remarks>
 internal sealed class ProtoMessage
 {
@@ -41,11 +41,11 @@ internal sealed class ProtoMessage
         _blobLength += message._blobLength;
     }
 
-    /// <summary>Values as little-endian 32-bit floats.</summary>
+    /// <summary>Adds a field of little-endian 32-bit floats.</summary>
     public void Singles(int field, ImmutableArray<float> values) =>
         Blob(field, (long)values.Length * sizeof(float), stream => stream.Write(MemoryMarshal.AsBytes(values.AsSpan())));
 
-    /// <summary>Values as little-endian 16-bit floats.</summary>
+    /// <summary>Adds a field of little-endian 16-bit floats.</summary>
     public void Halves(int field, ImmutableArray<float> values) => Blob(field, (long)values.Length * 2, stream =>
     {
         var halves = new Half[4096];

@@ -3,7 +3,7 @@ using System.Text;
 
 namespace RepVgg.Formats.Onnx;
 
-/// <summary>Reads one protocol-buffer message from memory; no length is believed before it is checked.</summary>
+/// <summary>Reads one protocol-buffer message from memory. Every length is checked against the size of the message.</summary>
 /// <param name="message">The message.</param>
 internal ref struct ProtoReader(ReadOnlyMemory<byte> message)
 {
@@ -18,7 +18,7 @@ internal ref struct ProtoReader(ReadOnlyMemory<byte> message)
 
     private readonly int Left => _bytes.Length - _position;
 
-    /// <summary>Reads the next field's number; false at the message's end. The field must then be read or skipped.</summary>
+    /// <summary>Reads the number of the next field; returns false at the end of the message. The field must then be read or skipped.</summary>
     public bool Next(out int field)
     {
         field = 0;
@@ -32,7 +32,7 @@ internal ref struct ProtoReader(ReadOnlyMemory<byte> message)
         return true;
     }
 
-    /// <summary>A message in this one.</summary>
+    /// <summary>Reads an embedded message.</summary>
     public ProtoReader Message() => new(Bytes());
 
     public long Integer()
@@ -65,7 +65,7 @@ internal ref struct ProtoReader(ReadOnlyMemory<byte> message)
         return bytes.Length <= MaximumText ? Encoding.UTF8.GetString(bytes.Span) : throw new InvalidDataException($"it holds a text of {bytes.Length} bytes");
     }
 
-    /// <summary>A value of any length; it lies where the message lies.</summary>
+    /// <summary>Reads a length-delimited value. The returned memory is a slice of the message.</summary>
     public ReadOnlyMemory<byte> Bytes()
     {
         Expect(2);
@@ -73,7 +73,7 @@ internal ref struct ProtoReader(ReadOnlyMemory<byte> message)
         return length <= (ulong)Left ? Take((int)length) : throw new InvalidDataException("it ends early, or a length in it is wrong");
     }
 
-    /// <summary>Passes over the current field.</summary>
+    /// <summary>Skips the current field.</summary>
     public void Skip()
     {
         switch (WireType)
@@ -111,7 +111,7 @@ internal ref struct ProtoReader(ReadOnlyMemory<byte> message)
     private readonly void Expect(int wireType)
     {
         if (WireType != wireType)
-            throw new InvalidDataException($"it holds a field of wire type {WireType} where {wireType} belongs");
+            throw new InvalidDataException($"it holds a field of wire type {WireType}; wire type {wireType} was expected");
     }
 
     private ReadOnlyMemory<byte> Take(int count)

@@ -1,7 +1,7 @@
 namespace RepVgg.Formats.PyTorch;
 
-/// <summary>The checksum of zip files, eight bytes at a time.</summary>
-/// <remarks>Source: ISO 3309, polynomial 0xEDB88320 reflected; sliced by eight.</remarks>
+/// <summary>Computes the CRC-32 checksum of zip files, eight bytes per step.</summary>
+/// <remarks>Source: ISO 3309, reflected polynomial 0xEDB88320; slicing-by-8 with eight tables of 256 entries.</remarks>
 internal struct Crc32
 {
     private static readonly uint[] Tables = MakeTables();

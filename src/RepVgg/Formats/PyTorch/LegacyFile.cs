@@ -3,7 +3,7 @@ using System.Numerics;
 
 namespace RepVgg.Formats.PyTorch;
 
-/// <summary>The format of PyTorch before 1.6: five pickles, then the storages one after the other.</summary>
+/// <summary>The file format of PyTorch before 1.6: five pickles, followed by the storages.</summary>
 /// <remarks>The pickles are a magic number, a protocol number, the writer's platform, the object, and the storages' keys in order. Each storage is a 64-bit count and the values.</remarks>
 internal sealed class LegacyFile
 {
@@ -16,13 +16,13 @@ internal sealed class LegacyFile
 
     private LegacyFile(object? root, string file) => (Root, _file) = (root, file);
 
-    /// <summary>What the file's object pickle holds.</summary>
+    /// <summary>The object of the fourth pickle, usually a state_dict.</summary>
     public object? Root { get; }
 
-    /// <summary>Reads the pickles, and finds where the storages lie.</summary>
-    /// <param name="stream">Seekable, read from its beginning.</param>
-    /// <param name="limit">The most bytes that the pickles may have together.</param>
-    /// <param name="file">What it is, for messages.</param>
+    /// <summary>Reads the pickles, and determines the positions of the storages.</summary>
+    /// <param name="stream">Seekable stream with the file, which is read from position 0.</param>
+    /// <param name="limit">Maximum total size of the pickles in bytes.</param>
+    /// <param name="file">Name of the file in error messages.</param>
     public static LegacyFile Read(Stream stream, long limit, string file)
     {
         stream.Position = 0;
@@ -57,7 +57,7 @@ internal sealed class LegacyFile
         return legacy;
     }
 
-    /// <summary>Where a storage's values begin.</summary>
+    /// <summary>Gets the position in the file, in bytes, of a storage's values.</summary>
     public long Locate(PickleStorage storage) =>
         _positions.TryGetValue(storage.Key, out long position)
             ? position

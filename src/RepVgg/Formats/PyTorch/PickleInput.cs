@@ -3,10 +3,10 @@ using System.Text;
 
 namespace RepVgg.Formats.PyTorch;
 
-/// <summary>The bytes of a pickle, with the name of the file that they come from.</summary>
-/// <param name="stream">Where they come from; read to the pickle's last byte and no further.</param>
-/// <param name="limit">The most bytes that will be read.</param>
-/// <param name="file">What it is, for messages.</param>
+/// <summary>Reads the bytes of a pickle, and creates exceptions that name the file.</summary>
+/// <param name="stream">The stream. It is not read beyond the last byte of the pickle.</param>
+/// <param name="limit">Maximum number of bytes to read.</param>
+/// <param name="file">Name of the file in error messages.</param>
 internal sealed class PickleInput(Stream stream, long limit, string file)
 {
     private const int MaximumLine = 512;
@@ -28,7 +28,7 @@ internal sealed class PickleInput(Stream stream, long limit, string file)
 
     public ulong UInt64() => BinaryPrimitives.ReadUInt64LittleEndian(Fill(stackalloc byte[8]));
 
-    /// <summary>Reads a counted string of bytes.</summary>
+    /// <summary>Reads a byte string of a given length.</summary>
     public byte[] Bytes(ulong length, int maximum)
     {
         if (length > (ulong)maximum || (long)length > _left)
@@ -45,7 +45,7 @@ internal sealed class PickleInput(Stream stream, long limit, string file)
         for (byte next = Byte(); next != (byte)'\n'; next = Byte())
         {
             if (line.Length >= MaximumLine)
-                throw Bad("its pickle holds a name without end");
+                throw Bad("its pickle holds a line that is too long");
             line.Append((char)next);
         }
         return line.ToString();

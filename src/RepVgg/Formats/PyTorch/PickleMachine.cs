@@ -3,10 +3,10 @@ using System.Text;
 
 namespace RepVgg.Formats.PyTorch;
 
-/// <summary>Reads a pickle without executing anything: data, and tensors as references into storages.</summary>
+/// <summary>Reads a pickle without executing code. The result contains data, and tensors as references to storages.</summary>
 /// <remarks>
-/// Source: Python's pickletools, protocols 2 to 5. A global outside <see cref="PickleGlobals"/> is refused by its name.
-/// Memory is bounded by the number of objects, time by the number of bytes.
+/// Source: Python's pickletools, protocols 2 to 5. A global that is not in <see cref="PickleGlobals"/> causes an exception that names it.
+/// The number of objects is limited, which limits the memory. The time is proportional to the number of bytes.
 /// </remarks>
 internal sealed class PickleMachine
 {
@@ -19,13 +19,13 @@ internal sealed class PickleMachine
     private readonly Dictionary<uint, object?> _memo = [];
     private int _objects;
 
-    /// <summary>The storages that tensors refer to, whole, by key.</summary>
+    /// <summary>The storages that tensors refer to, by key. They are whole storages, not views.</summary>
     public Dictionary<string, PickleStorage> Storages { get; } = new(StringComparer.Ordinal);
 
-    /// <param name="input">Where the bytes come from.</param>
+    /// <param name="input">The bytes of the pickle.</param>
     public PickleMachine(PickleInput input) => _input = input;
 
-    /// <summary>Reads one pickle up to its STOP.</summary>
+    /// <summary>Reads one pickle up to its STOP instruction, and returns the unpickled object.</summary>
     public object? Load()
     {
         while (true)
@@ -86,7 +86,7 @@ internal sealed class PickleMachine
             case (byte)'R' or 0x81: { var call = PopMany(2); Push(Reduce(Expect<PickleGlobal>(call[0], "REDUCE"), Expect<object?[]>(call[1], "REDUCE"))); break; } // NEWOBJ too
             case (byte)'b': Pop(); Peek<PickleDictionary>("BUILD"); break; // attributes of an OrderedDict (_metadata) are not needed
             case (byte)'Q': Push(Storage(Expect<object?[]>(Pop(), "BINPERSID"))); break;
-            default: throw _input.Bad($"its pickle holds instruction 0x{code:x2}, which no checkpoint needs");
+            default: throw _input.Bad($"its pickle holds instruction 0x{code:x2}, which is not supported");
         }
     }
 
@@ -121,14 +121,14 @@ internal sealed class PickleMachine
     {
         const int MaximumRank = 16;
         if (shape.Length != strides.Length || shape.Length > MaximumRank || offset < 0)
-            throw _input.Bad("a tensor's shape and strides do not belong together");
+            throw _input.Bad("a tensor's shape, strides and offset are inconsistent");
         var dimensions = new int[shape.Length];
         var steps = new long[shape.Length];
         Int128 count = 1, last = offset;
         for (int i = 0; i < shape.Length; i++)
         {
             if (shape[i] is not long dimension || dimension < 0 || dimension > Array.MaxLength || strides[i] is not long step || step < 0)
-                throw _input.Bad("a tensor's shape or strides are no sizes");
+                throw _input.Bad("a tensor's shape or strides are not valid sizes");
             dimensions[i] = (int)dimension;
             steps[i] = step;
             count = count > Array.MaxLength ? count : count * dimension;
@@ -145,7 +145,7 @@ internal sealed class PickleMachine
         if (id is not [string kind, PickleGlobal type, string key, _, long count, ..] || kind != "storage"
             || PickleGlobals.StorageType(type.Name) is not { } scalar || count < 0)
         {
-            throw _input.Bad("its pickle refers to something that is no storage");
+            throw _input.Bad("its pickle refers to a persistent object that is not a storage");
         }
         var storage = new PickleStorage(scalar, key, count);
         if (Storages.TryGetValue(key, out var other) && other != storage)
@@ -164,7 +164,7 @@ internal sealed class PickleMachine
         if (!PickleGlobals.IsAllowed(full))
         {
             throw _input.Bad(
-                $"it refers to '{full}', which is not needed for weights and is refused. "
+                $"it refers to '{full}', which is not needed for weights and is not allowed. "
                 + "Save only the weights, torch.save(model.state_dict(), path), and try again");
         }
         return new PickleGlobal(full);
@@ -240,12 +240,12 @@ internal sealed class PickleMachine
     {
         object? value = Peek();
         if (_memo.Count >= MaximumObjects)
-            throw _input.Bad($"its pickle remembers more than {MaximumObjects} objects");
+            throw _input.Bad($"its pickle memoizes more than {MaximumObjects} objects");
         _memo[index] = value;
     }
 
-    private object? Recall(uint index) => _memo.TryGetValue(index, out object? value) ? value : throw _input.Bad("its pickle refers to an object that it never made");
+    private object? Recall(uint index) => _memo.TryGetValue(index, out object? value) ? value : throw _input.Bad("its pickle refers to an object that it did not memoize");
 
     private T Expect<T>(object? value, string instruction) =>
-        value is T wanted ? wanted : throw _input.Bad($"its pickle uses {instruction} on something that it does not apply to");
+        value is T wanted ? wanted : throw _input.Bad($"its pickle uses {instruction} on an object of the wrong type");
 }

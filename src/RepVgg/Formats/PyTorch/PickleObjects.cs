@@ -1,33 +1,33 @@
 namespace RepVgg.Formats.PyTorch;
 
-/// <summary>A class or function that a pickle names; only those of <see cref="PickleGlobals"/> ever come to be.</summary>
+/// <summary>A Python class or function that a pickle refers to. Only those in <see cref="PickleGlobals"/> are allowed.</summary>
 internal sealed record PickleGlobal(string Name);
 
-/// <summary>A stretch of values that a checkpoint holds elsewhere.</summary>
-/// <param name="Type">Type of its values.</param>
-/// <param name="Key">Its name within the checkpoint.</param>
+/// <summary>A reference to a storage: an array of values that the checkpoint contains outside the pickle.</summary>
+/// <param name="Type">Type of the values.</param>
+/// <param name="Key">Name of the storage in the checkpoint.</param>
 /// <param name="Count">Number of values.</param>
-/// <param name="ViewOffset">First value of the view, in legacy files that share storages by views; else 0.</param>
+/// <param name="ViewOffset">Index of the first value of a view in its whole storage, in legacy files with storage views; otherwise 0.</param>
 internal sealed record PickleStorage(ScalarType Type, string Key, long Count, long ViewOffset = 0);
 
-/// <summary>A tensor: a strided window into a storage.</summary>
+/// <summary>A tensor: a strided view of a storage. Offset and strides are in values.</summary>
 internal sealed record PickleTensor(PickleStorage Storage, long Offset, int[] Shape, long[] Strides)
 {
-    /// <summary>Number of values.</summary>
+    /// <summary>Number of values of the tensor.</summary>
     public long Count => Shape.Aggregate(1L, (product, dimension) => product * dimension);
 
-    /// <summary>Number of stored values from the first to the last that it uses.</summary>
+    /// <summary>Number of values in the storage from the first to the last value of the tensor, both included.</summary>
     public long Extent => Count == 0 ? 0 : 1 + Shape.Zip(Strides, (dimension, stride) => (dimension - 1) * stride).Sum();
 }
 
-/// <summary>A dict or OrderedDict; entries whose key is no string are left out.</summary>
+/// <summary>A Python dict or OrderedDict. Entries whose key is not a string are ignored.</summary>
 internal sealed class PickleDictionary
 {
-    /// <summary>Its entries in order.</summary>
+    /// <summary>The entries, in the order of the pickle.</summary>
     public OrderedDictionary<string, object?> Entries { get; } = new(StringComparer.Ordinal);
 }
 
-/// <summary>The globals that a checkpoint may name, all of which are inert here.</summary>
+/// <summary>The Python globals that a checkpoint may refer to. None of them is executed.</summary>
 internal static class PickleGlobals
 {
     public const string OrderedDictionary = "collections.OrderedDict";
@@ -40,7 +40,7 @@ internal static class PickleGlobals
 
     public static bool IsAllowed(string name) => Others.Contains(name) || StorageType(name) is not null;
 
-    /// <summary>The type of the values of a storage class, or null.</summary>
+    /// <summary>Gets the value type of a storage class; null if the name is not that of a storage class.</summary>
     public static ScalarType? StorageType(string name) => name switch
     {
         "torch.FloatStorage" => ScalarType.Float32,

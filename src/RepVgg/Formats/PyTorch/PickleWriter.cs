@@ -4,12 +4,12 @@ using System.Text;
 
 namespace RepVgg.Formats.PyTorch;
 
-/// <summary>Writes the pickle of a state_dict: an OrderedDict of float tensors, protocol 2, as PyTorch's own saves are.</summary>
+/// <summary>Writes the pickle of a state_dict: an OrderedDict of float tensors, protocol 2, as torch.save writes it.</summary>
 internal sealed class PickleWriter
 {
     private readonly MemoryStream _bytes = new();
 
-    /// <summary>The pickle of weights whose storages are numbered in order.</summary>
+    /// <summary>Creates the pickle of weights. The key of each storage is the index of the tensor.</summary>
     public static byte[] Write(StateDict state)
     {
         var writer = new PickleWriter();

@@ -1,11 +1,11 @@
 namespace RepVgg.Formats.PyTorch;
 
-/// <summary>Reads PyTorch checkpoints (.pth, .pt) without executing anything.</summary>
+/// <summary>Reads PyTorch checkpoints (.pth, .pt) without executing code.</summary>
 /// <remarks>
-/// The zip format of PyTorch 1.6 and later, and the one before it. A pickle can name only tensor rebuilders and storages;
-/// anything else is refused by name. Half, bfloat16 and double are converted to float; integer batch counters
-/// (<c>num_batches_tracked</c>) are left out. The wrappers <c>{"state_dict": ..}</c>, <c>{"model": ..}</c> and
-/// <c>{"model_state_dict": ..}</c> and the prefix <c>module.</c> are taken off. Memory is bounded by the file's size.
+/// Supports the zip format of PyTorch 1.6 and later, and the format before it. The pickle may refer only to the functions that
+/// rebuild tensors and to storages; any other global causes an exception that names it. Half, bfloat16 and double are converted to float. Integer batch counters
+/// (<c>num_batches_tracked</c>) are ignored. The wrappers <c>{"state_dict": ..}</c>, <c>{"model": ..}</c> and
+/// <c>{"model_state_dict": ..}</c> and the prefix <c>module.</c> are removed. The memory is limited in proportion to the size of the file.
 /// </remarks>
 public static class PthReader
 {
@@ -17,8 +17,8 @@ public static class PthReader
 
     /// <summary>Reads a checkpoint.</summary>
     /// <param name="path">The file.</param>
-    /// <returns>Its weights.</returns>
-    /// <exception cref="InvalidDataException">The file is no checkpoint, is damaged, or holds something else than weights.</exception>
+    /// <returns>The weights.</returns>
+    /// <exception cref="InvalidDataException">The file is not a checkpoint, is damaged, or does not contain weights.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static StateDict Read(string path)
     {
@@ -28,9 +28,9 @@ public static class PthReader
     }
 
     /// <summary>Reads a checkpoint.</summary>
-    /// <param name="stream">Holds it from the current position on; if it cannot seek, it is copied to memory first.</param>
-    /// <returns>Its weights.</returns>
-    /// <exception cref="InvalidDataException">The data is no checkpoint, is damaged, or holds something else than weights.</exception>
+    /// <param name="stream">Stream with the checkpoint from the current position on. It is copied to memory first if it cannot seek or is not at position 0.</param>
+    /// <returns>The weights.</returns>
+    /// <exception cref="InvalidDataException">The data is not a checkpoint, is damaged, or does not contain weights.</exception>
     public static StateDict Read(Stream stream)
     {
         ArgumentNullException.ThrowIfNull(stream);
@@ -42,9 +42,9 @@ public static class PthReader
         return Open(copy, "The stream").LoadAll();
     }
 
-    /// <summary>Reads a checkpoint's names and shapes; values are read from the stream when they are asked for.</summary>
-    /// <param name="stream">Seekable, at its start; stays open as long as the weights are used.</param>
-    /// <param name="file">What it is, for messages.</param>
+    /// <summary>Reads the names and shapes of a checkpoint. Values are read from the stream when they are first used.</summary>
+    /// <param name="stream">Seekable stream at position 0. It must stay open while the weights are used.</param>
+    /// <param name="file">Name of the file in error messages.</param>
     internal static StateDict Open(Stream stream, string file)
     {
         try
@@ -88,7 +88,7 @@ public static class PthReader
         return Collect(stream, file, legacy.Root, legacy.Locate);
     }
 
-    /// <summary>Takes the weights out of what a pickle holds.</summary>
+    /// <summary>Collects the tensors of an unpickled object as weights.</summary>
     private static StateDict Collect(Stream stream, string file, object? root, Func<PickleStorage, long> locate)
     {
         var entries = Unwrap(root, file);

@@ -3,13 +3,13 @@ using System.Runtime.InteropServices;
 
 namespace RepVgg.Formats.PyTorch;
 
-/// <summary>Writes weights as a PyTorch checkpoint that <c>torch.load</c> reads, with <c>weights_only</c> too.</summary>
-/// <remarks>The zip format of PyTorch 1.6 and later; float tensors on the CPU in an OrderedDict. Equal weights give equal files.</remarks>
+/// <summary>Writes weights as a PyTorch checkpoint that <c>torch.load</c> can read, including with <c>weights_only=True</c>.</summary>
+/// <remarks>The file has the zip format of PyTorch 1.6 and later and contains an OrderedDict of float tensors on the CPU. Equal weights give identical files.</remarks>
 public static class PthWriter
 {
     private const string Folder = "archive";
 
-    /// <summary>Writes a file; it appears under its name only when it is complete.</summary>
+    /// <summary>Writes a file. The file is created or replaced only when it is complete.</summary>
     /// <param name="state">The weights.</param>
     /// <param name="path">The file.</param>
     /// <exception cref="IOException">The file cannot be written.</exception>

@@ -1,12 +1,12 @@
 namespace RepVgg.Formats.PyTorch;
 
-/// <summary>Copies a strided window of a storage into values of its own.</summary>
+/// <summary>Reads a strided tensor from its storage into a contiguous array.</summary>
 internal static class TensorReader
 {
-    /// <summary>Reads a tensor whose window has been checked to lie inside its storage.</summary>
-    /// <param name="stream">The file.</param>
-    /// <param name="position">Where the storage begins.</param>
-    /// <param name="tensor">The window.</param>
+    /// <summary>Reads a tensor. The caller must have checked that the tensor is within its storage.</summary>
+    /// <param name="stream">Seekable stream with the file.</param>
+    /// <param name="position">Position of the storage in the stream, in bytes.</param>
+    /// <param name="tensor">The tensor to read.</param>
     public static float[] Read(Stream stream, long position, PickleTensor tensor)
     {
         var values = new float[tensor.Count];

@@ -3,10 +3,10 @@ using System.Text;
 
 namespace RepVgg.Formats.PyTorch;
 
-/// <summary>Finds the entries of a zip file whose entries are stored uncompressed, as PyTorch writes them.</summary>
+/// <summary>Reads the directory of a zip file whose entries are stored without compression, as PyTorch writes them.</summary>
 /// <remarks>
-/// Source: PKWARE APPNOTE 6.3, with Zip64. Entries are read in place by position, so nothing is ever inflated and no
-/// memory is taken beyond the directory.
+/// Source: PKWARE APPNOTE 6.3, with Zip64. Entries are read by their position in the file. Nothing is decompressed, and only
+/// the directory is kept in memory.
 /// </remarks>
 internal sealed class ZipDirectory
 {
@@ -20,9 +20,9 @@ internal sealed class ZipDirectory
 
     private readonly record struct Entry(long LocalHeader, long Size, int Method, bool Encrypted);
 
-    /// <summary>Reads the directory.</summary>
-    /// <param name="stream">Seekable.</param>
-    /// <param name="file">What it is, for messages.</param>
+    /// <summary>Reads the directory of a zip file.</summary>
+    /// <param name="stream">Seekable stream with the file.</param>
+    /// <param name="file">Name of the file in error messages.</param>
     public ZipDirectory(Stream stream, string file)
     {
         (_stream, _file) = (stream, file);
@@ -37,7 +37,7 @@ internal sealed class ZipDirectory
 
     public bool Contains(string name) => _entries.ContainsKey(name);
 
-    /// <summary>Finds where an entry's bytes lie in the file.</summary>
+    /// <summary>Gets the position and the size of an entry's content in the file, in bytes.</summary>
     public (long Position, long Size) Locate(string name)
     {
         if (!_entries.TryGetValue(name, out var entry))
@@ -45,7 +45,7 @@ internal sealed class ZipDirectory
         if (entry.Encrypted)
             throw Bad($"its entry '{name}' is encrypted");
         if (entry.Method != 0)
-            throw Bad($"its entry '{name}' is compressed, which PyTorch never does");
+            throw Bad($"its entry '{name}' is compressed, which is not supported for PyTorch checkpoints");
         if (entry.LocalHeader < 0 || entry.LocalHeader > _stream.Length - LocalSize)
             throw Bad($"its entry '{name}' lies outside the file");
         byte[] header = ReadAt(entry.LocalHeader, LocalSize);
@@ -57,7 +57,7 @@ internal sealed class ZipDirectory
         return (position, entry.Size);
     }
 
-    /// <summary>Reads a small entry.</summary>
+    /// <summary>Reads the content of an entry of at most <paramref name="limit"/> bytes.</summary>
     public byte[] Read(string name, int limit)
     {
         var (position, size) = Locate(name);
@@ -130,7 +130,7 @@ internal sealed class ZipDirectory
         }
     }
 
-    /// <summary>Takes the sizes that do not fit 32 bits from the Zip64 extra field.</summary>
+    /// <summary>Replaces the values that do not fit in 32 bits by those of the Zip64 extra field.</summary>
     private void Widen(ReadOnlySpan<byte> extra, ref long size, ref long compressed, ref long header)
     {
         while (extra.Length >= 4)

@@ -3,13 +3,13 @@ using System.Text;
 
 namespace RepVgg.Formats.PyTorch;
 
-/// <summary>Writes a zip file of stored entries whose data begins at multiples of 64 bytes, as PyTorch's does.</summary>
+/// <summary>Writes a zip file of uncompressed entries whose content is aligned to 64 bytes, as in PyTorch's files.</summary>
 /// <remarks>Source: PKWARE APPNOTE 6.3, without Zip64: a file has at most 4 GiB.</remarks>
 internal sealed class ZipWriter(Stream stream)
 {
     private const int Alignment = 64;
     private const int LocalSize = 30;
-    private const ushort DosDate = 1 << 5 | 1; // 1 January 1980: files of equal weights are equal
+    private const ushort DosDate = 1 << 5 | 1; // 1 January 1980; the date is constant so that files of equal weights are identical
 
     private readonly List<(string Name, uint Crc, uint Size, uint Position)> _entries = [];
     private long _position;
@@ -32,14 +32,14 @@ internal sealed class ZipWriter(Stream stream)
         Write((ushort)path.Length);
         Write((ushort)(padding + 4));
         Write(path);
-        // An extra field of PyTorch's own kind, "FB", that only takes up space.
+        // The extra field with PyTorch's id "FB" contains only padding for the alignment.
         Write((ushort)0x4246);
         Write((ushort)padding);
         Write(new byte[padding]);
         Write(content);
     }
 
-    /// <summary>Writes the directory.</summary>
+    /// <summary>Writes the central directory and the end record.</summary>
     public void Finish()
     {
         long start = _position;
@@ -66,7 +66,7 @@ internal sealed class ZipWriter(Stream stream)
         Write((ushort)0);
     }
 
-    /// <summary>What a local header and a directory entry have in common, from the version to the sizes.</summary>
+    /// <summary>Writes the fields that a local header and a directory entry have in common, from the version to the sizes.</summary>
     private void Common(uint crc, uint size)
     {
         Write((ushort)20);

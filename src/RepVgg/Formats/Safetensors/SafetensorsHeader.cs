@@ -3,16 +3,16 @@ using System.Text.Json;
 
 namespace RepVgg.Formats.Safetensors;
 
-/// <summary>Where one tensor of a safetensors file lies.</summary>
-/// <param name="Name">Its name.</param>
-/// <param name="Type">Type of its values.</param>
-/// <param name="Shape">Its dimensions.</param>
-/// <param name="Begin">First byte, counted from the end of the header.</param>
-/// <param name="End">One past its last byte.</param>
+/// <summary>The header entry of one tensor of a safetensors file.</summary>
+/// <param name="Name">Name of the tensor.</param>
+/// <param name="Type">Type of the values.</param>
+/// <param name="Shape">Dimensions of the tensor.</param>
+/// <param name="Begin">Offset of the first byte, relative to the end of the header.</param>
+/// <param name="End">Offset of the byte after the last one, relative to the end of the header.</param>
 internal sealed record SafetensorsEntry(string Name, ScalarType Type, int[] Shape, long Begin, long End);
 
-/// <summary>The header of a safetensors file, checked.</summary>
-/// <remarks>Source: the safetensors format: a 64-bit length, a JSON object of that length, the values, which follow each other without gaps or overlaps.</remarks>
+/// <summary>The validated header of a safetensors file.</summary>
+/// <remarks>Source: the safetensors format. A file consists of a 64-bit length, a JSON object of that length, and the values of the tensors without gaps or overlaps.</remarks>
 internal sealed class SafetensorsHeader
 {
     private const int LengthBytes = 8;
@@ -21,22 +21,22 @@ internal sealed class SafetensorsHeader
     private SafetensorsHeader(long dataStart, List<SafetensorsEntry> entries, Dictionary<string, string> metadata) =>
         (DataStart, Entries, Metadata) = (dataStart, entries, metadata);
 
-    /// <summary>Where the values begin in the file.</summary>
+    /// <summary>Position of the values in the file, in bytes.</summary>
     public long DataStart { get; }
 
     /// <summary>The tensors in the order of the header.</summary>
     public IReadOnlyList<SafetensorsEntry> Entries { get; }
 
-    /// <summary>The texts under <c>__metadata__</c>.</summary>
+    /// <summary>The string properties of <c>__metadata__</c>.</summary>
     public IReadOnlyDictionary<string, string> Metadata { get; }
 
-    /// <summary>Whether a file begins as safetensors files do.</summary>
+    /// <summary>Whether a file with the given first bytes and length can be a safetensors file.</summary>
     public static bool IsLikely(ReadOnlySpan<byte> start, long length) =>
         start.Length > LengthBytes && start[LengthBytes] == (byte)'{' && BinaryPrimitives.ReadUInt64LittleEndian(start) <= (ulong)Math.Max(length - LengthBytes, 0);
 
     /// <summary>Reads and checks a header.</summary>
-    /// <param name="stream">The file, seekable.</param>
-    /// <exception cref="InvalidDataException">It is no safetensors file; the message is the reason alone.</exception>
+    /// <param name="stream">Seekable stream with the file.</param>
+    /// <exception cref="InvalidDataException">The file is not a safetensors file. The message contains only the reason.</exception>
     public static SafetensorsHeader Read(Stream stream)
     {
         if (stream.Length < LengthBytes + 2)
@@ -90,12 +90,12 @@ internal sealed class SafetensorsHeader
         int[] shape = [.. value.GetProperty("shape").EnumerateArray().Select(dimension => dimension.GetInt32())];
         long[] offsets = [.. value.GetProperty("data_offsets").EnumerateArray().Select(offset => offset.GetInt64())];
         if (offsets is not [>= 0 and var begin, var end] || end < begin)
-            throw new InvalidDataException($"the offsets of '{name}' are no range");
+            throw new InvalidDataException($"the offsets of '{name}' are not a valid range");
         Int128 count = 1;
         foreach (int dimension in shape)
             count = dimension >= 0 ? Int128.Min(count * dimension, long.MaxValue) : throw new InvalidDataException($"'{name}' has a dimension {dimension}");
         if (count * StorageDecoder.SizeOf(scalar) != end - begin || count > Array.MaxLength)
-            throw new InvalidDataException($"'{name}' of shape [{string.Join(", ", shape)}] and type {type} does not take the {end - begin} bytes that it has");
+            throw new InvalidDataException($"'{name}' has shape [{string.Join(", ", shape)}] and type {type}, which do not match its size of {end - begin} bytes");
         return new SafetensorsEntry(name, scalar, shape, begin, end);
     }
 
@@ -109,11 +109,11 @@ internal sealed class SafetensorsHeader
             position = entry.End;
         }
         if (position != dataLength)
-            throw new InvalidDataException(position > dataLength ? "it is cut off: tensors lie beyond its end" : $"{dataLength - position} bytes after its tensors belong to none");
+            throw new InvalidDataException(position > dataLength ? "it is cut off: tensors lie beyond its end" : $"{dataLength - position} bytes after its tensors belong to no tensor");
     }
 }
 
-/// <summary>The names of types in safetensors files.</summary>
+/// <summary>Converts the type names of safetensors files.</summary>
 internal static class SafetensorsTypes
 {
     public static ScalarType? Parse(string type) => type switch

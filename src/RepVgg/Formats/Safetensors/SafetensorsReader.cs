@@ -2,43 +2,43 @@ using System.IO.MemoryMappedFiles;
 
 namespace RepVgg.Formats.Safetensors;
 
-/// <summary>Reads safetensors files; files by path are memory-mapped.</summary>
-/// <remarks>Half, bfloat16 and double are converted to float; integer batch counters (<c>num_batches_tracked</c>) are left out.</remarks>
+/// <summary>Reads safetensors files. Files that are specified by path are memory-mapped.</summary>
+/// <remarks>Half, bfloat16 and double are converted to float. Integer batch counters (<c>num_batches_tracked</c>) are ignored.</remarks>
 public static class SafetensorsReader
 {
     /// <summary>Reads the weights of a file.</summary>
     /// <param name="path">The file.</param>
-    /// <returns>Its weights, in the order of its header.</returns>
-    /// <exception cref="InvalidDataException">The file is no safetensors file or is damaged.</exception>
+    /// <returns>The weights, in the order of the file's header.</returns>
+    /// <exception cref="InvalidDataException">The file is not a safetensors file or is damaged.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static StateDict Read(string path) => Map(path, (source, file) => Open(source, file).State.LoadAll());
 
-    /// <summary>Reads weights.</summary>
-    /// <param name="stream">Holds the file's content; if it cannot seek or is not at its start, it is copied to memory first.</param>
+    /// <summary>Reads weights from a stream.</summary>
+    /// <param name="stream">Stream with the content of the file from the current position on. It is copied to memory first if it cannot seek or is not at position 0.</param>
     /// <returns>The weights, in the order of the header.</returns>
-    /// <exception cref="InvalidDataException">The data is no safetensors file or is damaged.</exception>
+    /// <exception cref="InvalidDataException">The data is not a safetensors file or is damaged.</exception>
     public static StateDict Read(Stream stream) => Open(new Source(Whole(stream), null), "The stream").State.LoadAll();
 
-    /// <summary>Reads what a file says about itself.</summary>
+    /// <summary>Reads the description of the network in a file.</summary>
     /// <param name="path">The file.</param>
-    /// <returns>The description, or null in files of other programs.</returns>
-    /// <exception cref="InvalidDataException">The file is no safetensors file or is damaged.</exception>
+    /// <returns>The description; null if the file has none, as files of other programs.</returns>
+    /// <exception cref="InvalidDataException">The file is not a safetensors file or is damaged.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static ModelDescription? ReadDescription(string path) => Map(path, (source, file) => Guard(file, () => Describe(source.Stream)));
 
-    /// <summary>Reads what a file says about itself.</summary>
-    /// <param name="stream">As for <see cref="Read(Stream)"/>.</param>
-    /// <returns>The description, or null in files of other programs.</returns>
-    /// <exception cref="InvalidDataException">The data is no safetensors file or is damaged.</exception>
+    /// <summary>Reads the description of the network in a file.</summary>
+    /// <param name="stream">Stream with the content of the file from the current position on. It is copied to memory first if it cannot seek or is not at position 0.</param>
+    /// <returns>The description; null if the file has none, as files of other programs.</returns>
+    /// <exception cref="InvalidDataException">The data is not a safetensors file or is damaged.</exception>
     public static ModelDescription? ReadDescription(Stream stream)
     {
         var whole = Whole(stream);
         return Guard("The stream", () => Describe(whole));
     }
 
-    /// <summary>Reads the names and shapes; values are read from the stream when they are asked for.</summary>
-    /// <param name="source">Stays open as long as the weights are used.</param>
-    /// <param name="file">What it is, for messages.</param>
+    /// <summary>Reads the names and shapes. Values are read from the source when they are first used.</summary>
+    /// <param name="source">The source, which must stay open while the weights are used.</param>
+    /// <param name="file">Name of the file in error messages.</param>
     internal static (StateDict State, ModelDescription? Description) Open(Source source, string file)
     {
         var header = Guard(file, () => SafetensorsHeader.Read(source.Stream));
@@ -64,7 +64,7 @@ public static class SafetensorsReader
                 StorageDecoder.Read(source.Stream, position, entry.Type, values);
                 return values;
             }
-            // One view for each tensor: what was read does not stay in the process's memory.
+            // Each tensor is read through a view of its own, so that the pages of tensors that have been read are unmapped.
             using var view = source.Map.CreateViewStream(position, length, MemoryMappedFileAccess.Read);
             StorageDecoder.Read(view, 0, entry.Type, values);
         }
@@ -77,10 +77,10 @@ public static class SafetensorsReader
 
     private static ModelDescription? Describe(Stream stream) => ModelDescription.FromProperties(SafetensorsHeader.Read(stream).Metadata);
 
-    /// <summary>Where the bytes come from: a stream, and the mapping of its file where there is one.</summary>
+    /// <summary>The source of the bytes: a stream, and the memory mapping of its file, or null.</summary>
     internal sealed record Source(Stream Stream, MemoryMappedFile? Map);
 
-    /// <summary>Maps a file into memory for as long as it is read.</summary>
+    /// <summary>Maps a file into memory and calls a function with it. The file is closed when the function returns.</summary>
     internal static T Map<T>(string path, Func<Source, string, T> read)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(path);

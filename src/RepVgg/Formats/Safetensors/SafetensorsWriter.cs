@@ -4,15 +4,15 @@ using System.Text.Json;
 
 namespace RepVgg.Formats.Safetensors;
 
-/// <summary>Writes weights as safetensors, with what makes the file self-describing.</summary>
+/// <summary>Writes weights as a safetensors file, optionally with a description of the network in its metadata.</summary>
 public static class SafetensorsWriter
 {
     private const int Alignment = 8;
 
-    /// <summary>Writes a file; it appears under its name only when it is complete.</summary>
+    /// <summary>Writes a file. The file is created or replaced only when it is complete.</summary>
     /// <param name="state">The weights.</param>
     /// <param name="path">The file.</param>
-    /// <param name="description">What the weights belong to, kept in the file's metadata; null to leave it out.</param>
+    /// <param name="description">Description of the network, stored in the metadata of the file; null to omit it.</param>
     /// <exception cref="IOException">The file cannot be written.</exception>
     public static void Write(StateDict state, string path, ModelDescription? description = null)
     {
@@ -23,7 +23,7 @@ public static class SafetensorsWriter
     /// <summary>Writes to a stream.</summary>
     /// <param name="state">The weights.</param>
     /// <param name="stream">Receives the file's content.</param>
-    /// <param name="description">What the weights belong to, kept in the file's metadata; null to leave it out.</param>
+    /// <param name="description">Description of the network, stored in the metadata of the file; null to omit it.</param>
     public static void Write(StateDict state, Stream stream, ModelDescription? description = null)
     {
         ArgumentNullException.ThrowIfNull(state);

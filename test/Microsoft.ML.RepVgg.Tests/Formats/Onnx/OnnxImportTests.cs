@@ -140,7 +140,7 @@ public class OnnxImportTests
     {
         byte[] tensor = [0x08, 0x01, 0x10, 0x01, 0x70, 0x01];
         byte[] file = [0x3a, (byte)(tensor.Length + 2), 0x2a, (byte)tensor.Length, .. tensor];
-        Assert.Contains("lie in another file", Assert.Throws<InvalidDataException>(() => OnnxReader.Read(new MemoryStream(file))).Message);
+        Assert.Contains("are in another file", Assert.Throws<InvalidDataException>(() => OnnxReader.Read(new MemoryStream(file))).Message);
     }
 
     [Fact]
@@ -156,7 +156,7 @@ public class OnnxImportTests
 
     [Theory]
     [InlineData("is in training mode", "training-norms", "BatchNormalization", "training_mode")]
-    [InlineData("a stride, dilation or groups", "deploy", "Conv", "group")]
+    [InlineData("a stride, a dilation or groups", "deploy", "Conv", "group")]
     public void Attributes_that_change_the_meaning_are_refused(string expected, string name, string operation, string attribute) =>
         Refused(expected, name, model => model.Nodes.Last(node => node.Operation == operation).Attributes[attribute] = new OnnxAttribute { Integer = 3 });
 
@@ -201,7 +201,7 @@ public class OnnxImportTests
             attributes["auto_pad"] = new OnnxAttribute();
         });
         Refused("has no fixed height and width", "deploy", model => model.Inputs[0] = model.Inputs[0] with { Shape = [null, 3, null, null] });
-        Refused("a side of 99999 pixels", "deploy", model => model.Inputs[0] = model.Inputs[0] with { Shape = [1, 3, 99999, 9] });
+        Refused("a height or width of 99999 pixels", "deploy", model => model.Inputs[0] = model.Inputs[0] with { Shape = [1, 3, 99999, 9] });
     }
 
     [Fact]

@@ -73,24 +73,24 @@ public class OnnxReaderErrorTests
     }
 
     [Theory]
-    [InlineData("pool", "a mean over height and width was expected to give 'pool', but Foo 'pool' does")]
-    [InlineData("linear", "a linear layer was expected to give 'logits', but Foo 'logits' does")]
-    [InlineData("stage1/1/conv", "a convolution was expected to give 'stage1/1/conv', but Foo 'stage1/1/conv' does")]
-    [InlineData("stage1/1/se/sigmoid", "Mul 'stage1/1/se/mul' stands before its pooling")]
-    [InlineData("stage1/1/se/relu", "Relu was expected to give 'stage1/1/se/relu', but Foo")]
-    [InlineData("stage1/1/se/down", "Conv was expected to give 'stage1/1/se/down', but Foo")]
-    [InlineData("normalize/sub", "Foo 'normalize/sub' stands between the input and the first convolution")]
+    [InlineData("pool", "'pool' must be a mean over height and width, but it is the output of Foo 'pool'")]
+    [InlineData("linear", "'logits' must be the output of a linear layer, but it is the output of Foo 'logits'")]
+    [InlineData("stage1/1/conv", "'stage1/1/conv' must be the output of a convolution, but it is the output of Foo 'stage1/1/conv'")]
+    [InlineData("stage1/1/se/sigmoid", "the input of its pooling is the output of Mul 'stage1/1/se/mul'")]
+    [InlineData("stage1/1/se/relu", "'stage1/1/se/relu' must be the output of Relu, but it is the output of Foo")]
+    [InlineData("stage1/1/se/down", "'stage1/1/se/down' must be the output of Conv, but it is the output of Foo")]
+    [InlineData("normalize/sub", "Foo 'normalize/sub' is between the input and the first convolution")]
     public void An_unknown_operator_is_named(string node, string expected) =>
         Refused(expected, model => model.Nodes.Single(item => item.Name == (node == "linear" ? "logits" : node)).Operation = "Foo");
 
     [Fact]
     public void Wrong_wiring_is_said()
     {
-        Refused("two operations give 'pool'", model => Node(model, "flatten").Outputs[0] = "pool");
+        Refused("two operations have the output 'pool'", model => Node(model, "flatten").Outputs[0] = "pool");
         Refused("form a cycle", model => Node(model, "stage0/conv").Inputs[0] = "stage1/1/relu");
         Refused("gate", model => Node(model, "stage1/1/se/pool").Inputs[0] = "stage1/0/relu");
-        Refused("lacks its input 1", model => Node(model, "stage1/1/conv").Inputs.RemoveRange(1, 2));
-        Refused("nothing gives its output", model => Node(model, "logits").Outputs[0] = "other");
+        Refused("has no input 1", model => Node(model, "stage1/1/conv").Inputs.RemoveRange(1, 2));
+        Refused("no operation computes its output", model => Node(model, "logits").Outputs[0] = "other");
         Refused("2 outputs", model => model.Outputs.Add(model.Outputs[0]));
         Refused("0 inputs", model => model.Inputs.Clear());
         Refused("domain 'com.example'", model => Node(model, "pool").Domain = "com.example");
@@ -99,12 +99,12 @@ public class OnnxReaderErrorTests
     [Fact]
     public void Wrong_shapes_and_attributes_are_said()
     {
-        Refused("input 1 of Gemm 'logits' is no constant of floats", model => model.Constants.Remove("linear.weight"));
+        Refused("input 1 of Gemm 'logits' is not a floating-point constant", model => model.Constants.Remove("linear.weight"));
         Refused("the bias of Gemm 'logits' has 5 values for 3 classes", model => model.Constants["linear.bias"].Floats = new float[5]);
         Refused("RepVGG has 3x3 and 1x1 kernels only", model => model.Constants["stage1.0.rbr_reparam.weight"].Shape = [16, 8, 9]);
         Refused("padded by [0, 0, 0, 0]", model => SetIntegers(model, "stage1/0/conv", "pads", 0, 0, 0, 0));
-        Refused("the strides of Conv 'stage1/0/conv' are not the same both ways", model => SetIntegers(model, "stage1/0/conv", "strides", 2, 1));
-        Refused("a stride, dilation or groups that RepVGG does not have", model => SetIntegers(model, "stage1/0/conv", "dilations", 2, 2));
+        Refused("the strides of Conv 'stage1/0/conv' are not equal for height and width", model => SetIntegers(model, "stage1/0/conv", "strides", 2, 1));
+        Refused("a stride, a dilation or groups that a RepVGG block cannot have", model => SetIntegers(model, "stage1/0/conv", "dilations", 2, 2));
         Refused("its block 1 is 8 to 16 channels, stride 1", model => SetIntegers(model, "stage1/0/conv", "strides", 1, 1));
         Refused("scales or transposes its input", model => Node(model, "logits").Attributes["transA"] = new OnnxAttribute { Integer = 1 });
         Refused("'transB' of Gemm 'logits' is of the wrong type", model => Node(model, "logits").Attributes["transB"] = new OnnxAttribute { Float = 1 });
@@ -128,7 +128,7 @@ public class OnnxReaderErrorTests
         other = Network.Architecture with { Stages = Network.Architecture.Stages.Add(new StageSpec("stage2", 16, 1, 1)) };
         using var longer = new MemoryStream();
         OnnxWriter.Write(Network with { Architecture = other }, longer);
-        Assert.Contains("fewer than its description says", Refusal(longer.ToArray()));
+        Assert.Contains("fewer than in its description", Refusal(longer.ToArray()));
     }
 
     private static OnnxNode Node(OnnxModel model, string name) => model.Nodes.Single(node => node.Name == name);

@@ -75,7 +75,7 @@ public class PthReaderTests
     [InlineData("whole-module", "refers to 'torch.nn.modules.container.Sequential'")]
     [InlineData("no-weights", "holds no weights")]
     [InlineData("script", "is a TorchScript program")]
-    [InlineData("not-a-float", "'a' of integers, and 1099511627777 cannot be held")]
+    [InlineData("not-a-float", "'a' of integers, and 1099511627777 cannot be represented exactly")]
     [InlineData("expanded", "[1000] reaches beyond its storage of 1 values")]
     public void What_is_no_weights_is_refused_by_name(string name, string expected)
     {
