@@ -113,19 +113,20 @@ internal static class DeviceSelfTest
     private static IEnumerable<Part> Parts(RepVggArchitecture architecture, int classes)
     {
         int size = Math.Max(LastMapSize * architecture.TotalStride, SmallestImage);
-        int number = 0, stage = 0;
-        foreach (var shape in architecture.Blocks)
+        int nextBlock = 0;
+        var blocks = architecture.Blocks.ToArray();
+        foreach (var (stage, spec) in architecture.Stages.Index())
         {
-            int block = number++;
-            yield return new Part(
-                shape.Name, [Batch, shape.InputChannels, size, size],
-                (network, backend, input) => network.Blocks[block].Forward(backend, input), (network, backend, input) => network.Blocks[block].SumBranches(backend, input));
-            size = ConvolutionSize.OutputOfBlock(size, shape.Stride);
-            if (number < architecture.Stages.Take(stage + 1).Sum(spec => spec.Depth))
-                continue;
-            int index = stage++;
-            if (architecture.Stages[index].AuxiliaryHead)
-                yield return new Part(architecture.Stages[index].Name + StateLayout.AuxiliarySuffix, [Batch, shape.OutputChannels, size, size], (network, backend, input) => network.Heads[index]!.Forward(backend, input), null);
+            for (int i = 0; i < spec.Depth; i++)
+            {
+                int block = nextBlock++;
+                yield return new Part(
+                    blocks[block].Name, [Batch, blocks[block].InputChannels, size, size],
+                    (network, backend, input) => network.Blocks[block].Forward(backend, input), (network, backend, input) => network.Blocks[block].SumBranches(backend, input));
+                size = ConvolutionSize.OutputOfBlock(size, blocks[block].Stride);
+            }
+            if (spec.AuxiliaryHead)
+                yield return new Part(spec.Name + StateLayout.AuxiliarySuffix, [Batch, spec.Width, size, size], (network, backend, input) => network.Heads[stage]!.Forward(backend, input), null);
         }
         int[] labels = [.. Enumerable.Range(0, Batch).Select(i => i % classes)];
         yield return new Part(

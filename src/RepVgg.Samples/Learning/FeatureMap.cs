@@ -1,3 +1,5 @@
+using RepVgg.Reparameterization;
+
 namespace RepVgg.Samples.Learning;
 
 /// <summary>A feature map [channels, height, width] with the operations of a RepVGG block. They are computed in double precision, directly by their definitions, and are not optimized.</summary>
@@ -56,7 +58,7 @@ internal sealed class FeatureMap(int channels, int height, int width)
     }
 
     /// <summary>Computes a batch norm in evaluation mode: (x - mean) / sqrt(variance + epsilon) * weight + bias.</summary>
-    public FeatureMap Normalize(BatchNorm norm)
+    public FeatureMap Normalize(NormValues norm)
     {
         var result = new FeatureMap(channels, height, width);
         result.Fill((c, y, x) => (_values[c, y, x] - norm.Mean[c]) / Math.Sqrt(norm.Variance[c] + norm.Epsilon) * norm.Weight[c] + norm.Bias[c]);
@@ -94,11 +96,4 @@ internal sealed class FeatureMap(int channels, int height, int width)
             }
         }
     }
-}
-
-/// <summary>A batch norm's parameters and running statistics, one value per channel.</summary>
-internal sealed record BatchNorm(float[] Weight, float[] Bias, float[] Mean, float[] Variance)
-{
-    /// <summary>Value added to the variance; PyTorch's default.</summary>
-    public double Epsilon => 1e-5f;
 }

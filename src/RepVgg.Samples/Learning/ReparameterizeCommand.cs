@@ -12,7 +12,10 @@ namespace RepVgg.Samples.Learning;
 /// <remarks>The branches are computed by their definitions (<see cref="FeatureMap"/>). The single convolution uses the kernel and bias that the library computes from the branches.</remarks>
 internal static class ReparameterizeCommand
 {
-    private static readonly BatchNorm Norm = new([5], [20], [5], [100]);
+    // PyTorch's default.
+    private const double Epsilon = 1e-5f;
+
+    private static readonly NormValues Norm = new([5], [20], [5], [100], Epsilon);
 
     public static int Run(Arguments arguments)
     {
@@ -54,8 +57,8 @@ internal static class ReparameterizeCommand
     {
         var input = FeatureMap.OfConstants(7, 7, 1, 2);
         float[] ones = Filled(18, 1);
-        var branch = Convolution(ones, 2, 1, 3, [10]).Then(Values(Norm));
-        var withoutBias = Convolution(ones, 2, 1, 3, [0]).Then(Values(Norm));
+        var branch = Convolution(ones, 2, 1, 3, [10]).Then(Norm);
+        var withoutBias = Convolution(ones, 2, 1, 3, [0]).Then(Norm);
         var expected = input.Convolve(ones, [10], 3).Normalize(Norm);
         return
         [
@@ -69,7 +72,7 @@ internal static class ReparameterizeCommand
     private static List<string> PointConvolution()
     {
         var input = FeatureMap.OfConstants(7, 7, 1, 2);
-        var branch = Convolution([2, 3], 2, 1, 1, [0]).Then(Values(Norm));
+        var branch = Convolution([2, 3], 2, 1, 1, [0]).Then(Norm);
         return
         [
             "kernel 2 and 3, without bias; the batch norm of (b)",
@@ -82,10 +85,10 @@ internal static class ReparameterizeCommand
     private static List<string> Identity()
     {
         const int Groups = 2, Channels = 4;
-        var norm = new BatchNorm([2, 4, 6, 8], [1, 1, 1, 1], [0, 0, 1, 1], [4, 4, 4, 4]);
+        var norm = new NormValues([2, 4, 6, 8], [1, 1, 1, 1], [0, 0, 1, 1], [4, 4, 4, 4], Epsilon);
         var input = FeatureMap.OfConstants(5, 5, 1, 2, 3, 4);
         // The identity is added to a convolution of two groups, so that the sum has two groups.
-        var branch = LinearBranch.Identity(Channels).Then(Values(norm)).Plus(Convolution(Filled(Channels * Channels / Groups, 0), Channels, Channels, 1, new float[Channels], Groups));
+        var branch = LinearBranch.Identity(Channels).Then(norm).Plus(Convolution(Filled(Channels * Channels / Groups, 0), Channels, Channels, 1, new float[Channels], Groups));
         float[] kernel = branch.Kernel.Take(), bias = branch.Bias.Take();
         return
         [
@@ -99,7 +102,7 @@ internal static class ReparameterizeCommand
     {
         float[] dense = [1, 2, 3, 4, 5, 6, 7, 8, 9], point = [10];
         // The scales of the batch norms are 1, 2 and 3; the batch norm of the identity has the shift 4.
-        BatchNorm denseNorm = new([2], [0], [0], [4]), pointNorm = new([4], [1], [1], [4]), identityNorm = new([6], [4], [0], [4]);
+        NormValues denseNorm = new([2], [0], [0], [4], Epsilon), pointNorm = new([4], [1], [1], [4], Epsilon), identityNorm = new([6], [4], [0], [4], Epsilon);
         var input = FeatureMap.OfConstants(7, 7, 1);
         var expected = input.Convolve(dense, [0], 3).Normalize(denseNorm).Plus(input.Convolve(point, [0], 1).Normalize(pointNorm)).Plus(input.Normalize(identityNorm));
 
@@ -118,7 +121,7 @@ internal static class ReparameterizeCommand
             backend.CopyGradient(kernel3x3, gradient3x3);
             backend.CopyGradient(kernel1x1, gradient1x1);
         }
-        var algebra = Convolution(dense, 1, 1, 3, [0]).Then(Values(denseNorm)).Plus(Convolution(point, 1, 1, 1, [0]).Then(Values(pointNorm))).Plus(LinearBranch.Identity(1).Then(Values(identityNorm)));
+        var algebra = Convolution(dense, 1, 1, 3, [0]).Then(denseNorm).Plus(Convolution(point, 1, 1, 1, [0]).Then(pointNorm)).Plus(LinearBranch.Identity(1).Then(identityNorm));
         return
         [
             "3x3 kernel 1 to 9 times 1, 1x1 kernel 10 times 2, identity times 3; shifts 0, -1 and 4",
@@ -133,9 +136,7 @@ internal static class ReparameterizeCommand
     private static LinearBranch Convolution(float[] kernel, int inputs, int outputs, int size, float[] bias, int groups = 1) =>
         LinearBranch.Convolution(new HeldWeights(kernel), inputs, outputs, size, size, 1, groups, new HeldWeights(bias));
 
-    private static NormValues Values(BatchNorm norm) => new(norm.Weight, norm.Bias, norm.Mean, norm.Variance, norm.Epsilon);
-
-    private static BatchNormState State(Backend backend, BatchNorm norm) => new(
+    private static BatchNormState State(Backend backend, NormValues norm) => new(
         backend.CreateParameter(new TensorData([1], norm.Weight)), backend.CreateParameter(new TensorData([1], norm.Bias)),
         backend.CreateBuffer(new TensorData([1], norm.Mean)), backend.CreateBuffer(new TensorData([1], norm.Variance)));
 
