@@ -1,3 +1,5 @@
+using RepVgg.Weights.Files;
+
 namespace RepVgg.Benchmarks;
 
 /// <summary>The whole table of inference figures, printed and, if asked, written to a file.</summary>

@@ -1,7 +1,8 @@
 using RepVgg.Architectures;
 using RepVgg.Backends;
-using RepVgg.Formats;
+using RepVgg.Networks;
 using RepVgg.TorchSharp;
+using RepVgg.Weights;
 using TorchSharp;
 using TorchSharp.Modules;
 using TorchSharp.Utils;

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using RepVgg.Runtime.Simd;
 
 namespace RepVgg.Benchmarks;
 

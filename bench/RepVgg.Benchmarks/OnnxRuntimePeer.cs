@@ -1,6 +1,6 @@
 using Microsoft.ML.OnnxRuntime;
-using RepVgg.Formats.Onnx;
 using RepVgg.Networks;
+using RepVgg.Weights.Onnx;
 
 namespace RepVgg.Benchmarks;
 

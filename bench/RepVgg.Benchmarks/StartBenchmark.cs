@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
-using RepVgg.Formats.Onnx;
+using RepVgg.Weights.Onnx;
 
 namespace RepVgg.Benchmarks;
 

@@ -1,8 +1,8 @@
 using System.Runtime.Intrinsics;
 using RepVgg.Inference;
 using RepVgg.Inference.Kernels;
-using RepVgg.Memory;
-using RepVgg.Simd;
+using RepVgg.Runtime.Memory;
+using RepVgg.Runtime.Simd;
 
 namespace RepVgg.KernelBenchmarks;
 

@@ -1,6 +1,7 @@
 using RepVgg.Architectures;
-using RepVgg.Formats;
 using RepVgg.Networks;
+using RepVgg.Weights.Files;
+using RepVgg.Weights.Naming;
 
 namespace Microsoft.ML.RepVgg;
 
@@ -23,7 +24,7 @@ internal sealed class PretrainedStart
     /// <summary>The input normalization that the weights were trained with: the one in the file, or ImageNet's for the networks of the RepVGG paper; null if it is unknown.</summary>
     public Normalization? Normalization =>
         _weights.Description?.Normalization
-        ?? (RepVggVariants.All.Any(variant => variant.DefaultImageSize >= SmallestImageNetSize && variant == Architecture) ? global::RepVgg.Networks.Normalization.ImageNet : null);
+        ?? (RepVggVariants.All.Any(variant => variant.DefaultImageSize >= SmallestImageNetSize && variant == Architecture) ? global::RepVgg.Architectures.Normalization.ImageNet : null);
 
     /// <summary>Reads a weights file of any supported format.</summary>
     /// <param name="path">Path of the file; null for none.</param>

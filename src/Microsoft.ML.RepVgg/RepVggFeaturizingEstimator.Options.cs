@@ -1,4 +1,5 @@
 using Microsoft.ML.Transforms.Image;
+using RepVgg.Architectures;
 using RepVgg.Networks;
 
 namespace Microsoft.ML.RepVgg;

@@ -3,8 +3,8 @@ using Microsoft.ML.RepVgg.Input;
 using Microsoft.ML.RepVgg.Interop;
 using Microsoft.ML.Runtime;
 using RepVgg.Architectures;
-using RepVgg.Formats;
 using RepVgg.Networks;
+using RepVgg.Weights.Files;
 
 namespace Microsoft.ML.RepVgg;
 

@@ -2,9 +2,9 @@ using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Input;
 using Microsoft.ML.RepVgg.Interop;
 using Microsoft.ML.RepVgg.Scoring;
-using RepVgg.Formats.Onnx;
 using RepVgg.Inference;
 using RepVgg.Networks;
+using RepVgg.Weights.Onnx;
 
 namespace Microsoft.ML.RepVgg;
 

@@ -1,8 +1,7 @@
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
-using RepVgg.Data;
-using RepVgg.Networks;
 using RepVgg.Training;
+using RepVgg.Training.Data;
 
 namespace Microsoft.ML.RepVgg;
 

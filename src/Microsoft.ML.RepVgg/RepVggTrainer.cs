@@ -5,11 +5,11 @@ using Microsoft.ML.RepVgg.Interop;
 using Microsoft.ML.Runtime;
 using RepVgg.Architectures;
 using RepVgg.Backends;
-using RepVgg.Data;
 using RepVgg.Networks;
 using RepVgg.Reparameterization;
 using RepVgg.TorchSharp;
 using RepVgg.Training;
+using RepVgg.Training.Data;
 
 namespace Microsoft.ML.RepVgg;
 

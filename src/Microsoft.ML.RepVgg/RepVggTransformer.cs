@@ -3,10 +3,10 @@ using Microsoft.ML.RepVgg.Input;
 using Microsoft.ML.RepVgg.Interop;
 using Microsoft.ML.RepVgg.Scoring;
 using RepVgg.Architectures;
-using RepVgg.Formats.Onnx;
 using RepVgg.Inference;
 using RepVgg.Networks;
 using RepVgg.Training;
+using RepVgg.Weights.Onnx;
 
 namespace Microsoft.ML.RepVgg;
 

@@ -1,5 +1,5 @@
-using RepVgg.Data;
-using RepVgg.Networks;
+using RepVgg.Architectures;
+using RepVgg.Training.Data;
 
 namespace Microsoft.ML.RepVgg.Input;
 

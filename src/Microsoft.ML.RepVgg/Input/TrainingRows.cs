@@ -1,5 +1,5 @@
 using Microsoft.ML.Data;
-using RepVgg.Data;
+using RepVgg.Training.Data;
 
 namespace Microsoft.ML.RepVgg.Input;
 

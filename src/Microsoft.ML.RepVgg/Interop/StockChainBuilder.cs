@@ -1,7 +1,7 @@
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Input;
-using RepVgg.Formats.Onnx;
 using RepVgg.Networks;
+using RepVgg.Weights.Onnx;
 
 namespace Microsoft.ML.RepVgg.Interop;
 

@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.IO.Compression;
-using RepVgg.Data;
-using RepVgg.Formats;
+using RepVgg.Runtime.Files;
+using RepVgg.Training.Data;
 
 namespace RepVgg.Samples.Images;
 

@@ -1,5 +1,5 @@
 using System.IO.Compression;
-using RepVgg.Data;
+using RepVgg.Training.Data;
 
 namespace RepVgg.Samples.Images;
 

@@ -1,10 +1,9 @@
 using System.Globalization;
 using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
-using RepVgg.Formats;
-using RepVgg.Networks;
 using RepVgg.Reparameterization;
 using RepVgg.Samples.CommandLine;
+using RepVgg.Weights;
 
 namespace RepVgg.Samples.Learning;
 

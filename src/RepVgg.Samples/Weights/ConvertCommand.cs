@@ -1,9 +1,12 @@
-using RepVgg.Formats;
-using RepVgg.Formats.Onnx;
-using RepVgg.Formats.PyTorch;
-using RepVgg.Formats.Safetensors;
+using RepVgg.Architectures;
 using RepVgg.Networks;
 using RepVgg.Samples.CommandLine;
+using RepVgg.Weights;
+using RepVgg.Weights.Files;
+using RepVgg.Weights.Naming;
+using RepVgg.Weights.Onnx;
+using RepVgg.Weights.PyTorch;
+using RepVgg.Weights.Safetensors;
 
 namespace RepVgg.Samples.Weights;
 

@@ -1,8 +1,9 @@
 using RepVgg.Architectures;
 using RepVgg.Backends.Cpu;
-using RepVgg.Formats;
 using RepVgg.Networks;
 using RepVgg.Samples.CommandLine;
+using RepVgg.Weights.Files;
+using RepVgg.Weights.Naming;
 
 namespace RepVgg.Samples.Weights;
 

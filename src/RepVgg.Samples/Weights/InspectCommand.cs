@@ -1,8 +1,11 @@
 using System.Globalization;
 using RepVgg.Architectures;
-using RepVgg.Formats;
+using RepVgg.Diagnostics;
 using RepVgg.Networks;
 using RepVgg.Samples.CommandLine;
+using RepVgg.Weights;
+using RepVgg.Weights.Files;
+using RepVgg.Weights.Naming;
 
 namespace RepVgg.Samples.Weights;
 
@@ -16,7 +19,7 @@ internal static class InspectCommand
         int? size = arguments.Integer("image-size", 1);
         var architecture = weights.Architecture;
         int height = size ?? weights.Description?.ImageHeight ?? architecture.DefaultImageSize, width = size ?? weights.Description?.ImageWidth ?? architecture.DefaultImageSize;
-        var figures = NetworkFigures.Of(architecture, weights.Form, weights.Classes, height, width);
+        var figures = ModelStatistics.Of(architecture, weights.Form, weights.Classes, height, width);
 
         string features = string.Concat(
             architecture.Groups > 1 ? $", {architecture.Groups} groups on every second layer" : "",

@@ -1,6 +1,7 @@
 using RepVgg.Architectures;
-using RepVgg.Networks;
+using RepVgg.Diagnostics;
 using RepVgg.Samples.CommandLine;
+using RepVgg.Weights.Naming;
 
 namespace RepVgg.Samples.Weights;
 
@@ -16,8 +17,8 @@ internal static class ListCommand
         var tooSmall = RepVggVariants.All.Where(variant => size < variant.TotalStride).ToList();
         foreach (var variant in RepVggVariants.All.Except(tooSmall))
         {
-            var training = NetworkFigures.Of(variant, WeightsForm.Training, classes, size, size);
-            var deploy = NetworkFigures.Of(variant, WeightsForm.Deploy, classes, size, size);
+            var training = ModelStatistics.Of(variant, WeightsForm.Training, classes, size, size);
+            var deploy = ModelStatistics.Of(variant, WeightsForm.Deploy, classes, size, size);
             table.Add(
                 variant.Name, Table.Millions(training.Parameters), Table.Millions(deploy.Parameters),
                 Table.Billions(training.MultiplyAdds), Table.Billions(deploy.MultiplyAdds), $"{variant.InputChannels}", $"{variant.DefaultImageSize} px");

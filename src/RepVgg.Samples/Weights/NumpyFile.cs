@@ -3,7 +3,8 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.RegularExpressions;
-using RepVgg.Formats;
+using RepVgg.Runtime.Files;
+using RepVgg.Weights;
 
 namespace RepVgg.Samples.Weights;
 

@@ -1,6 +1,8 @@
-using RepVgg.Formats;
+using RepVgg.Architectures;
 using RepVgg.Inference;
 using RepVgg.Samples.CommandLine;
+using RepVgg.Weights;
+using RepVgg.Weights.Files;
 
 namespace RepVgg.Samples.Weights;
 

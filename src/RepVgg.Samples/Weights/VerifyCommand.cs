@@ -1,7 +1,9 @@
-using RepVgg.Formats;
+using RepVgg.Architectures;
+using RepVgg.Diagnostics;
 using RepVgg.Networks;
-using RepVgg.Reparameterization;
 using RepVgg.Samples.CommandLine;
+using RepVgg.Weights.Files;
+using RepVgg.Weights.Naming;
 
 namespace RepVgg.Samples.Weights;
 

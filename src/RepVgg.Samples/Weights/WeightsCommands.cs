@@ -1,7 +1,8 @@
 using System.Globalization;
-using RepVgg.Formats;
-using RepVgg.Networks;
+using RepVgg.Architectures;
 using RepVgg.Samples.CommandLine;
+using RepVgg.Weights.Files;
+using RepVgg.Weights.Naming;
 
 namespace RepVgg.Samples.Weights;
 

@@ -4,11 +4,11 @@ using Microsoft.ML;
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg;
 using Microsoft.ML.Runtime;
-using RepVgg.Data;
-using RepVgg.Formats;
+using RepVgg.Runtime.Files;
 using RepVgg.Samples.CommandLine;
 using RepVgg.Samples.Images;
 using RepVgg.Training;
+using RepVgg.Training.Data;
 using Spectre.Console;
 
 namespace RepVgg.Samples.Workflow;

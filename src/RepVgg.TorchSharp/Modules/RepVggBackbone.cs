@@ -1,6 +1,7 @@
 using RepVgg.Architectures;
-using RepVgg.Formats;
 using RepVgg.Networks;
+using RepVgg.Weights;
+using RepVgg.Weights.Naming;
 using TorchSharp;
 using Tensor = TorchSharp.torch.Tensor;
 

@@ -1,6 +1,6 @@
 using RepVgg.Architectures;
-using RepVgg.Networks;
 using RepVgg.Reparameterization;
+using RepVgg.Weights;
 using TorchSharp;
 using TorchSharp.Modules;
 using TorchSharp.Utils;

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using RepVgg.Weights;
 using TorchSharp;
 
 namespace RepVgg.TorchSharp;

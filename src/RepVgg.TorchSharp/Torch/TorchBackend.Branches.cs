@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Backends;
 using TorchSharp;
 using F = TorchSharp.torch.nn.functional;

@@ -1,5 +1,6 @@
 using RepVgg.Architectures;
 using RepVgg.Backends;
+using RepVgg.Weights;
 using TorchSharp;
 using F = TorchSharp.torch.nn.functional;
 

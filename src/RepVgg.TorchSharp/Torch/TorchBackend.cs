@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using RepVgg.Backends;
-using RepVgg.Formats;
-using RepVgg.Threading;
+using RepVgg.Runtime.Threading;
+using RepVgg.Weights;
 using TorchSharp;
 
 namespace RepVgg.TorchSharp;

@@ -1,4 +1,5 @@
 using RepVgg.Backends;
+using RepVgg.Weights;
 using TorchSharp;
 
 namespace RepVgg.TorchSharp;

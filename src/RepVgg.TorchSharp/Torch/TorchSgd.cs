@@ -1,5 +1,5 @@
 using RepVgg.Backends;
-using RepVgg.Formats;
+using RepVgg.Weights;
 using TorchSharp;
 
 namespace RepVgg.TorchSharp;

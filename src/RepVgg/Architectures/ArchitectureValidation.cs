@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using RepVgg.Networks;
 
 namespace RepVgg.Architectures;
 

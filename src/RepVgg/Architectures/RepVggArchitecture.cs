@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using RepVgg.Networks;
 
 namespace RepVgg.Architectures;
 

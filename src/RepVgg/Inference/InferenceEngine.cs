@@ -1,7 +1,7 @@
-using RepVgg.Formats;
 using RepVgg.Inference.Execution;
 using RepVgg.Networks;
-using RepVgg.Threading;
+using RepVgg.Runtime.Threading;
+using RepVgg.Weights.Files;
 
 namespace RepVgg.Inference;
 

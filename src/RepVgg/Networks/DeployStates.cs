@@ -1,7 +1,8 @@
 using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using RepVgg.Architectures;
-using RepVgg.Formats;
+using RepVgg.Weights;
+using RepVgg.Weights.Naming;
 
 namespace RepVgg.Networks;
 

@@ -1,6 +1,7 @@
 using RepVgg.Architectures;
-using RepVgg.Data;
-using RepVgg.Formats;
+using RepVgg.Runtime;
+using RepVgg.Weights;
+using RepVgg.Weights.Naming;
 
 namespace RepVgg.Networks;
 

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using RepVgg.Architectures;
+using RepVgg.Weights;
 
 namespace RepVgg.Networks;
 

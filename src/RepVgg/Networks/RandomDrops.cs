@@ -1,5 +1,5 @@
 using RepVgg.Backends;
-using RepVgg.Data;
+using RepVgg.Runtime;
 
 namespace RepVgg.Networks;
 

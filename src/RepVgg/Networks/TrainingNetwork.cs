@@ -1,6 +1,7 @@
 using RepVgg.Architectures;
 using RepVgg.Backends;
-using RepVgg.Formats;
+using RepVgg.Weights;
+using RepVgg.Weights.Naming;
 
 namespace RepVgg.Networks;
 

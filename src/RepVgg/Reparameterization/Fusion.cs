@@ -1,8 +1,9 @@
 using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using RepVgg.Architectures;
-using RepVgg.Formats;
 using RepVgg.Networks;
+using RepVgg.Weights;
+using RepVgg.Weights.Naming;
 
 namespace RepVgg.Reparameterization;
 

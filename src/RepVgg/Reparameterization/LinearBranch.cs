@@ -1,5 +1,5 @@
 using System.Numerics;
-using RepVgg.Networks;
+using RepVgg.Weights;
 
 namespace RepVgg.Reparameterization;
 

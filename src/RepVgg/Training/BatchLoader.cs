@@ -1,5 +1,6 @@
 using RepVgg.Backends;
-using RepVgg.Data;
+using RepVgg.Runtime;
+using RepVgg.Training.Data;
 
 namespace RepVgg.Training;
 

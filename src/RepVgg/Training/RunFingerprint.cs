@@ -2,8 +2,9 @@ using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
-using RepVgg.Data;
+using RepVgg.Architectures;
 using RepVgg.Networks;
+using RepVgg.Training.Data;
 
 namespace RepVgg.Training;
 

@@ -1,7 +1,8 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
-using RepVgg.Formats;
+using RepVgg.Weights;
+using RepVgg.Weights.Checkpoint;
 
 namespace RepVgg.Training;
 

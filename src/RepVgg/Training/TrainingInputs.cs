@@ -1,6 +1,6 @@
 using RepVgg.Architectures;
-using RepVgg.Data;
 using RepVgg.Networks;
+using RepVgg.Training.Data;
 
 namespace RepVgg.Training;
 

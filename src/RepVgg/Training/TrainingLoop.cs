@@ -1,6 +1,7 @@
+using RepVgg.Architectures;
 using RepVgg.Backends;
-using RepVgg.Data;
 using RepVgg.Networks;
+using RepVgg.Training.Data;
 
 namespace RepVgg.Training;
 

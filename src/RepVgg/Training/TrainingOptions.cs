@@ -1,3 +1,6 @@
+using RepVgg.Architectures;
+using RepVgg.Networks;
+
 namespace RepVgg.Training;
 
 /// <summary>Options of a training run. The defaults are suitable for training on small images from random weights.</summary>

@@ -1,4 +1,4 @@
-using RepVgg.Formats;
+using RepVgg.Weights;
 
 namespace RepVgg.Training;
 

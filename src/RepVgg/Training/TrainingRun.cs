@@ -1,7 +1,9 @@
+using RepVgg.Architectures;
 using RepVgg.Backends;
-using RepVgg.Data;
-using RepVgg.Formats;
 using RepVgg.Networks;
+using RepVgg.Training.Data;
+using RepVgg.Weights;
+using RepVgg.Weights.Naming;
 
 namespace RepVgg.Training;
 

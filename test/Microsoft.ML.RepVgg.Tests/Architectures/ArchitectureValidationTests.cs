@@ -1,4 +1,5 @@
 using RepVgg.Architectures;
+using RepVgg.Networks;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Architectures;

@@ -1,5 +1,6 @@
 using RepVgg.Architectures;
 using RepVgg.Networks;
+using RepVgg.Weights.Naming;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Architectures;

@@ -1,8 +1,8 @@
 using Microsoft.ML.RepVgg.Tests.Support;
-using RepVgg.Architectures;
 using RepVgg.Backends;
-using RepVgg.Formats.PyTorch;
 using RepVgg.Networks;
+using RepVgg.Weights.Naming;
+using RepVgg.Weights.PyTorch;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Backends;

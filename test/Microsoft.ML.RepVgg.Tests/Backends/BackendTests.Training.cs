@@ -1,6 +1,6 @@
 using Microsoft.ML.RepVgg.Tests.Support;
 using RepVgg.Backends;
-using RepVgg.Formats;
+using RepVgg.Weights;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Backends;

@@ -1,8 +1,8 @@
 using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
-using RepVgg.Formats;
 using RepVgg.Networks;
+using RepVgg.Weights;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Backends;

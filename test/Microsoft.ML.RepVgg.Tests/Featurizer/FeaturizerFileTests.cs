@@ -3,12 +3,12 @@ using Microsoft.ML.RepVgg.Tests.Inference;
 using Microsoft.ML.RepVgg.Tests.Support;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
-using RepVgg.Formats;
-using RepVgg.Formats.Onnx;
-using RepVgg.Formats.PyTorch;
-using RepVgg.Formats.Safetensors;
 using RepVgg.Networks;
 using RepVgg.Reparameterization;
+using RepVgg.Weights;
+using RepVgg.Weights.Onnx;
+using RepVgg.Weights.PyTorch;
+using RepVgg.Weights.Safetensors;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Featurizer;

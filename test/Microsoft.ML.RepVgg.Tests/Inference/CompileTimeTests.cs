@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using RepVgg.Inference;
 using RepVgg.Inference.Execution;
-using RepVgg.Simd;
+using RepVgg.Runtime.Simd;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Inference;

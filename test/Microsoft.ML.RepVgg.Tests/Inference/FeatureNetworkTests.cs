@@ -1,9 +1,9 @@
-using Microsoft.ML.RepVgg.Tests.Formats.Onnx;
 using Microsoft.ML.RepVgg.Tests.Support;
+using Microsoft.ML.RepVgg.Tests.Weights.Onnx;
 using RepVgg.Architectures;
-using RepVgg.Formats.Onnx;
 using RepVgg.Inference;
 using RepVgg.Networks;
+using RepVgg.Weights.Onnx;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Inference;

@@ -1,10 +1,10 @@
 using Microsoft.ML.RepVgg.Tests.Support;
 using RepVgg.Architectures;
-using RepVgg.Formats;
-using RepVgg.Formats.Onnx;
-using RepVgg.Formats.Safetensors;
 using RepVgg.Inference;
 using RepVgg.Networks;
+using RepVgg.Weights;
+using RepVgg.Weights.Onnx;
+using RepVgg.Weights.Safetensors;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Inference;

@@ -1,6 +1,6 @@
 using System.Runtime.Intrinsics;
 using RepVgg.Inference.Kernels;
-using RepVgg.Simd;
+using RepVgg.Runtime.Simd;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Inference;

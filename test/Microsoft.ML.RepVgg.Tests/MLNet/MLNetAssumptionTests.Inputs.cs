@@ -3,8 +3,8 @@ using Microsoft.ML.RepVgg.Tests.Inference;
 using Microsoft.ML.RepVgg.Tests.Support;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
-using RepVgg.Formats.Onnx;
 using RepVgg.Networks;
+using RepVgg.Weights.Onnx;
 using Xunit;
 using static Microsoft.ML.Transforms.Image.ImageResizingEstimator;
 

@@ -1,5 +1,5 @@
 using RepVgg.Architectures;
-using RepVgg.Formats;
+using RepVgg.Weights;
 
 namespace Microsoft.ML.RepVgg.Tests.Networks;
 

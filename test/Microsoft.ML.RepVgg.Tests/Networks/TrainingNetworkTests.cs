@@ -2,10 +2,11 @@ using Microsoft.ML.RepVgg.Tests.Support;
 using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
-using RepVgg.Formats;
 using RepVgg.Inference;
 using RepVgg.Networks;
 using RepVgg.Reparameterization;
+using RepVgg.Weights;
+using RepVgg.Weights.Naming;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Networks;

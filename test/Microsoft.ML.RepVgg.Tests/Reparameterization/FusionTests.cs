@@ -2,10 +2,10 @@ using Microsoft.ML.RepVgg.Tests.Inference;
 using Microsoft.ML.RepVgg.Tests.Networks;
 using Microsoft.ML.RepVgg.Tests.Support;
 using RepVgg.Architectures;
-using RepVgg.Formats;
 using RepVgg.Inference;
 using RepVgg.Networks;
 using RepVgg.Reparameterization;
+using RepVgg.Weights;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Reparameterization;

@@ -1,8 +1,7 @@
 using Microsoft.ML.RepVgg.Tests.Support;
-using RepVgg.Formats;
-using RepVgg.Formats.PyTorch;
-using RepVgg.Networks;
 using RepVgg.Reparameterization;
+using RepVgg.Weights;
+using RepVgg.Weights.PyTorch;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Reparameterization;

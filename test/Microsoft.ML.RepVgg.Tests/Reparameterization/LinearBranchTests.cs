@@ -1,6 +1,6 @@
 using Microsoft.ML.RepVgg.Tests.Support;
-using RepVgg.Networks;
 using RepVgg.Reparameterization;
+using RepVgg.Weights;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Reparameterization;

@@ -1,8 +1,9 @@
 using System.IO.Compression;
-using Microsoft.ML.RepVgg.Tests.Data;
 using Microsoft.ML.RepVgg.Tests.Support;
-using RepVgg.Data;
+using Microsoft.ML.RepVgg.Tests.Training.Data;
 using RepVgg.Samples.Images;
+using RepVgg.Training.Data;
+using RepVgg.Weights.PyTorch;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Samples;

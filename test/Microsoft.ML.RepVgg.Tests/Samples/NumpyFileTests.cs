@@ -1,7 +1,7 @@
 using System.Text;
 using Microsoft.ML.RepVgg.Tests.Support;
-using RepVgg.Formats;
 using RepVgg.Samples.Weights;
+using RepVgg.Weights;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Samples;

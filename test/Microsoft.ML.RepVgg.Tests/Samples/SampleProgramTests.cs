@@ -1,6 +1,6 @@
 using System.Text.RegularExpressions;
-using Microsoft.ML.RepVgg.Tests.Data;
 using Microsoft.ML.RepVgg.Tests.Support;
+using Microsoft.ML.RepVgg.Tests.Training.Data;
 using RepVgg.Samples.Workflow;
 using RepVgg.Training;
 using Xunit;

@@ -1,14 +1,14 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
-using Microsoft.ML.RepVgg.Tests.Data;
 using Microsoft.ML.RepVgg.Tests.Inference;
 using Microsoft.ML.RepVgg.Tests.Support;
 using RepVgg.Architectures;
-using RepVgg.Formats;
-using RepVgg.Formats.Onnx;
-using RepVgg.Formats.PyTorch;
-using RepVgg.Networks;
+using RepVgg.Diagnostics;
 using RepVgg.Samples.Weights;
+using RepVgg.Weights.Files;
+using RepVgg.Weights.Naming;
+using RepVgg.Weights.Onnx;
+using RepVgg.Weights.PyTorch;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Samples;
@@ -84,7 +84,7 @@ public sealed class WeightsCommandTests : IDisposable
         Assert.Matches(@"Form +train\b", output);
         Assert.Matches(@"Classes +7\b", output);
         Assert.Matches(@"(?m)^stage4\.0 +1280 x 7 x 7 +2 +1 ", output);
-        var figures = NetworkFigures.Of(RepVggVariants.A0, WeightsForm.Training, 7, 224, 224);
+        var figures = ModelStatistics.Of(RepVggVariants.A0, WeightsForm.Training, 7, 224, 224);
         Assert.Contains(figures.Parameters.ToString("n0", CultureInfo.InvariantCulture), output);
         Assert.Contains(figures.MultiplyAdds.ToString("n0", CultureInfo.InvariantCulture), output);
 

@@ -1,6 +1,6 @@
 using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
-using RepVgg.Formats;
+using RepVgg.Weights;
 
 namespace Microsoft.ML.RepVgg.Tests.Support;
 

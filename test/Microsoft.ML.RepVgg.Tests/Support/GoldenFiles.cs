@@ -1,6 +1,6 @@
 using System.Text.Json;
-using RepVgg.Formats;
 using RepVgg.Samples.Weights;
+using RepVgg.Weights;
 
 namespace Microsoft.ML.RepVgg.Tests.Support;
 

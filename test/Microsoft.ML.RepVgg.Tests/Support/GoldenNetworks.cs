@@ -1,6 +1,7 @@
 using RepVgg.Architectures;
-using RepVgg.Formats;
-using RepVgg.Formats.PyTorch;
+using RepVgg.Networks;
+using RepVgg.Weights;
+using RepVgg.Weights.PyTorch;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Support;

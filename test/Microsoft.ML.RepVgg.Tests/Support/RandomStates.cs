@@ -1,6 +1,6 @@
 using RepVgg.Architectures;
-using RepVgg.Formats;
-using RepVgg.Networks;
+using RepVgg.Weights;
+using RepVgg.Weights.Naming;
 
 namespace Microsoft.ML.RepVgg.Tests.Support;
 

@@ -1,7 +1,7 @@
 using System.Globalization;
 using RepVgg.Backends;
-using RepVgg.Formats;
 using RepVgg.TorchSharp;
+using RepVgg.Weights;
 
 namespace Microsoft.ML.RepVgg.Tests.Torch;
 

@@ -1,6 +1,5 @@
 using Microsoft.ML.RepVgg.Tests.Support;
 using RepVgg.Backends;
-using RepVgg.Networks;
 using RepVgg.TorchSharp;
 using Xunit;
 using Tensor = TorchSharp.torch.Tensor;

@@ -1,7 +1,7 @@
 using Microsoft.ML.RepVgg.Tests.Support;
 using RepVgg.Architectures;
-using RepVgg.Formats;
 using RepVgg.TorchSharp;
+using RepVgg.Weights;
 using TorchSharp;
 using Xunit;
 using F = TorchSharp.torch.nn.functional;

@@ -5,10 +5,10 @@ using Microsoft.ML.RepVgg.Tests.Training;
 using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
-using RepVgg.Formats;
 using RepVgg.Networks;
-using RepVgg.Training;
 using RepVgg.TorchSharp;
+using RepVgg.Training;
+using RepVgg.Weights;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Torch;

@@ -1,6 +1,7 @@
 using Microsoft.ML.RepVgg.Tests.Support;
 using RepVgg.Backends;
 using RepVgg.Networks;
+using RepVgg.Weights.Naming;
 
 namespace Microsoft.ML.RepVgg.Tests.Torch;
 

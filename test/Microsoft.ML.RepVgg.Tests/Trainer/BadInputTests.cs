@@ -1,6 +1,7 @@
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Tests.Support;
 using Microsoft.ML.Transforms.Image;
+using RepVgg.Architectures;
 using RepVgg.Training;
 using Xunit;
 
@@ -257,7 +258,7 @@ public sealed class BadInputTests
         { "LabelColumnName", options => options.LabelColumnName = "" },
         { "ScoreColumnName", options => options.PredictedLabelColumnName = "Score" },
         { "Threads", options => options.Threads = -1 },
-        { "Normalization", options => options.Normalization = global::RepVgg.Networks.Normalization.Identity(3) },
+        { "Normalization", options => options.Normalization = global::RepVgg.Architectures.Normalization.Identity(3) },
     };
 
     [Theory]

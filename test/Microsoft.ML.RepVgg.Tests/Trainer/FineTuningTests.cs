@@ -1,13 +1,12 @@
 using System.Collections.Immutable;
 using Microsoft.ML.RepVgg.Tests.Support;
 using RepVgg.Architectures;
-using RepVgg.Formats;
-using RepVgg.Formats.Onnx;
-using RepVgg.Formats.PyTorch;
-using RepVgg.Formats.Safetensors;
 using RepVgg.Networks;
 using RepVgg.Reparameterization;
-using RepVgg.Training;
+using RepVgg.Weights;
+using RepVgg.Weights.Onnx;
+using RepVgg.Weights.PyTorch;
+using RepVgg.Weights.Safetensors;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Trainer;

@@ -1,6 +1,7 @@
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Tests.Support;
 using RepVgg.Training;
+using RepVgg.Weights.Onnx;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Trainer;
@@ -208,7 +209,7 @@ public sealed class TrainerTests
             using var model = Stripes.Pipeline(_context, Stripes.Options(epochs: 1)).Fit(data);
             string path = Path.Combine(folder, "stripes.onnx");
             model.LastTransformer.ExportToOnnx(path);
-            var network = global::RepVgg.Formats.Onnx.OnnxReader.Read(path);
+            var network = global::RepVgg.Weights.Onnx.OnnxReader.Read(path);
             Assert.Equal(model.LastTransformer.Network.Classes, network.Classes);
             Compare.Close(model.LastTransformer.Network.Blocks[1].Kernel.AsSpan(), network.Blocks[1].Kernel.AsSpan(), 0);
             Assert.ThrowsAny<IOException>(() => model.LastTransformer.ExportToOnnx(Path.Combine(folder, "missing", "stripes.onnx")));

@@ -1,6 +1,6 @@
-using RepVgg.Data;
-using RepVgg.Networks;
+using RepVgg.Architectures;
 using RepVgg.Training;
+using RepVgg.Training.Data;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Training;

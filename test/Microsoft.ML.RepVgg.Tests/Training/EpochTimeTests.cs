@@ -1,10 +1,11 @@
 using System.Text.Json.Nodes;
 using Microsoft.ML.RepVgg.Tests.Support;
+using RepVgg.Architectures;
 using RepVgg.Backends.Cpu;
-using RepVgg.Data;
-using RepVgg.Formats;
 using RepVgg.Networks;
 using RepVgg.Training;
+using RepVgg.Training.Data;
+using RepVgg.Weights.Checkpoint;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Training;

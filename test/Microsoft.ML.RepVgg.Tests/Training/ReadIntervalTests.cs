@@ -1,7 +1,8 @@
 using Microsoft.ML.RepVgg.Tests.Support;
-using RepVgg.Data;
+using RepVgg.Architectures;
 using RepVgg.Networks;
 using RepVgg.Training;
+using RepVgg.Training.Data;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Training;

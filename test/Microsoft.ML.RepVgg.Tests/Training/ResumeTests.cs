@@ -1,6 +1,6 @@
 using Microsoft.ML.RepVgg.Tests.Support;
-using RepVgg.Data;
 using RepVgg.Training;
+using RepVgg.Training.Data;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Training;

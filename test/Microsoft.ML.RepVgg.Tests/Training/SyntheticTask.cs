@@ -1,8 +1,8 @@
 using RepVgg.Architectures;
 using RepVgg.Backends.Cpu;
-using RepVgg.Data;
 using RepVgg.Networks;
 using RepVgg.Training;
+using RepVgg.Training.Data;
 
 namespace Microsoft.ML.RepVgg.Tests.Training;
 

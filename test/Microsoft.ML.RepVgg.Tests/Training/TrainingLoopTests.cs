@@ -1,9 +1,10 @@
 using Microsoft.ML.RepVgg.Tests.Support;
+using RepVgg.Architectures;
 using RepVgg.Backends.Cpu;
-using RepVgg.Data;
-using RepVgg.Formats;
 using RepVgg.Networks;
 using RepVgg.Training;
+using RepVgg.Training.Data;
+using RepVgg.Weights;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Training;

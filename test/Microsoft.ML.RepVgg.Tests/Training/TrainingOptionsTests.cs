@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Training;
 using Xunit;
 

@@ -1,8 +1,8 @@
 using RepVgg.Backends.Cpu.Kernels;
 using RepVgg.Backends.Cpu.Memory;
 using RepVgg.Backends.Cpu.Operations;
-using RepVgg.Formats;
-using RepVgg.Threading;
+using RepVgg.Runtime.Threading;
+using RepVgg.Weights;
 
 namespace RepVgg.Backends.Cpu;
 

@@ -1,5 +1,4 @@
-using RepVgg.Backends.Cpu.Memory;
-using RepVgg.Memory;
+using RepVgg.Runtime.Memory;
 
 namespace RepVgg.Backends.Cpu;
 

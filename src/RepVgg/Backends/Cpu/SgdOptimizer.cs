@@ -1,7 +1,6 @@
 using RepVgg.Backends.Cpu.Kernels;
-using RepVgg.Backends.Cpu.Memory;
-using RepVgg.Formats;
-using RepVgg.Memory;
+using RepVgg.Runtime.Memory;
+using RepVgg.Weights;
 
 namespace RepVgg.Backends.Cpu;
 

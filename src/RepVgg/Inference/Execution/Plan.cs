@@ -1,5 +1,5 @@
 using RepVgg.Networks;
-using RepVgg.Threading;
+using RepVgg.Runtime.Threading;
 
 namespace RepVgg.Inference.Execution;
 

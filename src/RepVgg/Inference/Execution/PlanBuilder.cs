@@ -2,7 +2,7 @@ using RepVgg.Architectures;
 using RepVgg.Inference.Kernels;
 using RepVgg.Inference.Layers;
 using RepVgg.Networks;
-using RepVgg.Simd;
+using RepVgg.Runtime.Simd;
 
 namespace RepVgg.Inference.Execution;
 

@@ -1,6 +1,7 @@
 using RepVgg.Architectures;
 using RepVgg.Networks;
-using RepVgg.Threading;
+using RepVgg.Runtime.Threading;
+using RepVgg.Weights;
 
 namespace RepVgg.Inference.Execution;
 

@@ -1,4 +1,4 @@
-using RepVgg.Threading;
+using RepVgg.Runtime.Threading;
 
 namespace RepVgg.Inference.Execution;
 

@@ -1,4 +1,4 @@
-using RepVgg.Memory;
+using RepVgg.Runtime.Memory;
 
 namespace RepVgg.Inference.Execution;
 

@@ -3,7 +3,7 @@ using RepVgg.Architectures;
 using RepVgg.Inference.Execution;
 using RepVgg.Inference.Kernels;
 using RepVgg.Networks;
-using RepVgg.Simd;
+using RepVgg.Runtime.Simd;
 
 namespace RepVgg.Inference.Layers;
 

@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using RepVgg.Inference.Execution;
 using RepVgg.Networks;
-using RepVgg.Simd;
+using RepVgg.Runtime.Simd;
 
 namespace RepVgg.Inference.Layers;
 

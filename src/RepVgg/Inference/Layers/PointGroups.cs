@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 using RepVgg.Inference.Kernels;
-using RepVgg.Simd;
+using RepVgg.Runtime.Simd;
 
 namespace RepVgg.Inference.Layers;
 

@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 using RepVgg.Inference.Execution;
-using RepVgg.Simd;
+using RepVgg.Runtime.Simd;
 
 namespace RepVgg.Inference.Layers;
 

@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 using RepVgg.Architectures;
 using RepVgg.Inference.Execution;
 using RepVgg.Inference.Kernels;
-using RepVgg.Simd;
+using RepVgg.Runtime.Simd;
 
 namespace RepVgg.Inference.Layers;
 

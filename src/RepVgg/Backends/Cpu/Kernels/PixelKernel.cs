@@ -1,5 +1,5 @@
 using System.Runtime.CompilerServices;
-using RepVgg.Simd;
+using RepVgg.Runtime.Simd;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 

@@ -1,6 +1,5 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
-using RepVgg.Backends.Cpu.Memory;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 

@@ -1,5 +1,5 @@
 using System.Numerics;
-using RepVgg.Memory;
+using RepVgg.Runtime.Memory;
 
 namespace RepVgg.Backends.Cpu.Memory;
 

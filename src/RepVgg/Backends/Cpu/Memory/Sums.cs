@@ -1,5 +1,5 @@
 using RepVgg.Backends.Cpu.Kernels;
-using RepVgg.Memory;
+using RepVgg.Runtime.Memory;
 
 namespace RepVgg.Backends.Cpu.Memory;
 

@@ -1,3 +1,5 @@
+using RepVgg.Architectures;
+
 namespace RepVgg.Backends.Cpu.Operations;
 
 /// <summary>The parameters of a block as tensors of the CPU backend.</summary>

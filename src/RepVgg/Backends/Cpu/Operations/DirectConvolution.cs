@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using RepVgg.Backends.Cpu.Kernels;
 using RepVgg.Backends.Cpu.Memory;
-using RepVgg.Memory;
+using RepVgg.Runtime.Memory;
 
 namespace RepVgg.Backends.Cpu.Operations;
 

@@ -1,6 +1,6 @@
 using RepVgg.Backends.Cpu.Kernels;
 using RepVgg.Backends.Cpu.Memory;
-using RepVgg.Memory;
+using RepVgg.Runtime.Memory;
 
 namespace RepVgg.Backends.Cpu.Operations;
 

@@ -1,0 +1,81 @@
+using System.Text.Json;
+using RepVgg.Networks;
+
+namespace RepVgg.Architectures;
+
+/// <summary>Reads and writes the JSON form of an architecture that model files contain.</summary>
+public static class ArchitectureJson
+{
+    private const int MaximumStages = 1024;
+
+    /// <summary>Writes an architecture as one JSON object.</summary>
+    /// <param name="writer">The JSON writer.</param>
+    /// <param name="architecture">The architecture.</param>
+    public static void Write(Utf8JsonWriter writer, RepVggArchitecture architecture)
+    {
+        ArgumentNullException.ThrowIfNull(writer);
+        ArgumentNullException.ThrowIfNull(architecture);
+        writer.WriteStartObject();
+        writer.WriteString("name", architecture.Name);
+        writer.WriteNumber("input_channels", architecture.InputChannels);
+        writer.WriteNumber("groups", architecture.Groups);
+        writer.WriteString("squeeze_excitation", architecture.SqueezeExcitation.ToString());
+        writer.WriteBoolean("plus_layout", architecture.PlusLayout);
+        writer.WriteNumber("batch_norm_epsilon", architecture.BatchNormEpsilon);
+        writer.WriteNumber("default_image_size", architecture.DefaultImageSize);
+        writer.WriteStartArray("stages");
+        foreach (var stage in architecture.Stages)
+        {
+            writer.WriteStartObject();
+            writer.WriteString("name", stage.Name);
+            writer.WriteNumber("width", stage.Width);
+            writer.WriteNumber("depth", stage.Depth);
+            writer.WriteNumber("stride", stage.Stride);
+            if (stage.AuxiliaryHead)
+                writer.WriteBoolean("auxiliary_head", true);
+            writer.WriteEndObject();
+        }
+        writer.WriteEndArray();
+        writer.WriteEndObject();
+    }
+
+    /// <summary>Reads and validates an architecture that <see cref="Write"/> wrote.</summary>
+    /// <param name="json">The JSON object.</param>
+    /// <returns>The architecture.</returns>
+    /// <exception cref="FormatException">A property is missing or has the wrong type.</exception>
+    /// <exception cref="ArgumentException">The architecture is invalid.</exception>
+    public static RepVggArchitecture Read(JsonElement json)
+    {
+        try
+        {
+            var stages = json.GetProperty("stages");
+            if (stages.GetArrayLength() > MaximumStages)
+                throw new FormatException($"it has more than {MaximumStages} stages");
+            var architecture = new RepVggArchitecture
+            {
+                Name = json.GetProperty("name").GetString()!,
+                InputChannels = json.GetProperty("input_channels").GetInt32(),
+                Groups = json.GetProperty("groups").GetInt32(),
+                SqueezeExcitation = Enum.Parse<SqueezeExcitation>(json.GetProperty("squeeze_excitation").GetString() ?? ""),
+                PlusLayout = json.GetProperty("plus_layout").GetBoolean(),
+                BatchNormEpsilon = json.GetProperty("batch_norm_epsilon").GetSingle(),
+                DefaultImageSize = json.GetProperty("default_image_size").GetInt32(),
+                Stages =
+                [
+                    .. stages.EnumerateArray().Select(stage => new StageSpec(
+                        stage.GetProperty("name").GetString()!,
+                        stage.GetProperty("width").GetInt32(),
+                        stage.GetProperty("depth").GetInt32(),
+                        stage.GetProperty("stride").GetInt32(),
+                        stage.TryGetProperty("auxiliary_head", out var head) && head.GetBoolean())),
+                ],
+            };
+            architecture.Validate();
+            return architecture;
+        }
+        catch (Exception error) when (error is InvalidOperationException or KeyNotFoundException)
+        {
+            throw new FormatException($"The description of the architecture is damaged: {error.Message}", error);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+using System.Collections.Immutable;
+using RepVgg.Architectures;
+using RepVgg.Weights.Naming;
+
+namespace RepVgg.Diagnostics;
+
+/// <summary>Output size, parameters and arithmetic of one block.</summary>
+/// <param name="Block">The block.</param>
+/// <param name="Height">Height of its output, in pixels.</param>
+/// <param name="Width">Width of its output, in pixels.</param>
+/// <param name="Parameters">Number of trained values.</param>
+/// <param name="MultiplyAdds">Number of multiply-adds for one image.</param>
+public sealed record BlockStatistics(BlockSpec Block, int Height, int Width, long Parameters, long MultiplyAdds)
+{
+    /// <summary>Number of output values for one image: channels x height x width.</summary>
+    public long Activations => (long)Block.OutputChannels * Height * Width;
+}
+
+/// <summary>Parameters, multiply-adds and activations of a network. Auxiliary heads are not included.</summary>
+/// <remarks>
+/// A multiply-add is one multiplication and one addition. Counted are the kernel taps of convolutions, the weights of
+/// linear layers and, in the training form, one multiply-add for every value that a batch norm scales and shifts.
+/// </remarks>
+/// <param name="Architecture">The architecture.</param>
+/// <param name="Form">The form of the network.</param>
+/// <param name="Classes">Number of classes.</param>
+/// <param name="ImageHeight">Input height in pixels.</param>
+/// <param name="ImageWidth">Input width in pixels.</param>
+/// <param name="Blocks">Every block in order of execution.</param>
+public sealed record ModelStatistics(RepVggArchitecture Architecture, WeightsForm Form, int Classes, int ImageHeight, int ImageWidth, ImmutableArray<BlockStatistics> Blocks)
+{
+    /// <summary>Number of trained values, including the classifier.</summary>
+    public long Parameters => Blocks.Sum(block => block.Parameters) + ((long)Architecture.FeatureWidth + 1) * Classes;
+
+    /// <summary>Number of multiply-adds for one image, including the classifier.</summary>
+    public long MultiplyAdds => Blocks.Sum(block => block.MultiplyAdds) + (long)Architecture.FeatureWidth * Classes;
+
+    /// <summary>Number of output values of all blocks for one image.</summary>
+    public long Activations => Blocks.Sum(block => block.Activations);
+
+    /// <summary>Number of values of the largest block output for one image.</summary>
+    public long LargestActivation => Blocks.Max(block => block.Activations);
+
+    /// <summary>Counts the parameters, multiply-adds and activations of a network.</summary>
+    /// <param name="architecture">The architecture.</param>
+    /// <param name="form">The form of the network.</param>
+    /// <param name="classes">Number of classes, at least 1.</param>
+    /// <param name="imageHeight">Input height in pixels.</param>
+    /// <param name="imageWidth">Input width in pixels.</param>
+    /// <returns>The figures.</returns>
+    /// <exception cref="ArgumentException">The architecture is invalid, the image is too small, or the number of classes is less than 1.</exception>
+    public static ModelStatistics Of(RepVggArchitecture architecture, WeightsForm form, int classes, int imageHeight, int imageWidth)
+    {
+        architecture.Validate();
+        architecture.ValidateImageSize(imageHeight, imageWidth);
+        ArgumentOutOfRangeException.ThrowIfLessThan(classes, 1);
+        var layout = form == WeightsForm.Training ? StateLayout.Training(architecture, classes) : StateLayout.Deploy(architecture, classes);
+        var blocks = ImmutableArray.CreateBuilder<BlockStatistics>();
+        int height = imageHeight, width = imageWidth;
+        foreach (var block in architecture.Blocks)
+        {
+            height = ConvolutionSize.OutputOfBlock(height, block.Stride);
+            width = ConvolutionSize.OutputOfBlock(width, block.Stride);
+            long parameters = StateLayout.CountParameters(layout.Where(entry => entry.Name.StartsWith(block.Name + ".", StringComparison.Ordinal)));
+            blocks.Add(new BlockStatistics(block, height, width, parameters, CountMultiplyAdds(block, form, (long)height * width)));
+        }
+        return new ModelStatistics(architecture, form, classes, imageHeight, imageWidth, blocks.ToImmutable());
+    }
+
+    private static long CountMultiplyAdds(BlockSpec block, WeightsForm form, long pixels)
+    {
+        long values = block.OutputChannels * pixels, perTap = values * (block.InputChannels / block.Groups);
+        long branches = form == WeightsForm.Deploy ? 9 * perTap : 10 * perTap + (block.HasIdentity ? 3 : 2) * values;
+        return branches + 2L * block.SqueezeWidth * block.OutputChannels;
+    }
+}

@@ -1,0 +1,52 @@
+using System.Runtime.InteropServices;
+using RepVgg.Runtime.Simd;
+
+namespace RepVgg.Runtime.Memory;
+
+/// <summary>
+/// A zeroed array of floats in native memory. It is aligned to a cache line (64 bytes) or, from 2 MiB on, to a huge page
+/// (2 MiB). The operating system commits physical memory only for pages that are accessed.
+/// </summary>
+internal sealed unsafe class NativeBuffer : IDisposable
+{
+    /// <summary>Extra floats allocated after the last element: kernels read whole vectors and may read past the end.</summary>
+    public const int Slack = 128;
+
+    private const int CacheLine = 64;
+    private const int HugePage = 2 << 20;
+
+    private void* _block;
+
+    /// <param name="length">Number of floats.</param>
+    public NativeBuffer(long length)
+    {
+        Length = length;
+        nuint bytes = checked((nuint)(length + Slack) * sizeof(float));
+        nuint alignment = bytes >= HugePage ? (nuint)HugePage : CacheLine;
+        _block = NativeMemory.AllocZeroed(bytes + alignment);
+        Pointer = (float*)(((nuint)_block + alignment - 1) & ~(alignment - 1));
+        if (bytes >= HugePage)
+            HugePages.Advise(Pointer, bytes);
+    }
+
+    ~NativeBuffer() => Free();
+
+    /// <summary>Number of floats, without <see cref="Slack"/>.</summary>
+    public long Length { get; }
+
+    /// <summary>Address of the first float; null after disposal.</summary>
+    public float* Pointer { get; private set; }
+
+    public void Dispose()
+    {
+        Free();
+        GC.SuppressFinalize(this);
+    }
+
+    private void Free()
+    {
+        NativeMemory.Free(_block);
+        _block = null;
+        Pointer = null;
+    }
+}

@@ -1,0 +1,31 @@
+namespace RepVgg.Training.Data;
+
+/// <summary>A set of labelled images of equal size, read by index. Implementations must be thread-safe for reading; a read may access the disk.</summary>
+public interface ISampleSource
+{
+    /// <summary>Number of samples.</summary>
+    int Count { get; }
+
+    /// <summary>Channels of every image: 1 or 3 (R, G, B).</summary>
+    int Channels { get; }
+
+    /// <summary>Height of every image, in pixels.</summary>
+    int Height { get; }
+
+    /// <summary>Width of every image, in pixels.</summary>
+    int Width { get; }
+
+    /// <summary>Number of classes; labels are 0 .. Classes - 1.</summary>
+    int Classes { get; }
+
+    /// <summary>Copies one image to <paramref name="pixels"/> and returns its label.</summary>
+    /// <param name="index">0 .. Count - 1.</param>
+    /// <param name="pixels">Receives Channels * Height * Width raw values (usually 0..255), CHW.</param>
+    /// <returns>The label.</returns>
+    int Read(int index, Span<float> pixels);
+
+    /// <summary>Returns the label of one image without reading its pixels.</summary>
+    /// <param name="index">0 .. Count - 1.</param>
+    /// <returns>The label.</returns>
+    int LabelOf(int index);
+}

@@ -1,0 +1,167 @@
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using RepVgg.Runtime.Files;
+
+namespace RepVgg.Weights.Checkpoint;
+
+/// <summary>The checkpoint file from which a training run can be resumed. It contains a text and named tensors, with a checksum.</summary>
+/// <remarks>
+/// Format, little-endian: the 8 bytes "RVGGCKP1"; the length of the text in bytes as int32, and the text (UTF-8); the number
+/// of tensors as int32; for each tensor its name (like the text), rank and dimensions as int32, and values as float32; then the SHA-256 of all preceding bytes.
+/// <see cref="AtomicFile"/> writes the file, so a reader never sees a partial file.
+/// </remarks>
+internal static class CheckpointFile
+{
+    /// <summary>Prefixes of tensor names: of the latest weights, and of the best weights if they differ from the latest.</summary>
+    public const string WeightsPrefix = "weights/", BestPrefix = "best/";
+
+    /// <summary>Name of the JSON property of the text that contains the properties of the <see cref="ModelDescription"/>.</summary>
+    public const string DescriptionKey = "description";
+
+    private const int HashLength = 32, BufferLength = 1 << 16;
+
+    public static ReadOnlySpan<byte> Magic => "RVGGCKP1"u8;
+
+    /// <summary>Checks that the file can be written, so that an error occurs before training and not after the first epoch.</summary>
+    /// <exception cref="IOException">The file cannot be written (checked by creating a temporary file).</exception>
+    public static void CheckWritable(string path) => AtomicFile.CheckWritable(path, Subject(path));
+
+    /// <exception cref="IOException">The file cannot be written.</exception>
+    public static void Write(string path, string text, StateDict tensors) => AtomicFile.Write(path, Subject(path), file =>
+    {
+        WriteTo(file, text, tensors);
+        file.Flush(flushToDisk: true);
+    });
+
+    /// <exception cref="InvalidDataException">The file is truncated, damaged, or something else.</exception>
+    public static (string Text, StateDict Tensors) Read(string path)
+    {
+        using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, BufferLength);
+        Verify(file, path);
+        using var reader = new BinaryReader(file, Encoding.UTF8);
+        file.Position = Magic.Length;
+        try
+        {
+            string text = ReadText(reader);
+            var tensors = new StateDict();
+            for (int remaining = reader.ReadInt32(); remaining > 0; remaining--)
+            {
+                string name = ReadText(reader);
+                tensors[name] = ReadTensor(reader);
+            }
+            return (text, tensors);
+        }
+        catch (Exception error) when (error is EndOfStreamException or OverflowException or ArgumentException)
+        {
+            throw new InvalidDataException($"The training checkpoint '{path}' was not written by this library: {error.Message}", error);
+        }
+    }
+
+    private static TensorData ReadTensor(BinaryReader reader)
+    {
+        var shape = new int[CheckLength(reader, reader.ReadInt32(), sizeof(int))];
+        long count = 1;
+        foreach (ref int dimension in shape.AsSpan())
+        {
+            dimension = reader.ReadInt32();
+            count = CheckLength(reader, checked(count * dimension), sizeof(float));
+        }
+        var tensor = new TensorData(shape, new float[count]);
+        reader.BaseStream.ReadExactly(MemoryMarshal.AsBytes(tensor.Values.AsSpan()));
+        return tensor;
+    }
+
+    /// <summary>Checks that <paramref name="count"/> items of <paramref name="size"/> bytes fit in the rest of the file.</summary>
+    private static long CheckLength(BinaryReader reader, long count, int size) =>
+        count >= 0 && count <= (reader.BaseStream.Length - reader.BaseStream.Position) / size
+            ? count
+            : throw new ArgumentException($"a length is {count}");
+
+    /// <summary>Reads the best weights of a training run so far, and the description of the network.</summary>
+    /// <exception cref="InvalidDataException">The file is truncated, damaged, or something else.</exception>
+    public static (StateDict State, ModelDescription? Description) ReadWeights(string path)
+    {
+        var (text, tensors) = Read(path);
+        var best = Select(tensors, BestPrefix);
+        try
+        {
+            var properties = JsonNode.Parse(text)?[DescriptionKey]?.AsObject().ToDictionary(pair => pair.Key, pair => (string?)pair.Value ?? "");
+            return (best.Count > 0 ? best : Select(tensors, WeightsPrefix), properties is null ? null : ModelDescription.FromProperties(properties));
+        }
+        catch (Exception error) when (error is FormatException or JsonException or InvalidOperationException or ArgumentException)
+        {
+            throw new InvalidDataException($"The training checkpoint '{path}' contains a description of its network that cannot be read: {error.Message}", error);
+        }
+    }
+
+    /// <summary>Selects the tensors whose names start with a prefix, and removes the prefix from the names.</summary>
+    public static StateDict Select(StateDict tensors, string prefix)
+    {
+        var selected = new StateDict();
+        foreach (var (name, tensor) in tensors)
+        {
+            if (name.StartsWith(prefix, StringComparison.Ordinal))
+                selected[name[prefix.Length..]] = tensor;
+        }
+        return selected;
+    }
+
+    /// <summary>Checks the magic and the checksum.</summary>
+    private static void Verify(FileStream file, string path)
+    {
+        Span<byte> magic = stackalloc byte[Magic.Length];
+        int read = file.ReadAtLeast(magic, magic.Length, throwOnEndOfStream: false);
+        if (read == magic.Length && !magic.SequenceEqual(Magic))
+            throw new InvalidDataException($"'{path}' is not a training checkpoint of this library. Specify another path, or move the file.");
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        hash.AppendData(magic[..read]);
+        byte[] buffer = new byte[BufferLength];
+        for (long left = file.Length - HashLength - read; left > 0; left -= read)
+        {
+            read = file.Read(buffer, 0, (int)Math.Min(left, buffer.Length));
+            if (read == 0)
+                break;
+            hash.AppendData(buffer, 0, read);
+        }
+        read = file.ReadAtLeast(buffer.AsSpan(0, HashLength), HashLength, throwOnEndOfStream: false);
+        if (read < HashLength || !hash.GetHashAndReset().AsSpan().SequenceEqual(buffer.AsSpan(0, HashLength)))
+            throw new InvalidDataException($"The training checkpoint '{path}' is truncated or damaged. Delete it to start a new run, or restore it from a copy.");
+    }
+
+    private static void WriteTo(Stream file, string text, StateDict tensors)
+    {
+        using var hash = SHA256.Create();
+        using (var hashed = new CryptoStream(file, hash, CryptoStreamMode.Write, leaveOpen: true))
+        using (var writer = new BinaryWriter(hashed, Encoding.UTF8, leaveOpen: true))
+        {
+            writer.Write(Magic);
+            WriteText(writer, text);
+            writer.Write(tensors.Count);
+            foreach (var (name, tensor) in tensors)
+            {
+                WriteText(writer, name);
+                writer.Write(tensor.Shape.Count);
+                foreach (int dimension in tensor.Shape)
+                    writer.Write(dimension);
+                writer.Write(MemoryMarshal.AsBytes(tensor.Values.AsSpan()));
+            }
+            writer.Flush();
+            hashed.FlushFinalBlock();
+        }
+        file.Write(hash.Hash!);
+    }
+
+    private static void WriteText(BinaryWriter writer, string text)
+    {
+        byte[] bytes = Encoding.UTF8.GetBytes(text);
+        writer.Write(bytes.Length);
+        writer.Write(bytes);
+    }
+
+    private static string ReadText(BinaryReader reader) => Encoding.UTF8.GetString(reader.ReadBytes((int)CheckLength(reader, reader.ReadInt32(), 1)));
+
+    private static string Subject(string path) => $"The training checkpoint '{path}'";
+}

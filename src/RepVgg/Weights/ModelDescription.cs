@@ -1,0 +1,130 @@
+using System.Collections.Immutable;
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using RepVgg.Architectures;
+using RepVgg.Networks;
+
+namespace RepVgg.Weights;
+
+/// <summary>The metadata of a network that weights files contain: everything except the weights.</summary>
+/// <param name="Architecture">Architecture of the network.</param>
+/// <param name="Classes">Number of classes; 0 for a network whose output is features.</param>
+/// <param name="ImageHeight">Input height in pixels.</param>
+/// <param name="ImageWidth">Input width in pixels.</param>
+/// <param name="Normalization">Normalization of the input, (x - mean) * scale per channel.</param>
+/// <param name="ClassLabels">Names of the classes in the order of the logits; empty if they are unknown.</param>
+public sealed record ModelDescription(
+    RepVggArchitecture Architecture,
+    int Classes,
+    int ImageHeight,
+    int ImageWidth,
+    Normalization Normalization,
+    ImmutableArray<string> ClassLabels)
+{
+    private const string ArchitectureKey = "repvgg.architecture";
+    private const string ClassesKey = "repvgg.classes";
+    private const string ImageSizeKey = "repvgg.image_size";
+    private const string NormalizationKey = "repvgg.normalization";
+    private const string ClassLabelsKey = "repvgg.class_labels";
+
+    /// <summary>Describes a deploy network.</summary>
+    /// <param name="network">The network.</param>
+    /// <param name="classLabels">Names of the classes in the order of the logits, or null.</param>
+    /// <returns>The description.</returns>
+    /// <exception cref="ArgumentException">The number of labels is not the number of classes.</exception>
+    public static ModelDescription Of(DeployNetwork network, IReadOnlyList<string>? classLabels = null)
+    {
+        ArgumentNullException.ThrowIfNull(network);
+        if (classLabels is not null && classLabels.Count != network.Classes)
+            throw new ArgumentException($"{classLabels.Count} class labels were given for {network.Classes} classes.", nameof(classLabels));
+        return new ModelDescription(
+            network.Architecture, network.Classes, network.ImageHeight, network.ImageWidth, network.Normalization, classLabels is null ? [] : [.. classLabels]);
+    }
+
+    /// <summary>Converts the description to key-value pairs of strings, which file formats store as metadata.</summary>
+    internal IReadOnlyList<KeyValuePair<string, string>> ToProperties()
+    {
+        var properties = new List<KeyValuePair<string, string>>
+        {
+            new(ArchitectureKey, Json(ArchitectureJson.Write, Architecture)),
+            new(ClassesKey, Classes.ToString(CultureInfo.InvariantCulture)),
+            new(ImageSizeKey, Json(static (writer, size) => WriteNumbers(writer, [size.Height, size.Width]), (Height: ImageHeight, Width: ImageWidth))),
+            new(NormalizationKey, Json(WriteNormalization, Normalization)),
+        };
+        if (!ClassLabels.IsDefaultOrEmpty)
+            properties.Add(new(ClassLabelsKey, Json(WriteTexts, ClassLabels)));
+        return properties;
+    }
+
+    /// <summary>Reads a description from the properties that <see cref="ToProperties"/> returned.</summary>
+    /// <param name="properties">The properties of a file.</param>
+    /// <returns>The description; null if the properties contain none.</returns>
+    /// <exception cref="FormatException">The properties contain a damaged description.</exception>
+    internal static ModelDescription? FromProperties(IReadOnlyDictionary<string, string> properties)
+    {
+        if (!properties.ContainsKey(ArchitectureKey))
+            return null;
+        var architecture = Parse(ArchitectureKey, ArchitectureJson.Read);
+        int classes = Parse(ClassesKey, value => value.GetInt32());
+        int[] size = Parse(ImageSizeKey, value => value.EnumerateArray().Select(item => item.GetInt32()).ToArray());
+        var normalization = Parse(NormalizationKey, value => new Normalization(Floats(value.GetProperty("mean")), Floats(value.GetProperty("scale"))));
+        var labels = properties.ContainsKey(ClassLabelsKey)
+            ? Parse(ClassLabelsKey, value => value.EnumerateArray().Select(item => item.GetString() ?? "").ToImmutableArray())
+            : [];
+        if (size.Length != 2 || classes < 0 || (labels.Length != 0 && labels.Length != classes))
+            throw new FormatException("the classes, labels and image size of the description are inconsistent");
+        return new ModelDescription(architecture, classes, size[0], size[1], normalization, labels);
+
+        T Parse<T>(string key, Func<JsonElement, T> read)
+        {
+            if (!properties.TryGetValue(key, out string? text))
+                throw new FormatException($"the property '{key}' is missing");
+            try
+            {
+                using var document = JsonDocument.Parse(text);
+                return read(document.RootElement);
+            }
+            catch (Exception error) when (error is JsonException or InvalidOperationException or KeyNotFoundException or FormatException or ArgumentException)
+            {
+                throw new FormatException($"the property '{key}' is damaged: {error.Message}", error);
+            }
+        }
+    }
+
+    private static ImmutableArray<float> Floats(JsonElement values) => [.. values.EnumerateArray().Select(value => value.GetSingle())];
+
+    private static void WriteNormalization(Utf8JsonWriter writer, Normalization normalization)
+    {
+        writer.WriteStartObject();
+        writer.WritePropertyName("mean");
+        WriteNumbers(writer, normalization.Mean.AsSpan());
+        writer.WritePropertyName("scale");
+        WriteNumbers(writer, normalization.Scale.AsSpan());
+        writer.WriteEndObject();
+    }
+
+    private static void WriteNumbers(Utf8JsonWriter writer, ReadOnlySpan<float> values)
+    {
+        writer.WriteStartArray();
+        foreach (float value in values)
+            writer.WriteNumberValue(value);
+        writer.WriteEndArray();
+    }
+
+    private static void WriteTexts(Utf8JsonWriter writer, ImmutableArray<string> values)
+    {
+        writer.WriteStartArray();
+        foreach (string value in values)
+            writer.WriteStringValue(value);
+        writer.WriteEndArray();
+    }
+
+    private static string Json<T>(Action<Utf8JsonWriter, T> write, T value)
+    {
+        using var stream = new MemoryStream();
+        using (var writer = new Utf8JsonWriter(stream))
+            write(writer, value);
+        return Encoding.UTF8.GetString(stream.GetBuffer(), 0, (int)stream.Length);
+    }
+}

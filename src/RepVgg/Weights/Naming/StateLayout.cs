@@ -1,0 +1,184 @@
+using System.Text;
+using RepVgg.Architectures;
+using RepVgg.Networks;
+
+namespace RepVgg.Weights.Naming;
+
+/// <summary>The kind of a named tensor of a network.</summary>
+internal enum StateKind
+{
+    /// <summary>Kernel of a convolution, OIHW.</summary>
+    ConvWeight,
+
+    /// <summary>Bias of a convolution; <see cref="StateEntry.FanIn"/> is that of the kernel.</summary>
+    ConvBias,
+
+    /// <summary>Weight of a batch normalisation.</summary>
+    NormWeight,
+
+    /// <summary>Bias of a batch normalisation.</summary>
+    NormBias,
+
+    /// <summary>Running mean; not trained.</summary>
+    RunningMean,
+
+    /// <summary>Running variance; not trained.</summary>
+    RunningVariance,
+
+    /// <summary>Weight of a linear layer, [out, in].</summary>
+    LinearWeight,
+
+    /// <summary>Bias of a linear layer.</summary>
+    LinearBias,
+}
+
+/// <summary>Name, shape and kind of one tensor of a network.</summary>
+/// <param name="Name">Full name of the tensor in the authors' checkpoints.</param>
+/// <param name="Shape">Dimensions of the tensor.</param>
+/// <param name="Kind">Kind of the tensor.</param>
+/// <param name="FanIn">Number of inputs of each output of the layer; 0 for batch norms.</param>
+internal sealed record StateEntry(string Name, int[] Shape, StateKind Kind, int FanIn = 0)
+{
+    /// <summary>Whether the tensor is trained.</summary>
+    public bool IsParameter => Kind is not (StateKind.RunningMean or StateKind.RunningVariance);
+
+    /// <summary>Number of values.</summary>
+    public long Count => Shape.Aggregate(1L, (product, dimension) => product * dimension);
+}
+
+/// <summary>The names and shapes of a network's tensors, in the order of the authors' checkpoints.</summary>
+internal static class StateLayout
+{
+    /// <summary>Suffix of the names of the batch counters in PyTorch checkpoints, which are ignored.</summary>
+    public const string BatchCounter = "num_batches_tracked";
+
+    /// <summary>Suffix of the stage name in the names of auxiliary heads.</summary>
+    public const string AuxiliarySuffix = "_aux";
+
+    /// <summary>Returns the tensors of the training form.</summary>
+    public static IReadOnlyList<StateEntry> Training(RepVggArchitecture architecture, int classes)
+    {
+        var entries = new List<StateEntry>();
+        foreach (var block in architecture.Blocks)
+        {
+            AddSqueezeExcitation(entries, block);
+            if (block.HasIdentity)
+                AddNorm(entries, $"{block.Name}.rbr_identity", block.OutputChannels);
+            AddConv(entries, $"{block.Name}.rbr_dense.conv", block, 3);
+            AddNorm(entries, $"{block.Name}.rbr_dense.bn", block.OutputChannels);
+            AddConv(entries, $"{block.Name}.rbr_1x1.conv", block, 1);
+            AddNorm(entries, $"{block.Name}.rbr_1x1.bn", block.OutputChannels);
+        }
+        AddLinear(entries, "linear", architecture.FeatureWidth, classes);
+        foreach (var stage in architecture.Stages.Where(stage => stage.AuxiliaryHead))
+        {
+            string name = stage.Name + AuxiliarySuffix;
+            entries.Add(new StateEntry($"{name}.0.conv.weight", [stage.Width, stage.Width, 3, 3], StateKind.ConvWeight, stage.Width * 9));
+            AddNorm(entries, $"{name}.0.bn", stage.Width);
+            AddLinear(entries, $"{name}.3", stage.Width, classes);
+        }
+        return entries;
+    }
+
+    /// <summary>Returns the tensors of the deploy form.</summary>
+    public static IReadOnlyList<StateEntry> Deploy(RepVggArchitecture architecture, int classes)
+    {
+        var entries = new List<StateEntry>();
+        foreach (var block in architecture.Blocks)
+        {
+            AddSqueezeExcitation(entries, block);
+            AddConv(entries, $"{block.Name}.rbr_reparam", block, 3);
+            entries.Add(new StateEntry($"{block.Name}.rbr_reparam.bias", [block.OutputChannels], StateKind.ConvBias, block.InputChannels / block.Groups * 9));
+        }
+        AddLinear(entries, "linear", architecture.FeatureWidth, classes);
+        return entries;
+    }
+
+    /// <summary>
+    /// Whether a tensor belongs to a layer that computes logits, so that its shape depends on the number of classes: the
+    /// classifier or the last layer of an auxiliary head.
+    /// </summary>
+    public static bool GivesLogits(string name) =>
+        name.StartsWith("linear.", StringComparison.Ordinal) || name.Contains($"{AuxiliarySuffix}.3.", StringComparison.Ordinal);
+
+    /// <summary>Number of trained values.</summary>
+    public static long CountParameters(IEnumerable<StateEntry> entries) => entries.Where(entry => entry.IsParameter).Sum(entry => entry.Count);
+
+    /// <summary>Returns the number of classes of weights, from the shape of the classifier.</summary>
+    /// <exception cref="ArgumentException">There is no classifier weight of shape [classes, features].</exception>
+    public static int ClassesOf(StateDict state)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        if (!state.TryGet("linear.weight", out var weight) || weight.Shape.Count != 2 || weight.Shape[0] < 1)
+            throw new ArgumentException("The weights hold no classifier: 'linear.weight' of shape [classes, features] is missing.", nameof(state));
+        return weight.Shape[0];
+    }
+
+    /// <summary>Compares weights with the expected tensors of a network and reports all differences in one exception.</summary>
+    /// <param name="state">The weights.</param>
+    /// <param name="expected">The tensors of the network.</param>
+    /// <param name="what">Description of the network for the message.</param>
+    /// <param name="ignored">Returns true for additional names that are allowed.</param>
+    /// <exception cref="ArgumentException">Tensors are missing or surplus, or have a wrong shape.</exception>
+    public static void Check(StateDict state, IReadOnlyList<StateEntry> expected, string what, Func<string, bool>? ignored = null)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        var missing = new List<string>();
+        var misshapen = new List<string>();
+        var known = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var entry in expected)
+        {
+            known.Add(entry.Name);
+            if (!state.TryGet(entry.Name, out var tensor))
+                missing.Add(entry.Name);
+            else if (!tensor.Shape.SequenceEqual(entry.Shape))
+                misshapen.Add($"{entry.Name} is {tensor}, not [{string.Join(", ", entry.Shape)}]");
+        }
+        var surplus = state.Names.Where(name => !known.Contains(name) && !name.EndsWith(BatchCounter, StringComparison.Ordinal) && ignored?.Invoke(name) != true).ToList();
+        if (missing.Count + misshapen.Count + surplus.Count == 0)
+            return;
+
+        var message = new StringBuilder($"The weights do not fit {what}.");
+        Append(message, "Missing", missing);
+        Append(message, "Misshapen", misshapen);
+        Append(message, "Surplus", surplus);
+        throw new ArgumentException(message.ToString(), nameof(state));
+    }
+
+    private static void Append(StringBuilder message, string title, List<string> names)
+    {
+        if (names.Count > 0)
+            message.Append($" {title} ({names.Count}): {string.Join("; ", names)}.");
+    }
+
+    private static void AddSqueezeExcitation(List<StateEntry> entries, BlockSpec block)
+    {
+        if (block.SqueezeExcitationName is not { } name)
+            return;
+        int channels = block.OutputChannels, reduced = block.SqueezeWidth;
+        entries.Add(new StateEntry($"{name}.down.weight", [reduced, channels, 1, 1], StateKind.ConvWeight, channels));
+        entries.Add(new StateEntry($"{name}.down.bias", [reduced], StateKind.ConvBias, channels));
+        entries.Add(new StateEntry($"{name}.up.weight", [channels, reduced, 1, 1], StateKind.ConvWeight, reduced));
+        entries.Add(new StateEntry($"{name}.up.bias", [channels], StateKind.ConvBias, reduced));
+    }
+
+    private static void AddConv(List<StateEntry> entries, string name, BlockSpec block, int size)
+    {
+        int inputs = block.InputChannels / block.Groups;
+        entries.Add(new StateEntry($"{name}.weight", [block.OutputChannels, inputs, size, size], StateKind.ConvWeight, inputs * size * size));
+    }
+
+    private static void AddNorm(List<StateEntry> entries, string name, int channels)
+    {
+        entries.Add(new StateEntry($"{name}.weight", [channels], StateKind.NormWeight));
+        entries.Add(new StateEntry($"{name}.bias", [channels], StateKind.NormBias));
+        entries.Add(new StateEntry($"{name}.running_mean", [channels], StateKind.RunningMean));
+        entries.Add(new StateEntry($"{name}.running_var", [channels], StateKind.RunningVariance));
+    }
+
+    private static void AddLinear(List<StateEntry> entries, string name, int inputs, int outputs)
+    {
+        entries.Add(new StateEntry($"{name}.weight", [outputs, inputs], StateKind.LinearWeight, inputs));
+        entries.Add(new StateEntry($"{name}.bias", [outputs], StateKind.LinearBias, inputs));
+    }
+}

@@ -1,0 +1,157 @@
+using System.Collections.Immutable;
+using System.Runtime.InteropServices;
+using RepVgg.Architectures;
+using RepVgg.Networks;
+
+namespace RepVgg.Weights.Onnx;
+
+/// <summary>Recognises a RepVGG network in an ONNX graph. The graph is read from the output to the input.</summary>
+internal sealed class OnnxNetworkReader
+{
+    private const int MaximumBlocks = 10_000;
+    private const int SingleType = OnnxSchema.Tensor.Float;
+
+    private readonly OnnxGraph _graph;
+    private readonly OnnxBlockReader _blocks;
+    private readonly OnnxHeadReader _head;
+    private readonly Lazy<ModelDescription?> _description;
+
+    /// <param name="model">The parsed model.</param>
+    /// <param name="description">Returns the description in the file, or null if the file has none. Called when the description is first needed.</param>
+    public OnnxNetworkReader(OnnxModel model, Func<ModelDescription?> description)
+    {
+        _graph = new OnnxGraph(model);
+        _blocks = new OnnxBlockReader(_graph);
+        _head = new OnnxHeadReader(_graph);
+        _description = new Lazy<ModelDescription?>(description);
+    }
+
+    /// <summary>Reads the network.</summary>
+    /// <exception cref="InvalidDataException">The graph is not a RepVGG network. The message contains only the reason.</exception>
+    /// <exception cref="ArgumentException">The blocks do not form a valid architecture. The message contains only the reason.</exception>
+    public DeployNetwork Read()
+    {
+        var input = _graph.Input;
+        var (output, head, found, map) = Find();
+        var architecture = Architecture(found);
+        var normalization = Normalization(map, input.Name, architecture.InputChannels);
+        var (height, width) = ImageSize(input, architecture.InputChannels);
+        DeployStates.CheckInput(architecture, height, width, normalization);
+        if (head is not null && head.InputFeatures != architecture.FeatureWidth)
+            throw new InvalidDataException($"its classifier reads {head.InputFeatures} features of {architecture.FeatureWidth}");
+        var blocks = ImmutableArray.CreateBuilder<DeployBlock>(found.Count);
+        foreach (var shape in architecture.Blocks)
+        {
+            var block = found[blocks.Count];
+            blocks.Add(new DeployBlock(shape, Take(block.Convolution.Kernel), Take(block.Convolution.Bias), block.Squeeze?.Load(), block.Excite?.Load()));
+        }
+        return new DeployNetwork(architecture, height, width, normalization, blocks.MoveToImmutable(), head?.Load() ?? new LinearWeights(architecture.FeatureWidth, 0, [], []))
+        {
+            Output = output,
+        };
+    }
+
+    /// <summary>Reads the network for an inference engine. The weights are not copied: they are read from the file when they are used.</summary>
+    /// <exception cref="InvalidDataException">The graph is not a RepVGG network. The message contains only the reason.</exception>
+    /// <exception cref="ArgumentException">The parts of the network are inconsistent. The message contains only the reason.</exception>
+    public NetworkSource Open()
+    {
+        var input = _graph.Input;
+        var (output, head, found, map) = Find();
+        int channels = found[0].Convolution.InputChannels;
+        var normalization = Normalization(map, input.Name, channels);
+        var (height, width) = ImageSize(input, channels);
+        var blocks = new BlockSource[found.Count];
+        for (int i = 0; i < blocks.Length; i++)
+        {
+            var (_, convolution, squeezeExcitation, squeeze, excite) = found[i];
+            blocks[i] = new BlockSource(
+                new BlockSpec($"block {i}", convolution.InputChannels, convolution.OutputChannels, convolution.Stride, convolution.Groups, squeezeExcitation),
+                convolution.Kernel, convolution.Bias, squeeze, excite);
+        }
+        head ??= new LinearSource(found[^1].Convolution.OutputChannels, 0, new HeldWeights([]), new HeldWeights([]));
+        return new NetworkSource(channels, height, width, normalization, output, blocks, head);
+    }
+
+    private (NetworkOutput Output, LinearSource? Head, List<OnnxBlock> Blocks, string Map) Find()
+    {
+        var (output, head, map) = _head.Read();
+        var found = new List<OnnxBlock>();
+        for (var block = _blocks.Read(map); block is not null; block = _blocks.Read(map))
+        {
+            found.Add(block);
+            map = block.Source;
+            if (found.Count > MaximumBlocks)
+                throw new InvalidDataException("its operations form a cycle");
+        }
+        if (found.Count == 0)
+            throw new InvalidDataException($"the input of its pooling is the output of {_graph.Producer(map)?.ToString() ?? "no operation"}, not of a RepVGG block");
+        found.Reverse();
+        return (output, head, found, map);
+    }
+
+    private RepVggArchitecture Architecture(List<OnnxBlock> found)
+    {
+        var shapes = found.ConvertAll(block => new BlockShape(block.Convolution.InputChannels, block.Convolution.OutputChannels, block.Convolution.Stride, block.Convolution.Groups));
+        if (found.Any(block => block.SqueezeExcitation != found[0].SqueezeExcitation))
+            throw new InvalidDataException("some of its blocks have squeeze-and-excitation and others do not");
+        var architecture = _description.Value?.Architecture ?? ArchitectureInference.FromBlocks(shapes, found[0].SqueezeExcitation);
+        foreach (var (i, shape) in architecture.Blocks.Index())
+        {
+            if (i >= found.Count)
+                throw new InvalidDataException($"it has {found.Count} blocks, fewer than in its description");
+            var block = found[i];
+            var expected = new BlockShape(shape.InputChannels, shape.OutputChannels, shape.Stride, shape.Groups);
+            if (shapes[i] != expected || block.SqueezeExcitation != shape.SqueezeExcitation || (block.Squeeze?.OutputFeatures ?? 0) != shape.SqueezeWidth)
+                throw new InvalidDataException($"its block {i} is {shapes[i]} with squeeze-and-excitation {block.SqueezeExcitation}; {shape.Name} of {architecture.Name} is {expected} with {shape.SqueezeExcitation}");
+        }
+        return architecture.Blocks.Count() == found.Count ? architecture : throw new InvalidDataException($"it has {found.Count} blocks, more than in its description");
+    }
+
+    private Normalization Normalization(string map, string input, int channels)
+    {
+        // The operations before the first convolution compute y = scale * x + shift per channel. They are read from the last to the first.
+        double[] scale = new double[channels], shift = new double[channels];
+        Array.Fill(scale, 1);
+        for (int steps = 0; map != input; steps++)
+        {
+            var node = _graph.Producer(map) ?? throw new InvalidDataException($"the input '{map}' of its first convolution is not computed from the input of the graph");
+            bool constantFirst = node.Inputs.Count == 2 && _graph.Constant(node.Inputs[0]) is not null;
+            bool known = node.Operation is "Add" or "Mul" || (node.Operation is "Sub" or "Div" && !constantFirst);
+            if (!known || node.Inputs.Count != 2 || steps > 16)
+                throw new InvalidDataException($"{node} is between the input and the first convolution, where only a normalisation (Add, Sub, Mul, Div) is supported");
+            float[] values = _graph.PerChannel(node, _graph.ConstantOf(node, constantFirst ? 0 : 1), channels);
+            for (int c = 0; c < channels; c++)
+            {
+                double factor = node.Operation switch { "Mul" => values[c], "Div" => 1.0 / values[c], _ => 1 };
+                double term = node.Operation switch { "Add" => values[c], "Sub" => -(double)values[c], _ => 0 };
+                shift[c] += scale[c] * term;
+                scale[c] *= factor;
+            }
+            map = _graph.InputOf(node, constantFirst ? 1 : 0);
+        }
+        float[] means = new float[channels], scales = new float[channels];
+        for (int c = 0; c < channels; c++)
+        {
+            means[c] = shift[c] == 0 ? 0 : (float)(-shift[c] / scale[c]);
+            scales[c] = (float)scale[c];
+        }
+        return new Normalization(ImmutableCollectionsMarshal.AsImmutableArray(means), ImmutableCollectionsMarshal.AsImmutableArray(scales));
+    }
+
+    private (int Height, int Width) ImageSize(OnnxValue input, int channels)
+    {
+        if (input.ElementType != SingleType || input.Shape.Count != 4 || input.Shape[1] is { } given && given != channels)
+            throw new InvalidDataException($"its input '{input.Name}' is not an image batch of 32-bit floats, [N, {channels}, H, W]");
+        return (Side(2), Side(3));
+
+        int Side(int axis) => (input.Shape[axis] ?? (axis == 2 ? _description.Value?.ImageHeight : _description.Value?.ImageWidth)) switch
+        {
+            null => throw new InvalidDataException($"its input '{input.Name}' has no fixed height and width; export it with a fixed image size"),
+            > 0 and <= 1 << 16 and var side => (int)side,
+            var side => throw new InvalidDataException($"its input '{input.Name}' has a height or width of {side} pixels"),
+        };
+    }
+
+    private static ImmutableArray<float> Take(WeightSource weights) => ImmutableCollectionsMarshal.AsImmutableArray(weights.Take());
+}

@@ -1,0 +1,260 @@
+using System.Runtime.InteropServices;
+using RepVgg.Runtime.Files;
+
+namespace RepVgg.Weights.Onnx;
+
+/// <summary>Parses an ONNX file into an <see cref="OnnxModel"/>.</summary>
+internal sealed class OnnxParser
+{
+    private const int MaximumNodes = 100_000;
+    private const int MaximumIntegers = 1 << 16;
+    private const int MaximumParts = 1000;
+    private const int MaximumRank = 8;
+
+    private readonly OnnxModel _model = new();
+    private readonly MappedFile? _file;
+    private readonly List<long> _numbers = [];
+
+    private OnnxParser(MappedFile? file) => _file = file;
+
+    /// <summary>Parses a model.</summary>
+    /// <param name="stream">Stream with the model; it is read from the current position to the end.</param>
+    /// <exception cref="InvalidDataException">The data is not an ONNX model. The message contains only the reason.</exception>
+    public static OnnxModel Parse(Stream stream)
+    {
+        var content = new MemoryStream(stream.CanSeek ? (int)Math.Clamp(stream.Length - stream.Position, 0, Array.MaxLength) : 0);
+        stream.CopyTo(content);
+        return new OnnxParser(null).Model(new ProtoReader(content.GetBuffer().AsMemory(0, (int)content.Length)));
+    }
+
+    /// <summary>Parses a model without copying its tensors, which refer to the mapped file.</summary>
+    /// <param name="file">The file. It must stay open while the model is used.</param>
+    /// <exception cref="InvalidDataException">The data is not an ONNX model. The message contains only the reason.</exception>
+    public static OnnxModel Parse(MappedFile file) => new OnnxParser(file).Model(new ProtoReader(file.Memory));
+
+    private OnnxModel Model(ProtoReader reader)
+    {
+        bool hasGraph = false;
+        while (reader.Next(out int field))
+        {
+            switch (field)
+            {
+                case OnnxSchema.Model.Graph:
+                    if (hasGraph)
+                        throw new InvalidDataException("it holds two graphs");
+                    hasGraph = true;
+                    Graph(reader.Message());
+                    break;
+                case OnnxSchema.Model.Metadata: Property(reader.Message()); break;
+                default: reader.Skip(); break;
+            }
+        }
+        return hasGraph ? _model : throw new InvalidDataException("it holds no graph");
+    }
+
+    private void Property(ProtoReader reader)
+    {
+        string key = "", value = "";
+        while (reader.Next(out int field))
+        {
+            switch (field)
+            {
+                case OnnxSchema.Property.Key: key = reader.Text(); break;
+                case OnnxSchema.Property.Value: value = reader.Text(); break;
+                default: reader.Skip(); break;
+            }
+        }
+        _model.Properties[key] = value;
+        if (_model.Properties.Count > MaximumParts)
+            throw new InvalidDataException($"it has more than {MaximumParts} properties");
+    }
+
+    private void Graph(ProtoReader reader)
+    {
+        while (reader.Next(out int field))
+        {
+            switch (field)
+            {
+                case OnnxSchema.Graph.Node: Node(reader.Message()); break;
+                case OnnxSchema.Graph.Initializer:
+                    var tensor = Tensor(reader.Message());
+                    if (!_model.Constants.TryAdd(tensor.Name, tensor))
+                        throw new InvalidDataException($"two constants are named '{tensor.Name}'");
+                    break;
+                case OnnxSchema.Graph.Input: _model.Inputs.Add(Value(reader.Message())); break;
+                case OnnxSchema.Graph.Output: _model.Outputs.Add(Value(reader.Message())); break;
+                default: reader.Skip(); break;
+            }
+            if (_model.Inputs.Count + _model.Outputs.Count + _model.Constants.Count > MaximumNodes)
+                throw new InvalidDataException($"it has more than {MaximumNodes} values");
+        }
+    }
+
+    private void Node(ProtoReader reader)
+    {
+        if (_model.Nodes.Count >= MaximumNodes)
+            throw new InvalidDataException($"it has more than {MaximumNodes} operations");
+        var node = new OnnxNode();
+        while (reader.Next(out int field))
+        {
+            switch (field)
+            {
+                case OnnxSchema.Node.Input: node.Inputs.Add(reader.Text()); break;
+                case OnnxSchema.Node.Output: node.Outputs.Add(reader.Text()); break;
+                case OnnxSchema.Node.Name: node.Name = reader.Text(); break;
+                case OnnxSchema.Node.OpType: node.Operation = reader.Text(); break;
+                case OnnxSchema.Node.Domain: node.Domain = reader.Text(); break;
+                case OnnxSchema.Node.Attribute:
+                    var attribute = Attribute(reader.Message());
+                    node.Attributes[attribute.Name] = attribute;
+                    break;
+                default: reader.Skip(); break;
+            }
+            if (node.Inputs.Count + node.Outputs.Count + node.Attributes.Count > MaximumParts)
+                throw new InvalidDataException($"an operation has more than {MaximumParts} inputs, outputs and attributes");
+        }
+        _model.Nodes.Add(node);
+    }
+
+    private OnnxAttribute Attribute(ProtoReader reader)
+    {
+        var attribute = new OnnxAttribute();
+        while (reader.Next(out int field))
+        {
+            switch (field)
+            {
+                case OnnxSchema.Attribute.Name: attribute.Name = reader.Text(); break;
+                case OnnxSchema.Attribute.Float: attribute.Float = reader.Single(); break;
+                case OnnxSchema.Attribute.Integer: attribute.Integer = reader.Integer(); break;
+                case OnnxSchema.Attribute.Integers: reader.Integers(attribute.Integers, MaximumIntegers); break;
+                case OnnxSchema.Attribute.Tensor: attribute.Tensor = Tensor(reader.Message()); break;
+                default: reader.Skip(); break;
+            }
+        }
+        return attribute;
+    }
+
+    private OnnxTensor Tensor(ProtoReader reader)
+    {
+        var tensor = new OnnxTensor();
+        var integers = new List<long>();
+        ReadOnlyMemory<byte> raw = default, list = default;
+        int type = 0;
+        bool external = false, hasRaw = false, hasList = false;
+        _numbers.Clear();
+        while (reader.Next(out int field))
+        {
+            switch (field)
+            {
+                case OnnxSchema.Tensor.Dims: reader.Integers(_numbers, MaximumRank); break;
+                case OnnxSchema.Tensor.DataType: type = (int)reader.Integer(); break;
+                case OnnxSchema.Tensor.Name: tensor.Name = reader.Text(); break;
+                case OnnxSchema.Tensor.RawData:
+                    raw = reader.Bytes();
+                    hasRaw = true;
+                    break;
+                case OnnxSchema.Tensor.FloatData or OnnxSchema.Tensor.DoubleData when reader.WireType == 2:
+                    // Exporters do not write a packed list in several parts. If there are several, the last one has too few values and is rejected below.
+                    list = reader.Bytes();
+                    hasList = true;
+                    break;
+                case OnnxSchema.Tensor.Int64Data or OnnxSchema.Tensor.Int32Data: reader.Integers(integers, MaximumIntegers); break;
+                case OnnxSchema.Tensor.DataLocation: external = reader.Integer() != 0; break;
+                default: reader.Skip(); break;
+            }
+        }
+        if (external)
+            throw new InvalidDataException($"the values of '{tensor.Name}' are in another file, which is not supported: save the model as one file");
+        tensor.Shape = new int[_numbers.Count];
+        for (int i = 0; i < tensor.Shape.Length; i++)
+            tensor.Shape[i] = _numbers[i] is >= 0 and <= int.MaxValue and var size ? (int)size : throw new InvalidDataException($"'{tensor.Name}' has a dimension {_numbers[i]}");
+        Store(tensor, type, hasRaw ? raw : list, hasRaw || hasList, integers);
+        return tensor;
+    }
+
+    /// <summary>Sets the values of a tensor. A tensor of an unsupported type gets no values.</summary>
+    private void Store(OnnxTensor tensor, int type, ReadOnlyMemory<byte> stored, bool isStored, List<long> integers)
+    {
+        switch (type)
+        {
+            case OnnxSchema.Tensor.Float16 when !isStored:
+                tensor.Floats = new float[integers.Count];
+                for (int i = 0; i < integers.Count; i++)
+                    tensor.Floats[i] = (float)BitConverter.UInt16BitsToHalf((ushort)integers[i]);
+                break;
+            case OnnxSchema.Tensor.Float or OnnxSchema.Tensor.Double or OnnxSchema.Tensor.Float16: tensor.Store(stored, type, _file); break;
+            case OnnxSchema.Tensor.Int64 when isStored: tensor.Integers = MemoryMarshal.Cast<byte, long>(stored.Span).ToArray(); break;
+            case OnnxSchema.Tensor.Int32 when isStored: tensor.Integers = Array.ConvertAll(MemoryMarshal.Cast<byte, int>(stored.Span).ToArray(), value => (long)value); break;
+            case OnnxSchema.Tensor.Int64 or OnnxSchema.Tensor.Int32: tensor.Integers = [.. integers]; break;
+            default: return;
+        }
+        // The product is computed in double, which does not overflow, so too large a product cannot equal the number of values.
+        double count = 1;
+        foreach (int dimension in tensor.Shape)
+            count *= dimension;
+        int given = tensor.IsFloat ? tensor.Length : tensor.Integers!.Length;
+        if (count != given)
+            throw new InvalidDataException($"'{tensor.Name}' has shape [{string.Join(", ", tensor.Shape)}] but {given} values");
+    }
+
+    private static OnnxValue Value(ProtoReader reader)
+    {
+        string name = "";
+        int type = 0;
+        var shape = new List<long?>();
+        while (reader.Next(out int field))
+        {
+            switch (field)
+            {
+                case OnnxSchema.ValueInfo.Name: name = reader.Text(); break;
+                case OnnxSchema.ValueInfo.Type: Type(reader.Message(), ref type, shape); break;
+                default: reader.Skip(); break;
+            }
+        }
+        return new OnnxValue(name, type, shape);
+    }
+
+    private static void Type(ProtoReader reader, ref int type, List<long?> shape)
+    {
+        while (reader.Next(out int field))
+        {
+            if (field != OnnxSchema.Type.Tensor)
+            {
+                reader.Skip();
+                continue;
+            }
+            var tensor = reader.Message();
+            while (tensor.Next(out int part))
+            {
+                switch (part)
+                {
+                    case OnnxSchema.Type.ElementType: type = (int)tensor.Integer(); break;
+                    case OnnxSchema.Type.Shape: Shape(tensor.Message(), shape); break;
+                    default: tensor.Skip(); break;
+                }
+            }
+        }
+    }
+
+    private static void Shape(ProtoReader reader, List<long?> shape)
+    {
+        while (reader.Next(out int field))
+        {
+            if (field != OnnxSchema.Shape.Dimension || shape.Count >= MaximumRank)
+            {
+                reader.Skip();
+                continue;
+            }
+            long? size = null;
+            var dimension = reader.Message();
+            while (dimension.Next(out int part))
+            {
+                if (part == OnnxSchema.Shape.Value)
+                    size = dimension.Integer();
+                else
+                    dimension.Skip();
+            }
+            shape.Add(size);
+        }
+    }
+}

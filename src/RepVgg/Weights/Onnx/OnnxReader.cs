@@ -1,0 +1,89 @@
+using RepVgg.Networks;
+using RepVgg.Runtime.Files;
+
+namespace RepVgg.Weights.Onnx;
+
+/// <summary>Reads RepVGG networks from ONNX files.</summary>
+/// <remarks>
+/// Supports files of <see cref="OnnxWriter"/>, and RepVGG graphs of other exporters, such as PyTorch's, in the
+/// deploy form or the training form, which is fused. For any other graph, an exception states the reason. A softmax at the end is ignored.
+/// </remarks>
+public static class OnnxReader
+{
+    /// <summary>Reads a network.</summary>
+    /// <param name="path">The file.</param>
+    /// <returns>The network.</returns>
+    /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a RepVGG network.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    public static DeployNetwork Read(string path) => Map(path, Network);
+
+    /// <summary>Reads a network.</summary>
+    /// <param name="stream">Stream with the content of the file from the current position on. It is copied to memory first.</param>
+    /// <returns>The network.</returns>
+    /// <exception cref="InvalidDataException">The data is not an ONNX file, is damaged, or does not contain a RepVGG network.</exception>
+    public static DeployNetwork Read(Stream stream) => Parse(stream, Network);
+
+    /// <summary>Reads the description of the network in a file, including the class labels.</summary>
+    /// <param name="path">The file.</param>
+    /// <returns>The description; null if the file has none, as files of other exporters.</returns>
+    /// <exception cref="InvalidDataException">The file is not an ONNX file or is damaged.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    public static ModelDescription? ReadDescription(string path) => Map(path, Describe);
+
+    /// <summary>Reads the description of the network in a file, including the class labels.</summary>
+    /// <param name="stream">Stream with the content of the file from the current position on. It is copied to memory first.</param>
+    /// <returns>The description; null if the file has none, as files of other exporters.</returns>
+    /// <exception cref="InvalidDataException">The data is not an ONNX file or is damaged.</exception>
+    public static ModelDescription? ReadDescription(Stream stream) => Parse(stream, Describe);
+
+    /// <summary>Calls a function with a network whose weights are in the mapped file.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="use">The function, called once. The weights of the network can be read until it returns.</param>
+    /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a RepVGG network that an engine can run.</exception>
+    internal static T Use<T>(string path, Func<NetworkSource, T> use)
+        where T : class
+    {
+        using var file = new MappedFile(path);
+        return use(Guard($"'{path}'", () =>
+        {
+            var model = OnnxParser.Parse(file);
+            return new OnnxNetworkReader(model, () => Describe(model)).Open();
+        }));
+    }
+
+    private static DeployNetwork Network(OnnxModel model) => new OnnxNetworkReader(model, () => Describe(model)).Read();
+
+    private static ModelDescription? Describe(OnnxModel model) => ModelDescription.FromProperties(model.Properties);
+
+    private static T Map<T>(string path, Func<OnnxModel, T> read)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        using var file = new MappedFile(path);
+        return Guard($"'{path}'", () => read(OnnxParser.Parse(file)));
+    }
+
+    private static T Parse<T>(Stream stream, Func<OnnxModel, T> read)
+    {
+        ArgumentNullException.ThrowIfNull(stream);
+        return Guard("The stream", () => read(OnnxParser.Parse(stream)));
+    }
+
+    private static T Guard<T>(string file, Func<T> read)
+    {
+        try
+        {
+            return read();
+        }
+        catch (Exception error) when (error is InvalidDataException or FormatException or ArgumentException)
+        {
+            throw new InvalidDataException($"{file} is not an ONNX file of a RepVGG: {Reason(error)}.", error);
+        }
+    }
+
+    /// <summary>Gets the message of an exception without the parameter name that .NET appends to the message of an <see cref="ArgumentException"/>.</summary>
+    private static string Reason(Exception error)
+    {
+        int parameter = error is ArgumentException ? error.Message.LastIndexOf(" (Parameter ", StringComparison.Ordinal) : -1;
+        return (parameter < 0 ? error.Message : error.Message[..parameter]).TrimEnd('.');
+    }
+}

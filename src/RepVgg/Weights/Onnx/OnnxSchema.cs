@@ -1,0 +1,60 @@
+namespace RepVgg.Weights.Onnx;
+
+/// <summary>Field numbers and constants of ONNX's protocol-buffer messages.</summary>
+/// <remarks>Source: onnx.proto of the ONNX specification.</remarks>
+internal static class OnnxSchema
+{
+    internal static class Model
+    {
+        public const int IrVersion = 1, ProducerName = 2, Graph = 7, OpsetImport = 8, Metadata = 14;
+    }
+
+    internal static class Opset
+    {
+        public const int Domain = 1, Version = 2;
+    }
+
+    internal static class Property
+    {
+        public const int Key = 1, Value = 2;
+    }
+
+    internal static class Graph
+    {
+        public const int Node = 1, Name = 2, Initializer = 5, Input = 11, Output = 12;
+    }
+
+    internal static class Node
+    {
+        public const int Input = 1, Output = 2, Name = 3, OpType = 4, Attribute = 5, Domain = 7;
+    }
+
+    internal static class Attribute
+    {
+        public const int Name = 1, Float = 2, Integer = 3, Text = 4, Tensor = 5, Integers = 8, Type = 20;
+
+        public const int TypeFloat = 1, TypeInteger = 2, TypeIntegers = 7;
+    }
+
+    internal static class Tensor
+    {
+        public const int Dims = 1, DataType = 2, FloatData = 4, Int32Data = 5, Int64Data = 7, Name = 8, RawData = 9, DoubleData = 10, DataLocation = 14;
+
+        public const int Float = 1, Int32 = 6, Int64 = 7, Float16 = 10, Double = 11;
+    }
+
+    internal static class ValueInfo
+    {
+        public const int Name = 1, Type = 2;
+    }
+
+    internal static class Type
+    {
+        public const int Tensor = 1, ElementType = 1, Shape = 2;
+    }
+
+    internal static class Shape
+    {
+        public const int Dimension = 1, Value = 1, Parameter = 2;
+    }
+}

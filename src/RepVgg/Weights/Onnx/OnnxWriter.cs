@@ -1,0 +1,179 @@
+using System.Collections.Immutable;
+using RepVgg.Architectures;
+using RepVgg.Networks;
+using RepVgg.Runtime.Files;
+
+namespace RepVgg.Weights.Onnx;
+
+/// <summary>Writes deploy networks as ONNX files. The input is raw pixels, the output is logits or features; the normalisation is part of the graph.</summary>
+/// <remarks>
+/// The weights of convolutions have the names of the RepVGG authors' code. The metadata of the file contains the
+/// <see cref="ModelDescription"/>, so that <see cref="OnnxReader"/> reads the same network.
+/// </remarks>
+public static class OnnxWriter
+{
+    private const int OldestOpset = 9, NewestOpset = 21;
+
+    /// <summary>Writes a file. The file is created or replaced only when it is complete.</summary>
+    /// <param name="network">The network.</param>
+    /// <param name="path">The file.</param>
+    /// <param name="options">The export options; null for the defaults.</param>
+    /// <exception cref="ArgumentException">An option has an invalid value or does not suit the network, or the file would be too large.</exception>
+    /// <exception cref="IOException">The file cannot be written.</exception>
+    public static void Write(DeployNetwork network, string path, OnnxExportOptions? options = null)
+    {
+        var model = Model(network, options ?? new OnnxExportOptions());
+        AtomicFile.Write(path, model.WriteTo);
+    }
+
+    /// <summary>Writes to a stream.</summary>
+    /// <param name="network">The network.</param>
+    /// <param name="stream">Receives the file's content.</param>
+    /// <param name="options">The export options; null for the defaults.</param>
+    /// <exception cref="ArgumentException">An option has an invalid value or does not suit the network, or the file would be too large.</exception>
+    public static void Write(DeployNetwork network, Stream stream, OnnxExportOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(stream);
+        Model(network, options ?? new OnnxExportOptions()).WriteTo(stream);
+    }
+
+    private static ProtoMessage Model(DeployNetwork network, OnnxExportOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(network);
+        Check(options, network);
+        var description = ModelDescription.Of(network, options.ClassLabels);
+
+        var model = new ProtoMessage();
+        model.Integer(OnnxSchema.Model.IrVersion, IrVersion(options.OpsetVersion));
+        model.Text(OnnxSchema.Model.ProducerName, "RepVgg");
+        var opset = new ProtoMessage();
+        opset.Text(OnnxSchema.Opset.Domain, "");
+        opset.Integer(OnnxSchema.Opset.Version, options.OpsetVersion);
+        model.Message(OnnxSchema.Model.OpsetImport, opset);
+        foreach (var (key, value) in description.ToProperties())
+        {
+            var property = new ProtoMessage();
+            property.Text(OnnxSchema.Property.Key, key);
+            property.Text(OnnxSchema.Property.Value, value);
+            model.Message(OnnxSchema.Model.Metadata, property);
+        }
+        // The graph is written last, so that a truncated file never contains a complete graph.
+        model.Message(OnnxSchema.Model.Graph, Graph(network, options));
+        if (model.Length > int.MaxValue)
+            throw new ArgumentException($"{network.Architecture.Name} takes {model.Length} bytes; an ONNX file has at most {int.MaxValue}.", nameof(network));
+        return model;
+    }
+
+    private static ProtoMessage Graph(DeployNetwork network, OnnxExportOptions options)
+    {
+        var graph = new OnnxGraphBuilder();
+        var architecture = network.Architecture;
+        int channels = architecture.InputChannels;
+        bool half = options.Precision == OnnxPrecision.Half;
+        graph.Message.Text(OnnxSchema.Graph.Name, architecture.Name);
+        graph.Declare(OnnxSchema.Graph.Input, graph.Claim(options.InputName), options.BatchSize, channels, network.ImageHeight, network.ImageWidth);
+        graph.Declare(OnnxSchema.Graph.Output, options.OutputName, options.OmitOutputBatch ? [.. network.OutputShape] : [options.BatchSize, .. network.OutputShape]);
+
+        int[] perChannel = [1, channels, 1, 1];
+        string map = graph.Node("Sub", "normalize/sub", [options.InputName, graph.Constant("normalize.mean", perChannel, network.Normalization.Mean, OnnxPrecision.Single)]);
+        map = graph.Node("Mul", "normalize/mul", [map, graph.Constant("normalize.scale", perChannel, network.Normalization.Scale, OnnxPrecision.Single)]);
+        if (half)
+            map = graph.Node("Cast", "to_half", [map], ("to", OnnxSchema.Tensor.Float16));
+        foreach (var block in network.Blocks)
+            map = Block(graph, block, map, options.Precision);
+
+        // The last operation of the head has the name of the output; the other operations have fixed names.
+        var end = new List<(string Name, Func<string, string, string> Add)>();
+        if (network.Output == NetworkOutput.Logits)
+        {
+            map = graph.Node("Flatten", "flatten", [graph.Node("GlobalAveragePool", "pool", [map])], ("axis", 1));
+            string weight = graph.Constant("linear.weight", [network.Classes, architecture.FeatureWidth], network.Classifier.Weight, options.Precision);
+            string bias = graph.Constant("linear.bias", [network.Classes], network.Classifier.Bias, options.Precision);
+            end.Add(("linear", (input, output) => graph.Node("Gemm", output, [input, weight, bias], ("transB", 1))));
+        }
+        else if (network.Output == NetworkOutput.PooledFeatures)
+        {
+            map = graph.Node("GlobalAveragePool", "pool", [map]);
+            end.Add(("flatten", (input, output) => graph.Node("Flatten", output, [input], ("axis", 1))));
+        }
+        if (half)
+            end.Add(("to_single", (input, output) => graph.Node("Cast", output, [input], ("to", OnnxSchema.Tensor.Float))));
+        if (options.Softmax)
+            end.Add(("softmax", (input, output) => graph.Node("Softmax", output, [input], ("axis", 1))));
+        if (options.OmitOutputBatch)
+            end.Add(("single", (input, output) => graph.Node("Reshape", output, [input, graph.Integers("single.shape", network.OutputShape.AsSpan())])));
+        if (end.Count == 0)
+            end.Add(("map", (input, output) => graph.Node("Identity", output, [input])));
+        foreach (var (i, (name, add)) in end.Index())
+            map = add(map, i == end.Count - 1 ? options.OutputName : name);
+        return graph.Message;
+    }
+
+    private static string Block(OnnxGraphBuilder graph, DeployBlock block, string map, OnnxPrecision precision)
+    {
+        var shape = block.Shape;
+        string path = shape.Name.Replace('.', '/');
+        string output = Convolve(
+            graph, $"{path}/conv", $"{shape.Name}.rbr_reparam", map, [shape.OutputChannels, shape.InputChannels / shape.Groups, 3, 3],
+            block.Kernel, block.Bias, shape.Stride, shape.Groups, precision);
+        if (shape.SqueezeExcitation != SqueezeExcitation.BeforeRelu)
+            output = graph.Node("Relu", $"{path}/relu", [output]);
+        if (shape.SqueezeExcitationName is not { } name)
+            return output;
+
+        string gate = graph.Node("GlobalAveragePool", $"{path}/se/pool", [output]);
+        gate = Convolve1x1(graph, $"{path}/se/down", $"{name}.down", gate, block.Squeeze!, precision);
+        gate = graph.Node("Relu", $"{path}/se/relu", [gate]);
+        gate = Convolve1x1(graph, $"{path}/se/up", $"{name}.up", gate, block.Excite!, precision);
+        gate = graph.Node("Sigmoid", $"{path}/se/sigmoid", [gate]);
+        output = graph.Node("Mul", $"{path}/se/mul", [output, gate]);
+        return shape.SqueezeExcitation == SqueezeExcitation.BeforeRelu ? graph.Node("Relu", $"{path}/relu", [output]) : output;
+    }
+
+    private static string Convolve1x1(OnnxGraphBuilder graph, string output, string weights, string input, LinearWeights layer, OnnxPrecision precision) =>
+        Convolve(graph, output, weights, input, [layer.OutputFeatures, layer.InputFeatures, 1, 1], layer.Weight, layer.Bias, 1, 1, precision);
+
+    private static string Convolve(
+        OnnxGraphBuilder graph, string output, string weights, string input, int[] shape, ImmutableArray<float> kernel, ImmutableArray<float> bias, int stride, int groups, OnnxPrecision precision)
+    {
+        int size = shape[2], padding = size / 2;
+        string[] inputs =
+        [
+            input,
+            graph.Constant($"{weights}.weight", shape, kernel, precision),
+            graph.Constant($"{weights}.bias", [shape[0]], bias, precision),
+        ];
+        return graph.Node(
+            "Conv", output, inputs,
+            ("kernel_shape", new[] { size, size }), ("strides", new[] { stride, stride }),
+            ("pads", new[] { padding, padding, padding, padding }), ("dilations", new[] { 1, 1 }), ("group", groups));
+    }
+
+    private static void Check(OnnxExportOptions options, DeployNetwork network)
+    {
+        if (string.IsNullOrWhiteSpace(options.InputName) || string.IsNullOrWhiteSpace(options.OutputName))
+            throw new ArgumentException("The input and the output of an ONNX file need names.", nameof(options));
+        if (options.BatchSize is < 1)
+            throw new ArgumentException($"The batch size is {options.BatchSize}, not at least 1.", nameof(options));
+        if (options.OpsetVersion is < OldestOpset or > NewestOpset)
+            throw new ArgumentException($"Operator set {options.OpsetVersion} is not supported; choose {OldestOpset} to {NewestOpset}.", nameof(options));
+        if (options.OmitOutputBatch && options.BatchSize != 1)
+            throw new ArgumentException("An output without a batch dimension requires a batch size of 1.", nameof(options));
+        if (options.Softmax && network.Output != NetworkOutput.Logits)
+            throw new ArgumentException("A softmax requires logits, but the output of this network is features.", nameof(options));
+        if (!Enum.IsDefined(options.Precision))
+            throw new ArgumentException($"The precision {(int)options.Precision} is not a value of OnnxPrecision.", nameof(options));
+    }
+
+    /// <summary>Gets the version of the ONNX file format (IR) that was released with an operator set version, so that old runtimes accept files with old operator sets.</summary>
+    private static int IrVersion(int opset) => opset switch
+    {
+        9 => 4,
+        10 => 5,
+        11 => 6,
+        <= 14 => 7,
+        <= 18 => 8,
+        <= 20 => 9,
+        _ => 10,
+    };
+}

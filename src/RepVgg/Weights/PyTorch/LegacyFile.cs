@@ -1,0 +1,65 @@
+using System.Buffers.Binary;
+using System.Numerics;
+
+namespace RepVgg.Weights.PyTorch;
+
+/// <summary>The file format of PyTorch before 1.6: five pickles, followed by the storages.</summary>
+/// <remarks>The pickles are a magic number, a protocol number, the writer's platform, the object, and the storages' keys in order. Each storage is a 64-bit count and the values.</remarks>
+internal sealed class LegacyFile
+{
+    private const long Protocol = 1001;
+
+    private static readonly BigInteger Magic = BigInteger.Parse("119547037146038801333356");
+
+    private readonly Dictionary<string, long> _positions = new(StringComparer.Ordinal);
+    private readonly string _file;
+
+    private LegacyFile(object? root, string file) => (Root, _file) = (root, file);
+
+    /// <summary>The object of the fourth pickle, usually a state_dict.</summary>
+    public object? Root { get; }
+
+    /// <summary>Reads the pickles, and determines the positions of the storages.</summary>
+    /// <param name="stream">Seekable stream with the file, which is read from position 0.</param>
+    /// <param name="limit">Maximum total size of the pickles in bytes.</param>
+    /// <param name="file">Name of the file in error messages.</param>
+    public static LegacyFile Read(Stream stream, long limit, string file)
+    {
+        stream.Position = 0;
+        var input = new PickleInput(stream, limit, file);
+        if (input.Byte() != 0x80)
+            throw input.Bad("it is neither a zip file nor a pickle");
+        stream.Position = 0;
+        if (new PickleMachine(input).Load() is not BigInteger magic || magic != Magic)
+            throw input.Bad("it is a pickle, but not PyTorch's");
+        if (new PickleMachine(input).Load() is not Protocol)
+            throw input.Bad("its protocol is not 1001");
+        if (new PickleMachine(input).Load() is PickleDictionary platform && platform.Entries.GetValueOrDefault("little_endian") is false)
+            throw input.Bad("it was written on a big-endian machine");
+        var machine = new PickleMachine(input);
+        var legacy = new LegacyFile(machine.Load(), file);
+        if (new PickleMachine(input).Load() is not List<object?> keys)
+            throw input.Bad("its list of storages is missing");
+
+        Span<byte> count = stackalloc byte[8];
+        foreach (object? item in keys)
+        {
+            if (item is not string key || !machine.Storages.TryGetValue(key, out var storage))
+                throw input.Bad("it lists a storage that no tensor refers to");
+            stream.ReadExactly(count);
+            long bytes = checked(storage.Count * StorageDecoder.SizeOf(storage.Type));
+            if (BinaryPrimitives.ReadInt64LittleEndian(count) != storage.Count || bytes > stream.Length - stream.Position)
+                throw input.Bad($"its storage '{key}' is cut off");
+            if (!legacy._positions.TryAdd(key, stream.Position))
+                throw input.Bad($"it lists storage '{key}' twice");
+            stream.Position += bytes;
+        }
+        return legacy;
+    }
+
+    /// <summary>Gets the position in the file, in bytes, of a storage's values.</summary>
+    public long Locate(PickleStorage storage) =>
+        _positions.TryGetValue(storage.Key, out long position)
+            ? position
+            : throw new InvalidDataException($"{_file} is not a readable PyTorch checkpoint: it does not hold storage '{storage.Key}'.");
+}

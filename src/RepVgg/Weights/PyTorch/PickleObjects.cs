@@ -1,0 +1,58 @@
+namespace RepVgg.Weights.PyTorch;
+
+/// <summary>A Python class or function that a pickle refers to. Only those in <see cref="PickleGlobals"/> are allowed.</summary>
+internal sealed record PickleGlobal(string Name);
+
+/// <summary>A reference to a storage: an array of values that the checkpoint contains outside the pickle.</summary>
+/// <param name="Type">Type of the values.</param>
+/// <param name="Key">Name of the storage in the checkpoint.</param>
+/// <param name="Count">Number of values.</param>
+/// <param name="ViewOffset">Index of the first value of a view in its whole storage, in legacy files with storage views; otherwise 0.</param>
+internal sealed record PickleStorage(ScalarType Type, string Key, long Count, long ViewOffset = 0);
+
+/// <summary>A tensor: a strided view of a storage. Offset and strides are in values.</summary>
+internal sealed record PickleTensor(PickleStorage Storage, long Offset, int[] Shape, long[] Strides)
+{
+    /// <summary>Number of values of the tensor.</summary>
+    public long Count => Shape.Aggregate(1L, (product, dimension) => product * dimension);
+
+    /// <summary>Number of values in the storage from the first to the last value of the tensor, both included.</summary>
+    public long Extent => Count == 0 ? 0 : 1 + Shape.Zip(Strides, (dimension, stride) => (dimension - 1) * stride).Sum();
+}
+
+/// <summary>A Python dict or OrderedDict. Entries whose key is not a string are ignored.</summary>
+internal sealed class PickleDictionary
+{
+    /// <summary>The entries, in the order of the pickle.</summary>
+    public OrderedDictionary<string, object?> Entries { get; } = new(StringComparer.Ordinal);
+}
+
+/// <summary>The Python globals that a checkpoint may refer to. None of them is executed.</summary>
+internal static class PickleGlobals
+{
+    public const string OrderedDictionary = "collections.OrderedDict";
+    public const string RebuildTensor = "torch._utils._rebuild_tensor";
+    public const string RebuildTensorV2 = "torch._utils._rebuild_tensor_v2";
+    public const string RebuildParameter = "torch._utils._rebuild_parameter";
+    public const string Size = "torch.Size";
+
+    private static readonly HashSet<string> Others = new(StringComparer.Ordinal) { OrderedDictionary, RebuildTensor, RebuildTensorV2, RebuildParameter, Size };
+
+    public static bool IsAllowed(string name) => Others.Contains(name) || StorageType(name) is not null;
+
+    /// <summary>Gets the value type of a storage class; null if the name is not that of a storage class.</summary>
+    public static ScalarType? StorageType(string name) => name switch
+    {
+        "torch.FloatStorage" => ScalarType.Float32,
+        "torch.HalfStorage" => ScalarType.Float16,
+        "torch.BFloat16Storage" => ScalarType.BFloat16,
+        "torch.DoubleStorage" => ScalarType.Float64,
+        "torch.LongStorage" => ScalarType.Int64,
+        "torch.IntStorage" => ScalarType.Int32,
+        "torch.ShortStorage" => ScalarType.Int16,
+        "torch.CharStorage" => ScalarType.Int8,
+        "torch.ByteStorage" => ScalarType.UInt8,
+        "torch.BoolStorage" => ScalarType.Bool,
+        _ => null,
+    };
+}

@@ -1,0 +1,42 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using RepVgg.Runtime.Files;
+
+namespace RepVgg.Weights.PyTorch;
+
+/// <summary>Writes weights as a PyTorch checkpoint that <c>torch.load</c> can read, including with <c>weights_only=True</c>.</summary>
+/// <remarks>The file has the zip format of PyTorch 1.6 and later and contains an OrderedDict of float tensors on the CPU. Equal weights give identical files.</remarks>
+public static class PthWriter
+{
+    private const string Folder = "archive";
+
+    /// <summary>Writes a file. The file is created or replaced only when it is complete.</summary>
+    /// <param name="state">The weights.</param>
+    /// <param name="path">The file.</param>
+    /// <exception cref="IOException">The file cannot be written.</exception>
+    /// <exception cref="InvalidOperationException">The weights take more than 4 GiB.</exception>
+    public static void Write(StateDict state, string path)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        AtomicFile.Write(path, stream => Write(state, stream));
+    }
+
+    /// <summary>Writes to a stream.</summary>
+    /// <param name="state">The weights.</param>
+    /// <param name="stream">Receives the file's content.</param>
+    /// <exception cref="InvalidOperationException">The weights take more than 4 GiB.</exception>
+    public static void Write(StateDict state, Stream stream)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        ArgumentNullException.ThrowIfNull(stream);
+        if (!BitConverter.IsLittleEndian)
+            throw new PlatformNotSupportedException("Checkpoints are written on little-endian machines only.");
+        var zip = new ZipWriter(stream);
+        zip.Add($"{Folder}/data.pkl", PickleWriter.Write(state));
+        zip.Add($"{Folder}/byteorder", "little"u8);
+        foreach (var (i, (_, tensor)) in state.Index())
+            zip.Add($"{Folder}/data/{i.ToString(CultureInfo.InvariantCulture)}", MemoryMarshal.AsBytes(tensor.Values.AsSpan()));
+        zip.Add($"{Folder}/version", "3\n"u8);
+        zip.Finish();
+    }
+}

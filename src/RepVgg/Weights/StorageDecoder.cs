@@ -1,0 +1,60 @@
+using System.Buffers.Binary;
+using System.Runtime.InteropServices;
+
+namespace RepVgg.Weights;
+
+/// <summary>Reads values of any <see cref="ScalarType"/> from a stream and converts them to floats, in chunks.</summary>
+internal static class StorageDecoder
+{
+    private const int ChunkBytes = 1 << 16;
+
+    /// <summary>Gets the size of one value in bytes.</summary>
+    public static int SizeOf(ScalarType type) => type switch
+    {
+        ScalarType.Float64 or ScalarType.Int64 => 8,
+        ScalarType.Float32 or ScalarType.Int32 => 4,
+        ScalarType.Float16 or ScalarType.BFloat16 or ScalarType.Int16 => 2,
+        _ => 1,
+    };
+
+    /// <summary>Reads consecutive values, little-endian.</summary>
+    /// <exception cref="OverflowException">An integer cannot be represented exactly as a 32-bit float.</exception>
+    public static void Read(Stream stream, long position, ScalarType type, Span<float> values)
+    {
+        stream.Position = position;
+        if (type == ScalarType.Float32 && BitConverter.IsLittleEndian)
+        {
+            stream.ReadExactly(MemoryMarshal.AsBytes(values));
+            return;
+        }
+        int size = SizeOf(type);
+        Span<byte> chunk = new byte[Math.Min((long)values.Length * size, ChunkBytes)];
+        while (!values.IsEmpty)
+        {
+            int count = Math.Min(values.Length, chunk.Length / size);
+            stream.ReadExactly(chunk[..(count * size)]);
+            for (int i = 0; i < count; i++)
+                values[i] = Decode(chunk.Slice(i * size, size), type);
+            values = values[count..];
+        }
+    }
+
+    private static float Decode(ReadOnlySpan<byte> bytes, ScalarType type) => type switch
+    {
+        ScalarType.Float32 => BinaryPrimitives.ReadSingleLittleEndian(bytes),
+        ScalarType.Float16 => (float)BinaryPrimitives.ReadHalfLittleEndian(bytes),
+        ScalarType.BFloat16 => BitConverter.Int32BitsToSingle(BinaryPrimitives.ReadUInt16LittleEndian(bytes) << 16),
+        ScalarType.Float64 => (float)BinaryPrimitives.ReadDoubleLittleEndian(bytes),
+        ScalarType.Int64 => Exact(BinaryPrimitives.ReadInt64LittleEndian(bytes)),
+        ScalarType.Int32 => Exact(BinaryPrimitives.ReadInt32LittleEndian(bytes)),
+        ScalarType.Int16 => BinaryPrimitives.ReadInt16LittleEndian(bytes),
+        ScalarType.Int8 => (sbyte)bytes[0],
+        _ => bytes[0],
+    };
+
+    private static float Exact(long value)
+    {
+        float nearest = value;
+        return (decimal)nearest == value ? nearest : throw new OverflowException($"{value} cannot be represented exactly as a 32-bit float");
+    }
+}
