@@ -33,7 +33,7 @@ internal static class BackendComparison
     private static double[] Losses(Backend backend, RepVggArchitecture architecture, int size, int batch, int steps)
     {
         using var network = new TrainingNetwork(architecture, Classes, backend, seed: 1);
-        using var optimizer = backend.CreateSgd([new ParameterGroup([.. network.Parameters.Select(parameter => parameter.Tensor)], 1e-4f)], 0.9f, nesterov: true);
+        using var optimizer = backend.CreateOptimizer([new ParameterGroup(network.Parameters, 1e-4f)], new SgdOptions(0.9f, Nesterov: true));
         var random = new Random(1);
         var labels = new int[batch];
         var images = new float[batch * architecture.InputChannels * size * size];

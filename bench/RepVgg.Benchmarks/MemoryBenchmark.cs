@@ -17,9 +17,9 @@ internal static class MemoryBenchmark
         int size = options.Number("size", architecture.DefaultImageSize), batch = options.Number("batch", 32), steps = options.Number("steps", 500);
         using var backend = BackendOption.Create(options, architecture, options.Number("threads", 0));
         using var network = new TrainingNetwork(architecture, Classes, backend, seed: 1);
-        using var optimizer = backend.CreateSgd([new ParameterGroup([.. network.Parameters.Select(parameter => parameter.Tensor)], 1e-4f)], 0.9f, nesterov: false);
-        using var average = backend.CreateWeightAverage([.. network.Parameters.Concat(network.Buffers).Select(entry => entry.Tensor)]);
-        using var totals = backend.CreatePassTotals();
+        using var optimizer = backend.CreateOptimizer([new ParameterGroup(network.Parameters, 1e-4f)], new SgdOptions(0.9f));
+        using var average = backend.CreateWeightAverage([.. network.Parameters, .. network.Buffers]);
+        using var totals = backend.CreateMetricAccumulator();
         int[] shape = [batch, architecture.InputChannels, size, size];
         var random = new Random(1);
         var images = new float[shape.Aggregate(1, (product, dimension) => product * dimension)];

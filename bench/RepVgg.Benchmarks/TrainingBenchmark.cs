@@ -78,7 +78,7 @@ internal static class TrainingBenchmark
         float[] images = [.. Enumerable.Range(0, shape.Aggregate(1, (product, dimension) => product * dimension)).Select(_ => random.NextSingle() * 2 - 1)];
         int[] labels = [.. Enumerable.Range(0, test.Batch).Select(i => i % Classes)];
         using var network = new TrainingNetwork(architecture, Classes, backend, seed: 1);
-        using var optimizer = backend.CreateSgd([new ParameterGroup([.. network.Parameters.Select(parameter => parameter.Tensor)], WeightDecay)], Momentum, nesterov: false);
+        using var optimizer = backend.CreateOptimizer([new ParameterGroup(network.Parameters, WeightDecay)], new SgdOptions(Momentum));
         using var peer = alone ? null : new LibtorchPeer(architecture, network.ExportState(), images, shape, labels, test.Threads);
         double difference = peer is null ? double.NaN : RelativeDifference(peer.Step(), Step());
         if (peer is not null && !(difference <= LargestDifference))

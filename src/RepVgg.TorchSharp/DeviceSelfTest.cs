@@ -143,7 +143,7 @@ internal static class DeviceSelfTest
     private static (List<(string Name, float[] Values)> Results, float[] OutputGradient) Train(TrainingNetwork network, Backend backend, Part part, float[]? outputGradient)
     {
         var parameters = network.Parameters.Where(parameter => parameter.Name.StartsWith($"{part.Name}.", StringComparison.Ordinal)).ToArray();
-        using var optimizer = backend.CreateSgd([new ParameterGroup([.. parameters.Select(parameter => parameter.Tensor)], 1e-4f)], 0.9f, nesterov: true);
+        using var optimizer = backend.CreateOptimizer([new ParameterGroup(parameters, 1e-4f)], new SgdOptions(0.9f, Nesterov: true));
         float[] values = Draw(part.InputShape, 2);
         var results = new List<(string, float[])>();
 

@@ -109,7 +109,7 @@ internal static class ReparameterizeCommand
         using var backend = new CpuBackend(1);
         using var kernel3x3 = backend.CreateParameter(new TensorData([1, 1, 3, 3], dense));
         using var kernel1x1 = backend.CreateParameter(new TensorData([1, 1, 1, 1], point));
-        var branches = new BlockBranches(kernel3x3, State(backend, denseNorm), kernel1x1, State(backend, pointNorm), State(backend, identityNorm));
+        Branch[] branches = [new(kernel3x3, State(backend, denseNorm)), new(kernel1x1, State(backend, pointNorm)), new(null, State(backend, identityNorm))];
         float[] kernel = new float[9], bias = new float[1], gradient3x3 = new float[9], gradient1x1 = new float[1];
         using (backend.BeginStep(training: true))
         {

@@ -20,7 +20,6 @@ internal sealed partial class TorchBackend : Backend
     private readonly HashSet<TorchTensor> _lasting = new(ReferenceEqualityComparer.Instance);
     private Step? _step;
     private int[] _inputShape = [];
-    private bool _disposed;
 
     public TorchBackend(TorchBackendOptions options)
     {
@@ -53,19 +52,30 @@ internal sealed partial class TorchBackend : Backend
 
     private bool IsCuda => _options.CudaDevice is not null;
 
-    public override Tensor CreateParameter(TensorData initial) => CreateLasting(initial, TensorRole.Parameter);
+    private protected override bool Owns(Tensor tensor) => tensor is TorchTensor own && own.Backend == this;
 
-    public override Tensor CreateBuffer(TensorData initial) => CreateLasting(initial, TensorRole.Buffer);
-
-    public override Tensor CreateInput(ReadOnlySpan<int> shape, ReadOnlySpan<float> values, bool requiresGradient = false)
+    private protected override Tensor CreateCore(TensorData initial, TensorRole role)
     {
-        var step = CurrentStep();
-        OperationShapes.Positive(shape);
+        using var scope = torch.NewDisposeScope();
+        using var mode = torch.no_grad();
+        var value = Layout.Arrange(HostCopy.ToTensor([.. initial.Shape], initial.Values).to(_device)).detach();
+        var tensor = new TorchTensor(this, scope.Detach(value), role) { IsLeaf = true };
+        if (role == TensorRole.Parameter)
+        {
+            value.requires_grad_(true);
+            _parameters.Add(tensor);
+        }
+        _lasting.Add(tensor);
+        return tensor;
+    }
+
+    private protected override Tensor CreateInputCore(ReadOnlySpan<int> shape, ReadOnlySpan<float> values, bool requiresGradient)
+    {
         _inputShape = shape.ToArray();
         try
         {
             var value = Layout.Arrange(ToDevice(HostCopy.ToTensor(shape, values)));
-            return Wrap(requiresGradient && step.Recording ? value.requires_grad_(true) : value);
+            return new TorchTensor(this, requiresGradient ? value.requires_grad_(true) : value, TensorRole.Step) { IsLeaf = true };
         }
         catch (ExternalException exception) when (IsOutOfMemory(exception))
         {
@@ -73,45 +83,33 @@ internal sealed partial class TorchBackend : Backend
         }
     }
 
-    public override StagedInput Stage(IReadOnlyList<int> shape, ReadOnlyMemory<float> values)
+    private protected override StagedInput StageCore(int[] shape, ReadOnlyMemory<float> values)
     {
-        ArgumentNullException.ThrowIfNull(shape);
-        int[] dimensions = [.. shape];
-        OperationShapes.Positive(dimensions);
-        _inputShape = dimensions;
+        _inputShape = shape;
         torch.Tensor? staged = null;
         Guarded(() =>
         {
             using var scope = torch.NewDisposeScope();
             using var mode = torch.no_grad();
-            staged = scope.Detach(Layout.Arrange(CopyAhead(dimensions, values)));
+            staged = scope.Detach(Layout.Arrange(CopyAhead(shape, values)));
         });
-        return new TorchInput(dimensions, staged!);
+        return new TorchInput(shape, staged!);
     }
 
-    public override Tensor CreateInput(StagedInput staged)
-    {
-        CurrentStep();
-        if (staged is not TorchInput input)
-            throw new ArgumentException("The batch was staged by another backend.", nameof(staged));
-        return Wrap(_step!.Own(input.Take()));
-    }
+    private protected override Tensor? CreateStagedInputCore(StagedInput staged) => staged is TorchInput input ? Wrap(_step!.Own(input.Take())) : null;
 
-    public override void CopyIn(Tensor destination, ReadOnlySpan<float> values)
+    private protected override void CopyInCore(Tensor destination, ReadOnlySpan<float> values)
     {
-        var target = Own(destination);
-        if (target.Role == TensorRole.Step)
-            throw new ArgumentException("Only parameters and buffers can be overwritten.", nameof(destination));
         using var scope = torch.NewDisposeScope();
         using var mode = torch.no_grad();
-        target.Value.copy_(HostCopy.ToTensor(target.Shape.ToArray(), values));
+        Value(destination).copy_(HostCopy.ToTensor([.. destination.Shape], values));
     }
 
-    public override void CopyOut(Tensor source, Span<float> values)
+    private protected override void CopyOutCore(Tensor source, Span<float> values)
     {
         try
         {
-            HostCopy.FromTensor(Own(source).Value, values);
+            HostCopy.FromTensor(Value(source), values);
         }
         catch (ExternalException exception) when (IsOutOfMemory(exception))
         {
@@ -119,60 +117,41 @@ internal sealed partial class TorchBackend : Backend
         }
     }
 
-    public override void CopyGradient(Tensor source, Span<float> values)
+    private protected override void CopyGradientCore(Tensor source, Span<float> values)
     {
         using var scope = torch.NewDisposeScope();
-        var tensor = Own(source);
-        if (!tensor.Value.requires_grad)
-            throw new ArgumentException("The tensor has no gradient: it is neither a parameter nor an input that was created with requiresGradient.", nameof(source));
-        if (tensor.Value.grad is { } gradient)
+        if (Value(source).grad is { } gradient)
             HostCopy.FromTensor(gradient, values);
-        else if (values.Length == tensor.Count)
-            values.Clear();
         else
-            throw new ArgumentException($"The tensor holds {tensor.Count} values, not {values.Length}.", nameof(values));
+            values.Clear();
     }
 
-    public override IDisposable BeginStep(bool training, bool? record = null)
-    {
-        ObjectDisposedException.ThrowIf(_disposed, this);
-        if (_step is not null)
-            throw new InvalidOperationException("A step is open already; dispose what BeginStep returned first.");
-        return _step = new Step(this, training, record ?? training);
-    }
+    private protected override IDisposable BeginStepCore(bool training, bool recording) => _step = new Step(this, training, recording);
 
-    public override void BackwardFrom(Tensor output, ReadOnlySpan<float> outputGradient)
+    private protected override void BackwardCore(Tensor output, ReadOnlySpan<float> outputGradient)
     {
-        var result = Own(output);
-        if (result.Count != outputGradient.Length)
-            throw new ArgumentException($"The tensor holds {result.Count} values, the gradient {outputGradient.Length}.", nameof(outputGradient));
-        if (_step is not { Recording: true } step)
-            throw new InvalidOperationException("Nothing was recorded: open the step with BeginStep(training: true) or with record: true.");
-        if (step.Done)
-            throw new InvalidOperationException("Backward was called already in this step; begin another.");
-        step.Done = true;
         foreach (var parameter in _parameters)
             parameter.Value.grad = null;
-        var value = result.Value;
+        var value = Value(output);
         if (!value.requires_grad)
             return;
         // For a scalar output and a gradient of 1, libtorch creates the gradient itself, which avoids a copy to the device.
-        torch.Tensor[] gradients = outputGradient is [1f] && result.Shape.Count == 0 ? [] : [ToDevice(HostCopy.ToTensor([.. result.Shape], outputGradient)).to(value.dtype)];
+        torch.Tensor[] gradients = outputGradient is [1f] && output.Shape.Count == 0 ? [] : [ToDevice(HostCopy.ToTensor([.. output.Shape], outputGradient)).to(value.dtype)];
         Guarded(() => value.backward(gradients));
     }
 
-    public override Optimizer CreateSgd(IReadOnlyList<ParameterGroup> groups, float momentum, bool nesterov) => new TorchSgd(this, groups, momentum, nesterov);
-
-    public override WeightAverage CreateWeightAverage(IReadOnlyList<Tensor> tensors) => new TorchWeightAverage(this, tensors);
-
-    public override PassTotals CreatePassTotals() => new TorchPassTotals(this);
-
-    public override void Dispose()
+    private protected override Optimizer CreateOptimizerCore(IReadOnlyList<ParameterGroup> groups, OptimizerOptions options) => options switch
     {
-        if (_disposed)
-            return;
-        _step?.Dispose();
-        _disposed = true;
+        SgdOptions sgd => new TorchSgd(this, groups, sgd),
+        _ => throw new NotSupportedException($"The TorchSharp backend has no optimizer for {options.GetType().Name}."),
+    };
+
+    private protected override WeightAverage CreateWeightAverageCore(IReadOnlyList<(string Name, Tensor Tensor)> tensors) => new TorchWeightAverage(this, tensors);
+
+    private protected override MetricAccumulator CreateMetricAccumulatorCore() => new TorchMetricAccumulator(this);
+
+    private protected override void DisposeCore()
+    {
         foreach (var tensor in _lasting.ToArray())
             tensor.Dispose();
         _heap?.Dispose();
@@ -182,13 +161,6 @@ internal sealed partial class TorchBackend : Backend
     {
         _parameters.Remove(tensor);
         _lasting.Remove(tensor);
-    }
-
-    /// <summary>Checks that this backend created a tensor.</summary>
-    internal TorchTensor Own(Tensor tensor)
-    {
-        ArgumentNullException.ThrowIfNull(tensor);
-        return tensor is TorchTensor own && own.Backend == this ? own : throw new ArgumentException("The tensor belongs to another backend.", nameof(tensor));
     }
 
     /// <summary>Runs an action and converts libtorch's out-of-memory errors to <see cref="InsufficientMemoryException"/>.</summary>
@@ -202,25 +174,6 @@ internal sealed partial class TorchBackend : Backend
         {
             throw OutOfMemory(exception);
         }
-    }
-
-    private Step CurrentStep() => _step ?? throw new InvalidOperationException("No step is open; call BeginStep first.");
-
-    private TorchTensor CreateLasting(TensorData initial, TensorRole role)
-    {
-        ArgumentNullException.ThrowIfNull(initial);
-        ObjectDisposedException.ThrowIf(_disposed, this);
-        using var scope = torch.NewDisposeScope();
-        using var mode = torch.no_grad();
-        var value = Layout.Arrange(HostCopy.ToTensor([.. initial.Shape], initial.Values).to(_device)).detach();
-        var tensor = new TorchTensor(this, scope.Detach(value), role);
-        if (role == TensorRole.Parameter)
-        {
-            value.requires_grad_(true);
-            _parameters.Add(tensor);
-        }
-        _lasting.Add(tensor);
-        return tensor;
     }
 
     /// <summary>Copies a batch to the device. Called on the thread that prepares batches.</summary>
@@ -251,16 +204,11 @@ internal sealed partial class TorchBackend : Backend
 
         public Step(TorchBackend backend, bool training, bool recording)
         {
-            (_backend, Training, Recording) = (backend, training, recording);
+            (_backend, Training) = (backend, training);
             _mode = torch.set_grad_enabled(recording);
         }
 
         public bool Training { get; }
-
-        public bool Recording { get; }
-
-        /// <summary>Whether backward has run.</summary>
-        public bool Done { get; set; }
 
         /// <summary>The labels that were last copied to the device, which several losses can share.</summary>
         public (int[] Host, torch.Tensor Device)? Labels { get; set; }

@@ -1,34 +1,24 @@
 using RepVgg.Backends;
-using RepVgg.Weights;
 using TorchSharp;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>Stochastic gradient descent as in torch.optim.SGD with dampening 0, on flat storages. On a GPU, a group needs a few libtorch calls, independent of its number of parameters. On the CPU, a group is updated in pieces that fit in the CPU caches.</summary>
-/// <remarks>A parameter without a gradient from the last backward pass is not changed, like a parameter whose gradient is None in PyTorch.</remarks>
+/// <summary>Stochastic gradient descent (see <see cref="SgdOptions"/>) on flat storages. On a GPU, a group needs a few libtorch calls, independent of its number of parameters. On the CPU, a group is updated in pieces that fit in the CPU caches.</summary>
 internal sealed class TorchSgd : Optimizer
 {
     private readonly TorchBackend _backend;
-    private readonly float _momentum;
-    private readonly bool _nesterov;
+    private readonly SgdOptions _options;
     private readonly List<Group> _groups = [];
 
-    public TorchSgd(TorchBackend backend, IReadOnlyList<ParameterGroup> groups, float momentum, bool nesterov)
+    public TorchSgd(TorchBackend backend, IReadOnlyList<ParameterGroup> groups, SgdOptions options)
+        : base(groups, options)
     {
-        ArgumentNullException.ThrowIfNull(groups);
-        if (!(momentum >= 0))
-            throw new ArgumentOutOfRangeException(nameof(momentum), momentum, "Momentum must not be negative.");
-        if (nesterov && momentum == 0)
-            throw new ArgumentException("Nesterov's method needs a momentum above 0.", nameof(nesterov));
-        (_backend, _momentum, _nesterov) = (backend, momentum, nesterov);
+        (_backend, _options) = (backend, options);
+        using var mode = torch.no_grad();
         foreach (var group in groups)
         {
-            TorchTensor[] members = [.. group.Parameters.Select(backend.Own)];
-            if (members.Any(member => member.Role != TensorRole.Parameter))
-                throw new ArgumentException("Only parameters can be trained.", nameof(groups));
-            using var mode = torch.no_grad();
-            var storage = new FlatStorage(backend, members);
-            _groups.Add(new Group(group, storage, momentum == 0 ? null : torch.zeros_like(storage.Values).DetachFromDisposeScope()));
+            var storage = new FlatStorage(backend, [.. group.Parameters.Select(item => (TorchTensor)item.Tensor)]);
+            _groups.Add(new Group(group, storage, options.Momentum == 0 ? null : torch.zeros_like(storage.Values).DetachFromDisposeScope()));
         }
     }
 
@@ -43,45 +33,6 @@ internal sealed class TorchSgd : Optimizer
         }
     });
 
-    public override IReadOnlyList<TensorData> ExportState()
-    {
-        using var scope = torch.NewDisposeScope();
-        var state = new List<TensorData>();
-        foreach (var group in _groups)
-        {
-            for (int i = 0; i < group.Storage.Members.Count; i++)
-            {
-                var tensor = TensorData.Zeros([.. group.Storage.Members[i].Shape]);
-                if (group.Momentum is { } momentum)
-                    HostCopy.FromTensor(group.Storage.Part(momentum, i), tensor.Values);
-                state.Add(tensor);
-            }
-        }
-        return state;
-    }
-
-    public override void ImportState(IReadOnlyList<TensorData> state)
-    {
-        ArgumentNullException.ThrowIfNull(state);
-        var targets = _groups.SelectMany(group => Enumerable.Range(0, group.Storage.Members.Count).Select(index => (Group: group, Index: index))).ToList();
-        if (state.Count != targets.Count)
-            throw new ArgumentException($"The optimizer has {targets.Count} parameters, but the state has {state.Count} tensors.", nameof(state));
-        for (int i = 0; i < state.Count; i++)
-        {
-            long count = targets[i].Group.Storage.Members[targets[i].Index].Count;
-            if (state[i].Values.Length != count)
-                throw new ArgumentException($"Tensor {i} of the state has {state[i].Values.Length} values; its parameter has {count}.", nameof(state));
-        }
-        using var scope = torch.NewDisposeScope();
-        using var mode = torch.no_grad();
-        for (int i = 0; i < state.Count; i++)
-        {
-            var (group, index) = targets[i];
-            if (group.Momentum is { } momentum)
-                group.Storage.Part(momentum, index).copy_(HostCopy.ToTensor([.. group.Storage.Members[index].Shape], state[i].Values));
-        }
-    }
-
     public override void Dispose()
     {
         foreach (var group in _groups)
@@ -90,6 +41,32 @@ internal sealed class TorchSgd : Optimizer
             group.Momentum?.Dispose();
         }
         _groups.Clear();
+    }
+
+    private protected override void ReadSlot(string slot, int parameter, Span<float> values)
+    {
+        using var scope = torch.NewDisposeScope();
+        HostCopy.FromTensor(MomentumOf(parameter), values);
+    }
+
+    private protected override void WriteSlot(string slot, int parameter, ReadOnlySpan<float> values)
+    {
+        using var scope = torch.NewDisposeScope();
+        using var mode = torch.no_grad();
+        var momentum = MomentumOf(parameter);
+        momentum.copy_(HostCopy.ToTensor(Array.ConvertAll(momentum.shape, dimension => (int)dimension), values));
+    }
+
+    /// <summary>Returns a view of the momentum buffer of the parameter with a given index, in group order.</summary>
+    private torch.Tensor MomentumOf(int parameter)
+    {
+        foreach (var group in _groups)
+        {
+            if (parameter < group.Storage.Members.Count)
+                return group.Storage.Part(group.Momentum!, parameter);
+            parameter -= group.Storage.Members.Count;
+        }
+        throw new ObjectDisposedException(nameof(Optimizer));
     }
 
     private void Update(Group group, FlatStorage.Run run, float rate)
@@ -119,12 +96,12 @@ internal sealed class TorchSgd : Optimizer
     /// <summary>g += decay * w; v = momentum * v + g; w -= rate * v, or with Nesterov w -= rate * (g + momentum * v). Without momentum, w -= rate * g.</summary>
     private void Update(torch.Tensor weights, torch.Tensor gradients, torch.Tensor? momentum, float weightDecay, float rate)
     {
-        using Scalar decay = weightDecay, keep = _momentum, back = -rate;
+        using Scalar decay = weightDecay, keep = _options.Momentum, back = -rate;
         var direction = weightDecay == 0 ? gradients : gradients.add(weights, decay);
         if (momentum is not null)
         {
             momentum.mul_(keep).add_(direction);
-            direction = _nesterov ? direction.add(momentum, keep) : momentum;
+            direction = _options.Nesterov ? direction.add(momentum, keep) : momentum;
         }
         weights.add_(direction, back);
     }

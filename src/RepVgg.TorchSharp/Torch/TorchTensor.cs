@@ -19,7 +19,14 @@ internal sealed class TorchTensor : Tensor
 
     public TorchBackend Backend { get; }
 
-    public TensorRole Role { get; }
+    /// <summary>Whether the tensor is a parameter, a buffer or an input, and not the result of an operation.</summary>
+    public bool IsLeaf { get; init; }
+
+    internal override TensorRole Role { get; }
+
+    internal override bool IsReleased => _value is null || _value.IsInvalid;
+
+    internal override bool KeepsGradient => IsLeaf && Value.requires_grad;
 
     /// <summary>The flat storage that contains the values of this tensor, or null.</summary>
     public FlatStorage? Home { get; set; }

@@ -1,5 +1,4 @@
 using RepVgg.Backends;
-using RepVgg.Weights;
 using TorchSharp;
 
 namespace RepVgg.TorchSharp;
@@ -12,13 +11,11 @@ internal sealed class TorchWeightAverage : WeightAverage
     private readonly List<(FlatStorage Storage, torch.Tensor Average)> _parts = [];
     private readonly FlatStorage? _own;
 
-    public TorchWeightAverage(TorchBackend backend, IReadOnlyList<Tensor> tensors)
+    public TorchWeightAverage(TorchBackend backend, IReadOnlyList<(string Name, Tensor Tensor)> tensors)
+        : base(tensors)
     {
-        ArgumentNullException.ThrowIfNull(tensors);
         _backend = backend;
-        _tensors = [.. tensors.Select(backend.Own)];
-        if (_tensors.Any(tensor => tensor.Role == TensorRole.Step))
-            throw new ArgumentException("Only parameters and buffers can be averaged.", nameof(tensors));
+        _tensors = [.. tensors.Select(item => (TorchTensor)item.Tensor)];
 
         var all = new HashSet<TorchTensor>(_tensors, ReferenceEqualityComparer.Instance);
         var storages = _tensors.Select(tensor => tensor.Home).OfType<FlatStorage>().Distinct().Where(home => home.Members.All(all.Contains)).ToList();
@@ -54,32 +51,25 @@ internal sealed class TorchWeightAverage : WeightAverage
         }
     });
 
-    public override IReadOnlyList<TensorData> ExportState()
-    {
-        using var scope = torch.NewDisposeScope();
-        return [.. _tensors.Select(tensor =>
-        {
-            var copy = TensorData.Zeros([.. tensor.Shape]);
-            HostCopy.FromTensor(AverageOf(tensor), copy.Values);
-            return copy;
-        })];
-    }
-
-    public override void ImportState(IReadOnlyList<TensorData> state)
-    {
-        CheckState(state, _tensors);
-        using var scope = torch.NewDisposeScope();
-        using var mode = torch.no_grad();
-        for (int i = 0; i < _tensors.Length; i++)
-            AverageOf(_tensors[i]).copy_(HostCopy.ToTensor([.. _tensors[i].Shape], state[i].Values));
-    }
-
     public override void Dispose()
     {
         foreach (var (_, average) in _parts)
             average.Dispose();
         _parts.Clear();
         _own?.Dispose();
+    }
+
+    private protected override void ReadAverage(int tensor, Span<float> values)
+    {
+        using var scope = torch.NewDisposeScope();
+        HostCopy.FromTensor(AverageOf(_tensors[tensor]), values);
+    }
+
+    private protected override void WriteAverage(int tensor, ReadOnlySpan<float> values)
+    {
+        using var scope = torch.NewDisposeScope();
+        using var mode = torch.no_grad();
+        AverageOf(_tensors[tensor]).copy_(HostCopy.ToTensor([.. _tensors[tensor].Shape], values));
     }
 
     private torch.Tensor AverageOf(TorchTensor tensor)

@@ -50,6 +50,8 @@ public static partial class ArchitectureValidation
             problems.Add($"its batch-norm epsilon is {architecture.BatchNormEpsilon}, not above 0");
         if (!Enum.IsDefined(architecture.SqueezeExcitation))
             problems.Add($"its squeeze-and-excitation is {(int)architecture.SqueezeExcitation}, which is not a value of SqueezeExcitation");
+        if (!Enum.IsDefined(architecture.BlockForm))
+            problems.Add($"its block form is {(int)architecture.BlockForm}, which is not a value of BlockForm");
         if (architecture.Groups < 1)
             problems.Add($"it has {architecture.Groups} groups, not at least 1");
         if (architecture.Stages.IsDefaultOrEmpty || architecture.Stages.Length < 2)

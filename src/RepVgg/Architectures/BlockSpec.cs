@@ -1,3 +1,5 @@
+using System.Collections.Immutable;
+
 namespace RepVgg.Architectures;
 
 /// <summary>The shape of one RepVGG block.</summary>
@@ -9,8 +11,14 @@ namespace RepVgg.Architectures;
 /// <param name="SqueezeExcitation">Position of the squeeze-and-excitation, or None.</param>
 public sealed record BlockSpec(string Name, int InputChannels, int OutputChannels, int Stride, int Groups, SqueezeExcitation SqueezeExcitation)
 {
-    /// <summary>Whether the block has an identity branch, that is, whether its input and output have the same shape.</summary>
+    /// <summary>The training form of the block.</summary>
+    public BlockForm Form { get; init; }
+
+    /// <summary>Whether the input and the output of the block have the same shape, so that it can have an identity branch.</summary>
     public bool HasIdentity => InputChannels == OutputChannels && Stride == 1;
+
+    /// <summary>The branches that the training form of the block sums.</summary>
+    public ImmutableArray<BranchSpec> Branches => BlockForms.BranchesOf(Form, HasIdentity);
 
     /// <summary>Prefix of the names of the squeeze-and-excitation's weights; null if there is none.</summary>
     public string? SqueezeExcitationName => SqueezeExcitation switch

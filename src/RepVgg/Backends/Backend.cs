@@ -2,170 +2,263 @@ using RepVgg.Weights;
 
 namespace RepVgg.Backends;
 
-/// <summary>The abstract base class of backends: the tensor operations that networks and the training loop use.</summary>
+/// <summary>The base class of backends: the tensor operations that networks and the training loop use.</summary>
 /// <remarks>
 /// The CPU backend and the TorchSharp backend derive from this class and pass the same tests. Within a training step,
 /// operations are recorded, and <see cref="Backward"/> computes the gradients of the parameters that were used. Unless
-/// a method states otherwise, a backend may be used by only one thread at a time.
+/// a method states otherwise, a backend may be used by only one thread at a time. The public methods check their arguments
+/// and the state of the step, with the same messages for every backend, and then call a core method, which a backend implements.
 /// </remarks>
-public abstract class Backend : IDisposable
+public abstract partial class Backend : IDisposable
 {
+    private Step? _step;
+    private bool _disposed;
+
+    private protected Backend()
+    {
+    }
+
     /// <summary>Description of the device for display, such as "CPU, 2 threads, AVX2".</summary>
     public abstract string Description { get; }
 
     /// <summary>
-    /// Number of steps between two reads of <see cref="PassTotals"/>. A read waits for the device, so a backend with an
-    /// asynchronous device returns more than 1.
+    /// Number of steps between two reads of a <see cref="MetricAccumulator"/>. A read waits for the device, so a backend with
+    /// an asynchronous device returns more than 1.
     /// </summary>
     public virtual int StepsBetweenReads => 1;
 
     // Memory ---------------------------------------------------------------------------------------------------
 
     /// <summary>Creates a trainable tensor that is valid until it is disposed.</summary>
-    public abstract Tensor CreateParameter(TensorData initial);
+    /// <param name="initial">The initial values, which are copied.</param>
+    public Tensor CreateParameter(TensorData initial) => Create(initial, TensorRole.Parameter);
 
     /// <summary>Creates a tensor that is not trained, such as running statistics, and is valid until it is disposed.</summary>
-    public abstract Tensor CreateBuffer(TensorData initial);
+    /// <param name="initial">The initial values, which are copied.</param>
+    public Tensor CreateBuffer(TensorData initial) => Create(initial, TensorRole.Buffer);
 
     /// <summary>Creates an input tensor of the current step from values.</summary>
-    /// <param name="shape">NCHW for maps, [N, features] for vectors.</param>
+    /// <param name="shape">NCHW for maps, [N, features] for vectors; each dimension at least 1.</param>
     /// <param name="values">The elements, in the order of the shape (row-major); their number must match the shape.</param>
     /// <param name="requiresGradient">True if <see cref="Backward"/> also computes the gradient with respect to this input.</param>
-    public abstract Tensor CreateInput(ReadOnlySpan<int> shape, ReadOnlySpan<float> values, bool requiresGradient = false);
+    public Tensor CreateInput(ReadOnlySpan<int> shape, ReadOnlySpan<float> values, bool requiresGradient = false)
+    {
+        var step = CurrentStep();
+        CheckInput(shape, values.Length);
+        return CreateInputCore(shape, values, requiresGradient && step.Recording);
+    }
 
     /// <summary>Starts copying a batch to the device, before the step that uses it. May be called on any thread.</summary>
-    /// <param name="shape">NCHW for maps, [N, features] for vectors.</param>
+    /// <param name="shape">NCHW for maps, [N, features] for vectors; each dimension at least 1.</param>
     /// <param name="values">The elements, in the order of the shape. They must not be changed until the step has called <see cref="CreateInput(StagedInput)"/>.</param>
     /// <returns>The staged batch, to be passed to <see cref="CreateInput(StagedInput)"/> and then disposed.</returns>
-    public virtual StagedInput Stage(IReadOnlyList<int> shape, ReadOnlyMemory<float> values) => new HostInput(shape, values);
+    public StagedInput Stage(IReadOnlyList<int> shape, ReadOnlyMemory<float> values)
+    {
+        ArgumentNullException.ThrowIfNull(shape);
+        int[] dimensions = [.. shape];
+        CheckInput(dimensions, values.Length);
+        return StageCore(dimensions, values);
+    }
 
     /// <summary>Creates an input tensor of the current step from a staged batch.</summary>
     /// <param name="staged">A batch staged by <see cref="Stage"/> of this backend.</param>
-    public virtual Tensor CreateInput(StagedInput staged) => staged is HostInput input
-        ? CreateInput([.. input.Shape], input.Values.Span)
-        : throw new ArgumentException("The batch was staged by another backend.", nameof(staged));
+    public Tensor CreateInput(StagedInput staged)
+    {
+        ArgumentNullException.ThrowIfNull(staged);
+        CurrentStep();
+        return CreateStagedInputCore(staged) ?? throw new ArgumentException("The batch was staged by another backend.", nameof(staged));
+    }
 
     /// <summary>Overwrites the values of a parameter or buffer.</summary>
-    public abstract void CopyIn(Tensor destination, ReadOnlySpan<float> values);
+    /// <param name="destination">The parameter or buffer.</param>
+    /// <param name="values">The new values, in the order of the shape.</param>
+    public void CopyIn(Tensor destination, ReadOnlySpan<float> values)
+    {
+        CheckOwn(destination, nameof(destination));
+        if (destination.Role == TensorRole.Step)
+            throw new ArgumentException("Only parameters and buffers can be overwritten.", nameof(destination));
+        CheckCount(destination.Shape, values.Length, nameof(values));
+        CopyInCore(destination, values);
+    }
 
-    /// <summary>Copies the values of a tensor to <paramref name="values"/>.</summary>
-    public abstract void CopyOut(Tensor source, Span<float> values);
+    /// <summary>Copies the values of a tensor to <paramref name="values"/>, in the order of the shape.</summary>
+    /// <param name="source">A tensor of this backend.</param>
+    /// <param name="values">Receives as many values as the tensor has.</param>
+    public void CopyOut(Tensor source, Span<float> values)
+    {
+        CheckOwn(source, nameof(source));
+        CheckCount(source.Shape, values.Length, nameof(values));
+        CopyOutCore(source, values);
+    }
 
     /// <summary>
     /// Copies the gradient of a parameter, or of an input created with requiresGradient, to <paramref name="values"/>;
     /// zeros if the tensor was not used in the backward pass.
     /// </summary>
-    public abstract void CopyGradient(Tensor source, Span<float> values);
+    /// <param name="source">A parameter, or an input of the current step.</param>
+    /// <param name="values">Receives as many values as the tensor has.</param>
+    public void CopyGradient(Tensor source, Span<float> values)
+    {
+        CheckOwn(source, nameof(source));
+        CheckCount(source.Shape, values.Length, nameof(values));
+        if (!source.KeepsGradient)
+            throw new ArgumentException("The tensor has no gradient: it is neither a parameter nor an input that was created with requiresGradient: true in a recorded step.", nameof(source));
+        CopyGradientCore(source, values);
+    }
+
+    // Steps and gradients --------------------------------------------------------------------------------------
 
     /// <summary>Starts a step. Tensors created in the step are released when the returned scope is disposed.</summary>
     /// <param name="training">True for training mode: batch norms use the statistics of the batch and update the running statistics. False for evaluation mode: batch norms use the running statistics.</param>
     /// <param name="record">Whether operations are recorded for <see cref="Backward"/>; null for the value of <paramref name="training"/>. The combination (false, true) trains with fixed running statistics.</param>
-    public abstract IDisposable BeginStep(bool training, bool? record = null);
-
-    // Operations -----------------------------------------------------------------------------------------------
-
-    /// <summary>2-d convolution of an NCHW input. The kernel is OIHW with I = C / groups; stride and zero padding are equal in both dimensions.</summary>
-    public abstract Tensor Conv2d(Tensor input, Tensor kernel, Tensor? bias, int stride, int padding, int groups);
-
-    /// <summary>Batch normalisation over N, H, W. The mode of the step decides which statistics are used, unless the state is frozen.</summary>
-    public abstract Tensor BatchNorm(Tensor input, BatchNormState state);
-
-    /// <summary>Element-wise sum of two tensors of equal shape.</summary>
-    public abstract Tensor Add(Tensor left, Tensor right);
-
-    /// <summary>Multiplies each channel of a map [N, C, H, W] by one factor of a tensor [N, C, 1, 1].</summary>
-    public abstract Tensor ScaleChannels(Tensor map, Tensor scale);
-
-    /// <summary>max(x, 0).</summary>
-    public abstract Tensor Relu(Tensor input);
-
-    /// <summary>1 / (1 + exp(-x)).</summary>
-    public abstract Tensor Sigmoid(Tensor input);
-
-    /// <summary>[N, C, H, W] to [N, C, 1, 1]: the mean over H and W.</summary>
-    public abstract Tensor GlobalAveragePool(Tensor input);
-
-    /// <summary>x W^T + b: [N, I] or [N, I, 1, 1] with weight [O, I] to [N, O].</summary>
-    public abstract Tensor Linear(Tensor input, Tensor weight, Tensor bias);
-
-    /// <summary>Mean cross-entropy of softmax(logits) and integer labels, with label smoothing s as in PyTorch: the target is (1 - s) one-hot + s / classes.</summary>
-    /// <returns>A scalar.</returns>
-    public abstract Tensor SoftmaxCrossEntropy(Tensor logits, ReadOnlySpan<int> labels, float labelSmoothing);
-
-    /// <summary>Multiplies a tensor by a constant, such as a loss weight.</summary>
-    public abstract Tensor Scale(Tensor input, float factor);
-
-    // Training -------------------------------------------------------------------------------------------------
+    /// <exception cref="InvalidOperationException">Another step has not been disposed yet.</exception>
+    public IDisposable BeginStep(bool training, bool? record = null)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (_step is not null)
+            throw new InvalidOperationException("A step is already open; dispose the scope that BeginStep returned first.");
+        bool recording = record ?? training;
+        return _step = new Step(this, training, recording, BeginStepCore(training, recording));
+    }
 
     /// <summary>
     /// Computes the gradients of a scalar with respect to all recorded parameters by backpropagation. They replace the
     /// gradients of earlier steps. May be called once per step.
     /// </summary>
+    /// <param name="loss">A scalar computed in this step.</param>
     /// <exception cref="ArgumentException">The tensor is not a scalar.</exception>
     public void Backward(Tensor loss)
     {
+        ArgumentNullException.ThrowIfNull(loss);
         if (loss.Shape.Count != 0)
-            throw new ArgumentException($"Backward starts from a scalar, but the tensor's shape is [{string.Join(", ", loss.Shape)}]. Call BackwardFrom with the gradient with respect to that tensor, or reduce the tensor to a scalar loss.", nameof(loss));
+            throw new ArgumentException($"Backward starts from a scalar, but the tensor's shape is {Text(loss.Shape)}. Call BackwardFrom with the gradient with respect to that tensor, or reduce the tensor to a scalar loss.", nameof(loss));
         BackwardFrom(loss, [1f]);
     }
 
     /// <summary>Does the same as <see cref="Backward"/> for a tensor of any shape, from a given gradient with respect to that tensor.</summary>
     /// <param name="output">A tensor computed in this step.</param>
     /// <param name="outputGradient">The gradient with respect to <paramref name="output"/>, in the order of its shape.</param>
-    public abstract void BackwardFrom(Tensor output, ReadOnlySpan<float> outputGradient);
-
-    /// <summary>Creates a stochastic-gradient-descent optimizer over parameters of this backend.</summary>
-    public abstract Optimizer CreateSgd(IReadOnlyList<ParameterGroup> groups, float momentum, bool nesterov);
-
-    /// <summary>Creates the exponential moving average of parameters and buffers of this backend.</summary>
-    public virtual WeightAverage CreateWeightAverage(IReadOnlyList<Tensor> tensors) => new HostWeightAverage(this, tensors);
-
-    /// <summary>Creates a metric accumulator for the batches of a pass.</summary>
-    public virtual PassTotals CreatePassTotals() => new HostPassTotals(this);
-
-    // Whole blocks: composed of primitives by default; a backend may override them with fused operations. --------
-
-    /// <summary>
-    /// The training form of a RepVGG block: BN(conv3x3(x)) + BN(conv1x1(x)) [+ BN(x)], followed by ReLU if
-    /// <paramref name="relu"/> is true, without squeeze-and-excitation.
-    /// </summary>
-    /// <remarks>Source: RepVGG, section 3.2, figure 2(b).</remarks>
-    public virtual Tensor MultiBranchConv(Tensor input, Tensor kernel3x3, BatchNormState norm3x3, Tensor kernel1x1, BatchNormState norm1x1, BatchNormState? normIdentity, int stride, int groups, bool relu)
+    public void BackwardFrom(Tensor output, ReadOnlySpan<float> outputGradient)
     {
-        var sum = Add(
-            BatchNorm(Conv2d(input, kernel3x3, null, stride, 1, groups), norm3x3),
-            BatchNorm(Conv2d(input, kernel1x1, null, stride, 0, groups), norm1x1));
-        if (normIdentity is not null)
-            sum = Add(sum, BatchNorm(input, normIdentity));
-        return relu ? Relu(sum) : sum;
+        CheckOwn(output, nameof(output));
+        CheckCount(output.Shape, outputGradient.Length, nameof(outputGradient));
+        if (_step is not { Recording: true } step)
+            throw new InvalidOperationException("Nothing was recorded: open the step with BeginStep(training: true) or with record: true.");
+        if (step.HasRunBackward)
+            throw new InvalidOperationException("Backward was already called in this step; begin another step.");
+        step.HasRunBackward = true;
+        BackwardCore(output, outputGradient);
     }
 
-    // Parameters of a block, re-parameterized within a step: differentiable. -------------------------------------
+    /// <summary>Creates an optimizer over parameters of this backend.</summary>
+    /// <param name="groups">The parameters, in groups with common hyperparameters. No parameter may occur twice.</param>
+    /// <param name="options">The algorithm, e.g. <see cref="SgdOptions"/>.</param>
+    /// <exception cref="ArgumentException">A tensor is not a parameter of this backend, a name or a parameter occurs twice, or an option is out of range.</exception>
+    public Optimizer CreateOptimizer(IReadOnlyList<ParameterGroup> groups, OptimizerOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(groups);
+        ArgumentNullException.ThrowIfNull(options);
+        options.Validate();
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        var tensors = new HashSet<Tensor>(ReferenceEqualityComparer.Instance);
+        foreach (var (name, tensor) in groups.SelectMany(group => group.Parameters))
+        {
+            CheckOwn(tensor, nameof(groups));
+            if (tensor.Role != TensorRole.Parameter)
+                throw new ArgumentException($"'{name}' cannot be trained: it is not a parameter.", nameof(groups));
+            if (!names.Add(name) || !tensors.Add(tensor))
+                throw new ArgumentException($"The parameter '{name}' occurs twice in the groups.", nameof(groups));
+        }
+        return CreateOptimizerCore(groups, options);
+    }
 
-    /// <summary>The equivalent 3x3 kernel of a block: the sum of the kernels of its branches, each scaled by its batch norm with the running statistics.</summary>
-    /// <remarks>Source: RepVGG, section 3.3. Differentiable with respect to the kernels and the batch norm weights; the running statistics are constants.</remarks>
-    /// <param name="branches">The block's parameters.</param>
-    /// <returns>OIHW: [O, I / groups, 3, 3].</returns>
-    public abstract Tensor EquivalentKernel(BlockBranches branches);
+    /// <summary>Creates the exponential moving average of parameters and buffers of this backend.</summary>
+    /// <param name="tensors">The tensors and their names.</param>
+    /// <exception cref="ArgumentException">A tensor is neither a parameter nor a buffer of this backend, or a name occurs twice.</exception>
+    public WeightAverage CreateWeightAverage(IReadOnlyList<(string Name, Tensor Tensor)> tensors)
+    {
+        ArgumentNullException.ThrowIfNull(tensors);
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var (name, tensor) in tensors)
+        {
+            CheckOwn(tensor, nameof(tensors));
+            if (tensor.Role == TensorRole.Step)
+                throw new ArgumentException($"'{name}' cannot be averaged: it is neither a parameter nor a buffer.", nameof(tensors));
+            if (!names.Add(name))
+                throw new ArgumentException($"The name '{name}' occurs twice in the averaged tensors.", nameof(tensors));
+        }
+        return CreateWeightAverageCore(tensors);
+    }
 
-    /// <summary>The equivalent bias of a block, to be used with <see cref="EquivalentKernel"/>.</summary>
-    /// <param name="branches">The block's parameters.</param>
-    /// <returns>[O].</returns>
-    public abstract Tensor EquivalentBias(BlockBranches branches);
+    /// <summary>Creates a metric accumulator for the batches of a pass.</summary>
+    public MetricAccumulator CreateMetricAccumulator() => CreateMetricAccumulatorCore();
 
-    /// <summary>
-    /// The custom L2 penalty of the RepVGG authors for one block: the squared border taps of the 3x3 kernel plus the
-    /// squared, normalised centre taps of the equivalent kernel.
-    /// </summary>
-    /// <remarks>
-    /// sum(K3 border ^2) + sum((t3 K3 centre + t1 K1)^2 / (t3^2 + t1^2)), where t is weight / sqrt(running variance + epsilon)
-    /// of the branch's batch norm and is treated as a constant; the identity branch is not included. Source: the authors'
-    /// <c>get_custom_L2</c>.
-    /// </remarks>
-    /// <param name="branches">The block's parameters.</param>
-    /// <returns>A scalar.</returns>
-    public abstract Tensor BranchPenalty(BlockBranches branches);
+    /// <summary>Releases all tensors of the backend. An open step ends.</summary>
+    public void Dispose()
+    {
+        if (_disposed)
+            return;
+        _step?.Dispose();
+        _disposed = true;
+        DisposeCore();
+        GC.SuppressFinalize(this);
+    }
 
-    /// <inheritdoc/>
-    public abstract void Dispose();
+    // Core methods: their arguments are checked. Tensors are not null, belong to the backend and are not released. ----
+
+    private protected abstract bool Owns(Tensor tensor);
+
+    private protected abstract Tensor CreateCore(TensorData initial, TensorRole role);
+
+    private protected abstract Tensor CreateInputCore(ReadOnlySpan<int> shape, ReadOnlySpan<float> values, bool requiresGradient);
+
+    private protected virtual StagedInput StageCore(int[] shape, ReadOnlyMemory<float> values) => new HostInput(shape, values);
+
+    /// <summary>Creates an input from a staged batch; null if the batch was not staged by this kind of backend.</summary>
+    private protected virtual Tensor? CreateStagedInputCore(StagedInput staged) =>
+        staged is HostInput input ? CreateInputCore([.. input.Shape], input.Values.Span, requiresGradient: false) : null;
+
+    private protected abstract void CopyInCore(Tensor destination, ReadOnlySpan<float> values);
+
+    private protected abstract void CopyOutCore(Tensor source, Span<float> values);
+
+    private protected abstract void CopyGradientCore(Tensor source, Span<float> values);
+
+    /// <summary>Begins a step. The returned object is disposed at its end and releases the tensors of the step.</summary>
+    private protected abstract IDisposable BeginStepCore(bool training, bool recording);
+
+    private protected abstract void BackwardCore(Tensor output, ReadOnlySpan<float> outputGradient);
+
+    private protected abstract Optimizer CreateOptimizerCore(IReadOnlyList<ParameterGroup> groups, OptimizerOptions options);
+
+    private protected virtual WeightAverage CreateWeightAverageCore(IReadOnlyList<(string Name, Tensor Tensor)> tensors) => new HostWeightAverage(this, tensors);
+
+    private protected virtual MetricAccumulator CreateMetricAccumulatorCore() => new HostMetricAccumulator(this);
+
+    private protected abstract void DisposeCore();
+
+    private Tensor Create(TensorData initial, TensorRole role)
+    {
+        ArgumentNullException.ThrowIfNull(initial);
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        return CreateCore(initial, role);
+    }
+
+    /// <summary>An open step. Disposal ends it and releases its tensors.</summary>
+    private sealed class Step(Backend backend, bool training, bool recording, IDisposable core) : IDisposable
+    {
+        public bool Training => training;
+
+        public bool Recording => recording;
+
+        public bool HasRunBackward { get; set; }
+
+        public void Dispose()
+        {
+            if (backend._step != this)
+                return;
+            backend._step = null;
+            core.Dispose();
+        }
+    }
 }

@@ -4,11 +4,12 @@ namespace RepVgg.Backends;
 /// A batch that is being copied to the device. It is created by <see cref="Backend.Stage"/> on any thread and used by
 /// <see cref="Backend.CreateInput(StagedInput)"/> in a step.
 /// </summary>
-/// <param name="shape">The dimensions, NCHW for maps.</param>
-public abstract class StagedInput(IReadOnlyList<int> shape) : IDisposable
+public abstract class StagedInput : IDisposable
 {
+    private protected StagedInput(IReadOnlyList<int> shape) => Shape = shape;
+
     /// <summary>The dimensions, NCHW for maps.</summary>
-    public IReadOnlyList<int> Shape { get; } = shape;
+    public IReadOnlyList<int> Shape { get; }
 
     /// <summary>Releases the resources that were not passed to a step.</summary>
     public abstract void Dispose();

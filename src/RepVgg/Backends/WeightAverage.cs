@@ -4,10 +4,14 @@ namespace RepVgg.Backends;
 
 /// <summary>
 /// The exponential moving average of tensors that are changed by training. The initial averages are the values of the
-/// tensors when this object is created.
+/// tensors when this object is created by <see cref="Backend.CreateWeightAverage"/>.
 /// </summary>
 public abstract class WeightAverage : IDisposable
 {
+    private readonly (string Name, Tensor Tensor)[] _tensors;
+
+    private protected WeightAverage(IReadOnlyList<(string Name, Tensor Tensor)> tensors) => _tensors = [.. tensors];
+
     /// <summary>Updates the averages: average = decay * average + (1 - decay) * tensor.</summary>
     /// <param name="decay">Weight of the previous average, 0 to 1.</param>
     public abstract void Update(float decay);
@@ -15,31 +19,96 @@ public abstract class WeightAverage : IDisposable
     /// <summary>Exchanges the averages and the values of the tensors; a second call restores both.</summary>
     public abstract void Swap();
 
-    /// <summary>Copies the averages, in the order of the tensors; for checkpoints.</summary>
+    /// <summary>Copies the averages under the names of their tensors; for checkpoints.</summary>
     /// <returns>Copies of the averages.</returns>
-    public abstract IReadOnlyList<TensorData> ExportState();
+    public StateDict ExportState()
+    {
+        var state = new StateDict();
+        for (int i = 0; i < _tensors.Length; i++)
+        {
+            var copy = TensorData.Zeros([.. _tensors[i].Tensor.Shape]);
+            ReadAverage(i, copy.Values);
+            state[_tensors[i].Name] = copy;
+        }
+        return state;
+    }
 
     /// <summary>Restores a state returned by <see cref="ExportState"/>.</summary>
     /// <param name="state">One tensor per averaged tensor.</param>
-    /// <exception cref="ArgumentException">The number of tensors or their shapes differ.</exception>
-    public abstract void ImportState(IReadOnlyList<TensorData> state);
+    /// <exception cref="ArgumentException">Tensors are missing or surplus, or have another shape. The averages are not changed.</exception>
+    public void ImportState(StateDict state)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        if (state.Count != _tensors.Length)
+            throw new ArgumentException($"{_tensors.Length} tensors are averaged, but the state has {state.Count}.", nameof(state));
+        foreach (var (name, averaged) in _tensors)
+        {
+            if (!state.TryGet(name, out var tensor))
+                throw new ArgumentException($"The state of the averages has no tensor '{name}'.", nameof(state));
+            if (!tensor.Shape.SequenceEqual(averaged.Shape))
+                throw new ArgumentException($"'{name}' of the averages' state is {tensor}, not [{string.Join(", ", averaged.Shape)}].", nameof(state));
+        }
+        for (int i = 0; i < _tensors.Length; i++)
+            WriteAverage(i, state[_tensors[i].Name].Values);
+    }
 
     /// <summary>Releases the averages; the tensors are not released.</summary>
     public abstract void Dispose();
 
-    /// <summary>Checks that a state has the number and the shapes of the averaged tensors.</summary>
-    /// <param name="state">The state passed to <see cref="ImportState"/>.</param>
-    /// <param name="tensors">The averaged tensors.</param>
-    protected static void CheckState(IReadOnlyList<TensorData> state, IReadOnlyList<Tensor> tensors)
+    /// <summary>Copies the average of the tensor with a given index to <paramref name="values"/>.</summary>
+    private protected abstract void ReadAverage(int tensor, Span<float> values);
+
+    /// <summary>Overwrites the average of the tensor with a given index.</summary>
+    private protected abstract void WriteAverage(int tensor, ReadOnlySpan<float> values);
+}
+
+/// <summary>A weight average stored in host memory, for backends whose tensors are in host memory.</summary>
+internal sealed class HostWeightAverage : WeightAverage
+{
+    private readonly Backend _backend;
+    private readonly Tensor[] _tensors;
+    private readonly float[][] _averages;
+    private readonly float[] _values;
+
+    public HostWeightAverage(Backend backend, IReadOnlyList<(string Name, Tensor Tensor)> tensors)
+        : base(tensors)
     {
-        ArgumentNullException.ThrowIfNull(state);
-        ArgumentNullException.ThrowIfNull(tensors);
-        if (state.Count != tensors.Count)
-            throw new ArgumentException($"{tensors.Count} tensors are averaged, but the state has {state.Count}.", nameof(state));
-        for (int i = 0; i < state.Count; i++)
+        _backend = backend;
+        _tensors = [.. tensors.Select(item => item.Tensor)];
+        _averages = [.. _tensors.Select(tensor => new float[tensor.Shape.Aggregate(1, (product, dimension) => product * dimension)])];
+        _values = new float[_averages.Select(average => average.Length).DefaultIfEmpty().Max()];
+        for (int i = 0; i < _averages.Length; i++)
+            backend.CopyOut(_tensors[i], _averages[i]);
+    }
+
+    public override void Update(float decay)
+    {
+        for (int i = 0; i < _averages.Length; i++)
         {
-            if (!state[i].Shape.SequenceEqual(tensors[i].Shape))
-                throw new ArgumentException($"Tensor {i} of the state is {state[i]}, not [{string.Join(", ", tensors[i].Shape)}].", nameof(state));
+            var average = _averages[i].AsSpan();
+            var values = _values.AsSpan(0, average.Length);
+            _backend.CopyOut(_tensors[i], values);
+            for (int j = 0; j < average.Length; j++)
+                average[j] = decay * average[j] + (1 - decay) * values[j];
         }
     }
+
+    public override void Swap()
+    {
+        for (int i = 0; i < _averages.Length; i++)
+        {
+            var values = _values.AsSpan(0, _averages[i].Length);
+            _backend.CopyOut(_tensors[i], values);
+            _backend.CopyIn(_tensors[i], _averages[i]);
+            values.CopyTo(_averages[i]);
+        }
+    }
+
+    public override void Dispose()
+    {
+    }
+
+    private protected override void ReadAverage(int tensor, Span<float> values) => _averages[tensor].CopyTo(values);
+
+    private protected override void WriteAverage(int tensor, ReadOnlySpan<float> values) => values.CopyTo(_averages[tensor]);
 }

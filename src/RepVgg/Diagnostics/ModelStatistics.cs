@@ -70,7 +70,8 @@ public sealed record ModelStatistics(RepVggArchitecture Architecture, WeightsFor
     private static long CountMultiplyAdds(BlockSpec block, WeightsForm form, long pixels)
     {
         long values = block.OutputChannels * pixels, perTap = values * (block.InputChannels / block.Groups);
-        long branches = form == WeightsForm.Deploy ? 9 * perTap : 10 * perTap + (block.HasIdentity ? 3 : 2) * values;
+        long branches = form == WeightsForm.Deploy ? 9 * perTap : block.Branches.Sum(branch =>
+            (branch.KernelName is null ? 0 : branch.KernelHeight * branch.KernelWidth * perTap) + (branch.NormName is null ? 0 : values));
         return branches + 2L * block.SqueezeWidth * block.OutputChannels;
     }
 }

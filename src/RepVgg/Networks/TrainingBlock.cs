@@ -6,36 +6,30 @@ namespace RepVgg.Networks;
 /// <summary>One multi-branch block: the sum of the branches, ReLU, and squeeze-and-excitation before or after the ReLU if the block has it.</summary>
 internal sealed class TrainingBlock
 {
-    private readonly BlockSpec _shape;
-    private readonly Tensor _kernel3x3, _kernel1x1;
-    private readonly BatchNormState _norm3x3, _norm1x1;
-    private readonly BatchNormState? _normIdentity;
+    private readonly BlockSpec _spec;
+    private readonly Branch[] _convolutions, _identities;
     private readonly (Tensor Weight, Tensor Bias) _down, _up;
 
-    public TrainingBlock(BlockSpec shape, TrainingNetwork network)
+    public TrainingBlock(BlockSpec spec, TrainingNetwork network)
     {
-        _shape = shape;
-        _kernel3x3 = network.Tensor($"{shape.Name}.rbr_dense.conv.weight");
-        _norm3x3 = network.Norm($"{shape.Name}.rbr_dense.bn");
-        _kernel1x1 = network.Tensor($"{shape.Name}.rbr_1x1.conv.weight");
-        _norm1x1 = network.Norm($"{shape.Name}.rbr_1x1.bn");
-        if (shape.HasIdentity)
-            _normIdentity = network.Norm($"{shape.Name}.rbr_identity");
-        if (shape.SqueezeExcitationName is { } name)
+        _spec = spec;
+        Branches = [.. spec.Branches.Select(branch => network.Branch(spec, branch))];
+        _convolutions = [.. Branches.Where(branch => branch.Kernel is not null)];
+        _identities = [.. Branches.Where(branch => branch.Kernel is null)];
+        if (spec.SqueezeExcitationName is { } name)
         {
             _down = (network.Tensor($"{name}.down.weight"), network.Tensor($"{name}.down.bias"));
             _up = (network.Tensor($"{name}.up.weight"), network.Tensor($"{name}.up.bias"));
         }
     }
 
-    /// <summary>The parameters of the branches.</summary>
-    public BlockBranches Branches => new(_kernel3x3, _norm3x3, _kernel1x1, _norm1x1, _normIdentity);
+    /// <summary>The tensors of the branches, in the order of <see cref="BlockSpec.Branches"/>.</summary>
+    public IReadOnlyList<Branch> Branches { get; }
 
     /// <summary>Computes the sum of the branches, without ReLU and squeeze-and-excitation.</summary>
     /// <param name="backend">The backend of the network.</param>
     /// <param name="input">The input map of the block, NCHW.</param>
-    public Tensor SumBranches(Backend backend, Tensor input) =>
-        backend.MultiBranchConv(input, _kernel3x3, _norm3x3, _kernel1x1, _norm1x1, _normIdentity, _shape.Stride, _shape.Groups, relu: false);
+    public Tensor SumBranches(Backend backend, Tensor input) => Sum(backend, input, Branches, relu: false);
 
     /// <summary>Computes the output of the block.</summary>
     /// <param name="backend">The backend of the network.</param>
@@ -43,11 +37,9 @@ internal sealed class TrainingBlock
     /// <param name="dropPath">Function applied to the sum of the convolution branches if the block has an identity branch (stochastic depth); null for none.</param>
     public Tensor Forward(Backend backend, Tensor input, Func<Tensor, Tensor>? dropPath = null)
     {
-        bool relu = _shape.SqueezeExcitation != SqueezeExcitation.BeforeRelu;
-        var output = dropPath is null || _normIdentity is null
-            ? backend.MultiBranchConv(input, _kernel3x3, _norm3x3, _kernel1x1, _norm1x1, _normIdentity, _shape.Stride, _shape.Groups, relu)
-            : SkipAtRandom(backend, input, _normIdentity, dropPath, relu);
-        if (_shape.SqueezeExcitation == SqueezeExcitation.None)
+        bool relu = _spec.SqueezeExcitation != SqueezeExcitation.BeforeRelu;
+        var output = dropPath is null || _identities.Length == 0 ? Sum(backend, input, Branches, relu) : DropPath(backend, input, dropPath, relu);
+        if (_spec.SqueezeExcitation == SqueezeExcitation.None)
             return output;
         var excited = SqueezeAndExcite(backend, output);
         output.Dispose();
@@ -58,11 +50,14 @@ internal sealed class TrainingBlock
         return rectified;
     }
 
-    private Tensor SkipAtRandom(Backend backend, Tensor input, BatchNormState normIdentity, Func<Tensor, Tensor> dropPath, bool relu)
+    private Tensor Sum(Backend backend, Tensor input, IReadOnlyList<Branch> branches, bool relu) =>
+        backend.MultiBranchConv(input, branches, _spec.Stride, _spec.Groups, relu);
+
+    private Tensor DropPath(Backend backend, Tensor input, Func<Tensor, Tensor> dropPath, bool relu)
     {
-        using var convolutions = backend.MultiBranchConv(input, _kernel3x3, _norm3x3, _kernel1x1, _norm1x1, null, _shape.Stride, _shape.Groups, relu: false);
+        using var convolutions = Sum(backend, input, _convolutions, relu: false);
         using var dropped = dropPath(convolutions);
-        using var identity = backend.BatchNorm(input, normIdentity);
+        using var identity = Sum(backend, input, _identities, relu: false);
         var sum = backend.Add(dropped, identity);
         if (!relu)
             return sum;

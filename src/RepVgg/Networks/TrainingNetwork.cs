@@ -71,6 +71,27 @@ public sealed class TrainingNetwork : IDisposable
     /// <summary>The running statistics, and the weights of frozen stages, under the authors' names.</summary>
     public IReadOnlyList<(string Name, Tensor Tensor)> Buffers => _buffers;
 
+    /// <summary>
+    /// Groups the trained parameters by weight decay and learning rate, for <see cref="Backend.CreateOptimizer"/>. As in the
+    /// RepVGG authors' training code, weight decay applies to kernels, linear weights and the weights of identity batch norms.
+    /// </summary>
+    /// <param name="weightDecay">Weight decay of the parameters to which it applies; 0 for all others.</param>
+    /// <param name="headLearningRateScale">Factor of the learning rate of the layers that compute logits.</param>
+    /// <param name="decayBranchKernels">False to exclude the kernels of the blocks from weight decay, for a loss with <see cref="CustomL2"/>.</param>
+    /// <returns>The groups; together they contain every parameter once.</returns>
+    public IReadOnlyList<ParameterGroup> ParameterGroups(float weightDecay, float headLearningRateScale = 1, bool decayBranchKernels = true)
+    {
+        var entries = _layout.ToDictionary(entry => entry.Name);
+        return
+        [
+            .. _parameters
+                .GroupBy(parameter => (
+                    Decay: entries[parameter.Name] is { HasWeightDecay: true } entry && (decayBranchKernels || !entry.IsBranchKernel) ? weightDecay : 0,
+                    Scale: StateLayout.GivesLogits(parameter.Name) ? headLearningRateScale : 1))
+                .Select(group => new ParameterGroup([.. group], group.Key.Decay, group.Key.Scale)),
+        ];
+    }
+
     /// <summary>Computes the logits of the classifier. Must be called within a step of the backend. Auxiliary heads are not computed.</summary>
     /// <param name="images">[N, C, H, W], already normalised.</param>
     /// <returns>[N, classes].</returns>
@@ -205,6 +226,11 @@ public sealed class TrainingNetwork : IDisposable
     internal IReadOnlyList<AuxiliaryHead?> Heads => _heads;
 
     internal Tensor Tensor(string name) => _tensors[name];
+
+    internal Branch Branch(BlockSpec block, BranchSpec branch) => new(
+        branch.KernelName is { } kernel ? _tensors[$"{block.Name}.{kernel}.weight"] : null,
+        branch.NormName is { } norm ? Norm($"{block.Name}.{norm}") : null,
+        branch.Scale);
 
     internal BatchNormState Norm(string name) => new(
         _tensors[$"{name}.weight"], _tensors[$"{name}.bias"],

@@ -19,7 +19,7 @@ internal static class RunFingerprint
         return new JsonObject
         {
             ["Architecture"] = architecture.Name,
-            ["Layout"] = string.Join(" ", architecture.Blocks.Select(b => $"{b.Name}:{b.InputChannels}-{b.OutputChannels}/{b.Stride}g{b.Groups}{b.SqueezeExcitation}")) + $" eps {architecture.BatchNormEpsilon:R}",
+            ["Layout"] = string.Join(" ", architecture.Blocks.Select(b => $"{b.Name}:{b.InputChannels}-{b.OutputChannels}/{b.Stride}g{b.Groups}{b.SqueezeExcitation}{b.Form}")) + $" eps {architecture.BatchNormEpsilon:R}",
             ["Classes"] = network.Classes,
             ["Pretrained weights"] = network.PretrainedHash is { } hash ? hash[..16] : "none",
             [nameof(network.FrozenStages)] = network.FrozenStages,

@@ -10,11 +10,11 @@ namespace RepVgg.Training;
 /// <param name="Weights">Parameters and running statistics.</param>
 /// <param name="Best">The best weights; the same object as <paramref name="Weights"/> if the latest weights are the best.</param>
 /// <param name="BestEpoch">The epoch of the best weights, from 1.</param>
-/// <param name="Optimizer">The optimizer's state.</param>
-/// <param name="Average">The moving average of the weights; empty if averaging is disabled.</param>
+/// <param name="Optimizer">The optimizer's state: its slots by name.</param>
+/// <param name="Average">The moving average of the weights; null if averaging is disabled.</param>
 /// <param name="History">Results of all finished epochs. Their number determines the position in the learning rate schedule, the shuffling and the augmentation, which depend only on the seed and the epoch.</param>
 internal sealed record TrainingState(
-    StateDict Weights, StateDict Best, int BestEpoch, IReadOnlyList<TensorData> Optimizer, IReadOnlyList<TensorData> Average, IReadOnlyList<EpochResult> History);
+    StateDict Weights, StateDict Best, int BestEpoch, StateDict Optimizer, StateDict? Average, IReadOnlyList<EpochResult> History);
 
 /// <summary>Writes and reads the state of a run in a checkpoint file.</summary>
 internal sealed class TrainingCheckpoint
@@ -38,17 +38,12 @@ internal sealed class TrainingCheckpoint
     public void Write(TrainingState state)
     {
         var tensors = new StateDict();
-        foreach (var (name, tensor) in state.Weights)
-            tensors[CheckpointFile.WeightsPrefix + name] = tensor;
+        Add(CheckpointFile.WeightsPrefix, state.Weights);
         if (!ReferenceEquals(state.Best, state.Weights))
-        {
-            foreach (var (name, tensor) in state.Best)
-                tensors[CheckpointFile.BestPrefix + name] = tensor;
-        }
-        for (int i = 0; i < state.Optimizer.Count; i++)
-            tensors[OptimizerPrefix + i] = state.Optimizer[i];
-        for (int i = 0; i < state.Average.Count; i++)
-            tensors[AveragePrefix + i] = state.Average[i];
+            Add(CheckpointFile.BestPrefix, state.Best);
+        Add(OptimizerPrefix, state.Optimizer);
+        if (state.Average is not null)
+            Add(AveragePrefix, state.Average);
         var text = new JsonObject
         {
             ["run"] = _fingerprint.DeepClone(),
@@ -57,6 +52,12 @@ internal sealed class TrainingCheckpoint
             ["history"] = JsonSerializer.SerializeToNode([.. state.History], TrainingCheckpointJson.Default.ListEpochResult),
         };
         CheckpointFile.Write(_path, text.ToJsonString(), tensors);
+
+        void Add(string prefix, StateDict part)
+        {
+            foreach (var (name, tensor) in part)
+                tensors[prefix + name] = tensor;
+        }
     }
 
     /// <returns>The state; null if there is no file.</returns>
@@ -70,12 +71,13 @@ internal sealed class TrainingCheckpoint
         if (RunFingerprint.Difference(json["run"]!.AsObject(), _fingerprint) is { } difference)
             throw new InvalidOperationException($"The training checkpoint '{_path}' belongs to another run: {difference}. Use the same data and options to resume, specify another file, or delete this file to start a new run.");
         StateDict weights = CheckpointFile.Select(tensors, CheckpointFile.WeightsPrefix), best = CheckpointFile.Select(tensors, CheckpointFile.BestPrefix);
+        var average = CheckpointFile.Select(tensors, AveragePrefix);
         return new TrainingState(
             weights,
             best.Count == 0 ? weights : best,
             (int)json["bestEpoch"]!,
-            [.. CheckpointFile.Select(tensors, OptimizerPrefix).Select(pair => pair.Value)],
-            [.. CheckpointFile.Select(tensors, AveragePrefix).Select(pair => pair.Value)],
+            CheckpointFile.Select(tensors, OptimizerPrefix),
+            average.Count == 0 ? null : average,
             json["history"].Deserialize(TrainingCheckpointJson.Default.ListEpochResult)!);
     }
 }

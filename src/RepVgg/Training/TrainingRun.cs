@@ -19,7 +19,7 @@ internal sealed class TrainingRun : IDisposable
     private readonly CancellationToken _cancellation;
     private readonly Optimizer _optimizer;
     private readonly WeightAverage? _average;
-    private readonly PassTotals _totals;
+    private readonly MetricAccumulator _metrics;
     private readonly TrainingCheckpoint? _checkpoint;
     private readonly ProgressReporter _reporter;
     private readonly DivergenceDetector _divergence;
@@ -43,10 +43,12 @@ internal sealed class TrainingRun : IDisposable
                 RunFingerprint.Of(network, train, validation, normalization, options),
                 new ModelDescription(network.Architecture, network.Classes, train.Height, train.Width, normalization, []));
 
-        _optimizer = backend.CreateSgd(GroupsOf(network, options), options.Momentum, options.Nesterov);
+        _optimizer = backend.CreateOptimizer(
+            network.ParameterGroups(options.WeightDecay, options.HeadLearningRateScale, decayBranchKernels: !options.CustomL2),
+            new SgdOptions(options.Momentum, options.Nesterov));
         if (options.WeightAverageDecay > 0)
-            _average = backend.CreateWeightAverage([.. network.Parameters.Concat(network.Buffers).Select(entry => entry.Tensor)]);
-        _totals = backend.CreatePassTotals();
+            _average = backend.CreateWeightAverage([.. network.Parameters, .. network.Buffers]);
+        _metrics = backend.CreateMetricAccumulator();
     }
 
     private int StepsPerEpoch { get; }
@@ -75,17 +77,10 @@ internal sealed class TrainingRun : IDisposable
 
     public void Dispose()
     {
-        _totals.Dispose();
+        _metrics.Dispose();
         _average?.Dispose();
         _optimizer.Dispose();
     }
-
-    private static IReadOnlyList<ParameterGroup> GroupsOf(TrainingNetwork network, TrainingOptions options) =>
-        [.. network.Parameters
-            .GroupBy(p => (
-                Decay: WeightDecayRule.Applies(p.Name, p.Tensor.Shape) && !(options.CustomL2 && WeightDecayRule.IsBlockKernel(p.Name)) ? options.WeightDecay : 0,
-                Scale: StateLayout.GivesLogits(p.Name) ? options.HeadLearningRateScale : 1))
-            .Select(group => new ParameterGroup([.. group.Select(p => p.Tensor)], group.Key.Decay, group.Key.Scale))];
 
     private bool StoppedEarly() => _options.EarlyStopping is { } stopping && stopping.ShouldStop(_history);
 
@@ -127,7 +122,7 @@ internal sealed class TrainingRun : IDisposable
         if (_checkpoint is not null)
         {
             var latest = _average is null ? weights : Snapshot(epoch, StepsPerEpoch);
-            _checkpoint.Write(new TrainingState(latest, _best, _bestEpoch, _optimizer.ExportState(), _average?.ExportState() ?? [], _history));
+            _checkpoint.Write(new TrainingState(latest, _best, _bestEpoch, _optimizer.ExportState(), _average?.ExportState(), _history));
         }
         _reporter.EpochDone(result);
         return true;
@@ -137,7 +132,7 @@ internal sealed class TrainingRun : IDisposable
     {
         using var loader = BatchLoader.Training(_train, _augmenter, _options.BatchSize, _options.Seed, epoch, _backend);
         var metrics = new PassMetrics();
-        _totals.Take();
+        _metrics.Take();
         _reporter.BeginPass(epoch, loader.Batches, isValidation: false);
         for (int step = 1; step <= loader.Batches; step++)
         {
@@ -147,7 +142,7 @@ internal sealed class TrainingRun : IDisposable
             _learningRate = _options.Schedule.LearningRate(_options.LearningRate, before, StepsPerEpoch, _options.Epochs);
             TrainingStep(loader.Next()!, before);
             if (step % _backend.StepsBetweenReads == 0 || step == loader.Batches)
-                _divergence.Check(metrics.Add(_totals.Take()), epoch, step, _learningRate);
+                _divergence.Check(metrics.Add(_metrics.Take()), epoch, step, _learningRate);
             _reporter.Step(step, metrics, _learningRate);
         }
         return metrics;
@@ -161,7 +156,7 @@ internal sealed class TrainingRun : IDisposable
             : null;
         var (logits, auxiliary) = _network.ForwardWithAuxiliary(_backend.CreateInput(batch.Staged!), drops);
         var loss = _backend.SoftmaxCrossEntropy(logits, batch.Labels, _options.LabelSmoothing);
-        _totals.Add(loss, logits, batch.Labels);
+        _metrics.Add(loss, logits, batch.Labels);
         foreach (var head in auxiliary)
             loss = _backend.Add(loss, _backend.Scale(_backend.SoftmaxCrossEntropy(head, batch.Labels, _options.LabelSmoothing), _options.AuxiliaryLossWeight));
         if (_options.CustomL2 && _options.WeightDecay > 0 && _network.CustomL2() is { } penalty)
@@ -176,7 +171,7 @@ internal sealed class TrainingRun : IDisposable
     {
         using var loader = BatchLoader.Evaluation(_validation!, _augmenter, _options.BatchSize, _backend);
         var metrics = new PassMetrics();
-        _totals.Take();
+        _metrics.Take();
         _reporter.BeginPass(epoch, loader.Batches, isValidation: true);
         for (int step = 1; step <= loader.Batches; step++)
         {
@@ -186,10 +181,10 @@ internal sealed class TrainingRun : IDisposable
             using (_backend.BeginStep(training: false))
             {
                 var logits = _network.Forward(_backend.CreateInput(batch.Staged!));
-                _totals.Add(_backend.SoftmaxCrossEntropy(logits, batch.Labels, labelSmoothing: 0), logits, batch.Labels);
+                _metrics.Add(_backend.SoftmaxCrossEntropy(logits, batch.Labels, labelSmoothing: 0), logits, batch.Labels);
             }
             if (step % _backend.StepsBetweenReads == 0 || step == loader.Batches)
-                metrics.Add(_totals.Take());
+                metrics.Add(_metrics.Take());
             _reporter.Step(step, metrics, _learningRate);
         }
         if (!double.IsFinite(metrics.Loss))
@@ -226,7 +221,7 @@ internal sealed class TrainingRun : IDisposable
             return 0;
         _network.ImportState(state.Weights);
         _optimizer.ImportState(state.Optimizer);
-        _average?.ImportState(state.Average);
+        _average?.ImportState(state.Average!);
         (_best, _bestEpoch) = (state.Best, state.BestEpoch);
         _history.AddRange(state.History);
         return _history.Count;

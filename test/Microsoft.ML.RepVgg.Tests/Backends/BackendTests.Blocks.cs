@@ -46,7 +46,7 @@ public abstract partial class BackendTests
             {
                 var x = Backend.CreateInput([n, c, h, w], input, requiresGradient: true);
                 var y = side == 0
-                    ? Backend.MultiBranchConv(x, kernel3x3, norm3x3, kernel1x1, norm1x1, normIdentity, stride, groups, relu)
+                    ? Backend.MultiBranchConv(x, ToBranches(kernel3x3, norm3x3, kernel1x1, norm1x1, normIdentity), stride, groups, relu)
                     : Composed(x, kernel3x3, norm3x3, kernel1x1, norm1x1, normIdentity, stride, groups, relu);
                 outcome.Add(Read(y));
                 var total = identity ? Backend.Add(y, x) : y;
@@ -77,6 +77,11 @@ public abstract partial class BackendTests
             sum = Backend.Add(sum, Backend.BatchNorm(x, normIdentity));
         return relu ? Backend.Relu(sum) : sum;
     }
+
+    private static Branch[] ToBranches(Tensor kernel3x3, BatchNormState norm3x3, Tensor kernel1x1, BatchNormState norm1x1, BatchNormState? normIdentity) =>
+        normIdentity is null
+            ? [new Branch(kernel3x3, norm3x3), new Branch(kernel1x1, norm1x1)]
+            : [new Branch(kernel3x3, norm3x3), new Branch(kernel1x1, norm1x1), new Branch(null, normIdentity)];
 
     private Tensor New(Random random, List<Tensor> kept, params int[] shape)
     {

@@ -51,7 +51,7 @@ public abstract partial class BackendTests
             {
                 var x = Backend.CreateInput([N, c, Size, Size], input, requiresGradient: true);
                 var y = side == 0
-                    ? Backend.MultiBranchConv(x, kernel3x3, norms[0], kernel1x1, norms[1], identity, stride, 1, relu)
+                    ? Backend.MultiBranchConv(x, ToBranches(kernel3x3, norms[0], kernel1x1, norms[1], identity), stride, 1, relu)
                     : Composed(x, kernel3x3, norms[0], kernel1x1, norms[1], identity, stride, 1, relu);
                 Backend.BackwardFrom(y, Random(new Random(9), [.. y.Shape]));
                 results[side] = [Read(y), Gradient(x), .. parameters.Select(Gradient), .. norms.SelectMany(norm => (float[][])[Read(norm.RunningMean), Read(norm.RunningVariance)])];
@@ -113,7 +113,7 @@ public abstract partial class BackendTests
         {
             Tensor kernel = Backend.CreateParameter(new TensorData([1, 1, 3, 3], [1, 1, 1, 1, 7, 1, 1, 1, 1])), small = Backend.CreateParameter(new TensorData([1, 1, 1, 1], [3]));
             var zero = NewState(Backend.CreateParameter(TensorData.Zeros(1)), Backend.CreateParameter(TensorData.Zeros(1)), 1);
-            var penalty = Backend.BranchPenalty(new BlockBranches(kernel, zero, small, zero, null));
+            var penalty = Backend.BranchPenalty(ToBranches(kernel, zero, small, zero, null));
             Assert.Equal([8f], Read(penalty));
             Backend.Backward(penalty);
             Assert.Equal([2, 2, 2, 2, 0, 2, 2, 2, 2], Gradient(kernel));
@@ -127,9 +127,9 @@ public abstract partial class BackendTests
         {
             Tensor large = Backend.CreateParameter(TensorData.Zeros(4, 2, 3, 3)), small = Backend.CreateParameter(TensorData.Zeros(4, 2, 1, 1)), other = Backend.CreateParameter(TensorData.Zeros(4, 3, 1, 1));
             BatchNormState norm = NewState(Parameter(4), Parameter(4), 4), wide = NewState(Parameter(5), Parameter(5), 5);
-            Assert.Contains("[4, 3, 1, 1]", Assert.Throws<ArgumentException>(() => Backend.EquivalentKernel(new(large, norm, other, norm, null))).Message);
-            Assert.Contains("4 outputs", Assert.Throws<ArgumentException>(() => Backend.EquivalentBias(new(large, norm, small, wide, null))).Message);
-            Assert.Throws<ArgumentException>(() => Backend.BranchPenalty(new(small, norm, small, norm, null)));
+            Assert.Contains("[4, 3, 1, 1]", Assert.Throws<ArgumentException>(() => Backend.EquivalentKernel(ToBranches(large, norm, other, norm, null))).Message);
+            Assert.Contains("4 outputs", Assert.Throws<ArgumentException>(() => Backend.EquivalentBias(ToBranches(large, norm, small, wide, null))).Message);
+            Assert.Throws<ArgumentException>(() => Backend.BranchPenalty(ToBranches(small, norm, small, norm, null)));
         }
     }
 
@@ -142,9 +142,9 @@ public abstract partial class BackendTests
     }
 
     /// <summary>Kernels, then weight and bias of every batch norm.</summary>
-    private BlockBranches ToBranches(Tensor[] tensors, int o, bool identity)
+    private Branch[] ToBranches(Tensor[] tensors, int o, bool identity)
     {
-        return new BlockBranches(tensors[0], Norm(0), tensors[1], Norm(1), identity ? Norm(2) : null);
+        return ToBranches(tensors[0], Norm(0), tensors[1], Norm(1), identity ? Norm(2) : null);
 
         BatchNormState Norm(int index)
         {

@@ -67,7 +67,7 @@ public abstract partial class BackendTests
         using var network = new TrainingNetwork(architecture, 10, Backend, seed: 0, frozenStages, freezeBatchNorm);
         var before = GoldenNetworks.TrainingState("tinyplus-pse");
         network.ImportState(before);
-        using var optimizer = Backend.CreateSgd([new ParameterGroup([.. network.Parameters.Select(item => item.Tensor)], 0.01f)], 0.9f, nesterov: false);
+        using var optimizer = Backend.CreateOptimizer([new ParameterGroup(network.Parameters, 0.01f)], new SgdOptions(0.9f));
         var images = RandomStates.Images(4, 3, 32, 32);
         for (int i = 0; i < 2; i++)
         {
@@ -102,12 +102,8 @@ public abstract partial class BackendTests
 
         using var network = new TrainingNetwork(GoldenNetworks.All["tiny"], StateLayout.ClassesOf(initial), Backend, seed: 0);
         network.ImportState(initial);
-        ParameterGroup[] groups =
-        [
-            .. network.Parameters.GroupBy(item => WeightDecayRule.Applies(item.Name, item.Tensor.Shape))
-                .Select(group => new ParameterGroup([.. group.Select(item => item.Tensor)], group.Key ? weightDecay : 0)),
-        ];
-        using var optimizer = Backend.CreateSgd(groups, manifest.GetProperty("momentum").GetSingle(), manifest.GetProperty("nesterov").GetBoolean());
+        using var optimizer = Backend.CreateOptimizer(
+            network.ParameterGroups(weightDecay), new SgdOptions(manifest.GetProperty("momentum").GetSingle(), manifest.GetProperty("nesterov").GetBoolean()));
         for (int step = 0; step < steps; step++)
         {
             int[] labels = [.. targets.Skip(step * batch).Take(batch).Select(label => (int)label)];

@@ -15,7 +15,9 @@ public abstract partial class BackendTests
     public void Sgd_is_PyTorchs(float momentum, bool nesterov)
     {
         using var model = new LinearModel(Backend);
-        using var optimizer = Backend.CreateSgd([new ParameterGroup([model.Kernel, model.Weight], 0.05f), new ParameterGroup([model.Bias, model.Unused], 0.5f, LearningRateScale: 0.3f)], momentum, nesterov);
+        using var optimizer = Backend.CreateOptimizer(
+            [new ParameterGroup([("kernel", model.Kernel), ("weight", model.Weight)], 0.05f), new ParameterGroup([("bias", model.Bias), ("unused", model.Unused)], 0.5f, LearningRateScale: 0.3f)],
+            new SgdOptions(momentum, nesterov));
         Tensor[] order = [model.Kernel, model.Weight, model.Bias];
         double[][] weights = [.. order.Select(tensor => Read(tensor).Select(value => (double)value).ToArray())];
         double[][] velocity = [.. weights.Select(values => new double[values.Length])];
@@ -42,9 +44,14 @@ public abstract partial class BackendTests
         }
         Assert.Equal([1f, 2f, 3f], Read(model.Unused));
         var state = optimizer.ExportState();
-        Assert.Equal([[3, 2, 3, 3], [4, 3], [4], [3]], state.Select(tensor => tensor.Shape.ToArray()));
-        if (momentum > 0)
-            Compare.Close([.. velocity[0].Select(value => (float)value)], state[0].Values, 2e-6, "momentum");
+        if (momentum == 0)
+        {
+            Assert.Empty(state);
+            return;
+        }
+        Assert.Equal(["momentum_buffer/kernel", "momentum_buffer/weight", "momentum_buffer/bias", "momentum_buffer/unused"], state.Names);
+        Assert.Equal([[3, 2, 3, 3], [4, 3], [4], [3]], state.Select(entry => entry.Value.Shape.ToArray()));
+        Compare.Close([.. velocity[0].Select(value => (float)value)], state["momentum_buffer/kernel"].Values, 2e-6, "momentum");
     }
 
     /// <summary>Backends may update long tensors in pieces, and short ones together.</summary>
@@ -59,7 +66,7 @@ public abstract partial class BackendTests
         using var weight = Backend.CreateParameter(LinearModel.Draw(5, Outputs, Inputs));
         using var bias = Backend.CreateParameter(LinearModel.Draw(6, Outputs));
         using var unused = Backend.CreateParameter(new TensorData([3], [1, 2, 3]));
-        using var optimizer = Backend.CreateSgd([new ParameterGroup([weight, bias, unused], Decay)], Momentum, nesterov);
+        using var optimizer = Backend.CreateOptimizer([new ParameterGroup([("0", weight), ("1", bias), ("2", unused)], Decay)], new SgdOptions(Momentum, nesterov));
         Tensor[] trained = [weight, bias];
         double[][] expected = [.. trained.Select(tensor => Read(tensor).Select(value => (double)value).ToArray())];
         double[][] velocity = [.. expected.Select(values => new double[values.Length])];
@@ -86,7 +93,7 @@ public abstract partial class BackendTests
         for (int i = 0; i < trained.Length; i++)
         {
             Compare.Close([.. expected[i].Select(value => (float)value)], Read(trained[i]), 2e-6, $"weights {i}");
-            Compare.Close([.. velocity[i].Select(value => (float)value)], state[i].Values, 2e-6, $"momentum {i}");
+            Compare.Close([.. velocity[i].Select(value => (float)value)], state[$"momentum_buffer/{i}"].Values, 2e-6, $"momentum {i}");
         }
         Assert.Equal([1f, 2f, 3f], Read(unused));
     }
@@ -108,8 +115,13 @@ public abstract partial class BackendTests
         Train(whole, first, 3, 6);
         Assert.Equal(Read(whole.Kernel), Read(cut.Kernel));
         Assert.Equal(Read(whole.Bias), Read(cut.Bias));
-        Assert.Throws<ArgumentException>(() => first.ImportState([]));
-        Assert.Throws<ArgumentException>(() => first.ImportState([.. first.ExportState().Select(_ => TensorData.Zeros(1))]));
+        var exported = first.ExportState();
+        Assert.Contains("'momentum_buffer/kernel'", Assert.Throws<ArgumentException>(() => first.ImportState([])).Message);
+        exported["momentum_buffer/weight"] = TensorData.Zeros(1);
+        Assert.Contains("'momentum_buffer/weight' of the optimizer's state is [1]", Assert.Throws<ArgumentException>(() => first.ImportState(exported)).Message);
+        var surplus = first.ExportState();
+        surplus["exp_avg/kernel"] = TensorData.Zeros(1);
+        Assert.Contains("'exp_avg/kernel'", Assert.Throws<ArgumentException>(() => first.ImportState(surplus)).Message);
 
         static void Train(LinearModel model, Optimizer optimizer, int from, int to)
         {
@@ -126,7 +138,7 @@ public abstract partial class BackendTests
     {
         using var model = new LinearModel(Backend);
         using var one = model.Optimizer();
-        using var two = Backend.CreateSgd([new ParameterGroup([model.Bias, model.Kernel], 0)], 0, nesterov: false);
+        using var two = Backend.CreateOptimizer([new ParameterGroup([("bias", model.Bias), ("kernel", model.Kernel)], 0)], new SgdOptions(0));
         foreach (var optimizer in (Optimizer[])[one, two, one])
         {
             model.Step(1);
@@ -143,7 +155,7 @@ public abstract partial class BackendTests
     {
         using var model = new LinearModel(Backend);
         var optimizer = optimizerFirst ? model.Optimizer() : null;
-        using var average = Backend.CreateWeightAverage([model.Kernel, model.Mean, model.Weight, model.Bias, model.Unused]);
+        using var average = Backend.CreateWeightAverage(model.Tensors);
         optimizer ??= model.Optimizer();
         double[] expected = [.. Read(model.Kernel).Select(value => (double)value)];
         for (int step = 0; step < 3; step++)
@@ -163,19 +175,21 @@ public abstract partial class BackendTests
         Assert.Equal(own, Read(model.Kernel));
 
         var state = average.ExportState();
-        Compare.Close(averaged, state[0].Values, 1e-6);
-        using var other = Backend.CreateWeightAverage([model.Kernel, model.Mean, model.Weight, model.Bias, model.Unused]);
+        Compare.Close(averaged, state["kernel"].Values, 1e-6);
+        using var other = Backend.CreateWeightAverage(model.Tensors);
         other.ImportState(state);
         other.Swap();
         Compare.Close(averaged, Read(model.Kernel), 1e-6);
-        Assert.Throws<ArgumentException>(() => other.ImportState([.. state.Skip(1)]));
+        Assert.Contains("5 tensors", Assert.Throws<ArgumentException>(() => other.ImportState([])).Message);
+        state["mean"] = TensorData.Zeros(2);
+        Assert.Contains("'mean'", Assert.Throws<ArgumentException>(() => other.ImportState(state)).Message);
         optimizer.Dispose();
     }
 
     [BackendFact]
     public void Totals_weigh_images_not_batches()
     {
-        using var totals = Backend.CreatePassTotals();
+        using var totals = Backend.CreateMetricAccumulator();
         using (Backend.BeginStep(training: false))
         {
             var logits = Input([1, 0, 1, 0, 0, 1], 3, 2);
@@ -238,7 +252,32 @@ public abstract partial class BackendTests
             Assert.Throws<ArgumentException>(() => Backend.Conv2d(map, kernel, null, 1, 1, 1));
             Assert.Throws<ArgumentException>(() => Backend.ScaleChannels(map, map));
         }
-        Assert.Throws<ArgumentException>(() => Backend.CreateSgd([], 0, nesterov: true));
+        Assert.Throws<ArgumentException>(() => Backend.CreateOptimizer([], new SgdOptions(0, Nesterov: true)));
+        Assert.Throws<ArgumentException>(() => Backend.CreateOptimizer([], new SgdOptions(-1)));
+        using var model = new LinearModel(Backend);
+        Assert.Contains("'mean'", Assert.Throws<ArgumentException>(() => Backend.CreateOptimizer([new ParameterGroup([("mean", model.Mean)], 0)], new SgdOptions())).Message);
+        Assert.Contains("'b'", Assert.Throws<ArgumentException>(() => Backend.CreateOptimizer([new ParameterGroup([("a", model.Kernel), ("b", model.Kernel)], 0)], new SgdOptions())).Message);
+        Assert.Contains("'a'", Assert.Throws<ArgumentException>(() => Backend.CreateWeightAverage([("a", model.Kernel), ("a", model.Mean)])).Message);
+    }
+
+    [BackendFact]
+    public void Released_tensors_and_gradients_of_results_are_refused()
+    {
+        Tensor result;
+        var disposed = Backend.CreateParameter(TensorData.Zeros(2));
+        disposed.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => Backend.CopyOut(disposed, new float[2]));
+        using (Backend.BeginStep(training: true))
+        {
+            var input = Backend.CreateInput([1, 2], [1, -2], requiresGradient: true);
+            result = Backend.Scale(input, 3);
+            Backend.BackwardFrom(Backend.Relu(result), [1, 1]);
+            Assert.Equal([3, 0], Gradient(input));
+            Assert.Contains("has no gradient", Assert.Throws<ArgumentException>(() => Gradient(result)).Message);
+            Assert.Throws<InvalidOperationException>(() => Backend.BackwardFrom(result, [1, 1]));
+        }
+        Assert.Throws<ObjectDisposedException>(() => Backend.CopyOut(result, new float[2]));
+        Assert.Throws<InvalidOperationException>(() => Backend.Relu(result));
     }
 
     /// <summary>A convolution, a pool and a linear layer under a loss; a buffer, and a parameter that takes no part.</summary>
@@ -254,7 +293,9 @@ public abstract partial class BackendTests
 
         public Tensor Mean { get; } = backend.CreateBuffer(new TensorData([1], [0]));
 
-        public Optimizer Optimizer() => backend.CreateSgd([new ParameterGroup([Kernel, Weight, Bias], 0.01f)], 0.9f, nesterov: false);
+        public (string Name, Tensor Tensor)[] Tensors => [("kernel", Kernel), ("mean", Mean), ("weight", Weight), ("bias", Bias), ("unused", Unused)];
+
+        public Optimizer Optimizer() => backend.CreateOptimizer([new ParameterGroup([("kernel", Kernel), ("weight", Weight), ("bias", Bias)], 0.01f)], new SgdOptions(0.9f));
 
         /// <summary>Leaves gradients.</summary>
         public void Step(int seed)
@@ -268,7 +309,7 @@ public abstract partial class BackendTests
 
         public void Dispose()
         {
-            foreach (var tensor in (Tensor[])[Kernel, Weight, Bias, Unused, Mean])
+            foreach (var (_, tensor) in Tensors)
                 tensor.Dispose();
         }
 

@@ -117,7 +117,7 @@ public class CpuBackendGuaranteesTests
     }
 
     private static Optimizer NewOptimizer(Backend backend, TrainingNetwork network) =>
-        backend.CreateSgd([new ParameterGroup([.. network.Parameters.Select(parameter => parameter.Tensor)], 1e-4f)], 0.9f, nesterov: true);
+        backend.CreateOptimizer([new ParameterGroup(network.Parameters, 1e-4f)], new SgdOptions(0.9f, Nesterov: true));
 
     private static void Step(Backend backend, TrainingNetwork network, Optimizer optimizer, int batch, int seed)
     {

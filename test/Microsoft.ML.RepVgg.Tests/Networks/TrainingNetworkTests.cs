@@ -99,7 +99,7 @@ public class TrainingNetworkTests
         using var backend = new CpuBackend();
         using var network = new TrainingNetwork(architecture, 3, backend, seed: 5);
         network.ImportState(RandomStates.Training(architecture, 3));
-        using var optimizer = backend.CreateSgd([new ParameterGroup([.. network.Parameters.Select(item => item.Tensor)], 1e-4f)], 0.9f, nesterov: false);
+        using var optimizer = backend.CreateOptimizer([new ParameterGroup(network.Parameters, 1e-4f)], new SgdOptions(0.9f));
         var batch = RandomStates.Images(images, architecture.InputChannels, size, size);
         using (backend.BeginStep(training: true))
         {
@@ -191,17 +191,36 @@ public class TrainingNetworkTests
     }
 
     [Theory]
-    [InlineData("stage1.0.rbr_dense.conv.weight", 4, true)]
-    [InlineData("stage1.0.rbr_dense.bn.weight", 1, false)]
-    [InlineData("stage1.0.rbr_1x1.bn.bias", 1, false)]
-    [InlineData("stage1.1.rbr_identity.weight", 1, true)]
-    [InlineData("stage1.1.rbr_identity.bias", 1, false)]
-    [InlineData("stage1.1.se.up.weight", 4, true)]
-    [InlineData("stage1.1.se.up.bias", 1, false)]
-    [InlineData("linear.weight", 2, true)]
-    [InlineData("linear.bias", 1, false)]
-    public void Weight_decay_is_the_authors_choice(string name, int rank, bool expected) =>
-        Assert.Equal(expected, WeightDecayRule.Applies(name, new int[rank]));
+    [InlineData("stage1.0.rbr_dense.conv.weight", true)]
+    [InlineData("stage1.0.rbr_dense.bn.weight", false)]
+    [InlineData("stage1.0.rbr_1x1.bn.bias", false)]
+    [InlineData("stage2.1.rbr_identity.weight", true)]
+    [InlineData("stage2.1.rbr_identity.bias", false)]
+    [InlineData("stage2.1.se.up.weight", true)]
+    [InlineData("stage2.1.se.up.bias", false)]
+    [InlineData("linear.weight", true)]
+    [InlineData("linear.bias", false)]
+    public void Weight_decay_is_the_authors_choice(string name, bool expected)
+    {
+        using var backend = new CpuBackend(1);
+        using var network = new TrainingNetwork(GoldenNetworks.All["tiny-se"], 10, backend, seed: 1);
+        var groups = network.ParameterGroups(weightDecay: 0.5f);
+        Assert.Equal(expected ? 0.5f : 0, Assert.Single(groups, group => group.Parameters.Any(parameter => parameter.Name == name)).WeightDecay);
+        Assert.Equal(network.Parameters.Select(parameter => parameter.Name).Order(), groups.SelectMany(group => group.Parameters).Select(parameter => parameter.Name).Order());
+    }
+
+    [Fact]
+    public void Custom_L2_replaces_the_weight_decay_of_branch_kernels_only()
+    {
+        using var backend = new CpuBackend(1);
+        using var network = new TrainingNetwork(GoldenNetworks.All["tiny-se"], 10, backend, seed: 1);
+        var decayed = network.ParameterGroups(0.5f, decayBranchKernels: false).Where(group => group.WeightDecay > 0).SelectMany(group => group.Parameters).Select(parameter => parameter.Name).ToHashSet();
+        Assert.DoesNotContain("stage1.0.rbr_dense.conv.weight", decayed);
+        Assert.DoesNotContain("stage1.0.rbr_1x1.conv.weight", decayed);
+        Assert.Contains("stage2.1.rbr_identity.weight", decayed);
+        Assert.Contains("stage2.1.se.up.weight", decayed);
+        Assert.Contains("linear.weight", decayed);
+    }
 
     private static float[] Evaluate(CpuBackend backend, TrainingNetwork network, TensorData images)
     {

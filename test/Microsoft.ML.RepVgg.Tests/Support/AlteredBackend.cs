@@ -32,60 +32,62 @@ internal sealed class AlteredBackend : Backend
 
     public override string Description => "Altered device 3";
 
-    public override Tensor CreateParameter(TensorData initial) => _inner.CreateParameter(initial);
+    // The tensors are those of the inner backend.
+    private protected override bool Owns(Tensor tensor) => true;
 
-    public override Tensor CreateBuffer(TensorData initial) => _inner.CreateBuffer(initial);
+    private protected override Tensor CreateCore(TensorData initial, TensorRole role) =>
+        role == TensorRole.Parameter ? _inner.CreateParameter(initial) : _inner.CreateBuffer(initial);
 
-    public override Tensor CreateInput(ReadOnlySpan<int> shape, ReadOnlySpan<float> values, bool requiresGradient = false) => _inner.CreateInput(shape, values, requiresGradient);
+    private protected override Tensor CreateInputCore(ReadOnlySpan<int> shape, ReadOnlySpan<float> values, bool requiresGradient) => _inner.CreateInput(shape, values, requiresGradient);
 
-    public override void CopyIn(Tensor destination, ReadOnlySpan<float> values) => _inner.CopyIn(destination, values);
+    private protected override void CopyInCore(Tensor destination, ReadOnlySpan<float> values) => _inner.CopyIn(destination, values);
 
-    public override void CopyOut(Tensor source, Span<float> values) => _inner.CopyOut(source, values);
+    private protected override void CopyOutCore(Tensor source, Span<float> values) => _inner.CopyOut(source, values);
 
-    public override void CopyGradient(Tensor source, Span<float> values) => _inner.CopyGradient(source, values);
+    private protected override void CopyGradientCore(Tensor source, Span<float> values) => _inner.CopyGradient(source, values);
 
-    public override IDisposable BeginStep(bool training, bool? record = null)
+    private protected override IDisposable BeginStepCore(bool training, bool recording)
     {
         _training = training;
-        return _inner.BeginStep(training, record);
+        return _inner.BeginStep(training, recording);
     }
 
-    public override Tensor Conv2d(Tensor input, Tensor kernel, Tensor? bias, int stride, int padding, int groups)
+    private protected override Tensor Conv2dCore(Tensor input, Tensor kernel, Tensor? bias, int stride, int paddingHeight, int paddingWidth, int groups)
     {
-        var output = _inner.Conv2d(input, kernel, bias, stride, padding, groups);
+        var output = _inner.Conv2d(input, kernel, bias, stride, paddingHeight, paddingWidth, groups);
         return FaultyConvolution(kernel.Shape, stride, groups) ? _inner.Relu(output) : output;
     }
 
-    public override Tensor BatchNorm(Tensor input, BatchNormState state) =>
+    private protected override Tensor BatchNormCore(Tensor input, BatchNormState state) =>
         _training || EvaluationFactor == 1 ? _inner.BatchNorm(input, state) : _inner.Scale(_inner.BatchNorm(input, state), EvaluationFactor);
 
-    public override Tensor Add(Tensor left, Tensor right) => _inner.Add(left, right);
+    private protected override Tensor AddCore(Tensor left, Tensor right) => _inner.Add(left, right);
 
-    public override Tensor ScaleChannels(Tensor map, Tensor scale) => _inner.ScaleChannels(map, scale);
+    private protected override Tensor ScaleChannelsCore(Tensor map, Tensor scale) => _inner.ScaleChannels(map, scale);
 
-    public override Tensor Relu(Tensor input) => ForgetsReluBackward ? _inner.Scale(input, 1) : _inner.Relu(input);
+    private protected override Tensor ReluCore(Tensor input) => ForgetsReluBackward ? _inner.Scale(input, 1) : _inner.Relu(input);
 
-    public override Tensor Sigmoid(Tensor input) => SigmoidFactor == 1 ? _inner.Sigmoid(input) : _inner.Scale(_inner.Sigmoid(input), SigmoidFactor);
+    private protected override Tensor SigmoidCore(Tensor input) => SigmoidFactor == 1 ? _inner.Sigmoid(input) : _inner.Scale(_inner.Sigmoid(input), SigmoidFactor);
 
-    public override Tensor GlobalAveragePool(Tensor input) => _inner.GlobalAveragePool(input);
+    private protected override Tensor GlobalAveragePoolCore(Tensor input) => _inner.GlobalAveragePool(input);
 
-    public override Tensor Linear(Tensor input, Tensor weight, Tensor bias) =>
+    private protected override Tensor LinearCore(Tensor input, Tensor weight, Tensor bias) =>
         LogitFactor == 1 ? _inner.Linear(input, weight, bias) : _inner.Scale(_inner.Linear(input, weight, bias), LogitFactor);
 
-    public override Tensor SoftmaxCrossEntropy(Tensor logits, ReadOnlySpan<int> labels, float labelSmoothing) => _inner.SoftmaxCrossEntropy(logits, labels, labelSmoothing);
+    private protected override Tensor SoftmaxCrossEntropyCore(Tensor logits, ReadOnlySpan<int> labels, float labelSmoothing) => _inner.SoftmaxCrossEntropy(logits, labels, labelSmoothing);
 
-    public override Tensor Scale(Tensor input, float factor) => _inner.Scale(input, factor);
+    private protected override Tensor ScaleCore(Tensor input, float factor) => _inner.Scale(input, factor);
 
-    public override Tensor EquivalentKernel(BlockBranches branches) => _inner.EquivalentKernel(branches);
+    private protected override Tensor EquivalentKernelCore(IReadOnlyList<Branch> branches) => _inner.EquivalentKernel(branches);
 
-    public override Tensor EquivalentBias(BlockBranches branches) => _inner.EquivalentBias(branches);
+    private protected override Tensor EquivalentBiasCore(IReadOnlyList<Branch> branches) => _inner.EquivalentBias(branches);
 
-    public override Tensor BranchPenalty(BlockBranches branches) => _inner.BranchPenalty(branches);
+    private protected override Tensor BranchPenaltyCore(IReadOnlyList<Branch> branches) => _inner.BranchPenalty(branches);
 
-    public override void BackwardFrom(Tensor output, ReadOnlySpan<float> outputGradient) => _inner.BackwardFrom(output, [.. outputGradient.ToArray().Select(value => value * GradientFactor)]);
+    private protected override void BackwardCore(Tensor output, ReadOnlySpan<float> outputGradient) => _inner.BackwardFrom(output, [.. outputGradient.ToArray().Select(value => value * GradientFactor)]);
 
-    public override Optimizer CreateSgd(IReadOnlyList<ParameterGroup> groups, float momentum, bool nesterov) =>
-        _inner.CreateSgd(OptimizerDoesNothing ? [] : groups, momentum, nesterov);
+    private protected override Optimizer CreateOptimizerCore(IReadOnlyList<ParameterGroup> groups, OptimizerOptions options) =>
+        _inner.CreateOptimizer(OptimizerDoesNothing ? [] : groups, options);
 
-    public override void Dispose() => _inner.Dispose();
+    private protected override void DisposeCore() => _inner.Dispose();
 }

@@ -13,17 +13,16 @@ internal sealed class TrainingSteps : IDisposable
     private readonly Backend _backend;
     private readonly Optimizer _optimizer;
     private readonly WeightAverage _average;
-    private readonly PassTotals _totals;
+    private readonly MetricAccumulator _totals;
     private readonly Random _random = new(1);
 
     public TrainingSteps(Backend backend, string name)
     {
         _backend = backend;
         Network = new TrainingNetwork(GoldenNetworks.All[name], Classes, backend, seed: 1);
-        _optimizer = backend.CreateSgd(
-            [.. Network.Parameters.GroupBy(item => WeightDecayRule.Applies(item.Name, item.Tensor.Shape)).Select(group => new ParameterGroup([.. group.Select(item => item.Tensor)], group.Key ? 1e-4f : 0))], 0.9f, nesterov: true);
-        _average = backend.CreateWeightAverage([.. Network.Parameters.Concat(Network.Buffers).Select(item => item.Tensor)]);
-        _totals = backend.CreatePassTotals();
+        _optimizer = backend.CreateOptimizer(Network.ParameterGroups(1e-4f), new SgdOptions(0.9f, Nesterov: true));
+        _average = backend.CreateWeightAverage([.. Network.Parameters, .. Network.Buffers]);
+        _totals = backend.CreateMetricAccumulator();
     }
 
     public TrainingNetwork Network { get; }

@@ -42,6 +42,15 @@ internal sealed record StateEntry(string Name, int[] Shape, StateKind Kind, int 
     /// <summary>Whether the tensor is trained.</summary>
     public bool IsParameter => Kind is not (StateKind.RunningMean or StateKind.RunningVariance);
 
+    /// <summary>Whether the tensor is the kernel of a branch of a block, to which the authors' custom L2 penalty applies instead of weight decay.</summary>
+    public bool IsBranchKernel { get; init; }
+
+    /// <summary>
+    /// Whether weight decay applies to the tensor: to kernels, linear weights and the weights of identity batch norms.
+    /// Source: the authors' training recipe, which decays no biases and no other one-dimensional parameters.
+    /// </summary>
+    public bool HasWeightDecay { get; init; } = Kind is StateKind.ConvWeight or StateKind.LinearWeight;
+
     /// <summary>Number of values.</summary>
     public long Count => Shape.Aggregate(1L, (product, dimension) => product * dimension);
 }
@@ -62,12 +71,9 @@ internal static class StateLayout
         foreach (var block in architecture.Blocks)
         {
             AddSqueezeExcitation(entries, block);
-            if (block.HasIdentity)
-                AddNorm(entries, $"{block.Name}.rbr_identity", block.OutputChannels);
-            AddConv(entries, $"{block.Name}.rbr_dense.conv", block, 3);
-            AddNorm(entries, $"{block.Name}.rbr_dense.bn", block.OutputChannels);
-            AddConv(entries, $"{block.Name}.rbr_1x1.conv", block, 1);
-            AddNorm(entries, $"{block.Name}.rbr_1x1.bn", block.OutputChannels);
+            // The authors' modules register the identity first, so their checkpoints begin with it.
+            foreach (var branch in block.Branches.OrderBy(branch => branch.Kind == BranchKind.Identity ? 0 : 1))
+                AddBranch(entries, block, branch);
         }
         AddLinear(entries, "linear", architecture.FeatureWidth, classes);
         foreach (var stage in architecture.Stages.Where(stage => stage.AuxiliaryHead))
@@ -87,7 +93,7 @@ internal static class StateLayout
         foreach (var block in architecture.Blocks)
         {
             AddSqueezeExcitation(entries, block);
-            AddConv(entries, $"{block.Name}.rbr_reparam", block, 3);
+            AddConv(entries, $"{block.Name}.rbr_reparam", block, 3, 3);
             entries.Add(new StateEntry($"{block.Name}.rbr_reparam.bias", [block.OutputChannels], StateKind.ConvBias, block.InputChannels / block.Groups * 9));
         }
         AddLinear(entries, "linear", architecture.FeatureWidth, classes);
@@ -162,15 +168,26 @@ internal static class StateLayout
         entries.Add(new StateEntry($"{name}.up.bias", [channels], StateKind.ConvBias, reduced));
     }
 
-    private static void AddConv(List<StateEntry> entries, string name, BlockSpec block, int size)
+    private static void AddBranch(List<StateEntry> entries, BlockSpec block, BranchSpec branch)
     {
-        int inputs = block.InputChannels / block.Groups;
-        entries.Add(new StateEntry($"{name}.weight", [block.OutputChannels, inputs, size, size], StateKind.ConvWeight, inputs * size * size));
+        if (branch.KernelName is { } kernel)
+        {
+            AddConv(entries, $"{block.Name}.{kernel}", block, branch.KernelHeight, branch.KernelWidth);
+            entries[^1] = entries[^1] with { IsBranchKernel = true };
+        }
+        if (branch.NormName is { } norm)
+            AddNorm(entries, $"{block.Name}.{norm}", block.OutputChannels, branch.DecaysNormWeight);
     }
 
-    private static void AddNorm(List<StateEntry> entries, string name, int channels)
+    private static void AddConv(List<StateEntry> entries, string name, BlockSpec block, int height, int width)
     {
-        entries.Add(new StateEntry($"{name}.weight", [channels], StateKind.NormWeight));
+        int inputs = block.InputChannels / block.Groups;
+        entries.Add(new StateEntry($"{name}.weight", [block.OutputChannels, inputs, height, width], StateKind.ConvWeight, inputs * height * width));
+    }
+
+    private static void AddNorm(List<StateEntry> entries, string name, int channels, bool decaysWeight = false)
+    {
+        entries.Add(new StateEntry($"{name}.weight", [channels], StateKind.NormWeight) { HasWeightDecay = decaysWeight });
         entries.Add(new StateEntry($"{name}.bias", [channels], StateKind.NormBias));
         entries.Add(new StateEntry($"{name}.running_mean", [channels], StateKind.RunningMean));
         entries.Add(new StateEntry($"{name}.running_var", [channels], StateKind.RunningVariance));

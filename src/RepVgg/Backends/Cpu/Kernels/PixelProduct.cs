@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using RepVgg.Runtime.Threading;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
@@ -16,7 +17,8 @@ internal static unsafe class PixelProduct
         (long)taps * channels * kernels.PadColumns(columns);
 
     /// <summary>Packs weights for <see cref="Run"/>: panels of two vectors of columns (the last may be one), each [tap][channel][column], zero-padded.</summary>
-    /// <param name="backend">The backend. Its vector length determines the width of the panels; its threads pack them in parallel.</param>
+    /// <param name="loop">The threads that pack panels in parallel.</param>
+    /// <param name="kernels">The micro-kernels, whose vector length determines the width of the panels.</param>
     /// <param name="source">Weights; element (t, k, j) is at taps[t] + k * channelStride + j * columnStride.</param>
     /// <param name="taps">Offset of each tap in the source.</param>
     /// <param name="channels">Number of channels that the product sums over.</param>
@@ -24,14 +26,14 @@ internal static unsafe class PixelProduct
     /// <param name="columns">Number of columns (output channels).</param>
     /// <param name="columnStride">Floats from one column to the next in the source.</param>
     /// <param name="packed">Destination of the packed weights.</param>
-    public static void Pack(CpuBackend backend, float* source, int[] taps, int channels, int channelStride, int columns, int columnStride, float* packed)
+    public static void Pack(ParallelLoop loop, TileKernels kernels, float* source, int[] taps, int channels, int channelStride, int columns, int columnStride, float* packed)
     {
-        int panel = 2 * backend.Kernels.VectorLength;
+        int panel = 2 * kernels.VectorLength;
         int blocks = (channels + ChannelBlock - 1) / ChannelBlock;
-        backend.Run((columns + panel - 1) / panel * blocks, (item, _) =>
+        loop.Run((columns + panel - 1) / panel * blocks, (item, _) =>
         {
             int column = item / blocks * panel, channel = item % blocks * ChannelBlock;
-            int valid = Math.Min(panel, columns - column), width = backend.Kernels.PadColumns(valid);
+            int valid = Math.Min(panel, columns - column), width = kernels.PadColumns(valid);
             float* from = source + (long)column * columnStride + (long)channel * channelStride;
             float* to = packed + (long)taps.Length * channels * column + (long)channel * width;
             PackBlock(from, taps, Math.Min(ChannelBlock, channels - channel), channelStride, valid, columnStride, to, (nint)channels * width, width);

@@ -30,20 +30,20 @@ internal static unsafe class Planes
 
     /// <summary>Copies the input patch of each output pixel (im2col): [pixel][kernel row][kernel column][channel]. Values outside the image are 0.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Patches(float* source, int height, int width, int channels, int kernelHeight, int kernelWidth, int stride, int padding, int outputHeight, int outputWidth, float* target)
+    public static void Patches(float* source, int height, int width, int channels, int kernelHeight, int kernelWidth, int stride, int paddingHeight, int paddingWidth, int outputHeight, int outputWidth, float* target)
     {
         int line = kernelWidth * channels;
         for (int oy = 0; oy < outputHeight; oy++)
         {
             for (int ox = 0; ox < outputWidth; ox++)
             {
-                int left = ox * stride - padding;
+                int left = ox * stride - paddingWidth;
                 // Range of the floats of a patch row that are inside the image.
                 int first = Math.Clamp(-left, 0, kernelWidth) * channels;
                 int last = Math.Clamp(width - left, 0, kernelWidth) * channels;
                 for (int ky = 0; ky < kernelHeight; ky++, target += line)
                 {
-                    int y = oy * stride + ky - padding;
+                    int y = oy * stride + ky - paddingHeight;
                     bool inside = (uint)y < (uint)height;
                     int start = inside ? first : line, end = inside ? last : line;
                     float* from = source + ((long)y * width + left) * channels;

@@ -1,3 +1,4 @@
+using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
 
 namespace RepVgg.Backends.Cpu.Operations;
@@ -12,13 +13,13 @@ internal sealed unsafe class Activation<TFunction> : CpuOperation
     private Activation(CpuTensor input, CpuTensor output)
         : base(output) => _input = input;
 
-    public static CpuTensor Apply(CpuBackend backend, CpuTensor input)
+    public static CpuTensor Apply(CpuContext context, CpuTensor input)
     {
-        var output = backend.NewStepTensor(input.Dimensions, input.RequiresGradient);
+        var output = context.NewStepTensor(input.Dimensions, input.RequiresGradient);
         float* x = input.Data;
         float* y = output.Data;
-        Elementwise.Run(backend, output.Count, (start, count) => TFunction.Forward(x + start, y + start, count));
-        backend.Record(output, () => new Activation<TFunction>(input, output));
+        Elementwise.Run(context.Loop, output.Count, (start, count) => TFunction.Forward(x + start, y + start, count));
+        context.Record(output, () => new Activation<TFunction>(input, output));
         return output;
     }
 
@@ -27,7 +28,7 @@ internal sealed unsafe class Activation<TFunction> : CpuOperation
         float* y = Output.Data;
         float* g = Output.Gradient;
         float* d = _input.GradientForWriting(out bool accumulate);
-        Elementwise.Run(Output.Owner, Output.Count, (start, count) => TFunction.Gradient(y + start, g + start, d + start, count, accumulate));
+        Elementwise.Run(Output.Context.Loop, Output.Count, (start, count) => TFunction.Gradient(y + start, g + start, d + start, count, accumulate));
     }
 }
 

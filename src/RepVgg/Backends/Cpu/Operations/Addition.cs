@@ -1,3 +1,4 @@
+using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
 
 namespace RepVgg.Backends.Cpu.Operations;
@@ -15,14 +16,14 @@ internal sealed unsafe class Addition : CpuOperation
         _right = right;
     }
 
-    public static CpuTensor Apply(CpuBackend backend, CpuTensor left, CpuTensor right)
+    public static CpuTensor Apply(CpuContext context, CpuTensor left, CpuTensor right)
     {
-        var output = backend.NewStepTensor(left.Dimensions, left.RequiresGradient || right.RequiresGradient);
+        var output = context.NewStepTensor(left.Dimensions, left.RequiresGradient || right.RequiresGradient);
         float* a = left.Data;
         float* b = right.Data;
         float* y = output.Data;
-        Elementwise.Run(backend, output.Count, (start, count) => Elementwise.Add(a + start, b + start, y + start, count));
-        backend.Record(output, () => new Addition(left, right, output));
+        Elementwise.Run(context.Loop, output.Count, (start, count) => Elementwise.Add(a + start, b + start, y + start, count));
+        context.Record(output, () => new Addition(left, right, output));
         return output;
     }
 
@@ -38,6 +39,6 @@ internal sealed unsafe class Addition : CpuOperation
             return;
         float* from = Output.Gradient;
         float* to = input.GradientForWriting(out bool accumulate);
-        Elementwise.Run(Output.Owner, Output.Count, (start, count) => Elementwise.Scale(from + start, 1, to + start, count, accumulate));
+        Elementwise.Run(Output.Context.Loop, Output.Count, (start, count) => Elementwise.Scale(from + start, 1, to + start, count, accumulate));
     }
 }

@@ -1,3 +1,4 @@
+using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
 
 namespace RepVgg.Backends.Cpu.Operations;
@@ -10,20 +11,20 @@ internal sealed unsafe class AveragePool : CpuOperation
     private AveragePool(CpuTensor input, CpuTensor output)
         : base(output) => _input = input;
 
-    public static CpuTensor Apply(CpuBackend backend, CpuTensor input)
+    public static CpuTensor Apply(CpuContext context, CpuTensor input)
     {
         int area = input.Area, channels = input.C;
-        var output = backend.NewStepTensor([input.N, channels, 1, 1], input.RequiresGradient);
+        var output = context.NewStepTensor([input.N, channels, 1, 1], input.RequiresGradient);
         float* x = input.Data;
         float* y = output.Data;
-        backend.Run(input.N, (image, _) =>
+        context.Run(input.N, (image, _) =>
         {
             float* result = y + (long)image * channels;
             new Span<float>(result, channels).Clear();
             ChannelLoops.AddSums(x + (long)image * area * channels, area, channels, result);
             Elementwise.Scale(result, 1f / area, result, channels, accumulate: false);
         });
-        backend.Record(output, () => new AveragePool(input, output));
+        context.Record(output, () => new AveragePool(input, output));
         return output;
     }
 
@@ -32,7 +33,7 @@ internal sealed unsafe class AveragePool : CpuOperation
         int area = _input.Area, channels = _input.C;
         float* g = Output.Gradient;
         float* d = _input.GradientForWriting(out bool accumulate);
-        Output.Owner.Run(_input.N, (image, _) =>
+        Output.Context.Run(_input.N, (image, _) =>
             ChannelLoops.Spread(g + (long)image * channels, 1f / area, d + (long)image * area * channels, area, channels, accumulate));
     }
 }

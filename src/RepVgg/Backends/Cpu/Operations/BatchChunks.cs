@@ -1,3 +1,5 @@
+using RepVgg.Backends.Cpu.Execution;
+
 namespace RepVgg.Backends.Cpu.Operations;
 
 /// <summary>

@@ -1,5 +1,5 @@
+using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
-using RepVgg.Backends.Cpu.Memory;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
@@ -16,18 +16,18 @@ internal sealed unsafe class BatchNormalization : CpuOperation
         _statistics = statistics;
     }
 
-    public static CpuTensor Apply(CpuBackend backend, CpuTensor input, BatchNormState state)
+    public static CpuTensor Apply(CpuContext context, CpuTensor input, BatchNormState state)
     {
-        var output = backend.NewStepTensor(input.Dimensions,
-            input.RequiresGradient || backend.Own(state.Weight).RequiresGradient || backend.Own(state.Bias).RequiresGradient);
+        var output = context.NewStepTensor(input.Dimensions,
+            input.RequiresGradient || ((CpuTensor)state.Weight).RequiresGradient || ((CpuTensor)state.Bias).RequiresGradient);
         int channels = input.C;
-        var statistics = new NormalizationStatistics(backend, state, channels);
+        var statistics = new NormalizationStatistics(context, state, channels);
         var chunks = ChunksOf(input);
         float* from = input.Data;
         if (statistics.UsesBatch)
         {
-            using var moments = new Sums(backend.Pool, chunks.Count, 2 * channels);
-            backend.Run(chunks.Count, (chunk, _) =>
+            using var moments = new Sums(context.Pool, chunks.Count, 2 * channels);
+            context.Run(chunks.Count, (chunk, _) =>
             {
                 int start = chunks.Start(chunk);
                 float* result = moments[chunk];
@@ -40,25 +40,25 @@ internal sealed unsafe class BatchNormalization : CpuOperation
             statistics.UseRunning();
         }
         float* to = output.Data;
-        backend.Run(chunks.Count, (chunk, _) =>
+        context.Run(chunks.Count, (chunk, _) =>
         {
             long start = chunks.Start(chunk);
             ChannelLoops.Normalize(from + start * channels, to + start * channels, (int)(chunks.Start(chunk + 1) - start), channels,
                 statistics.Mean, statistics.Scale, statistics.Shift);
         });
-        backend.Record(output, () => new BatchNormalization(input, statistics, output));
+        context.Record(output, () => new BatchNormalization(input, statistics, output));
         return output;
     }
 
     public override void Backward()
     {
-        var backend = Output.Owner;
+        var context = Output.Context;
         int channels = _input.C;
         var chunks = ChunksOf(_input);
         float* input = _input.Data;
         float* gradient = Output.Gradient;
-        using var sums = new Sums(backend.Pool, chunks.Count, 2 * channels);
-        backend.Run(chunks.Count, (chunk, _) =>
+        using var sums = new Sums(context.Pool, chunks.Count, 2 * channels);
+        context.Run(chunks.Count, (chunk, _) =>
         {
             long start = chunks.Start(chunk);
             float* result = sums[chunk];
@@ -69,7 +69,7 @@ internal sealed unsafe class BatchNormalization : CpuOperation
         if (!_input.RequiresGradient)
             return;
         float* inputGradient = _input.GradientForWriting(out bool accumulate);
-        backend.Run(chunks.Count, (chunk, _) =>
+        context.Run(chunks.Count, (chunk, _) =>
         {
             long start = chunks.Start(chunk);
             ChannelLoops.NormalizeGradient(input + start * channels, gradient + start * channels, inputGradient + start * channels,

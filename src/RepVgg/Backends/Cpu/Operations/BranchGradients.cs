@@ -1,4 +1,4 @@
-using RepVgg.Backends.Cpu.Memory;
+using RepVgg.Backends.Cpu.Execution;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
@@ -6,10 +6,10 @@ namespace RepVgg.Backends.Cpu.Operations;
 /// Memory for the gradients with respect to the output of one branch: either the workspace of a worker thread, reused for
 /// every unit of images, or a map of the whole batch.
 /// </summary>
-internal sealed unsafe class BranchGradients(CpuBackend backend, bool keepsBatch, int images, int unitImages, long imageSize) : IDisposable
+internal sealed unsafe class BranchGradients(CpuContext context, bool keepsBatch, int images, int unitImages, long imageSize) : IDisposable
 {
-    private readonly Sums _batch = new(backend.Pool, 1, keepsBatch ? images * imageSize : 0);
-    private readonly WorkerScratch _scratch = new(backend, keepsBatch ? 0 : unitImages * imageSize);
+    private readonly Sums _batch = new(context.Pool, 1, keepsBatch ? images * imageSize : 0);
+    private readonly WorkerScratch _scratch = new(context, keepsBatch ? 0 : unitImages * imageSize);
 
     /// <summary>The gradients of the whole batch; null if they are not kept.</summary>
     public float* Batch => _batch[0];

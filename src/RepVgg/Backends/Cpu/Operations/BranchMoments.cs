@@ -1,5 +1,5 @@
+using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
-using RepVgg.Backends.Cpu.Memory;
 
 namespace RepVgg.Backends.Cpu.Operations;
 

@@ -1,67 +1,79 @@
+using RepVgg.Backends.Cpu.Execution;
+
 namespace RepVgg.Backends.Cpu.Operations;
 
 /// <summary>The RepVGG authors' custom L2 penalty of a block as a function of its kernels; see <see cref="Backend.BranchPenalty"/>.</summary>
 internal sealed unsafe class BranchPenalty : CpuOperation
 {
-    /// <summary>Lower limit of the denominator of the centre term. It prevents 0 / 0 if the weights of both batch norms are zero.</summary>
+    private const int Center = 4;
+
+    /// <summary>Lower limit of the denominator of the centre term. It prevents 0 / 0 if the scales of all branches are zero.</summary>
     private const double SmallestScale = 1e-30;
 
-    private readonly BranchValues _branches;
+    private readonly BranchValues[] _branches;
 
-    private BranchPenalty(BranchValues branches, CpuTensor output)
+    private BranchPenalty(BranchValues[] branches, CpuTensor output)
         : base(output) => _branches = branches;
 
-    public static CpuTensor Apply(CpuBackend backend, BranchValues branches)
+    public static CpuTensor Apply(CpuContext context, BranchValues[] branches)
     {
-        var output = backend.NewStepTensor([], branches.KernelsRequireGradient);
-        int inputs = branches.Inputs;
-        float* kernel3x3 = branches.Kernel3x3.Data;
-        float* kernel1x1 = branches.Kernel1x1.Data;
-        double[] sums = new double[branches.Outputs];
-        backend.Run(branches.Outputs, (o, _) =>
+        BranchValues[] kernels = [.. branches.Where(branch => branch.Kernel is not null)];
+        var output = context.NewStepTensor([], kernels.Any(branch => branch.Kernel!.RequiresGradient));
+        int outputs = kernels[0].Kernel!.N, inputs = kernels[0].Kernel!.C;
+        double[] sums = new double[outputs];
+        context.Run(outputs, (o, _) =>
         {
-            var (scale3x3, scale1x1, norm) = Scales(branches, o);
-            double border = 0, center = 0;
-            for (long at = (long)o * inputs; at < (o + 1L) * inputs; at++)
+            var (centers, norm) = Centers(kernels, o, inputs);
+            double sum = 0;
+            foreach (double center in centers)
+                sum += center * center / norm;
+            foreach (var branch in kernels)
             {
-                float* taps = kernel3x3 + at * BranchValues.Taps;
-                for (int tap = 0; tap < BranchValues.Taps; tap++)
-                    border += tap == BranchValues.Center ? 0 : (double)taps[tap] * taps[tap];
-                double sum = taps[BranchValues.Center] * scale3x3 + kernel1x1[at] * scale1x1;
-                center += sum * sum;
+                float* values = branch.Kernel!.Data + (long)o * inputs * branch.Taps;
+                for (int at = 0; at < inputs * branch.Taps; at++)
+                    sum += branch.TapOf(at % branch.Taps) == Center ? 0 : (double)values[at] * values[at];
             }
-            sums[o] = border + center / norm;
+            sums[o] = sum;
         });
         *output.Data = (float)sums.Sum();
-        backend.Record(output, () => new BranchPenalty(branches, output));
+        context.Record(output, () => new BranchPenalty(kernels, output));
         return output;
     }
 
     public override void Backward()
     {
         double factor = 2 * *Output.Gradient;
-        int inputs = _branches.Inputs;
-        float* kernel3x3 = _branches.Kernel3x3.Data;
-        float* kernel1x1 = _branches.Kernel1x1.Data;
-        var to3x3 = new GradientTarget(_branches.Kernel3x3);
-        var to1x1 = new GradientTarget(_branches.Kernel1x1);
-        Output.Owner.Run(_branches.Outputs, (o, _) =>
+        int outputs = _branches[0].Kernel!.N, inputs = _branches[0].Kernel!.C;
+        GradientTarget[] targets = [.. _branches.Select(branch => new GradientTarget(branch.Kernel!))];
+        Output.Context.Run(outputs, (o, _) =>
         {
-            var (scale3x3, scale1x1, norm) = Scales(_branches, o);
-            for (long at = (long)o * inputs; at < (o + 1L) * inputs; at++)
+            var (centers, norm) = Centers(_branches, o, inputs);
+            foreach (var (branch, target) in _branches.Zip(targets))
             {
-                float* taps = kernel3x3 + at * BranchValues.Taps;
-                double center = (taps[BranchValues.Center] * scale3x3 + kernel1x1[at] * scale1x1) / norm;
-                for (int tap = 0; tap < BranchValues.Taps; tap++)
-                    to3x3.Add(at * BranchValues.Taps + tap, factor * (tap == BranchValues.Center ? center * scale3x3 : taps[tap]));
-                to1x1.Add(at, factor * center * scale1x1);
+                double scale = branch.ScaleOf(o);
+                for (int i = 0; i < inputs; i++)
+                {
+                    long first = ((long)o * inputs + i) * branch.Taps;
+                    for (int tap = 0; tap < branch.Taps; tap++)
+                        target.Add(first + tap, factor * (branch.TapOf(tap) == Center ? centers[i] / norm * scale : branch.Kernel!.Data[first + tap]));
+                }
             }
         });
     }
 
-    private static (double Scale3x3, double Scale1x1, double Norm) Scales(BranchValues branches, int output)
+    /// <summary>Computes, for one output channel, the centre tap of the equivalent kernel for each input channel, and the sum of the squared scales.</summary>
+    private static (double[] Centers, double Norm) Centers(BranchValues[] branches, int output, int inputs)
     {
-        double scale3x3 = branches.Norms[0].ScaleOf(output), scale1x1 = branches.Norms[1].ScaleOf(output);
-        return (scale3x3, scale1x1, Math.Max(scale3x3 * scale3x3 + scale1x1 * scale1x1, SmallestScale));
+        var centers = new double[inputs];
+        double norm = 0;
+        foreach (var branch in branches)
+        {
+            double scale = branch.ScaleOf(output);
+            norm += scale * scale;
+            float* center = branch.Kernel!.Data + (long)output * inputs * branch.Taps + branch.Taps / 2;
+            for (int i = 0; i < inputs; i++)
+                centers[i] += center[i * branch.Taps] * scale;
+        }
+        return (centers, Math.Max(norm, SmallestScale));
     }
 }

@@ -1,54 +1,58 @@
-using RepVgg.Architectures;
+using RepVgg.Backends.Cpu.Execution;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>The parameters of a block as tensors of the CPU backend.</summary>
+/// <summary>The parameters of one branch as tensors of the CPU backend, with its scale per channel in evaluation mode.</summary>
 internal sealed unsafe class BranchValues
 {
-    public const int Taps = 9, Center = 4;
+    private readonly CpuTensor? _mean, _variance;
+    private readonly float _epsilon, _factor;
 
-    public BranchValues(CpuBackend backend, BlockBranches branches)
+    private BranchValues(Branch branch)
     {
-        branches.Validate();
-        Kernel3x3 = backend.Own(branches.Kernel3x3);
-        Kernel1x1 = backend.Own(branches.Kernel1x1);
-        if (Kernel3x3.IsChannelsLast || Kernel1x1.IsChannelsLast)
-            throw new ArgumentException("The kernels of a block are parameters or buffers.", nameof(branches));
-        Norms = [.. branches.Norms.Select(state => new Norm(backend, state))];
-        (Outputs, Inputs) = (branches.OutputChannels, branches.GroupInputs);
+        Kernel = (CpuTensor?)branch.Kernel;
+        _factor = branch.Scale;
+        if (branch.Norm is not { } norm)
+            return;
+        (Weight, Bias) = ((CpuTensor)norm.Weight, (CpuTensor)norm.Bias);
+        (_mean, _variance, _epsilon) = ((CpuTensor)norm.RunningMean, (CpuTensor)norm.RunningVariance, norm.Epsilon);
     }
 
-    public CpuTensor Kernel3x3 { get; }
+    /// <summary>[O, I / groups, height, width]; null for the identity.</summary>
+    public CpuTensor? Kernel { get; }
 
-    public CpuTensor Kernel1x1 { get; }
+    /// <summary>The batch norm's weight; null without a batch norm.</summary>
+    public CpuTensor? Weight { get; }
 
-    /// <summary>The batch norms in the order 3x3, 1x1, identity (if there is one).</summary>
-    public Norm[] Norms { get; }
+    /// <summary>The batch norm's bias; null without a batch norm.</summary>
+    public CpuTensor? Bias { get; }
 
-    public int Outputs { get; }
+    public bool HasNorm => Weight is not null;
 
-    /// <summary>Input channels of one group.</summary>
-    public int Inputs { get; }
+    /// <summary>Number of kernel values per input and output channel: height * width; 1 for the identity.</summary>
+    public int Taps => Kernel is null ? 1 : Kernel.H * Kernel.W;
 
-    public bool HasIdentity => Norms.Length > 2;
+    public static BranchValues[] Of(IReadOnlyList<Branch> branches) => [.. branches.Select(branch => new BranchValues(branch))];
 
-    public bool KernelsRequireGradient => Kernel3x3.RequiresGradient || Kernel1x1.RequiresGradient;
+    /// <summary>Derivative of the scale with respect to the batch norm's weight: factor / sqrt(running variance + epsilon).</summary>
+    public double InverseOf(int channel) => _factor / Math.Sqrt((double)_variance!.Data[channel] + _epsilon);
 
-    /// <summary>The parameters and running statistics of one batch norm.</summary>
-    internal sealed class Norm(CpuBackend backend, BatchNormState state)
+    /// <summary>Scale of the branch: the constant factor, times weight / sqrt(running variance + epsilon) if it has a batch norm.</summary>
+    public double ScaleOf(int channel) => Weight is null ? _factor : Weight.Data[channel] * InverseOf(channel);
+
+    /// <summary>Bias of the branch: factor * bias - running mean * scale; 0 without a batch norm.</summary>
+    public double ShiftOf(int channel) => Bias is null ? 0 : (double)_factor * Bias.Data[channel] - _mean!.Data[channel] * ScaleOf(channel);
+
+    /// <summary>Derivative of the shift with respect to the batch norm's weight.</summary>
+    public double ShiftByWeight(int channel) => -_mean!.Data[channel] * InverseOf(channel);
+
+    /// <summary>Derivative of the shift with respect to the batch norm's bias.</summary>
+    public double ShiftByBias => _factor;
+
+    /// <summary>Index in a 3x3 kernel, from 0 to 8, of one of this branch's <see cref="Taps"/>: the kernel is centred.</summary>
+    public int TapOf(int tap)
     {
-        private readonly CpuTensor _mean = backend.Own(state.RunningMean), _variance = backend.Own(state.RunningVariance);
-
-        public CpuTensor Weight { get; } = backend.Own(state.Weight);
-
-        public CpuTensor Bias { get; } = backend.Own(state.Bias);
-
-        public double MeanOf(int channel) => _mean.Data[channel];
-
-        /// <summary>1 / sqrt(running variance + epsilon).</summary>
-        public double InverseOf(int channel) => 1 / Math.Sqrt((double)_variance.Data[channel] + state.Epsilon);
-
-        /// <summary>Scale of the batch norm: weight / sqrt(running variance + epsilon).</summary>
-        public double ScaleOf(int channel) => Weight.Data[channel] * InverseOf(channel);
+        int height = Kernel?.H ?? 1, width = Kernel?.W ?? 1;
+        return ((3 - height) / 2 + tap / width) * 3 + (3 - width) / 2 + tap % width;
     }
 }

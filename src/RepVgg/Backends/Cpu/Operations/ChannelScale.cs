@@ -1,3 +1,4 @@
+using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
 
 namespace RepVgg.Backends.Cpu.Operations;
@@ -15,19 +16,19 @@ internal sealed unsafe class ChannelScale : CpuOperation
         _scale = scale;
     }
 
-    public static CpuTensor Apply(CpuBackend backend, CpuTensor map, CpuTensor scale)
+    public static CpuTensor Apply(CpuContext context, CpuTensor map, CpuTensor scale)
     {
-        var output = backend.NewStepTensor(map.Dimensions, map.RequiresGradient || scale.RequiresGradient);
+        var output = context.NewStepTensor(map.Dimensions, map.RequiresGradient || scale.RequiresGradient);
         int area = map.Area, channels = map.C;
         float* x = map.Data;
         float* s = scale.Data;
         float* y = output.Data;
-        backend.Run(map.N, (image, _) =>
+        context.Run(map.N, (image, _) =>
         {
             long at = (long)image * area * channels;
             ChannelLoops.Multiply(x + at, y + at, area, channels, s + (long)image * channels, accumulate: false);
         });
-        backend.Record(output, () => new ChannelScale(map, scale, output));
+        context.Record(output, () => new ChannelScale(map, scale, output));
         return output;
     }
 
@@ -40,7 +41,7 @@ internal sealed unsafe class ChannelScale : CpuOperation
         bool addToMap = false, addToScale = false;
         float* mapGradient = _map.RequiresGradient ? _map.GradientForWriting(out addToMap) : null;
         float* scaleGradient = _scale.RequiresGradient ? _scale.GradientForWriting(out addToScale) : null;
-        Output.Owner.Run(_map.N, (image, _) =>
+        Output.Context.Run(_map.N, (image, _) =>
         {
             long at = (long)image * area * channels;
             if (mapGradient is not null)

@@ -1,3 +1,4 @@
+using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
 
 namespace RepVgg.Backends.Cpu.Operations;
@@ -15,13 +16,13 @@ internal sealed unsafe class ConstantScale : CpuOperation
         _factor = factor;
     }
 
-    public static CpuTensor Apply(CpuBackend backend, CpuTensor input, float factor)
+    public static CpuTensor Apply(CpuContext context, CpuTensor input, float factor)
     {
-        var output = backend.NewStepTensor(input.Dimensions, input.RequiresGradient);
+        var output = context.NewStepTensor(input.Dimensions, input.RequiresGradient);
         float* x = input.Data;
         float* y = output.Data;
-        Elementwise.Run(backend, output.Count, (start, count) => Elementwise.Scale(x + start, factor, y + start, count, accumulate: false));
-        backend.Record(output, () => new ConstantScale(input, factor, output));
+        Elementwise.Run(context.Loop, output.Count, (start, count) => Elementwise.Scale(x + start, factor, y + start, count, accumulate: false));
+        context.Record(output, () => new ConstantScale(input, factor, output));
         return output;
     }
 
@@ -29,6 +30,6 @@ internal sealed unsafe class ConstantScale : CpuOperation
     {
         float* g = Output.Gradient;
         float* d = _input.GradientForWriting(out bool accumulate);
-        Elementwise.Run(Output.Owner, Output.Count, (start, count) => Elementwise.Scale(g + start, _factor, d + start, count, accumulate));
+        Elementwise.Run(Output.Context.Loop, Output.Count, (start, count) => Elementwise.Scale(g + start, _factor, d + start, count, accumulate));
     }
 }

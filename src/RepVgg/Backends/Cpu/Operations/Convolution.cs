@@ -1,5 +1,5 @@
+using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
-using RepVgg.Backends.Cpu.Memory;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
@@ -20,23 +20,23 @@ internal sealed unsafe class Convolution : CpuOperation
         _plan = plan;
     }
 
-    public static CpuTensor Apply(CpuBackend backend, CpuTensor input, CpuTensor kernel, CpuTensor? bias, int stride, int padding, int groups)
+    public static CpuTensor Apply(CpuContext context, CpuTensor input, CpuTensor kernel, CpuTensor? bias, int stride, int paddingHeight, int paddingWidth, int groups)
     {
-        var shape = new ConvolutionShape(input.C, input.H, input.W, kernel.N, kernel.H, kernel.W, stride, padding, groups);
-        var plan = backend.PlanFor(shape);
-        var output = backend.NewStepTensor([input.N, shape.OutputChannels, shape.OutputHeight, shape.OutputWidth],
+        var shape = new ConvolutionShape(input.C, input.H, input.W, kernel.N, kernel.H, kernel.W, stride, paddingHeight, paddingWidth, groups);
+        var plan = ConvolutionPlan.For(context, shape);
+        var output = context.NewStepTensor([input.N, shape.OutputChannels, shape.OutputHeight, shape.OutputWidth],
             input.RequiresGradient || kernel.RequiresGradient || bias is { RequiresGradient: true });
 
-        using var convolution = plan.NewKernel(backend);
+        using var convolution = plan.NewKernel(context);
         convolution.PackForward(kernel.Data);
         float* from = input.Data;
         float* to = output.Data;
         float* biasValues = bias is null ? null : bias.Data;
         long inputSize = (long)input.C * input.Area;
         long outputSize = (long)shape.OutputChannels * shape.OutputArea;
-        using var scratch = new WorkerScratch(backend, plan.ScratchLength);
+        using var scratch = new WorkerScratch(context, plan.ScratchLength);
         int batch = input.N;
-        backend.Run((batch + plan.UnitImages - 1) / plan.UnitImages, (unit, worker) =>
+        context.Run((batch + plan.UnitImages - 1) / plan.UnitImages, (unit, worker) =>
         {
             int first = unit * plan.UnitImages;
             int images = Math.Min(plan.UnitImages, batch - first);
@@ -45,16 +45,16 @@ internal sealed unsafe class Convolution : CpuOperation
             if (biasValues is not null)
                 ChannelLoops.AddBias(result, images * shape.OutputArea, shape.OutputChannels, biasValues);
         });
-        backend.Record(output, () => new Convolution(input, kernel, bias, plan, output));
+        context.Record(output, () => new Convolution(input, kernel, bias, plan, output));
         return output;
     }
 
     public override void Backward()
     {
-        var backend = Output.Owner;
+        var context = Output.Context;
         var shape = _plan.Shape;
-        using var convolution = _plan.NewKernel(backend);
-        using var weightGradient = new WeightGradient(backend, convolution, _kernel, _input.N);
+        using var convolution = _plan.NewKernel(context);
+        using var weightGradient = new WeightGradient(context, convolution, _kernel, _input.N);
         var chunks = BatchChunks.ForSums(_input.N, weightGradient.SumsLength, _plan.UnitImages);
         weightGradient.Begin(chunks.Count);
 
@@ -63,14 +63,14 @@ internal sealed unsafe class Convolution : CpuOperation
         float* inputGradient = wantsInput ? _input.GradientForWriting(out addToInput) : null;
         if (wantsInput)
             convolution.PackBackward(_kernel.Data);
-        using var biasSums = new Sums(backend.Pool, chunks.Count, wantsBias ? shape.OutputChannels : 0);
-        using var scratch = new WorkerScratch(backend, _plan.ScratchLength);
+        using var biasSums = new Sums(context.Pool, chunks.Count, wantsBias ? shape.OutputChannels : 0);
+        using var scratch = new WorkerScratch(context, _plan.ScratchLength);
 
         float* input = _input.Data;
         float* gradient = Output.Gradient;
         long inputSize = (long)_input.C * _input.Area;
         long outputSize = (long)shape.OutputChannels * shape.OutputArea;
-        backend.Run(chunks.Count, (chunk, worker) =>
+        context.Run(chunks.Count, (chunk, worker) =>
         {
             weightGradient.Clear(chunk);
             biasSums.Clear(chunk);

@@ -1,4 +1,4 @@
-using RepVgg.Backends.Cpu.Memory;
+using RepVgg.Backends.Cpu.Execution;
 
 namespace RepVgg.Backends.Cpu.Operations;
 

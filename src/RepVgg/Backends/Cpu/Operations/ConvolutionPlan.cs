@@ -1,3 +1,4 @@
+using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
 
 namespace RepVgg.Backends.Cpu.Operations;
@@ -23,12 +24,13 @@ internal abstract class ConvolutionPlan(ConvolutionShape shape, int unitImages)
     public abstract bool SharesOutWeights(int images);
 
     /// <summary>Creates the computation for one operation of one step.</summary>
-    public abstract ConvolutionKernel NewKernel(CpuBackend backend);
+    public abstract ConvolutionKernel NewKernel(CpuContext context);
 
-    /// <summary>Chooses the plan for a shape.</summary>
-    /// <param name="kernels">The micro-kernels for the instruction set of this machine.</param>
+    /// <summary>Returns the plan of a convolution, which is created on first use and cached in the context.</summary>
+    /// <param name="context">The execution context.</param>
     /// <param name="shape">The shape of the convolution.</param>
     /// <param name="unitImages">Number of images that are computed together; 0 for the default of the plan.</param>
-    public static ConvolutionPlan Choose(TileKernels kernels, ConvolutionShape shape, int unitImages) =>
-        WinogradPlan.Suits(shape) ? new WinogradPlan(kernels, shape, unitImages) : new DirectPlan(kernels, shape, unitImages);
+    public static ConvolutionPlan For(CpuContext context, ConvolutionShape shape, int unitImages = 0) => context.GetOrCreate<ConvolutionPlan>(
+        (shape, unitImages),
+        () => WinogradPlan.Suits(shape) ? new WinogradPlan(context.Kernels, shape, unitImages) : new DirectPlan(context.Kernels, shape, unitImages));
 }

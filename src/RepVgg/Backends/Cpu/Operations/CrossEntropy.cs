@@ -1,3 +1,5 @@
+using RepVgg.Backends.Cpu.Execution;
+
 namespace RepVgg.Backends.Cpu.Operations;
 
 /// <summary>Mean cross-entropy of softmax(logits) against smoothed one-hot targets.</summary>
@@ -16,24 +18,24 @@ internal sealed unsafe class CrossEntropy : CpuOperation
         _derivative = derivative;
     }
 
-    public static CpuTensor Apply(CpuBackend backend, CpuTensor logits, ReadOnlySpan<int> labels, float smoothing)
+    public static CpuTensor Apply(CpuContext context, CpuTensor logits, ReadOnlySpan<int> labels, float smoothing)
     {
         int samples = logits.N, classes = logits.C;
-        var output = backend.NewStepTensor([], logits.RequiresGradient);
-        var derivative = backend.NewStepTensor([samples, classes], requiresGradient: false);
+        var output = context.NewStepTensor([], logits.RequiresGradient);
+        var derivative = context.NewStepTensor([samples, classes], requiresGradient: false);
         double share = (double)smoothing / classes;
         float* x = logits.Data;
         float* derivatives = derivative.Data;
         int[] labelOf = labels.ToArray();
         var losses = new double[samples];
         int together = Math.Max(1, ValuesTogether / classes);
-        backend.Run((samples + together - 1) / together, (block, _) =>
+        context.Run((samples + together - 1) / together, (block, _) =>
         {
             for (int n = block * together; n < Math.Min((block + 1) * together, samples); n++)
                 losses[n] = Sample(x + (long)n * classes, classes, labelOf[n], share, 1 - (double)smoothing, samples, derivatives + (long)n * classes);
         });
         *output.Data = (float)(losses.Sum() / samples);
-        backend.Record(output, () => new CrossEntropy(logits, derivative, output));
+        context.Record(output, () => new CrossEntropy(logits, derivative, output));
         return output;
     }
 

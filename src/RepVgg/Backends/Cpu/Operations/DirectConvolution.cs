@@ -1,7 +1,7 @@
-using System.Runtime.CompilerServices;
+using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
-using RepVgg.Backends.Cpu.Memory;
 using RepVgg.Runtime.Memory;
+using System.Runtime.CompilerServices;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
@@ -10,9 +10,9 @@ namespace RepVgg.Backends.Cpu.Operations;
 /// without an im2col copy. Padded inputs are first copied into a zero-padded frame, and inputs with few channels to
 /// patches.
 /// </summary>
-internal sealed unsafe class DirectConvolution(CpuBackend backend, DirectPlan plan) : ConvolutionKernel
+internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan plan) : ConvolutionKernel
 {
-    private readonly TileKernels _kernels = backend.Kernels;
+    private readonly TileKernels _kernels = context.Kernels;
     private NativeBuffer? _forwardWeights;
     private NativeBuffer? _backwardWeights;
 
@@ -23,14 +23,14 @@ internal sealed unsafe class DirectConvolution(CpuBackend backend, DirectPlan pl
     public override void PackForward(float* weights)
     {
         long group = PixelProduct.PackedLength(_kernels, Shape.Taps, Shape.GroupChannels, Shape.GroupOutputs);
-        _forwardWeights ??= backend.Pool.Rent(group * Shape.Groups);
+        _forwardWeights ??= context.Pool.Rent(group * Shape.Groups);
         var taps = new int[Shape.Taps];
         for (int t = 0; t < taps.Length; t++)
             taps[t] = t;
         int perOutput = Shape.GroupChannels * Shape.Taps;
         for (int g = 0; g < Shape.Groups; g++)
         {
-            PixelProduct.Pack(backend, weights + (long)g * Shape.GroupOutputs * perOutput, taps, Shape.GroupChannels, Shape.Taps,
+            PixelProduct.Pack(context.Loop, context.Kernels, weights + (long)g * Shape.GroupOutputs * perOutput, taps, Shape.GroupChannels, Shape.Taps,
                 Shape.GroupOutputs, perOutput, _forwardWeights.Pointer + g * group);
         }
     }
@@ -38,14 +38,14 @@ internal sealed unsafe class DirectConvolution(CpuBackend backend, DirectPlan pl
     public override void PackBackward(float* weights)
     {
         long group = PixelProduct.PackedLength(_kernels, Shape.Taps, Shape.GroupOutputs, Shape.GroupChannels);
-        _backwardWeights ??= backend.Pool.Rent(group * Shape.Groups);
+        _backwardWeights ??= context.Pool.Rent(group * Shape.Groups);
         int perOutput = Shape.GroupChannels * Shape.Taps;
         for (int g = 0; g < Shape.Groups; g++)
         {
             float* packed = _backwardWeights.Pointer + g * group;
             foreach (var phase in plan.Phases)
             {
-                PixelProduct.Pack(backend, weights + (long)g * Shape.GroupOutputs * perOutput, phase.KernelTaps, Shape.GroupOutputs, perOutput,
+                PixelProduct.Pack(context.Loop, context.Kernels, weights + (long)g * Shape.GroupOutputs * perOutput, phase.KernelTaps, Shape.GroupOutputs, perOutput,
                     Shape.GroupChannels, Shape.Taps, packed);
                 packed += PixelProduct.PackedLength(_kernels, phase.KernelTaps.Length, Shape.GroupOutputs, Shape.GroupChannels);
             }
@@ -63,12 +63,12 @@ internal sealed unsafe class DirectConvolution(CpuBackend backend, DirectPlan pl
             float* target = scratch + i * plan.PreparedImage;
             if (plan.UsesPatches)
             {
-                Planes.Patches(image, Shape.Height, Shape.Width, Shape.Channels, Shape.KernelHeight, Shape.KernelWidth, Shape.Stride, Shape.Padding,
+                Planes.Patches(image, Shape.Height, Shape.Width, Shape.Channels, Shape.KernelHeight, Shape.KernelWidth, Shape.Stride, Shape.PaddingHeight, Shape.PaddingWidth,
                     Shape.OutputHeight, Shape.OutputWidth, target);
             }
             else
             {
-                Planes.Pad(image, Shape.Height, Shape.Width, Shape.Channels, target, Shape.Padding, Shape.Padding, plan.PaddedHeight, plan.PaddedWidth);
+                Planes.Pad(image, Shape.Height, Shape.Width, Shape.Channels, target, Shape.PaddingHeight, Shape.PaddingWidth, plan.PaddedHeight, plan.PaddedWidth);
             }
         }
         return scratch;
@@ -122,26 +122,26 @@ internal sealed unsafe class DirectConvolution(CpuBackend backend, DirectPlan pl
 
     public override void ReduceWeightGradient(Sums sums, float* weightGradient, bool accumulate)
     {
-        sums.AddUp(backend);
+        sums.AddUp(context);
         Store(sums, weightGradient, accumulate);
     }
 
     public override void WeightGradientOfBatch(float* input, float* gradient, int images, float* weightGradient, bool accumulate)
     {
         bool copies = plan.UsesPatches || plan.UsesFrame;
-        using var copied = new Sums(backend.Pool, images, copies ? plan.PreparedImage : 0);
+        using var copied = new Sums(context.Pool, images, copies ? plan.PreparedImage : 0);
         float* prepared = copies ? copied[0] : input;
         if (copies)
         {
             long inputSize = (long)Shape.Height * Shape.Width * Shape.Channels;
-            backend.Run(images, (image, _) => PrepareInput(input + image * inputSize, 1, copied[image]));
+            context.Run(images, (image, _) => PrepareInput(input + image * inputSize, 1, copied[image]));
         }
 
-        using var sums = new Sums(backend.Pool, 1, plan.SumsLength);
+        using var sums = new Sums(context.Pool, 1, plan.SumsLength);
         int rowBlock = 6 * _kernels.Rows, rowBlocks = (plan.InnerChannels + rowBlock - 1) / rowBlock;
         long group = plan.SumsLength / Shape.Groups;
         int paddedRows = _kernels.PadRows(plan.InnerChannels), paddedColumns = _kernels.PadColumns(Shape.GroupOutputs);
-        backend.Run(Shape.Groups * plan.InnerTaps * rowBlocks, (item, _) =>
+        context.Run(Shape.Groups * plan.InnerTaps * rowBlocks, (item, _) =>
         {
             int first = item % rowBlocks * rowBlock, tap = item / rowBlocks % plan.InnerTaps, g = item / rowBlocks / plan.InnerTaps;
             int last = Math.Min(first + rowBlock, plan.InnerChannels);
@@ -161,7 +161,7 @@ internal sealed unsafe class DirectConvolution(CpuBackend backend, DirectPlan pl
     {
         const int OutputBlock = 64, ChannelBlock = 16;
         int outputBlocks = (Shape.GroupOutputs + OutputBlock - 1) / OutputBlock, channelBlocks = (Shape.GroupChannels + ChannelBlock - 1) / ChannelBlock;
-        backend.Run(Shape.Groups * outputBlocks * channelBlocks, (item, _) =>
+        context.Run(Shape.Groups * outputBlocks * channelBlocks, (item, _) =>
         {
             int channel = item % channelBlocks * ChannelBlock, output = item / channelBlocks % outputBlocks * OutputBlock;
             StoreBlock(item / channelBlocks / outputBlocks, output, Math.Min(OutputBlock, Shape.GroupOutputs - output),
@@ -188,9 +188,9 @@ internal sealed unsafe class DirectConvolution(CpuBackend backend, DirectPlan pl
     public override void Dispose()
     {
         if (_forwardWeights is not null)
-            backend.Pool.Return(_forwardWeights);
+            context.Pool.Return(_forwardWeights);
         if (_backwardWeights is not null)
-            backend.Pool.Return(_backwardWeights);
+            context.Pool.Return(_backwardWeights);
         _forwardWeights = _backwardWeights = null;
     }
 }

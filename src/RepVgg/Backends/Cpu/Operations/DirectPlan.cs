@@ -1,3 +1,4 @@
+using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
 
 namespace RepVgg.Backends.Cpu.Operations;
@@ -15,15 +16,15 @@ internal sealed class DirectPlan : ConvolutionPlan
     {
         _kernels = kernels;
         UsesPatches = shape.Groups == 1 && shape.Channels < PatchChannels && shape.Taps > 1;
-        PaddedHeight = shape.Height + 2 * shape.Padding;
-        PaddedWidth = shape.Width + 2 * shape.Padding;
+        PaddedHeight = shape.Height + 2 * shape.PaddingHeight;
+        PaddedWidth = shape.Width + 2 * shape.PaddingWidth;
         Forward = BuildForward();
 
         // The output gradient is read from a zero-padded frame that is large enough for all taps of all input pixels.
-        MarginTop = Math.Max(0, (shape.KernelHeight - 1) / shape.Stride - shape.Padding / shape.Stride);
-        MarginLeft = Math.Max(0, (shape.KernelWidth - 1) / shape.Stride - shape.Padding / shape.Stride);
-        FrameHeight = MarginTop + Math.Max(shape.OutputHeight, (shape.Height - 1 + shape.Padding) / shape.Stride + 1);
-        FrameWidth = MarginLeft + Math.Max(shape.OutputWidth, (shape.Width - 1 + shape.Padding) / shape.Stride + 1);
+        MarginTop = Math.Max(0, (shape.KernelHeight - 1) / shape.Stride - shape.PaddingHeight / shape.Stride);
+        MarginLeft = Math.Max(0, (shape.KernelWidth - 1) / shape.Stride - shape.PaddingWidth / shape.Stride);
+        FrameHeight = MarginTop + Math.Max(shape.OutputHeight, (shape.Height - 1 + shape.PaddingHeight) / shape.Stride + 1);
+        FrameWidth = MarginLeft + Math.Max(shape.OutputWidth, (shape.Width - 1 + shape.PaddingWidth) / shape.Stride + 1);
         Phases = BuildPhases();
     }
 
@@ -31,7 +32,7 @@ internal sealed class DirectPlan : ConvolutionPlan
     public bool UsesPatches { get; }
 
     /// <summary>Whether inputs are first copied into a zero-padded frame.</summary>
-    public bool UsesFrame => !UsesPatches && Shape.Padding > 0;
+    public bool UsesFrame => !UsesPatches && (Shape.PaddingHeight > 0 || Shape.PaddingWidth > 0);
 
     public int PaddedHeight { get; }
 
@@ -61,7 +62,7 @@ internal sealed class DirectPlan : ConvolutionPlan
 
     public override bool SharesOutWeights(int images) => images * (PreparedImage + (long)Shape.OutputArea * Shape.OutputChannels) < SumsLength;
 
-    public override ConvolutionKernel NewKernel(CpuBackend backend) => new DirectConvolution(backend, this);
+    public override ConvolutionKernel NewKernel(CpuContext context) => new DirectConvolution(context, this);
 
     public PixelLayout Forward { get; }
 
@@ -131,7 +132,7 @@ internal sealed class DirectPlan : ConvolutionPlan
                 for (int i = 0; i < UnitImages * shape.Height * shape.Width; i++)
                 {
                     int image = i / (shape.Height * shape.Width);
-                    int y = i / shape.Width % shape.Height + shape.Padding, x = i % shape.Width + shape.Padding;
+                    int y = i / shape.Width % shape.Height + shape.PaddingHeight, x = i % shape.Width + shape.PaddingWidth;
                     if (y % shape.Stride != phaseY || x % shape.Stride != phaseX)
                         continue;
                     inputs.Add(image * (int)FramedGradient + ((y / shape.Stride + MarginTop) * FrameWidth + x / shape.Stride + MarginLeft) * shape.OutputChannels);

@@ -1,5 +1,5 @@
+using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
-using RepVgg.Backends.Cpu.Memory;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
@@ -20,62 +20,62 @@ internal sealed unsafe class FullyConnected : CpuOperation
         _bias = bias;
     }
 
-    public static CpuTensor Apply(CpuBackend backend, CpuTensor input, CpuTensor weight, CpuTensor bias)
+    public static CpuTensor Apply(CpuContext context, CpuTensor input, CpuTensor weight, CpuTensor bias)
     {
         int samples = input.N, inputs = weight.C, outputs = weight.N;
-        var output = backend.NewStepTensor([samples, outputs], input.RequiresGradient || weight.RequiresGradient || bias.RequiresGradient);
-        var kernels = backend.Kernels;
-        using var packed = new Sums(backend.Pool, 1, PixelProduct.PackedLength(kernels, 1, inputs, outputs));
-        PixelProduct.Pack(backend, weight.Data, [0], inputs, 1, outputs, inputs, packed[0]);
+        var output = context.NewStepTensor([samples, outputs], input.RequiresGradient || weight.RequiresGradient || bias.RequiresGradient);
+        var kernels = context.Kernels;
+        using var packed = new Sums(context.Pool, 1, PixelProduct.PackedLength(kernels, 1, inputs, outputs));
+        PixelProduct.Pack(context.Loop, context.Kernels, weight.Data, [0], inputs, 1, outputs, inputs, packed[0]);
         float* x = input.Data;
         float* y = output.Data;
         float* b = bias.Data;
-        RunBlocks(backend, samples, inputs, outputs, (layout, first) =>
+        RunBlocks(context, samples, inputs, outputs, (layout, first) =>
         {
             float* result = y + first * outputs;
             PixelProduct.Run(kernels, layout, layout.Pixels, x + first * inputs, inputs, packed[0], outputs, result, accumulate: false);
             ChannelLoops.AddBias(result, layout.Pixels, outputs, b);
         });
-        backend.Record(output, () => new FullyConnected(input, weight, bias, output));
+        context.Record(output, () => new FullyConnected(input, weight, bias, output));
         return output;
     }
 
     public override void Backward()
     {
-        var backend = Output.Owner;
-        var kernels = backend.Kernels;
+        var context = Output.Context;
+        var kernels = context.Kernels;
         int samples = _input.N, inputs = _weight.C, outputs = _weight.N;
         float* gradient = Output.Gradient;
         if (_input.RequiresGradient)
         {
-            using var packed = new Sums(backend.Pool, 1, PixelProduct.PackedLength(kernels, 1, outputs, inputs));
-            PixelProduct.Pack(backend, _weight.Data, [0], outputs, inputs, inputs, 1, packed[0]);
+            using var packed = new Sums(context.Pool, 1, PixelProduct.PackedLength(kernels, 1, outputs, inputs));
+            PixelProduct.Pack(context.Loop, context.Kernels, _weight.Data, [0], outputs, inputs, inputs, 1, packed[0]);
             float* inputGradient = _input.GradientForWriting(out bool accumulate);
-            RunBlocks(backend, samples, outputs, inputs, (layout, first) =>
+            RunBlocks(context, samples, outputs, inputs, (layout, first) =>
                 PixelProduct.Run(kernels, layout, layout.Pixels, gradient + first * outputs, outputs, packed[0], inputs, inputGradient + first * inputs, accumulate));
         }
         if (_weight.RequiresGradient)
-            AddWeightGradient(backend, samples, inputs, outputs, gradient);
+            AddWeightGradient(context, samples, inputs, outputs, gradient);
         if (_bias.RequiresGradient)
         {
-            using var sums = new Sums(backend.Pool, 1, outputs);
+            using var sums = new Sums(context.Pool, 1, outputs);
             sums.Clear(0);
             ChannelLoops.AddSums(gradient, samples, outputs, sums[0]);
             sums.ReduceInto(_bias);
         }
     }
 
-    private void AddWeightGradient(CpuBackend backend, int samples, int inputs, int outputs, float* gradient)
+    private void AddWeightGradient(CpuContext context, int samples, int inputs, int outputs, float* gradient)
     {
-        var kernels = backend.Kernels;
-        using var sums = new Sums(backend.Pool, 1, WeightProduct.SumsLength(kernels, 1, inputs, outputs));
+        var kernels = context.Kernels;
+        using var sums = new Sums(context.Pool, 1, WeightProduct.SumsLength(kernels, 1, inputs, outputs));
         sums.Clear(0);
         float* x = _input.Data;
         var layout = Layout(samples, inputs, outputs);
         int stride = kernels.PadColumns(outputs);
         const int RowsPerBlock = 48;
         float* weightGradient = _weight.GradientForWriting(out bool accumulate);
-        backend.Run((inputs + RowsPerBlock - 1) / RowsPerBlock, (block, _) =>
+        context.Run((inputs + RowsPerBlock - 1) / RowsPerBlock, (block, _) =>
         {
             int first = block * RowsPerBlock, rows = Math.Min(RowsPerBlock, inputs - first);
             float* blockSums = sums[0] + (long)first * stride;
@@ -84,12 +84,12 @@ internal sealed unsafe class FullyConnected : CpuOperation
         });
     }
 
-    private static void RunBlocks(CpuBackend backend, int samples, int inputStride, int outputStride, Action<PixelLayout, long> body)
+    private static void RunBlocks(CpuContext context, int samples, int inputStride, int outputStride, Action<PixelLayout, long> body)
     {
         var whole = Layout(Math.Min(SamplesPerBlock, samples), inputStride, outputStride);
         int rest = samples % SamplesPerBlock;
         var last = rest == 0 ? whole : Layout(rest, inputStride, outputStride);
-        backend.Run((samples + SamplesPerBlock - 1) / SamplesPerBlock, (block, _) =>
+        context.Run((samples + SamplesPerBlock - 1) / SamplesPerBlock, (block, _) =>
         {
             long first = (long)block * SamplesPerBlock;
             body(samples - first >= SamplesPerBlock ? whole : last, first);

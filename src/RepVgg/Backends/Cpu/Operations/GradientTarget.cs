@@ -1,3 +1,5 @@
+using RepVgg.Backends.Cpu.Execution;
+
 namespace RepVgg.Backends.Cpu.Operations;
 
 /// <summary>
@@ -10,6 +12,9 @@ internal readonly unsafe struct GradientTarget
     private readonly bool _accumulate;
 
     public GradientTarget(CpuTensor tensor) => _gradient = tensor.RequiresGradient ? tensor.GradientForWriting(out _accumulate) : null;
+
+    /// <summary>Returns the destination of an optional input; nothing is written without one.</summary>
+    public static GradientTarget Of(CpuTensor? tensor) => tensor is null ? default : new GradientTarget(tensor);
 
     public void Add(long index, double value)
     {

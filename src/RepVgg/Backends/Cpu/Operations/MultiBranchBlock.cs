@@ -1,7 +1,7 @@
 using RepVgg.Architectures;
+using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
-using RepVgg.Backends.Cpu.Memory;
-using Branch = RepVgg.Backends.Cpu.Kernels.BranchLoops.Branch;
+using BranchRows = RepVgg.Backends.Cpu.Kernels.BranchLoops.Branch;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
@@ -23,19 +23,19 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
     private readonly CpuTensor _map1x1;
     private readonly bool _relu;
 
-    private MultiBranchBlock(CpuBackend backend, CpuTensor input, CpuTensor kernel3x3, CpuTensor kernel1x1, IReadOnlyList<BatchNormState> norms, int stride, int groups, bool relu)
-        : base(NewOutput(backend, input, kernel3x3, kernel1x1, norms, stride))
+    private MultiBranchBlock(CpuContext context, CpuTensor input, CpuTensor kernel3x3, CpuTensor kernel1x1, IReadOnlyList<BatchNormState> norms, int stride, int groups, bool relu)
+        : base(NewOutput(context, input, kernel3x3, kernel1x1, norms, stride))
     {
         _input = input;
         _kernel3x3 = kernel3x3;
         _kernel1x1 = kernel1x1;
         _relu = relu;
-        var shape = new ConvolutionShape(input.C, input.H, input.W, kernel3x3.N, 3, 3, stride, 1, groups);
-        _plan3x3 = backend.PlanFor(shape);
-        _plan1x1 = backend.PlanFor(shape with { KernelHeight = 1, KernelWidth = 1, Padding = 0 }, _plan3x3.UnitImages);
-        _map3x3 = backend.NewStepTensor(Output.Dimensions, requiresGradient: false);
-        _map1x1 = backend.NewStepTensor(Output.Dimensions, requiresGradient: false);
-        _statistics = [.. norms.Select(norm => new NormalizationStatistics(backend, norm, shape.OutputChannels))];
+        var shape = new ConvolutionShape(input.C, input.H, input.W, kernel3x3.N, 3, 3, stride, 1, 1, groups);
+        _plan3x3 = ConvolutionPlan.For(context, shape);
+        _plan1x1 = ConvolutionPlan.For(context, shape with { KernelHeight = 1, KernelWidth = 1, PaddingHeight = 0, PaddingWidth = 0 }, _plan3x3.UnitImages);
+        _map3x3 = context.NewStepTensor(Output.Dimensions, requiresGradient: false);
+        _map1x1 = context.NewStepTensor(Output.Dimensions, requiresGradient: false);
+        _statistics = [.. norms.Select(norm => new NormalizationStatistics(context, norm, shape.OutputChannels))];
     }
 
     private bool HasIdentity => _statistics.Length > 2;
@@ -44,13 +44,26 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
 
     private int Area => Output.Area;
 
-    public static CpuTensor Apply(CpuBackend backend, CpuTensor input, CpuTensor kernel3x3, CpuTensor kernel1x1, IReadOnlyList<BatchNormState> norms, int stride, int groups, bool relu)
+    /// <summary>Computes a block if it has the pattern of this operation: a 3x3 and a 1x1 convolution with batch norms, and at most one identity with batch norm, without constant factors.</summary>
+    /// <returns>The output; null if the block has another pattern.</returns>
+    public static CpuTensor? TryApply(CpuContext context, CpuTensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu)
     {
-        var block = new MultiBranchBlock(backend, input, kernel3x3, kernel1x1, norms, stride, groups, relu);
-        block.Forward(backend);
+        Branch? large = null, small = null, identity = null;
+        foreach (var branch in branches)
+        {
+            ref var place = ref branch.Kernel is null ? ref identity : ref branch.KernelHeight == 3 ? ref large : ref small;
+            if (place is not null || branch.Norm is null || branch.Scale != 1 || branch.KernelHeight != branch.KernelWidth)
+                return null;
+            place = branch;
+        }
+        if (large is null || small is null)
+            return null;
+        BatchNormState[] norms = identity is null ? [large.Norm!, small.Norm!] : [large.Norm!, small.Norm!, identity.Norm!];
+        var block = new MultiBranchBlock(context, input, (CpuTensor)large.Kernel!, (CpuTensor)small.Kernel!, norms, stride, groups, relu);
+        block.Forward(context);
         if (block.Output.RequiresGradient)
         {
-            backend.Record(block.Output, () => block);
+            context.Record(block.Output, () => block);
         }
         else
         {
@@ -63,19 +76,19 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
 
     public override void Backward()
     {
-        var backend = Output.Owner;
-        SumGradients(backend);
-        using var convolution3x3 = _plan3x3.NewKernel(backend);
-        using var convolution1x1 = _plan1x1.NewKernel(backend);
-        using var weights3x3 = new WeightGradient(backend, convolution3x3, _kernel3x3, _input.N);
-        using var weights1x1 = new WeightGradient(backend, convolution1x1, _kernel1x1, _input.N);
+        var context = Output.Context;
+        SumGradients(context);
+        using var convolution3x3 = _plan3x3.NewKernel(context);
+        using var convolution1x1 = _plan1x1.NewKernel(context);
+        using var weights3x3 = new WeightGradient(context, convolution3x3, _kernel3x3, _input.N);
+        using var weights1x1 = new WeightGradient(context, convolution1x1, _kernel1x1, _input.N);
         var chunks = BatchChunks.ForSums(_input.N, Math.Max(weights3x3.SumsLength, weights1x1.SumsLength), _plan3x3.UnitImages);
         weights3x3.Begin(chunks.Count);
         weights1x1.Begin(chunks.Count);
         long inputSize = (long)_input.C * _input.Area, outputSize = (long)Channels * Area;
-        using var scratch = new WorkerScratch(backend, Math.Max(_plan3x3.ScratchLength, _plan1x1.ScratchLength));
-        using var gradients3x3 = new BranchGradients(backend, weights3x3.NeedsBatch, _input.N, _plan3x3.UnitImages, outputSize);
-        using var gradients1x1 = new BranchGradients(backend, weights1x1.NeedsBatch, _input.N, _plan3x3.UnitImages, outputSize);
+        using var scratch = new WorkerScratch(context, Math.Max(_plan3x3.ScratchLength, _plan1x1.ScratchLength));
+        using var gradients3x3 = new BranchGradients(context, weights3x3.NeedsBatch, _input.N, _plan3x3.UnitImages, outputSize);
+        using var gradients1x1 = new BranchGradients(context, weights1x1.NeedsBatch, _input.N, _plan3x3.UnitImages, outputSize);
 
         bool addToInput = false;
         float* inputGradient = _input.RequiresGradient ? _input.GradientForWriting(out addToInput) : null;
@@ -87,16 +100,16 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
         float* input = _input.Data;
         float* gradient = Output.Gradient;
         float* output = _relu ? Output.Data : null;
-        Branch first = BackwardBranch(_map3x3.Data, 0), second = BackwardBranch(_map1x1.Data, 1), identity = HasIdentity ? BackwardBranch(input, 2) : default;
+        BranchRows first = BackwardBranch(_map3x3.Data, 0), second = BackwardBranch(_map1x1.Data, 1), identity = HasIdentity ? BackwardBranch(input, 2) : default;
         identity.Gradient = inputGradient;
-        backend.Run(chunks.Count, (chunk, worker) =>
+        context.Run(chunks.Count, (chunk, worker) =>
         {
             weights3x3.Clear(chunk);
             weights1x1.Clear(chunk);
             for (int start = chunks.Start(chunk), images; start < chunks.Start(chunk + 1); start += images)
             {
                 images = Math.Min(_plan3x3.UnitImages, chunks.Start(chunk + 1) - start);
-                Branch one = At(first, start * outputSize), two = At(second, start * outputSize), three = At(identity, start * outputSize);
+                BranchRows one = At(first, start * outputSize), two = At(second, start * outputSize), three = At(identity, start * outputSize);
                 float* gradient3x3 = one.Gradient = gradients3x3.At(start, worker);
                 float* gradient1x1 = two.Gradient = gradients1x1.At(start, worker);
                 BranchLoops.Gradients(one, two, three, addToInput, gradient + start * outputSize, output is null ? null : output + start * outputSize, images * Area, Channels);
@@ -115,19 +128,19 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
         weights1x1.Finish(input, gradients1x1.Batch);
     }
 
-    private void Forward(CpuBackend backend)
+    private void Forward(CpuContext context)
     {
-        using var convolution3x3 = _plan3x3.NewKernel(backend);
-        using var convolution1x1 = _plan1x1.NewKernel(backend);
+        using var convolution3x3 = _plan3x3.NewKernel(context);
+        using var convolution1x1 = _plan1x1.NewKernel(context);
         convolution3x3.PackForward(_kernel3x3.Data);
         convolution1x1.PackForward(_kernel1x1.Data);
-        using var scratch = new WorkerScratch(backend, Math.Max(_plan3x3.ScratchLength, _plan1x1.ScratchLength));
+        using var scratch = new WorkerScratch(context, Math.Max(_plan3x3.ScratchLength, _plan1x1.ScratchLength));
 
         int batch = _input.N, unitImages = _plan3x3.UnitImages;
         var units = BatchChunks.OfUnits(batch, unitImages);
         int branches = _statistics.Length;
         bool training = _statistics.Any(statistics => statistics.UsesBatch);
-        using var moments = new BranchMoments(backend.Pool, units.Count, branches, Channels);
+        using var moments = new BranchMoments(context.Pool, units.Count, branches, Channels);
         float* input = _input.Data;
         float* map3x3 = _map3x3.Data;
         float* map1x1 = _map1x1.Data;
@@ -138,8 +151,8 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
                 statistics.UseRunning();
         }
         float* output = Output.Data;
-        Branch first = ForwardBranch(map3x3, 0), second = ForwardBranch(map1x1, 1), identity = HasIdentity ? ForwardBranch(input, 2) : default;
-        backend.Run(units.Count, (unit, worker) =>
+        BranchRows first = ForwardBranch(map3x3, 0), second = ForwardBranch(map1x1, 1), identity = HasIdentity ? ForwardBranch(input, 2) : default;
+        context.Run(units.Count, (unit, worker) =>
         {
             int start = units.Start(unit), images = units.Start(unit + 1) - start, rows = images * Area;
             float* unitInput = input + start * inputSize;
@@ -162,21 +175,21 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
             if (_statistics[i].UsesBatch)
                 _statistics[i].UseBatch(units.Scaled(Area), moments[i]);
         }
-        backend.Run(units.Count, (unit, _) => Combine(units.Start(unit), (units.Start(unit + 1) - units.Start(unit)) * Area));
+        context.Run(units.Count, (unit, _) => Combine(units.Start(unit), (units.Start(unit + 1) - units.Start(unit)) * Area));
 
         void Combine(int start, int rows) =>
             BranchLoops.Combine(At(first, start * outputSize), At(second, start * outputSize), At(identity, start * outputSize), rows, Channels, _relu, output + start * outputSize);
     }
 
     /// <summary>Computes the gradients of the batch norm parameters, and the per-channel factors of the branch gradients, which need sums over the whole batch.</summary>
-    private void SumGradients(CpuBackend backend)
+    private void SumGradients(CpuContext context)
     {
         var chunks = BatchChunks.OfRows(Output.Pixels, 512);
-        using var sums = new Sums(backend.Pool, chunks.Count, 4 * Channels);
-        Branch first = BackwardBranch(_map3x3.Data, 0), second = BackwardBranch(_map1x1.Data, 1), identity = HasIdentity ? BackwardBranch(_input.Data, 2) : default;
+        using var sums = new Sums(context.Pool, chunks.Count, 4 * Channels);
+        BranchRows first = BackwardBranch(_map3x3.Data, 0), second = BackwardBranch(_map1x1.Data, 1), identity = HasIdentity ? BackwardBranch(_input.Data, 2) : default;
         float* gradient = Output.Gradient;
         float* output = _relu ? Output.Data : null;
-        backend.Run(chunks.Count, (chunk, _) =>
+        context.Run(chunks.Count, (chunk, _) =>
         {
             sums.Clear(chunk);
             long at = (long)chunks.Start(chunk) * Channels;
@@ -190,7 +203,7 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
         }
     }
 
-    private Branch ForwardBranch(float* rows, int i) => new()
+    private BranchRows ForwardBranch(float* rows, int i) => new()
     {
         Rows = rows,
         Mean = _statistics[i].Mean,
@@ -198,7 +211,7 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
         Offset = _statistics[i].Shift,
     };
 
-    private Branch BackwardBranch(float* rows, int i) => new()
+    private BranchRows BackwardBranch(float* rows, int i) => new()
     {
         Rows = rows,
         Mean = _statistics[i].Mean,
@@ -207,7 +220,7 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
         Offset = _statistics[i].GradientOffset,
     };
 
-    private static Branch At(Branch branch, long floats)
+    private static BranchRows At(BranchRows branch, long floats)
     {
         if (branch.Rows is not null)
             branch.Rows += floats;
@@ -216,10 +229,10 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
         return branch;
     }
 
-    private static CpuTensor NewOutput(CpuBackend backend, CpuTensor input, CpuTensor kernel3x3, CpuTensor kernel1x1, IReadOnlyList<BatchNormState> norms, int stride)
+    private static CpuTensor NewOutput(CpuContext context, CpuTensor input, CpuTensor kernel3x3, CpuTensor kernel1x1, IReadOnlyList<BatchNormState> norms, int stride)
     {
         bool requiresGradient = input.RequiresGradient || kernel3x3.RequiresGradient || kernel1x1.RequiresGradient
-            || norms.Any(norm => backend.Own(norm.Weight).RequiresGradient || backend.Own(norm.Bias).RequiresGradient);
-        return backend.NewStepTensor([input.N, kernel3x3.N, ConvolutionSize.OutputOfBlock(input.H, stride), ConvolutionSize.OutputOfBlock(input.W, stride)], requiresGradient);
+            || norms.Any(norm => ((CpuTensor)norm.Weight).RequiresGradient || ((CpuTensor)norm.Bias).RequiresGradient);
+        return context.NewStepTensor([input.N, kernel3x3.N, ConvolutionSize.OutputOfBlock(input.H, stride), ConvolutionSize.OutputOfBlock(input.W, stride)], requiresGradient);
     }
 }

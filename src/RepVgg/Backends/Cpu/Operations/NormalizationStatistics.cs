@@ -1,4 +1,4 @@
-using RepVgg.Backends.Cpu.Memory;
+using RepVgg.Backends.Cpu.Execution;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
@@ -15,17 +15,17 @@ internal sealed unsafe class NormalizationStatistics
     private readonly int _channels;
     private readonly double[] _inverseDeviation;
 
-    public NormalizationStatistics(CpuBackend backend, BatchNormState state, int channels)
+    public NormalizationStatistics(CpuContext context, BatchNormState state, int channels)
     {
         _state = state;
-        UsesBatch = backend.IsTraining && !state.Frozen;
-        _weight = Vector(backend, state.Weight, nameof(state.Weight), channels);
-        _bias = Vector(backend, state.Bias, nameof(state.Bias), channels);
-        _runningMean = Vector(backend, state.RunningMean, nameof(state.RunningMean), channels);
-        _runningVariance = Vector(backend, state.RunningVariance, nameof(state.RunningVariance), channels);
+        UsesBatch = context.IsTraining && !state.Frozen;
+        _weight = (CpuTensor)state.Weight;
+        _bias = (CpuTensor)state.Bias;
+        _runningMean = (CpuTensor)state.RunningMean;
+        _runningVariance = (CpuTensor)state.RunningVariance;
         _channels = channels;
         _inverseDeviation = new double[channels];
-        _values = backend.NewStepTensor([6, channels], requiresGradient: false);
+        _values = context.NewStepTensor([6, channels], requiresGradient: false);
     }
 
     /// <summary>True if the statistics of the batch are used; false if the running statistics are used.</summary>
@@ -43,21 +43,15 @@ internal sealed unsafe class NormalizationStatistics
 
     public float* GradientOffset => _values.Data + 5 * _channels;
 
-    /// <summary>1 / sqrt(variance + epsilon).</summary>
-    public double InverseDeviation(int channel) => _inverseDeviation[channel];
-
     /// <summary>
     /// Computes the batch statistics from the means and sums of squared deviations of the chunks (pairwise update of Chan,
     /// Golub and LeVeque, 1979) and updates the running statistics.
     /// </summary>
     /// <param name="chunks">Division of the rows into chunks.</param>
     /// <param name="moments">For each chunk: means per channel, then sums of squared deviations per channel.</param>
-    /// <exception cref="InvalidOperationException">There is only one value per channel, for which the variance is undefined.</exception>
     public void UseBatch(BatchChunks chunks, Sums moments)
     {
         long rows = chunks.Start(chunks.Count);
-        if (rows < 2)
-            throw new InvalidOperationException("Batch normalisation in training needs more than one value per channel: use a batch of at least two images, or larger ones.");
         ForChannels(c =>
         {
             double mean = 0, squares = 0;
@@ -110,7 +104,7 @@ internal sealed unsafe class NormalizationStatistics
     private void ForChannels(Action<int> body)
     {
         const int Together = 64;
-        _values.Owner.Run((_channels + Together - 1) / Together, (block, _) =>
+        _values.Context.Run((_channels + Together - 1) / Together, (block, _) =>
         {
             for (int c = block * Together; c < Math.Min((block + 1) * Together, _channels); c++)
                 body(c);
@@ -124,13 +118,5 @@ internal sealed unsafe class NormalizationStatistics
         Mean[channel] = (float)mean;
         Scale[channel] = (float)(_weight.Data[channel] * inverse);
         Shift[channel] = _bias.Data[channel];
-    }
-
-    private static CpuTensor Vector(CpuBackend backend, Tensor tensor, string what, int channels)
-    {
-        var own = backend.Own(tensor);
-        if (own.Count != channels)
-            throw new ArgumentException($"Batch normalisation of {channels} channels needs {channels} values in {what}, but it has shape [{string.Join(", ", own.Shape)}].");
-        return own;
     }
 }

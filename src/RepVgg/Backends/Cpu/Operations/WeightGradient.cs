@@ -1,9 +1,9 @@
-using RepVgg.Backends.Cpu.Memory;
+using RepVgg.Backends.Cpu.Execution;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
 /// <summary>Computes the weight gradient of one convolution in one backward pass, with parallelism either over chunks of the batch or over weights.</summary>
-internal sealed unsafe class WeightGradient(CpuBackend backend, ConvolutionKernel convolution, CpuTensor weights, int images) : IDisposable
+internal sealed unsafe class WeightGradient(CpuContext context, ConvolutionKernel convolution, CpuTensor weights, int images) : IDisposable
 {
     private Sums? _sums;
 
@@ -17,7 +17,7 @@ internal sealed unsafe class WeightGradient(CpuBackend backend, ConvolutionKerne
     public long SumsLength => IsWanted && !NeedsBatch ? convolution.Plan.SumsLength : 0;
 
     /// <summary>Allocates the sums of the chunks.</summary>
-    public void Begin(int chunks) => _sums = new Sums(backend.Pool, chunks, SumsLength);
+    public void Begin(int chunks) => _sums = new Sums(context.Pool, chunks, SumsLength);
 
     public void Clear(int chunk) => _sums!.Clear(chunk);
 

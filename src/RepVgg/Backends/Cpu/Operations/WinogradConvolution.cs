@@ -1,5 +1,5 @@
+using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
-using RepVgg.Backends.Cpu.Memory;
 using RepVgg.Runtime.Memory;
 
 namespace RepVgg.Backends.Cpu.Operations;
@@ -10,7 +10,7 @@ namespace RepVgg.Backends.Cpu.Operations;
 /// 36 transform points. The input gradient is the same with the kernel rotated by 180 degrees; the weight gradient is
 /// G^T [sum over tiles of (B^T d B) . (A dy A^T)] G.
 /// </remarks>
-internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPlan plan) : ConvolutionKernel
+internal sealed unsafe class WinogradConvolution(CpuContext context, WinogradPlan plan) : ConvolutionKernel
 {
     private const int AllPoints = WinogradTransforms.AllPoints;
     private const int TileSize = WinogradTransforms.TileSize;
@@ -22,8 +22,8 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
     /// <summary>Number of output channels whose gradients are stored together.</summary>
     private const int OutputBlock = 64;
 
-    private readonly TileKernels _kernels = backend.Kernels;
-    private readonly WinogradTransforms _transforms = backend.Kernels.Winograd;
+    private readonly TileKernels _kernels = context.Kernels;
+    private readonly WinogradTransforms _transforms = context.Kernels.Winograd;
     private NativeBuffer? _forwardWeights;
     private NativeBuffer? _backwardWeights;
 
@@ -69,7 +69,7 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
 
     public override void ReduceWeightGradient(Sums sums, float* weightGradient, bool accumulate)
     {
-        sums.AddUp(backend);
+        sums.AddUp(context);
         Store(sums, weightGradient, accumulate);
     }
 
@@ -77,17 +77,17 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
     {
         int tiles = images * plan.ImageTiles, unitTiles = plan.ForwardLayout.Pixels;
         long inputStride = WinogradPlan.PointStride(tiles, Channels), gradientStride = WinogradPlan.PointStride(tiles, Outputs);
-        using var inputPoints = new Sums(backend.Pool, AllPoints, inputStride);
-        using var gradientPoints = new Sums(backend.Pool, AllPoints, gradientStride);
-        using var frames = new WorkerScratch(backend, plan.FrameLength(Channels));
-        backend.Run(images, (image, worker) =>
+        using var inputPoints = new Sums(context.Pool, AllPoints, inputStride);
+        using var gradientPoints = new Sums(context.Pool, AllPoints, gradientStride);
+        using var frames = new WorkerScratch(context, plan.FrameLength(Channels));
+        context.Run(images, (image, worker) =>
         {
             long pixel = (long)image * Height * Width, tile = (long)image * plan.ImageTiles;
             ToPoints(input + pixel * Channels, Channels, 1, frames[worker], inputPoints[0] + tile * Channels, inputStride);
             GradientToPoints(gradient + pixel * Outputs, 1, gradientPoints[0] + tile * Outputs, gradientStride);
         });
-        using var sums = new Sums(backend.Pool, AllPoints, plan.PointSums);
-        backend.Run(AllPoints, (point, _) =>
+        using var sums = new Sums(context.Pool, AllPoints, plan.PointSums);
+        context.Run(AllPoints, (point, _) =>
         {
             sums.Clear(point);
             for (int tile = 0; tile < tiles; tile += unitTiles)
@@ -103,8 +103,8 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
     {
         long pointStride = plan.PointSums;
         int panels = (Outputs + OutputBlock - 1) / OutputBlock;
-        using var scratch = new WorkerScratch(backend, Taps * OutputBlock);
-        backend.Run(Channels / ChannelBlock * panels, (item, worker) =>
+        using var scratch = new WorkerScratch(context, Taps * OutputBlock);
+        context.Run(Channels / ChannelBlock * panels, (item, worker) =>
         {
             float* taps = scratch[worker];
             int output = item % panels * OutputBlock, outputs = Math.Min(OutputBlock, Outputs - output), first = item / panels * ChannelBlock;
@@ -129,9 +129,9 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
     public override void Dispose()
     {
         if (_forwardWeights is not null)
-            backend.Pool.Return(_forwardWeights);
+            context.Pool.Return(_forwardWeights);
         if (_backwardWeights is not null)
-            backend.Pool.Return(_backwardWeights);
+            context.Pool.Return(_backwardWeights);
         _forwardWeights = _backwardWeights = null;
     }
 
@@ -144,10 +144,10 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
     /// <param name="turned">True to reverse the order of the taps, which rotates the kernel by 180 degrees.</param>
     private NativeBuffer Pack(float* weights, int channels, nint channelStride, int columns, nint columnStride, bool turned)
     {
-        var packed = backend.Pool.Rent(AllPoints * plan.PointWeights);
+        var packed = context.Pool.Rent(AllPoints * plan.PointWeights);
         int panel = 2 * _kernels.VectorLength, blocks = channels / ChannelBlock;
-        using var scratch = new WorkerScratch(backend, Taps * ChannelBlock * panel);
-        backend.Run((columns + panel - 1) / panel * blocks, (item, worker) =>
+        using var scratch = new WorkerScratch(context, Taps * ChannelBlock * panel);
+        context.Run((columns + panel - 1) / panel * blocks, (item, worker) =>
         {
             int column = item / blocks * panel, channel = item % blocks * ChannelBlock, width = Math.Min(panel, columns - column);
             float* from = weights + column * columnStride + channel * channelStride;

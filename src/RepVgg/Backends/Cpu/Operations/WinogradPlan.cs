@@ -1,3 +1,4 @@
+using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
 
 namespace RepVgg.Backends.Cpu.Operations;
@@ -65,7 +66,7 @@ internal sealed class WinogradPlan : ConvolutionPlan
 
     /// <summary>Whether a shape can be computed by this algorithm and is expected to be faster than by direct convolution.</summary>
     public static bool Suits(ConvolutionShape shape) =>
-        shape is { KernelHeight: 3, KernelWidth: 3, Stride: 1, Padding: 1, Groups: 1 }
+        shape is { KernelHeight: 3, KernelWidth: 3, Stride: 1, PaddingHeight: 1, PaddingWidth: 1, Groups: 1 }
         && shape.Channels >= FewestChannels && shape.OutputChannels >= FewestChannels
         && shape.Channels % ChannelStep == 0 && shape.OutputChannels % ChannelStep == 0
         && 2 * shape.OutputArea >= TilesOf(shape) * WinogradTransforms.TileSize * WinogradTransforms.TileSize;
@@ -82,7 +83,7 @@ internal sealed class WinogradPlan : ConvolutionPlan
     /// <summary>Floats of the frame of one image.</summary>
     public long FrameLength(int channels) => (long)FrameHeight * FrameWidth * channels;
 
-    public override ConvolutionKernel NewKernel(CpuBackend backend) => new WinogradConvolution(backend, this);
+    public override ConvolutionKernel NewKernel(CpuContext context) => new WinogradConvolution(context, this);
 
     private PixelLayout Layout(int from, int to)
     {

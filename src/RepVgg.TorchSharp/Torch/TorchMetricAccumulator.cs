@@ -1,36 +1,32 @@
 using RepVgg.Backends;
-using RepVgg.Weights;
 using TorchSharp;
 
 namespace RepVgg.TorchSharp;
 
 /// <summary>Metric accumulator on the device: sum of losses and number of correct predictions. Adding a batch queues a few small kernels and does not wait for the device.</summary>
-internal sealed class TorchPassTotals : PassTotals
+internal sealed class TorchMetricAccumulator : MetricAccumulator
 {
     private readonly TorchBackend _backend;
     private readonly torch.Tensor _lossSum;
     private readonly torch.Tensor _correct;
     private long _images;
 
-    public TorchPassTotals(TorchBackend backend)
+    public TorchMetricAccumulator(TorchBackend backend)
+        : base(backend)
     {
         _backend = backend;
         _lossSum = torch.zeros([], torch.ScalarType.Float64, backend.Device).DetachFromDisposeScope();
         _correct = torch.zeros([], torch.ScalarType.Int64, backend.Device).DetachFromDisposeScope();
     }
 
-    public override void Add(Tensor loss, Tensor logits, ReadOnlySpan<int> labels)
+    private protected override void AddCore(Tensor loss, Tensor logits, ReadOnlySpan<int> labels)
     {
-        var mean = _backend.Own(loss).Value;
-        var scores = _backend.Own(logits).Value;
-        if (logits.Shape.Count != 2 || logits.Shape[0] != labels.Length)
-            throw new ArgumentException($"{labels.Length} labels do not fit logits [{string.Join(", ", logits.Shape)}].", nameof(labels));
         var targets = _backend.LabelsOnDevice(labels);
         using var scope = torch.NewDisposeScope();
         using var mode = torch.no_grad();
         using Scalar count = labels.Length;
-        _lossSum.add_(mean.to(torch.ScalarType.Float64), count);
-        _correct.add_(scores.argmax(1).eq(targets).sum());
+        _lossSum.add_(((TorchTensor)loss).Value.to(torch.ScalarType.Float64), count);
+        _correct.add_(((TorchTensor)logits).Value.argmax(1).eq(targets).sum());
         _images += labels.Length;
     }
 

@@ -1,7 +1,7 @@
 using RepVgg.Backends.Cpu.Kernels;
 using RepVgg.Runtime.Memory;
 
-namespace RepVgg.Backends.Cpu.Memory;
+namespace RepVgg.Backends.Cpu.Execution;
 
 /// <summary>
 /// Partial sums of the chunks of a batch, stored as [chunk][length]. They are added in the order of the chunks, so that
@@ -31,10 +31,10 @@ internal sealed unsafe class Sums : IDisposable
     }
 
     /// <summary>Adds the sums of all chunks to those of the first chunk, in the order of the chunks.</summary>
-    public void AddUp(CpuBackend backend)
+    public void AddUp(CpuContext context)
     {
         float* first = this[0];
-        Elementwise.Run(backend, _length, (start, count) =>
+        Elementwise.Run(context.Loop, _length, (start, count) =>
         {
             for (int chunk = 1; chunk < _chunks; chunk++)
                 Elementwise.Add(first + start, this[chunk] + start, first + start, count);

@@ -1,6 +1,6 @@
 using RepVgg.Runtime.Memory;
 
-namespace RepVgg.Backends.Cpu;
+namespace RepVgg.Backends.Cpu.Execution;
 
 /// <summary>
 /// A tensor of floats of the CPU backend. Four-dimensional tensors of a step are stored as NHWC (channels last); all other
@@ -12,9 +12,9 @@ internal sealed unsafe class CpuTensor : Tensor
     private NativeBuffer? _data;
     private NativeBuffer? _gradient;
 
-    public CpuTensor(CpuBackend owner, int[] shape, NativeBuffer data, TensorRole role, bool requiresGradient)
+    public CpuTensor(CpuContext context, int[] shape, NativeBuffer data, TensorRole role, bool requiresGradient)
     {
-        Owner = owner;
+        Context = context;
         _shape = shape;
         _data = data;
         Role = role;
@@ -22,11 +22,18 @@ internal sealed unsafe class CpuTensor : Tensor
         Count = CountOf(shape);
     }
 
-    public CpuBackend Owner { get; }
-
-    public TensorRole Role { get; }
+    public CpuContext Context { get; }
 
     public bool RequiresGradient { get; }
+
+    /// <summary>Whether the tensor is a parameter, a buffer or an input, and not the result of an operation.</summary>
+    public bool IsLeaf { get; init; }
+
+    internal override TensorRole Role { get; }
+
+    internal override bool IsReleased => _data is null;
+
+    internal override bool KeepsGradient => RequiresGradient && IsLeaf;
 
     public override IReadOnlyList<int> Shape => _shape;
 
@@ -59,7 +66,7 @@ internal sealed unsafe class CpuTensor : Tensor
     /// <param name="accumulate">True if the operation must add to the existing gradient; false if it must overwrite all elements.</param>
     public float* GradientForWriting(out bool accumulate)
     {
-        _gradient ??= Owner.Pool.Rent(Count);
+        _gradient ??= Context.Pool.Rent(Count);
         accumulate = HasGradient;
         HasGradient = true;
         return _gradient.Pointer;
@@ -76,7 +83,7 @@ internal sealed unsafe class CpuTensor : Tensor
     {
         HasGradient = false;
         if (_gradient is not null)
-            Owner.Pool.Return(_gradient);
+            Context.Pool.Return(_gradient);
         _gradient = null;
     }
 
@@ -85,7 +92,7 @@ internal sealed unsafe class CpuTensor : Tensor
     {
         ReleaseGradient();
         if (_data is not null)
-            Owner.Pool.Return(_data);
+            Context.Pool.Return(_data);
         _data = null;
     }
 
@@ -93,7 +100,7 @@ internal sealed unsafe class CpuTensor : Tensor
     {
         if (Role != TensorRole.Step)
         {
-            Owner.Forget(this);
+            Context.Forget(this);
             Release();
         }
     }

@@ -1,6 +1,6 @@
 using RepVgg.Runtime.Memory;
 
-namespace RepVgg.Backends.Cpu.Memory;
+namespace RepVgg.Backends.Cpu.Execution;
 
 /// <summary>A workspace for the duration of an operation, with a separate part for each worker thread.</summary>
 internal sealed unsafe class WorkerScratch : IDisposable
@@ -9,11 +9,11 @@ internal sealed unsafe class WorkerScratch : IDisposable
     private readonly NativeBuffer? _buffer;
     private readonly long _stride;
 
-    public WorkerScratch(CpuBackend backend, long length)
+    public WorkerScratch(CpuContext context, long length)
     {
-        _pool = backend.Pool;
+        _pool = context.Pool;
         _stride = (length + NativeBuffer.Slack + 15) / 16 * 16;
-        _buffer = length > 0 ? _pool.Rent(_stride * backend.Threads) : null;
+        _buffer = length > 0 ? _pool.Rent(_stride * context.Threads) : null;
     }
 
     /// <summary>The part of a worker thread; null if the requested length is 0.</summary>

@@ -1,4 +1,4 @@
-namespace RepVgg.Backends.Cpu;
+namespace RepVgg.Backends.Cpu.Execution;
 
 /// <summary>A recorded operation, with the data for its backward pass.</summary>
 internal abstract class CpuOperation(CpuTensor output)

@@ -1,7 +1,7 @@
 using System.Numerics;
 using RepVgg.Runtime.Memory;
 
-namespace RepVgg.Backends.Cpu.Memory;
+namespace RepVgg.Backends.Cpu.Execution;
 
 /// <summary>A pool that keeps returned buffers for later requests of the same size class, so that repeated steps of equal shapes allocate no buffers.</summary>
 internal sealed class BufferPool : IDisposable

@@ -1,0 +1,39 @@
+using System.Collections.Immutable;
+
+namespace RepVgg.Architectures;
+
+/// <summary>The training form of the blocks of a network: the branches that a block sums. All forms fuse into the same plain 3x3 convolution.</summary>
+public enum BlockForm
+{
+    /// <summary>3x3, 1x1 and identity, each followed by a batch norm. Source: RepVGG, section 3.2.</summary>
+    RepVgg,
+}
+
+/// <summary>The branches of every block form. A new form is one entry here.</summary>
+internal static class BlockForms
+{
+    private static readonly ImmutableArray<BranchSpec> _convolutions = [BranchSpec.ConvolutionAndNorm("rbr_dense", 3), BranchSpec.ConvolutionAndNorm("rbr_1x1", 1)];
+
+    /// <summary>For every form, its convolution branches, and its identity branch for blocks whose input and output have the same shape.</summary>
+    private static readonly ImmutableDictionary<BlockForm, Entry> _entries = new Dictionary<BlockForm, Entry>
+    {
+        [BlockForm.RepVgg] = new(_convolutions, BranchSpec.IdentityAndNorm("rbr_identity")),
+    }.ToImmutableDictionary();
+
+    /// <summary>All forms, in the order in which the form of weights is detected.</summary>
+    public static ImmutableArray<BlockForm> All { get; } = [.. Enum.GetValues<BlockForm>()];
+
+    /// <summary>Returns the branches of a block of a form.</summary>
+    /// <param name="form">The form.</param>
+    /// <param name="hasIdentity">Whether the input and the output of the block have the same shape.</param>
+    public static ImmutableArray<BranchSpec> BranchesOf(BlockForm form, bool hasIdentity)
+    {
+        var entry = _entries[form];
+        return hasIdentity ? entry.WithIdentity : entry.Convolutions;
+    }
+
+    private sealed record Entry(ImmutableArray<BranchSpec> Convolutions, BranchSpec? Identity)
+    {
+        public ImmutableArray<BranchSpec> WithIdentity { get; } = Identity is null ? Convolutions : Convolutions.Add(Identity);
+    }
+}

@@ -1,0 +1,149 @@
+namespace RepVgg.Backends;
+
+/// <content>The checks of arguments and of the step, shared by all operations.</content>
+public abstract partial class Backend
+{
+    /// <summary>Checks that a tensor is a scalar of the current step.</summary>
+    internal void CheckScalar(Tensor tensor, string name)
+    {
+        CheckActivation(tensor, name);
+        if (tensor.Shape.Count != 0)
+            throw new ArgumentException($"A scalar is needed, not {Text(tensor.Shape)}.", name);
+    }
+
+    /// <summary>Checks that labels fit logits [N, classes] of the current step.</summary>
+    internal void CheckLabels(Tensor logits, ReadOnlySpan<int> labels, string name)
+    {
+        CheckActivation(logits, nameof(logits));
+        if (logits.Shape.Count != 2 || logits.Shape[0] != labels.Length)
+            throw new ArgumentException($"{labels.Length} labels do not fit logits {Text(logits.Shape)}.", name);
+        for (int i = 0; i < labels.Length; i++)
+        {
+            if ((uint)labels[i] >= (uint)logits.Shape[1])
+                throw new ArgumentOutOfRangeException(name, labels[i], $"Label {i} is not one of the {logits.Shape[1]} classes.");
+        }
+    }
+
+    private Step CurrentStep() => _step ?? throw new InvalidOperationException("Operations need a step: call BeginStep first.");
+
+    /// <summary>Checks that this backend created a tensor and that it was not released.</summary>
+    private void CheckOwn(Tensor tensor, string name)
+    {
+        ArgumentNullException.ThrowIfNull(tensor, name);
+        if (!Owns(tensor))
+            throw new ArgumentException("The tensor belongs to another backend.", name);
+        if (tensor.IsReleased)
+            throw new ObjectDisposedException(nameof(Tensor), "The tensor's step is over, or it was disposed.");
+    }
+
+    /// <summary>Checks that a tensor is an input or a result of the current step.</summary>
+    private void CheckActivation(Tensor tensor, string name)
+    {
+        CurrentStep();
+        CheckOwn(tensor, name);
+        if (tensor.Role != TensorRole.Step)
+            throw new ArgumentException("The operation needs an input or a result of another operation, not a parameter.", name);
+    }
+
+    private void CheckMap(Tensor tensor, string name)
+    {
+        CheckActivation(tensor, name);
+        if (tensor.Shape.Count != 4)
+            throw new ArgumentException($"A map [N, C, H, W] from an input or an operation is needed, not {Text(tensor.Shape)}.", name);
+    }
+
+    private void CheckKernel(Tensor kernel, string name)
+    {
+        CheckOwn(kernel, name);
+        if (kernel.Shape.Count != 4 || kernel.Role == TensorRole.Step)
+            throw new ArgumentException($"A convolution's kernel is a parameter or buffer of shape OIHW, not {Text(kernel.Shape)}.", name);
+    }
+
+    private static void CheckConvolution(Tensor input, Tensor kernel, int paddingHeight, int paddingWidth, int groups)
+    {
+        if (input.Shape[1] % groups != 0 || kernel.Shape[0] % groups != 0 || kernel.Shape[1] != input.Shape[1] / groups)
+            throw new ArgumentException($"A kernel {Text(kernel.Shape)} with {groups} group(s) does not fit an input {Text(input.Shape)}.");
+        if (input.Shape[2] + 2 * paddingHeight < kernel.Shape[2] || input.Shape[3] + 2 * paddingWidth < kernel.Shape[3])
+            throw new ArgumentException($"The kernel {Text(kernel.Shape)} is larger than the padded input {Text(input.Shape)}.");
+    }
+
+    private void CheckVector(Tensor tensor, int length, string what, string name)
+    {
+        CheckOwn(tensor, name);
+        if (tensor.Shape.Count != 1 || tensor.Shape[0] != length || tensor.Role == TensorRole.Step)
+            throw new ArgumentException($"The {what} must be a parameter or buffer of {length} values, but its shape is {Text(tensor.Shape)}.", name);
+    }
+
+    private void CheckNorm(BatchNormState state, int channels)
+    {
+        foreach (var (tensor, name) in (ReadOnlySpan<(Tensor, string)>)[
+            (state.Weight, nameof(state.Weight)), (state.Bias, nameof(state.Bias)), (state.RunningMean, nameof(state.RunningMean)), (state.RunningVariance, nameof(state.RunningVariance))])
+        {
+            CheckOwn(tensor, name);
+            if (tensor.Shape.Count != 1 || tensor.Shape[0] != channels)
+                throw new ArgumentException($"Batch normalisation of {channels} outputs or channels needs {channels} values in {name}, but its shape is {Text(tensor.Shape)}.", name);
+        }
+    }
+
+    /// <summary>Checks that batch statistics are defined, if the batch norm uses them in the current step.</summary>
+    private void CheckStatistics(BatchNormState state, long values)
+    {
+        if (CurrentStep().Training && !state.Frozen && values < 2)
+            throw new InvalidOperationException("Batch normalisation in training needs more than one value per channel: use a batch of at least two images, or larger ones.");
+    }
+
+    /// <summary>Checks that branches are not empty and that their kernels are equal but for their height and width.</summary>
+    /// <returns>The shape of the first kernel, OIHW; null if no branch has one.</returns>
+    private IReadOnlyList<int>? CheckBranches(IReadOnlyList<Branch> branches)
+    {
+        ArgumentNullException.ThrowIfNull(branches);
+        if (branches.Count == 0)
+            throw new ArgumentException("A block needs at least one branch.", nameof(branches));
+        IReadOnlyList<int>? first = null;
+        foreach (var branch in branches)
+        {
+            if (branch.Kernel is not { } kernel)
+                continue;
+            CheckKernel(kernel, nameof(branches));
+            first ??= kernel.Shape;
+            if (kernel.Shape[2] is not (1 or 3) || kernel.Shape[3] is not (1 or 3) || kernel.Shape[0] != first[0] || kernel.Shape[1] != first[1])
+                throw new ArgumentException($"The kernels of a block's branches must have equal numbers of outputs and inputs, and a height and width of 1 or 3, not {Text(first)} and {Text(kernel.Shape)}.", nameof(branches));
+        }
+        return first;
+    }
+
+    private void CheckEquivalent(IReadOnlyList<Branch> branches)
+    {
+        CurrentStep();
+        if (CheckBranches(branches) is not [var outputs, var inputs, ..])
+            throw new ArgumentException("A block without a kernel has no equivalent convolution: its groups are unknown.", nameof(branches));
+        foreach (var branch in branches)
+        {
+            if (branch.Norm is { } norm)
+                CheckNorm(norm, outputs);
+            if (branch.Kernel is null && outputs % inputs != 0)
+                throw new ArgumentException($"An identity branch needs as many inputs as outputs, but groups of {inputs} inputs do not divide {outputs}.", nameof(branches));
+        }
+    }
+
+    private static void CheckInput(ReadOnlySpan<int> shape, int values)
+    {
+        foreach (int dimension in shape)
+        {
+            if (dimension <= 0)
+                throw new ArgumentException($"Dimensions must be positive, but the shape is {Text(shape.ToArray())}.", nameof(shape));
+        }
+        CheckCount(shape.ToArray(), values, nameof(values));
+    }
+
+    private static void CheckCount(IReadOnlyList<int> shape, int actual, string name)
+    {
+        long expected = shape.Aggregate(1L, (product, dimension) => product * dimension);
+        if (expected != actual)
+            throw new ArgumentException($"A tensor of shape {Text(shape)} has {expected} values, but {actual} were given.", name);
+    }
+
+    private static long ValuesOfChannel(IReadOnlyList<int> shape) => shape.Count == 2 ? shape[0] : (long)shape[0] * shape[2] * shape[3];
+
+    private static string Text(IReadOnlyList<int> shape) => $"[{string.Join(", ", shape)}]";
+}

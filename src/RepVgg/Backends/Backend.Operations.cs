@@ -1,0 +1,241 @@
+namespace RepVgg.Backends;
+
+/// <content>The operations of a step: each one checks its arguments and calls the core method of the backend.</content>
+public abstract partial class Backend
+{
+    /// <summary>2-d convolution of an NCHW input with zero padding that is equal in both dimensions.</summary>
+    /// <param name="input">[N, C, H, W].</param>
+    /// <param name="kernel">A parameter or buffer, OIHW with I = C / groups.</param>
+    /// <param name="bias">[O]; null for none.</param>
+    /// <param name="stride">Stride in both dimensions, at least 1.</param>
+    /// <param name="padding">Rows and columns of zeros on each side, at least 0.</param>
+    /// <param name="groups">Number of groups, at least 1.</param>
+    public Tensor Conv2d(Tensor input, Tensor kernel, Tensor? bias, int stride, int padding, int groups) =>
+        Conv2d(input, kernel, bias, stride, padding, padding, groups);
+
+    /// <summary>2-d convolution of an NCHW input.</summary>
+    /// <param name="input">[N, C, H, W].</param>
+    /// <param name="kernel">A parameter or buffer, OIHW with I = C / groups.</param>
+    /// <param name="bias">[O]; null for none.</param>
+    /// <param name="stride">Stride in both dimensions, at least 1.</param>
+    /// <param name="paddingHeight">Rows of zeros at the top and at the bottom, at least 0.</param>
+    /// <param name="paddingWidth">Columns of zeros at the left and at the right, at least 0.</param>
+    /// <param name="groups">Number of groups, at least 1.</param>
+    public Tensor Conv2d(Tensor input, Tensor kernel, Tensor? bias, int stride, int paddingHeight, int paddingWidth, int groups)
+    {
+        CheckMap(input, nameof(input));
+        CheckKernel(kernel, nameof(kernel));
+        if (stride < 1 || paddingHeight < 0 || paddingWidth < 0 || groups < 1)
+            throw new ArgumentException($"A convolution needs stride >= 1, padding >= 0 and groups >= 1; stride {stride}, padding {paddingHeight} x {paddingWidth}, groups {groups} were given.");
+        CheckConvolution(input, kernel, paddingHeight, paddingWidth, groups);
+        if (bias is not null)
+            CheckVector(bias, kernel.Shape[0], "bias", nameof(bias));
+        return Conv2dCore(input, kernel, bias, stride, paddingHeight, paddingWidth, groups);
+    }
+
+    /// <summary>Batch normalisation over N, H, W. The mode of the step decides which statistics are used, unless the state is frozen.</summary>
+    /// <param name="input">[N, C, H, W] or [N, C].</param>
+    /// <param name="state">Parameters and running statistics of C channels.</param>
+    /// <exception cref="InvalidOperationException">Batch statistics of a single value per channel are undefined.</exception>
+    public Tensor BatchNorm(Tensor input, BatchNormState state)
+    {
+        CheckActivation(input, nameof(input));
+        ArgumentNullException.ThrowIfNull(state);
+        if (input.Shape.Count is not (2 or 4))
+            throw new ArgumentException($"Batch normalisation needs [N, C] or [N, C, H, W], not {Text(input.Shape)}.", nameof(input));
+        CheckNorm(state, input.Shape[1]);
+        CheckStatistics(state, ValuesOfChannel(input.Shape));
+        return BatchNormCore(input, state);
+    }
+
+    /// <summary>Element-wise sum of two tensors of equal shape.</summary>
+    public Tensor Add(Tensor left, Tensor right)
+    {
+        CheckActivation(left, nameof(left));
+        CheckActivation(right, nameof(right));
+        if (!left.Shape.SequenceEqual(right.Shape))
+            throw new ArgumentException($"Only equal shapes can be added: {Text(left.Shape)} and {Text(right.Shape)}.", nameof(right));
+        return AddCore(left, right);
+    }
+
+    /// <summary>Multiplies each channel of a map [N, C, H, W] by one factor of a tensor [N, C, 1, 1].</summary>
+    public Tensor ScaleChannels(Tensor map, Tensor scale)
+    {
+        CheckMap(map, nameof(map));
+        CheckActivation(scale, nameof(scale));
+        if (!scale.Shape.SequenceEqual([map.Shape[0], map.Shape[1], 1, 1]))
+            throw new ArgumentException($"{Text(map.Shape)} needs a scale [{map.Shape[0]}, {map.Shape[1]}, 1, 1], not {Text(scale.Shape)}.", nameof(scale));
+        return ScaleChannelsCore(map, scale);
+    }
+
+    /// <summary>max(x, 0).</summary>
+    public Tensor Relu(Tensor input)
+    {
+        CheckActivation(input, nameof(input));
+        return ReluCore(input);
+    }
+
+    /// <summary>1 / (1 + exp(-x)).</summary>
+    public Tensor Sigmoid(Tensor input)
+    {
+        CheckActivation(input, nameof(input));
+        return SigmoidCore(input);
+    }
+
+    /// <summary>Multiplies a tensor by a constant, such as a loss weight.</summary>
+    public Tensor Scale(Tensor input, float factor)
+    {
+        CheckActivation(input, nameof(input));
+        return ScaleCore(input, factor);
+    }
+
+    /// <summary>[N, C, H, W] to [N, C, 1, 1]: the mean over H and W.</summary>
+    public Tensor GlobalAveragePool(Tensor input)
+    {
+        CheckMap(input, nameof(input));
+        return GlobalAveragePoolCore(input);
+    }
+
+    /// <summary>x W^T + b: [N, I] or [N, I, 1, 1] with weight [O, I] to [N, O].</summary>
+    public Tensor Linear(Tensor input, Tensor weight, Tensor bias)
+    {
+        CheckActivation(input, nameof(input));
+        CheckOwn(weight, nameof(weight));
+        bool isVector = input.Shape.Count == 2 || input.Shape is [_, _, 1, 1];
+        if (weight.Shape.Count != 2 || !isVector || input.Shape[1] != weight.Shape[1])
+            throw new ArgumentException($"A linear layer {Text(weight.Shape)} does not fit an input {Text(input.Shape)}.", nameof(input));
+        CheckVector(bias, weight.Shape[0], "bias", nameof(bias));
+        return LinearCore(input, weight, bias);
+    }
+
+    /// <summary>Mean cross-entropy of softmax(logits) and integer labels, with label smoothing s as in PyTorch: the target is (1 - s) one-hot + s / classes.</summary>
+    /// <param name="logits">[N, classes].</param>
+    /// <param name="labels">N labels, from 0 to classes - 1.</param>
+    /// <param name="labelSmoothing">s, from 0 to 1.</param>
+    /// <returns>A scalar.</returns>
+    public Tensor SoftmaxCrossEntropy(Tensor logits, ReadOnlySpan<int> labels, float labelSmoothing)
+    {
+        CheckLabels(logits, labels, nameof(labels));
+        if (labelSmoothing is not (>= 0 and <= 1))
+            throw new ArgumentOutOfRangeException(nameof(labelSmoothing), labelSmoothing, "Label smoothing must be between 0 and 1.");
+        return SoftmaxCrossEntropyCore(logits, labels, labelSmoothing);
+    }
+
+    /// <summary>The training form of a block: the sum of its branches, followed by ReLU if <paramref name="relu"/> is true, without squeeze-and-excitation.</summary>
+    /// <remarks>Source: RepVGG, section 3.2, figure 2(b).</remarks>
+    /// <param name="input">[N, C, H, W].</param>
+    /// <param name="branches">The branches of the block, at least one, with equal numbers of outputs. An identity needs stride 1 and O = C.</param>
+    /// <param name="stride">Stride of the convolutions, at least 1.</param>
+    /// <param name="groups">Number of groups of the convolutions.</param>
+    /// <param name="relu">Whether negative values of the sum are replaced by 0.</param>
+    /// <returns>[N, O, ceil(H / stride), ceil(W / stride)].</returns>
+    public Tensor MultiBranchConv(Tensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu)
+    {
+        CheckMap(input, nameof(input));
+        int? kernelOutputs = CheckBranches(branches)?[0];
+        if (stride < 1 || groups < 1)
+            throw new ArgumentException($"A block needs stride >= 1 and groups >= 1; stride {stride}, groups {groups} were given.");
+        int outputs = kernelOutputs ?? input.Shape[1];
+        long values = (long)input.Shape[0] * Architectures.ConvolutionSize.OutputOfBlock(input.Shape[2], stride) * Architectures.ConvolutionSize.OutputOfBlock(input.Shape[3], stride);
+        foreach (var branch in branches)
+        {
+            if (branch.Kernel is { } kernel)
+                CheckConvolution(input, kernel, branch.KernelHeight / 2, branch.KernelWidth / 2, groups);
+            else if (stride != 1 || outputs != input.Shape[1])
+                throw new ArgumentException($"An identity branch needs stride 1 and equal numbers of input and output channels, not stride {stride} and {input.Shape[1]} to {outputs} channels.", nameof(branches));
+            if (branch.Norm is { } norm)
+            {
+                CheckNorm(norm, outputs);
+                CheckStatistics(norm, values);
+            }
+        }
+        return MultiBranchConvCore(input, branches, stride, groups, relu);
+    }
+
+    // Parameters of a block, re-parameterized within a step: differentiable. -------------------------------------
+
+    /// <summary>The equivalent 3x3 kernel of a block: the sum of the kernels of its branches, each scaled by its batch norm with the running statistics.</summary>
+    /// <remarks>
+    /// Source: RepVGG, section 3.3. Differentiable with respect to the kernels and the batch norm weights; the running
+    /// statistics are constants. Must be called within a step.
+    /// </remarks>
+    /// <param name="branches">The branches of the block, of which at least one has a kernel.</param>
+    /// <returns>OIHW: [O, I / groups, 3, 3].</returns>
+    public Tensor EquivalentKernel(IReadOnlyList<Branch> branches)
+    {
+        CheckEquivalent(branches);
+        return EquivalentKernelCore(branches);
+    }
+
+    /// <summary>The equivalent bias of a block, which belongs to <see cref="EquivalentKernel"/>: the sum of bias - running mean * scale over the batch norms of its branches.</summary>
+    /// <param name="branches">The branches of the block, of which at least one has a kernel.</param>
+    /// <returns>[O].</returns>
+    public Tensor EquivalentBias(IReadOnlyList<Branch> branches)
+    {
+        CheckEquivalent(branches);
+        return EquivalentBiasCore(branches);
+    }
+
+    /// <summary>
+    /// The custom L2 penalty of the RepVGG authors for one block: the squared border taps of the 3x3 kernels plus the
+    /// squared, normalised centre taps of the equivalent kernel.
+    /// </summary>
+    /// <remarks>
+    /// sum(border taps ^2) + sum((sum of t K centre)^2 / (sum of t^2)) over the branches with kernels, where t is the scale of
+    /// the branch: weight / sqrt(running variance + epsilon) of its batch norm, times its constant factor. The scales are
+    /// treated as constants; identity branches are not included. Source: the authors' <c>get_custom_L2</c>, for a 3x3 and a 1x1 branch.
+    /// </remarks>
+    /// <param name="branches">The branches of the block, of which at least one has a 3x3 kernel.</param>
+    /// <returns>A scalar.</returns>
+    public Tensor BranchPenalty(IReadOnlyList<Branch> branches)
+    {
+        CheckEquivalent(branches);
+        if (!branches.Any(branch => branch is { KernelHeight: 3, KernelWidth: 3 }))
+            throw new ArgumentException("The custom L2 penalty needs a branch with a 3x3 kernel.", nameof(branches));
+        return BranchPenaltyCore(branches);
+    }
+
+    // Core methods: their arguments are checked. -----------------------------------------------------------------
+
+    private protected abstract Tensor Conv2dCore(Tensor input, Tensor kernel, Tensor? bias, int stride, int paddingHeight, int paddingWidth, int groups);
+
+    private protected abstract Tensor BatchNormCore(Tensor input, BatchNormState state);
+
+    private protected abstract Tensor AddCore(Tensor left, Tensor right);
+
+    private protected abstract Tensor ScaleChannelsCore(Tensor map, Tensor scale);
+
+    private protected abstract Tensor ReluCore(Tensor input);
+
+    private protected abstract Tensor SigmoidCore(Tensor input);
+
+    private protected abstract Tensor ScaleCore(Tensor input, float factor);
+
+    private protected abstract Tensor GlobalAveragePoolCore(Tensor input);
+
+    private protected abstract Tensor LinearCore(Tensor input, Tensor weight, Tensor bias);
+
+    private protected abstract Tensor SoftmaxCrossEntropyCore(Tensor logits, ReadOnlySpan<int> labels, float labelSmoothing);
+
+    /// <summary>Composes the block of primitives. A backend may override this method with a fused operation that computes the same.</summary>
+    private protected virtual Tensor MultiBranchConvCore(Tensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu)
+    {
+        Tensor? sum = null;
+        foreach (var branch in branches)
+        {
+            var part = branch.Kernel is { } kernel ? Conv2dCore(input, kernel, null, stride, branch.KernelHeight / 2, branch.KernelWidth / 2, groups) : input;
+            if (branch.Norm is { } norm)
+                part = BatchNormCore(part, norm);
+            if (branch.Scale != 1)
+                part = ScaleCore(part, branch.Scale);
+            sum = sum is null ? part : AddCore(sum, part);
+        }
+        return relu ? ReluCore(sum!) : sum!;
+    }
+
+    private protected abstract Tensor EquivalentKernelCore(IReadOnlyList<Branch> branches);
+
+    private protected abstract Tensor EquivalentBiasCore(IReadOnlyList<Branch> branches);
+
+    private protected abstract Tensor BranchPenaltyCore(IReadOnlyList<Branch> branches);
+}

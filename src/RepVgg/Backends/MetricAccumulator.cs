@@ -1,0 +1,82 @@
+namespace RepVgg.Backends;
+
+/// <summary>
+/// Sums of the loss, the correct predictions and the images over the batches of a pass. A backend can keep the sums on the
+/// device, so that a step does not wait for it. Created by <see cref="Backend.CreateMetricAccumulator"/>.
+/// </summary>
+public abstract class MetricAccumulator : IDisposable
+{
+    private readonly Backend _backend;
+
+    private protected MetricAccumulator(Backend backend) => _backend = backend;
+
+    /// <summary>Adds a batch.</summary>
+    /// <param name="loss">Mean loss of the batch, a scalar of the current step.</param>
+    /// <param name="logits">Logits of the batch, [N, classes].</param>
+    /// <param name="labels">N labels, from 0 to classes - 1.</param>
+    /// <exception cref="ArgumentException">The loss is not a scalar, or the labels do not fit the logits.</exception>
+    public void Add(Tensor loss, Tensor logits, ReadOnlySpan<int> labels)
+    {
+        _backend.CheckScalar(loss, nameof(loss));
+        _backend.CheckLabels(logits, labels, nameof(labels));
+        AddCore(loss, logits, labels);
+    }
+
+    /// <summary>Waits for the device, returns the sums since the last call, and resets them to zero.</summary>
+    /// <returns>The sum of the losses of all images, the number of images whose largest logit is that of the label, and the number of images.</returns>
+    public abstract (double LossSum, long Correct, long Images) Take();
+
+    /// <summary>Releases the sums.</summary>
+    public abstract void Dispose();
+
+    private protected abstract void AddCore(Tensor loss, Tensor logits, ReadOnlySpan<int> labels);
+}
+
+/// <summary>A metric accumulator that reads the loss and the logits of every batch immediately, for backends that compute synchronously.</summary>
+internal sealed class HostMetricAccumulator(Backend backend) : MetricAccumulator(backend)
+{
+    private readonly Backend _backend = backend;
+    private float[] _logits = [];
+    private double _lossSum;
+    private long _correct, _images;
+
+    public override (double LossSum, long Correct, long Images) Take()
+    {
+        var totals = (_lossSum, _correct, _images);
+        (_lossSum, _correct, _images) = (0, 0, 0);
+        return totals;
+    }
+
+    public override void Dispose()
+    {
+    }
+
+    private protected override void AddCore(Tensor loss, Tensor logits, ReadOnlySpan<int> labels)
+    {
+        int classes = logits.Shape[1];
+        if (_logits.Length < labels.Length * classes)
+            _logits = new float[labels.Length * classes];
+        var values = _logits.AsSpan(0, labels.Length * classes);
+        _backend.CopyOut(logits, values);
+        Span<float> mean = stackalloc float[1];
+        _backend.CopyOut(loss, mean);
+        _lossSum += (double)mean[0] * labels.Length;
+        _images += labels.Length;
+        for (int i = 0; i < labels.Length; i++)
+        {
+            if (IndexOfMax(values.Slice(i * classes, classes)) == labels[i])
+                _correct++;
+        }
+    }
+
+    private static int IndexOfMax(ReadOnlySpan<float> values)
+    {
+        int best = 0;
+        for (int i = 1; i < values.Length; i++)
+        {
+            if (values[i] > values[best])
+                best = i;
+        }
+        return best;
+    }
+}
