@@ -1,10 +1,9 @@
 using Microsoft.ML.Data;
-using Microsoft.ML.RepVgg.Tests.Inference;
-using Microsoft.ML.RepVgg.Tests.Support;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
 using RepVgg.Networks;
 using RepVgg.Reparameterization;
+using RepVgg.Testing;
 using RepVgg.Weights;
 using RepVgg.Weights.Onnx;
 using RepVgg.Weights.PyTorch;

@@ -1,8 +1,7 @@
 using Microsoft.ML.Data;
-using Microsoft.ML.RepVgg.Tests.Inference;
-using Microsoft.ML.RepVgg.Tests.Support;
 using Microsoft.ML.RepVgg.Tests.Trainer;
 using RepVgg.Networks;
+using RepVgg.Testing;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Featurizer;

@@ -1,9 +1,8 @@
 using Microsoft.ML.Data;
-using Microsoft.ML.RepVgg.Tests.Inference;
-using Microsoft.ML.RepVgg.Tests.Support;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
 using RepVgg.Networks;
+using RepVgg.Testing;
 using RepVgg.Weights.Onnx;
 using Xunit;
 using static Microsoft.ML.Transforms.Image.ImageResizingEstimator;

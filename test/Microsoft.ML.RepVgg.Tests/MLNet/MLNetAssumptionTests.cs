@@ -1,10 +1,10 @@
 using System.Reflection;
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Interop;
-using Microsoft.ML.RepVgg.Tests.Support;
 using Microsoft.ML.Runtime;
 using Microsoft.ML.Trainers;
 using Microsoft.ML.Transforms.Image;
+using RepVgg.Testing;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.MLNet;

@@ -1,7 +1,7 @@
 using Microsoft.ML.Data;
-using Microsoft.ML.RepVgg.Tests.Support;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
+using RepVgg.Testing;
 using RepVgg.Training;
 using Xunit;
 

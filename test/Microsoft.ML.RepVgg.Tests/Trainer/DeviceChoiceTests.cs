@@ -1,6 +1,6 @@
-using Microsoft.ML.RepVgg.Tests.Support;
 using RepVgg.Architectures;
 using RepVgg.Backends.Cpu;
+using RepVgg.Testing;
 using RepVgg.TorchSharp;
 using Xunit;
 

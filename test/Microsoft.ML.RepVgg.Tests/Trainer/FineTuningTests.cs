@@ -1,8 +1,8 @@
 using System.Collections.Immutable;
-using Microsoft.ML.RepVgg.Tests.Support;
 using RepVgg.Architectures;
 using RepVgg.Networks;
 using RepVgg.Reparameterization;
+using RepVgg.Testing;
 using RepVgg.Weights;
 using RepVgg.Weights.Onnx;
 using RepVgg.Weights.PyTorch;

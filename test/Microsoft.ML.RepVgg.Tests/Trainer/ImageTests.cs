@@ -1,6 +1,6 @@
 using Microsoft.ML.Data;
-using Microsoft.ML.RepVgg.Tests.Support;
 using Microsoft.ML.Transforms.Image;
+using RepVgg.Testing;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Trainer;

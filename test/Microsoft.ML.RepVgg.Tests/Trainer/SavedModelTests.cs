@@ -2,7 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using Microsoft.ML.Data;
-using Microsoft.ML.RepVgg.Tests.Support;
+using RepVgg.Testing;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Trainer;

@@ -1,5 +1,5 @@
 using Microsoft.ML.Data;
-using Microsoft.ML.RepVgg.Tests.Support;
+using RepVgg.Testing;
 using RepVgg.Training;
 using RepVgg.Weights.Onnx;
 using Xunit;

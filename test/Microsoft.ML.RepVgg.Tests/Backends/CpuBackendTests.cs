@@ -1,6 +1,0 @@
-using RepVgg.Backends.Cpu;
-
-namespace Microsoft.ML.RepVgg.Tests.Backends;
-
-/// <summary>The CPU backend, on more threads than the smallest machine has.</summary>
-public class CpuBackendTests() : BackendTests(new CpuBackend(threads: 3));

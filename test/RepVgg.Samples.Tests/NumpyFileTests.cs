@@ -1,0 +1,71 @@
+extern alias samples;
+
+using System.Text;
+using RepVgg.Samples.Weights;
+using RepVgg.Testing;
+using RepVgg.Weights;
+using Xunit;
+using NumpyFile = samples::RepVgg.Samples.Weights.NumpyFile;
+
+namespace RepVgg.Samples.Tests;
+
+public sealed class NumpyFileTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void Values_of_every_type_are_read_as_NumPys_format_describes_them()
+    {
+        var bytes = NumpyFile.Read(File("|u1", "(2, 2)", [0, 1, 128, 255]));
+        Assert.Equal([2, 2], bytes.Shape);
+        Assert.Equal([0f, 1f, 128f, 255f], bytes.Values);
+
+        var floats = NumpyFile.Read(File("<f4", "(2,)", [0, 0, 0x80, 0x3f, 0, 0, 0x20, 0xc0]));
+        Assert.Equal([2], floats.Shape);
+        Assert.Equal([1f, -2.5f], floats.Values);
+
+        var (shape, longs) = NumpyFile.ReadInt64(File("<i8", "()", [0xfe, 255, 255, 255, 255, 255, 255, 255]));
+        Assert.Empty(shape);
+        Assert.Equal([-2L], longs);
+    }
+
+    [Fact]
+    public void A_header_of_format_version_2_is_read()
+    {
+        byte[] header = Encoding.ASCII.GetBytes("{'descr': '|u1', 'fortran_order': False, 'shape': (3,), }\n");
+        string path = _folder.Write("long.npy", [0x93, .. "NUMPY"u8, 2, 0, (byte)header.Length, 0, 0, 0, .. header, 7, 8, 9]);
+        Assert.Equal([7f, 8f, 9f], NumpyFile.Read(path).Values);
+    }
+
+    [Theory]
+    [InlineData("<f8", "False", 8)]
+    [InlineData(">f4", "False", 4)]
+    [InlineData("<i8", "False", 8)]
+    [InlineData("<f4", "True", 4)]
+    public void Another_type_or_order_is_an_error_that_says_what_to_write(string type, string isFortran, int size)
+    {
+        string path = File(type, "(1,)", new byte[size], isFortran);
+        string message = Assert.Throws<InvalidDataException>(() => NumpyFile.Read(path)).Message;
+        Assert.Contains(path, message);
+        Assert.Contains("must hold float32 or uint8 values in row-major order", message);
+        Assert.Contains("numpy.float32", message);
+    }
+
+    [Fact]
+    public void What_is_written_is_read_again()
+    {
+        string path = _folder.File("array.npy");
+        var array = new TensorData([1, 3, 2], [1, -2, float.Epsilon, float.PositiveInfinity, 0, 5e-8f]);
+        NumpyFile.Write(path, array);
+        Assert.Equal(array.Shape, NumpyFile.Read(path).Shape);
+        Assert.Equal(array.Values, NumpyFile.Read(path).Values);
+    }
+
+    private string File(string type, string shape, byte[] values, string isFortran = "False")
+    {
+        byte[] header = Encoding.ASCII.GetBytes($"{{'descr': '{type}', 'fortran_order': {isFortran}, 'shape': {shape}, }}\n");
+        return _folder.Write("array.npy", [0x93, .. "NUMPY"u8, 1, 0, (byte)header.Length, 0, .. header, .. values]);
+    }
+}

@@ -1,0 +1,56 @@
+using System.Diagnostics;
+using RepVgg.Samples.Images;
+using Xunit;
+
+namespace RepVgg.Samples.Tests;
+
+/// <summary>Tests that redirect the console, which all tests share.</summary>
+[CollectionDefinition(Name, DisableParallelization = true)]
+public sealed class ConsoleCollection
+{
+    public const string Name = "Console";
+}
+
+/// <summary>Runs the sample program.</summary>
+internal static class SampleProgram
+{
+    /// <summary>Runs it in this process; for tests of the collection <see cref="ConsoleCollection"/>.</summary>
+    public static (int ExitCode, string Output, string Error) RunHere(params string[] arguments)
+    {
+        var (output, error) = (Console.Out, Console.Error);
+        using var newOutput = new StringWriter();
+        using var newError = new StringWriter();
+        Console.SetOut(newOutput);
+        Console.SetError(newError);
+        try
+        {
+            int exitCode = (int)typeof(FashionMnist).Assembly.EntryPoint!.Invoke(null, [arguments])!;
+            return (exitCode, newOutput.ToString(), newError.ToString());
+        }
+        finally
+        {
+            Console.SetOut(output);
+            Console.SetError(error);
+        }
+    }
+
+    /// <summary>Runs it as a user does: a process of its own, with its output redirected.</summary>
+    public static (int ExitCode, string Output, string Error) Run(params string[] arguments)
+    {
+        using var process = Start(arguments);
+        var error = process.StandardError.ReadToEndAsync();
+        string output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        return (process.ExitCode, output, error.Result);
+    }
+
+    public static Process Start(params string[] arguments)
+    {
+        string program = Path.Combine(AppContext.BaseDirectory, "RepVgg.Samples.dll");
+        return Process.Start(new ProcessStartInfo("dotnet", [program, .. arguments])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        })!;
+    }
+}

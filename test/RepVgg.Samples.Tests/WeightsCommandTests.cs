@@ -1,0 +1,201 @@
+extern alias samples;
+
+using System.Globalization;
+using System.Text.RegularExpressions;
+using RepVgg.Architectures;
+using RepVgg.Diagnostics;
+using RepVgg.Samples.Weights;
+using RepVgg.Testing;
+using RepVgg.Weights.Files;
+using RepVgg.Weights.Naming;
+using RepVgg.Weights.Onnx;
+using RepVgg.Weights.PyTorch;
+using Xunit;
+using NumpyFile = samples::RepVgg.Samples.Weights.NumpyFile;
+
+namespace RepVgg.Samples.Tests;
+
+/// <summary>The commands list, create, inspect, verify and convert.</summary>
+[Collection(ConsoleCollection.Name)]
+public sealed class WeightsCommandTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    private static string Succeeds(params string[] arguments)
+    {
+        var (exitCode, output, error) = SampleProgram.RunHere(arguments);
+        Assert.True(exitCode == 0, output + error);
+        return output;
+    }
+
+    private static string Fails(int code, params string[] arguments)
+    {
+        var (exitCode, output, error) = SampleProgram.RunHere(arguments);
+        Assert.Equal(code, exitCode);
+        return error.Length > 0 ? error : output;
+    }
+
+    private string Train(string name) => GoldenFiles.PathOf($"{name}-train.pth");
+
+    [Fact]
+    public void List_shows_every_variant_with_its_figures()
+    {
+        string output = Succeeds("list");
+        foreach (var variant in RepVggVariants.All)
+            Assert.Matches($@"(?m)^{Regex.Escape(variant.Name)} +\d", output);
+        Assert.Matches(@"(?m)^RepVGG-A0 +9\.11 +8\.31 +1\.52 +1\.36 ", output);
+        Assert.Matches(@"(?m)^RepVGG-B3g4 +83\.83 +75\.63 +\d+\.\d\d +16\.06 ", output);
+    }
+
+    [Fact]
+    public void What_a_pth_file_does_not_keep_is_said_with_the_options_that_replace_it()
+    {
+        string onnx = _folder.File("own.onnx"), pth = _folder.File("own.pth");
+        Succeeds("convert", Train("tiny"), onnx, "--image-size", "32", "--mean", "91.5,60,30", "--std", "50,40,25");
+        string output = Succeeds("convert", onnx, pth);
+        string options = Regex.Match(output, @"A \.pth file keeps no normalisation.+ Give (--mean \S+ --std \S+) when it is read\.").Groups[1].Value;
+        Assert.NotEmpty(options);
+
+        string images = _folder.File("images.npy"), expected = _folder.File("expected.npy"), actual = _folder.File("actual.npy");
+        NumpyFile.Write(images, RandomStates.Images(2, 3, 32, 32));
+        Assert.DoesNotContain("ImageNet", Succeeds("run", onnx, images, expected));
+        Assert.Contains("The file does not contain the normalisation of the pixels; ImageNet's values are used: --mean 123.675,", Succeeds("run", pth, images, actual));
+        Assert.NotEqual(NumpyFile.Read(expected).Values, NumpyFile.Read(actual).Values);
+        Succeeds(["run", pth, images, actual, .. options.Split(' ')]);
+        Compare.Close(NumpyFile.Read(expected).Values, NumpyFile.Read(actual).Values, 1e-5);
+    }
+
+    [Fact]
+    public void List_leaves_out_variants_that_the_images_are_too_small_for()
+    {
+        string output = Succeeds("list", "--image-size", "28", "--classes", "10");
+        Assert.Matches(@"(?m)^RepVGG-S1 +\d", output);
+        Assert.DoesNotMatch(@"(?m)^RepVGG-A0 +\d", output);
+        Assert.Matches(@"Left out, as they reduce images by more than that: .*RepVGG-A0, .*RepVGGplus-L2pse\.", output);
+    }
+
+    [Fact]
+    public void Create_writes_the_training_form_that_inspect_knows()
+    {
+        string path = _folder.File("new.safetensors");
+        Succeeds("create", "a0", path, "--classes", "7", "--seed", "3");
+        string output = Succeeds("inspect", path);
+        Assert.Contains("RepVGG-A0", output);
+        Assert.Matches(@"Form +train\b", output);
+        Assert.Matches(@"Classes +7\b", output);
+        Assert.Matches(@"(?m)^stage4\.0 +1280 x 7 x 7 +2 +1 ", output);
+        var figures = ModelStatistics.Of(RepVggVariants.A0, WeightsForm.Training, 7, 224, 224);
+        Assert.Contains(figures.Parameters.ToString("n0", CultureInfo.InvariantCulture), output);
+        Assert.Contains(figures.MultiplyAdds.ToString("n0", CultureInfo.InvariantCulture), output);
+
+        Succeeds("create", "A0", _folder.File("again.pth"), "--classes", "7", "--seed", "3");
+        Assert.Equal(WeightsFile.Read(path).State["stage2.1.rbr_dense.conv.weight"].Values, WeightsFile.Read(_folder.File("again.pth")).State["stage2.1.rbr_dense.conv.weight"].Values);
+    }
+
+    [Theory]
+    [InlineData("tiny")]
+    [InlineData("tiny-g4")]
+    [InlineData("tiny-se")]
+    [InlineData("tinyplus-pse")]
+    public void Golden_networks_verify_and_convert_through_every_format(string name)
+    {
+        string output = Succeeds("verify", Train(name), "--image-size", "64");
+        Assert.Equal(GoldenNetworks.All[name].Blocks.Count() + 1, Regex.Count(output, @"(?m)^(stage\S+|logits.*?) +\d\.\de[+-]\d\d\r?$"));
+
+        // Training form to the deploy form, from file to file, and the original code's logits at the end.
+        var input = GoldenNetworks.Input(name);
+        string size = input.Shape[2].ToString(CultureInfo.InvariantCulture);
+        string last = Train(name);
+        foreach (string extension in new[] { "safetensors", "pth", "onnx", "safetensors", "onnx" })
+        {
+            string next = _folder.File($"{Path.GetFileNameWithoutExtension(last)}-.{extension}");
+            string[] form = last == Train(name) ? ["--form", "deploy"] : [];
+            Succeeds(["convert", last, next, "--image-size", size, "--mean", "0,0,0", "--std", "1,1,1", .. form]);
+            Succeeds("verify", Train(name), "--against", next, "--image-size", size);
+            last = next;
+        }
+        var network = OnnxReader.Read(last);
+        Compare.Close(GoldenFiles.Floats($"{name}-logits-deploy.npy").Values, ReferenceNetwork.Logits(network, input.Values, input.Shape[0]), 1e-5);
+    }
+
+    [Theory]
+    [InlineData("tiny-g2", "train")]
+    [InlineData("tiny-se", "deploy")]
+    public void Run_gives_the_original_codes_logits_of_a_NumPy_file(string name, string form)
+    {
+        string logits = _folder.File("logits.npy");
+        Succeeds("run", GoldenFiles.PathOf($"{name}-{form}.pth"), GoldenFiles.PathOf($"{name}-input.npy"), logits, "--mean", "0,0,0", "--std", "1,1,1");
+        var actual = NumpyFile.Read(logits);
+        var expected = GoldenFiles.Floats($"{name}-logits-deploy.npy");
+        Assert.Equal(expected.Shape, actual.Shape);
+        Compare.Close(expected.Values, actual.Values, 1e-5);
+
+        Assert.Contains("[images, channels, height, width] are needed", Fails(1, "run", GoldenFiles.PathOf($"{name}-{form}.pth"), logits, _folder.File("x.npy")));
+        Assert.Contains("is not a NumPy array", Fails(1, "run", GoldenFiles.PathOf($"{name}-{form}.pth"), GoldenFiles.PathOf("manifest.json"), _folder.File("x.npy")));
+        byte[] bytes = File.ReadAllBytes(logits);
+        File.WriteAllBytes(logits, bytes[..^1]);
+        Assert.Contains("is damaged", Fails(1, "run", GoldenFiles.PathOf($"{name}-{form}.pth"), logits, _folder.File("x.npy")));
+    }
+
+    [Fact]
+    public void Verify_fails_where_the_forms_differ()
+    {
+        Assert.Contains("THE FORMS DIFFER", Fails(1, "verify", Train("tiny"), "--image-size", "64", "--bound", "1e-12"));
+
+        var weights = WeightsFile.Read(GoldenFiles.PathOf("tiny-deploy.pth"));
+        weights.State["stage2.1.rbr_reparam.bias"].Values[0] += 1;
+        PthWriter.Write(weights.State, _folder.File("wrong.pth"));
+        string output = Fails(1, "verify", Train("tiny"), "--against", _folder.File("wrong.pth"), "--image-size", "64");
+        Assert.Contains("THE FORMS DIFFER", output);
+        Succeeds("verify", Train("tiny"), "--against", GoldenFiles.PathOf("tiny-deploy.pth"), "--image-size", "64");
+        Assert.Contains("not the deploy form of this", Fails(1, "verify", Train("tiny"), "--against", GoldenFiles.PathOf("tiny-se-deploy.pth")));
+        Assert.Contains("nothing to fuse", Fails(1, "verify", GoldenFiles.PathOf("tiny-deploy.pth")));
+    }
+
+    [Fact]
+    public void Convert_keeps_what_the_file_says_and_renames_as_timm()
+    {
+        Succeeds("convert", Train("tiny"), _folder.File("a.safetensors"), "--image-size", "48", "--mean", "1,2,3", "--std", "4,5,8");
+        Succeeds("convert", _folder.File("a.safetensors"), _folder.File("a.onnx"), "--precision", "half");
+        var description = OnnxReader.ReadDescription(_folder.File("a.onnx"))!;
+        Assert.Equal((48, 48), (description.ImageHeight, description.ImageWidth));
+        Assert.Equal([1f, 2f, 3f], description.Normalization.Mean.ToArray());
+        Assert.Equal([0.25f, 0.2f, 0.125f], description.Normalization.Scale.ToArray());
+
+        Succeeds("convert", Train("tiny"), _folder.File("timm.weights"), "--format", "pth", "--names", "timm");
+        Assert.True(TimmNames.AreIn(PthReader.Read(_folder.File("timm.weights"))));
+        Assert.Equal(
+            GoldenNetworks.TrainingState("tiny")["stage1.0.rbr_1x1.conv.weight"].Values,
+            WeightsFile.Read(_folder.File("timm.weights")).State["stage1.0.rbr_1x1.conv.weight"].Values);
+    }
+
+    [Fact]
+    public void Gray_weights_without_a_description_need_a_normalisation_only_in_onnx()
+    {
+        Succeeds("create", "S0", _folder.File("gray.pth"), "--classes", "3");
+        Succeeds("convert", _folder.File("gray.pth"), _folder.File("deploy.pth"), "--form", "deploy");
+        Assert.Contains("normalisation", Fails(1, "convert", _folder.File("gray.pth"), _folder.File("gray.onnx")));
+        Succeeds("convert", _folder.File("gray.pth"), _folder.File("gray.onnx"), "--mean", "127", "--std", "60");
+        Succeeds("verify", _folder.File("gray.pth"), "--against", _folder.File("gray.onnx"));
+    }
+
+    [Fact]
+    public void What_cannot_be_is_one_line_and_an_exit_code()
+    {
+        string deploy = GoldenFiles.PathOf("tiny-deploy.pth");
+        Assert.Contains("cannot be converted to the training form", Fails(1, "convert", deploy, _folder.File("x.pth"), "--form", "train"));
+        Assert.Contains("deploy form only", Fails(2, "convert", Train("tiny"), _folder.File("x.onnx"), "--form", "train"));
+        Assert.Contains("no known extension", Fails(2, "convert", deploy, _folder.File("x.txt")));
+        Assert.Contains("must be one of: pth, safetensors, onnx", Fails(2, "convert", deploy, _folder.File("x"), "--format", "h5"));
+        Assert.Contains("for ONNX only", Fails(2, "convert", deploy, _folder.File("x.pth"), "--precision", "half"));
+        Assert.Contains("with 3 numbers each", Fails(2, "convert", deploy, _folder.File("x.onnx"), "--mean", "1,2,3"));
+        Assert.Contains("numbers that are separated by commas", Fails(2, "convert", deploy, _folder.File("x.onnx"), "--mean", "1,b,3"));
+        Assert.Contains("OUT is missing", Fails(2, "convert", deploy));
+        Assert.Contains("'three' is not an option", Fails(2, "convert", "one", "two", "three"));
+        Assert.Contains("There is no RepVGG variant", Fails(1, "create", "Z9", _folder.File("x.pth")));
+        Assert.Contains("missing.pth", Fails(1, "inspect", _folder.File("missing.pth")));
+        Assert.Empty(Directory.GetFileSystemEntries(_folder.Path));
+    }
+}

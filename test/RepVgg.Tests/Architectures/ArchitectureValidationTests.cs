@@ -1,0 +1,66 @@
+using RepVgg.Architectures;
+using RepVgg.Networks;
+using Xunit;
+
+namespace RepVgg.Tests.Architectures;
+
+public class ArchitectureValidationTests
+{
+    private static readonly RepVggArchitecture Good = new()
+    {
+        Name = "mine",
+        Stages = [new("stage0", 16, 1, 1), new("stage1", 32, 2, 2)],
+    };
+
+    public static TheoryData<RepVggArchitecture, string> Bad => new()
+    {
+        { Good with { Name = " " }, "no name" },
+        { Good with { InputChannels = 4 }, "4 input channels" },
+        { Good with { Groups = 0 }, "0 groups" },
+        { Good with { Groups = 3 }, "stage1.1 has 32 to 32 channels, which 3 groups do not divide" },
+        { Good with { BatchNormEpsilon = float.NaN }, "epsilon" },
+        { Good with { DefaultImageSize = 0 }, "image size" },
+        { Good with { Stages = default }, "a stem and at least one stage" },
+        { Good with { Stages = Good.Stages.RemoveAt(1) }, "a stem and at least one stage" },
+        { Good with { SqueezeExcitation = (SqueezeExcitation)7 }, "squeeze-and-excitation is 7" },
+        { With(0, stage => stage with { Depth = 2 }), "stage0 has depth 2" },
+        { With(1, stage => stage with { Depth = 0 }), "stage1 has depth 0" },
+        { With(1, stage => stage with { Depth = int.MaxValue }), "blocks, more than" },
+        { With(1, stage => stage with { Width = 0 }), "stage1 has width 0" },
+        { With(1, stage => stage with { Stride = 3 }), "stage1 has stride 3" },
+        { With(1, stage => stage with { Name = "stage0" }), "two stages are named 'stage0'" },
+        { With(1, stage => stage with { Name = "a.b" }), "'a.b'" },
+        { With(1, stage => stage with { AuxiliaryHead = true }), "auxiliary head" },
+        { With(0, stage => stage with { Width = 15 }) with { SqueezeExcitation = SqueezeExcitation.BeforeRelu }, "stage0 has 15 channels, too few" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Bad))]
+    public void What_cannot_be_built_is_named(RepVggArchitecture architecture, string expected)
+    {
+        var error = Assert.Throws<ArgumentException>(architecture.Validate);
+        Assert.Contains(expected, error.Message);
+    }
+
+    [Fact]
+    public void Every_problem_is_listed_at_once()
+    {
+        var error = Assert.Throws<ArgumentException>((Good with { InputChannels = 2, Groups = 0 }).Validate);
+        Assert.Contains("2 input channels", error.Message);
+        Assert.Contains("0 groups", error.Message);
+    }
+
+    [Fact]
+    public void Images_smaller_than_the_total_stride_are_refused()
+    {
+        Good.Validate();
+        Good.ValidateImageSize(2, 2);
+        RepVggVariants.A0.ValidateImageSize(32, 40);
+        var error = Assert.Throws<ArgumentException>(() => RepVggVariants.A0.ValidateImageSize(64, 28));
+        Assert.Contains("28x64", error.Message);
+        Assert.Contains("32x32", error.Message);
+    }
+
+    private static RepVggArchitecture With(int index, Func<StageSpec, StageSpec> change) =>
+        Good with { Stages = Good.Stages.SetItem(index, change(Good.Stages[index])) };
+}

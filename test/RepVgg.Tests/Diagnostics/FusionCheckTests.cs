@@ -1,0 +1,73 @@
+using RepVgg.Architectures;
+using RepVgg.Diagnostics;
+using RepVgg.Networks;
+using RepVgg.Reparameterization;
+using RepVgg.Testing;
+using RepVgg.Weights;
+using Xunit;
+
+namespace RepVgg.Tests.Diagnostics;
+
+public class FusionCheckTests
+{
+    public static TheoryData<string> Variants => [.. RepVggVariants.All.Select(variant => variant.Name)];
+
+    private static (StateDict State, DeployNetwork Network) Fused(RepVggArchitecture architecture)
+    {
+        var state = RandomStates.Training(architecture, 5);
+        int size = architecture.TotalStride + 3;
+        return (state, Fusion.Fuse(architecture, state, size, size + 1, Normalization.Identity(architecture.InputChannels)));
+    }
+
+    [Theory]
+    [MemberData(nameof(Variants))]
+    public void The_forms_of_every_variant_agree(string name)
+    {
+        var architecture = RandomStates.Reduce(RepVggVariants.Find(name));
+        var (state, network) = Fused(architecture);
+        var report = FusionCheck.Compare(network.Architecture, state, network with { Normalization = new([.. network.Normalization.Mean.Select(_ => 9f)], [.. network.Normalization.Scale.Select(_ => 3f)]) });
+        Assert.Equal(architecture.Blocks.Select(block => block.Name), report.Blocks.Select(block => block.Block));
+        Assert.InRange(report.Largest, 1e-9, 1e-5);
+    }
+
+    [Fact]
+    public void A_wrong_block_shows_in_its_own_line_and_in_the_whole()
+    {
+        var (state, network) = Fused(RandomStates.Reduce(RepVggVariants.A0));
+        var bias = network.Blocks[3].Bias;
+        var wrong = network with { Blocks = network.Blocks.SetItem(3, network.Blocks[3] with { Bias = bias.SetItem(2, bias[2] + 0.5f) }) };
+        var report = FusionCheck.Compare(network.Architecture, state, wrong);
+        Assert.InRange(report.Blocks[3].Error, 1e-3, 1);
+        Assert.All(report.Blocks.Where((_, i) => i != 3), block => Assert.InRange(block.Error, 0, 1e-5));
+        Assert.InRange(report.Logits, 1e-4, 1);
+    }
+
+    [Fact]
+    public void A_wrong_classifier_shows_in_the_whole_only()
+    {
+        var (state, network) = Fused(RandomStates.Reduce(RepVggVariants.S1));
+        var report = FusionCheck.Compare(network.Architecture, state, network with { Classifier = network.Classifier with { Bias = [.. network.Classifier.Bias.Select(value => value + 1)] } });
+        Assert.All(report.Blocks, block => Assert.InRange(block.Error, 0, 1e-5));
+        Assert.InRange(report.Logits, 1e-3, 100);
+        Assert.Equal(report.Logits, report.Largest);
+    }
+
+    [Fact]
+    public void A_value_that_is_no_number_is_not_overlooked()
+    {
+        var (state, network) = Fused(RandomStates.Reduce(RepVggVariants.S1));
+        var bias = network.Blocks[1].Bias;
+        var wrong = network with { Blocks = network.Blocks.SetItem(1, network.Blocks[1] with { Bias = bias.SetItem(0, float.NaN) }) };
+        Assert.True(double.IsNaN(FusionCheck.Compare(network.Architecture, state, wrong).Largest));
+    }
+
+    [Fact]
+    public void Forms_of_different_networks_are_refused()
+    {
+        var (state, network) = Fused(RandomStates.Reduce(RepVggVariants.A0));
+        var other = Fused(RandomStates.Reduce(RepVggVariants.B0)).Network;
+        Assert.Contains("blocks differ", Assert.Throws<ArgumentException>(() => FusionCheck.Compare(network.Architecture, state, other)).Message);
+        var fewer = network with { Classifier = new LinearWeights(network.Architecture.FeatureWidth, 2, [.. new float[2 * network.Architecture.FeatureWidth]], [0, 0]) };
+        Assert.Contains("5 classes", Assert.Throws<ArgumentException>(() => FusionCheck.Compare(network.Architecture, state, fewer)).Message);
+    }
+}

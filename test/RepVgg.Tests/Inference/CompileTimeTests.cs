@@ -1,0 +1,40 @@
+using System.Runtime.CompilerServices;
+using RepVgg.Inference;
+using RepVgg.Inference.Execution;
+using RepVgg.Runtime.Simd;
+using Xunit;
+
+namespace RepVgg.Tests.Inference;
+
+/// <summary>What keeps compiling short.</summary>
+public class CompileTimeTests
+{
+    [Fact]
+    public void Counts_are_as_large_as_they_say()
+    {
+        int[] sizes =
+        [
+            Size<One>(), Size<Two>(), Size<Three>(), Size<Four>(), Size<Five>(), Size<Six>(),
+            Size<Seven>(), Size<Eight>(), Size<Nine>(), Size<Ten>(), Size<Eleven>(), Size<Twelve>(),
+        ];
+        Assert.Equal(Enumerable.Range(1, sizes.Length), sizes);
+
+        static int Size<TCount>()
+            where TCount : unmanaged, ICount
+        {
+            Assert.Equal(TCount.Value, Unsafe.SizeOf<TCount>());
+            return TCount.Value;
+        }
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void The_rehearsal_runs_at_every_width(int width)
+    {
+        Rehearsal.Hold((VectorWidth)width);
+        string result = Rehearsal.Beside(VectorWidths.Widest, () => "read");
+        Assert.Equal("read", result);
+    }
+}

@@ -1,0 +1,62 @@
+using RepVgg.Inference.Execution;
+using Xunit;
+
+namespace RepVgg.Tests.Inference;
+
+public class StepRunnerTests
+{
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public void Steps_run_in_order_and_a_failure_reaches_the_caller(int threads)
+    {
+        var steps = new CountingStep[4];
+        for (int i = 0; i < steps.Length; i++)
+            steps[i] = new CountingStep(i == 0 ? null : steps[i - 1]);
+        using var weights = new NativeArena();
+        using var workspace = new Workspace(new Plan(new Stage([], [1]), new Stage(steps, [1]), BufferId.Input, 1, 1, 1, weights), 1, threads);
+        for (int round = 0; round < 50; round++)
+        {
+            bool fails = round % 2 == 1;
+            foreach (var step in steps)
+                step.Reset();
+            steps[2].Fails = fails;
+            if (fails)
+                Assert.Equal("item 7", Assert.Throws<InvalidDataException>(() => Run(workspace)).Message);
+            else
+                Run(workspace);
+            Assert.All(steps, step => Assert.False(step.CameEarly));
+            Assert.Equal(CountingStep.Items, steps[1].Done);
+            Assert.Equal(fails ? 0 : CountingStep.Items, steps[3].Done);
+        }
+    }
+
+    private static unsafe void Run(Workspace workspace) => workspace.Run(null, null, 1);
+
+    /// <summary>Counts its items, and sees whether one runs before the step before is done.</summary>
+    private sealed class CountingStep(CountingStep? before) : Step
+    {
+        public const int Items = 40;
+
+        private int _done;
+
+        public int Done => _done;
+
+        public bool CameEarly { get; private set; }
+
+        public bool Fails { get; set; }
+
+        public void Reset() => _done = 0;
+
+        public override int CountItems(Window window) => Items * window.Images;
+
+        public override void RunItem(Window window, int item, int worker)
+        {
+            if (Fails && item == 7)
+                throw new InvalidDataException("item 7");
+            if (before is not null && Volatile.Read(ref before._done) != Items)
+                CameEarly = true;
+            Interlocked.Increment(ref _done);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+using RepVgg.Architectures;
+using RepVgg.Training;
+using RepVgg.Training.Data;
+using Xunit;
+
+namespace RepVgg.Tests.Training;
+
+public class BatchLoaderTests
+{
+    private static readonly ImageAugmenter s_augmenter = new(Augmentation.None, Normalization.Identity(1), 1, 1, 2);
+
+    private static InMemorySamples Source(int count) =>
+        new([.. Enumerable.Range(0, count).SelectMany(i => new[] { (float)i, i + 0.5f })], [.. Enumerable.Range(0, count).Select(i => i % 3)], 1, 1, 2, 3);
+
+    private static (List<int> Order, List<int> Sizes) Drain(BatchLoader loader)
+    {
+        var (order, sizes) = (new List<int>(), new List<int>());
+        while (loader.Next() is { } batch)
+        {
+            sizes.Add(batch.Count);
+            for (int i = 0; i < batch.Count; i++)
+            {
+                int sample = (int)batch.Images[2 * i];
+                Assert.Equal(sample + 0.5f, batch.Images[2 * i + 1]);
+                Assert.Equal(sample % 3, batch.Labels[i]);
+                order.Add(sample);
+            }
+        }
+        loader.Dispose();
+        return (order, sizes);
+    }
+
+    [Theory]
+    [InlineData(2, 2)]
+    [InlineData(3, 2)]
+    [InlineData(5, 2)]
+    [InlineData(7, 3)]
+    [InlineData(64, 16)]
+    [InlineData(65, 16)]
+    [InlineData(1000, 999)]
+    [InlineData(10, 100)]
+    public void TrainingServesEverySampleOnceInEvenBatches(int count, int batchSize)
+    {
+        var (order, sizes) = Drain(BatchLoader.Training(Source(count), s_augmenter, batchSize, seed: 3, epoch: 1));
+        Assert.Equal(Enumerable.Range(0, count), order.Order());
+        Assert.True(sizes.Max() - sizes.Min() <= 1);
+        Assert.True(sizes.Min() >= 2);
+        Assert.True(sizes.Max() <= batchSize + 1);
+    }
+
+    [Fact]
+    public void EveryEpochHasItsOwnOrderAndEverySeedToo()
+    {
+        var source = Source(200);
+        List<int> Order(ulong seed, int epoch) => Drain(BatchLoader.Training(source, s_augmenter, 16, seed, epoch)).Order;
+        Assert.Equal(Order(3, 1), Order(3, 1));
+        Assert.NotEqual(Order(3, 1), Order(3, 2));
+        Assert.NotEqual(Order(3, 1), Order(4, 1));
+        Assert.NotEqual(Enumerable.Range(0, 200), Order(3, 1));
+    }
+
+    [Fact]
+    public void EvaluationServesEverySampleInOrder()
+    {
+        var (order, sizes) = Drain(BatchLoader.Evaluation(Source(11), s_augmenter, 4));
+        Assert.Equal(Enumerable.Range(0, 11), order);
+        Assert.Equal(3, sizes.Count);
+    }
+
+    [Fact]
+    public void ErrorsOfTheSourceReachTheCaller()
+    {
+        using var loader = BatchLoader.Evaluation(new BrokenSource(), s_augmenter, 2);
+        loader.Next();
+        Assert.Equal("disk gone", Assert.Throws<IOException>(() => { while (loader.Next() is not null) { } }).Message);
+    }
+
+    private sealed class BrokenSource : ISampleSource
+    {
+        public int Count => 10;
+        public int Channels => 1;
+        public int Height => 1;
+        public int Width => 2;
+        public int Classes => 3;
+
+        public int Read(int index, Span<float> pixels) => index < 5 ? 0 : throw new IOException("disk gone");
+
+        public int LabelOf(int index) => 0;
+    }
+}

@@ -1,0 +1,103 @@
+using RepVgg.Testing;
+using RepVgg.Training.Data;
+using Xunit;
+
+namespace RepVgg.Tests.Training.Data;
+
+public class SampleCacheTests
+{
+    private const int Length = 3 * 4 * 5;
+
+    /// <summary>Every third image has fractions, so that both ways of storing are mixed.</summary>
+    private static float[] Image(int index)
+    {
+        var random = new Random(index);
+        var pixels = new float[Length];
+        for (int i = 0; i < Length; i++)
+            pixels[i] = index % 3 == 2 ? random.NextSingle() * 300 - 20 : random.Next(256);
+        return pixels;
+    }
+
+    [Theory]
+    [InlineData(SampleCache.DefaultMemoryLimit, false)]
+    [InlineData(5000, true)]
+    [InlineData(0, true)]
+    public void GivesBackWhatWentIn(long memoryLimit, bool spills)
+    {
+        using var folder = new TemporaryFolder();
+        using (var cache = new SampleCache(3, 4, 5, 7, memoryLimit, folder.Path))
+        {
+            for (int i = 0; i < 100; i++)
+                cache.Add(Image(i), i % 7);
+            Assert.Equal(100, cache.Count);
+            Assert.Equal(spills, cache.SpilledBytes > 0);
+            Assert.True(cache.MemoryBytes <= memoryLimit);
+
+            Parallel.For(0, 400, n =>
+            {
+                int i = n * 37 % 100;
+                var pixels = new float[Length];
+                Assert.Equal(i % 7, cache.Read(i, pixels));
+                Assert.Equal(Image(i), pixels);
+                Assert.Equal(i % 7, cache.LabelOf(i));
+            });
+        }
+        Assert.Empty(Directory.GetFileSystemEntries(folder.Path));
+    }
+
+    [Fact]
+    public void KeepsBytesAsBytes()
+    {
+        using var bytes = new SampleCache(3, 4, 5, 2, 0);
+        bytes.Add(Image(0), 0);
+        Assert.Equal(Length, bytes.SpilledBytes);
+        bytes.Add(Image(2), 1);
+        Assert.Equal(Length + Length * sizeof(float), bytes.SpilledBytes);
+    }
+
+    [Theory]
+    [InlineData(-1f)]
+    [InlineData(256f)]
+    [InlineData(0.5f)]
+    [InlineData(254.99998f)]
+    public void LosesNoValueThatABytesCannotHold(float value)
+    {
+        using var cache = new SampleCache(1, 1, 2, 2);
+        cache.Add([value, 7], 1);
+        var pixels = new float[2];
+        cache.Read(0, pixels);
+        Assert.Equal([value, 7f], pixels);
+    }
+
+    [Fact]
+    public void NamesTheBadRowAndStaysUsable()
+    {
+        using var cache = new SampleCache(1, 2, 2, 3);
+        cache.Add([1, 2, 3, 4], 0);
+        Assert.Contains("Row 1: pixel 3 is NaN", Assert.Throws<ArgumentException>(() => cache.Add([1, 2, 3, float.NaN], 0)).Message, StringComparison.Ordinal);
+        Assert.Contains("Row 17: pixel 0", Assert.Throws<ArgumentException>(() => cache.Add([float.NegativeInfinity, 2, 3, 4], 0, row: 17)).Message, StringComparison.Ordinal);
+        Assert.Contains("Row 1: label 3", Assert.Throws<ArgumentException>(() => cache.Add([1, 2, 3, 4], 3)).Message, StringComparison.Ordinal);
+        Assert.Contains("Row 1: the image has 3 values; 1 x 2 x 2 = 4", Assert.Throws<ArgumentException>(() => cache.Add([1, 2, 3], 0)).Message, StringComparison.Ordinal);
+        cache.Add([5, 6, 7, 8], 2);
+        Assert.Equal(2, cache.Count);
+    }
+
+    [Fact]
+    public void NamesAFolderThatCannotBeWritten()
+    {
+        using var folder = new TemporaryFolder();
+        using var cache = new SampleCache(1, 2, 2, 3, memoryLimit: 0, folder.File("missing"));
+        Assert.Contains(folder.File("missing"), Assert.Throws<IOException>(() => cache.Add([1, 2, 3, 4], 0)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void RefusesUseAfterDispose()
+    {
+        var cache = new SampleCache(1, 1, 1, 2);
+        cache.Add([1], 0);
+        cache.Dispose();
+        cache.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => cache.Read(0, new float[1]));
+        Assert.Throws<ObjectDisposedException>(() => cache.Add([1], 0));
+    }
+}

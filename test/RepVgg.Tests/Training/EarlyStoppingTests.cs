@@ -1,0 +1,36 @@
+using RepVgg.Training;
+using Xunit;
+
+namespace RepVgg.Tests.Training;
+
+public class EarlyStoppingTests
+{
+    private static List<EpochResult> History(params double[] accuracies) =>
+        [.. accuracies.Select((a, i) => new EpochResult(i + 1, 0.1f, 1, 1, 1 - a, a))];
+
+    [Theory]
+    [InlineData(false, 0.5, 0.6, 0.6)]
+    [InlineData(true, 0.5, 0.6, 0.6, 0.605)]
+    [InlineData(false, 0.5, 0.6, 0.6, 0.62)]
+    [InlineData(false, 0.5, 0.6, 0.6, 0.62, 0.62)]
+    [InlineData(true, 0.5, 0.6, 0.55, 0.5)]
+    public void WaitsForGainsOfAtLeastMinDelta(bool stops, params double[] accuracies)
+    {
+        foreach (var metric in Enum.GetValues<TrainingMetric>())
+        {
+            var stopping = new EarlyStopping { Metric = metric, MinDelta = 0.01, Patience = 2 };
+            Assert.Equal(stops, stopping.ShouldStop(History(accuracies)));
+        }
+    }
+
+    [Fact]
+    public void LooksAtTheTrainingSetWhereThereIsNoOther()
+    {
+        var stopping = new EarlyStopping { MinDelta = 0, Patience = 1 };
+        Assert.False(stopping.ShouldStop([new(1, 0.1f, 1, 0.5, null, null), new(2, 0.1f, 1, 0.6, null, null)]));
+        Assert.True(stopping.ShouldStop([new(1, 0.1f, 1, 0.5, null, null), new(2, 0.1f, 1, 0.5, null, null)]));
+    }
+
+    [Fact]
+    public void NeverStopsBeforeItStarts() => Assert.False(new EarlyStopping { Patience = 1 }.ShouldStop([]));
+}

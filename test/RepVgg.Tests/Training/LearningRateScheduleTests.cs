@@ -1,0 +1,59 @@
+using RepVgg.Training;
+using Xunit;
+
+namespace RepVgg.Tests.Training;
+
+public class LearningRateScheduleTests
+{
+    [Fact]
+    public void CosineFallsFromThePeakToTheFinalShare()
+    {
+        var schedule = new LearningRateSchedule { FinalFraction = 0.1 };
+        const int steps = 10, epochs = 4;
+        Assert.Equal(0.4f, schedule.LearningRate(0.4f, 0, steps, epochs));
+        Assert.Equal(0.4f * 0.55f, schedule.LearningRate(0.4f, 20, steps, epochs), 1e-6f);
+        for (int i = 0; i < 40; i++)
+        {
+            double expected = 0.04 + 0.36 * 0.5 * (1 + Math.Cos(Math.PI * i / 40));
+            Assert.Equal(expected, schedule.LearningRate(0.4f, i, steps, epochs), 1e-7);
+        }
+        Assert.Equal(0.04f, schedule.LearningRate(0.4f, 40, steps, epochs), 1e-7f);
+    }
+
+    [Fact]
+    public void WarmUpRisesLinearlyAndTheCosineStartsAfterIt()
+    {
+        var schedule = new LearningRateSchedule { WarmUpEpochs = 1.5 };
+        float[] rates = [.. Enumerable.Range(0, 40).Select(i => schedule.LearningRate(0.3f, i, 10, 4))];
+        for (int i = 0; i < 15; i++)
+            Assert.Equal(0.3 * (i + 1) / 15, rates[i], 1e-7);
+        Assert.Equal(0.3f, rates[15]);
+        for (int i = 15; i < 40; i++)
+            Assert.Equal(0.15 * (1 + Math.Cos(Math.PI * (i - 15) / 25)), rates[i], 1e-7);
+    }
+
+    [Fact]
+    public void StepMultipliesEveryFewEpochs()
+    {
+        var schedule = new LearningRateSchedule { Shape = ScheduleShape.Step, StepEpochs = 3, StepFactor = 0.2 };
+        Assert.Equal(0.1f, schedule.LearningRate(0.1f, 29, 10, 9), 1e-9f);
+        Assert.Equal(0.02f, schedule.LearningRate(0.1f, 30, 10, 9), 1e-9f);
+        Assert.Equal(0.004f, schedule.LearningRate(0.1f, 89, 10, 9), 1e-9f);
+    }
+
+    [Fact]
+    public void ConstantStays()
+    {
+        var schedule = new LearningRateSchedule { Shape = ScheduleShape.Constant, WarmUpEpochs = 1 };
+        Assert.Equal(0.05f, schedule.LearningRate(0.1f, 4, 10, 2));
+        Assert.All(Enumerable.Range(10, 10), i => Assert.Equal(0.1f, schedule.LearningRate(0.1f, i, 10, 2)));
+    }
+
+    [Fact]
+    public void WarmUpLongerThanTheRunNeverPasses()
+    {
+        var schedule = new LearningRateSchedule { WarmUpEpochs = 5 };
+        Assert.Equal(1f, schedule.LearningRate(1f, 19, 10, 2));
+        Assert.Equal(0.5f, schedule.LearningRate(1f, 9, 10, 2));
+    }
+}

@@ -1,0 +1,252 @@
+using RepVgg.Architectures;
+using RepVgg.Backends.Cpu;
+using RepVgg.Networks;
+using RepVgg.Testing;
+using RepVgg.Training;
+using RepVgg.Training.Data;
+using RepVgg.Weights;
+using Xunit;
+
+namespace RepVgg.Tests.Training;
+
+public class TrainingLoopTests
+{
+    private static readonly InMemorySamples s_train = SyntheticTask.Samples(400, 1), s_validation = SyntheticTask.Samples(203, 2);
+
+    internal static void SameBits(StateDict expected, StateDict actual)
+    {
+        Assert.Equal(expected.Names, actual.Names);
+        foreach (var (name, tensor) in expected)
+            Assert.True(tensor.Values.AsSpan().SequenceEqual(actual[name].Values), $"{name} differs.");
+    }
+
+    [Fact]
+    public void LearnsTheTask()
+    {
+        var result = SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options with { Epochs = 8 });
+        Assert.Equal(TrainingEnd.Completed, result.End);
+        Assert.Equal(8, result.History.Count);
+        Assert.True(result.History[result.BestEpoch - 1].ValidationAccuracy > 0.95, $"accuracy {result.History[result.BestEpoch - 1].ValidationAccuracy}");
+        Assert.True(result.History[0].TrainingLoss > result.History[^1].TrainingLoss);
+    }
+
+    [Fact]
+    public void RandomLabelsAreNotLearnt()
+    {
+        // The counter-proof of the test above: a validation accuracy that is right cannot exceed chance here.
+        var random = new Random(4);
+        var pixels = new byte[400 * 144];
+        random.NextBytes(pixels);
+        var noise = new InMemorySamples(pixels, [.. Enumerable.Range(0, 400).Select(_ => random.Next(4))], 1, 12, 12, 4);
+        var (train, validation) = SampleSubset.Split(noise, 0.5, 1);
+        var result = SyntheticTask.Train(train, validation, SyntheticTask.Options);
+        // Binomial(200, 1/4): 25 % and five standard deviations.
+        Assert.All(result.History, epoch => Assert.InRange(epoch.ValidationAccuracy!.Value, 0.0, 0.41));
+    }
+
+    [Fact]
+    public void SameSeedSameBitsForAnyNumberOfThreads()
+    {
+        var one = SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options, threads: 1);
+        var two = SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options, threads: 2);
+        var three = SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options, threads: 3);
+        SameBits(one.Weights, two.Weights);
+        SameBits(one.Weights, three.Weights);
+        Assert.Equal(SyntheticTask.WithoutTimes(one.History), SyntheticTask.WithoutTimes(two.History));
+
+        var other = SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options with { Seed = 12 });
+        Assert.NotEqual(one.Weights["linear.weight"].Values, other.Weights["linear.weight"].Values);
+    }
+
+    [Fact]
+    public void MeasuresTheWholeValidationSetInEvaluationMode()
+    {
+        // 203 images in batches of 32: the short last batch counts by its images. The reference runs them one by one.
+        using var backend = new CpuBackend(2);
+        using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
+        var result = TrainingLoop.Run(backend, network, s_train, s_validation, SyntheticTask.Normalization, SyntheticTask.Options);
+
+        double loss = 0;
+        int correct = 0;
+        var pixels = new float[144];
+        var logits = new float[4];
+        for (int i = 0; i < s_validation.Count; i++)
+        {
+            int label = s_validation.Read(i, pixels);
+            for (int p = 0; p < pixels.Length; p++)
+                pixels[p] = (pixels[p] - 128) / 64;
+            using (backend.BeginStep(training: false))
+                backend.CopyOut(network.Forward(backend.CreateInput([1, 1, 12, 12], pixels)), logits);
+            loss += Math.Log(logits.Sum(l => Math.Exp(l - logits[label])));
+            correct += logits.AsSpan().IndexOf(logits.Max()) == label ? 1 : 0;
+        }
+        var best = result.History[result.BestEpoch - 1];
+        Assert.Equal((double)correct / s_validation.Count, best.ValidationAccuracy!.Value, 1e-12);
+        Assert.Equal(loss / s_validation.Count, best.ValidationLoss!.Value, 1e-5);
+    }
+
+    [Theory]
+    [InlineData(TrainingMetric.Accuracy)]
+    [InlineData(TrainingMetric.Loss)]
+    public void KeepsTheBestWeightsAndPutsThemIntoTheNetwork(TrainingMetric metric)
+    {
+        using var backend = new CpuBackend(2);
+        using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
+        var states = new List<StateDict>();
+        var options = SyntheticTask.Options with { Epochs = 6, BestBy = metric };
+        // Validation figures that fall, so that the last epoch is not simply the best.
+        var validation = SyntheticTask.Samples(203, 2, mislabelled: true);
+        var result = TrainingLoop.Run(backend, network, s_train, validation, SyntheticTask.Normalization, options, progress =>
+        {
+            if (progress.EpochResult is not null)
+                states.Add(network.ExportState());
+        });
+        var best = metric == TrainingMetric.Accuracy
+            ? result.History.OrderByDescending(e => e.ValidationAccuracy).ThenBy(e => e.ValidationLoss).First()
+            : result.History.OrderBy(e => e.ValidationLoss).First();
+        Assert.Equal(best.Epoch, result.BestEpoch);
+        Assert.InRange(result.BestEpoch, 1, 5);
+        SameBits(states[result.BestEpoch - 1], result.Weights);
+        SameBits(result.Weights, network.ExportState());
+    }
+
+    [Fact]
+    public void KeepsTheMovingAverageWhereThereIsOne()
+    {
+        using var backend = new CpuBackend(2);
+        using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
+        var options = SyntheticTask.Options with { Epochs = 2, WeightAverageDecay = 0.7f };
+        // The reference, in double: from the weights after every step, as the callback sees them.
+        var averages = network.ExportState().ToDictionary(pair => pair.Key, pair => pair.Value.Values.Select(v => (double)v).ToArray());
+        int steps = 0;
+        var result = TrainingLoop.Run(backend, network, s_train, null, SyntheticTask.Normalization, options, progress =>
+        {
+            if (progress.EpochResult is not null)
+                return;
+            double decay = Math.Min(0.7, (1.0 + steps) / (10 + steps));
+            steps++;
+            foreach (var (name, tensor) in network.ExportState())
+            {
+                for (int i = 0; i < tensor.Values.Length; i++)
+                    averages[name][i] = decay * averages[name][i] + (1 - decay) * tensor.Values[i];
+            }
+        });
+        Assert.Equal(26, steps);
+        foreach (var (name, tensor) in result.Weights)
+            Compare.Close(Array.ConvertAll(averages[name], v => (float)v), tensor.Values, 1e-5, name);
+        SameBits(network.ExportState(), result.Weights);
+    }
+
+    [Fact]
+    public void WithoutValidationKeepsTheLastWeights()
+    {
+        using var backend = new CpuBackend(2);
+        using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
+        var result = TrainingLoop.Run(backend, network, s_train, null, SyntheticTask.Normalization, SyntheticTask.Options with { Epochs = 2 });
+        Assert.Equal(2, result.BestEpoch);
+        Assert.All(result.History, epoch => Assert.Null(epoch.ValidationAccuracy));
+        SameBits(network.ExportState(), result.Weights);
+    }
+
+    [Fact]
+    public void StopsEarlyWhereNothingIsGained()
+    {
+        var options = SyntheticTask.Options with { Epochs = 50, EarlyStopping = new() { MinDelta = 0.05, Patience = 3 } };
+        var result = SyntheticTask.Train(s_train, s_validation, options);
+        Assert.Equal(TrainingEnd.EarlyStopped, result.End);
+        Assert.True(options.EarlyStopping.ShouldStop(result.History));
+        Assert.False(options.EarlyStopping.ShouldStop([.. result.History.SkipLast(1)]));
+        Assert.InRange(result.History.Count, 4, 49);
+    }
+
+    [Theory]
+    [InlineData(1e30f)]
+    [InlineData(1e4f)]
+    public void ReportsDivergence(float learningRate)
+    {
+        var error = Assert.Throws<TrainingDivergedException>(() => SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options with { LearningRate = learningRate, Schedule = new() { Shape = ScheduleShape.Constant } }));
+        Assert.Equal(1, error.Epoch);
+        Assert.Equal(learningRate, error.LearningRate);
+        Assert.Contains("smaller learning rate", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void CancellingKeepsTheBestSoFar()
+    {
+        using var source = new CancellationTokenSource();
+        StateDict? afterTwo = null;
+        using var backend = new CpuBackend(2);
+        using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
+        int batchesAfter = 0;
+        var result = TrainingLoop.Run(backend, network, s_train, null, SyntheticTask.Normalization, SyntheticTask.Options, progress =>
+        {
+            if (source.IsCancellationRequested)
+                batchesAfter++;
+            if (progress is { EpochResult.Epoch: 2 })
+                afterTwo = network.ExportState();
+            if (progress is { Epoch: 3, Step: 1 })
+                source.Cancel();
+        }, source.Token);
+        Assert.Equal(TrainingEnd.Cancelled, result.End);
+        Assert.Equal(2, result.BestEpoch);
+        Assert.Equal(2, result.History.Count);
+        Assert.Equal(0, batchesAfter);
+        SameBits(afterTwo!, result.Weights);
+    }
+
+    [Fact]
+    public void CancelledBeforeItStartsIsNoError()
+    {
+        var result = SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options, cancellation: new CancellationToken(true));
+        Assert.Equal((TrainingEnd.Cancelled, 0, 0), (result.End, result.BestEpoch, result.History.Count));
+    }
+
+    [Fact]
+    public void ReportsEveryBatchAndEveryEpoch()
+    {
+        var reports = new List<TrainingProgress>();
+        SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options with { Epochs = 2 }, reports.Add);
+        // 400 images are 13 batches of 32 at most, 203 are 7; and one report per epoch.
+        Assert.Equal(2 * (13 + 7 + 1), reports.Count);
+        Assert.Equal(2, reports.Count(r => r.EpochResult is not null));
+        Assert.All(reports, r => Assert.True(r.ImagesPerSecond > 0 && r.Remaining >= TimeSpan.Zero && r.Elapsed >= TimeSpan.Zero && double.IsFinite(r.Loss)));
+        Assert.Equal(TimeSpan.Zero, reports[^1].Remaining);
+        Assert.Equal(Enumerable.Range(1, 13), reports.Where(r => r.Epoch == 2 && !r.IsValidation).Select(r => r.Step));
+        Assert.Equal(SyntheticTask.Options.Schedule.LearningRate(0.1f, 12, 13, 2), reports[12].LearningRate);
+    }
+
+    [Fact]
+    public void NamesWhatIsWrongWithTheData()
+    {
+        void Throws(string expected, ISampleSource train, ISampleSource? validation = null, TrainingOptions? options = null)
+        {
+            var error = Assert.ThrowsAny<ArgumentException>(() => SyntheticTask.Train(train, validation, options ?? SyntheticTask.Options));
+            Assert.Contains(expected, error.Message, StringComparison.Ordinal);
+        }
+        Throws("training set is empty", new SampleSubset(s_train, []));
+        Throws("validation set is empty", s_train, new SampleSubset(s_train, []));
+        Throws("All 3 training samples have label 1", new SampleSubset(s_train, [1, 5, 9]));
+        Throws("MinimumSamplesPerClass = 1: 2 (0), 3 (0)", new SampleSubset(s_train, [0, 1, 4, 5]));
+        Throws("MinimumSamplesPerClass = 101: 0 (100), 1 (100)", s_train, null, SyntheticTask.Options with { MinimumSamplesPerClass = 101 });
+        Throws("3 channel(s), but tiny reads 1", new InMemorySamples(new byte[3 * 144], [0], 3, 12, 12, 4));
+        Throws("5 classes, but the network has 4", new InMemorySamples(new byte[144], [0], 1, 12, 12, 5));
+        Throws("validation images are 11x12 pixels, the training images 12x12", s_train, new InMemorySamples(new byte[12 * 11], [0], 1, 12, 11, 4));
+        Throws("too small for tiny", new InMemorySamples(new byte[2 * 9], [0, 1], 1, 3, 3, 4));
+        Throws("Epochs is 0", s_train, null, SyntheticTask.Options with { Epochs = 0 });
+    }
+
+    [Fact]
+    public void ClassesWithoutSamplesAreAllowedWhereTheOptionSaysSo()
+    {
+        var result = SyntheticTask.Train(new SampleSubset(s_train, Enumerable.Range(0, 100).Where(i => i % 4 < 2)), null, SyntheticTask.Options with { Epochs = 1, MinimumSamplesPerClass = 0 });
+        Assert.Equal(TrainingEnd.Completed, result.End);
+    }
+
+    [Fact]
+    public void AFewSamplesAreEnough()
+    {
+        // Three images, batches of two: no batch may hold a single image.
+        var result = SyntheticTask.Train(new SampleSubset(s_train, [0, 1, 2]), null, SyntheticTask.Options with { BatchSize = 2, MinimumSamplesPerClass = 0 });
+        Assert.True(double.IsFinite(result.History[^1].TrainingLoss));
+    }
+}

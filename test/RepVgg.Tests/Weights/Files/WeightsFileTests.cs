@@ -1,0 +1,109 @@
+using RepVgg.Architectures;
+using RepVgg.Inference;
+using RepVgg.Networks;
+using RepVgg.Reparameterization;
+using RepVgg.Testing;
+using RepVgg.Tests.Weights.Onnx;
+using RepVgg.Weights;
+using RepVgg.Weights.Files;
+using RepVgg.Weights.Naming;
+using RepVgg.Weights.Onnx;
+using RepVgg.Weights.PyTorch;
+using RepVgg.Weights.Safetensors;
+using Xunit;
+
+namespace RepVgg.Tests.Weights.Files;
+
+public class WeightsFileTests
+{
+    public static TheoryData<string> Golden => GoldenNetworks.Names;
+
+    /// <summary>From the authors' checkpoint through every format and back: the logits stay theirs.</summary>
+    [Theory]
+    [MemberData(nameof(Golden))]
+    public void Every_path_keeps_the_logits(string name)
+    {
+        using var folder = new TemporaryFolder();
+        var input = GoldenNetworks.Input(name);
+        var training = WeightsFile.Read(GoldenFiles.PathOf($"{name}-train.pth"));
+        Assert.Equal(WeightsForm.Training, training.Form);
+        OnnxRoundTripTests.AssertSame(
+            Fusion.Fuse(training.Architecture, training.State, input.Shape[2], input.Shape[3], Normalization.Identity(3)),
+            WeightsFile.ReadDeployNetwork(GoldenFiles.PathOf($"{name}-train.pth"), input.Shape[2], input.Shape[3], Normalization.Identity(3)));
+        Check(training, 1e-5);
+
+        PthWriter.Write(training.State, folder.File("training.pth"));
+        Check(WeightsFile.Read(folder.File("training.pth")), 1e-5);
+        SafetensorsWriter.Write(training.State, folder.File("training.safetensors"));
+        Check(WeightsFile.Read(folder.File("training.safetensors")), 1e-5);
+        if (!training.Architecture.PlusLayout)
+        {
+            PthWriter.Write(TimmNames.FromAuthors(training.State), folder.File("timm.bin"));
+            Check(WeightsFile.Read(folder.File("timm.bin")), 1e-5);
+        }
+
+        var network = Fusion.Fuse(training.Architecture, training.State, input.Shape[2], input.Shape[3], Normalization.Identity(3));
+        PthWriter.Write(DeployStates.Export(network), folder.File("deploy.pth"));
+        Check(WeightsFile.Read(folder.File("deploy.pth")), 1e-5);
+        SafetensorsWriter.Write(DeployStates.Export(network), folder.File("deploy.safetensors"), ModelDescription.Of(network));
+        Check(WeightsFile.Read(folder.File("deploy.safetensors")), 1e-5);
+        OnnxWriter.Write(network, folder.File("deploy.onnx"));
+        Check(WeightsFile.Read(folder.File("deploy.onnx")), 1e-5);
+        OnnxWriter.Write(network, folder.File("half.onnx"), new OnnxExportOptions { Precision = OnnxPrecision.Half });
+        Check(WeightsFile.Read(folder.File("half.onnx")), 2e-3);
+
+        void Check(LoadedWeights weights, double tolerance)
+        {
+            var deployed = weights.Form == WeightsForm.Training
+                ? Fusion.Fuse(weights.Architecture, weights.State, input.Shape[2], input.Shape[3], Normalization.Identity(3))
+                : DeployStates.Import(weights.Architecture, weights.State, input.Shape[2], input.Shape[3], Normalization.Identity(3));
+            float[] expected = GoldenFiles.Floats($"{name}-logits-deploy.npy").Values;
+            var logits = new float[expected.Length];
+            using var engine = new InferenceEngine(deployed);
+            engine.Run(input.Values, 2, logits);
+            Compare.Close(expected, logits, tolerance, $"{name}, {weights.Form}");
+        }
+    }
+
+    [Fact]
+    public void A_description_goes_before_inference()
+    {
+        using var folder = new TemporaryFolder();
+        var architecture = GoldenNetworks.All["tiny"] with { Name = "mine", DefaultImageSize = 48 };
+        var description = new ModelDescription(architecture, 10, 48, 48, Normalization.Identity(3), []);
+        SafetensorsWriter.Write(GoldenNetworks.TrainingState("tiny"), folder.File("a"), description);
+        var weights = WeightsFile.Read(folder.File("a"));
+        Assert.Equal(architecture, weights.Architecture);
+        Assert.Equal(48, weights.Description!.ImageHeight);
+        Assert.Equal(10, weights.Classes);
+        Assert.Null(WeightsFile.Read(GoldenFiles.PathOf("tiny-train.pth")).Description);
+
+        var network = WeightsFile.ReadDeployNetwork(folder.File("a"));
+        Assert.Equal((48, 48), (network.ImageHeight, network.ImageWidth));
+        network = WeightsFile.ReadDeployNetwork(folder.File("a"), 64, 40, new Normalization([1, 2, 3], [4, 5, 6]));
+        Assert.Equal((64, 40, 6f), (network.ImageHeight, network.ImageWidth, network.Normalization.Scale[2]));
+        Assert.Contains("too small", Assert.Throws<ArgumentException>(() => WeightsFile.ReadDeployNetwork(folder.File("a"), 8, 8)).Message);
+        Assert.Equal(224, WeightsFile.ReadDeployNetwork(GoldenFiles.PathOf("tiny-deploy.pth")).ImageWidth);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("hello world, this is a text")]
+    [InlineData("PK\u0003\u0004 hello")]
+    [InlineData("\u0080\u0002N.")]
+    [InlineData("{\"a\": 1}")]
+    public void Anything_else_is_refused_with_its_path(string content)
+    {
+        using var folder = new TemporaryFolder();
+        string path = folder.Write("weights", System.Text.Encoding.Latin1.GetBytes(content));
+        Assert.Contains($"'{path}'", Assert.Throws<InvalidDataException>(() => WeightsFile.Read(path)).Message);
+    }
+
+    [Fact]
+    public void Weights_of_another_network_are_refused_with_their_path()
+    {
+        string path = GoldenFiles.PathOf(Path.Combine("pytorch", "module.pth"));
+        string message = Assert.Throws<InvalidDataException>(() => WeightsFile.Read(path)).Message;
+        Assert.Contains($"'{path}' holds no weights of a RepVGG", message);
+    }
+}

@@ -1,0 +1,22 @@
+using System.Globalization;
+using RepVgg.Testing;
+using Xunit;
+
+namespace RepVgg.TorchSharp.Tests;
+
+/// <summary>Memory that libtorch frees between the steps, in processes of their own.</summary>
+public class HeapTests
+{
+    [TorchSharpOnGlibcFact]
+    public async Task Freed_memory_is_kept_for_the_next_step_and_given_back_at_the_end()
+    {
+        long[] library = await MeasureAsync("library");
+        // The counter-proof, and a promise: what the user has set holds.
+        long[] user = await MeasureAsync("user");
+        Assert.True(library[0] < user[0] / 4, $"{library[0]} pages a step, {user[0]} with the user's setting");
+        Assert.True(library[2] < library[1] - 64, $"{library[1]} MiB, {library[2]} after the end");
+    }
+
+    private static async Task<long[]> MeasureAsync(string setting) =>
+        [.. (await Program.Child.RunAsync("torch-heap", setting)).Split(' ').Select(number => long.Parse(number, CultureInfo.InvariantCulture))];
+}

@@ -1,0 +1,32 @@
+using RepVgg.Testing;
+
+namespace RepVgg.TorchSharp.Tests;
+
+/// <summary>This assembly as a program: see <see cref="ChildProgram"/>.</summary>
+internal static class Program
+{
+    public static ChildProgram Child { get; } = new(typeof(Program).Assembly);
+
+    private static int Main(string[] arguments)
+    {
+        switch (arguments)
+        {
+            case ["create-backend"]:
+                TorchBackends.Create(new TorchBackendOptions { SelfTest = false }).Dispose();
+                return 0;
+            case ["torch-heap", var setting]:
+                // The C library read its own copy when the process started: only the library sees this one.
+                if (setting == "user")
+                    Environment.SetEnvironmentVariable("MALLOC_TRIM_THRESHOLD_", "131072");
+                var (pages, before, after) = HeapUse.Measure();
+                Console.WriteLine($"{pages} {before} {after}");
+                return 0;
+            case ["self-test"]:
+                SelfTestVerdicts.Print();
+                return 0;
+            default:
+                Console.Error.WriteLine("These are tests: run them with dotnet test.");
+                return 2;
+        }
+    }
+}
