@@ -95,5 +95,5 @@ public static class DeployStates
     internal static LinearWeights LinearOf(string name, int inputs, int outputs, StateDict state) =>
         new(inputs, outputs, Take($"{name}.weight", state), Take($"{name}.bias", state));
 
-    private static ImmutableArray<float> Take(string name, StateDict state) => ImmutableCollectionsMarshal.AsImmutableArray(state[name].Take());
+    private static ImmutableArray<float> Take(string name, StateDict state) => ImmutableCollectionsMarshal.AsImmutableArray(state[name].ToArray());
 }

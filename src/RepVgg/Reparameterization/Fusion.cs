@@ -60,23 +60,23 @@ public static class Fusion
     /// <summary>Computes the equivalent 3x3 kernel (OIHW) and bias of the branches of one block.</summary>
     private static (float[] Kernel, float[] Bias) FuseBlock(BlockSpec shape, StateDict training, Func<string, double> epsilonOf)
     {
-        float[] kernel = training[$"{shape.Name}.rbr_dense.conv.weight"].Take();
-        var sum = Branch(kernel, 3, "rbr_dense").Plus(Branch(training[$"{shape.Name}.rbr_1x1.conv.weight"].Borrow(), 1, "rbr_1x1"));
+        float[] kernel = training[$"{shape.Name}.rbr_dense.conv.weight"].ToArray();
+        var sum = Branch(kernel, 3, "rbr_dense").Plus(Branch(training[$"{shape.Name}.rbr_1x1.conv.weight"].Read(), 1, "rbr_1x1"));
         if (shape.HasIdentity)
             sum = sum.Plus(LinearBranch.Identity(shape.InputChannels).Then(Norm($"{shape.Name}.rbr_identity")));
         // The result replaces the 3x3 branch's kernel in the same array, so that a large network needs no second copy.
         sum.ReadKernel(kernel);
-        return (kernel, sum.Bias.Take());
+        return (kernel, sum.Bias.ToArray());
 
         LinearBranch Branch(float[] values, int size, string name) => LinearBranch
-            .Convolution(new HeldWeights(values), shape.InputChannels, shape.OutputChannels, size, size, shape.Stride, shape.Groups)
+            .Convolution(new TensorData(values), shape.InputChannels, shape.OutputChannels, size, size, shape.Stride, shape.Groups)
             .Then(Norm($"{shape.Name}.{name}.bn"));
 
         NormValues Norm(string name)
         {
             var norm = new NormValues(
-                training[$"{name}.weight"].Borrow(), training[$"{name}.bias"].Borrow(),
-                training[$"{name}.running_mean"].Borrow(), training[$"{name}.running_var"].Borrow(), epsilonOf(name));
+                training[$"{name}.weight"].Read(), training[$"{name}.bias"].Read(),
+                training[$"{name}.running_mean"].Read(), training[$"{name}.running_var"].Read(), epsilonOf(name));
             int invalid = norm.InvalidChannel;
             if (invalid >= 0)
                 throw new ArgumentException($"'{name}.running_var' is {norm.Variance[invalid]} at channel {invalid}; a variance plus epsilon must be positive.", nameof(training));

@@ -64,7 +64,7 @@ internal sealed class OnnxBlockReader(OnnxGraph graph)
         var kernel = graph.ConstantOf(node, 1);
         if (kernel.Shape is not [int outputs and > 0, int inputs and > 0, 1, 1] || node.Integer("group", 1) != 1 || (node.Integers("pads") ?? []).Any(pad => pad != 0))
             throw new InvalidDataException($"{node} is not the 1x1 convolution that a squeeze-and-excitation has");
-        WeightSource bias = graph.HasInput(node, 2) ? graph.ConstantOf(node, 2) : new HeldWeights(new float[outputs]);
+        var bias = graph.HasInput(node, 2) ? graph.ConstantOf(node, 2) : TensorData.Zeros(outputs);
         if (bias.Length != outputs)
             throw new InvalidDataException($"the bias of {node} has {bias.Length} values for {outputs} channels");
         return (new LinearSource(inputs, outputs, kernel, bias), graph.InputOf(node));

@@ -43,7 +43,7 @@ internal sealed class OnnxNetworkReader
         foreach (var shape in architecture.Blocks)
         {
             var block = found[blocks.Count];
-            blocks.Add(new DeployBlock(shape, Take(block.Convolution.Kernel), Take(block.Convolution.Bias), block.Squeeze?.Load(), block.Excite?.Load()));
+            blocks.Add(new DeployBlock(shape, Load(block.Convolution.Kernel), Load(block.Convolution.Bias), block.Squeeze?.Load(), block.Excite?.Load()));
         }
         return new DeployNetwork(architecture, height, width, normalization, blocks.MoveToImmutable(), head?.Load() ?? new LinearWeights(architecture.FeatureWidth, 0, [], []))
         {
@@ -69,7 +69,7 @@ internal sealed class OnnxNetworkReader
                 new BlockSpec($"block {i}", convolution.InputChannels, convolution.OutputChannels, convolution.Stride, convolution.Groups, squeezeExcitation),
                 convolution.Kernel, convolution.Bias, squeeze, excite);
         }
-        head ??= new LinearSource(found[^1].Convolution.OutputChannels, 0, new HeldWeights([]), new HeldWeights([]));
+        head ??= new LinearSource(found[^1].Convolution.OutputChannels, 0, TensorData.Zeros(0), TensorData.Zeros(0));
         return new NetworkSource(channels, height, width, normalization, output, blocks, head);
     }
 
@@ -153,5 +153,5 @@ internal sealed class OnnxNetworkReader
         };
     }
 
-    private static ImmutableArray<float> Take(WeightSource weights) => ImmutableCollectionsMarshal.AsImmutableArray(weights.Take());
+    private static ImmutableArray<float> Load(TensorData weights) => ImmutableCollectionsMarshal.AsImmutableArray(weights.ToArray());
 }

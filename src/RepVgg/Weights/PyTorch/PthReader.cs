@@ -104,16 +104,16 @@ public static class PthReader
             if (budget < 0)
                 throw new InvalidDataException($"{file} is not a readable PyTorch checkpoint: its tensors share storages so often that they would need far more memory than the file has.");
             long position = locate(tensor.Storage);
-            state[name[prefix.Length..]] = new TensorData(tensor.Shape, () => Load(stream, file, name, position, tensor));
+            state[name[prefix.Length..]] = new TensorData(tensor.Shape, (start, values) => Load(stream, file, name, position, tensor, start, values));
         }
         return state;
     }
 
-    private static float[] Load(Stream stream, string file, string name, long position, PickleTensor tensor)
+    private static void Load(Stream stream, string file, string name, long position, PickleTensor tensor, int start, Span<float> values)
     {
         try
         {
-            return TensorReader.Read(stream, position, tensor);
+            TensorReader.Read(stream, position, tensor, start, values);
         }
         catch (OverflowException error)
         {

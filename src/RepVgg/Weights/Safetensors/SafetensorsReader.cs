@@ -46,33 +46,34 @@ public static class SafetensorsReader
         foreach (var entry in header.Entries)
         {
             if (!entry.Name.EndsWith("num_batches_tracked", StringComparison.Ordinal))
-                state[entry.Name] = new TensorData(entry.Shape, () => Guard(file, () => Load(source, header.DataStart, entry)));
+                state[entry.Name] = new TensorData(entry.Shape, (start, values) => Load(source, file, header.DataStart, entry, start, values));
         }
         return (state, Guard(file, () => ModelDescription.FromProperties(header.Metadata)));
     }
 
-    private static float[] Load(Source source, long dataStart, SafetensorsEntry entry)
+    private static void Load(Source source, string file, long dataStart, SafetensorsEntry entry, int start, Span<float> values)
     {
-        long position = dataStart + entry.Begin, length = entry.End - entry.Begin;
-        var values = new float[(entry.End - entry.Begin) / StorageDecoder.SizeOf(entry.Type)];
-        if (length == 0)
-            return values;
+        int size = StorageDecoder.SizeOf(entry.Type);
+        long position = dataStart + entry.Begin + (long)start * size;
         try
         {
             if (source.Map is null)
             {
                 StorageDecoder.Read(source.Stream, position, entry.Type, values);
-                return values;
+                return;
             }
-            // Each tensor is read through a view of its own, so that the pages of tensors that have been read are unmapped.
-            using var view = source.Map.CreateViewStream(position, length, MemoryMappedFileAccess.Read);
+            // Each read has a view of its own, so that the pages that have been read are unmapped.
+            using var view = source.Map.CreateViewStream(position, (long)values.Length * size, MemoryMappedFileAccess.Read);
             StorageDecoder.Read(view, 0, entry.Type, values);
         }
         catch (OverflowException error)
         {
-            throw new InvalidDataException($"'{entry.Name}' holds integers, and {error.Message}", error);
+            throw Unreadable(file, $"'{entry.Name}' holds integers, and {error.Message}", error);
         }
-        return values;
+        catch (EndOfStreamException error)
+        {
+            throw Unreadable(file, error.Message, error);
+        }
     }
 
     private static ModelDescription? Describe(Stream stream) => ModelDescription.FromProperties(SafetensorsHeader.Read(stream).Metadata);
@@ -109,7 +110,10 @@ public static class SafetensorsReader
         }
         catch (Exception error) when (error is InvalidDataException or FormatException or EndOfStreamException)
         {
-            throw new InvalidDataException($"{file} is not a readable safetensors file: {error.Message.TrimEnd('.')}.", error);
+            throw Unreadable(file, error.Message, error);
         }
     }
+
+    private static InvalidDataException Unreadable(string file, string reason, Exception error) =>
+        new($"{file} is not a readable safetensors file: {reason.TrimEnd('.')}.", error);
 }
