@@ -2,7 +2,6 @@ using Microsoft.ML.RepVgg.Tests.Support;
 using RepVgg.Architectures;
 using RepVgg.Inference;
 using RepVgg.Networks;
-using RepVgg.Reparameterization;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Inference;
@@ -50,7 +49,7 @@ public class InferenceEngineTests
     {
         var input = GoldenNetworks.Input(name);
         int[] shape = [.. input.Shape];
-        var network = Fusion.Fuse(
+        var network = DeployNetwork.FromTrainingForm(
             GoldenNetworks.All[name], GoldenNetworks.TrainingState(name), shape[2], shape[3], Normalization.Identity(shape[1]));
         foreach (var width in Widths)
         {

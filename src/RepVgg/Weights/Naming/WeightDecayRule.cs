@@ -2,7 +2,7 @@ namespace RepVgg.Weights.Naming;
 
 /// <summary>Determines the parameters to which weight decay applies, by the rule of the RepVGG authors.</summary>
 /// <remarks>Source: the authors' training recipe: no decay on biases and other one-dimensional parameters, except the weight of the identity branch's batch norm.</remarks>
-public static class WeightDecayRule
+internal static class WeightDecayRule
 {
     /// <summary>Whether weight decay applies to a parameter.</summary>
     /// <param name="name">Full name of the parameter, e.g. <c>stage1.0.rbr_dense.conv.weight</c>.</param>

@@ -104,4 +104,20 @@ internal sealed class OnnxGraph
         bool onChannels = rank >= 3 && constant.Shape[rank - 3] == channels;
         return values.Length == channels && onChannels ? values : throw new InvalidDataException($"the constant of {node} has shape [{string.Join(", ", constant.Shape)}], not one value per channel");
     }
+
+    /// <summary>Gets the feature map of which a pooled value is the mean over height and width.</summary>
+    /// <exception cref="InvalidDataException">The value is not a mean over height and width.</exception>
+    public string SourceOfMean(string value)
+    {
+        var node = Producer(value);
+        if (node?.Operation == "GlobalAveragePool")
+            return InputOf(node);
+        if (node?.Operation == "ReduceMean")
+        {
+            var axes = node.Integers("axes") ?? (HasInput(node, 1) ? Integers(node.Inputs[1]) : null);
+            if (axes is [2, 3] or [-2, -1] or [-1, -2] or [3, 2])
+                return InputOf(node);
+        }
+        throw new InvalidDataException($"'{value}' must be a mean over height and width, but it is the output of {node?.ToString() ?? "no operation"}");
+    }
 }

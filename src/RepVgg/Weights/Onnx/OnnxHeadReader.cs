@@ -19,14 +19,14 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
         }
         else if (graph.Producer(value)?.Operation is "GlobalAveragePool" or "ReduceMean")
         {
-            return (NetworkOutput.PooledFeatures, null, OnnxPooling.Source(graph, value));
+            return (NetworkOutput.PooledFeatures, null, graph.SourceOfMean(value));
         }
         else if (graph.Producer(value)?.Operation is "Relu" or "Mul")
         {
             return (NetworkOutput.FeatureMap, null, value);
         }
         var (classifier, features) = Linear(value);
-        return (NetworkOutput.Logits, classifier, OnnxPooling.Source(graph, Unflatten(features)));
+        return (NetworkOutput.Logits, classifier, graph.SourceOfMean(Unflatten(features)));
     }
 
     private string Unflatten(string value)
