@@ -3,7 +3,6 @@ using RepVgg.Architectures;
 using RepVgg.Backends.Cpu;
 using RepVgg.Inference;
 using RepVgg.Networks;
-using RepVgg.Reparameterization;
 
 namespace RepVgg.Benchmarks;
 
@@ -58,7 +57,7 @@ internal sealed class InferenceBenchmark(AlternatingRounds rounds)
         using var training = new TrainingNetwork(architecture, classes, backend, seed: 1);
         var normalization = new Normalization(
             [.. Enumerable.Repeat(127.5f, architecture.InputChannels)], [.. Enumerable.Repeat(1 / 64f, architecture.InputChannels)]);
-        return Fusion.Fuse(architecture, training.ExportState(), size, size, normalization);
+        return DeployNetwork.FromTrainingForm(architecture, training.ExportState(), size, size, normalization);
     }
 
     // Cases of one network follow each other.

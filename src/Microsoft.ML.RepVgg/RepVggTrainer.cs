@@ -6,7 +6,6 @@ using Microsoft.ML.Runtime;
 using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Networks;
-using RepVgg.Reparameterization;
 using RepVgg.TorchSharp;
 using RepVgg.Training;
 using RepVgg.Training.Data;
@@ -93,7 +92,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         if (result.End == TrainingEnd.Cancelled && (_options.OnCancellation == CancellationBehavior.Throw || result.BestEpoch == 0))
             throw new OperationCanceledException("Training was cancelled.", _options.CancellationToken);
 
-        var fused = Fusion.Fuse(architecture, result.Weights, features.Height, features.Width, normalization);
+        var fused = DeployNetwork.FromTrainingForm(architecture, result.Weights, features.Height, features.Width, normalization);
         return new RepVggTransformer(fused, features, _options, label, result);
     }
 

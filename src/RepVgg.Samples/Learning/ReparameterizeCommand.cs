@@ -47,8 +47,8 @@ internal static class ReparameterizeCommand
         return
         [
             "kernels of 1 with bias 10, and of 2 with bias 20; input 1x2x7x7 with channels of 1 and 2",
-            $"one kernel of {Text(sum.Kernel.Take()[0])}, bias {Text(sum.Bias.Take()[0])}",
-            .. Compare(branches, input.Convolve(sum.Kernel.Take(), sum.Bias.Take(), 3)),
+            $"one kernel of {Text(sum.Kernel.ToArray()[0])}, bias {Text(sum.Bias.ToArray()[0])}",
+            .. Compare(branches, input.Convolve(sum.Kernel.ToArray(), sum.Bias.ToArray(), 3)),
         ];
     }
 
@@ -62,9 +62,9 @@ internal static class ReparameterizeCommand
         return
         [
             "kernel of 1 with bias 10; batch norm of mean 5, variance 100, weight 5, bias 20",
-            $"one kernel of {Text(branch.Kernel.Take()[0])}, bias (10 - 5) / 10 * 5 + 20 = {Text(branch.Bias.Take()[0])}",
-            .. Compare(expected, input.Convolve(branch.Kernel.Take(), branch.Bias.Take(), 3)),
-            $"where the convolution's own bias is dropped: bias {Text(withoutBias.Bias.Take()[0])}, difference {Difference(expected.Difference(input.Convolve(withoutBias.Kernel.Take(), withoutBias.Bias.Take(), 3)))}",
+            $"one kernel of {Text(branch.Kernel.ToArray()[0])}, bias (10 - 5) / 10 * 5 + 20 = {Text(branch.Bias.ToArray()[0])}",
+            .. Compare(expected, input.Convolve(branch.Kernel.ToArray(), branch.Bias.ToArray(), 3)),
+            $"where the convolution's own bias is dropped: bias {Text(withoutBias.Bias.ToArray()[0])}, difference {Difference(expected.Difference(input.Convolve(withoutBias.Kernel.ToArray(), withoutBias.Bias.ToArray(), 3)))}",
         ];
     }
 
@@ -75,9 +75,9 @@ internal static class ReparameterizeCommand
         return
         [
             "kernel 2 and 3, without bias; the batch norm of (b)",
-            .. Kernel(branch.Kernel.Take(), 2),
-            $"bias {Text(branch.Bias.Take()[0])}",
-            .. Compare(input.Convolve([2, 3], [0], 1).Normalize(Norm), input.Convolve(branch.Kernel.Take(), branch.Bias.Take(), 3)),
+            .. Kernel(branch.Kernel.ToArray(), 2),
+            $"bias {Text(branch.Bias.ToArray()[0])}",
+            .. Compare(input.Convolve([2, 3], [0], 1).Normalize(Norm), input.Convolve(branch.Kernel.ToArray(), branch.Bias.ToArray(), 3)),
         ];
     }
 
@@ -88,7 +88,7 @@ internal static class ReparameterizeCommand
         var input = FeatureMap.OfConstants(5, 5, 1, 2, 3, 4);
         // The identity is added to a convolution of two groups, so that the sum has two groups.
         var branch = LinearBranch.Identity(Channels).Then(norm).Plus(Convolution(Filled(Channels * Channels / Groups, 0), Channels, Channels, 1, new float[Channels], Groups));
-        float[] kernel = branch.Kernel.Take(), bias = branch.Bias.Take();
+        float[] kernel = branch.Kernel.ToArray(), bias = branch.Bias.ToArray();
         return
         [
             "4 channels; batch norm of means 0 0 1 1, variance 4, weights 2 4 6 8, bias 1",
@@ -127,13 +127,13 @@ internal static class ReparameterizeCommand
             .. Kernel(kernel, 1),
             $"bias {Text(bias[0])}; the centre is 5 * 1 + 10 * 2 + 3 = {Text(kernel[4])}",
             .. Compare(expected, input.Convolve(kernel, bias, 3)),
-            $"from the differentiable form to the algebra: difference {Difference(kernel.Zip(algebra.Kernel.Take(), (left, right) => Math.Abs((double)left - right)).Max())}",
+            $"from the differentiable form to the algebra: difference {Difference(kernel.Zip(algebra.Kernel.ToArray(), (left, right) => Math.Abs((double)left - right)).Max())}",
             $"a gradient of 1 by each value of the kernel: {Text(gradient3x3[0])} by the 3x3 kernel, {Text(gradient1x1[0])} by the 1x1 kernel",
         ];
     }
 
     private static LinearBranch Convolution(float[] kernel, int inputs, int outputs, int size, float[] bias, int groups = 1) =>
-        LinearBranch.Convolution(new HeldWeights(kernel), inputs, outputs, size, size, 1, groups, new HeldWeights(bias));
+        LinearBranch.Convolution(new TensorData(kernel), inputs, outputs, size, size, 1, groups, new TensorData(bias));
 
     private static BatchNormState State(Backend backend, NormValues norm) => new(
         backend.CreateParameter(new TensorData([1], norm.Weight)), backend.CreateParameter(new TensorData([1], norm.Bias)),

@@ -58,7 +58,7 @@ internal static class ConvertCommand
             bool known = normalization is not null || weights.Description is not null || weights.Architecture.InputChannels == 3;
             var state = form == weights.Form
                 ? weights.State
-                : DeployStates.Export(weights.ToDeployNetwork(size, size, normalization ?? (known ? null : Normalization.Identity(weights.Architecture.InputChannels))));
+                : weights.ToDeployNetwork(size, size, normalization ?? (known ? null : Normalization.Identity(weights.Architecture.InputChannels))).ExportState();
             Write(state, known ? weights.Describe(size, size, normalization) : null, output, format, arguments);
         }
         Report(output, weights.Architecture.Name, form);

@@ -90,7 +90,7 @@ public sealed class RepVggBackbone : torch.nn.Module<Tensor, Tensor>
             state,
             [.. Tensors().Select(entry => new StateEntry(entry.Name, Array.ConvertAll(entry.Tensor.shape, dimension => (int)dimension), StateKind.ConvWeight))],
             $"the backbone of {Architecture.Name}",
-            name => DeployStates.IsAuxiliary(name) || name.StartsWith("linear.", StringComparison.Ordinal));
+            name => StateLayout.IsAuxiliary(name) || name.StartsWith("linear.", StringComparison.Ordinal));
         using var scope = torch.NewDisposeScope();
         using var mode = torch.no_grad();
         foreach (var (name, tensor) in Tensors())

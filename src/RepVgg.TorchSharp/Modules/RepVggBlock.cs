@@ -135,8 +135,8 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
         using (torch.no_grad())
         using (torch.NewDisposeScope())
         {
-            fused.weight.copy_(HostCopy.ToTensor([_shape.OutputChannels, _shape.InputChannels / _shape.Groups, 3, 3], sum.Kernel.Take()));
-            fused.bias!.copy_(HostCopy.ToTensor([_shape.OutputChannels], sum.Bias.Take()));
+            fused.weight.copy_(HostCopy.ToTensor([_shape.OutputChannels, _shape.InputChannels / _shape.Groups, 3, 3], sum.Kernel.ToArray()));
+            fused.bias!.copy_(HostCopy.ToTensor([_shape.OutputChannels], sum.Bias.ToArray()));
         }
         fused.train(training);
         foreach (string branch in (string[])["rbr_identity", "rbr_dense", "rbr_1x1"])
@@ -151,7 +151,7 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
     private LinearBranch Branch(ConvNorm branch, int size)
     {
         var (kernel, norm) = branch.Values();
-        return LinearBranch.Convolution(new HeldWeights(kernel), _shape.InputChannels, _shape.OutputChannels, size, size, Stride, _shape.Groups).Then(norm);
+        return LinearBranch.Convolution(new TensorData(kernel), _shape.InputChannels, _shape.OutputChannels, size, size, Stride, _shape.Groups).Then(norm);
     }
 
     private Conv2d NewFused() => torch.nn.Conv2d(_shape.InputChannels, _shape.OutputChannels, 3, Stride, _dilation, _dilation, groups: _shape.Groups, bias: true);

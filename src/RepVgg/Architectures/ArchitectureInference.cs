@@ -8,46 +8,117 @@ internal readonly record struct BlockShape(int InputChannels, int OutputChannels
     public override string ToString() => $"{InputChannels} to {OutputChannels} channels, stride {Stride}, {Groups} groups";
 }
 
-/// <summary>Infers the architecture of a network from the shapes of its blocks.</summary>
+/// <summary>What a file tells about a block. Properties that it does not tell are null.</summary>
+/// <param name="InputChannels">Number of input channels.</param>
+/// <param name="OutputChannels">Number of output channels.</param>
+/// <param name="Groups">Number of groups of the convolutions.</param>
+internal sealed record FoundBlock(int InputChannels, int OutputChannels, int Groups)
+{
+    /// <summary>Stride of the block.</summary>
+    public int? Stride { get; init; }
+
+    /// <summary>Whether the block has an identity branch.</summary>
+    public bool? HasIdentity { get; init; }
+
+    /// <summary>Prefix of the names of the block's weights.</summary>
+    public string? Name { get; init; }
+
+    /// <summary>Name of the stage of the block. It is known for all blocks of a network or for none.</summary>
+    public string? Stage { get; init; }
+
+    /// <summary>Whether a block of an architecture can be this block.</summary>
+    public bool Fits(BlockSpec block) =>
+        InputChannels == block.InputChannels && OutputChannels == block.OutputChannels && Groups == block.Groups
+        && (Stride ?? block.Stride) == block.Stride && (HasIdentity ?? block.HasIdentity) == block.HasIdentity && (Name ?? block.Name) == block.Name;
+}
+
+/// <summary>What a file tells about a network.</summary>
+/// <param name="Blocks">All blocks in order of execution, at least one.</param>
+/// <param name="SqueezeExcitation">Position of squeeze-and-excitation in the blocks, or None.</param>
+internal sealed record FoundNetwork(IReadOnlyList<FoundBlock> Blocks, SqueezeExcitation SqueezeExcitation)
+{
+    /// <summary>Whether the blocks are named as in RepVGGplus.</summary>
+    public bool PlusLayout { get; init; }
+
+    /// <summary>Names of the stages that have an auxiliary head.</summary>
+    public IReadOnlySet<string> AuxiliaryHeads { get; init; } = ImmutableHashSet<string>.Empty;
+
+    /// <summary>Whether stages that are not in <see cref="AuxiliaryHeads"/> have no auxiliary head, as in the training form; other files do not tell it.</summary>
+    public bool AuxiliaryHeadsAreComplete { get; init; }
+
+    /// <summary>Whether an architecture has these blocks and, if they are known, these auxiliary heads.</summary>
+    public bool Fits(RepVggArchitecture architecture)
+    {
+        if (SqueezeExcitation != architecture.SqueezeExcitation)
+            return false;
+        if (AuxiliaryHeadsAreComplete && !architecture.Stages.All(stage => stage.AuxiliaryHead == AuxiliaryHeads.Contains(stage.Name)))
+            return false;
+        int index = 0;
+        foreach (var block in architecture.Blocks)
+        {
+            if (index == Blocks.Count || !Blocks[index++].Fits(block))
+                return false;
+        }
+        return index == Blocks.Count;
+    }
+}
+
+/// <summary>Infers the architecture of a network from its blocks.</summary>
+/// <remarks>
+/// If a named variant has these blocks, its strides are used where the file does not tell them. Otherwise, the first block of a stage has
+/// stride 1 if it has an identity branch, or if the stage name ends in "_second" and the numbers of input and output channels are equal;
+/// all other first blocks are assumed to have stride 2, as in all networks of the authors. Where the file does not tell the stages, a
+/// stage starts with every block that changes the number of channels or the size of the map, and with the second block.
+/// </remarks>
 internal static class ArchitectureInference
 {
-    /// <summary>Infers the architecture from a sequence of blocks. If a named variant has these blocks, it is returned.</summary>
-    /// <param name="blocks">All blocks in order of execution.</param>
-    /// <param name="squeezeExcitation">Position of squeeze-and-excitation in the blocks, or None.</param>
-    /// <returns>The architecture.</returns>
-    /// <exception cref="ArgumentException">No architecture has these blocks.</exception>
-    public static RepVggArchitecture FromBlocks(IReadOnlyList<BlockShape> blocks, SqueezeExcitation squeezeExcitation)
+    /// <summary>Infers the architecture. The caller must check that the network fits it.</summary>
+    /// <param name="network">What the file tells about the network.</param>
+    /// <returns>A named variant if one has these blocks, otherwise an architecture named <c>RepVGG</c>.</returns>
+    /// <exception cref="ArgumentException">No valid architecture has these blocks.</exception>
+    public static RepVggArchitecture Infer(FoundNetwork network)
     {
         foreach (var variant in RepVggVariants.All)
         {
-            var sized = variant with { InputChannels = blocks[0].InputChannels };
-            if (variant.SqueezeExcitation == squeezeExcitation && Matches(sized, blocks))
+            var sized = variant with { InputChannels = network.Blocks[0].InputChannels };
+            if (network.Fits(sized))
                 return sized;
+            // The auxiliary heads of a RepVGGplus variant may have been removed.
+            var headless = sized with { Stages = [.. sized.Stages.Select(stage => stage with { AuxiliaryHead = false })] };
+            if (variant.PlusLayout && network.Fits(headless))
+                return headless;
         }
-
-        var stages = ImmutableArray.CreateBuilder<StageSpec>();
-        foreach (var (i, block) in blocks.Index())
-        {
-            bool starts = i < 2 || block.Stride != 1 || block.InputChannels != block.OutputChannels;
-            if (starts)
-                stages.Add(new StageSpec($"stage{stages.Count}", block.OutputChannels, 1, block.Stride));
-            else
-                stages[^1] = stages[^1] with { Depth = stages[^1].Depth + 1 };
-        }
-        var architecture = new RepVggArchitecture
-        {
-            Name = "RepVGG",
-            InputChannels = blocks[0].InputChannels,
-            Groups = blocks.Count > 2 ? blocks[2].Groups : 1,
-            SqueezeExcitation = squeezeExcitation,
-            Stages = stages.ToImmutable(),
-        };
+        var architecture = Assemble(network);
         architecture.Validate();
-        if (!Matches(architecture, blocks))
-            throw new ArgumentException("The blocks do not form a RepVGG network: the input channels of a block must be the output channels of the block before it, and every second block, from the third on, must have the same number of groups.", nameof(blocks));
         return architecture;
     }
 
-    private static bool Matches(RepVggArchitecture architecture, IReadOnlyList<BlockShape> blocks) =>
-        architecture.Blocks.Select(block => new BlockShape(block.InputChannels, block.OutputChannels, block.Stride, block.Groups)).SequenceEqual(blocks);
+    private static RepVggArchitecture Assemble(FoundNetwork network)
+    {
+        var stages = ImmutableArray.CreateBuilder<StageSpec>();
+        foreach (var (i, block) in network.Blocks.Index())
+        {
+            int stride = block.Stride ?? AssumedStride(block);
+            bool starts = block.Stage is null
+                ? i < 2 || stride != 1 || block.InputChannels != block.OutputChannels
+                : i == 0 || block.Stage != network.Blocks[i - 1].Stage;
+            string name = block.Stage ?? $"stage{stages.Count}";
+            if (starts)
+                stages.Add(new StageSpec(name, block.OutputChannels, 1, stride, network.AuxiliaryHeads.Contains(name)));
+            else
+                stages[^1] = stages[^1] with { Depth = stages[^1].Depth + 1 };
+        }
+        return new RepVggArchitecture
+        {
+            Name = "RepVGG",
+            InputChannels = network.Blocks[0].InputChannels,
+            Stages = stages.ToImmutable(),
+            Groups = network.Blocks.Count > 2 ? network.Blocks[2].Groups : 1,
+            PlusLayout = network.PlusLayout,
+            SqueezeExcitation = network.SqueezeExcitation,
+        };
+    }
+
+    private static int AssumedStride(FoundBlock block) =>
+        block.HasIdentity == true || (block.InputChannels == block.OutputChannels && block.Stage?.EndsWith("_second", StringComparison.Ordinal) == true) ? 1 : 2;
 }

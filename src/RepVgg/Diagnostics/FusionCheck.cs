@@ -80,7 +80,7 @@ public static class FusionCheck
         var state = new StateDict();
         foreach (var (name, tensor) in training)
         {
-            if (!DeployStates.IsAuxiliary(name))
+            if (!StateLayout.IsAuxiliary(name))
                 state[name] = tensor;
         }
         return state;

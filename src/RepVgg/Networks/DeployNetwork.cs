@@ -1,5 +1,9 @@
 using System.Collections.Immutable;
+using System.Runtime.InteropServices;
 using RepVgg.Architectures;
+using RepVgg.Reparameterization;
+using RepVgg.Weights;
+using RepVgg.Weights.Naming;
 
 namespace RepVgg.Networks;
 
@@ -22,7 +26,7 @@ public sealed record DeployNetwork(
     ImmutableArray<DeployBlock> Blocks,
     LinearWeights Classifier)
 {
-    /// <summary>The kind of output. <see cref="FeatureExtraction.TakeFeatures"/> creates networks that return features.</summary>
+    /// <summary>The kind of output. <see cref="TakeFeatures"/> creates networks that return features.</summary>
     public NetworkOutput Output { get; init; } = NetworkOutput.Logits;
 
     /// <summary>Number of classes: length of the logits; 0 if the network returns features.</summary>
@@ -38,6 +42,150 @@ public sealed record DeployNetwork(
 
     /// <summary>Number of output values for one image.</summary>
     public int OutputLength => OutputShape.Aggregate(1, (product, size) => checked(product * size));
+
+    /// <summary>Fuses trained weights of the training form into a deploy network. Auxiliary heads are removed.</summary>
+    /// <param name="architecture">Architecture of the weights, including the epsilon of all batch norms.</param>
+    /// <param name="training">Weights of the training form under the authors' names.</param>
+    /// <param name="imageHeight">Input height in pixels.</param>
+    /// <param name="imageWidth">Input width in pixels.</param>
+    /// <param name="normalization">Normalization of the input of the deploy network.</param>
+    /// <returns>The fused network.</returns>
+    /// <exception cref="ArgumentException">The weights do not fit the architecture (the message lists all differences), the image is too small, a batch norm's variance plus epsilon is not positive, or the normalisation has another number of channels.</exception>
+    public static DeployNetwork FromTrainingForm(RepVggArchitecture architecture, StateDict training, int imageHeight, int imageWidth, Normalization normalization)
+    {
+        architecture.Validate();
+        CheckInput(architecture, imageHeight, imageWidth, normalization);
+        // The fused weights belong to nobody else, so that the network uses their arrays without copying them.
+        return Create(architecture, Fusion.Fuse(architecture, training), imageHeight, imageWidth, normalization, tensor => tensor.Values);
+    }
+
+    /// <summary>Creates a deploy network from weights of the deploy form.</summary>
+    /// <param name="architecture">The architecture of the weights.</param>
+    /// <param name="deploy">Weights of the deploy form under the authors' names, which are copied; auxiliary heads in it are ignored.</param>
+    /// <param name="imageHeight">Input height in pixels.</param>
+    /// <param name="imageWidth">Input width in pixels.</param>
+    /// <param name="normalization">Normalization of the input, per channel.</param>
+    /// <returns>The network.</returns>
+    /// <exception cref="ArgumentException">The weights do not fit the architecture (all differences are listed), the image is too small, or the normalisation has another number of channels.</exception>
+    public static DeployNetwork FromDeployForm(RepVggArchitecture architecture, StateDict deploy, int imageHeight, int imageWidth, Normalization normalization)
+    {
+        architecture.Validate();
+        int classes = StateLayout.ClassesOf(deploy);
+        StateLayout.Check(deploy, StateLayout.Deploy(architecture, classes), $"the deploy form of {architecture.Name} with {classes} classes", StateLayout.IsAuxiliary);
+        CheckInput(architecture, imageHeight, imageWidth, normalization);
+        return Create(architecture, deploy, imageHeight, imageWidth, normalization, tensor => tensor.ToArray());
+    }
+
+    /// <summary>Returns the weights under the RepVGG authors' names, such as <c>stage1.0.rbr_reparam.weight</c>. The normalisation is not included.</summary>
+    /// <returns>Copies of the weights.</returns>
+    /// <exception cref="InvalidOperationException">The network returns features; it has no classifier, which the authors' format requires.</exception>
+    public StateDict ExportState()
+    {
+        if (Output != NetworkOutput.Logits)
+            throw new InvalidOperationException($"{Architecture.Name} returns features and has no classifier; the authors' weight format requires one.");
+        var sources = new Dictionary<string, ImmutableArray<float>>(StringComparer.Ordinal);
+        foreach (var block in Blocks)
+        {
+            sources[$"{block.Shape.Name}.rbr_reparam.weight"] = block.Kernel;
+            sources[$"{block.Shape.Name}.rbr_reparam.bias"] = block.Bias;
+            if (block.Shape.SqueezeExcitationName is { } name)
+            {
+                sources[$"{name}.down.weight"] = block.Squeeze!.Weight;
+                sources[$"{name}.down.bias"] = block.Squeeze.Bias;
+                sources[$"{name}.up.weight"] = block.Excite!.Weight;
+                sources[$"{name}.up.bias"] = block.Excite.Bias;
+            }
+        }
+        sources["linear.weight"] = Classifier.Weight;
+        sources["linear.bias"] = Classifier.Bias;
+
+        var state = new StateDict();
+        foreach (var entry in StateLayout.Deploy(Architecture, Classes))
+            state[entry.Name] = new TensorData(entry.Shape, [.. sources[entry.Name]]);
+        return state;
+    }
+
+    /// <summary>Describes the network: everything except the weights.</summary>
+    /// <param name="classLabels">Names of the classes in the order of the logits, or null.</param>
+    /// <returns>The description.</returns>
+    /// <exception cref="ArgumentException">The number of labels is not the number of classes.</exception>
+    public ModelDescription Describe(IReadOnlyList<string>? classLabels = null)
+    {
+        if (classLabels is not null && classLabels.Count != Classes)
+            throw new ArgumentException($"{classLabels.Count} class labels were given for {Classes} classes.", nameof(classLabels));
+        return new ModelDescription(Architecture, Classes, ImageHeight, ImageWidth, Normalization, classLabels is null ? [] : [.. classLabels]);
+    }
+
+    /// <summary>Creates a feature extractor: a network with the blocks up to a stage and without the classifier.</summary>
+    /// <param name="stage">Name of the last stage of the result, e.g. <c>stage3</c>; null for the last stage of this network.</param>
+    /// <param name="pooled">True to return the mean of the stage's map over height and width; false to return the map.</param>
+    /// <returns>A network without classifier that returns the features. It shares the weights of this network.</returns>
+    /// <exception cref="ArgumentException">There is no such stage, or it is the stem; the message lists the valid stages.</exception>
+    public DeployNetwork TakeFeatures(string? stage = null, bool pooled = true)
+    {
+        var stages = Architecture.Stages;
+        int last = stage is null ? stages.Length - 1 : IndexOfStage(stage);
+        var kept = stages[..(last + 1)];
+        return this with
+        {
+            Architecture = last == stages.Length - 1 ? Architecture : Architecture with
+            {
+                Name = $"{Architecture.Name}.{stages[last].Name}",
+                Stages = [.. kept.Select(spec => spec with { AuxiliaryHead = false })],
+            },
+            Blocks = Blocks[..kept.Sum(spec => spec.Depth)],
+            Classifier = new LinearWeights(stages[last].Width, 0, [], []),
+            Output = pooled ? NetworkOutput.PooledFeatures : NetworkOutput.FeatureMap,
+        };
+    }
+
+    /// <summary>Throws an exception if images or their normalisation do not suit an architecture.</summary>
+    /// <exception cref="ArgumentException">The image is too small, or the normalisation has another number of channels or values that are not finite.</exception>
+    internal static void CheckInput(RepVggArchitecture architecture, int imageHeight, int imageWidth, Normalization normalization)
+    {
+        ArgumentNullException.ThrowIfNull(normalization);
+        architecture.ValidateImageSize(imageHeight, imageWidth);
+        if (normalization.Mean.IsDefault || normalization.Scale.IsDefault
+            || normalization.Mean.Length != architecture.InputChannels || normalization.Scale.Length != architecture.InputChannels)
+        {
+            throw new ArgumentException(
+                $"The normalisation needs {architecture.InputChannels} means and scales, one per input channel of {architecture.Name}.", nameof(normalization));
+        }
+        if (!normalization.Mean.All(float.IsFinite) || !normalization.Scale.All(float.IsFinite))
+            throw new ArgumentException("The normalisation's means and scales must be finite numbers.", nameof(normalization));
+    }
+
+    private static DeployNetwork Create(
+        RepVggArchitecture architecture, StateDict deploy, int imageHeight, int imageWidth, Normalization normalization, Func<TensorData, float[]> valuesOf)
+    {
+        var blocks = ImmutableArray.CreateBuilder<DeployBlock>();
+        foreach (var shape in architecture.Blocks)
+        {
+            LinearWeights? squeeze = null, excite = null;
+            if (shape.SqueezeExcitationName is { } name)
+            {
+                squeeze = Linear($"{name}.down", shape.OutputChannels, shape.SqueezeWidth);
+                excite = Linear($"{name}.up", shape.SqueezeWidth, shape.OutputChannels);
+            }
+            blocks.Add(new DeployBlock(shape, Values($"{shape.Name}.rbr_reparam.weight"), Values($"{shape.Name}.rbr_reparam.bias"), squeeze, excite));
+        }
+        var classifier = Linear("linear", architecture.FeatureWidth, StateLayout.ClassesOf(deploy));
+        return new DeployNetwork(architecture, imageHeight, imageWidth, normalization, blocks.ToImmutable(), classifier);
+
+        LinearWeights Linear(string layer, int inputs, int outputs) => new(inputs, outputs, Values($"{layer}.weight"), Values($"{layer}.bias"));
+
+        ImmutableArray<float> Values(string tensor) => ImmutableCollectionsMarshal.AsImmutableArray(valuesOf(deploy[tensor]));
+    }
+
+    private int IndexOfStage(string name)
+    {
+        for (int i = 1; i < Architecture.Stages.Length; i++)
+        {
+            if (Architecture.Stages[i].Name == name)
+                return i;
+        }
+        throw new ArgumentException($"{Architecture.Name} has no stage '{name}' to take features from. It has: {string.Join(", ", Architecture.Stages.Skip(1).Select(known => known.Name))}.", "stage");
+    }
 
     private int MapSide(int side) => Architecture.Stages.Aggregate(side, (size, stage) => ConvolutionSize.OutputOfBlock(size, stage.Stride));
 }

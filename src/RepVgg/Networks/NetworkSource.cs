@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using RepVgg.Architectures;
 using RepVgg.Weights;
@@ -8,7 +9,7 @@ namespace RepVgg.Networks;
 /// The input of an inference engine: the shapes of a deploy network and sources of its weights. The engine reads the weights
 /// one tensor at a time when it packs them, so that a network from a file does not need to be in memory as a whole.
 /// </summary>
-internal sealed class NetworkSource
+internal sealed class NetworkSource : IDisposable
 {
     /// <param name="inputChannels">Channels of the input image.</param>
     /// <param name="imageHeight">Input height in pixels.</param>
@@ -70,6 +71,12 @@ internal sealed class NetworkSource
     /// <summary>Number of output values for one image.</summary>
     public int OutputLength { get; }
 
+    /// <summary>The open file that the weights are read from; null if they are in memory.</summary>
+    public IDisposable? File { get; init; }
+
+    /// <summary>Closes the file. After that, weights that are not in memory cannot be read.</summary>
+    public void Dispose() => File?.Dispose();
+
     /// <summary>Creates a source from a network in memory.</summary>
     public static NetworkSource Of(DeployNetwork network)
     {
@@ -78,15 +85,15 @@ internal sealed class NetworkSource
         {
             var block = network.Blocks[i];
             blocks[i] = new BlockSource(
-                block.Shape, Held(block.Kernel), Held(block.Bias),
+                block.Shape, Tensor(block.Kernel), Tensor(block.Bias),
                 block.Squeeze is null ? null : Linear(block.Squeeze), block.Excite is null ? null : Linear(block.Excite));
         }
         return new NetworkSource(
             network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth, network.Normalization, network.Output, blocks, Linear(network.Classifier));
 
-        static LinearSource Linear(LinearWeights layer) => new(layer.InputFeatures, layer.OutputFeatures, Held(layer.Weight), Held(layer.Bias));
+        static LinearSource Linear(LinearWeights layer) => new(layer.InputFeatures, layer.OutputFeatures, Tensor(layer.Weight), Tensor(layer.Bias));
 
-        static HeldWeights Held(System.Collections.Immutable.ImmutableArray<float> values) => new(ImmutableCollectionsMarshal.AsArray(values) ?? []);
+        static TensorData Tensor(ImmutableArray<float> values) => new(ImmutableCollectionsMarshal.AsArray(values) ?? []);
     }
 
     internal static void Check(bool condition, string problem)
@@ -97,13 +104,13 @@ internal sealed class NetworkSource
 }
 
 /// <summary>One block of a <see cref="NetworkSource"/>; see <see cref="DeployBlock"/>.</summary>
-internal sealed class BlockSource(BlockSpec shape, WeightSource kernel, WeightSource bias, LinearSource? squeeze, LinearSource? excite)
+internal sealed class BlockSource(BlockSpec shape, TensorData kernel, TensorData bias, LinearSource? squeeze, LinearSource? excite)
 {
     public BlockSpec Shape => shape;
 
-    public WeightSource Kernel => kernel;
+    public TensorData Kernel => kernel;
 
-    public WeightSource Bias => bias;
+    public TensorData Bias => bias;
 
     public LinearSource? Squeeze => squeeze;
 
@@ -131,19 +138,19 @@ internal sealed class BlockSource(BlockSpec shape, WeightSource kernel, WeightSo
 }
 
 /// <summary>A linear layer of a <see cref="NetworkSource"/>; see <see cref="LinearWeights"/>.</summary>
-internal sealed class LinearSource(int inputFeatures, int outputFeatures, WeightSource weight, WeightSource bias)
+internal sealed class LinearSource(int inputFeatures, int outputFeatures, TensorData weight, TensorData bias)
 {
     public int InputFeatures => inputFeatures;
 
     public int OutputFeatures => outputFeatures;
 
-    public WeightSource Weight => weight;
+    public TensorData Weight => weight;
 
-    public WeightSource Bias => bias;
+    public TensorData Bias => bias;
 
     /// <summary>Reads the weights of the layer into memory.</summary>
     public LinearWeights Load() => new(
-        inputFeatures, outputFeatures, ImmutableCollectionsMarshal.AsImmutableArray(weight.Take()), ImmutableCollectionsMarshal.AsImmutableArray(bias.Take()));
+        inputFeatures, outputFeatures, ImmutableCollectionsMarshal.AsImmutableArray(weight.ToArray()), ImmutableCollectionsMarshal.AsImmutableArray(bias.ToArray()));
 
     /// <summary>Throws an <see cref="ArgumentException"/> if the layer does not have the expected numbers of features, or if its weights do not match them.</summary>
     public void Check(int inputs, int outputs, string name) => NetworkSource.Check(

@@ -47,17 +47,17 @@ internal abstract class LinearBranch
     public virtual bool IsDiagonal => false;
 
     /// <summary>The 3x3 kernel, OIHW. For a single 3x3 convolution, this is the kernel that it was created from; otherwise, values are computed on each reading.</summary>
-    public virtual WeightSource Kernel => new ComputedKernel(this);
+    public virtual TensorData Kernel => new([OutputChannels, InputsPerGroup, Size, Size], ReadKernel);
 
     /// <summary>The bias, [O]. For a single convolution with bias, this is the bias that it was created from.</summary>
-    public virtual WeightSource Bias
+    public virtual TensorData Bias
     {
         get
         {
             var bias = new float[OutputChannels];
             for (int o = 0; o < bias.Length; o++)
                 bias[o] = (float)BiasOf(o);
-            return new HeldWeights(bias);
+            return new TensorData(bias);
         }
     }
 
@@ -72,7 +72,7 @@ internal abstract class LinearBranch
     /// <param name="bias">The bias, [outputChannels]; null for zeros.</param>
     /// <exception cref="ArgumentException">A size is not supported, or the kernel or the bias does not have that size.</exception>
     public static LinearBranch Convolution(
-        WeightSource kernel, int inputChannels, int outputChannels, int height, int width, int stride = 1, int groups = 1, WeightSource? bias = null) =>
+        TensorData kernel, int inputChannels, int outputChannels, int height, int width, int stride = 1, int groups = 1, TensorData? bias = null) =>
         new ConvolutionNode(kernel, bias, inputChannels, outputChannels, height, width, stride, groups);
 
     /// <summary>Creates the identity: a 1x1 kernel that is 1 where output channel o reads input channel o, which is number o mod InputsPerGroup of its group.</summary>
@@ -146,8 +146,8 @@ internal abstract class LinearBranch
     /// <param name="row">The kernel values of the output channel, [input channels of a group, height, width].</param>
     /// <param name="height">Height of the kernel in <paramref name="row"/>, at least <see cref="Height"/>; a smaller kernel is centred.</param>
     /// <param name="width">Width of the kernel in <paramref name="row"/>, at least <see cref="Width"/>.</param>
-    /// <param name="room">Buffer for values that are read from a file; it is enlarged as needed.</param>
-    protected abstract void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] room);
+    /// <param name="buffer">Buffer for values that are read from a file; it is enlarged as needed.</param>
+    protected abstract void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] buffer);
 
     /// <summary>Computes the bias of one output channel.</summary>
     protected abstract double BiasOf(int output);
@@ -158,13 +158,13 @@ internal abstract class LinearBranch
     private void ReadKernel(int start, Span<float> values)
     {
         var row = new double[Size * Size * InputsPerGroup];
-        float[] room = [];
+        float[] buffer = [];
         for (int done = 0; done < values.Length;)
         {
             var (output, from) = Math.DivRem(start + done, row.Length);
             var part = values.Slice(done, Math.Min(row.Length - from, values.Length - done));
             Array.Clear(row);
-            AddKernel(output, 1, row, Size, Size, ref room);
+            AddKernel(output, 1, row, Size, Size, ref buffer);
             Round(row.AsSpan(from, part.Length), part);
             done += part.Length;
         }
@@ -196,10 +196,10 @@ internal abstract class LinearBranch
 
     private sealed class ConvolutionNode : LinearBranch
     {
-        private readonly WeightSource _kernel;
-        private readonly WeightSource? _bias;
+        private readonly TensorData _kernel;
+        private readonly TensorData? _bias;
 
-        public ConvolutionNode(WeightSource kernel, WeightSource? bias, int inputChannels, int outputChannels, int height, int width, int stride, int groups)
+        public ConvolutionNode(TensorData kernel, TensorData? bias, int inputChannels, int outputChannels, int height, int width, int stride, int groups)
             : base(inputChannels, outputChannels, height, width, stride, groups)
         {
             if (kernel.Length != outputChannels * InputsPerGroup * height * width)
@@ -209,14 +209,14 @@ internal abstract class LinearBranch
             (_kernel, _bias) = (kernel, bias);
         }
 
-        public override WeightSource Kernel => Height == Size && Width == Size ? _kernel : base.Kernel;
+        public override TensorData Kernel => Height == Size && Width == Size ? _kernel : base.Kernel;
 
-        public override WeightSource Bias => _bias ?? base.Bias;
+        public override TensorData Bias => _bias ?? base.Bias;
 
-        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] room)
+        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] buffer)
         {
             int length = InputsPerGroup * Height * Width;
-            var values = _kernel.Read(output * length, length, ref room);
+            var values = _kernel.Read(output * length, length, ref buffer);
             if (height == Height && width == Width)
             {
                 AddScaled(row, factor, values);
@@ -233,8 +233,8 @@ internal abstract class LinearBranch
 
         protected override double BiasOf(int output)
         {
-            float[] room = [];
-            return _bias is null ? 0 : _bias.Read(output, 1, ref room)[0];
+            float[] buffer = [];
+            return _bias is null ? 0 : _bias.Read(output, 1, ref buffer)[0];
         }
     }
 
@@ -242,7 +242,7 @@ internal abstract class LinearBranch
     {
         public override bool IsDiagonal => true;
 
-        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] room)
+        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] buffer)
         {
             int taps = height * width, inputs = row.Length / taps;
             row[output % inputs * taps + taps / 2] += factor;
@@ -256,8 +256,8 @@ internal abstract class LinearBranch
     {
         public override bool IsDiagonal => branch.IsDiagonal;
 
-        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] room) =>
-            branch.AddKernel(output, factor * scale[output], row, height, width, ref room);
+        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] buffer) =>
+            branch.AddKernel(output, factor * scale[output], row, height, width, ref buffer);
 
         protected override double BiasOf(int output) => branch.BiasOf(output) * scale[output] + shift[output];
     }
@@ -269,10 +269,10 @@ internal abstract class LinearBranch
     {
         public override bool IsDiagonal => first.IsDiagonal && second.IsDiagonal;
 
-        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] room)
+        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] buffer)
         {
-            first.AddKernel(output, factor, row, height, width, ref room);
-            second.AddKernel(output, factor, row, height, width, ref room);
+            first.AddKernel(output, factor, row, height, width, ref buffer);
+            second.AddKernel(output, factor, row, height, width, ref buffer);
         }
 
         protected override double BiasOf(int output) => first.BiasOf(output) + second.BiasOf(output);
@@ -288,16 +288,16 @@ internal abstract class LinearBranch
 
         private int Between => first.OutputChannels / Groups;
 
-        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] room)
+        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] buffer)
         {
             int taps = height * width;
             var outer = new double[Between * taps];
-            second.AddKernel(output, factor, outer, height, width, ref room);
+            second.AddKernel(output, factor, outer, height, width, ref buffer);
             var inner = new double[row.Length / taps];
             for (int m = 0; m < Between; m++)
             {
                 Array.Clear(inner);
-                first.AddKernel(FirstBetween(output) + m, 1, inner, 1, 1, ref room);
+                first.AddKernel(FirstBetween(output) + m, 1, inner, 1, 1, ref buffer);
                 for (int i = 0; i < inner.Length; i++)
                 {
                     for (int k = 0; k < taps; k++)
@@ -310,8 +310,8 @@ internal abstract class LinearBranch
         {
             int taps = Height * Width;
             var outer = new double[Between * taps];
-            float[] room = [];
-            second.AddKernel(output, 1, outer, Height, Width, ref room);
+            float[] buffer = [];
+            second.AddKernel(output, 1, outer, Height, Width, ref buffer);
             double bias = second.BiasOf(output);
             for (int m = 0; m < Between; m++)
             {
@@ -324,25 +324,6 @@ internal abstract class LinearBranch
 
         /// <summary>Gets the index of the first intermediate channel (output of the first convolution) in the group of an output channel.</summary>
         private int FirstBetween(int output) => output / (OutputChannels / Groups) * Between;
-    }
-
-    private sealed class ComputedKernel(LinearBranch branch) : WeightSource
-    {
-        public override int Length => Size * Size * branch.InputsPerGroup * branch.OutputChannels;
-
-        public override ReadOnlySpan<float> Read(int start, int count, scoped ref float[] room)
-        {
-            var values = Grow(ref room, count);
-            branch.ReadKernel(start, values);
-            return values;
-        }
-
-        public override float[] Take()
-        {
-            var values = new float[Length];
-            branch.ReadKernel(values);
-            return values;
-        }
     }
 }
 

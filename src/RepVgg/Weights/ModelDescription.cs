@@ -3,7 +3,6 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using RepVgg.Architectures;
-using RepVgg.Networks;
 
 namespace RepVgg.Weights;
 
@@ -27,20 +26,6 @@ public sealed record ModelDescription(
     private const string ImageSizeKey = "repvgg.image_size";
     private const string NormalizationKey = "repvgg.normalization";
     private const string ClassLabelsKey = "repvgg.class_labels";
-
-    /// <summary>Describes a deploy network.</summary>
-    /// <param name="network">The network.</param>
-    /// <param name="classLabels">Names of the classes in the order of the logits, or null.</param>
-    /// <returns>The description.</returns>
-    /// <exception cref="ArgumentException">The number of labels is not the number of classes.</exception>
-    public static ModelDescription Of(DeployNetwork network, IReadOnlyList<string>? classLabels = null)
-    {
-        ArgumentNullException.ThrowIfNull(network);
-        if (classLabels is not null && classLabels.Count != network.Classes)
-            throw new ArgumentException($"{classLabels.Count} class labels were given for {network.Classes} classes.", nameof(classLabels));
-        return new ModelDescription(
-            network.Architecture, network.Classes, network.ImageHeight, network.ImageWidth, network.Normalization, classLabels is null ? [] : [.. classLabels]);
-    }
 
     /// <summary>Converts the description to key-value pairs of strings, which file formats store as metadata.</summary>
     internal IReadOnlyList<KeyValuePair<string, string>> ToProperties()

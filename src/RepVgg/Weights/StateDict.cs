@@ -58,7 +58,7 @@ public sealed class StateDict : IEnumerable<KeyValuePair<string, TensorData>>
         foreach (var (name, tensor) in _tensors)
         {
             hash.AppendData(Encoding.UTF8.GetBytes($"{name}{tensor}"));
-            hash.AppendData(MemoryMarshal.AsBytes(tensor.Borrow().AsSpan()));
+            hash.AppendData(MemoryMarshal.AsBytes(tensor.Read().AsSpan()));
         }
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }

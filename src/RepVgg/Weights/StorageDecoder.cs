@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 
 namespace RepVgg.Weights;
 
-/// <summary>Reads values of any <see cref="ScalarType"/> from a stream and converts them to floats, in chunks.</summary>
+/// <summary>Converts little-endian values of any <see cref="ScalarType"/> to floats.</summary>
 internal static class StorageDecoder
 {
     private const int ChunkBytes = 1 << 16;
@@ -17,7 +17,7 @@ internal static class StorageDecoder
         _ => 1,
     };
 
-    /// <summary>Reads consecutive values, little-endian.</summary>
+    /// <summary>Reads consecutive values from a stream, in chunks.</summary>
     /// <exception cref="OverflowException">An integer cannot be represented exactly as a 32-bit float.</exception>
     public static void Read(Stream stream, long position, ScalarType type, Span<float> values)
     {
@@ -33,10 +33,33 @@ internal static class StorageDecoder
         {
             int count = Math.Min(values.Length, chunk.Length / size);
             stream.ReadExactly(chunk[..(count * size)]);
-            for (int i = 0; i < count; i++)
-                values[i] = Decode(chunk.Slice(i * size, size), type);
+            Decode(chunk[..(count * size)], type, values[..count]);
             values = values[count..];
         }
+    }
+
+    /// <summary>Converts values in memory.</summary>
+    /// <param name="bytes">The stored values.</param>
+    /// <param name="type">Type of the stored values.</param>
+    /// <param name="values">Receives as many values as <paramref name="bytes"/> holds.</param>
+    /// <exception cref="OverflowException">An integer cannot be represented exactly as a 32-bit float.</exception>
+    public static void Decode(ReadOnlySpan<byte> bytes, ScalarType type, Span<float> values)
+    {
+        if (type == ScalarType.Float32 && BitConverter.IsLittleEndian)
+        {
+            bytes.CopyTo(MemoryMarshal.AsBytes(values));
+            return;
+        }
+        if (type == ScalarType.Float16 && BitConverter.IsLittleEndian)
+        {
+            var halves = MemoryMarshal.Cast<byte, Half>(bytes);
+            for (int i = 0; i < values.Length; i++)
+                values[i] = (float)halves[i];
+            return;
+        }
+        int size = SizeOf(type);
+        for (int i = 0; i < values.Length; i++)
+            values[i] = Decode(bytes.Slice(i * size, size), type);
     }
 
     private static float Decode(ReadOnlySpan<byte> bytes, ScalarType type) => type switch

@@ -2,7 +2,6 @@ using Microsoft.ML.Data;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
 using RepVgg.Networks;
-using RepVgg.Reparameterization;
 using RepVgg.Testing;
 using RepVgg.Weights;
 using RepVgg.Weights.Onnx;
@@ -48,7 +47,7 @@ public sealed class FeaturizerFileTests : IDisposable
 
     private string PathOf(string name) => Path.Combine(_folder, name);
 
-    private DeployNetwork Fused(Normalization normalization) => Fusion.Fuse(_architecture, _state, Size, Size, normalization);
+    private DeployNetwork Fused(Normalization normalization) => DeployNetwork.FromTrainingForm(_architecture, _state, Size, Size, normalization);
 
     private string Write(string kind)
     {
@@ -59,10 +58,10 @@ public sealed class FeaturizerFileTests : IDisposable
                 PthWriter.Write(_state, path);
                 break;
             case "deploy.pth":
-                PthWriter.Write(DeployStates.Export(Fused(Own)), path);
+                PthWriter.Write(Fused(Own).ExportState(), path);
                 break;
             case "train.safetensors":
-                SafetensorsWriter.Write(_state, path, ModelDescription.Of(Fused(Own)));
+                SafetensorsWriter.Write(_state, path, Fused(Own).Describe());
                 break;
             case "plain.safetensors":
                 SafetensorsWriter.Write(_state, path);
@@ -133,7 +132,7 @@ public sealed class FeaturizerFileTests : IDisposable
         var stock = _context.Transforms.LoadImages("Image", _folder, "Path")
             .Append(_context.Transforms.ResizeImages("Small", 44, 36, "Image", ImageResizingEstimator.ResizingKind.IsoCrop))
             .Append(_context.Transforms.ExtractPixels("Pixels", "Small")).Fit(data).Transform(data);
-        var network = Fusion.Fuse(_architecture, _state, 36, 44, Normalization.ImageNet).TakeFeatures("stage3");
+        var network = DeployNetwork.FromTrainingForm(_architecture, _state, 36, 44, Normalization.ImageNet).TakeFeatures("stage3");
         float[] expected = ReferenceNetwork.Outputs(network, stock.GetColumn<float[]>("Pixels").SelectMany(pixels => pixels).ToArray(), 5);
         Compare.Close(expected, Features(model), 1e-5);
 

@@ -1,7 +1,6 @@
 using System.Collections.Immutable;
 using RepVgg.Architectures;
 using RepVgg.Networks;
-using RepVgg.Reparameterization;
 using RepVgg.Testing;
 using RepVgg.Weights;
 using RepVgg.Weights.Onnx;
@@ -58,7 +57,7 @@ public sealed class FineTuningTests : IDisposable
         var options = FineTuning(Described());
         options.FrozenStages = 3;
         using var model = Fit(options);
-        var start = Fusion.Fuse(Stripes.Tiny, Weights(), Stripes.Size, Stripes.Size, s_normalization);
+        var start = DeployNetwork.FromTrainingForm(Stripes.Tiny, Weights(), Stripes.Size, Stripes.Size, s_normalization);
         Assert.Equal(Stripes.Tiny, model.Architecture);
         foreach (var (expected, actual) in start.Blocks.Zip(model.Network.Blocks))
         {
@@ -77,7 +76,7 @@ public sealed class FineTuningTests : IDisposable
         var options = FineTuning(Described());
         options.FrozenStages = 2;
         using var model = Fit(options);
-        var start = Fusion.Fuse(Stripes.Tiny, Weights(), Stripes.Size, Stripes.Size, s_normalization);
+        var start = DeployNetwork.FromTrainingForm(Stripes.Tiny, Weights(), Stripes.Size, Stripes.Size, s_normalization);
         Assert.Equal([true, true, true, false], start.Blocks.Zip(model.Network.Blocks, (before, after) => before.Kernel.SequenceEqual(after.Kernel)));
     }
 
@@ -167,9 +166,9 @@ public sealed class FineTuningTests : IDisposable
     [Fact]
     public void The_deploy_form_is_refused_with_the_reason()
     {
-        var network = Fusion.Fuse(s_inferable, Weights(architecture: s_inferable), Stripes.Size, Stripes.Size, s_normalization);
+        var network = DeployNetwork.FromTrainingForm(s_inferable, Weights(architecture: s_inferable), Stripes.Size, Stripes.Size, s_normalization);
         string pth = _folder.File("fused.pth"), onnx = _folder.File("fused.onnx");
-        PthWriter.Write(DeployStates.Export(network), pth);
+        PthWriter.Write(network.ExportState(), pth);
         OnnxWriter.Write(network, onnx);
         foreach (string path in (string[])[pth, onnx])
         {

@@ -1,7 +1,6 @@
 using RepVgg.Architectures;
 using RepVgg.Diagnostics;
 using RepVgg.Networks;
-using RepVgg.Reparameterization;
 using RepVgg.Testing;
 using RepVgg.Weights;
 using Xunit;
@@ -16,7 +15,7 @@ public class FusionCheckTests
     {
         var state = RandomStates.Training(architecture, 5);
         int size = architecture.TotalStride + 3;
-        return (state, Fusion.Fuse(architecture, state, size, size + 1, Normalization.Identity(architecture.InputChannels)));
+        return (state, DeployNetwork.FromTrainingForm(architecture, state, size, size + 1, Normalization.Identity(architecture.InputChannels)));
     }
 
     [Theory]

@@ -1,7 +1,6 @@
 using RepVgg.Architectures;
 using RepVgg.Inference;
 using RepVgg.Networks;
-using RepVgg.Reparameterization;
 using RepVgg.Testing;
 using Xunit;
 
@@ -50,7 +49,7 @@ public class InferenceEngineTests
     {
         var input = GoldenNetworks.Input(name);
         int[] shape = [.. input.Shape];
-        var network = Fusion.Fuse(
+        var network = DeployNetwork.FromTrainingForm(
             GoldenNetworks.All[name], GoldenNetworks.TrainingState(name), shape[2], shape[3], Normalization.Identity(shape[1]));
         foreach (var width in Widths)
         {

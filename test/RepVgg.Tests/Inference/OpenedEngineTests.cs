@@ -27,7 +27,7 @@ public sealed class OpenedEngineTests : IDisposable
         var network = RandomNetworks.Create(RandomNetworks.Architecture(channels, groups, squeezeExcitation, (16, 1, 2), (32, 2, 2), (48, 2, 1)), 21, 19, classes: 7);
         OnnxWriter.Write(network, File("a.onnx"));
         OnnxWriter.Write(network, File("half.onnx"), new OnnxExportOptions { Precision = OnnxPrecision.Half });
-        SafetensorsWriter.Write(DeployStates.Export(network), File("a.safetensors"), ModelDescription.Of(network));
+        SafetensorsWriter.Write(network.ExportState(), File("a.safetensors"), network.Describe());
         AssertSame(network, File("a.onnx"));
         AssertSame(network, File("a.safetensors"));
         AssertSame(OnnxReader.Read(File("half.onnx")), File("half.onnx"));
@@ -64,12 +64,9 @@ public sealed class OpenedEngineTests : IDisposable
     {
         var network = RandomNetworks.Create(RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (16, 1, 2), (32, 2, 2)), 21, 19, classes: 7);
         OnnxWriter.Write(network, File("plain.onnx"));
-        OnnxReader.Use(File("plain.onnx"), source =>
-        {
-            Assert.All(source.Blocks, block => Assert.IsType<OnnxTensor>(block.Kernel));
-            Assert.All(source.Blocks, block => Assert.IsType<OnnxTensor>(block.Bias));
-            return source;
-        });
+        using var source = OnnxReader.OpenNetwork(File("plain.onnx"));
+        Assert.All(source.Blocks, block => Assert.False(block.Kernel.IsInMemory));
+        Assert.All(source.Blocks, block => Assert.False(block.Bias.IsInMemory));
     }
 
     [Fact]
@@ -112,12 +109,9 @@ public sealed class OpenedEngineTests : IDisposable
             System.IO.File.WriteAllBytes(File("damaged.onnx"), i % 4 == 0 ? damaged[..random.Next(damaged.Length)] : damaged);
             try
             {
-                OnnxReader.Use(File("damaged.onnx"), source =>
-                {
-                    Assert.All(source.Blocks, block => Assert.Equal(block.Kernel.Length, block.Kernel.Read().Length));
-                    Assert.Equal(source.Classifier.Weight.Length, source.Classifier.Weight.Read().Length);
-                    return source;
-                });
+                using var source = OnnxReader.OpenNetwork(File("damaged.onnx"));
+                Assert.All(source.Blocks, block => Assert.Equal(block.Kernel.Length, block.Kernel.Read().Length));
+                Assert.Equal(source.Classifier.Weight.Length, source.Classifier.Weight.Read().Length);
             }
             catch (InvalidDataException)
             {

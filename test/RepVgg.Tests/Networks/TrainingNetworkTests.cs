@@ -3,7 +3,6 @@ using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
 using RepVgg.Inference;
 using RepVgg.Networks;
-using RepVgg.Reparameterization;
 using RepVgg.Testing;
 using RepVgg.Weights;
 using RepVgg.Weights.Naming;
@@ -50,8 +49,8 @@ public class TrainingNetworkTests
             }
             backend.Backward(loss);
         }
-        var deploy = Fusion.Fuse(network.Architecture, network.ExportState(), 32, 32, Normalization.Identity(3));
-        Assert.DoesNotContain(DeployStates.Export(deploy).Names, name => name.Contains("_aux"));
+        var deploy = DeployNetwork.FromTrainingForm(network.Architecture, network.ExportState(), 32, 32, Normalization.Identity(3));
+        Assert.DoesNotContain(deploy.ExportState().Names, name => name.Contains("_aux"));
     }
 
     [Theory]
@@ -110,7 +109,7 @@ public class TrainingNetworkTests
         }
         float[] expected = Evaluate(backend, network, batch);
         var actual = new float[expected.Length];
-        using var engine = new InferenceEngine(Fusion.Fuse(architecture, network.ExportState(), size, size, Normalization.Identity(architecture.InputChannels)));
+        using var engine = new InferenceEngine(DeployNetwork.FromTrainingForm(architecture, network.ExportState(), size, size, Normalization.Identity(architecture.InputChannels)));
         engine.Run(batch.Values, images, actual);
         Compare.Close(expected, actual, Tolerance);
     }

@@ -5,6 +5,7 @@ using RepVgg.Reparameterization;
 using RepVgg.Testing;
 using RepVgg.Tests.Networks;
 using RepVgg.Weights;
+using RepVgg.Weights.Naming;
 using Xunit;
 
 namespace RepVgg.Tests.Reparameterization;
@@ -22,7 +23,7 @@ public class FusionTests
     public void Fused_weights_are_the_authors(string name)
     {
         var expected = GoldenNetworks.DeployState(name);
-        var actual = DeployStates.Export(Fuse(name));
+        var actual = Fuse(name).ExportState();
         Assert.Equal(expected.Names.Where(weight => !weight.Contains("_aux.")), actual.Names);
         foreach (var (weight, tensor) in actual)
         {
@@ -52,7 +53,7 @@ public class FusionTests
     {
         var architecture = GoldenNetworks.All[name];
         var input = GoldenNetworks.Input(name);
-        var network = DeployStates.Import(architecture, GoldenNetworks.DeployState(name), input.Shape[2], input.Shape[3], Normalization.Identity(3));
+        var network = DeployNetwork.FromDeployForm(architecture, GoldenNetworks.DeployState(name), input.Shape[2], input.Shape[3], Normalization.Identity(3));
         float[] expected = GoldenFiles.Floats($"{name}-logits-deploy.npy").Values;
         var logits = new float[expected.Length];
         using var engine = new InferenceEngine(network);
@@ -79,7 +80,7 @@ public class FusionTests
         var images = RandomStates.Images(2, architecture.InputChannels, size, size + 3);
 
         float[] expected = new ReferenceTrainingForm(architecture, state).Logits(images);
-        var network = Fusion.Fuse(architecture, state, size, size + 3, Normalization.Identity(architecture.InputChannels));
+        var network = DeployNetwork.FromTrainingForm(architecture, state, size, size + 3, Normalization.Identity(architecture.InputChannels));
         var logits = new float[expected.Length];
         using var engine = new InferenceEngine(network);
         engine.Run(images.Values, 2, logits);
@@ -100,15 +101,26 @@ public class FusionTests
                 ? new TensorData([.. tensor.Shape], [.. tensor.Values.Select(value => (float)(value + 1e-5 - epsilons[name[..^".running_var".Length]]))])
                 : tensor;
         }
-        var expected = Fusion.Fuse(architecture, state, 32, 32, Normalization.Identity(3));
-        var actual = Fusion.Fuse(architecture, shifted, 32, 32, Normalization.Identity(3), name => epsilons[name]);
-        foreach (var (left, right) in expected.Blocks.Zip(actual.Blocks))
-        {
-            Compare.Close(left.Kernel.AsSpan(), right.Kernel.AsSpan(), Tolerance);
-            Compare.Close(left.Bias.AsSpan(), right.Bias.AsSpan(), Tolerance);
-        }
-        var wrong = Fusion.Fuse(architecture, shifted, 32, 32, Normalization.Identity(3));
-        Assert.True(Compare.RelativeError(expected.Blocks[0].Kernel.AsSpan(), wrong.Blocks[0].Kernel.AsSpan()) > Tolerance);
+        StateDict expected = Fusion.Fuse(architecture, state), actual = Fusion.Fuse(architecture, shifted, name => epsilons[name]);
+        Assert.Equal(expected.Names, actual.Names);
+        foreach (var (name, tensor) in expected)
+            Compare.Close(tensor.Values, actual[name].Values, Tolerance);
+        var wrong = Fusion.Fuse(architecture, shifted);
+        Assert.True(Compare.RelativeError(expected["stage0.rbr_reparam.weight"].Values, wrong["stage0.rbr_reparam.weight"].Values) > Tolerance);
+    }
+
+    [Theory]
+    [MemberData(nameof(Golden))]
+    public void Weights_of_the_training_form_become_new_weights_of_the_deploy_form(string name)
+    {
+        var (architecture, training) = (GoldenNetworks.All[name], GoldenNetworks.TrainingState(name));
+        string before = training.Hash();
+        var deploy = Fusion.Fuse(architecture, training);
+        Assert.Equal(StateLayout.Deploy(architecture, StateLayout.ClassesOf(training)).Select(entry => entry.Name), deploy.Names);
+        Assert.Equal(Fuse(name).ExportState().Hash(), deploy.Hash());
+        foreach (var (_, tensor) in deploy)
+            Array.Clear(tensor.Values);
+        Assert.Equal(before, training.Hash());
     }
 
     [Fact]
@@ -122,7 +134,7 @@ public class FusionTests
         }
         state["stage1.0.rbr_dense.conv.weight"] = TensorData.Zeros(8, 4, 3, 3);
         state["stage9.weight"] = TensorData.Zeros(1);
-        var error = Assert.Throws<ArgumentException>(() => Fusion.Fuse(GoldenNetworks.All["tiny"], state, 32, 32, Normalization.Identity(3)));
+        var error = Assert.Throws<ArgumentException>(() => DeployNetwork.FromTrainingForm(GoldenNetworks.All["tiny"], state, 32, 32, Normalization.Identity(3)));
         Assert.Contains("Missing (2): stage2.1.rbr_identity.bias; stage4.0.rbr_1x1.conv.weight.", error.Message);
         Assert.Contains("Misshapen (1): stage1.0.rbr_dense.conv.weight is [8, 4, 3, 3], not [8, 8, 3, 3].", error.Message);
         Assert.Contains("Surplus (1): stage9.weight.", error.Message);
@@ -133,16 +145,16 @@ public class FusionTests
     {
         var tiny = GoldenNetworks.All["tiny"];
         var state = GoldenNetworks.TrainingState("tiny");
-        Assert.Contains("too small", Assert.Throws<ArgumentException>(() => Fusion.Fuse(tiny, state, 31, 32, Normalization.Identity(3))).Message);
-        Assert.Contains("3 means", Assert.Throws<ArgumentException>(() => Fusion.Fuse(tiny, state, 32, 32, Normalization.Identity(1))).Message);
-        Assert.Contains("linear.weight", Assert.Throws<ArgumentException>(() => Fusion.Fuse(tiny, new StateDict(), 32, 32, Normalization.Identity(3))).Message);
+        Assert.Contains("too small", Assert.Throws<ArgumentException>(() => DeployNetwork.FromTrainingForm(tiny, state, 31, 32, Normalization.Identity(3))).Message);
+        Assert.Contains("3 means", Assert.Throws<ArgumentException>(() => DeployNetwork.FromTrainingForm(tiny, state, 32, 32, Normalization.Identity(1))).Message);
+        Assert.Contains("linear.weight", Assert.Throws<ArgumentException>(() => DeployNetwork.FromTrainingForm(tiny, new StateDict(), 32, 32, Normalization.Identity(3))).Message);
         state["stage0.rbr_1x1.bn.running_var"].Values[5] = -1;
-        Assert.Contains("'stage0.rbr_1x1.bn.running_var' is -1 at channel 5", Assert.Throws<ArgumentException>(() => Fusion.Fuse(tiny, state, 32, 32, Normalization.Identity(3))).Message);
+        Assert.Contains("'stage0.rbr_1x1.bn.running_var' is -1 at channel 5", Assert.Throws<ArgumentException>(() => DeployNetwork.FromTrainingForm(tiny, state, 32, 32, Normalization.Identity(3))).Message);
     }
 
     private static DeployNetwork Fuse(string name)
     {
         var input = GoldenNetworks.Input(name);
-        return Fusion.Fuse(GoldenNetworks.All[name], GoldenNetworks.TrainingState(name), input.Shape[2], input.Shape[3], Normalization.Identity(3));
+        return DeployNetwork.FromTrainingForm(GoldenNetworks.All[name], GoldenNetworks.TrainingState(name), input.Shape[2], input.Shape[3], Normalization.Identity(3));
     }
 }

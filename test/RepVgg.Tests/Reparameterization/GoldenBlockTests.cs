@@ -54,7 +54,7 @@ public class GoldenBlockTests
         var kernel = new float[channels * inputs * 9];
         for (int c = 0; c < channels; c++)
             kernel.AsSpan((c * inputs + c % inputs) * 9, 9).Fill(1f / 9);
-        return LinearBranch.Convolution(new HeldWeights(kernel), channels, channels, 3, 3, stride, groups);
+        return LinearBranch.Convolution(new TensorData(kernel), channels, channels, 3, 3, stride, groups);
     }
 
     private sealed class Block(string name, int stride, int groups)
@@ -69,7 +69,7 @@ public class GoldenBlockTests
         {
             var kernel = _state[$"state/{layer}.weight"];
             return LinearBranch.Convolution(
-                new HeldWeights(kernel.Values), kernel.Shape[1] * groups, kernel.Shape[0], kernel.Shape[2], kernel.Shape[3], layerStride, groups);
+                kernel, kernel.Shape[1] * groups, kernel.Shape[0], kernel.Shape[2], kernel.Shape[3], layerStride, groups);
         }
 
         public NormValues Norm(string layer) => new(
@@ -80,7 +80,7 @@ public class GoldenBlockTests
         public void Check(LinearBranch sum)
         {
             Assert.Equal((Inputs, Outputs, stride, groups), (sum.InputChannels, sum.OutputChannels, sum.Stride, sum.Groups));
-            float[] kernel = sum.Kernel.Take(), bias = sum.Bias.Take();
+            float[] kernel = sum.Kernel.ToArray(), bias = sum.Bias.ToArray();
             Compare.Close(_state["fused/weight"].Values, kernel, Tolerance, "kernel");
             Compare.Close(_state["fused/bias"].Values, bias, Tolerance, "bias");
 

@@ -60,5 +60,5 @@ internal static class Rehearsal
     private static BlockSource Block(int inputs, int outputs, int stride) => new(
         new BlockSpec("rehearsal", inputs, outputs, stride, 1, SqueezeExcitation.None), Zeros(9 * inputs * outputs), Zeros(outputs), null, null);
 
-    private static HeldWeights Zeros(int length) => new(new float[length]);
+    private static TensorData Zeros(int length) => TensorData.Zeros(length);
 }

@@ -82,14 +82,14 @@ internal static class CheckpointFile
 
     /// <summary>Reads the best weights of a training run so far, and the description of the network.</summary>
     /// <exception cref="InvalidDataException">The file is truncated, damaged, or something else.</exception>
-    public static (StateDict State, ModelDescription? Description) ReadWeights(string path)
+    public static OpenedWeights OpenWeights(string path)
     {
         var (text, tensors) = Read(path);
         var best = Select(tensors, BestPrefix);
         try
         {
             var properties = JsonNode.Parse(text)?[DescriptionKey]?.AsObject().ToDictionary(pair => pair.Key, pair => (string?)pair.Value ?? "");
-            return (best.Count > 0 ? best : Select(tensors, WeightsPrefix), properties is null ? null : ModelDescription.FromProperties(properties));
+            return new OpenedWeights(best.Count > 0 ? best : Select(tensors, WeightsPrefix), properties is null ? null : ModelDescription.FromProperties(properties), null);
         }
         catch (Exception error) when (error is FormatException or JsonException or InvalidOperationException or ArgumentException)
         {

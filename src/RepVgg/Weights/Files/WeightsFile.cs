@@ -1,36 +1,24 @@
 using RepVgg.Architectures;
 using RepVgg.Networks;
-using RepVgg.Weights.Checkpoint;
 using RepVgg.Weights.Naming;
-using RepVgg.Weights.Onnx;
-using RepVgg.Weights.PyTorch;
-using RepVgg.Weights.Safetensors;
 
 namespace RepVgg.Weights.Files;
-
-/// <summary>Weights that were read from a file, with their form and architecture.</summary>
-/// <param name="State">The weights under the authors' names.</param>
-/// <param name="Form">The form of the weights, training or deploy.</param>
-/// <param name="Architecture">The architecture: that of the file's description, or inferred from the names and shapes of the weights if the file has none.</param>
-/// <param name="Classes">Number of classes.</param>
-/// <param name="Description">The description in the file; null if the file has none.</param>
-public sealed record LoadedWeights(StateDict State, WeightsForm Form, RepVggArchitecture Architecture, int Classes, ModelDescription? Description);
 
 /// <summary>Reads weights from files of any supported format: PyTorch (.pth, .pt, .bin), safetensors, ONNX, and this library's training checkpoints.</summary>
 public static class WeightsFile
 {
-    private const int StartBytes = 16;
-
     /// <summary>Reads a file. The format is detected from the content, not from the file name. Names of the timm library are converted to those of the RepVGG authors' code.</summary>
     /// <param name="path">The file.</param>
     /// <returns>The weights. For an ONNX file, they are always the deploy form; for a training checkpoint, the best weights so far.</returns>
     /// <exception cref="InvalidDataException">The file has an unsupported format, is damaged, or does not contain a RepVGG network.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static LoadedWeights Read(string path) => Open(path, weights =>
+    public static LoadedWeights Read(string path)
     {
+        using var opened = WeightsFormat.Of(path).Open(path);
+        var weights = Identify(path, opened);
         weights.State.LoadAll();
         return weights;
-    });
+    }
 
     /// <summary>Reads a file and fuses the weights block by block, so that the weights of the training form are not all in memory at the same time.</summary>
     /// <param name="path">Path of the file, which contains the training or the deploy form.</param>
@@ -41,8 +29,11 @@ public static class WeightsFile
     /// <exception cref="InvalidDataException">The file has an unsupported format, is damaged, or does not contain a RepVGG network.</exception>
     /// <exception cref="ArgumentException">The image size or the normalisation does not suit the network, or the normalisation is unknown.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static DeployNetwork ReadDeployNetwork(string path, int? imageHeight = null, int? imageWidth = null, Normalization? normalization = null) =>
-        Open(path, weights => weights.ToDeployNetwork(imageHeight, imageWidth, normalization));
+    public static DeployNetwork ReadDeployNetwork(string path, int? imageHeight = null, int? imageWidth = null, Normalization? normalization = null)
+    {
+        using var opened = WeightsFormat.Of(path).Open(path);
+        return Identify(path, opened).ToDeployNetwork(imageHeight, imageWidth, normalization);
+    }
 
     /// <summary>Calls a function with the deploy network of a file. For an ONNX file, the weights are read from the file when they are used.</summary>
     /// <param name="path">The file.</param>
@@ -50,52 +41,15 @@ public static class WeightsFile
     internal static T Use<T>(string path, Func<NetworkSource, T> use)
         where T : class
     {
-        ArgumentException.ThrowIfNullOrWhiteSpace(path);
-        return IsOnnx(path) ? OnnxReader.Use(path, use) : use(NetworkSource.Of(ReadDeployNetwork(path)));
+        var format = WeightsFormat.Of(path);
+        using var network = format.OpenNetwork?.Invoke(path) ?? NetworkSource.Of(ReadDeployNetwork(path));
+        return use(network);
     }
 
-    private static T Open<T>(string path, Func<LoadedWeights, T> use)
+    /// <summary>Determines the names, the form, the number of classes and the architecture of weights.</summary>
+    private static LoadedWeights Identify(string path, OpenedWeights opened)
     {
-        ArgumentException.ThrowIfNullOrWhiteSpace(path);
-        using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16);
-        Span<byte> start = stackalloc byte[StartBytes];
-        start = start[..stream.ReadAtLeast(start, StartBytes, throwOnEndOfStream: false)];
-        stream.Position = 0;
-        if (SafetensorsHeader.IsLikely(start, stream.Length))
-        {
-            return SafetensorsReader.Map(path, (source, file) =>
-            {
-                var (state, description) = SafetensorsReader.Open(source, file);
-                return use(Describe(path, state, description));
-            });
-        }
-        if (start.StartsWith(CheckpointFile.Magic))
-        {
-            var (state, description) = CheckpointFile.ReadWeights(path);
-            return use(Describe(path, state, description));
-        }
-        if (IsPyTorch(start))
-            return use(Describe(path, PthReader.Open(stream, $"'{path}'"), null));
-        var network = OnnxReader.Read(path);
-        if (network.Output != NetworkOutput.Logits)
-            throw new InvalidDataException($"'{path}' holds a network without a classifier, whose output is features; weights of a network with a classifier are needed.");
-        var found = OnnxReader.ReadDescription(path) ?? ModelDescription.Of(network);
-        return use(new LoadedWeights(DeployStates.Export(network), WeightsForm.Deploy, network.Architecture, network.Classes, found));
-    }
-
-    private static bool IsPyTorch(ReadOnlySpan<byte> start) => start.StartsWith("PK"u8) || start is [0x80, <= 5, ..];
-
-    /// <summary>Whether a file is read as ONNX, which is the case if it has none of the other formats.</summary>
-    private static bool IsOnnx(string path)
-    {
-        using var file = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read);
-        Span<byte> start = stackalloc byte[StartBytes];
-        start = start[..RandomAccess.Read(file, start, 0)];
-        return !SafetensorsHeader.IsLikely(start, RandomAccess.GetLength(file)) && !start.StartsWith(CheckpointFile.Magic) && !IsPyTorch(start);
-    }
-
-    private static LoadedWeights Describe(string path, StateDict state, ModelDescription? description)
-    {
+        var (state, description, _) = opened;
         try
         {
             if (TimmNames.AreIn(state))

@@ -1,6 +1,5 @@
 using System.Text;
 using RepVgg.Architectures;
-using RepVgg.Networks;
 
 namespace RepVgg.Weights.Naming;
 
@@ -106,6 +105,13 @@ internal static class StateLayout
     /// </summary>
     public static bool GivesLogits(string name) =>
         name.StartsWith("linear.", StringComparison.Ordinal) || name.Contains($"{AuxiliarySuffix}.3.", StringComparison.Ordinal);
+
+    /// <summary>Whether a tensor belongs to an auxiliary head, which the deploy form does not use.</summary>
+    public static bool IsAuxiliary(string name)
+    {
+        int dot = name.IndexOf('.');
+        return dot > 0 && name.AsSpan(0, dot).EndsWith(AuxiliarySuffix, StringComparison.Ordinal);
+    }
 
     /// <summary>Number of trained values.</summary>
     public static long CountParameters(IEnumerable<StateEntry> entries) => entries.Where(entry => entry.IsParameter).Sum(entry => entry.Count);

@@ -52,7 +52,7 @@ internal sealed class OnnxBlockReader(OnnxGraph graph)
         string map = graph.InputOf(product, 1 - side);
         var (excite, middle) = Linear(graph.InputOf(sigmoid));
         var (squeeze, pooled) = Linear(graph.InputOf(graph.Producer(middle, "Relu")));
-        if (OnnxPooling.Source(graph, pooled) != map)
+        if (graph.SourceOfMean(pooled) != map)
             throw new InvalidDataException($"the gate of {product} is not computed from the map that it scales");
         return (map, squeeze, excite);
     }
@@ -64,29 +64,9 @@ internal sealed class OnnxBlockReader(OnnxGraph graph)
         var kernel = graph.ConstantOf(node, 1);
         if (kernel.Shape is not [int outputs and > 0, int inputs and > 0, 1, 1] || node.Integer("group", 1) != 1 || (node.Integers("pads") ?? []).Any(pad => pad != 0))
             throw new InvalidDataException($"{node} is not the 1x1 convolution that a squeeze-and-excitation has");
-        WeightSource bias = graph.HasInput(node, 2) ? graph.ConstantOf(node, 2) : new HeldWeights(new float[outputs]);
+        var bias = graph.HasInput(node, 2) ? graph.ConstantOf(node, 2) : TensorData.Zeros(outputs);
         if (bias.Length != outputs)
             throw new InvalidDataException($"the bias of {node} has {bias.Length} values for {outputs} channels");
         return (new LinearSource(inputs, outputs, kernel, bias), graph.InputOf(node));
-    }
-}
-
-/// <summary>Recognises a mean over height and width.</summary>
-internal static class OnnxPooling
-{
-    /// <summary>Gets the feature map of which a pooled value is the mean over height and width.</summary>
-    /// <exception cref="InvalidDataException">The value is not a mean over height and width.</exception>
-    public static string Source(OnnxGraph graph, string value)
-    {
-        var node = graph.Producer(value);
-        if (node?.Operation == "GlobalAveragePool")
-            return graph.InputOf(node);
-        if (node?.Operation == "ReduceMean")
-        {
-            var axes = node.Integers("axes") ?? (graph.HasInput(node, 1) ? graph.Integers(node.Inputs[1]) : null);
-            if (axes is [2, 3] or [-2, -1] or [-1, -2] or [3, 2])
-                return graph.InputOf(node);
-        }
-        throw new InvalidDataException($"'{value}' must be a mean over height and width, but it is the output of {node?.ToString() ?? "no operation"}");
     }
 }

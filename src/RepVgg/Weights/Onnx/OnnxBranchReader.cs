@@ -50,9 +50,9 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
         return new OnnxBranch(source, first.Plus(second));
     }
 
-    private OnnxBranch Shift(OnnxNode node, OnnxBranch map, OnnxTensor constant)
+    private OnnxBranch Shift(OnnxNode node, OnnxBranch map, TensorData constant)
     {
-        if (constant.Floats is [0])
+        if (constant.Values is [0])
             return map;
         if (map.Branch is not { } branch)
             throw new InvalidDataException($"{node} adds a constant to a map without a convolution");
@@ -64,8 +64,8 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
     {
         if (node.Integer("training_mode", 0) != 0)
             throw new InvalidDataException($"{node} is in training mode; export the network in evaluation mode");
-        float[] weight = graph.ConstantOf(node, 1).Floats!, bias = graph.ConstantOf(node, 2).Floats!;
-        float[] mean = graph.ConstantOf(node, 3).Floats!, variance = graph.ConstantOf(node, 4).Floats!;
+        float[] weight = graph.ConstantOf(node, 1).Values, bias = graph.ConstantOf(node, 2).Values;
+        float[] mean = graph.ConstantOf(node, 3).Values, variance = graph.ConstantOf(node, 4).Values;
         if (bias.Length != weight.Length || mean.Length != weight.Length || variance.Length != weight.Length)
             throw new InvalidDataException($"the parameters of {node} differ in length");
         var norm = new NormValues(weight, bias, mean, variance, node.Float("epsilon", 1e-5f));

@@ -80,28 +80,44 @@ internal sealed class OnnxGraph
     public bool HasInput(OnnxNode node, int index) => index < node.Inputs.Count && node.Inputs[index].Length > 0;
 
     /// <summary>Gets a floating-point constant, or null if there is none of this name.</summary>
-    public OnnxTensor? Constant(string name) => _model.Constants.TryGetValue(Resolve(name), out var tensor) && tensor.IsFloat ? tensor : null;
+    public TensorData? Constant(string name) => _model.Constants.TryGetValue(Resolve(name), out var constant) ? constant.Floats : null;
 
     /// <summary>Gets the values of an integer constant, or null if there is none of this name.</summary>
-    public long[]? Integers(string name) => _model.Constants.TryGetValue(Resolve(name), out var tensor) ? tensor.Integers : null;
+    public long[]? Integers(string name) => _model.Constants.TryGetValue(Resolve(name), out var constant) ? constant.Integers : null;
 
     /// <summary>Gets an input of an operation that must be a floating-point constant.</summary>
     /// <exception cref="InvalidDataException">The input is missing or is not a floating-point constant.</exception>
-    public OnnxTensor ConstantOf(OnnxNode node, int index) =>
+    public TensorData ConstantOf(OnnxNode node, int index) =>
         Constant(InputOf(node, index)) ?? throw new InvalidDataException($"input {index} of {node} is not a floating-point constant");
 
     /// <summary>Gets one value for each of <paramref name="channels"/> channels from a constant that is broadcast to [N, C, H, W].</summary>
-    public float[] PerChannel(OnnxNode node, OnnxTensor constant, int channels)
+    public float[] PerChannel(OnnxNode node, TensorData constant, int channels)
     {
-        float[] values = constant.Floats!;
+        float[] values = constant.Values;
         if (values.Length == 1)
         {
             var repeated = new float[channels];
             Array.Fill(repeated, values[0]);
             return repeated;
         }
-        int rank = constant.Shape.Length;
+        int rank = constant.Shape.Count;
         bool onChannels = rank >= 3 && constant.Shape[rank - 3] == channels;
         return values.Length == channels && onChannels ? values : throw new InvalidDataException($"the constant of {node} has shape [{string.Join(", ", constant.Shape)}], not one value per channel");
+    }
+
+    /// <summary>Gets the feature map of which a pooled value is the mean over height and width.</summary>
+    /// <exception cref="InvalidDataException">The value is not a mean over height and width.</exception>
+    public string SourceOfMean(string value)
+    {
+        var node = Producer(value);
+        if (node?.Operation == "GlobalAveragePool")
+            return InputOf(node);
+        if (node?.Operation == "ReduceMean")
+        {
+            var axes = node.Integers("axes") ?? (HasInput(node, 1) ? Integers(node.Inputs[1]) : null);
+            if (axes is [2, 3] or [-2, -1] or [-1, -2] or [3, 2])
+                return InputOf(node);
+        }
+        throw new InvalidDataException($"'{value}' must be a mean over height and width, but it is the output of {node?.ToString() ?? "no operation"}");
     }
 }

@@ -19,14 +19,14 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
         }
         else if (graph.Producer(value)?.Operation is "GlobalAveragePool" or "ReduceMean")
         {
-            return (NetworkOutput.PooledFeatures, null, OnnxPooling.Source(graph, value));
+            return (NetworkOutput.PooledFeatures, null, graph.SourceOfMean(value));
         }
         else if (graph.Producer(value)?.Operation is "Relu" or "Mul")
         {
             return (NetworkOutput.FeatureMap, null, value);
         }
         var (classifier, features) = Linear(value);
-        return (NetworkOutput.Logits, classifier, OnnxPooling.Source(graph, Unflatten(features)));
+        return (NetworkOutput.Logits, classifier, graph.SourceOfMean(Unflatten(features)));
     }
 
     private string Unflatten(string value)
@@ -55,23 +55,22 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
         throw new InvalidDataException($"'{value}' must be the output of a linear layer, but it is the output of {node}");
     }
 
-    private static LinearSource Layer(OnnxNode node, OnnxTensor weight, bool outputsFirst, OnnxTensor? bias)
+    private static LinearSource Layer(OnnxNode node, TensorData weight, bool outputsFirst, TensorData? bias)
     {
         if (weight.Shape is not [int rows and > 0, int columns and > 0])
             throw new InvalidDataException($"the weight of {node} has shape [{string.Join(", ", weight.Shape)}], not two dimensions");
         var (outputs, inputs) = outputsFirst ? (rows, columns) : (columns, rows);
-        WeightSource values = weight;
         if (!outputsFirst)
         {
-            var stored = weight.Read();
-            var turned = new float[stored.Length];
-            for (int i = 0; i < turned.Length; i++)
-                turned[i] = stored[i % inputs * outputs + i / inputs];
-            values = new HeldWeights(turned);
+            float[] stored = weight.Read();
+            var transposed = new float[stored.Length];
+            for (int i = 0; i < transposed.Length; i++)
+                transposed[i] = stored[i % inputs * outputs + i / inputs];
+            weight = new TensorData([outputs, inputs], transposed);
         }
-        WeightSource shift = bias is null ? new HeldWeights(new float[outputs]) : bias;
-        if (shift.Length != outputs)
-            throw new InvalidDataException($"the bias of {node} has {shift.Length} values for {outputs} classes");
-        return new LinearSource(inputs, outputs, values, shift);
+        bias ??= TensorData.Zeros(outputs);
+        if (bias.Length != outputs)
+            throw new InvalidDataException($"the bias of {node} has {bias.Length} values for {outputs} classes");
+        return new LinearSource(inputs, outputs, weight, bias);
     }
 }

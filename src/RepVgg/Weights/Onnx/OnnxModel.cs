@@ -5,7 +5,7 @@ internal sealed class OnnxModel
 {
     public List<OnnxNode> Nodes { get; } = [];
 
-    public Dictionary<string, OnnxTensor> Constants { get; } = new(StringComparer.Ordinal);
+    public Dictionary<string, OnnxConstant> Constants { get; } = new(StringComparer.Ordinal);
 
     public List<OnnxValue> Inputs { get; } = [];
 
@@ -13,6 +13,13 @@ internal sealed class OnnxModel
 
     public Dictionary<string, string> Properties { get; } = new(StringComparer.Ordinal);
 }
+
+/// <summary>A constant of an ONNX model: floating-point values, integers, or, for types that no RepVGG needs, no values.</summary>
+/// <param name="Name">Name of the constant.</param>
+/// <param name="Shape">Dimensions of the constant.</param>
+/// <param name="Floats">The values of a floating-point constant of any width, converted to 32-bit floats when they are read; otherwise null.</param>
+/// <param name="Integers">The values of an integer constant; otherwise null.</param>
+internal sealed record OnnxConstant(string Name, int[] Shape, TensorData? Floats, long[]? Integers);
 
 /// <summary>An operation (node) of an ONNX graph.</summary>
 internal sealed class OnnxNode
@@ -52,7 +59,7 @@ internal sealed class OnnxAttribute
 
     public List<long> Integers { get; } = [];
 
-    public OnnxTensor? Tensor { get; set; }
+    public OnnxConstant? Tensor { get; set; }
 }
 
 /// <summary>An input or output of the graph.</summary>

@@ -36,14 +36,14 @@ internal sealed class OnnxNetworkReader
         var architecture = Architecture(found);
         var normalization = Normalization(map, input.Name, architecture.InputChannels);
         var (height, width) = ImageSize(input, architecture.InputChannels);
-        DeployStates.CheckInput(architecture, height, width, normalization);
+        DeployNetwork.CheckInput(architecture, height, width, normalization);
         if (head is not null && head.InputFeatures != architecture.FeatureWidth)
             throw new InvalidDataException($"its classifier reads {head.InputFeatures} features of {architecture.FeatureWidth}");
         var blocks = ImmutableArray.CreateBuilder<DeployBlock>(found.Count);
         foreach (var shape in architecture.Blocks)
         {
             var block = found[blocks.Count];
-            blocks.Add(new DeployBlock(shape, Take(block.Convolution.Kernel), Take(block.Convolution.Bias), block.Squeeze?.Load(), block.Excite?.Load()));
+            blocks.Add(new DeployBlock(shape, Load(block.Convolution.Kernel), Load(block.Convolution.Bias), block.Squeeze?.Load(), block.Excite?.Load()));
         }
         return new DeployNetwork(architecture, height, width, normalization, blocks.MoveToImmutable(), head?.Load() ?? new LinearWeights(architecture.FeatureWidth, 0, [], []))
         {
@@ -52,9 +52,10 @@ internal sealed class OnnxNetworkReader
     }
 
     /// <summary>Reads the network for an inference engine. The weights are not copied: they are read from the file when they are used.</summary>
+    /// <param name="file">The file of the model. The result owns it.</param>
     /// <exception cref="InvalidDataException">The graph is not a RepVGG network. The message contains only the reason.</exception>
     /// <exception cref="ArgumentException">The parts of the network are inconsistent. The message contains only the reason.</exception>
-    public NetworkSource Open()
+    public NetworkSource Open(IDisposable file)
     {
         var input = _graph.Input;
         var (output, head, found, map) = Find();
@@ -69,8 +70,8 @@ internal sealed class OnnxNetworkReader
                 new BlockSpec($"block {i}", convolution.InputChannels, convolution.OutputChannels, convolution.Stride, convolution.Groups, squeezeExcitation),
                 convolution.Kernel, convolution.Bias, squeeze, excite);
         }
-        head ??= new LinearSource(found[^1].Convolution.OutputChannels, 0, new HeldWeights([]), new HeldWeights([]));
-        return new NetworkSource(channels, height, width, normalization, output, blocks, head);
+        head ??= new LinearSource(found[^1].Convolution.OutputChannels, 0, TensorData.Zeros(0), TensorData.Zeros(0));
+        return new NetworkSource(channels, height, width, normalization, output, blocks, head) { File = file };
     }
 
     private (NetworkOutput Output, LinearSource? Head, List<OnnxBlock> Blocks, string Map) Find()
@@ -95,7 +96,7 @@ internal sealed class OnnxNetworkReader
         var shapes = found.ConvertAll(block => new BlockShape(block.Convolution.InputChannels, block.Convolution.OutputChannels, block.Convolution.Stride, block.Convolution.Groups));
         if (found.Any(block => block.SqueezeExcitation != found[0].SqueezeExcitation))
             throw new InvalidDataException("some of its blocks have squeeze-and-excitation and others do not");
-        var architecture = _description.Value?.Architecture ?? ArchitectureInference.FromBlocks(shapes, found[0].SqueezeExcitation);
+        var architecture = _description.Value?.Architecture ?? Infer(shapes, found[0].SqueezeExcitation);
         foreach (var (i, shape) in architecture.Blocks.Index())
         {
             if (i >= found.Count)
@@ -106,6 +107,15 @@ internal sealed class OnnxNetworkReader
                 throw new InvalidDataException($"its block {i} is {shapes[i]} with squeeze-and-excitation {block.SqueezeExcitation}; {shape.Name} of {architecture.Name} is {expected} with {shape.SqueezeExcitation}");
         }
         return architecture.Blocks.Count() == found.Count ? architecture : throw new InvalidDataException($"it has {found.Count} blocks, more than in its description");
+    }
+
+    private static RepVggArchitecture Infer(List<BlockShape> blocks, SqueezeExcitation squeezeExcitation)
+    {
+        var network = new FoundNetwork(
+            blocks.ConvertAll(block => new FoundBlock(block.InputChannels, block.OutputChannels, block.Groups) { Stride = block.Stride }), squeezeExcitation);
+        var architecture = ArchitectureInference.Infer(network);
+        return network.Fits(architecture) ? architecture : throw new InvalidDataException(
+            "The blocks do not form a RepVGG network: the input channels of a block must be the output channels of the block before it, and every second block, from the third on, must have the same number of groups");
     }
 
     private Normalization Normalization(string map, string input, int channels)
@@ -153,5 +163,5 @@ internal sealed class OnnxNetworkReader
         };
     }
 
-    private static ImmutableArray<float> Take(WeightSource weights) => ImmutableCollectionsMarshal.AsImmutableArray(weights.Take());
+    private static ImmutableArray<float> Load(TensorData weights) => ImmutableCollectionsMarshal.AsImmutableArray(weights.ToArray());
 }

@@ -11,6 +11,9 @@ internal sealed class OnnxParser
     private const int MaximumParts = 1000;
     private const int MaximumRank = 8;
 
+    // Up to this size, values are copied from the mapped memory instead of being read from the file.
+    private const int PageBytes = 4096;
+
     private readonly OnnxModel _model = new();
     private readonly MappedFile? _file;
     private readonly List<long> _numbers = [];
@@ -134,9 +137,9 @@ internal sealed class OnnxParser
         return attribute;
     }
 
-    private OnnxTensor Tensor(ProtoReader reader)
+    private OnnxConstant Tensor(ProtoReader reader)
     {
-        var tensor = new OnnxTensor();
+        string name = "";
         var integers = new List<long>();
         ReadOnlyMemory<byte> raw = default, list = default;
         int type = 0;
@@ -148,7 +151,7 @@ internal sealed class OnnxParser
             {
                 case OnnxSchema.Tensor.Dims: reader.Integers(_numbers, MaximumRank); break;
                 case OnnxSchema.Tensor.DataType: type = (int)reader.Integer(); break;
-                case OnnxSchema.Tensor.Name: tensor.Name = reader.Text(); break;
+                case OnnxSchema.Tensor.Name: name = reader.Text(); break;
                 case OnnxSchema.Tensor.RawData:
                     raw = reader.Bytes();
                     hasRaw = true;
@@ -164,37 +167,60 @@ internal sealed class OnnxParser
             }
         }
         if (external)
-            throw new InvalidDataException($"the values of '{tensor.Name}' are in another file, which is not supported: save the model as one file");
-        tensor.Shape = new int[_numbers.Count];
-        for (int i = 0; i < tensor.Shape.Length; i++)
-            tensor.Shape[i] = _numbers[i] is >= 0 and <= int.MaxValue and var size ? (int)size : throw new InvalidDataException($"'{tensor.Name}' has a dimension {_numbers[i]}");
-        Store(tensor, type, hasRaw ? raw : list, hasRaw || hasList, integers);
-        return tensor;
+            throw new InvalidDataException($"the values of '{name}' are in another file, which is not supported: save the model as one file");
+        var shape = new int[_numbers.Count];
+        for (int i = 0; i < shape.Length; i++)
+            shape[i] = _numbers[i] is >= 0 and <= int.MaxValue and var size ? (int)size : throw new InvalidDataException($"'{name}' has a dimension {_numbers[i]}");
+        return Constant(name, shape, type, hasRaw ? raw : list, hasRaw || hasList, integers);
     }
 
-    /// <summary>Sets the values of a tensor. A tensor of an unsupported type gets no values.</summary>
-    private void Store(OnnxTensor tensor, int type, ReadOnlyMemory<byte> stored, bool isStored, List<long> integers)
+    private OnnxConstant Constant(string name, int[] shape, int type, ReadOnlyMemory<byte> stored, bool isStored, List<long> integers)
     {
         switch (type)
         {
             case OnnxSchema.Tensor.Float16 when !isStored:
-                tensor.Floats = new float[integers.Count];
-                for (int i = 0; i < integers.Count; i++)
-                    tensor.Floats[i] = (float)BitConverter.UInt16BitsToHalf((ushort)integers[i]);
-                break;
-            case OnnxSchema.Tensor.Float or OnnxSchema.Tensor.Double or OnnxSchema.Tensor.Float16: tensor.Store(stored, type, _file); break;
-            case OnnxSchema.Tensor.Int64 when isStored: tensor.Integers = MemoryMarshal.Cast<byte, long>(stored.Span).ToArray(); break;
-            case OnnxSchema.Tensor.Int32 when isStored: tensor.Integers = Array.ConvertAll(MemoryMarshal.Cast<byte, int>(stored.Span).ToArray(), value => (long)value); break;
-            case OnnxSchema.Tensor.Int64 or OnnxSchema.Tensor.Int32: tensor.Integers = [.. integers]; break;
-            default: return;
+                CheckCount(name, shape, integers.Count);
+                return new OnnxConstant(name, shape, new TensorData(shape, [.. integers.Select(bits => (float)BitConverter.UInt16BitsToHalf((ushort)bits))]), null);
+            case OnnxSchema.Tensor.Float: return Floats(name, shape, ScalarType.Float32, stored);
+            case OnnxSchema.Tensor.Double: return Floats(name, shape, ScalarType.Float64, stored);
+            case OnnxSchema.Tensor.Float16: return Floats(name, shape, ScalarType.Float16, stored);
+            case OnnxSchema.Tensor.Int64 when isStored: return Integers(name, shape, MemoryMarshal.Cast<byte, long>(stored.Span).ToArray());
+            case OnnxSchema.Tensor.Int32 when isStored: return Integers(name, shape, Array.ConvertAll(MemoryMarshal.Cast<byte, int>(stored.Span).ToArray(), value => (long)value));
+            case OnnxSchema.Tensor.Int64 or OnnxSchema.Tensor.Int32: return Integers(name, shape, [.. integers]);
+            default: return new OnnxConstant(name, shape, null, null);
         }
+    }
+
+    /// <summary>Creates a floating-point constant without copying its values, which are read when they are used.</summary>
+    private OnnxConstant Floats(string name, int[] shape, ScalarType type, ReadOnlyMemory<byte> stored)
+    {
+        int size = StorageDecoder.SizeOf(type);
+        CheckCount(name, shape, stored.Length / size);
+        var file = _file;
+        return new OnnxConstant(name, shape, new TensorData(shape, (start, values) =>
+        {
+            var bytes = stored.Span.Slice(start * size, values.Length * size);
+            if (file is not null && type == ScalarType.Float32 && bytes.Length > PageBytes)
+                file.Read(bytes, MemoryMarshal.AsBytes(values));
+            else
+                StorageDecoder.Decode(bytes, type, values);
+        }), null);
+    }
+
+    private static OnnxConstant Integers(string name, int[] shape, long[] values)
+    {
+        CheckCount(name, shape, values.Length);
+        return new OnnxConstant(name, shape, null, values);
+    }
+
+    private static void CheckCount(string name, int[] shape, int count)
+    {
         // The product is computed in double, which does not overflow, so too large a product cannot equal the number of values.
-        double count = 1;
-        foreach (int dimension in tensor.Shape)
-            count *= dimension;
-        int given = tensor.IsFloat ? tensor.Length : tensor.Integers!.Length;
-        if (count != given)
-            throw new InvalidDataException($"'{tensor.Name}' has shape [{string.Join(", ", tensor.Shape)}] but {given} values");
+        double product = 1;
+        foreach (int dimension in shape)
+            product *= dimension;
+        if (product != count)
+            throw new InvalidDataException($"'{name}' has shape [{string.Join(", ", shape)}] but {count} values");
     }
 
     private static OnnxValue Value(ProtoReader reader)

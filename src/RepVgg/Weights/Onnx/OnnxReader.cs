@@ -36,19 +36,34 @@ public static class OnnxReader
     /// <exception cref="InvalidDataException">The data is not an ONNX file or is damaged.</exception>
     public static ModelDescription? ReadDescription(Stream stream) => Parse(stream, Describe);
 
-    /// <summary>Calls a function with a network whose weights are in the mapped file.</summary>
-    /// <param name="path">The file.</param>
-    /// <param name="use">The function, called once. The weights of the network can be read until it returns.</param>
+    /// <summary>Opens a network whose weights stay in the mapped file, which the result owns.</summary>
     /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a RepVGG network that an engine can run.</exception>
-    internal static T Use<T>(string path, Func<NetworkSource, T> use)
-        where T : class
+    internal static NetworkSource OpenNetwork(string path)
     {
-        using var file = new MappedFile(path);
-        return use(Guard($"'{path}'", () =>
+        var file = new MappedFile(path);
+        try
         {
-            var model = OnnxParser.Parse(file);
-            return new OnnxNetworkReader(model, () => Describe(model)).Open();
-        }));
+            return Guard($"'{path}'", () =>
+            {
+                var model = OnnxParser.Parse(file);
+                return new OnnxNetworkReader(model, () => Describe(model)).Open(file);
+            });
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Reads the weights of a network, which are in the deploy form.</summary>
+    /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a RepVGG network with a classifier.</exception>
+    internal static OpenedWeights OpenWeights(string path)
+    {
+        var (network, description) = Map(path, model => (Network(model), Describe(model)));
+        if (network.Output != NetworkOutput.Logits)
+            throw new InvalidDataException($"'{path}' holds a network without a classifier, whose output is features; weights of a network with a classifier are needed.");
+        return new OpenedWeights(network.ExportState(), description ?? network.Describe(), null);
     }
 
     private static DeployNetwork Network(OnnxModel model) => new OnnxNetworkReader(model, () => Describe(model)).Read();

@@ -41,7 +41,7 @@ public static class OnnxWriter
     {
         ArgumentNullException.ThrowIfNull(network);
         Check(options, network);
-        var description = ModelDescription.Of(network, options.ClassLabels);
+        var description = network.Describe(options.ClassLabels);
 
         var model = new ProtoMessage();
         model.Integer(OnnxSchema.Model.IrVersion, IrVersion(options.OpsetVersion));

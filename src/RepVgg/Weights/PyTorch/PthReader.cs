@@ -20,12 +20,7 @@ public static class PthReader
     /// <returns>The weights.</returns>
     /// <exception cref="InvalidDataException">The file is not a checkpoint, is damaged, or does not contain weights.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static StateDict Read(string path)
-    {
-        ArgumentException.ThrowIfNullOrWhiteSpace(path);
-        using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16);
-        return Open(stream, $"'{path}'").LoadAll();
-    }
+    public static StateDict Read(string path) => Open(path).Load();
 
     /// <summary>Reads a checkpoint.</summary>
     /// <param name="stream">Stream with the checkpoint from the current position on. It is copied to memory first if it cannot seek or is not at position 0.</param>
@@ -42,10 +37,29 @@ public static class PthReader
         return Open(copy, "The stream").LoadAll();
     }
 
+    /// <summary>Whether a file with the given first bytes can be a checkpoint: a zip file, or a pickle of protocol 5 or lower.</summary>
+    internal static bool IsLikely(ReadOnlySpan<byte> start) => start.StartsWith("PK"u8) || start is [0x80, <= 5, ..];
+
+    /// <summary>Opens a checkpoint. Values are read from the file when they are first used.</summary>
+    internal static OpenedWeights Open(string path)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16);
+        try
+        {
+            return new OpenedWeights(Open(stream, $"'{path}'"), null, stream);
+        }
+        catch
+        {
+            stream.Dispose();
+            throw;
+        }
+    }
+
     /// <summary>Reads the names and shapes of a checkpoint. Values are read from the stream when they are first used.</summary>
     /// <param name="stream">Seekable stream at position 0. It must stay open while the weights are used.</param>
     /// <param name="file">Name of the file in error messages.</param>
-    internal static StateDict Open(Stream stream, string file)
+    private static StateDict Open(Stream stream, string file)
     {
         try
         {
@@ -104,16 +118,16 @@ public static class PthReader
             if (budget < 0)
                 throw new InvalidDataException($"{file} is not a readable PyTorch checkpoint: its tensors share storages so often that they would need far more memory than the file has.");
             long position = locate(tensor.Storage);
-            state[name[prefix.Length..]] = new TensorData(tensor.Shape, () => Load(stream, file, name, position, tensor));
+            state[name[prefix.Length..]] = new TensorData(tensor.Shape, (start, values) => Load(stream, file, name, position, tensor, start, values));
         }
         return state;
     }
 
-    private static float[] Load(Stream stream, string file, string name, long position, PickleTensor tensor)
+    private static void Load(Stream stream, string file, string name, long position, PickleTensor tensor, int start, Span<float> values)
     {
         try
         {
-            return TensorReader.Read(stream, position, tensor);
+            TensorReader.Read(stream, position, tensor, start, values);
         }
         catch (OverflowException error)
         {

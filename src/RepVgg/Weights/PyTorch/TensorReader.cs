@@ -1,29 +1,27 @@
 namespace RepVgg.Weights.PyTorch;
 
-/// <summary>Reads a strided tensor from its storage into a contiguous array.</summary>
+/// <summary>Reads values of a strided tensor from its storage.</summary>
 internal static class TensorReader
 {
-    /// <summary>Reads a tensor. The caller must have checked that the tensor is within its storage.</summary>
+    /// <summary>Reads consecutive values of a tensor. The caller must have checked that the tensor is within its storage.</summary>
     /// <param name="stream">Seekable stream with the file.</param>
     /// <param name="position">Position of the storage in the stream, in bytes.</param>
     /// <param name="tensor">The tensor to read.</param>
-    public static float[] Read(Stream stream, long position, PickleTensor tensor)
+    /// <param name="start">Index of the first value in row-major order.</param>
+    /// <param name="values">Receives the values; at least one.</param>
+    public static void Read(Stream stream, long position, PickleTensor tensor, int start, Span<float> values)
     {
-        var values = new float[tensor.Count];
-        if (values.Length == 0)
-            return values;
         int size = StorageDecoder.SizeOf(tensor.Storage.Type);
         long first = position + (tensor.Storage.ViewOffset + tensor.Offset) * size;
         if (IsContiguous(tensor))
         {
-            StorageDecoder.Read(stream, first, tensor.Storage.Type, values);
-            return values;
+            StorageDecoder.Read(stream, first + (long)start * size, tensor.Storage.Type, values);
+            return;
         }
 
-        var window = new float[checked((int)tensor.Extent)];
-        StorageDecoder.Read(stream, first, tensor.Storage.Type, window);
-        Gather(tensor, window, values);
-        return values;
+        var extent = new float[checked((int)tensor.Extent)];
+        StorageDecoder.Read(stream, first, tensor.Storage.Type, extent);
+        Gather(tensor, extent, start, values);
     }
 
     private static bool IsContiguous(PickleTensor tensor)
@@ -38,13 +36,19 @@ internal static class TensorReader
         return true;
     }
 
-    private static void Gather(PickleTensor tensor, float[] window, float[] values)
+    /// <summary>Copies the values at the row-major indices from <paramref name="start"/> on, which are at strided positions of the storage.</summary>
+    private static void Gather(PickleTensor tensor, float[] extent, int start, Span<float> values)
     {
         var index = new int[tensor.Shape.Length];
         long source = 0;
+        for (int axis = index.Length - 1, rest = start; axis >= 0; axis--)
+        {
+            (rest, index[axis]) = Math.DivRem(rest, tensor.Shape[axis]);
+            source += tensor.Strides[axis] * index[axis];
+        }
         for (int i = 0; i < values.Length; i++)
         {
-            values[i] = window[source];
+            values[i] = extent[source];
             for (int axis = index.Length - 1; axis >= 0; axis--)
             {
                 source += tensor.Strides[axis];

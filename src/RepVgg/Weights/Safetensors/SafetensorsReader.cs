@@ -11,84 +11,90 @@ public static class SafetensorsReader
     /// <returns>The weights, in the order of the file's header.</returns>
     /// <exception cref="InvalidDataException">The file is not a safetensors file or is damaged.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static StateDict Read(string path) => Map(path, (source, file) => Open(source, file).State.LoadAll());
+    public static StateDict Read(string path) => Open(path).Load();
 
     /// <summary>Reads weights from a stream.</summary>
     /// <param name="stream">Stream with the content of the file from the current position on. It is copied to memory first if it cannot seek or is not at position 0.</param>
     /// <returns>The weights, in the order of the header.</returns>
     /// <exception cref="InvalidDataException">The data is not a safetensors file or is damaged.</exception>
-    public static StateDict Read(Stream stream) => Open(new Source(Whole(stream), null), "The stream").State.LoadAll();
+    public static StateDict Read(Stream stream) => Open(Whole(stream), null, "The stream").State.LoadAll();
 
     /// <summary>Reads the description of the network in a file.</summary>
     /// <param name="path">The file.</param>
     /// <returns>The description; null if the file has none, as files of other programs.</returns>
     /// <exception cref="InvalidDataException">The file is not a safetensors file or is damaged.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static ModelDescription? ReadDescription(string path) => Map(path, (source, file) => Guard(file, () => Describe(source.Stream)));
+    public static ModelDescription? ReadDescription(string path)
+    {
+        using var opened = Open(path);
+        return opened.Description;
+    }
 
     /// <summary>Reads the description of the network in a file.</summary>
     /// <param name="stream">Stream with the content of the file from the current position on. It is copied to memory first if it cannot seek or is not at position 0.</param>
     /// <returns>The description; null if the file has none, as files of other programs.</returns>
     /// <exception cref="InvalidDataException">The data is not a safetensors file or is damaged.</exception>
-    public static ModelDescription? ReadDescription(Stream stream)
+    public static ModelDescription? ReadDescription(Stream stream) => Open(Whole(stream), null, "The stream").Description;
+
+    /// <summary>Maps a file into memory and reads the names and shapes. Values are read from the file when they are first used.</summary>
+    internal static OpenedWeights Open(string path)
     {
-        var whole = Whole(stream);
-        return Guard("The stream", () => Describe(whole));
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
+        MemoryMappedFile? map = null;
+        try
+        {
+            if (stream.Length > 0) // an empty file cannot be mapped
+                map = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
+            return Open(stream, map, $"'{path}'");
+        }
+        catch
+        {
+            map?.Dispose();
+            stream.Dispose();
+            throw;
+        }
     }
 
-    /// <summary>Reads the names and shapes. Values are read from the source when they are first used.</summary>
-    /// <param name="source">The source, which must stay open while the weights are used.</param>
+    /// <summary>Reads the names and shapes of weights.</summary>
+    /// <param name="stream">Stream with the whole file, from which the header is read.</param>
+    /// <param name="map">The mapping of the file, from which values are read and which the result owns; null to read them from the stream.</param>
     /// <param name="file">Name of the file in error messages.</param>
-    internal static (StateDict State, ModelDescription? Description) Open(Source source, string file)
+    private static OpenedWeights Open(Stream stream, MemoryMappedFile? map, string file) => Guard(file, () =>
     {
-        var header = Guard(file, () => SafetensorsHeader.Read(source.Stream));
+        var header = SafetensorsHeader.Read(stream);
         var state = new StateDict();
         foreach (var entry in header.Entries)
         {
             if (!entry.Name.EndsWith("num_batches_tracked", StringComparison.Ordinal))
-                state[entry.Name] = new TensorData(entry.Shape, () => Guard(file, () => Load(source, header.DataStart, entry)));
+                state[entry.Name] = new TensorData(entry.Shape, (start, values) => Load(stream, map, file, header.DataStart, entry, start, values));
         }
-        return (state, Guard(file, () => ModelDescription.FromProperties(header.Metadata)));
-    }
+        return new OpenedWeights(state, ModelDescription.FromProperties(header.Metadata), map);
+    });
 
-    private static float[] Load(Source source, long dataStart, SafetensorsEntry entry)
+    private static void Load(Stream stream, MemoryMappedFile? map, string file, long dataStart, SafetensorsEntry entry, int start, Span<float> values)
     {
-        long position = dataStart + entry.Begin, length = entry.End - entry.Begin;
-        var values = new float[(entry.End - entry.Begin) / StorageDecoder.SizeOf(entry.Type)];
-        if (length == 0)
-            return values;
+        int size = StorageDecoder.SizeOf(entry.Type);
+        long position = dataStart + entry.Begin + (long)start * size;
         try
         {
-            if (source.Map is null)
+            if (map is null)
             {
-                StorageDecoder.Read(source.Stream, position, entry.Type, values);
-                return values;
+                StorageDecoder.Read(stream, position, entry.Type, values);
+                return;
             }
-            // Each tensor is read through a view of its own, so that the pages of tensors that have been read are unmapped.
-            using var view = source.Map.CreateViewStream(position, length, MemoryMappedFileAccess.Read);
+            // Each read has a view of its own, so that the pages that have been read are unmapped.
+            using var view = map.CreateViewStream(position, (long)values.Length * size, MemoryMappedFileAccess.Read);
             StorageDecoder.Read(view, 0, entry.Type, values);
         }
         catch (OverflowException error)
         {
-            throw new InvalidDataException($"'{entry.Name}' holds integers, and {error.Message}", error);
+            throw Unreadable(file, $"'{entry.Name}' holds integers, and {error.Message}", error);
         }
-        return values;
-    }
-
-    private static ModelDescription? Describe(Stream stream) => ModelDescription.FromProperties(SafetensorsHeader.Read(stream).Metadata);
-
-    /// <summary>The source of the bytes: a stream, and the memory mapping of its file, or null.</summary>
-    internal sealed record Source(Stream Stream, MemoryMappedFile? Map);
-
-    /// <summary>Maps a file into memory and calls a function with it. The file is closed when the function returns.</summary>
-    internal static T Map<T>(string path, Func<Source, string, T> read)
-    {
-        ArgumentException.ThrowIfNullOrWhiteSpace(path);
-        using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
-        if (file.Length == 0)
-            return read(new Source(file, null), $"'{path}'"); // an empty file cannot be mapped
-        using var map = MemoryMappedFile.CreateFromFile(file, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
-        return read(new Source(file, map), $"'{path}'");
+        catch (EndOfStreamException error)
+        {
+            throw Unreadable(file, error.Message, error);
+        }
     }
 
     private static Stream Whole(Stream stream)
@@ -109,7 +115,10 @@ public static class SafetensorsReader
         }
         catch (Exception error) when (error is InvalidDataException or FormatException or EndOfStreamException)
         {
-            throw new InvalidDataException($"{file} is not a readable safetensors file: {error.Message.TrimEnd('.')}.", error);
+            throw Unreadable(file, error.Message, error);
         }
     }
+
+    private static InvalidDataException Unreadable(string file, string reason, Exception error) =>
+        new($"{file} is not a readable safetensors file: {reason.TrimEnd('.')}.", error);
 }

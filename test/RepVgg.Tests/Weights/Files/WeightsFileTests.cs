@@ -1,7 +1,6 @@
 using RepVgg.Architectures;
 using RepVgg.Inference;
 using RepVgg.Networks;
-using RepVgg.Reparameterization;
 using RepVgg.Testing;
 using RepVgg.Tests.Weights.Onnx;
 using RepVgg.Weights;
@@ -28,7 +27,7 @@ public class WeightsFileTests
         var training = WeightsFile.Read(GoldenFiles.PathOf($"{name}-train.pth"));
         Assert.Equal(WeightsForm.Training, training.Form);
         OnnxRoundTripTests.AssertSame(
-            Fusion.Fuse(training.Architecture, training.State, input.Shape[2], input.Shape[3], Normalization.Identity(3)),
+            DeployNetwork.FromTrainingForm(training.Architecture, training.State, input.Shape[2], input.Shape[3], Normalization.Identity(3)),
             WeightsFile.ReadDeployNetwork(GoldenFiles.PathOf($"{name}-train.pth"), input.Shape[2], input.Shape[3], Normalization.Identity(3)));
         Check(training, 1e-5);
 
@@ -42,10 +41,10 @@ public class WeightsFileTests
             Check(WeightsFile.Read(folder.File("timm.bin")), 1e-5);
         }
 
-        var network = Fusion.Fuse(training.Architecture, training.State, input.Shape[2], input.Shape[3], Normalization.Identity(3));
-        PthWriter.Write(DeployStates.Export(network), folder.File("deploy.pth"));
+        var network = DeployNetwork.FromTrainingForm(training.Architecture, training.State, input.Shape[2], input.Shape[3], Normalization.Identity(3));
+        PthWriter.Write(network.ExportState(), folder.File("deploy.pth"));
         Check(WeightsFile.Read(folder.File("deploy.pth")), 1e-5);
-        SafetensorsWriter.Write(DeployStates.Export(network), folder.File("deploy.safetensors"), ModelDescription.Of(network));
+        SafetensorsWriter.Write(network.ExportState(), folder.File("deploy.safetensors"), network.Describe());
         Check(WeightsFile.Read(folder.File("deploy.safetensors")), 1e-5);
         OnnxWriter.Write(network, folder.File("deploy.onnx"));
         Check(WeightsFile.Read(folder.File("deploy.onnx")), 1e-5);
@@ -55,8 +54,8 @@ public class WeightsFileTests
         void Check(LoadedWeights weights, double tolerance)
         {
             var deployed = weights.Form == WeightsForm.Training
-                ? Fusion.Fuse(weights.Architecture, weights.State, input.Shape[2], input.Shape[3], Normalization.Identity(3))
-                : DeployStates.Import(weights.Architecture, weights.State, input.Shape[2], input.Shape[3], Normalization.Identity(3));
+                ? DeployNetwork.FromTrainingForm(weights.Architecture, weights.State, input.Shape[2], input.Shape[3], Normalization.Identity(3))
+                : DeployNetwork.FromDeployForm(weights.Architecture, weights.State, input.Shape[2], input.Shape[3], Normalization.Identity(3));
             float[] expected = GoldenFiles.Floats($"{name}-logits-deploy.npy").Values;
             var logits = new float[expected.Length];
             using var engine = new InferenceEngine(deployed);

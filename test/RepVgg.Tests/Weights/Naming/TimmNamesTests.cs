@@ -1,6 +1,5 @@
 using RepVgg.Architectures;
 using RepVgg.Networks;
-using RepVgg.Reparameterization;
 using RepVgg.Runtime.Simd;
 using RepVgg.Testing;
 using RepVgg.Weights;
@@ -34,7 +33,7 @@ public class TimmNamesTests
     public void Whole_networks_go_there_and_back(string name)
     {
         var training = GoldenNetworks.TrainingState(name);
-        var deploy = DeployStates.Export(Fusion.Fuse(GoldenNetworks.All[name], training, 64, 64, Normalization.Identity(3)));
+        var deploy = DeployNetwork.FromTrainingForm(GoldenNetworks.All[name], training, 64, 64, Normalization.Identity(3)).ExportState();
         foreach (var state in (StateDict[])[training, deploy])
         {
             Assert.False(TimmNames.AreIn(state));

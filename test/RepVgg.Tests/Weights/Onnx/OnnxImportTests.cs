@@ -54,7 +54,7 @@ public class OnnxImportTests
             gemm.Operation = "MatMul";
             gemm.Attributes.Clear();
             gemm.Outputs[0] = "product";
-            Transpose(model.Constants["linear.weight"]);
+            Transpose(model, "linear.weight");
             model.Nodes.Add(Node("Add", "logits", "linear.bias", "product"));
             gemm.Inputs.RemoveAt(2);
         });
@@ -64,7 +64,7 @@ public class OnnxImportTests
     public void A_classifier_may_be_stored_inputs_first() => SameLogits(model =>
     {
         model.Nodes[^1].Attributes.Clear();
-        Transpose(model.Constants["linear.weight"]);
+        Transpose(model, "linear.weight");
     });
 
     [Fact]
@@ -94,22 +94,21 @@ public class OnnxImportTests
         SameLogits(model =>
         {
             var (sub, mul) = (model.Nodes[0], model.Nodes[1]);
-            var (mean, scale) = (model.Constants["normalize.mean"].Floats!, model.Constants["normalize.scale"].Floats!);
+            var (mean, scale) = (model.Constants["normalize.mean"].Floats!.Values, model.Constants["normalize.scale"].Floats!.Values);
             sub.Operation = "Mul";
             sub.Inputs[1] = "normalize.scale";
             mul.Operation = "Add";
             mul.Inputs[1] = "normalize.mean";
-            model.Constants["normalize.mean"].Floats = [.. mean.Zip(scale, (m, s) => -m * s)];
+            model.SetFloats("normalize.mean", [.. mean.Zip(scale, (m, s) => -m * s)]);
         });
         SameLogits(model =>
         {
             var (sub, mul) = (model.Nodes[0], model.Nodes[1]);
             sub.Operation = "Add";
             sub.Inputs.Reverse();
-            model.Constants["normalize.mean"].Floats = [.. model.Constants["normalize.mean"].Floats!.Select(value => -value)];
-            model.Constants["normalize.mean"].Shape = [3, 1, 1];
+            model.SetFloats("normalize.mean", [.. model.Constants["normalize.mean"].Floats!.Values.Select(value => -value)], [3, 1, 1]);
             mul.Operation = "Div";
-            model.Constants["normalize.scale"].Floats = [.. model.Constants["normalize.scale"].Floats!.Select(value => 1 / value)];
+            model.SetFloats("normalize.scale", [.. model.Constants["normalize.scale"].Floats!.Values.Select(value => 1 / value)]);
         });
         SameLogits(model =>
         {
@@ -122,12 +121,12 @@ public class OnnxImportTests
     public void Values_may_be_stored_as_lists_or_doubles()
     {
         // An initializer written by hand: dims 2, float_data packed; and dims 1, data_type double, raw_data.
-        Assert.Equal([1f, 2f], Tensor([0x08, 0x02, 0x10, 0x01, 0x22, 0x08, 0, 0, 0x80, 0x3f, 0, 0, 0, 0x40]).Floats!);
-        Assert.Equal([1f], Tensor([0x08, 0x01, 0x10, 0x0b, 0x4a, 0x08, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f]).Floats!);
-        Assert.Equal([1f], Tensor([0x08, 0x01, 0x10, 0x0a, 0x2a, 0x02, 0x80, 0x78]).Floats!);
+        Assert.Equal([1f, 2f], Tensor([0x08, 0x02, 0x10, 0x01, 0x22, 0x08, 0, 0, 0x80, 0x3f, 0, 0, 0, 0x40]).Floats!.Values);
+        Assert.Equal([1f], Tensor([0x08, 0x01, 0x10, 0x0b, 0x4a, 0x08, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f]).Floats!.Values);
+        Assert.Equal([1f], Tensor([0x08, 0x01, 0x10, 0x0a, 0x2a, 0x02, 0x80, 0x78]).Floats!.Values);
         Assert.Equal([7L, 300L], Tensor([0x0a, 0x01, 0x02, 0x10, 0x07, 0x3a, 0x03, 0x07, 0xac, 0x02]).Integers!);
 
-        static OnnxTensor Tensor(byte[] tensor)
+        static OnnxConstant Tensor(byte[] tensor)
         {
             byte[] initializer = [0x2a, (byte)tensor.Length, .. tensor];
             return OnnxParser.Parse(new MemoryStream([0x3a, (byte)initializer.Length, .. initializer])).Constants[""];
@@ -149,7 +148,7 @@ public class OnnxImportTests
         string bias = conv.Inputs[2], output = conv.Outputs[0];
         conv.Inputs.RemoveAt(2);
         conv.Outputs[0] = "unbiased";
-        model.Constants[bias].Shape = [model.Constants[bias].Shape[0], 1, 1];
+        model.Reshape(bias, model.Constants[bias].Shape[0], 1, 1);
         model.Nodes.Add(Node("Add", output, bias, "unbiased"));
     });
 
@@ -175,7 +174,7 @@ public class OnnxImportTests
             norms[^1].Inputs[3] = norms[0].Inputs[3];
         });
         Refused("a variance of BatchNormalization", "training-norms", model =>
-            model.Constants[model.Nodes.First(node => node.Operation == "BatchNormalization").Inputs[4]].Floats![2] = -1);
+            model.Constants[model.Nodes.First(node => node.Operation == "BatchNormalization").Inputs[4]].Floats!.Values[2] = -1);
         Refused("that differ in channels, stride or groups are added", "training-norms", model =>
         {
             foreach (var attribute in model.Nodes.First(node => node.Operation == "Conv").Attributes.Where(item => item.Key == "strides"))
@@ -249,11 +248,11 @@ public class OnnxImportTests
         return node;
     }
 
-    private static void Transpose(OnnxTensor matrix)
+    private static void Transpose(OnnxModel model, string name)
     {
+        var matrix = model.Constants[name];
         int rows = matrix.Shape[0], columns = matrix.Shape[1];
-        float[] values = matrix.Floats!;
-        matrix.Floats = [.. Enumerable.Range(0, values.Length).Select(i => values[i % rows * columns + i / rows])];
-        matrix.Shape = [columns, rows];
+        float[] values = matrix.Floats!.Values;
+        model.SetFloats(name, [.. Enumerable.Range(0, values.Length).Select(i => values[i % rows * columns + i / rows])], [columns, rows]);
     }
 }

@@ -100,8 +100,8 @@ public class OnnxReaderErrorTests
     public void Wrong_shapes_and_attributes_are_said()
     {
         Refused("input 1 of Gemm 'logits' is not a floating-point constant", model => model.Constants.Remove("linear.weight"));
-        Refused("the bias of Gemm 'logits' has 5 values for 3 classes", model => model.Constants["linear.bias"].Floats = new float[5]);
-        Refused("RepVGG has 3x3 and 1x1 kernels only", model => model.Constants["stage1.0.rbr_reparam.weight"].Shape = [16, 8, 9]);
+        Refused("the bias of Gemm 'logits' has 5 values for 3 classes", model => model.SetFloats("linear.bias", new float[5], [5]));
+        Refused("RepVGG has 3x3 and 1x1 kernels only", model => model.Reshape("stage1.0.rbr_reparam.weight", 16, 8, 9));
         Refused("padded by [0, 0, 0, 0]", model => SetIntegers(model, "stage1/0/conv", "pads", 0, 0, 0, 0));
         Refused("the strides of Conv 'stage1/0/conv' are not equal for height and width", model => SetIntegers(model, "stage1/0/conv", "strides", 2, 1));
         Refused("a stride, a dilation or groups that a RepVGG block cannot have", model => SetIntegers(model, "stage1/0/conv", "dilations", 2, 2));
@@ -110,8 +110,7 @@ public class OnnxReaderErrorTests
         Refused("'transB' of Gemm 'logits' is of the wrong type", model => Node(model, "logits").Attributes["transB"] = new OnnxAttribute { Float = 1 });
         Refused("not one value per channel", model =>
         {
-            model.Constants["normalize.mean"].Shape = [1, 1, 1, 2];
-            model.Constants["normalize.mean"].Floats = new float[2];
+            model.SetFloats("normalize.mean", new float[2], [1, 1, 1, 2]);
         });
         Refused("too small", model => model.Inputs[0] = model.Inputs[0] with { Shape = [null, 1, 1, 6] });
         Refused("[N, 1, H, W]", model => model.Inputs[0] = model.Inputs[0] with { Shape = [null, 3, 6, 6] });

@@ -1,7 +1,6 @@
 using RepVgg.Architectures;
 using RepVgg.Inference;
 using RepVgg.Networks;
-using RepVgg.Reparameterization;
 using RepVgg.Testing;
 using RepVgg.Weights.Onnx;
 using Xunit;
@@ -21,7 +20,7 @@ public class OnnxRoundTripTests
     public void Golden_networks_come_back_bit_for_bit(string name)
     {
         var input = GoldenNetworks.Input(name);
-        var network = Fusion.Fuse(GoldenNetworks.All[name], GoldenNetworks.TrainingState(name), input.Shape[2], input.Shape[3], Normalization.Identity(3));
+        var network = DeployNetwork.FromTrainingForm(GoldenNetworks.All[name], GoldenNetworks.TrainingState(name), input.Shape[2], input.Shape[3], Normalization.Identity(3));
         AssertSame(network, RoundTrip(network));
         OnnxRuntimeCheck.Agrees(network, 2, input.Values, GoldenFiles.Floats($"{name}-logits-deploy.npy").Values, RuntimeTolerance);
     }
@@ -164,7 +163,7 @@ public class OnnxRoundTripTests
         Assert.Equal((expected.ImageHeight, expected.ImageWidth), (actual.ImageHeight, actual.ImageWidth));
         Assert.Equal(expected.Normalization.Mean.ToArray(), actual.Normalization.Mean.ToArray());
         Assert.Equal(expected.Normalization.Scale.ToArray(), actual.Normalization.Scale.ToArray());
-        var (left, right) = (DeployStates.Export(expected), DeployStates.Export(actual));
+        var (left, right) = (expected.ExportState(), actual.ExportState());
         Assert.Equal(left.Names, right.Names);
         foreach (var (name, tensor) in left)
             Assert.True(tensor.Values.AsSpan().SequenceEqual(right[name].Values), name);

@@ -1,7 +1,6 @@
 using System.IO.Compression;
 using RepVgg.Architectures;
 using RepVgg.Networks;
-using RepVgg.Reparameterization;
 using RepVgg.Testing;
 using RepVgg.Weights;
 using RepVgg.Weights.PyTorch;
@@ -20,7 +19,7 @@ public class PthRoundTripTests
         var training = GoldenNetworks.TrainingState(name);
         AssertSame(training, RoundTrip(training));
         var input = GoldenNetworks.Input(name);
-        var deploy = DeployStates.Export(Fusion.Fuse(GoldenNetworks.All[name], training, input.Shape[2], input.Shape[3], Normalization.Identity(3)));
+        var deploy = DeployNetwork.FromTrainingForm(GoldenNetworks.All[name], training, input.Shape[2], input.Shape[3], Normalization.Identity(3)).ExportState();
         AssertSame(deploy, RoundTrip(deploy));
         PyTorchFiles.Write($"{name}-train", training, input, GoldenFiles.Floats($"{name}-logits-train.npy"));
         PyTorchFiles.Write($"{name}-deploy", deploy, input, GoldenFiles.Floats($"{name}-logits-deploy.npy"));

@@ -1,0 +1,17 @@
+namespace RepVgg.Weights;
+
+/// <summary>The weights of an open file. Values can be read from the file until the object is disposed.</summary>
+/// <param name="State">The weights, which are read when they are used.</param>
+/// <param name="Description">The description of the network in the file; null if the file has none.</param>
+/// <param name="File">The open file; null if the weights are in memory.</param>
+internal sealed record OpenedWeights(StateDict State, ModelDescription? Description, IDisposable? File) : IDisposable
+{
+    /// <summary>Reads all weights into memory and closes the file.</summary>
+    public StateDict Load()
+    {
+        using (this)
+            return State.LoadAll();
+    }
+
+    public void Dispose() => File?.Dispose();
+}

@@ -1,0 +1,70 @@
+using RepVgg.Testing;
+using RepVgg.Networks;
+using RepVgg.Weights;
+using RepVgg.Weights.Checkpoint;
+using RepVgg.Weights.Files;
+using RepVgg.Weights.Onnx;
+using RepVgg.Weights.PyTorch;
+using RepVgg.Weights.Safetensors;
+using Xunit;
+
+namespace RepVgg.Tests.Weights.Files;
+
+public sealed class WeightsFormatTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void Formats_are_detected_by_the_content()
+    {
+        var state = GoldenNetworks.TrainingState("tiny");
+        string path = _folder.File("weights");
+        Detected("safetensors", () => SafetensorsWriter.Write(state, path));
+        Detected("PyTorch", () => PthWriter.Write(state, path));
+        Detected("training checkpoint", () => CheckpointFile.Write(path, "{}", state));
+        Detected("ONNX", () => OnnxWriter.Write(DeployNetwork.FromTrainingForm(GoldenNetworks.All["tiny"], state, 32, 32, global::RepVgg.Architectures.Normalization.Identity(3)), path));
+        Detected("ONNX", () => File.WriteAllText(path, "a text"));
+        Detected("ONNX", () => File.WriteAllBytes(path, []));
+
+        void Detected(string name, Action write)
+        {
+            write();
+            Assert.Equal(name, WeightsFormat.Of(path).Name);
+        }
+    }
+
+    [Theory]
+    [InlineData("tiny-train.pth")]
+    [InlineData("pytorch/strided-zip.pth")]
+    [InlineData("pytorch/strided-legacy.pth")]
+    [InlineData("pytorch/dtypes-zip.pth")]
+    public void Ranges_of_values_are_those_of_the_whole_tensor(string name)
+    {
+        string path = GoldenFiles.PathOf(name);
+        using var opened = WeightsFormat.Of(path).Open(path);
+        CheckRanges(opened.State);
+    }
+
+    [Fact]
+    public void Ranges_of_safetensors_are_those_of_the_whole_tensor()
+    {
+        SafetensorsWriter.Write(GoldenNetworks.TrainingState("tiny"), _folder.File("a"));
+        using var opened = WeightsFormat.Of(_folder.File("a")).Open(_folder.File("a"));
+        CheckRanges(opened.State);
+    }
+
+    private static void CheckRanges(StateDict state)
+    {
+        float[] buffer = [];
+        foreach (var (_, tensor) in state)
+        {
+            float[] whole = tensor.Read();
+            int third = whole.Length / 3;
+            Assert.False(tensor.IsInMemory);
+            Assert.Equal(whole[third..], tensor.Read(third, whole.Length - third, ref buffer).ToArray());
+            Assert.Equal(whole[..third], tensor.Read(0, third, ref buffer).ToArray());
+        }
+    }
+}
