@@ -8,9 +8,9 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>A RepVGG block as a TorchSharp module. It has up to three branches in training; <see cref="SwitchToDeploy"/> replaces them by one 3x3 convolution.</summary>
+/// <summary>A RepVGG block as a TorchSharp module. It is the sum of several branches in training; <see cref="SwitchToDeploy"/> replaces them by one 3x3 convolution.</summary>
 /// <remarks>
-/// Computes relu(BN(conv3x3(x)) + BN(conv1x1(x)) [+ BN(x)]), optionally with squeeze-and-excitation. Feature maps are NCHW. Parameters
+/// Computes relu(BN(conv3x3(x)) + BN(conv1x1(x)) [+ BN(x)]), or the sum of the branches of another form, optionally with squeeze-and-excitation. Feature maps are NCHW. Parameters
 /// have the names of the RepVGG authors' code: <c>rbr_dense.conv.weight</c>, <c>rbr_1x1.bn.bias</c>, <c>rbr_identity.running_mean</c>,
 /// <c>rbr_reparam.weight</c>, <c>se.down.weight</c>. Source: RepVGG, section 3.2, figure 2.
 /// </remarks>
@@ -25,17 +25,12 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
     [ComponentName(Name = "post_se")]
     private readonly SqueezeExcite? _exciteAfter;
 
-    [ComponentName(Name = "rbr_identity")]
-    private BatchNorm2d? _identity;
-
-    [ComponentName(Name = "rbr_dense")]
-    private ConvNorm? _large;
-
-    [ComponentName(Name = "rbr_1x1")]
-    private ConvNorm? _small;
-
     [ComponentName(Name = "rbr_reparam")]
     private Conv2d? _fused;
+
+    // The branches, and the modules that contain their convolutions and batch norms, e.g. rbr_dense with conv and bn.
+    private BranchModules[] _branches = [];
+    private readonly Dictionary<string, torch.nn.Module> _containers = [];
 
     /// <summary>Creates a block with random weights.</summary>
     /// <param name="inputChannels">Number of input channels.</param>
@@ -54,7 +49,7 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
     {
     }
 
-    /// <summary>Creates a block of an architecture. Its stride can differ from that of <paramref name="shape"/> where a stride was replaced by dilation.</summary>
+    /// <summary>Creates a block of an architecture, in the form of <paramref name="shape"/>. Its stride can differ from that of <paramref name="shape"/> where a stride was replaced by dilation.</summary>
     internal RepVggBlock(BlockSpec shape, int stride, int dilation, bool deploy, double batchNormEpsilon)
         : base(nameof(RepVggBlock))
     {
@@ -80,12 +75,12 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
         }
         else
         {
-            if (shape.HasIdentity)
-                _identity = torch.nn.BatchNorm2d(shape.OutputChannels, batchNormEpsilon);
-            _large = new ConvNorm(shape.InputChannels, shape.OutputChannels, 3, stride, dilation, dilation, shape.Groups, batchNormEpsilon);
-            _small = new ConvNorm(shape.InputChannels, shape.OutputChannels, 1, stride, 0, 1, shape.Groups, batchNormEpsilon);
+            _branches = [.. shape.Branches.Select(branch => new BranchModules(shape, branch, stride, dilation, batchNormEpsilon))];
         }
         RegisterComponents();
+        // The identity comes first, as in the authors' checkpoints.
+        foreach (var (name, module) in _branches.OrderBy(branch => branch.Convolution is null ? 0 : 1).SelectMany(branch => branch.Named))
+            Register(name, module);
     }
 
     /// <summary>Stride of the block.</summary>
@@ -105,10 +100,9 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
         }
         else
         {
-            map = _large!.call(input);
-            map.add_(_small!.call(input));
-            if (_identity is not null)
-                map.add_(_identity.call(input));
+            map = _branches[0].Forward(input);
+            foreach (var branch in _branches.AsSpan(1))
+                map.add_(branch.Forward(input));
         }
         if (_exciteBefore is not null)
             map = _exciteBefore.call(map);
@@ -125,13 +119,13 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
     {
         if (_fused is not null)
             return;
-        var sum = Branch(_large!, 3).Plus(Branch(_small!, 1));
-        if (_identity is not null)
-            sum = sum.Plus(LinearBranch.Identity(_shape.InputChannels).Then(ConvNorm.Values(_identity)));
+        var tensors = state_dict();
+        var sum = Fusion.Sum(_shape, Stride, name => Read(tensors[name]), name => _branches.First(branch => branch.Spec.NormName == name).Norm!.eps);
 
         var fused = NewFused();
-        fused.to(_large!.Kernel.dtype);
-        fused.to(_large.Kernel.device);
+        var kernel = _branches.First(branch => branch.Convolution is not null).Convolution!.weight;
+        fused.to(kernel.dtype);
+        fused.to(kernel.device);
         using (torch.no_grad())
         using (torch.NewDisposeScope())
         {
@@ -139,20 +133,40 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
             fused.bias!.copy_(HostCopy.ToTensor([_shape.OutputChannels], sum.Bias.ToArray()));
         }
         fused.train(training);
-        foreach (string branch in (string[])["rbr_identity", "rbr_dense", "rbr_1x1"])
-            register_module(branch, null!);
-        _identity?.Dispose();
-        _large.Dispose();
-        _small!.Dispose();
-        (_identity, _large, _small, _fused) = (null, null, null, fused);
+        foreach (var (name, module) in _containers)
+        {
+            register_module(name, null!);
+            module.Dispose();
+        }
+        _containers.Clear();
+        (_branches, _fused) = ([], fused);
         register_module("rbr_reparam", fused);
     }
 
-    private LinearBranch Branch(ConvNorm branch, int size)
+    /// <summary>Registers a module under a name that may have two parts, e.g. <c>rbr_dense.conv</c>.</summary>
+    private void Register(string name, torch.nn.Module module)
     {
-        var (kernel, norm) = branch.Values();
-        return LinearBranch.Convolution(new TensorData(kernel), _shape.InputChannels, _shape.OutputChannels, size, size, Stride, _shape.Groups).Then(norm);
+        int dot = name.IndexOf('.');
+        string first = dot < 0 ? name : name[..dot];
+        if (!_containers.TryGetValue(first, out var container))
+        {
+            container = dot < 0 ? module : new Container();
+            _containers[first] = container;
+            register_module(first, container);
+        }
+        if (dot >= 0)
+            container.register_module(name[(dot + 1)..], module);
+    }
+
+    private static float[] Read(Tensor tensor)
+    {
+        var values = new float[tensor.NumberOfElements];
+        HostCopy.FromTensor(tensor, values);
+        return values;
     }
 
     private Conv2d NewFused() => torch.nn.Conv2d(_shape.InputChannels, _shape.OutputChannels, 3, Stride, _dilation, _dilation, groups: _shape.Groups, bias: true);
+
+    /// <summary>A module that only contains other modules.</summary>
+    private sealed class Container() : torch.nn.Module(nameof(Container));
 }

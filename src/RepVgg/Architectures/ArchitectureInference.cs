@@ -37,6 +37,9 @@ internal sealed record FoundBlock(int InputChannels, int OutputChannels, int Gro
 /// <param name="SqueezeExcitation">Position of squeeze-and-excitation in the blocks, or None.</param>
 internal sealed record FoundNetwork(IReadOnlyList<FoundBlock> Blocks, SqueezeExcitation SqueezeExcitation)
 {
+    /// <summary>The training form of the blocks.</summary>
+    public BlockForm Form { get; init; }
+
     /// <summary>Whether the blocks are named as in RepVGGplus.</summary>
     public bool PlusLayout { get; init; }
 
@@ -80,7 +83,7 @@ internal static class ArchitectureInference
     {
         foreach (var variant in RepVggVariants.All)
         {
-            var sized = variant with { InputChannels = network.Blocks[0].InputChannels };
+            var sized = variant with { InputChannels = network.Blocks[0].InputChannels, BlockForm = network.Form };
             if (network.Fits(sized))
                 return sized;
             // The auxiliary heads of a RepVGGplus variant may have been removed.
@@ -114,6 +117,7 @@ internal static class ArchitectureInference
             InputChannels = network.Blocks[0].InputChannels,
             Stages = stages.ToImmutable(),
             Groups = network.Blocks.Count > 2 ? network.Blocks[2].Groups : 1,
+            BlockForm = network.Form,
             PlusLayout = network.PlusLayout,
             SqueezeExcitation = network.SqueezeExcitation,
         };

@@ -20,6 +20,9 @@ public static class ArchitectureJson
         writer.WriteNumber("input_channels", architecture.InputChannels);
         writer.WriteNumber("groups", architecture.Groups);
         writer.WriteString("squeeze_excitation", architecture.SqueezeExcitation.ToString());
+        // Older versions of this library do not know this property; the default form is not written, so that they can read it.
+        if (architecture.BlockForm != default)
+            writer.WriteString("block_form", architecture.BlockForm.ToString());
         writer.WriteBoolean("plus_layout", architecture.PlusLayout);
         writer.WriteNumber("batch_norm_epsilon", architecture.BatchNormEpsilon);
         writer.WriteNumber("default_image_size", architecture.DefaultImageSize);
@@ -57,6 +60,7 @@ public static class ArchitectureJson
                 InputChannels = json.GetProperty("input_channels").GetInt32(),
                 Groups = json.GetProperty("groups").GetInt32(),
                 SqueezeExcitation = Enum.Parse<SqueezeExcitation>(json.GetProperty("squeeze_excitation").GetString() ?? ""),
+                BlockForm = json.TryGetProperty("block_form", out var form) ? Enum.Parse<BlockForm>(form.GetString() ?? "") : default,
                 PlusLayout = json.GetProperty("plus_layout").GetBoolean(),
                 BatchNormEpsilon = json.GetProperty("batch_norm_epsilon").GetSingle(),
                 DefaultImageSize = json.GetProperty("default_image_size").GetInt32(),

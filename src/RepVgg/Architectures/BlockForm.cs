@@ -23,6 +23,12 @@ internal static class BlockForms
     /// <summary>All forms, in the order in which the form of weights is detected.</summary>
     public static ImmutableArray<BlockForm> All { get; } = [.. Enum.GetValues<BlockForm>()];
 
+    /// <summary>Name within a block of the kernel by which a form is found in weights: that of its first 3x3 convolution, e.g. <c>rbr_dense.conv</c>.</summary>
+    public static string MainKernelOf(BlockForm form) => _entries[form].Convolutions.First(branch => branch is { KernelHeight: 3, KernelWidth: 3 }).KernelName!;
+
+    /// <summary>Name within a block of the identity branch's batch norm, e.g. <c>rbr_identity</c>; null if the identity branch has no parameters.</summary>
+    public static string? IdentityNormOf(BlockForm form) => _entries[form].Identity?.NormName;
+
     /// <summary>Returns the branches of a block of a form.</summary>
     /// <param name="form">The form.</param>
     /// <param name="hasIdentity">Whether the input and the output of the block have the same shape.</param>

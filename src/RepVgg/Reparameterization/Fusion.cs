@@ -49,28 +49,43 @@ public static class Fusion
     }
 
     /// <summary>Computes the equivalent 3x3 kernel (OIHW) and bias of the branches of one block.</summary>
-    private static (TensorData Kernel, TensorData Bias) FuseBlock(BlockSpec shape, StateDict training, Func<string, double> epsilonOf)
+    private static (TensorData Kernel, TensorData Bias) FuseBlock(BlockSpec block, StateDict training, Func<string, double> epsilonOf)
     {
-        float[] kernel = training[$"{shape.Name}.rbr_dense.conv.weight"].ToArray();
-        var sum = Branch(kernel, 3, "rbr_dense").Plus(Branch(training[$"{shape.Name}.rbr_1x1.conv.weight"].Read(), 1, "rbr_1x1"));
-        if (shape.HasIdentity)
-            sum = sum.Plus(LinearBranch.Identity(shape.InputChannels).Then(Norm($"{shape.Name}.rbr_identity")));
-        // The result replaces the 3x3 branch's kernel in the same array, so that a large network needs no second copy.
+        // The result replaces the first 3x3 kernel in the same array, so that a large network needs no second copy.
+        var first = block.Branches.FirstOrDefault(branch => branch is { Kind: BranchKind.Convolution, KernelHeight: 3, KernelWidth: 3 });
+        float[]? kernel = first is null ? null : training[$"{block.Name}.{first.KernelName}.weight"].ToArray();
+        var sum = Sum(block, block.Stride, name => name == $"{first?.KernelName}.weight" ? kernel! : training[$"{block.Name}.{name}"].Read(), name => epsilonOf($"{block.Name}.{name}"));
+        kernel ??= new float[9 * sum.InputsPerGroup * block.OutputChannels];
         sum.ReadKernel(kernel);
-        return (new TensorData([shape.OutputChannels, sum.InputsPerGroup, 3, 3], kernel), sum.Bias);
+        return (new TensorData([block.OutputChannels, sum.InputsPerGroup, 3, 3], kernel), sum.Bias);
+    }
 
-        LinearBranch Branch(float[] values, int size, string name) => LinearBranch
-            .Convolution(new TensorData(values), shape.InputChannels, shape.OutputChannels, size, size, shape.Stride, shape.Groups)
-            .Then(Norm($"{shape.Name}.{name}.bn"));
+    /// <summary>Describes the sum of the branches of a block as one linear map.</summary>
+    /// <param name="block">The block.</param>
+    /// <param name="stride">Stride of the convolutions.</param>
+    /// <param name="read">Returns the values of a tensor by its name within the block, e.g. <c>rbr_dense.conv.weight</c>.</param>
+    /// <param name="epsilonOf">Returns the epsilon of a batch norm by its name within the block, e.g. <c>rbr_dense.bn</c>.</param>
+    /// <exception cref="ArgumentException">A batch norm's variance plus epsilon is not positive.</exception>
+    internal static LinearBranch Sum(BlockSpec block, int stride, Func<string, float[]> read, Func<string, double> epsilonOf)
+    {
+        return block.Branches.Select(Branch).Aggregate((sum, branch) => sum.Plus(branch));
+
+        LinearBranch Branch(BranchSpec branch)
+        {
+            var map = branch.KernelName is { } kernel
+                ? LinearBranch.Convolution(new TensorData(read($"{kernel}.weight")), block.InputChannels, block.OutputChannels, branch.KernelHeight, branch.KernelWidth, stride, block.Groups)
+                : LinearBranch.Identity(block.InputChannels);
+            if (branch.NormName is { } norm)
+                map = map.Then(Norm(norm));
+            return branch.Scale == 1 ? map : map.Then([.. Enumerable.Repeat((double)branch.Scale, block.OutputChannels)], new double[block.OutputChannels]);
+        }
 
         NormValues Norm(string name)
         {
-            var norm = new NormValues(
-                training[$"{name}.weight"].Read(), training[$"{name}.bias"].Read(),
-                training[$"{name}.running_mean"].Read(), training[$"{name}.running_var"].Read(), epsilonOf(name));
+            var norm = new NormValues(read($"{name}.weight"), read($"{name}.bias"), read($"{name}.running_mean"), read($"{name}.running_var"), epsilonOf(name));
             int invalid = norm.InvalidChannel;
             if (invalid >= 0)
-                throw new ArgumentException($"'{name}.running_var' is {norm.Variance[invalid]} at channel {invalid}; a variance plus epsilon must be positive.", nameof(training));
+                throw new ArgumentException($"'{(block.Name.Length == 0 ? name : $"{block.Name}.{name}")}.running_var' is {norm.Variance[invalid]} at channel {invalid}; a variance plus epsilon must be positive.");
             return norm;
         }
     }

@@ -10,6 +10,8 @@ namespace RepVgg.Weights.Naming;
 /// </remarks>
 internal static partial class StateInference
 {
+    private const string DeployKernelSuffix = ".rbr_reparam.weight";
+
     /// <summary>Determines the form of weights.</summary>
     /// <param name="state">Weights under the authors' names.</param>
     /// <returns>The form.</returns>
@@ -17,8 +19,8 @@ internal static partial class StateInference
     public static WeightsForm FormOf(StateDict state)
     {
         ArgumentNullException.ThrowIfNull(state);
-        bool training = state.Names.Any(name => name.EndsWith(".rbr_dense.conv.weight", StringComparison.Ordinal));
-        bool deploy = state.Names.Any(name => name.EndsWith(".rbr_reparam.weight", StringComparison.Ordinal));
+        bool training = BlockForms.All.Any(form => state.Names.Any(name => name.EndsWith(KernelSuffix(form), StringComparison.Ordinal)));
+        bool deploy = state.Names.Any(name => name.EndsWith(DeployKernelSuffix, StringComparison.Ordinal));
         return (training, deploy) switch
         {
             (true, false) => WeightsForm.Training,
@@ -34,22 +36,42 @@ internal static partial class StateInference
     /// <exception cref="ArgumentException">The weights match no RepVGG architecture; the message states why.</exception>
     public static RepVggArchitecture Infer(StateDict state)
     {
-        var form = FormOf(state);
         int classes = StateLayout.ClassesOf(state);
-        var blocks = FindBlocks(state, form);
-        var auxiliary = blocks.Select(block => block.Stage!).Where(stage => state.Contains($"{stage}{StateLayout.AuxiliarySuffix}.0.conv.weight"));
-        var architecture = ArchitectureInference.Infer(new FoundNetwork(blocks, FindSqueezeExcitation(state, blocks[0].Name!))
+        if (FormOf(state) == WeightsForm.Deploy)
         {
-            PlusLayout = state.Names.Any(name => name.Contains(".blocks.", StringComparison.Ordinal)),
-            AuxiliaryHeads = auxiliary.ToHashSet(StringComparer.Ordinal),
-            AuxiliaryHeadsAreComplete = form == WeightsForm.Training,
-        });
-        if (form == WeightsForm.Training)
+            var deployed = ArchitectureInference.Infer(Find(state, null));
+            StateLayout.Check(state, StateLayout.Deploy(deployed, classes), "the deploy form that their shapes suggest", StateLayout.IsAuxiliary);
+            return deployed;
+        }
+        var forms = BlockForms.All.Where(form => state.Names.Any(name => name.EndsWith(KernelSuffix(form), StringComparison.Ordinal)));
+        RepVggArchitecture[] candidates = [.. forms.Select(form => ArchitectureInference.Infer(Find(state, form)))];
+        var architecture = candidates.FirstOrDefault(candidate => StateLayout.Fits(state, StateLayout.Training(candidate, classes)));
+        if (architecture is null)
+        {
+            // The message lists the differences from the first form.
+            architecture = candidates[0];
             StateLayout.Check(state, StateLayout.Training(architecture, classes), "the training form that their shapes suggest");
-        else
-            StateLayout.Check(state, StateLayout.Deploy(architecture, classes), "the deploy form that their shapes suggest", StateLayout.IsAuxiliary);
+        }
         return architecture;
     }
+
+    /// <summary>Collects what the names and shapes tell about the network.</summary>
+    /// <param name="state">The weights.</param>
+    /// <param name="form">The block form of training weights; null for the deploy form.</param>
+    private static FoundNetwork Find(StateDict state, BlockForm? form)
+    {
+        var blocks = FindBlocks(state, form);
+        var auxiliary = blocks.Select(block => block.Stage!).Where(stage => state.Contains($"{stage}{StateLayout.AuxiliarySuffix}.0.conv.weight"));
+        return new FoundNetwork(blocks, FindSqueezeExcitation(state, blocks[0].Name!))
+        {
+            Form = form ?? default,
+            PlusLayout = state.Names.Any(name => name.Contains(".blocks.", StringComparison.Ordinal)),
+            AuxiliaryHeads = auxiliary.ToHashSet(StringComparer.Ordinal),
+            AuxiliaryHeadsAreComplete = form is not null,
+        };
+    }
+
+    private static string KernelSuffix(BlockForm form) => $".{BlockForms.MainKernelOf(form)}.weight";
 
     private static SqueezeExcitation FindSqueezeExcitation(StateDict state, string block) =>
         state.Contains($"{block}.se.down.weight") ? SqueezeExcitation.BeforeRelu
@@ -57,9 +79,10 @@ internal static partial class StateInference
         : SqueezeExcitation.None;
 
     /// <summary>Finds the blocks by their 3x3 kernels. They are sorted by stage and block number; the order in the file is not used.</summary>
-    private static List<FoundBlock> FindBlocks(StateDict state, WeightsForm form)
+    private static List<FoundBlock> FindBlocks(StateDict state, BlockForm? form)
     {
-        string suffix = form == WeightsForm.Training ? ".rbr_dense.conv.weight" : ".rbr_reparam.weight";
+        string suffix = form is { } trained ? KernelSuffix(trained) : DeployKernelSuffix;
+        string? identity = form is { } known ? BlockForms.IdentityNormOf(known) : null;
         var kernels = new List<(Match Name, TensorData Kernel)>();
         foreach (var (name, kernel) in state)
         {
@@ -80,7 +103,7 @@ internal static partial class StateInference
             {
                 Name = name.Value,
                 Stage = name.Groups["stage"].Value,
-                HasIdentity = form == WeightsForm.Training ? state.Contains($"{name.Value}.rbr_identity.weight") : null,
+                HasIdentity = identity is null ? null : state.Contains($"{name.Value}.{identity}.weight"),
             });
             inputs = kernel.Shape[0];
         }

@@ -157,6 +157,11 @@ internal static class StateLayout
         throw new ArgumentException(message.ToString(), nameof(state));
     }
 
+    /// <summary>Whether weights have exactly the expected names and shapes; batch counters are ignored.</summary>
+    public static bool Fits(StateDict state, IReadOnlyList<StateEntry> expected) =>
+        expected.All(entry => state.TryGet(entry.Name, out var tensor) && tensor.Shape.SequenceEqual(entry.Shape))
+        && state.Names.Count(name => !name.EndsWith(BatchCounter, StringComparison.Ordinal)) == expected.Count;
+
     private static void Append(StringBuilder message, string title, List<string> names)
     {
         if (names.Count > 0)

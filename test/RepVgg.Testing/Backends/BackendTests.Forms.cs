@@ -1,0 +1,183 @@
+using RepVgg.Architectures;
+using RepVgg.Backends;
+using RepVgg.Reparameterization;
+using RepVgg.Weights;
+using RepVgg.Weights.PyTorch;
+using Xunit;
+
+namespace RepVgg.Testing;
+
+/// <content>Every block form against PyTorch's results for one block, and the algebra of its branches.</content>
+public abstract partial class BackendTests
+{
+    private const float GoldenEpsilon = 1e-5f;
+
+    /// <summary>File names of the golden blocks of each form.</summary>
+    private static readonly Dictionary<BlockForm, string> _goldenForms = new()
+    {
+        [BlockForm.RepVgg] = "repvgg",
+    };
+
+    public static TheoryData<BlockForm, string> FormBlocks
+    {
+        get
+        {
+            var data = new TheoryData<BlockForm, string>();
+            foreach (var form in Enum.GetValues<BlockForm>())
+            {
+                foreach (string geometry in (string[])["same", "down", "grouped"])
+                    data.Add(form, geometry);
+            }
+            return data;
+        }
+    }
+
+    [BackendTheory]
+    [MemberData(nameof(FormBlocks))]
+    public void A_block_of_every_form_is_PyTorchs_in_evaluation_and_training(BlockForm form, string geometry)
+    {
+        var (golden, block) = GoldenBlock(form, geometry);
+        var branches = GoldenBranches(golden, block, out var tensors);
+        var input = golden["input"];
+        using (Backend.BeginStep(training: false))
+        {
+            var output = Backend.MultiBranchConv(Backend.CreateInput([.. input.Shape], input.Values), branches, block.Stride, block.Groups, relu: true);
+            Compare.Close(golden["eval_output"].Values, Read(output), 1e-5, "output in evaluation");
+        }
+        using (Backend.BeginStep(training: true))
+        {
+            var x = Backend.CreateInput([.. input.Shape], input.Values, requiresGradient: true);
+            var output = Backend.MultiBranchConv(x, branches, block.Stride, block.Groups, relu: true);
+            Compare.Close(golden["train_output"].Values, Read(output), 1e-5, "output in training");
+            Backend.BackwardFrom(output, golden["direction"].Values);
+            Compare.Close(golden["gradient/input"].Values, Gradient(x), 1e-4, "gradient by the input");
+            foreach (var (name, tensor) in tensors)
+            {
+                if (golden.TryGet($"gradient/{name}", out var gradient))
+                    Compare.Close(gradient.Values, Gradient(tensor), 1e-4, $"gradient by {name}");
+            }
+        }
+        foreach (var (name, tensor) in tensors)
+        {
+            if (golden.TryGet($"after/{name}", out var after))
+                Compare.Close(after.Values, Read(tensor), 1e-5, $"{name} after training");
+        }
+    }
+
+    /// <summary>The differentiable kernel and bias equal PyTorch's fused ones and the double-precision algebra of the same branches.</summary>
+    [BackendTheory]
+    [MemberData(nameof(FormBlocks))]
+    public void The_equivalent_convolution_of_every_form_is_the_algebras(BlockForm form, string geometry)
+    {
+        var (golden, block) = GoldenBlock(form, geometry);
+        var branches = GoldenBranches(golden, block, out _);
+        var algebra = Fusion.Sum(block, block.Stride, name => golden[$"state/{name}"].Values, _ => GoldenEpsilon);
+        Compare.Close(golden["fused/weight"].Values, algebra.Kernel.ToArray(), 1e-5, "kernel of the algebra");
+        Compare.Close(golden["fused/bias"].Values, algebra.Bias.ToArray(), 1e-5, "bias of the algebra");
+        using (Backend.BeginStep(training: true))
+        {
+            Compare.Close(algebra.Kernel.ToArray(), Read(Backend.EquivalentKernel(branches)), 1e-6, "differentiable kernel");
+            Compare.Close(algebra.Bias.ToArray(), Read(Backend.EquivalentBias(branches)), 1e-6, "differentiable bias");
+        }
+    }
+
+    [BackendTheory]
+    [InlineData(7, 9, 1, 3, 1, 0, 1, 1)]
+    [InlineData(7, 9, 3, 1, 1, 1, 0, 1)]
+    [InlineData(8, 7, 1, 3, 2, 0, 1, 2)]
+    [InlineData(8, 7, 3, 1, 2, 1, 0, 2)]
+    [InlineData(5, 6, 3, 3, 1, 0, 2, 1)]
+    public void Convolution_with_padding_that_differs_by_direction(int h, int w, int kernelHeight, int kernelWidth, int stride, int paddingHeight, int paddingWidth, int groups)
+    {
+        const int N = 2, C = 8, O = 12;
+        new OperationCheck(Backend, 31).Input(N, C, h, w).Parameter(O, C / groups, kernelHeight, kernelWidth).Compare(
+            v => ReferenceOperations.Convolution(Pad(v[0], h, w, paddingHeight, paddingWidth), N, C, h + 2 * paddingHeight, w + 2 * paddingWidth, v[1], O, kernelHeight, kernelWidth, null, stride, 0, groups),
+            t => Backend.Conv2d(t[0], t[1], null, stride, paddingHeight, paddingWidth, groups));
+    }
+
+    /// <summary>Branches of any size, with and without batch norm, with constant factors; compared with the convolution by the equivalent kernel and bias.</summary>
+    [BackendTheory]
+    [InlineData(6, 6, 1, 1)]
+    [InlineData(6, 6, 1, 3)]
+    [InlineData(4, 8, 2, 2)]
+    public void Any_branches_sum_to_their_equivalent_convolution(int c, int o, int stride, int groups)
+    {
+        var draw = new Random(41);
+        var parameters = new List<Tensor>();
+        var branches = new List<Branch>
+        {
+            new(New(draw, parameters, o, c / groups, 3, 3), Norm(0), 0.5f),
+            new(New(draw, parameters, o, c / groups, 1, 3), Norm(1)),
+            new(New(draw, parameters, o, c / groups, 3, 1)),
+            new(New(draw, parameters, o, c / groups, 1, 1), Scale: -2),
+            new(New(draw, parameters, o, c / groups, 3, 3), Norm(2)),
+        };
+        if (stride == 1 && c == o)
+            branches.AddRange([new Branch(null, Norm(3), 3), new Branch(null)]);
+        float[] input = Random(new Random(42), 3, c, 7, 6);
+        float[] sum, kernel, bias;
+        int[] shape;
+        using (Backend.BeginStep(training: false))
+        {
+            var output = Backend.MultiBranchConv(Backend.CreateInput([3, c, 7, 6], input), branches, stride, groups, relu: false);
+            (sum, shape) = (Read(output), [.. output.Shape]);
+            (kernel, bias) = (Read(Backend.EquivalentKernel(branches)), Read(Backend.EquivalentBias(branches)));
+        }
+        double[] expected = ReferenceOperations.Convolution(
+            Array.ConvertAll(input, value => (double)value), 3, c, 7, 6, Array.ConvertAll(kernel, value => (double)value), o, 3, 3, Array.ConvertAll(bias, value => (double)value), stride, 1, groups);
+        Compare.Close([.. expected.Select(value => (float)value)], sum, 1e-5);
+        Assert.Equal([3, o, (7 + stride - 1) / stride, 6 / stride], shape);
+
+        BatchNormState Norm(int index)
+        {
+            var (mean, variance) = Statistics(o, index);
+            return NewState(New(draw, parameters, o), New(draw, parameters, o), o, mean, variance);
+        }
+    }
+
+    [BackendFact]
+    public void Blocks_that_cannot_be_computed_are_refused()
+    {
+        using var kernel = Backend.CreateParameter(TensorData.Zeros(4, 2, 3, 3));
+        using var large = Backend.CreateParameter(TensorData.Zeros(4, 2, 5, 5));
+        using (Backend.BeginStep(training: true))
+        {
+            var x = Input(new double[2 * 25], 1, 2, 5, 5);
+            Assert.Contains("at least one branch", Assert.Throws<ArgumentException>(() => Backend.MultiBranchConv(x, [], 1, 1, relu: true)).Message);
+            Assert.Contains("[4, 2, 5, 5]", Assert.Throws<ArgumentException>(() => Backend.MultiBranchConv(x, [new Branch(large)], 1, 1, relu: true)).Message);
+            Assert.Contains("2 to 4 channels", Assert.Throws<ArgumentException>(() => Backend.MultiBranchConv(x, [new Branch(kernel), new Branch(null)], 1, 1, relu: true)).Message);
+            Assert.Contains("without a kernel", Assert.Throws<ArgumentException>(() => Backend.EquivalentKernel([new Branch(null)])).Message);
+        }
+    }
+
+    private static (StateDict Golden, BlockSpec Block) GoldenBlock(BlockForm form, string geometry)
+    {
+        var golden = PthReader.Read(GoldenFiles.PathOf(Path.Combine("blocks", $"{_goldenForms[form]}-{geometry}.pth")));
+        var block = new BlockSpec("block", golden["input"].Shape[1], golden["fused/bias"].Shape[0], geometry == "down" ? 2 : 1, geometry == "grouped" ? 2 : 1, SqueezeExcitation.None) { Form = form };
+        return (golden, block);
+    }
+
+    private Branch[] GoldenBranches(StateDict golden, BlockSpec block, out Dictionary<string, Tensor> tensors)
+    {
+        var created = tensors = [];
+        return [.. block.Branches.Select(branch => new Branch(
+            branch.KernelName is { } kernel ? Create($"{kernel}.weight", isParameter: true) : null,
+            branch.NormName is { } norm
+                ? new BatchNormState(Create($"{norm}.weight", true), Create($"{norm}.bias", true), Create($"{norm}.running_mean", false), Create($"{norm}.running_var", false), GoldenEpsilon)
+                : null,
+            branch.Scale))];
+
+        Tensor Create(string name, bool isParameter) =>
+            created[name] = isParameter ? Backend.CreateParameter(golden[$"state/{name}"]) : Backend.CreateBuffer(golden[$"state/{name}"]);
+    }
+
+    /// <summary>Surrounds maps [N * C, h, w] with zeros.</summary>
+    private static double[] Pad(double[] maps, int h, int w, int paddingHeight, int paddingWidth)
+    {
+        int height = h + 2 * paddingHeight, width = w + 2 * paddingWidth;
+        var padded = new double[maps.Length / (h * w) * height * width];
+        for (int i = 0; i < maps.Length; i++)
+            padded[(i / (h * w) * height + i / w % h + paddingHeight) * width + i % w + paddingWidth] = maps[i];
+        return padded;
+    }
+}
