@@ -13,7 +13,7 @@ internal sealed class OnnxGraphBuilder
 
     /// <summary>Registers the name of a value.</summary>
     /// <exception cref="ArgumentException">Another value has this name.</exception>
-    public string Claim(string name) =>
+    public string DefineName(string name) =>
         _names.Add(name) ? name : throw new ArgumentException($"Two values of the ONNX graph are named '{name}': choose other input and output names.");
 
     /// <summary>Adds an operation with one output.</summary>
@@ -23,7 +23,7 @@ internal sealed class OnnxGraphBuilder
         var node = new ProtoMessage();
         foreach (string input in inputs)
             node.Text(OnnxSchema.Node.Input, input);
-        node.Text(OnnxSchema.Node.Output, Claim(output));
+        node.Text(OnnxSchema.Node.Output, DefineName(output));
         node.Text(OnnxSchema.Node.Name, output);
         node.Text(OnnxSchema.Node.OpType, operation);
         foreach (var (name, value) in attributes)
@@ -40,7 +40,7 @@ internal sealed class OnnxGraphBuilder
         foreach (int dimension in shape)
             tensor.Integer(OnnxSchema.Tensor.Dims, dimension);
         tensor.Integer(OnnxSchema.Tensor.DataType, precision == OnnxPrecision.Half ? OnnxSchema.Tensor.Float16 : OnnxSchema.Tensor.Float);
-        tensor.Text(OnnxSchema.Tensor.Name, Claim(name));
+        tensor.Text(OnnxSchema.Tensor.Name, DefineName(name));
         if (precision == OnnxPrecision.Half)
         {
             foreach (float value in values)
@@ -65,7 +65,7 @@ internal sealed class OnnxGraphBuilder
         var tensor = new ProtoMessage();
         tensor.Integer(OnnxSchema.Tensor.Dims, values.Length);
         tensor.Integer(OnnxSchema.Tensor.DataType, OnnxSchema.Tensor.Int64);
-        tensor.Text(OnnxSchema.Tensor.Name, Claim(name));
+        tensor.Text(OnnxSchema.Tensor.Name, DefineName(name));
         foreach (int value in values)
             tensor.Integer(OnnxSchema.Tensor.Int64Data, value);
         _graph.Message(OnnxSchema.Graph.Initializer, tensor);

@@ -71,7 +71,7 @@ public static class OnnxWriter
         int channels = architecture.InputChannels;
         bool half = options.Precision == OnnxPrecision.Half;
         graph.Message.Text(OnnxSchema.Graph.Name, architecture.Name);
-        graph.Declare(OnnxSchema.Graph.Input, graph.Claim(options.InputName), options.BatchSize, channels, network.ImageHeight, network.ImageWidth);
+        graph.Declare(OnnxSchema.Graph.Input, graph.DefineName(options.InputName), options.BatchSize, channels, network.ImageHeight, network.ImageWidth);
         graph.Declare(OnnxSchema.Graph.Output, options.OutputName, options.OmitOutputBatch ? [.. network.OutputShape] : [options.BatchSize, .. network.OutputShape]);
 
         int[] perChannel = [1, channels, 1, 1];

@@ -56,7 +56,7 @@ internal ref struct ProtoReader(ReadOnlyMemory<byte> message)
     public float Single()
     {
         Expect(5);
-        return BinaryPrimitives.ReadSingleLittleEndian(Take(4).Span);
+        return BinaryPrimitives.ReadSingleLittleEndian(Advance(4).Span);
     }
 
     public string Text()
@@ -70,7 +70,7 @@ internal ref struct ProtoReader(ReadOnlyMemory<byte> message)
     {
         Expect(2);
         ulong length = Varint();
-        return length <= (ulong)Left ? Take((int)length) : throw new InvalidDataException("it ends early, or a length in it is wrong");
+        return length <= (ulong)Left ? Advance((int)length) : throw new InvalidDataException("it ends early, or a length in it is wrong");
     }
 
     /// <summary>Skips the current field.</summary>
@@ -79,9 +79,9 @@ internal ref struct ProtoReader(ReadOnlyMemory<byte> message)
         switch (WireType)
         {
             case 0: Varint(); break;
-            case 1: Take(8); break;
+            case 1: Advance(8); break;
             case 2: Bytes(); break;
-            case 5: Take(4); break;
+            case 5: Advance(4); break;
             default: throw new InvalidDataException($"it holds a field of wire type {WireType}");
         }
     }
@@ -114,7 +114,7 @@ internal ref struct ProtoReader(ReadOnlyMemory<byte> message)
             throw new InvalidDataException($"it holds a field of wire type {WireType}; wire type {wireType} was expected");
     }
 
-    private ReadOnlyMemory<byte> Take(int count)
+    private ReadOnlyMemory<byte> Advance(int count)
     {
         if (count > Left)
             throw new InvalidDataException("it ends early");

@@ -1,3 +1,5 @@
+using RepVgg.Weights.Naming;
+
 namespace RepVgg.Weights.PyTorch;
 
 /// <summary>Reads PyTorch checkpoints (.pth, .pt) without executing code.</summary>
@@ -106,7 +108,7 @@ public static class PthReader
     private static StateDict Collect(Stream stream, string file, object? root, Func<PickleStorage, long> locate)
     {
         var entries = Unwrap(root, file);
-        var tensors = entries.Where(entry => entry.Value is PickleTensor && !entry.Key.EndsWith("num_batches_tracked", StringComparison.Ordinal)).ToList();
+        var tensors = entries.Where(entry => entry.Value is PickleTensor && !entry.Key.EndsWith(StateLayout.BatchCounter, StringComparison.Ordinal)).ToList();
         string prefix = tensors.All(entry => entry.Key.StartsWith("module.", StringComparison.Ordinal)) ? "module." : "";
 
         long budget = stream.Length * 4 + SpareBytes;

@@ -1,4 +1,5 @@
 using System.IO.MemoryMappedFiles;
+using RepVgg.Weights.Naming;
 
 namespace RepVgg.Weights.Safetensors;
 
@@ -66,7 +67,7 @@ public static class SafetensorsReader
         var state = new StateDict();
         foreach (var entry in header.Entries)
         {
-            if (!entry.Name.EndsWith("num_batches_tracked", StringComparison.Ordinal))
+            if (!entry.Name.EndsWith(StateLayout.BatchCounter, StringComparison.Ordinal))
                 state[entry.Name] = new TensorData(entry.Shape, (start, values) => Load(stream, map, file, header.DataStart, entry, start, values));
         }
         return new OpenedWeights(state, ModelDescription.FromProperties(header.Metadata), map);

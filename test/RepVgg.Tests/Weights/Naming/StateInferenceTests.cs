@@ -62,6 +62,31 @@ public class StateInferenceTests
     }
 
     [Fact]
+    public void A_plus_with_some_of_its_auxiliary_heads_is_found()
+    {
+        var plus = RepVggVariants.PlusL2pse;
+        var expected = plus with { Name = "RepVGG", DefaultImageSize = 224, Stages = plus.Stages.SetItem(1, plus.Stages[1] with { AuxiliaryHead = false }) };
+        Assert.Equal(expected, StateInference.Infer(Shapes(StateLayout.Training(plus, 10).Where(entry => !entry.Name.StartsWith("stage1_aux.", StringComparison.Ordinal)))));
+    }
+
+    [Fact]
+    public void Auxiliary_heads_beside_the_deploy_form_are_ignored()
+    {
+        var heads = StateLayout.Training(RepVggVariants.PlusL2pse, 10).Where(entry => StateLayout.IsAuxiliary(entry.Name));
+        Assert.Equal(RepVggVariants.PlusL2pse, StateInference.Infer(Shapes(StateLayout.Deploy(RepVggVariants.PlusL2pse, 10).Concat(heads))));
+        Assert.Equal(RepVggVariants.A0, StateInference.Infer(Shapes(StateLayout.Deploy(RepVggVariants.A0, 10).Concat(heads))));
+    }
+
+    [Fact]
+    public void An_identity_branch_tells_the_stride_of_a_stage()
+    {
+        var architecture = new RepVggArchitecture { Name = "RepVGG", Stages = [new("stage0", 8, 1, 2), new("stage1", 8, 2, 1), new("stage2", 16, 1, 2)] };
+        Assert.Equal(architecture, StateInference.Infer(Shapes(StateLayout.Training(architecture, 3))));
+        var assumed = architecture with { Stages = architecture.Stages.SetItem(1, architecture.Stages[1] with { Stride = 2 }) };
+        Assert.Equal(assumed, StateInference.Infer(Shapes(StateLayout.Deploy(architecture, 3))));
+    }
+
+    [Fact]
     public void What_is_no_RepVGG_is_said()
     {
         Refused("not those of a RepVGG network", state => state["fc.weight"] = TensorData.Zeros(2, 2), empty: true);

@@ -203,6 +203,15 @@ public class OnnxImportTests
     }
 
     [Fact]
+    public void Groups_in_a_block_that_has_none_are_refused() => Refused("The blocks do not form a RepVGG network", "deploy", model =>
+    {
+        var convolution = model.Nodes.Where(node => node.Operation == "Conv").ElementAt(1);
+        int[] shape = model.Constants[convolution.Inputs[1]].Shape;
+        convolution.Attributes["group"] = new OnnxAttribute { Integer = 2 };
+        model.SetFloats(convolution.Inputs[1], new float[shape[0] * shape[1] / 2 * 9], [shape[0], shape[1] / 2, 3, 3]);
+    });
+
+    [Fact]
     public async Task A_stream_that_cannot_seek_is_read()
     {
         using var pipe = new System.IO.Pipes.AnonymousPipeServerStream(System.IO.Pipes.PipeDirection.Out);
