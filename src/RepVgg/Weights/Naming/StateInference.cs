@@ -36,15 +36,16 @@ internal static partial class StateInference
     /// <exception cref="ArgumentException">The weights match no RepVGG architecture; the message states why.</exception>
     public static RepVggArchitecture Infer(StateDict state)
     {
+        var form = FormOf(state);
         int classes = StateLayout.ClassesOf(state);
-        if (FormOf(state) == WeightsForm.Deploy)
+        if (form == WeightsForm.Deploy)
         {
             var deployed = ArchitectureInference.Infer(Find(state, null));
             StateLayout.Check(state, StateLayout.Deploy(deployed, classes), "the deploy form that their shapes suggest", StateLayout.IsAuxiliary);
             return deployed;
         }
-        var forms = BlockForms.All.Where(form => state.Names.Any(name => name.EndsWith(KernelSuffix(form), StringComparison.Ordinal)));
-        RepVggArchitecture[] candidates = [.. forms.Select(form => ArchitectureInference.Infer(Find(state, form)))];
+        var forms = BlockForms.All.Where(block => state.Names.Any(name => name.EndsWith(KernelSuffix(block), StringComparison.Ordinal)));
+        RepVggArchitecture[] candidates = [.. forms.Select(block => ArchitectureInference.Infer(Find(state, block)))];
         var architecture = candidates.FirstOrDefault(candidate => StateLayout.Fits(state, StateLayout.Training(candidate, classes)));
         if (architecture is null)
         {
