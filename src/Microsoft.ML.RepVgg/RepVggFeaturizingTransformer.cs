@@ -24,7 +24,7 @@ public sealed class RepVggFeaturizingTransformer : ITransformer, IDisposable
         Network = network;
         OutputColumnName = options.OutputColumnName;
         var type = new VectorDataViewType(NumberDataViewType.Single, network.OutputShape);
-        _scorer = new NetworkScorer(input, new InferenceEngine(network, options.Threads), [new AddedColumn(OutputColumnName, type, null, FeaturesGetter)]);
+        _scorer = new NetworkScorer(input, new InferenceEngine(network, options.NumberOfThreads), [new AddedColumn(OutputColumnName, type, null, FeaturesGetter)]);
     }
 
     /// <summary>The weights of the fused network: the blocks up to the selected stage, without the classifier.</summary>

@@ -29,10 +29,10 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
         Labels = KeyValues.Read(label, network.Classes);
         History = training.History;
         BestEpoch = training.BestEpoch;
-        End = training.End;
+        StopReason = training.StopReason;
         _head = StockHead.Create(options.LabelColumnName, label, StockChain.LogitsColumn(ScoreColumnName), network.Classes);
         // The columns are in the order in which ML.NET's own head adds them.
-        _scorer = new NetworkScorer(features, new InferenceEngine(network, options.Threads),
+        _scorer = new NetworkScorer(features, new InferenceEngine(network, options.NumberOfThreads),
         [
             new AddedColumn(PredictedLabelColumnName, _head.PredictedLabel.Type, _head.PredictedLabel.Annotations, Probabilities.PredictedKeyGetter),
             new AddedColumn(ScoreColumnName, _head.Score.Type, _head.Score.Annotations, Probabilities.ScoreGetter),
@@ -64,7 +64,7 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
     public int BestEpoch { get; }
 
     /// <summary>The reason why training ended.</summary>
-    public TrainingEnd End { get; }
+    public StopReason StopReason { get; }
 
     /// <inheritdoc/>
     public bool IsRowToRowMapper => true;

@@ -106,7 +106,7 @@ public class TorchTrainingTests
         using var backend = TorchBackends.Create(new TorchBackendOptions { Threads = 1, SelfTest = false });
         using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
         var validation = SyntheticTask.Samples(203, 2);
-        var result = TrainingLoop.Run(backend, network, SyntheticTask.Samples(400, 1), validation, SyntheticTask.Normalization, SyntheticTask.Options with { Epochs = 8, WeightAverageDecay = decay });
+        var result = TrainingLoop.Run(backend, network, SyntheticTask.Samples(400, 1), validation, SyntheticTask.Normalization, SyntheticTask.Options with { Epochs = 8, EmaDecay = decay });
         Assert.True(result.History[result.BestEpoch - 1].ValidationAccuracy > 0.95, $"accuracy {result.History[result.BestEpoch - 1].ValidationAccuracy}");
     }
 
@@ -118,8 +118,8 @@ public class TorchTrainingTests
         context.Log += (_, message) => log.Add(message.Message);
         var options = Stripes.Options();
         options.Device = TrainingDevice.TorchCpu;
-        options.Threads = 1;
-        options.WeightAverageDecay = 0.9f;
+        options.NumberOfThreads = 1;
+        options.EmaDecay = 0.9f;
         using var model = Stripes.Pipeline(context, options).Fit(context.Data.LoadFromEnumerable(Stripes.Rows(150, seed: 1)));
         Assert.Contains(log, text => text.Contains("on TorchSharp 0.", StringComparison.Ordinal));
         var metrics = context.MulticlassClassification.Evaluate(model.Transform(context.Data.LoadFromEnumerable(Stripes.Rows(75, seed: 2))));
