@@ -32,7 +32,8 @@ const string Usage = """
               --network S1  --size 28  --batch 32  --threads 0  --rounds 5
 
       pixels  from decoded images to the network: ML.NET's Transform beside the bare engine, and the training loader
-              --network A0  --size 224  --images 1000  --rounds 5
+              --network A0  --size 224  --images 1000  --threads 0  --rounds 5
+              --clock wall    or "processor": count processor time, for a busy machine (one thread)
               --stage NAME    runs the network up to this stage only, so that the pixels weigh more
 
       layers  what each convolution of a network costs, directly and as the engine computes it, on one thread
