@@ -55,8 +55,8 @@ internal sealed class InferenceBenchmark(AlternatingRounds rounds)
         int classes = architecture.DefaultImageSize >= 224 ? 1000 : 10;
         using var backend = new CpuBackend();
         using var training = new TrainingNetwork(architecture, classes, backend, seed: 1);
-        var normalization = new Normalization(
-            [.. Enumerable.Repeat(127.5f, architecture.InputChannels)], [.. Enumerable.Repeat(1 / 64f, architecture.InputChannels)]);
+        float[] mean = [.. Enumerable.Repeat(127.5f, architecture.InputChannels)], std = [.. Enumerable.Repeat(64f, architecture.InputChannels)];
+        var normalization = Normalization.FromMeanStd(mean, std, maxPixelValue: 1);
         return DeployNetwork.FromTrainingForm(architecture, training.ExportState(), size, size, normalization);
     }
 

@@ -31,6 +31,11 @@ const string Usage = """
       scoring the training form, the fused network, and ML.NET's Transform, in turn
               --network S1  --size 28  --batch 32  --threads 0  --rounds 5
 
+      pixels  from decoded images to the network: ML.NET's Transform beside the bare engine, and the training loader
+              --network A0  --size 224  --images 1000  --threads 0  --rounds 5
+              --clock wall    or "processor": count processor time, for a busy machine (one thread)
+              --stage NAME    runs the network up to this stage only, so that the pixels weigh more
+
       layers  what each convolution of a network costs, directly and as the engine computes it, on one thread
               --network A0  --size 224  --batch 1  --repetitions 30
     """;
@@ -55,6 +60,9 @@ try
             return 0;
         case "scoring":
             ScoringBenchmark.Run(new CommandLine(args[1..]));
+            return 0;
+        case "pixels":
+            PixelsBenchmark.Run(new CommandLine(args[1..]));
             return 0;
         case "infer":
             InferenceTable.Run(new CommandLine(args[1..]));

@@ -36,13 +36,13 @@ internal static class ScoringBenchmark
         var data = context.Data.LoadFromEnumerable(images.Select((image, i) => new Image { Features = image, Label = (uint)(i % 10) }).ToList(), schema);
         using var model = context.MulticlassClassification.Trainers.RepVgg(new RepVggTrainer.Options
         {
-            CustomArchitecture = architecture,
+            Architecture = architecture,
             Epochs = 1,
             BatchSize = 4,
             LearningRate = 1e-6f,
             ValidationSetFraction = 0,
             Augmentation = Augmentation.None,
-            Threads = threads,
+            NumberOfThreads = threads,
         }).Fit(context.Data.TakeRows(data, 20));
 
         using var engine = new InferenceEngine(model.Network, threads);

@@ -40,7 +40,7 @@ internal sealed class PretrainedStart
         if (weights.Form == WeightsForm.Deploy)
         {
             throw new ArgumentException(
-                $"Options.PretrainedWeights: '{path}' holds the deploy form of {weights.Architecture.Name}. Its branches and batch norms are fused, "
+                $"Options.PretrainedWeightsPath: '{path}' holds the deploy form of {weights.Architecture.Name}. Its branches and batch norms are fused, "
                 + "so it can be scored but not trained on. Give the training form, the file that it was fused from (with names such as 'stage1.0.rbr_dense.conv.weight').");
         }
         return new PretrainedStart(path, weights);
@@ -70,7 +70,7 @@ internal sealed class PretrainedStart
         }
         catch (ArgumentException error)
         {
-            throw new ArgumentException($"Options.PretrainedWeights: '{_path}', which holds {Architecture.Name}: {error.Message} Leave Options.Architecture out to have it taken from the file.", error);
+            throw new ArgumentException($"Options.PretrainedWeightsPath: '{_path}', which holds {Architecture.Name}: {error.Message} Leave Options.Architecture out to have it taken from the file.", error);
         }
         string start = $"Training starts from the weights of {Architecture.Name} in '{_path}'";
         return fresh.Count == 0

@@ -50,7 +50,7 @@ public sealed partial class RepVggFeaturizingEstimator
         public Normalization? Normalization { get; set; }
 
         /// <summary>Number of threads; 0 uses all cores. The features do not depend on it.</summary>
-        public int Threads { get; set; }
+        public int NumberOfThreads { get; set; }
 
         internal string InputName => InputColumnName ?? OutputColumnName;
 
@@ -68,7 +68,7 @@ public sealed partial class RepVggFeaturizingEstimator
                 throw new ArgumentException($"Pooling is {(int)Pooling}, which is not a value of FeaturePooling.");
             if (ImageHeight is <= 0 || ImageWidth is <= 0)
                 throw new ArgumentException($"The image size is {ImageHeight} x {ImageWidth}; both must be 1 or more.");
-            ArgumentOutOfRangeException.ThrowIfNegative(Threads);
+            ArgumentOutOfRangeException.ThrowIfNegative(NumberOfThreads);
         }
     }
 }

@@ -24,7 +24,7 @@ public sealed class RepVggFeaturizingTransformer : ITransformer, IDisposable
         Network = network;
         OutputColumnName = options.OutputColumnName;
         var type = new VectorDataViewType(NumberDataViewType.Single, network.OutputShape);
-        _scorer = new NetworkScorer(input, new InferenceEngine(network, options.Threads), [new AddedColumn(OutputColumnName, type, null, FeaturesGetter)]);
+        _scorer = new NetworkScorer(input, network, options.NumberOfThreads, [new AddedColumn(OutputColumnName, type, null, FeaturesGetter)]);
     }
 
     /// <summary>The weights of the fused network: the blocks up to the selected stage, without the classifier.</summary>
@@ -40,17 +40,13 @@ public sealed class RepVggFeaturizingTransformer : ITransformer, IDisposable
     public bool IsRowToRowMapper => true;
 
     /// <inheritdoc/>
-    public DataViewSchema GetOutputSchema(DataViewSchema inputSchema) => new ScoringMapper(_scorer, inputSchema).OutputSchema;
+    public DataViewSchema GetOutputSchema(DataViewSchema inputSchema) => _scorer.Map(inputSchema).OutputSchema;
 
     /// <inheritdoc/>
-    public IRowToRowMapper GetRowToRowMapper(DataViewSchema inputSchema) => new ScoringMapper(_scorer, inputSchema);
+    public IRowToRowMapper GetRowToRowMapper(DataViewSchema inputSchema) => _scorer.Map(inputSchema);
 
     /// <inheritdoc/>
-    public IDataView Transform(IDataView input)
-    {
-        ArgumentNullException.ThrowIfNull(input);
-        return new ScoredView(input, new ScoringMapper(_scorer, input.Schema));
-    }
+    public IDataView Transform(IDataView input) => _scorer.Transform(input);
 
     /// <summary>Writes the network as ONNX: raw pixels [N, C, H, W] in, features [N, channels] or [N, channels, height, width] out, normalisation included.</summary>
     /// <param name="path">The file; an existing one is replaced once the new one is complete.</param>
@@ -65,11 +61,7 @@ public sealed class RepVggFeaturizingTransformer : ITransformer, IDisposable
     void ICanSaveModel.Save(ModelSaveContext ctx) => StockChain.SaveFeaturizer(ctx, Network, _scorer.Input, OutputColumnName);
 
     /// <summary>Releases the engine and its memory.</summary>
-    public void Dispose()
-    {
-        _scorer.Engine.Dispose();
-        _scorer.Input.Preprocessing?.Dispose();
-    }
+    public void Dispose() => _scorer.Dispose();
 
     private static ValueGetter<VBuffer<float>> FeaturesGetter(OutputOfRow output) => (ref VBuffer<float> value) =>
     {

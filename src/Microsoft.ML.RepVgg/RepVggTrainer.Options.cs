@@ -27,20 +27,18 @@ public sealed partial class RepVggTrainer
         public string PredictedLabelColumnName { get; set; } = "PredictedLabel";
 
         /// <summary>
-        /// Name of the variant, e.g. <c>RepVGG-A0</c> (see <see cref="RepVggVariants.All"/>). Null selects a variant by image size:
-        /// a small-image variant up to 64 pixels, RepVGG-A0 above. With <see cref="PretrainedWeights"/>, null uses the architecture of the file.
+        /// The architecture: a variant such as <see cref="RepVggVariants.A0"/>, its name such as <c>"RepVGG-A0"</c> (see
+        /// <see cref="RepVggVariants.All"/>), or an architecture of the user's own. Null selects a variant by image size: a
+        /// small-image variant up to 64 pixels, RepVGG-A0 above. With <see cref="PretrainedWeightsPath"/>, null uses the architecture of the file.
         /// </summary>
-        public string? Architecture { get; set; }
-
-        /// <summary>A custom architecture, instead of a named variant in <see cref="Architecture"/>.</summary>
-        public RepVggArchitecture? CustomArchitecture { get; set; }
+        public RepVggArchitecture? Architecture { get; set; }
 
         /// <summary>
         /// File of weights to start from (fine-tuning), in any format that the library reads: PyTorch's .pth, safetensors, a
         /// training checkpoint. The file must contain the training form. If its number of classes differs from the data's, the
         /// classifier starts from random weights. Null initializes the whole network with random weights.
         /// </summary>
-        public string? PretrainedWeights { get; set; }
+        public string? PretrainedWeightsPath { get; set; }
 
         /// <summary>
         /// Number of stages of the pretrained network, counted from the stem, that are not trained. Their batch norms keep their
@@ -48,7 +46,7 @@ public sealed partial class RepVggTrainer
         /// </summary>
         public int FrozenStages { get; set; }
 
-        /// <summary>Whether all batch norms keep the running statistics of the pretrained weights and use them in training instead of batch statistics, which helps with small batches. Their weights and biases are trained. Requires <see cref="PretrainedWeights"/>.</summary>
+        /// <summary>Whether all batch norms keep the running statistics of the pretrained weights and use them in training instead of batch statistics, which helps with small batches. Their weights and biases are trained. Requires <see cref="PretrainedWeightsPath"/>.</summary>
         public bool FreezeBatchNorm { get; set; }
 
         /// <summary>Factor by which the learning rate of the classifier is multiplied; 10 is common for fine-tuning.</summary>
@@ -71,7 +69,7 @@ public sealed partial class RepVggTrainer
 
         /// <summary>
         /// Mean and scale per channel, in pixel units. They are part of the trained model, which scores raw pixels. Null computes
-        /// mean and standard deviation of the training images. With <see cref="PretrainedWeights"/>, null uses the normalization in
+        /// mean and standard deviation of the training images. With <see cref="PretrainedWeightsPath"/>, null uses the normalization in
         /// the file, or <see cref="Normalization.ImageNet"/> if the file has none and contains a network of the RepVGG paper.
         /// </summary>
         public Normalization? Normalization { get; set; }
@@ -86,7 +84,7 @@ public sealed partial class RepVggTrainer
         public float LearningRate { get; set; } = 0.1f;
 
         /// <summary>How the learning rate changes during training; cosine decay by default.</summary>
-        public LearningRateSchedule LearningRateSchedule { get; set; } = new();
+        public LearningRateScheduler LearningRateScheduler { get; set; } = new();
 
         /// <summary>Factor of the L2 weight decay. As in the RepVGG authors' code, it applies to the kernels and to the weights of the identity branches' batch norms.</summary>
         public float WeightDecay { get; set; } = 1e-4f;
@@ -122,10 +120,10 @@ public sealed partial class RepVggTrainer
         public float ValidationSetFraction { get; set; } = 0.1f;
 
         /// <summary>Early stopping: ends training when the metric no longer improves; null trains for all epochs.</summary>
-        public EarlyStopping? EarlyStopping { get; set; }
+        public EarlyStoppingCriteria? EarlyStoppingCriteria { get; set; }
 
         /// <summary>The metric by which the best weights are selected.</summary>
-        public TrainingMetric BestBy { get; set; } = TrainingMetric.Accuracy;
+        public TrainingMetric MonitoredMetric { get; set; } = TrainingMetric.Accuracy;
 
         /// <summary>Callback that receives the progress of training after every batch, on the training thread.</summary>
         public Action<TrainingProgress>? MetricsCallback { get; set; }
@@ -134,10 +132,10 @@ public sealed partial class RepVggTrainer
         public int? Seed { get; set; }
 
         /// <summary>Number of threads for training and for scoring; 0 uses all cores. On the CPU backend of this library, the results do not depend on it.</summary>
-        public int Threads { get; set; }
+        public int NumberOfThreads { get; set; }
 
         /// <summary>Decay of the exponential moving average of the weights per step, such as 0.999; 0 for no average. If there is an average, the averaged weights are validated and returned.</summary>
-        public float WeightAverageDecay { get; set; }
+        public float EmaDecay { get; set; }
 
         /// <summary>On a GPU, trains with activations in bfloat16, which is faster and needs less memory; weights, loss and validation stay in single precision.</summary>
         public bool Bfloat16 { get; set; }
@@ -162,7 +160,7 @@ public sealed partial class RepVggTrainer
 
         internal Options Clone() => (Options)MemberwiseClone();
 
-        internal void CheckNames()
+        internal void Check()
         {
             Require(LabelColumnName, nameof(LabelColumnName));
             Require(FeatureColumnName, nameof(FeatureColumnName));
@@ -170,10 +168,6 @@ public sealed partial class RepVggTrainer
             Require(PredictedLabelColumnName, nameof(PredictedLabelColumnName));
             if (ScoreColumnName == PredictedLabelColumnName)
                 throw new ArgumentException($"ScoreColumnName and PredictedLabelColumnName are both '{ScoreColumnName}'; they must differ.");
-            if (Architecture is not null && CustomArchitecture is not null)
-                throw new ArgumentException("Give Architecture or CustomArchitecture, not both.");
-            if (Architecture is not null)
-                RepVggVariants.Find(Architecture);
             CheckFineTuning();
             if (ImageChannels is not (null or 1 or 3))
                 throw new ArgumentException($"ImageChannels is {ImageChannels}; it must be 1 or 3.");
@@ -181,7 +175,7 @@ public sealed partial class RepVggTrainer
                 throw new ArgumentException($"ValidationSetFraction is {ValidationSetFraction}; it must be 0 or more and less than 1.");
             if (ImageHeight is <= 0 || ImageWidth is <= 0)
                 throw new ArgumentException($"The image size is {ImageHeight} x {ImageWidth}; both must be 1 or more.");
-            ArgumentOutOfRangeException.ThrowIfNegative(Threads);
+            ArgumentOutOfRangeException.ThrowIfNegative(NumberOfThreads);
             ArgumentOutOfRangeException.ThrowIfNegative(CacheLimit);
         }
 
@@ -190,7 +184,7 @@ public sealed partial class RepVggTrainer
             Epochs = Epochs,
             BatchSize = BatchSize,
             LearningRate = LearningRate,
-            Schedule = LearningRateSchedule,
+            LearningRateScheduler = LearningRateScheduler,
             WeightDecay = WeightDecay,
             Momentum = Momentum,
             Nesterov = Nesterov,
@@ -201,9 +195,9 @@ public sealed partial class RepVggTrainer
             StochasticDepth = StochasticDepth,
             AuxiliaryLossWeight = AuxiliaryLossWeight,
             HeadLearningRateScale = HeadLearningRateScale,
-            WeightAverageDecay = WeightAverageDecay,
-            EarlyStopping = EarlyStopping,
-            BestBy = BestBy,
+            EmaDecay = EmaDecay,
+            EarlyStoppingCriteria = EarlyStoppingCriteria,
+            MonitoredMetric = MonitoredMetric,
             Seed = seed,
             // After a split or a filter, the key type can have values that occur in no row.
             MinimumSamplesPerClass = 0,
@@ -212,14 +206,14 @@ public sealed partial class RepVggTrainer
 
         private void CheckFineTuning()
         {
-            if (PretrainedWeights is not null && string.IsNullOrWhiteSpace(PretrainedWeights))
-                throw new ArgumentException("PretrainedWeights is empty; it must be a file's path, or null.");
+            if (PretrainedWeightsPath is not null && string.IsNullOrWhiteSpace(PretrainedWeightsPath))
+                throw new ArgumentException("PretrainedWeightsPath is empty; it must be a file's path, or null.");
             if (FrozenStages < 0)
                 throw new ArgumentException($"FrozenStages is {FrozenStages}; it must be 0 or more.");
-            if (PretrainedWeights is null && FrozenStages > 0)
-                throw new ArgumentException($"FrozenStages is {FrozenStages}, but there are no PretrainedWeights: stages that are frozen at random weights learn nothing. Give a file of weights, or leave FrozenStages at 0.");
-            if (PretrainedWeights is null && FreezeBatchNorm)
-                throw new ArgumentException("FreezeBatchNorm needs PretrainedWeights: a new network's batch norms have no statistics yet.");
+            if (PretrainedWeightsPath is null && FrozenStages > 0)
+                throw new ArgumentException($"FrozenStages is {FrozenStages}, but there is no PretrainedWeightsPath: stages that are frozen at random weights learn nothing. Give a file of weights, or leave FrozenStages at 0.");
+            if (PretrainedWeightsPath is null && FreezeBatchNorm)
+                throw new ArgumentException("FreezeBatchNorm needs PretrainedWeightsPath: a new network's batch norms have no statistics yet.");
         }
 
         private static void Require(string name, string option)

@@ -27,7 +27,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
 
     internal RepVggTrainer(IHostEnvironment? environment, Options options)
     {
-        options.CheckNames();
+        options.Check();
         _environment = environment;
         _host = environment?.Register(LogName);
         _options = options.Clone();
@@ -74,7 +74,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
 
         var label = input.Schema[_options.LabelColumnName];
         int classes = CountClasses(label);
-        var pretrained = PretrainedStart.Read(_options.PretrainedWeights);
+        var pretrained = PretrainedStart.Read(_options.PretrainedWeightsPath);
         var (architecture, features) = Resolve(input.Schema, pretrained);
         using var backend = CreateBackend(architecture, classes, channel);
         using var network = new TrainingNetwork(architecture, classes, backend, seed, _options.FrozenStages, _options.FreezeBatchNorm);
@@ -89,7 +89,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         channel?.Info(MessageSensitivity.None, "{0} on {1}: {2} images of {3} x {4} x {5}, {6} classes, {7} to validate on, seed {8}.", architecture.Name, backend.Description, training.Count, features.Channels, features.Height, features.Width, classes, validation?.Count ?? 0, seed);
 
         var result = TrainingLoop.Run(backend, network, training, validation, normalization, _options.ToTrainingOptions(seed, features.Height, features.Width), Report(channel), _options.CancellationToken);
-        if (result.End == TrainingEnd.Cancelled && (_options.OnCancellation == CancellationBehavior.Throw || result.BestEpoch == 0))
+        if (result.StopReason == StopReason.Cancelled && (_options.OnCancellation == CancellationBehavior.Throw || result.BestEpoch == 0))
             throw new OperationCanceledException("Training was cancelled.", _options.CancellationToken);
 
         var fused = DeployNetwork.FromTrainingForm(architecture, result.Weights, features.Height, features.Width, normalization);
@@ -108,7 +108,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
 
     private (RepVggArchitecture Architecture, FeatureInput Features) Resolve(DataViewSchema schema, PretrainedStart? pretrained)
     {
-        var named = _options.CustomArchitecture ?? (_options.Architecture is { } name ? RepVggVariants.Find(name) : pretrained?.Architecture);
+        var named = _options.Architecture ?? pretrained?.Architecture;
         bool isImage = schema.GetColumnOrNull(_options.FeatureColumnName) is { } column && FeatureInput.IsImage(column.Type);
         int? channels = _options.ImageChannels ?? (isImage ? pretrained?.Architecture.InputChannels : null);
         var settings = new ImageSettings("feature", _options.FeatureColumnName, channels, _options.ImageHeight, _options.ImageWidth, _options.Resizing, _options.CropAnchor);
@@ -170,7 +170,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     private Backend CreateBackend(RepVggArchitecture architecture, int classes, IChannel? channel)
     {
         var (gpuDeviceId, fallbackToCpu) = CatalogEnvironment.GpuSettings(_environment);
-        return new DeviceChoice(_options.Device, gpuDeviceId, fallbackToCpu, _options.Threads, _options.Bfloat16, architecture, classes)
+        return new DeviceChoice(_options.Device, gpuDeviceId, fallbackToCpu, _options.NumberOfThreads, _options.Bfloat16, architecture, classes)
         {
             Log = (text, isWarning) =>
             {

@@ -29,10 +29,10 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
         Labels = KeyValues.Read(label, network.Classes);
         History = training.History;
         BestEpoch = training.BestEpoch;
-        End = training.End;
+        StopReason = training.StopReason;
         _head = StockHead.Create(options.LabelColumnName, label, StockChain.LogitsColumn(ScoreColumnName), network.Classes);
         // The columns are in the order in which ML.NET's own head adds them.
-        _scorer = new NetworkScorer(features, new InferenceEngine(network, options.Threads),
+        _scorer = new NetworkScorer(features, network, options.NumberOfThreads,
         [
             new AddedColumn(PredictedLabelColumnName, _head.PredictedLabel.Type, _head.PredictedLabel.Annotations, Probabilities.PredictedKeyGetter),
             new AddedColumn(ScoreColumnName, _head.Score.Type, _head.Score.Annotations, Probabilities.ScoreGetter),
@@ -64,23 +64,19 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
     public int BestEpoch { get; }
 
     /// <summary>The reason why training ended.</summary>
-    public TrainingEnd End { get; }
+    public StopReason StopReason { get; }
 
     /// <inheritdoc/>
     public bool IsRowToRowMapper => true;
 
     /// <inheritdoc/>
-    public DataViewSchema GetOutputSchema(DataViewSchema inputSchema) => new ScoringMapper(_scorer, inputSchema).OutputSchema;
+    public DataViewSchema GetOutputSchema(DataViewSchema inputSchema) => _scorer.Map(inputSchema).OutputSchema;
 
     /// <inheritdoc/>
-    public IRowToRowMapper GetRowToRowMapper(DataViewSchema inputSchema) => new ScoringMapper(_scorer, inputSchema);
+    public IRowToRowMapper GetRowToRowMapper(DataViewSchema inputSchema) => _scorer.Map(inputSchema);
 
     /// <inheritdoc/>
-    public IDataView Transform(IDataView input)
-    {
-        ArgumentNullException.ThrowIfNull(input);
-        return new ScoredView(input, new ScoringMapper(_scorer, input.Schema));
-    }
+    public IDataView Transform(IDataView input) => _scorer.Transform(input);
 
     /// <summary>Writes the fused network as ONNX: raw pixels [N, C, H, W] in, logits [N, classes] out, normalisation included.</summary>
     /// <param name="path">The file; an existing one is replaced once the new one is complete.</param>
@@ -99,9 +95,5 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
     }
 
     /// <summary>Releases the engine and its memory.</summary>
-    public void Dispose()
-    {
-        _scorer.Engine.Dispose();
-        _scorer.Input.Preprocessing?.Dispose();
-    }
+    public void Dispose() => _scorer.Dispose();
 }

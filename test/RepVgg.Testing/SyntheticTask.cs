@@ -26,7 +26,7 @@ internal static class SyntheticTask
         Epochs = 4,
         BatchSize = 32,
         LearningRate = 0.1f,
-        Schedule = new() { WarmUpEpochs = 0.5 },
+        LearningRateScheduler = new() { WarmUpEpochs = 0.5 },
         Augmentation = new() { CropPadding = 1 },
         LabelSmoothing = 0.05f,
         Seed = 11,

@@ -104,7 +104,7 @@ public class TorchTrainingTests
         using var backend = TorchBackends.Create(new TorchBackendOptions { Threads = 1, SelfTest = false });
         using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
         var validation = SyntheticTask.Samples(203, 2);
-        var result = TrainingLoop.Run(backend, network, SyntheticTask.Samples(400, 1), validation, SyntheticTask.Normalization, SyntheticTask.Options with { Epochs = 8, WeightAverageDecay = decay });
+        var result = TrainingLoop.Run(backend, network, SyntheticTask.Samples(400, 1), validation, SyntheticTask.Normalization, SyntheticTask.Options with { Epochs = 8, EmaDecay = decay });
         Assert.True(result.History[result.BestEpoch - 1].ValidationAccuracy > 0.95, $"accuracy {result.History[result.BestEpoch - 1].ValidationAccuracy}");
     }
 

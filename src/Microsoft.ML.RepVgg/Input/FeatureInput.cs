@@ -3,29 +3,32 @@ using Microsoft.ML.Transforms.Image;
 
 namespace Microsoft.ML.RepVgg.Input;
 
-/// <summary>Describes how the values of an input column are converted to the planar (CHW) pixels that the network reads.</summary>
+/// <summary>Describes how the values of an input column become the planar (CHW) pixels that the network reads.</summary>
 /// <remarks>
-/// Vectors are used without conversion. Images are resized and their pixels extracted by ML.NET's own transformers. The
-/// saved model contains the same transformers, so training, scoring and the saved model read the same pixels.
+/// Vectors are used without conversion. Images are resized by ML.NET's own transformers, which the saved model contains too.
+/// Here <see cref="PixelReader"/> takes the bytes of the resized image; in the saved model, ML.NET's pixel extractor converts
+/// the same bytes to floats. So training, scoring and the saved model read the same values.
 /// </remarks>
 internal sealed class FeatureInput
 {
     private readonly string _role;
 
-    private FeatureInput(ImageSettings settings, string pixelColumnName, DataViewType pixelType, int channels, int height, int width, TransformerChain<ITransformer>? preprocessing)
+    private FeatureInput(ImageSettings settings, string pixelColumnName, DataViewType pixelType, int channels, int height, int width, IReadOnlyList<ITransformer> stockTransformers)
     {
         _role = settings.Role;
         ColumnName = settings.ColumnName;
         PixelColumnName = pixelColumnName;
         PixelType = pixelType;
         (Channels, Height, Width) = (channels, height, width);
-        Preprocessing = preprocessing;
+        StockTransformers = stockTransformers;
+        if (stockTransformers.Count > 0)
+            Resizing = new TransformerChain<ITransformer>([.. stockTransformers.SkipLast(1)]);
     }
 
     /// <summary>The user's image column.</summary>
     public string ColumnName { get; }
 
-    /// <summary>Name of the column that holds the pixels: the feature column if it is a vector, otherwise a temporary column.</summary>
+    /// <summary>Name of the column that holds the pixels in the saved model: the feature column if it is a vector, otherwise a temporary column.</summary>
     public string PixelColumnName { get; }
 
     /// <summary>Type of the pixel column: a vector of Channels * Height * Width floats.</summary>
@@ -40,11 +43,14 @@ internal sealed class FeatureInput
     /// <summary>Number of values per image.</summary>
     public int Length => Channels * Height * Width;
 
-    /// <summary>ML.NET's transformers that convert images to pixels; null if the feature column is a vector.</summary>
-    public TransformerChain<ITransformer>? Preprocessing { get; }
+    /// <summary>ML.NET's transformers with which the saved model converts images to pixels; empty if the feature column is a vector. The last one extracts the pixels.</summary>
+    public IReadOnlyList<ITransformer> StockTransformers { get; }
 
-    /// <summary>Names of the columns that preprocessing adds.</summary>
-    public IReadOnlyList<string> TemporaryColumns => Preprocessing is null ? [] : [ResizedColumnName(ColumnName), PixelColumnName];
+    /// <summary>Those of <see cref="StockTransformers"/> that give images of the network's size, grey for a network of one channel; null if the feature column is a vector.</summary>
+    public TransformerChain<ITransformer>? Resizing { get; }
+
+    /// <summary>Names of the columns that the stock transformers add.</summary>
+    public IReadOnlyList<string> TemporaryColumns => Resizing is null ? [] : [ResizedColumnName(ColumnName), PixelColumnName];
 
     public static bool IsImage(DataViewType type) => type is ImageDataViewType;
 
@@ -66,15 +72,17 @@ internal sealed class FeatureInput
             throw new ArgumentException($"Schema mismatch for {settings.Role} column '{name}': expected an image or a Vector<Single> of known size, got {column.Type}.", nameof(schema));
 
         var (channels, height, width) = VectorSize(vector, settings);
-        return new FeatureInput(settings, name, vector, channels, height, width, null);
+        return new FeatureInput(settings, name, vector, channels, height, width, []);
     }
 
     /// <summary>Creates the exception for a schema that does not have the column.</summary>
     public ArgumentException Missing(string parameter) => Missing(_role, ColumnName, parameter);
 
-    /// <summary>Finds the pixel column in the output schema of <see cref="Preprocessing"/>, and checks its type and length.</summary>
+    /// <summary>Finds the column that <see cref="PixelReader"/> reads in the output schema of <see cref="Resizing"/>: the resized images, or the vector, whose type and length are checked.</summary>
     public DataViewSchema.Column FindPixels(DataViewSchema schema)
     {
+        if (Resizing is not null)
+            return schema[ResizedColumnName(ColumnName)];
         var column = schema.GetColumnOrNull(PixelColumnName)
             ?? throw Missing(_role, PixelColumnName, nameof(schema));
         if (column.Type is not VectorDataViewType vector || vector.ItemType != NumberDataViewType.Single || vector.Size != Length)
@@ -100,7 +108,7 @@ internal sealed class FeatureInput
                 orderOfExtraction: ImagePixelExtractingEstimator.ColorsOrder.ARGB))
             .Fit(new Interop.SchemaOnlyView(schema));
         var type = preprocessing.GetOutputSchema(schema)[pixels].Type;
-        return new FeatureInput(settings, pixels, type, channels, height, width, preprocessing);
+        return new FeatureInput(settings, pixels, type, channels, height, width, [.. preprocessing]);
     }
 
     private static (int Channels, int Height, int Width) VectorSize(VectorDataViewType vector, ImageSettings settings)

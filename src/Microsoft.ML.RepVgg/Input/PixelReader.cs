@@ -1,85 +1,52 @@
-using System.Numerics;
 using Microsoft.ML.Data;
+using RepVgg.Training.Data;
+using RepVgg.Inference;
 
 namespace Microsoft.ML.RepVgg.Input;
 
-/// <summary>Copies the pixels of one row, and throws if they are missing, have the wrong length or are not finite.</summary>
-/// <param name="input">Description of the pixel column.</param>
-/// <param name="getter">Getter of the pixel column.</param>
-internal sealed class PixelReader(FeatureInput input, ValueGetter<VBuffer<float>> getter)
+/// <summary>Reads the pixels of rows, in the type in which the column has them: bytes from images, floats from vectors.</summary>
+/// <param name="input">Description of the column.</param>
+internal abstract class PixelReader(FeatureInput input) : IDisposable
 {
-    private VBuffer<float> _buffer;
+    /// <summary>Description of the column.</summary>
+    protected FeatureInput Input { get; } = input;
 
-    /// <summary>Reads the current row.</summary>
+    /// <summary>Creates a reader of the rows of a cursor, or of a single row.</summary>
+    /// <param name="input">Description of the column.</param>
+    /// <param name="row">The row or cursor.</param>
+    /// <param name="column">The column that <see cref="FeatureInput.FindPixels"/> finds.</param>
+    /// <param name="capacity">Maximum number of images of a batch.</param>
+    /// <returns>The reader.</returns>
+    public static PixelReader Create(FeatureInput input, DataViewRow row, DataViewSchema.Column column, int capacity) =>
+        input.Resizing is null
+            ? new VectorPixelReader(input, row.GetGetter<VBuffer<float>>(column), capacity)
+            : new ImagePixelReader(input, row.GetGetter<MLImage>(column), capacity);
+
+    /// <summary>Reads the image of the current row into the batch.</summary>
     /// <param name="row">Position of the row, for error messages.</param>
-    /// <param name="pixels">Receives Channels * Height * Width values in CHW order.</param>
+    /// <param name="index">Index of the image in the batch.</param>
     /// <exception cref="InvalidOperationException">The image is missing, cannot be read, has the wrong length, or has a value that is not finite.</exception>
     /// <exception cref="NotSupportedException">ML.NET cannot decode any image in this application because SkiaSharp is missing or has another version.</exception>
-    public void Read(long row, Span<float> pixels)
-    {
-        try
-        {
-            getter(ref _buffer);
-        }
-        catch (Exception error) when (input.Preprocessing is not null && error is not OperationCanceledException && LacksDecoder(error))
-        {
-            string skia = AppDomain.CurrentDomain.GetAssemblies().FirstOrDefault(assembly => assembly.GetName().Name == "SkiaSharp")?.GetName().Version?.ToString(3) ?? "none";
-            throw new NotSupportedException($"ML.NET cannot read images in this application: {InnermostOf(error).Message.TrimEnd('.')}. Its decoder needs SkiaSharp 2.88, with SkiaSharp's native library of the same version; the loaded version is {skia}. Reference SkiaSharp 2.88.9, and no package that needs a later version.", error);
-        }
-        catch (Exception error) when (input.Preprocessing is not null && error is not OperationCanceledException)
-        {
-            throw Unusable(row, $"the image cannot be read: {error.Message}", error);
-        }
-        if (_buffer.Length != input.Length)
-            throw Unusable(row, $"{_buffer.Length} values instead of {input.Channels} x {input.Height} x {input.Width} = {input.Length}");
-        // For a missing image, ML.NET's pixel extractor returns a sparse vector without explicit values.
-        if (input.Preprocessing is not null && _buffer.GetValues().Length == 0)
-            throw Unusable(row, "there is no image");
-        bool finite;
-        if (_buffer.IsDense)
-        {
-            finite = CopyFinite(_buffer.GetValues(), pixels);
-        }
-        else
-        {
-            _buffer.CopyTo(pixels);
-            finite = CopyFinite(pixels[..input.Length], pixels);
-        }
-        int bad = 0;
-        while (!finite && float.IsFinite(pixels[bad]))
-            bad++;
-        if (!finite)
-            throw Unusable(row, $"value {bad} is {pixels[bad]}; pixels must be finite numbers");
-    }
+    public abstract void Read(long row, int index);
 
-    /// <summary>Whether the error is due to SkiaSharp, ML.NET's image decoder, being missing or of another version. The text is checked too, since the user's own columns can throw the same exception types.</summary>
-    private static bool LacksDecoder(Exception error) =>
-        InnermostOf(error) is MissingMemberException or TypeLoadException or DllNotFoundException or BadImageFormatException
-        && error.ToString().Contains("SkiaSharp", StringComparison.Ordinal);
+    /// <summary>Runs a network on the first images of the batch.</summary>
+    /// <param name="engine">The network.</param>
+    /// <param name="count">Number of images.</param>
+    /// <param name="outputs">Receives the outputs of the network.</param>
+    public abstract void Run(InferenceEngine engine, int count, Span<float> outputs);
 
-    private static Exception InnermostOf(Exception error) => error.InnerException is { } inner ? InnermostOf(inner) : error;
+    /// <summary>Appends the image of the current row to a cache.</summary>
+    /// <param name="cache">The cache.</param>
+    /// <param name="label">Label of the image.</param>
+    /// <param name="row">Position of the row, for error messages.</param>
+    /// <exception cref="InvalidOperationException">As for <see cref="Read"/>.</exception>
+    /// <exception cref="NotSupportedException">As for <see cref="Read"/>.</exception>
+    public abstract void AddTo(SampleCache cache, int label, long row);
 
-    private InvalidOperationException Unusable(long row, string reason, Exception? inner = null) =>
-        new($"Row {row}, column '{input.ColumnName}': {reason}", inner);
+    /// <summary>Releases the memory of the batch.</summary>
+    public abstract void Dispose();
 
-    // Copies and checks in one pass, because the pixels of a batch don't fit in the CPU caches. Returns false if a value is not finite.
-    private static bool CopyFinite(ReadOnlySpan<float> source, Span<float> target)
-    {
-        // x - x is 0 if x is finite and NaN otherwise, so the sum of the differences is 0 only if all values are finite.
-        var sums = Vector<float>.Zero;
-        int whole = source.Length - source.Length % Vector<float>.Count;
-        for (int i = 0; i < whole; i += Vector<float>.Count)
-        {
-            var some = new Vector<float>(source[i..]);
-            some.CopyTo(target[i..]);
-            sums += some - some;
-        }
-        float sum = Vector.Sum(sums);
-        for (int i = whole; i < source.Length; i++)
-        {
-            target[i] = source[i];
-            sum += source[i] - source[i];
-        }
-        return sum == 0;
-    }
+    /// <summary>Creates the exception for a row that cannot be used.</summary>
+    protected InvalidOperationException Unusable(long row, string reason, Exception? inner = null) =>
+        new($"Row {row}, column '{Input.ColumnName}': {reason}", inner);
 }

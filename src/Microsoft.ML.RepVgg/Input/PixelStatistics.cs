@@ -1,3 +1,4 @@
+using System.Numerics;
 using RepVgg.Architectures;
 using RepVgg.Training.Data;
 
@@ -13,17 +14,20 @@ internal static class PixelStatistics
     {
         int plane = samples.Height * samples.Width, count = Math.Min(samples.Count, MaximumSamples);
         float[] pixels = new float[samples.Channels * plane];
+        byte[] buffer = new byte[pixels.Length];
         double[] sum = new double[samples.Channels], squares = new double[samples.Channels];
         for (int i = 0; i < count; i++)
         {
-            samples.Read((int)((long)i * samples.Count / count), pixels);
+            int index = (int)((long)i * samples.Count / count);
+            var bytes = samples.ReadBytes(index, buffer);
+            if (bytes.IsEmpty)
+                samples.Read(index, pixels);
             for (int channel = 0; channel < samples.Channels; channel++)
             {
-                foreach (float value in pixels.AsSpan(channel * plane, plane))
-                {
-                    sum[channel] += value;
-                    squares[channel] += (double)value * value;
-                }
+                if (bytes.IsEmpty)
+                    Add(pixels.AsSpan(channel * plane, plane), ref sum[channel], ref squares[channel]);
+                else
+                    Add(bytes.Slice(channel * plane, plane), ref sum[channel], ref squares[channel]);
             }
         }
 
@@ -32,5 +36,45 @@ internal static class PixelStatistics
         // A channel whose standard deviation is at most 1e-6 has scale 1.
         var deviation = squares.Select((value, channel) => Math.Sqrt(Math.Max(0, value / total - mean[channel] * mean[channel])));
         return new Normalization([.. mean.Select(value => (float)value)], [.. deviation.Select(value => value > 1e-6 ? (float)(1 / value) : 1f)]);
+    }
+
+    private static void Add(ReadOnlySpan<float> values, ref double sum, ref double squares)
+    {
+        foreach (float value in values)
+        {
+            sum += value;
+            squares += (double)value * value;
+        }
+    }
+
+    /// <summary>Adds the sum and the sum of the squares of bytes. Both are integers below 2^53, so they are exact, as the sums in double precision of the same values are.</summary>
+    private static void Add(ReadOnlySpan<byte> values, ref double sum, ref double squares)
+    {
+        // Each lane of the sums gets four squares below 2^16 per vector, so 2^14 vectors do not overflow 32 bits.
+        const int MaximumVectors = 1 << 14;
+        while (values.Length >= Vector<byte>.Count)
+        {
+            var (sums, squaresOfLanes) = (Vector<uint>.Zero, Vector<uint>.Zero);
+            int vectors = Math.Min(values.Length / Vector<byte>.Count, MaximumVectors);
+            for (int i = 0; i < vectors; i++)
+            {
+                Vector.Widen(new Vector<byte>(values[(i * Vector<byte>.Count)..]), out var low, out var high);
+                Vector.Widen(low, out var a, out var b);
+                Vector.Widen(high, out var c, out var d);
+                sums += a + b + c + d;
+                squaresOfLanes += a * a + b * b + c * c + d * d;
+            }
+            for (int lane = 0; lane < Vector<uint>.Count; lane++)
+            {
+                sum += sums[lane];
+                squares += squaresOfLanes[lane];
+            }
+            values = values[(vectors * Vector<byte>.Count)..];
+        }
+        foreach (byte value in values)
+        {
+            sum += value;
+            squares += value * value;
+        }
     }
 }

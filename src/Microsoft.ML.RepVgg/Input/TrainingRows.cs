@@ -17,8 +17,8 @@ internal static class TrainingRows
     /// <exception cref="InvalidOperationException">A row cannot be used; the message names it and the reason.</exception>
     public static (long Skipped, string? FirstReason) Read(IDataView view, FeatureInput input, string labelName, SampleCache cache, InvalidRowHandling invalidRows, CancellationToken cancellation)
     {
-        if (input.Preprocessing is not null)
-            view = input.Preprocessing.Transform(view);
+        if (input.Resizing is not null)
+            view = input.Resizing.Transform(view);
         var pixelColumn = input.FindPixels(view.Schema);
         var labelColumn = view.Schema[labelName];
 
@@ -26,8 +26,7 @@ internal static class TrainingRows
         // read would then end the whole cursor, and the row could neither be named in the message nor skipped.
         using var cursor = view.GetRowCursorSet([pixelColumn, labelColumn], 1)[0];
         var getLabel = cursor.GetGetter<uint>(labelColumn);
-        var reader = new PixelReader(input, cursor.GetGetter<VBuffer<float>>(pixelColumn));
-        float[] pixels = new float[input.Length];
+        using var reader = PixelReader.Create(input, cursor, pixelColumn, capacity: 1);
         long skipped = 0;
         string? firstReason = null;
         while (cursor.MoveNext())
@@ -41,8 +40,7 @@ internal static class TrainingRows
                     throw new InvalidOperationException($"Row {cursor.Position}, column '{labelName}': the label is missing (its value is not among the values of the key mapping).");
                 if (key > cache.Classes)
                     throw new InvalidOperationException($"Row {cursor.Position}, column '{labelName}': the label is key {key}, but the column's type has {cache.Classes} keys.");
-                reader.Read(cursor.Position, pixels);
-                cache.Add(pixels, (int)key - 1, cursor.Position);
+                reader.AddTo(cache, (int)key - 1, cursor.Position);
             }
             catch (InvalidOperationException error)
             {

@@ -21,8 +21,7 @@ internal sealed class StockChainBuilder
         _input = input;
         _transforms = new MLContext(seed: 1) { TempFilePath = folder }.Transforms;
         _temporary = [.. input.TemporaryColumns];
-        if (input.Preprocessing is not null)
-            _parts.AddRange(input.Preprocessing);
+        _parts.AddRange(input.StockTransformers);
         var builder = new DataViewSchema.Builder();
         builder.AddColumn(input.PixelColumnName, input.PixelType);
         _schema = builder.ToSchema();

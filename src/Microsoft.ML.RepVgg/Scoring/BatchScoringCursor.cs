@@ -15,7 +15,7 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
     /// <summary>Maximum number of images per batch. It is large enough to use all cores and limits the memory for the batch.</summary>
     private const int MaximumBatch = 32;
 
-    /// <summary>Maximum number of floats for the pixels and outputs of one batch: 64 Mi values, 256 MiB. For large images and feature maps the batch is smaller.</summary>
+    /// <summary>Maximum number of values for the pixels and outputs of one batch: 64 Mi values, at most 256 MiB. For large images and feature maps the batch is smaller.</summary>
     private const long MaximumValues = 64L << 20;
 
     private readonly ScoringMapper _mapper;
@@ -28,7 +28,6 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
     private readonly PixelReader? _reader;
     private readonly int _outputLength;
     private readonly int _batch;
-    private float[] _pixels = [];
     private float[] _outputs = [];
     private readonly DataViewRowId[] _ids = [];
     private int _filled;
@@ -53,9 +52,8 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
             _ahead = ahead;
             _aheadId = ahead.GetIdGetter();
             _pixelRow = mapper.PixelRow(ahead);
-            _reader = new PixelReader(input, _pixelRow.GetGetter<VBuffer<float>>(mapper.Pixels));
-            // The arrays are rented because allocating arrays of this size takes as long as scoring a few images.
-            _pixels = ArrayPool<float>.Shared.Rent(_batch * input.Length);
+            _reader = PixelReader.Create(input, _pixelRow, mapper.Pixels, _batch);
+            // The array is rented because allocating arrays of this size takes as long as scoring a few images.
             _outputs = ArrayPool<float>.Shared.Rent(_batch * _outputLength);
             _ids = new DataViewRowId[_batch];
         }
@@ -104,13 +102,13 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
         if (disposing && !_disposed)
         {
             _disposed = true;
+            _reader?.Dispose();
             if (!ReferenceEquals(_pixelRow, _ahead))
                 _pixelRow?.Dispose();
             _ahead?.Dispose();
             _rows.Dispose();
-            ArrayPool<float>.Shared.Return(_pixels);
             ArrayPool<float>.Shared.Return(_outputs);
-            _pixels = _outputs = [];
+            _outputs = [];
         }
         base.Dispose(disposing);
     }
@@ -119,17 +117,16 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
 
     private void Fill()
     {
-        int length = _mapper.Scorer.Input.Length;
         _filled = 0;
         _current = 0;
         while (_filled < _batch && _ahead!.MoveNext())
         {
             _aheadId!(ref _ids[_filled]);
-            _reader!.Read(_ahead.Position, _pixels.AsSpan(_filled * length, length));
+            _reader!.Read(_ahead.Position, _filled);
             _filled++;
         }
         if (_filled > 0)
-            _mapper.Scorer.Engine.Run(_pixels.AsSpan(0, _filled * length), _filled, _outputs.AsSpan(0, _filled * _outputLength));
+            _reader!.Run(_mapper.Scorer.Engine, _filled, _outputs.AsSpan(0, _filled * _outputLength));
     }
 
     private static InvalidOperationException Changed() =>

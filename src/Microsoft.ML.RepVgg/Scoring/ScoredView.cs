@@ -1,3 +1,5 @@
+using Microsoft.ML.Data;
+
 namespace Microsoft.ML.RepVgg.Scoring;
 
 /// <summary>A data view that adds the scorer's columns to its source. They are computed lazily, in batches of rows.</summary>
@@ -26,4 +28,59 @@ internal sealed class ScoredView(IDataView source, ScoringMapper mapper) : IData
     // Always returns one cursor, because the engine itself uses all cores.
     public DataViewRowCursor[] GetRowCursorSet(IEnumerable<DataViewSchema.Column> columnsNeeded, int n, Random? rand = null) =>
         [GetRowCursor(columnsNeeded, rand)];
+}
+
+/// <summary>Maps rows of a given input schema to rows with the scorer's columns added.</summary>
+internal sealed class ScoringMapper : IRowToRowMapper
+{
+    private readonly IRowToRowMapper? _resizing;
+
+    public ScoringMapper(NetworkScorer scorer, DataViewSchema inputSchema)
+    {
+        ArgumentNullException.ThrowIfNull(inputSchema);
+        Scorer = scorer;
+        InputSchema = inputSchema;
+        var input = scorer.Input;
+        Input = inputSchema.GetColumnOrNull(input.ColumnName) ?? throw input.Missing(nameof(inputSchema));
+        _resizing = ((ITransformer?)input.Resizing)?.GetRowToRowMapper(inputSchema);
+        Pixels = input.FindPixels(_resizing?.OutputSchema ?? inputSchema);
+
+        var builder = new DataViewSchema.Builder();
+        builder.AddColumns(inputSchema);
+        foreach (var column in scorer.Columns)
+            builder.AddColumn(column.Name, column.Type, column.Annotations);
+        OutputSchema = builder.ToSchema();
+    }
+
+    public NetworkScorer Scorer { get; }
+
+    public DataViewSchema InputSchema { get; }
+
+    public DataViewSchema OutputSchema { get; }
+
+    /// <summary>The image column in the input schema.</summary>
+    public DataViewSchema.Column Input { get; }
+
+    /// <summary>The column that is read: in the input schema for a vector, in the output schema of the resizing for images.</summary>
+    public DataViewSchema.Column Pixels { get; }
+
+    /// <summary>Gets the getter of a column that this mapper adds.</summary>
+    public ValueGetter<TValue> Getter<TValue>(DataViewSchema.Column column, OutputOfRow output) =>
+        Scorer.Columns[column.Index - InputSchema.Count].Getter<TValue>(output);
+
+    /// <summary>Whether this mapper adds a column of the output schema.</summary>
+    public bool IsAdded(DataViewSchema.Column column) => column.Index >= InputSchema.Count;
+
+    public IEnumerable<DataViewSchema.Column> GetDependencies(IEnumerable<DataViewSchema.Column> dependingColumns)
+    {
+        var needed = new SortedSet<int>();
+        foreach (var column in dependingColumns)
+            needed.Add(IsAdded(column) ? Input.Index : column.Index);
+        return needed.Select(index => InputSchema[index]);
+    }
+
+    public DataViewRow GetRow(DataViewRow input, IEnumerable<DataViewSchema.Column> activeColumns) => new ScoringRow(this, input, activeColumns);
+
+    /// <summary>Gets a row that contains the column <see cref="Pixels"/>: the input row itself, or the result of resizing its image.</summary>
+    public DataViewRow PixelRow(DataViewRow input) => _resizing?.GetRow(input, [Pixels]) ?? input;
 }

@@ -11,9 +11,9 @@ internal sealed class ScoringRow : DataViewRow
     private readonly DataViewRow? _pixelRow;
     private readonly PixelReader? _reader;
     private readonly HashSet<int> _active;
-    private readonly float[] _pixels = [];
     private readonly float[] _output = [];
     private long _scoredPosition = -1;
+    private bool _disposed;
 
     public ScoringRow(ScoringMapper mapper, DataViewRow input, IEnumerable<DataViewSchema.Column> activeColumns)
     {
@@ -22,11 +22,9 @@ internal sealed class ScoringRow : DataViewRow
         _active = [.. activeColumns.Select(column => column.Index)];
         if (_active.Any(index => index >= mapper.InputSchema.Count))
         {
-            var scorer = mapper.Scorer;
             _pixelRow = mapper.PixelRow(input);
-            _reader = new PixelReader(scorer.Input, _pixelRow.GetGetter<VBuffer<float>>(mapper.Pixels));
-            _pixels = new float[scorer.Engine.InputLength];
-            _output = new float[scorer.Engine.OutputLength];
+            _reader = PixelReader.Create(mapper.Scorer.Input, _pixelRow, mapper.Pixels, capacity: 1);
+            _output = new float[mapper.Scorer.Engine.OutputLength];
         }
     }
 
@@ -51,8 +49,13 @@ internal sealed class ScoringRow : DataViewRow
 
     protected override void Dispose(bool disposing)
     {
-        if (disposing && !ReferenceEquals(_pixelRow, _input))
-            _pixelRow?.Dispose();
+        if (disposing && !_disposed)
+        {
+            _disposed = true;
+            _reader?.Dispose();
+            if (!ReferenceEquals(_pixelRow, _input))
+                _pixelRow?.Dispose();
+        }
         base.Dispose(disposing);
     }
 
@@ -60,8 +63,8 @@ internal sealed class ScoringRow : DataViewRow
     {
         if (_scoredPosition != _input.Position)
         {
-            _reader!.Read(_input.Position, _pixels);
-            _mapper.Scorer.Engine.Run(_pixels, 1, _output);
+            _reader!.Read(_input.Position, 0);
+            _reader.Run(_mapper.Scorer.Engine, 1, _output);
             _scoredPosition = _input.Position;
         }
         return _output;

@@ -39,7 +39,7 @@ internal static class Classification
         if (Train(context, trainingRows, options) is not { } model)
             return InterruptedExitCode;
         using var classifier = model.OfType<RepVggTransformer>().Single();
-        bool interrupted = classifier.End == TrainingEnd.Cancelled;
+        bool interrupted = classifier.StopReason == StopReason.Cancelled;
         if (interrupted)
             Console.WriteLine($"Stopped. The model is the best so far, of epoch {classifier.BestEpoch}.");
 

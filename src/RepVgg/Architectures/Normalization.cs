@@ -11,10 +11,37 @@ public sealed record Normalization(ImmutableArray<float> Mean, ImmutableArray<fl
     /// The normalisation of the ImageNet networks: for pixels 0..255 of R, G, B, mean 123.675, 116.28, 103.53 and standard
     /// deviation 58.395, 57.12, 57.375.
     /// </summary>
-    public static Normalization ImageNet { get; } = new([123.675f, 116.28f, 103.53f], [1 / 58.395f, 1 / 57.12f, 1 / 57.375f]);
+    public static Normalization ImageNet { get; } = FromMeanStd([123.675f, 116.28f, 103.53f], [58.395f, 57.12f, 57.375f], maxPixelValue: 1);
 
     /// <summary>Whether all means are 0 and all scales are 1.</summary>
     public bool IsIdentity => Mean.All(mean => mean == 0) && Scale.All(scale => scale == 1);
+
+    /// <summary>Creates the normalisation (pixel / maxPixelValue - mean[c]) / std[c], as torchvision's <c>Normalize</c> computes it.</summary>
+    /// <param name="mean">Mean of each channel, for pixel values divided by <paramref name="maxPixelValue"/>.</param>
+    /// <param name="std">Standard deviation of each channel, in the same unit, more than 0.</param>
+    /// <param name="maxPixelValue">Value by which pixels are divided: 255 if mean and standard deviation are those of pixels 0..1, as in PyTorch; 1 if they are those of the raw pixels.</param>
+    /// <returns>The normalisation, for raw pixels.</returns>
+    /// <exception cref="ArgumentException">The numbers of means and standard deviations differ, or a value is out of range; the message states which.</exception>
+    public static Normalization FromMeanStd(ReadOnlySpan<float> mean, ReadOnlySpan<float> std, float maxPixelValue = 255)
+    {
+        if (mean.Length != std.Length || mean.IsEmpty)
+            throw new ArgumentException($"There are {mean.Length} means and {std.Length} standard deviations; one of each is needed per channel.", nameof(std));
+        if (!(maxPixelValue > 0) || !float.IsFinite(maxPixelValue))
+            throw new ArgumentOutOfRangeException(nameof(maxPixelValue), maxPixelValue, "The maximum pixel value must be a finite number above 0.");
+        float[] means = new float[mean.Length], scales = new float[mean.Length];
+        for (int channel = 0; channel < mean.Length; channel++)
+        {
+            if (!float.IsFinite(mean[channel]))
+                throw new ArgumentException($"The mean of channel {channel} is {mean[channel]}; it must be a finite number.", nameof(mean));
+            if (!(std[channel] > 0) || !float.IsFinite(std[channel]))
+                throw new ArgumentException($"The standard deviation of channel {channel} is {std[channel]}; it must be a finite number above 0.", nameof(std));
+            if (maxPixelValue > 1 && mean[channel] > 1)
+                throw new ArgumentException($"The mean of channel {channel} is {mean[channel]}, but pixels divided by {maxPixelValue} are at most 1. For values in the unit of the raw pixels, set maxPixelValue to 1.", nameof(mean));
+            means[channel] = mean[channel] * maxPixelValue;
+            scales[channel] = 1 / (std[channel] * maxPixelValue);
+        }
+        return new([.. means], [.. scales]);
+    }
 
     /// <summary>Creates the identity normalisation: mean 0 and scale 1.</summary>
     /// <param name="channels">Number of input channels.</param>

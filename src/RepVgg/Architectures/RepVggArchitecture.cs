@@ -1,5 +1,5 @@
 using System.Collections.Immutable;
-using RepVgg.Networks;
+using System.Diagnostics.CodeAnalysis;
 
 namespace RepVgg.Architectures;
 
@@ -66,6 +66,13 @@ public sealed record RepVggArchitecture
             }
         }
     }
+
+    /// <summary>Converts the name of a variant to its architecture, as <see cref="RepVggVariants.Find"/> does.</summary>
+    /// <param name="name">Name of the variant, such as <c>RepVGG-A0</c>; null gives null.</param>
+    /// <returns>The architecture.</returns>
+    /// <exception cref="ArgumentException">There is no variant with this name. The message lists all variants.</exception>
+    [return: NotNullIfNotNull(nameof(name))]
+    public static implicit operator RepVggArchitecture?(string? name) => name is null ? null : RepVggVariants.Find(name);
 
     /// <summary>Compares two architectures by value, including the stages.</summary>
     /// <param name="other">The other architecture.</param>

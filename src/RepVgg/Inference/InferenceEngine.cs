@@ -99,8 +99,35 @@ public sealed class InferenceEngine : IDisposable
     /// <exception cref="ObjectDisposedException">The engine was disposed.</exception>
     public unsafe void Run(ReadOnlySpan<float> images, int count, Span<float> logits)
     {
+        fixed (float* pixels = images)
+            Run(new PixelPointer(pixels), images.Length, count, logits);
+    }
+
+    /// <summary>Computes the logits of a batch of images whose pixels are bytes, or the features if the network outputs features.</summary>
+    /// <remarks>The results are bit-identical to those of the same pixels as floats.</remarks>
+    /// <param name="images">Raw pixels, [count, C, H, W], 0 to 255; this method applies the network's normalization.</param>
+    /// <param name="count">Number of images; for 0 the method does nothing.</param>
+    /// <param name="logits">Receives the logits [count, classes], or the features: [count, channels] or [count, channels, height, width].</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="count"/> is negative.</exception>
+    /// <exception cref="ArgumentException">The length of a span does not match <paramref name="count"/> images.</exception>
+    /// <exception cref="ObjectDisposedException">The engine was disposed.</exception>
+    public unsafe void Run(ReadOnlySpan<byte> images, int count, Span<float> logits)
+    {
+        fixed (byte* pixels = images)
+            Run(new PixelPointer(pixels), images.Length, count, logits);
+    }
+
+    /// <summary>Frees the weights and the workspaces. If runs are in progress, the memory is freed when the last of them finishes.</summary>
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) == 0)
+            Leave();
+    }
+
+    private unsafe void Run(PixelPointer images, int length, int count, Span<float> logits)
+    {
         ArgumentOutOfRangeException.ThrowIfNegative(count);
-        CheckLength(images.Length, count, InputLength, "pixel values", nameof(images));
+        CheckLength(length, count, InputLength, "pixel values", nameof(images));
         CheckLength(logits.Length, count, OutputLength, Output == NetworkOutput.Logits ? "logits" : "features", nameof(logits));
         Enter();
         try
@@ -108,12 +135,12 @@ public sealed class InferenceEngine : IDisposable
             if (count == 0)
                 return;
             var workspace = _workspaces.Rent(count);
-            fixed (float* source = images, target = logits)
+            fixed (float* target = logits)
             {
                 for (int first = 0; first < count; first += workspace.Capacity)
                 {
                     workspace.Run(
-                        source + (long)first * InputLength, target + (long)first * OutputLength, Math.Min(workspace.Capacity, count - first));
+                        images.Skip((long)first * InputLength), target + (long)first * OutputLength, Math.Min(workspace.Capacity, count - first));
                 }
             }
             _workspaces.Return(workspace);
@@ -122,13 +149,6 @@ public sealed class InferenceEngine : IDisposable
         {
             Leave();
         }
-    }
-
-    /// <summary>Frees the weights and the workspaces. If runs are in progress, the memory is freed when the last of them finishes.</summary>
-    public void Dispose()
-    {
-        if (Interlocked.Exchange(ref _disposed, 1) == 0)
-            Leave();
     }
 
     private static NetworkSource Source(DeployNetwork network)

@@ -38,7 +38,8 @@ internal sealed class BatchLoader : IDisposable
     private readonly int _epoch;
     private readonly int _imageLength;
     private readonly Batch[] _buffers;
-    private readonly float[] _raw;
+    private readonly float[] _floats;
+    private readonly byte[] _bytes;
     private readonly Backend? _device;
     private Task<Batch>? _pending;
     private int _next;
@@ -50,7 +51,8 @@ internal sealed class BatchLoader : IDisposable
         _imageLength = source.Channels * source.Height * source.Width;
         int capacity = (source.Count + batches - 1) / batches;
         _buffers = [new Batch(capacity, _imageLength), new Batch(capacity, _imageLength)];
-        _raw = new float[_imageLength];
+        _floats = new float[_imageLength];
+        _bytes = new byte[_imageLength];
     }
 
     /// <summary>Number of batches of the pass. Their sizes differ by at most one image.</summary>
@@ -107,15 +109,30 @@ internal sealed class BatchLoader : IDisposable
         for (int i = 0; i < batch.Count; i++)
         {
             int sample = _order is null ? start + i : _order[start + i];
-            batch.Labels[i] = _source.Read(sample, _raw);
             var destination = batch.Images.Slice(i * _imageLength, _imageLength);
-            if (_order is null)
-                _augmenter.Plain(_raw, destination);
+            var bytes = _source.ReadBytes(sample, _bytes);
+            if (bytes.IsEmpty)
+            {
+                batch.Labels[i] = _source.Read(sample, _floats);
+                Write<float>(_floats, destination, sample);
+            }
             else
-                _augmenter.Random(_raw, destination, new RandomStream(_seed, RandomStream.Purpose.Augment, (ulong)_epoch, (ulong)sample));
+            {
+                batch.Labels[i] = _source.LabelOf(sample);
+                Write(bytes, destination, sample);
+            }
         }
         if (_device is not null)
             batch.Stage(_device, [_source.Channels, _source.Height, _source.Width]);
         return batch;
+    }
+
+    private void Write<TPixel>(ReadOnlySpan<TPixel> pixels, Span<float> destination, int sample)
+        where TPixel : unmanaged
+    {
+        if (_order is null)
+            _augmenter.Plain(pixels, destination);
+        else
+            _augmenter.Random(pixels, destination, new RandomStream(_seed, RandomStream.Purpose.Augment, (ulong)_epoch, (ulong)sample));
     }
 }

@@ -1,5 +1,8 @@
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 using RepVgg.Architectures;
 using RepVgg.Runtime;
+using RepVgg.Training.Data;
 
 namespace RepVgg.Training;
 
@@ -10,13 +13,19 @@ internal sealed class ImageAugmenter(Augmentation augmentation, Normalization no
     private const double SmallestAspect = 0.3, LargestAspect = 1 / 0.3;
 
     /// <summary>Normalises an image without augmentation, as for validation.</summary>
-    public void Plain(ReadOnlySpan<float> raw, Span<float> destination) => Write(raw, destination, 0, 0, false);
+    /// <typeparam name="TPixel">Type of the raw pixels: byte or float.</typeparam>
+    /// <param name="raw">C * H * W raw pixel values, CHW.</param>
+    /// <param name="destination">Receives C * H * W values, CHW.</param>
+    public void Plain<TPixel>(ReadOnlySpan<TPixel> raw, Span<float> destination)
+        where TPixel : unmanaged => Write(raw, destination, 0, 0, false);
 
     /// <summary>Augments and normalises an image.</summary>
+    /// <typeparam name="TPixel">Type of the raw pixels: byte or float.</typeparam>
     /// <param name="raw">C * H * W raw pixel values, CHW.</param>
     /// <param name="destination">Receives C * H * W values, CHW.</param>
     /// <param name="random">Random generator for this image and epoch.</param>
-    public void Random(ReadOnlySpan<float> raw, Span<float> destination, RandomStream random)
+    public void Random<TPixel>(ReadOnlySpan<TPixel> raw, Span<float> destination, RandomStream random)
+        where TPixel : unmanaged
     {
         int shiftY = 0, shiftX = 0;
         if (augmentation.CropPadding > 0)
@@ -30,8 +39,11 @@ internal sealed class ImageAugmenter(Augmentation augmentation, Normalization no
             Erase(destination, ref random);
     }
 
-    private void Write(ReadOnlySpan<float> raw, Span<float> destination, int shiftY, int shiftX, bool mirror)
+    private void Write<TPixel>(ReadOnlySpan<TPixel> raw, Span<float> destination, int shiftY, int shiftX, bool mirror)
+        where TPixel : unmanaged
     {
+        // The columns of a row whose source is inside the image.
+        int first = Math.Max(0, -shiftX), end = Math.Min(width, width - shiftX);
         for (int c = 0; c < channels; c++)
         {
             float mean = normalization.Mean[c], scale = normalization.Scale[c];
@@ -46,15 +58,52 @@ internal sealed class ImageAugmenter(Augmentation augmentation, Normalization no
                     continue;
                 }
                 var source = raw.Slice((c * height + sourceY) * width, width);
-                for (int x = 0; x < width; x++)
-                {
-                    int sourceX = x + shiftX;
-                    row[x] = (uint)sourceX < (uint)width ? (source[sourceX] - mean) * scale : black;
-                }
+                row[..first].Fill(black);
+                Normalize(source[(first + shiftX)..(end + shiftX)], mean, scale, row[first..end]);
+                row[end..].Fill(black);
                 if (mirror)
                     row.Reverse();
             }
         }
+    }
+
+    /// <summary>Computes destination[i] = (source[i] - mean) * scale.</summary>
+    private static void Normalize<TPixel>(ReadOnlySpan<TPixel> source, float mean, float scale, Span<float> destination)
+        where TPixel : unmanaged
+    {
+        if (typeof(TPixel) == typeof(byte))
+            NormalizeBytes(MemoryMarshal.AsBytes(source), mean, scale, destination);
+        else
+            NormalizeFloats(MemoryMarshal.Cast<TPixel, float>(source), mean, scale, destination);
+    }
+
+    private static void NormalizeBytes(ReadOnlySpan<byte> source, float mean, float scale, Span<float> destination)
+    {
+        var means = Vector128.Create(mean);
+        int i = 0;
+        for (; i <= source.Length - Vector128<byte>.Count; i += Vector128<byte>.Count)
+        {
+            var (low, high) = Vector128.Widen(Vector128.Create(source[i..]));
+            var (a, b) = Vector128.Widen(low);
+            var (c, d) = Vector128.Widen(high);
+            var part = destination.Slice(i, Vector128<byte>.Count);
+            ((Vector128.ConvertToSingle(a.AsInt32()) - means) * scale).CopyTo(part);
+            ((Vector128.ConvertToSingle(b.AsInt32()) - means) * scale).CopyTo(part[4..]);
+            ((Vector128.ConvertToSingle(c.AsInt32()) - means) * scale).CopyTo(part[8..]);
+            ((Vector128.ConvertToSingle(d.AsInt32()) - means) * scale).CopyTo(part[12..]);
+        }
+        for (; i < source.Length; i++)
+            destination[i] = (source[i] - mean) * scale;
+    }
+
+    private static void NormalizeFloats(ReadOnlySpan<float> source, float mean, float scale, Span<float> destination)
+    {
+        var means = Vector128.Create(mean);
+        int i = 0;
+        for (; i <= source.Length - Vector128<float>.Count; i += Vector128<float>.Count)
+            ((Vector128.Create(source[i..]) - means) * scale).CopyTo(destination[i..]);
+        for (; i < source.Length; i++)
+            destination[i] = (source[i] - mean) * scale;
     }
 
     private void Erase(Span<float> destination, ref RandomStream random)

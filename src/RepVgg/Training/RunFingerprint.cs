@@ -31,7 +31,7 @@ internal static class RunFingerprint
             [nameof(options.Epochs)] = options.Epochs,
             [nameof(options.BatchSize)] = options.BatchSize,
             [nameof(options.LearningRate)] = options.LearningRate,
-            [nameof(options.Schedule)] = options.Schedule.ToString(),
+            [nameof(options.LearningRateScheduler)] = options.LearningRateScheduler.ToString(),
             [nameof(options.WeightDecay)] = options.WeightDecay,
             [nameof(options.Momentum)] = options.Momentum,
             [nameof(options.Nesterov)] = options.Nesterov,
@@ -41,10 +41,10 @@ internal static class RunFingerprint
             [nameof(options.StochasticDepth)] = options.StochasticDepth,
             [nameof(options.HeadLearningRateScale)] = options.HeadLearningRateScale,
             [nameof(options.AuxiliaryLossWeight)] = options.AuxiliaryLossWeight,
-            [nameof(options.WeightAverageDecay)] = options.WeightAverageDecay,
+            [nameof(options.EmaDecay)] = options.EmaDecay,
             [nameof(options.Augmentation)] = options.Augmentation.ToString(),
-            [nameof(options.EarlyStopping)] = options.EarlyStopping?.ToString() ?? "none",
-            [nameof(options.BestBy)] = options.BestBy.ToString(),
+            [nameof(options.EarlyStoppingCriteria)] = options.EarlyStoppingCriteria?.ToString() ?? "none",
+            [nameof(options.MonitoredMetric)] = options.MonitoredMetric.ToString(),
             [nameof(options.Seed)] = options.Seed,
         };
     }

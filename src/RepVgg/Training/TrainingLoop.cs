@@ -21,7 +21,7 @@ public static class TrainingLoop
     /// <param name="normalization">Applied to every image before the network.</param>
     /// <param name="options">The training options.</param>
     /// <param name="progress">Called after every batch, on the calling thread; may be null.</param>
-    /// <param name="cancellationToken">Checked before every batch. Cancellation does not throw: <see cref="TrainingResult.End"/> reports it, and the result has the best weights so far.</param>
+    /// <param name="cancellationToken">Checked before every batch. Cancellation does not throw: <see cref="TrainingResult.StopReason"/> reports it, and the result has the best weights so far.</param>
     /// <returns>The best weights, the history, and how the run ended.</returns>
     /// <exception cref="ArgumentException">The options or the data are invalid; the message states which value and why.</exception>
     /// <exception cref="TrainingDivergedException">Training diverged: the loss or a weight is not finite, or the loss is far too large.</exception>

@@ -4,7 +4,7 @@ namespace RepVgg.Training;
 public enum TrainingMetric
 {
     /// <summary>
-    /// Share of correctly classified images; higher is better. If it is used as <see cref="TrainingOptions.BestBy"/>, equal
+    /// Share of correctly classified images; higher is better. If it is used as <see cref="TrainingOptions.MonitoredMetric"/>, equal
     /// accuracies are compared by the validation loss.
     /// </summary>
     Accuracy,

@@ -19,7 +19,7 @@ public sealed record TrainingOptions
     public float LearningRate { get; init; } = 0.1f;
 
     /// <summary>Learning rate schedule.</summary>
-    public LearningRateSchedule Schedule { get; init; } = new();
+    public LearningRateScheduler LearningRateScheduler { get; init; } = new();
 
     /// <summary>L2 factor on the kernels of convolutions and of the linear layer, and on the weights of the identity branches' batch norms; at least 0.</summary>
     /// <remarks>The rule of the RepVGG authors: weight decay is not applied to biases or to the other batch norms.</remarks>
@@ -61,16 +61,16 @@ public sealed record TrainingOptions
 
     /// <summary>Decay of the exponential moving average of the weights per step, 0 .. less than 1, such as 0.999; 0 disables averaging.</summary>
     /// <remarks>If averaging is enabled, the averaged weights are validated and returned. At step t (from 0) the decay is at most (1 + t) / (10 + t).</remarks>
-    public float WeightAverageDecay { get; init; }
+    public float EmaDecay { get; init; }
 
     /// <summary>Random augmentation of the training images.</summary>
     public Augmentation Augmentation { get; init; } = Augmentation.None;
 
     /// <summary>Early stopping; null disables it.</summary>
-    public EarlyStopping? EarlyStopping { get; init; }
+    public EarlyStoppingCriteria? EarlyStoppingCriteria { get; init; }
 
     /// <summary>The metric by which the best weights are selected on the validation set. Not used without a validation set.</summary>
-    public TrainingMetric BestBy { get; init; } = TrainingMetric.Accuracy;
+    public TrainingMetric MonitoredMetric { get; init; } = TrainingMetric.Accuracy;
 
     /// <summary>Minimum number of training samples of every class; 0 allows classes without samples.</summary>
     public int MinimumSamplesPerClass { get; init; } = 1;
@@ -101,15 +101,15 @@ public sealed record TrainingOptions
         Require(StochasticDepth is >= 0 and < 1, nameof(StochasticDepth), StochasticDepth, "0 or more and less than 1");
         Require(HeadLearningRateScale >= 0 && float.IsFinite(HeadLearningRateScale), nameof(HeadLearningRateScale), HeadLearningRateScale, "0 or more");
         Require(AuxiliaryLossWeight >= 0 && float.IsFinite(AuxiliaryLossWeight), nameof(AuxiliaryLossWeight), AuxiliaryLossWeight, "0 or more");
-        Require(WeightAverageDecay is >= 0 and < 1, nameof(WeightAverageDecay), WeightAverageDecay, "0 or more and less than 1");
-        Require(Enum.IsDefined(BestBy), nameof(BestBy), BestBy, "Accuracy or Loss");
+        Require(EmaDecay is >= 0 and < 1, nameof(EmaDecay), EmaDecay, "0 or more and less than 1");
+        Require(Enum.IsDefined(MonitoredMetric), nameof(MonitoredMetric), MonitoredMetric, "Accuracy or Loss");
         Require(MinimumSamplesPerClass >= 0, nameof(MinimumSamplesPerClass), MinimumSamplesPerClass, "0 or more");
         Require(CheckpointPath is null || CheckpointPath.Trim().Length > 0, nameof(CheckpointPath), CheckpointPath, "a path, or null");
-        Require(Schedule is not null, nameof(Schedule), null, "given");
+        Require(LearningRateScheduler is not null, nameof(LearningRateScheduler), null, "given");
         Require(Augmentation is not null, nameof(Augmentation), null, "given (Augmentation.None for none)");
-        Schedule!.Validate();
+        LearningRateScheduler!.Validate();
         Augmentation!.Validate(height, width);
-        EarlyStopping?.Validate();
+        EarlyStoppingCriteria?.Validate();
     }
 
     internal static void Require(bool condition, string name, object? value, string range)

@@ -5,12 +5,12 @@ namespace RepVgg.Training;
 /// <summary>The result of a training run.</summary>
 /// <param name="Weights">The best weights by the validation set; without a validation set, those after the last finished epoch. They are also copied to the network.</param>
 /// <param name="BestEpoch">The epoch of these weights, from 1. It is 0 if the run was cancelled in its first epoch; the weights are then those at the time of cancellation.</param>
-/// <param name="End">How the run ended.</param>
+/// <param name="StopReason">Why the run ended.</param>
 /// <param name="History">Results of all finished epochs, including those before the run was resumed.</param>
 /// <param name="ResumedAfterEpoch">The epoch after which the run was resumed from a checkpoint; 0 if it was not resumed.</param>
 public sealed record TrainingResult(
     StateDict Weights,
     int BestEpoch,
-    TrainingEnd End,
+    StopReason StopReason,
     IReadOnlyList<EpochResult> History,
     int ResumedAfterEpoch);

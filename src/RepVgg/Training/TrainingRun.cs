@@ -46,7 +46,7 @@ internal sealed class TrainingRun : IDisposable
         _optimizer = backend.CreateOptimizer(
             network.ParameterGroups(options.WeightDecay, options.HeadLearningRateScale, decayBranchKernels: !options.CustomL2),
             new SgdOptions(options.Momentum, options.Nesterov));
-        if (options.WeightAverageDecay > 0)
+        if (options.EmaDecay > 0)
             _average = backend.CreateWeightAverage([.. network.Parameters, .. network.Buffers]);
         _metrics = backend.CreateMetricAccumulator();
     }
@@ -56,19 +56,19 @@ internal sealed class TrainingRun : IDisposable
     public TrainingResult Execute()
     {
         int resumedAfter = Resume();
-        var end = TrainingEnd.Completed;
+        var end = StopReason.Completed;
         for (int epoch = resumedAfter + 1; epoch <= _options.Epochs; epoch++)
         {
             if (StoppedEarly())
                 break;
             if (!RunEpoch(epoch))
             {
-                end = TrainingEnd.Cancelled;
+                end = StopReason.Cancelled;
                 break;
             }
         }
-        if (end == TrainingEnd.Completed && _history.Count < _options.Epochs)
-            end = TrainingEnd.EarlyStopped;
+        if (end == StopReason.Completed && _history.Count < _options.Epochs)
+            end = StopReason.EarlyStopped;
 
         if (_best is not null)
             _network.ImportState(_best);
@@ -82,7 +82,7 @@ internal sealed class TrainingRun : IDisposable
         _optimizer.Dispose();
     }
 
-    private bool StoppedEarly() => _options.EarlyStopping is { } stopping && stopping.ShouldStop(_history);
+    private bool StoppedEarly() => _options.EarlyStoppingCriteria is { } stopping && stopping.ShouldStop(_history);
 
     /// <returns>False if the run was cancelled; the epoch is then not added to the history.</returns>
     private bool RunEpoch(int epoch)
@@ -139,7 +139,7 @@ internal sealed class TrainingRun : IDisposable
             if (_cancellation.IsCancellationRequested)
                 return null;
             long before = (long)(epoch - 1) * StepsPerEpoch + step - 1;
-            _learningRate = _options.Schedule.LearningRate(_options.LearningRate, before, StepsPerEpoch, _options.Epochs);
+            _learningRate = _options.LearningRateScheduler.LearningRate(_options.LearningRate, before, StepsPerEpoch, _options.Epochs);
             TrainingStep(loader.Next()!, before);
             if (step % _backend.StepsBetweenReads == 0 || step == loader.Batches)
                 _divergence.Check(metrics.Add(_metrics.Take()), epoch, step, _learningRate);
@@ -164,7 +164,7 @@ internal sealed class TrainingRun : IDisposable
         _backend.Backward(loss);
         _optimizer.Step(_learningRate);
         // A smaller decay in the first steps reduces the influence of the initial weights on the average.
-        _average?.Update(Math.Min(_options.WeightAverageDecay, (1f + stepsBefore) / (10f + stepsBefore)));
+        _average?.Update(Math.Min(_options.EmaDecay, (1f + stepsBefore) / (10f + stepsBefore)));
     }
 
     private PassMetrics? ValidationPass(int epoch)
@@ -194,7 +194,7 @@ internal sealed class TrainingRun : IDisposable
 
     private bool IsBetter(EpochResult candidate, EpochResult best)
     {
-        if (_options.BestBy == TrainingMetric.Accuracy && candidate.ValidationAccuracy != best.ValidationAccuracy)
+        if (_options.MonitoredMetric == TrainingMetric.Accuracy && candidate.ValidationAccuracy != best.ValidationAccuracy)
             return candidate.ValidationAccuracy > best.ValidationAccuracy;
         return candidate.ValidationLoss < best.ValidationLoss;
     }

@@ -30,7 +30,7 @@ public sealed class FeaturizerTests(TrainedStripes trained) : IClassFixture<Trai
         Network = trained.Model.LastTransformer.Network,
         Stage = stage,
         Pooling = pooling,
-        Threads = 2,
+        NumberOfThreads = 2,
     };
 
     private ITransformer Reload(ITransformer model, DataViewSchema schema)

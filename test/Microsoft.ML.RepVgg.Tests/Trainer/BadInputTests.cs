@@ -230,15 +230,31 @@ public sealed class BadInputTests
     [Fact]
     public void Unknown_architecture_lists_the_known_ones()
     {
-        string message = OptionsError(options => (options.CustomArchitecture, options.Architecture) = (null, "ResNet-50"));
-        Assert.Contains("'ResNet-50'", message);
-        Assert.Contains("RepVGG-A0", message);
+        var options = new RepVggTrainer.Options();
+        string message = Assert.Throws<ArgumentException>(() => options.Architecture = "ResNet-50").Message;
+        Assert.Contains("There is no RepVGG variant named 'ResNet-50'", message);
+        foreach (var variant in RepVggVariants.All)
+            Assert.Contains(variant.Name, message);
+        Assert.Null(options.Architecture);
+    }
+
+    [Fact]
+    public void Architecture_is_given_by_name_or_by_value_or_not_at_all()
+    {
+        var options = new RepVggTrainer.Options { Architecture = "RepVGG-A0" };
+        Assert.Same(RepVggVariants.A0, options.Architecture);
+        options.Architecture = "b1G4";
+        Assert.Equal("RepVGG-B1g4", options.Architecture.Name);
+        options.Architecture = Stripes.Tiny;
+        Assert.Same(Stripes.Tiny, options.Architecture);
+        options.Architecture = (string?)null;
+        Assert.Null(options.Architecture);
     }
 
     [Fact]
     public void Image_smaller_than_the_stride()
     {
-        string message = OptionsError(options => (options.CustomArchitecture, options.Architecture) = (null, "RepVGG-A0"));
+        string message = OptionsError(options => options.Architecture = "RepVGG-A0");
         Assert.Contains("12", message);
         Assert.Contains("32", message);
     }
@@ -257,7 +273,7 @@ public sealed class BadInputTests
         { "ImageChannels", options => options.ImageChannels = 0 },
         { "LabelColumnName", options => options.LabelColumnName = "" },
         { "ScoreColumnName", options => options.PredictedLabelColumnName = "Score" },
-        { "Threads", options => options.Threads = -1 },
+        { "Threads", options => options.NumberOfThreads = -1 },
         { "Normalization", options => options.Normalization = global::RepVgg.Architectures.Normalization.Identity(3) },
     };
 

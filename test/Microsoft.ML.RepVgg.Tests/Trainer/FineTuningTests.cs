@@ -39,8 +39,8 @@ public sealed class FineTuningTests : IDisposable
     private static RepVggTrainer.Options FineTuning(string path, int epochs = 1)
     {
         var options = Stripes.Options(epochs);
-        options.CustomArchitecture = null;
-        options.PretrainedWeights = path;
+        options.Architecture = null;
+        options.PretrainedWeightsPath = path;
         return options;
     }
 
@@ -149,7 +149,7 @@ public sealed class FineTuningTests : IDisposable
         Assert.ThrowsAny<OperationCanceledException>(() => Fit(cut));
         foreach (var (expected, change) in new (string, Action<RepVggTrainer.Options>)[]
         {
-            ("Pretrained weights was", options => options.PretrainedWeights = Described(classes: 4)),
+            ("Pretrained weights was", options => options.PretrainedWeightsPath = Described(classes: 4)),
             ("FrozenStages was 1 and is 2", options => options.FrozenStages = 2),
             ("FreezeBatchNorm was true and is false", options => options.FreezeBatchNorm = false),
         })
@@ -183,7 +183,7 @@ public sealed class FineTuningTests : IDisposable
     public void Weights_that_do_not_fit_are_listed_by_name_all_at_once()
     {
         var options = FineTuning(Described());
-        options.CustomArchitecture = Stripes.Tiny with { Stages = [new("stage0", 8, 1, 1), new("stage1", 8, 1, 2), new("stage2", 12, 2, 2)] };
+        options.Architecture = Stripes.Tiny with { Stages = [new("stage0", 8, 1, 1), new("stage1", 8, 1, 2), new("stage2", 12, 2, 2)] };
         string message = Error(options);
         Assert.Contains("described-3.safetensors", message);
         Assert.Contains("stage1.1.rbr_dense.conv.weight", message);
@@ -218,10 +218,10 @@ public sealed class FineTuningTests : IDisposable
             change(options);
             Assert.Contains(expected, Assert.ThrowsAny<ArgumentException>(() => _context.MulticlassClassification.Trainers.RepVgg(options)).Message);
         }
-        Refused("PretrainedWeights is empty", options => options.PretrainedWeights = " ");
+        Refused("PretrainedWeightsPath is empty", options => options.PretrainedWeightsPath = " ");
         Refused("FrozenStages is -1", options => options.FrozenStages = -1);
-        Refused("FrozenStages is 2, but there are no PretrainedWeights", options => options.FrozenStages = 2);
-        Refused("FreezeBatchNorm needs PretrainedWeights", options => options.FreezeBatchNorm = true);
+        Refused("FrozenStages is 2, but there is no PretrainedWeightsPath", options => options.FrozenStages = 2);
+        Refused("FreezeBatchNorm needs PretrainedWeightsPath", options => options.FreezeBatchNorm = true);
         var many = FineTuning(Described());
         many.FrozenStages = 4;
         Assert.Contains("FrozenStages is 4, but Tiny has 3 stages", Error(many));

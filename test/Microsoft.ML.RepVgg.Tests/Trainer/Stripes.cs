@@ -66,13 +66,13 @@ internal static class Stripes
 
     public static RepVggTrainer.Options Options(int epochs = 4) => new()
     {
-        CustomArchitecture = Tiny,
+        Architecture = Tiny,
         Epochs = epochs,
         BatchSize = 16,
         LearningRate = 0.05f,
         Augmentation = global::RepVgg.Training.Augmentation.None,
         Seed = 7,
-        Threads = 2,
+        NumberOfThreads = 2,
     };
 
     /// <summary>Key mapping, then the trainer.</summary>

@@ -13,8 +13,8 @@ public class TorchPipelineTests
         context.Log += (_, message) => log.Add(message.Message);
         var options = Stripes.Options();
         options.Device = TrainingDevice.TorchCpu;
-        options.Threads = 1;
-        options.WeightAverageDecay = 0.9f;
+        options.NumberOfThreads = 1;
+        options.EmaDecay = 0.9f;
         using var model = Stripes.Pipeline(context, options).Fit(context.Data.LoadFromEnumerable(Stripes.Rows(150, seed: 1)));
         Assert.Contains(log, text => text.Contains("on TorchSharp 0.", StringComparison.Ordinal));
         var metrics = context.MulticlassClassification.Evaluate(model.Transform(context.Data.LoadFromEnumerable(Stripes.Rows(75, seed: 2))));

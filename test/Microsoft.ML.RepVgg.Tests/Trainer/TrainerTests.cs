@@ -22,9 +22,9 @@ public sealed class TrainerTests
     public void The_same_seed_gives_the_same_bits_for_any_number_of_threads()
     {
         var one = Stripes.Options(epochs: 1);
-        one.Threads = 1;
+        one.NumberOfThreads = 1;
         var two = Stripes.Options(epochs: 1);
-        two.Threads = 2;
+        two.NumberOfThreads = 2;
         Assert.Equal(Scores(one), Scores(two));
 
         var other = Stripes.Options(epochs: 1);
@@ -165,7 +165,7 @@ public sealed class TrainerTests
                 continue;
             }
             using var model = Stripes.Pipeline(_context, options).Fit(data);
-            Assert.Equal(TrainingEnd.Cancelled, model.LastTransformer.End);
+            Assert.Equal(StopReason.Cancelled, model.LastTransformer.StopReason);
             Assert.InRange(model.LastTransformer.History.Count, 2, 3);
             Assert.Equal(60, model.Transform(data).GetColumn<uint>("PredictedLabel").Count());
         }

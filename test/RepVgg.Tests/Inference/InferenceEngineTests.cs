@@ -35,6 +35,29 @@ public class InferenceEngineTests
         AssertAgrees(RandomNetworks.Create(architecture, height, width, classes: 5), count: 1);
     }
 
+    [Theory]
+    [InlineData(9, 7, 1, 1)]
+    [InlineData(16, 16, 3, 1)]
+    [InlineData(13, 37, 3, 2)]
+    public void BytesGiveTheBitsOfTheSamePixelsAsFloats(int height, int width, int channels, int groups)
+    {
+        var architecture = RandomNetworks.Architecture(channels, groups, SqueezeExcitation.None, (12, 1, 2), (20, 2, 1), (36, 2, 2));
+        var network = RandomNetworks.Create(architecture, height, width, classes: 5);
+        foreach (var vectorWidth in Widths)
+        {
+            using var engine = new InferenceEngine(network, threads: 2, vectorWidth);
+            foreach (int count in new[] { 1, 2, 7 })
+            {
+                byte[] bytes = new byte[count * engine.InputLength];
+                new Random(count).NextBytes(bytes);
+                float[] logits = new float[count * 5];
+                engine.Run(bytes, count, logits);
+                Assert.Equal(Run(engine, Array.ConvertAll(bytes, pixel => (float)pixel), count), logits);
+            }
+            Assert.Contains("pixel values", Assert.Throws<ArgumentException>(() => engine.Run(new byte[3], 1, new float[5])).Message);
+        }
+    }
+
     [Fact]
     public void AgreesWithTheDefinitionWhereWorkIsCutInManyPieces()
     {
@@ -190,7 +213,7 @@ public class InferenceEngineTests
         Assert.Contains("1 images need 90 pixel values (90 each), but the span has 89", pixels.Message);
         var logits = Assert.Throws<ArgumentException>(() => engine.Run(new float[180], 2, new float[4]));
         Assert.Contains("2 images need 8 logits (4 each), but the span has 4", logits.Message);
-        engine.Run([], 0, []);
+        engine.Run(ReadOnlySpan<float>.Empty, 0, []);
         engine.Dispose();
         engine.Dispose();
         Assert.Throws<ObjectDisposedException>(() => engine.Run(new float[90], 1, new float[4]));

@@ -48,6 +48,37 @@ public class BatchLoaderTests
         Assert.True(sizes.Max() <= batchSize + 1);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void ImagesOfBytesGiveTheBatchesOfTheSameImagesOfFloats(bool spills)
+    {
+        const int count = 23, size = 18;
+        byte[] pixels = new byte[count * size * size];
+        new Random(1).NextBytes(pixels);
+        int[] labels = [.. Enumerable.Range(0, count).Select(i => i % 3)];
+        using var cache = new SampleCache(1, size, size, 3, spills ? 0 : SampleCache.DefaultMemoryLimit);
+        for (int i = 0; i < count; i++)
+            cache.Add(pixels.AsSpan(i * size * size, size * size), labels[i]);
+        var floats = new InMemorySamples(Array.ConvertAll(pixels, pixel => (float)pixel), labels, 1, size, size, 3);
+        var augmenter = new ImageAugmenter(new() { HorizontalFlip = true, CropPadding = 3 }, new([100], [0.02f]), 1, size, size);
+        foreach (bool training in new[] { false, true })
+        {
+            using var ours = Load(cache, training);
+            using var expected = Load(floats, training);
+            while (expected.Next() is { } batch)
+            {
+                var same = ours.Next()!;
+                Assert.Equal(batch.Images.ToArray(), same.Images.ToArray());
+                Assert.Equal(batch.Labels.ToArray(), same.Labels.ToArray());
+            }
+            Assert.Null(ours.Next());
+        }
+
+        BatchLoader Load(ISampleSource source, bool training) =>
+            training ? BatchLoader.Training(source, augmenter, 8, seed: 3, epoch: 2) : BatchLoader.Evaluation(source, augmenter, 8);
+    }
+
     [Fact]
     public void EveryEpochHasItsOwnOrderAndEverySeedToo()
     {

@@ -49,6 +49,30 @@ public class ImageAugmenterTests
         Assert.Equal(output, Augment(Augmentation.None, 3));
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(16)]
+    [InlineData(37)]
+    public void BytesGiveTheBitsOfTheSamePixelsAsFloats(int width)
+    {
+        const int height = 3;
+        byte[] bytes = new byte[Channels * height * width];
+        new Random(width).NextBytes(bytes);
+        float[] floats = Array.ConvertAll(bytes, pixel => (float)pixel), fromBytes = new float[bytes.Length], fromFloats = new float[bytes.Length];
+        var augmentation = new Augmentation { HorizontalFlip = true, CropPadding = Math.Min(2, width - 1), ErasingProbability = 0.3 };
+        var augmenter = new ImageAugmenter(augmentation, s_normalization, Channels, height, width);
+        augmenter.Plain<byte>(bytes, fromBytes);
+        augmenter.Plain<float>(floats, fromFloats);
+        Assert.Equal(floats.Select((pixel, i) => (pixel - s_normalization.Mean[i / (height * width)]) * s_normalization.Scale[i / (height * width)]), fromFloats);
+        Assert.Equal(fromFloats, fromBytes);
+        for (ulong i = 0; i < 50; i++)
+        {
+            augmenter.Random<byte>(bytes, fromBytes, new RandomStream(1, RandomStream.Purpose.Augment, 1, i));
+            augmenter.Random<float>(floats, fromFloats, new RandomStream(1, RandomStream.Purpose.Augment, 1, i));
+            Assert.Equal(fromFloats, fromBytes);
+        }
+    }
+
     [Fact]
     public void FlipsAboutHalfOfTheImages()
     {

@@ -15,7 +15,7 @@ public class RegularizationTests
     private static readonly InMemorySamples s_train = SyntheticTask.Samples(64, 1), s_validation = SyntheticTask.Samples(40, 2);
 
     /// <summary>One step over the whole set.</summary>
-    private static readonly TrainingOptions s_oneStep = new() { Epochs = 1, BatchSize = 64, LearningRate = 0.1f, Momentum = 0, WeightDecay = 0, Schedule = new() { Shape = ScheduleShape.Constant } };
+    private static readonly TrainingOptions s_oneStep = new() { Epochs = 1, BatchSize = 64, LearningRate = 0.1f, Momentum = 0, WeightDecay = 0, LearningRateScheduler = new() { Shape = ScheduleShape.Constant } };
 
     private static readonly TrainingOptions s_regularized = SyntheticTask.Options with { Epochs = 3, BatchSize = 16, Dropout = 0.3f, StochasticDepth = 0.4f, CustomL2 = true, HeadLearningRateScale = 2 };
 

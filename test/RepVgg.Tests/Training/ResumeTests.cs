@@ -33,12 +33,12 @@ public class ResumeTests
         var whole = SyntheticTask.Train(s_train, validation, Options(null));
 
         var options = Options(folder.File("run.checkpoint"));
-        Assert.Equal(TrainingEnd.Cancelled, TrainUntil(options, epoch, step, validation).End);
+        Assert.Equal(StopReason.Cancelled, TrainUntil(options, epoch, step, validation).StopReason);
         // Another network seed: everything must come from the checkpoint, once there is one.
         var resumed = SyntheticTask.Train(s_train, validation, options, threads: 1, networkSeed: epoch == 1 ? 3UL : 99UL);
 
         Assert.Equal(epoch - 1, resumed.ResumedAfterEpoch);
-        Assert.Equal(TrainingEnd.Completed, resumed.End);
+        Assert.Equal(StopReason.Completed, resumed.StopReason);
         Assert.Equal(whole.BestEpoch, resumed.BestEpoch);
         Assert.Equal(SyntheticTask.WithoutTimes(whole.History), SyntheticTask.WithoutTimes(resumed.History));
         TrainingLoopTests.SameBits(whole.Weights, resumed.Weights);
@@ -50,7 +50,7 @@ public class ResumeTests
     {
         using var folder = new TemporaryFolder();
         var validation = SyntheticTask.Samples(50, 2, mislabelled: true);
-        var plain = Options(null) with { BestBy = TrainingMetric.Loss };
+        var plain = Options(null) with { MonitoredMetric = TrainingMetric.Loss };
         var whole = SyntheticTask.Train(s_train, validation, plain);
         Assert.InRange(whole.BestEpoch, 1, 3);
 
@@ -65,7 +65,7 @@ public class ResumeTests
     public void TheMovingAverageSurvivesTheCut()
     {
         using var folder = new TemporaryFolder();
-        var plain = Options(null) with { WeightAverageDecay = 0.9f };
+        var plain = Options(null) with { EmaDecay = 0.9f };
         var whole = SyntheticTask.Train(s_train, s_validation, plain);
         var options = plain with { CheckpointPath = folder.File("run.checkpoint") };
         TrainUntil(options, 4, 3, s_validation);
@@ -107,11 +107,11 @@ public class ResumeTests
     public void AnEarlyStoppedRunStaysStopped()
     {
         using var folder = new TemporaryFolder();
-        var options = Options(folder.File("run.checkpoint")) with { EarlyStopping = new() { MinDelta = 0.9, Patience = 2 } };
+        var options = Options(folder.File("run.checkpoint")) with { EarlyStoppingCriteria = new() { MinDelta = 0.9, Patience = 2 } };
         var first = SyntheticTask.Train(s_train, s_validation, options);
         var again = SyntheticTask.Train(s_train, s_validation, options);
-        Assert.Equal(TrainingEnd.EarlyStopped, first.End);
-        Assert.Equal((first.End, first.History.Count, first.BestEpoch), (again.End, again.History.Count, again.BestEpoch));
+        Assert.Equal(StopReason.EarlyStopped, first.StopReason);
+        Assert.Equal((first.StopReason, first.History.Count, first.BestEpoch), (again.StopReason, again.History.Count, again.BestEpoch));
     }
 
     [Fact]
@@ -131,7 +131,7 @@ public class ResumeTests
         Refused("Epochs was 5 and is 6", options with { Epochs = 6 });
         Refused("LearningRate was 0.1 and is 0.2", options with { LearningRate = 0.2f });
         Refused("Seed was 11 and is 12", options with { Seed = 12 });
-        Refused("Schedule was", options with { Schedule = new() });
+        Refused("LearningRateScheduler was", options with { LearningRateScheduler = new() });
         Refused("Augmentation was", options with { Augmentation = Augmentation.None });
         Refused("Training set was", options, SyntheticTask.Samples(200, 5));
         Refused("Validation set was", options, null, SyntheticTask.Samples(51, 2));

@@ -24,7 +24,7 @@ public class TrainingLoopTests
     public void LearnsTheTask()
     {
         var result = SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options with { Epochs = 8 });
-        Assert.Equal(TrainingEnd.Completed, result.End);
+        Assert.Equal(StopReason.Completed, result.StopReason);
         Assert.Equal(8, result.History.Count);
         Assert.True(result.History[result.BestEpoch - 1].ValidationAccuracy > 0.95, $"accuracy {result.History[result.BestEpoch - 1].ValidationAccuracy}");
         Assert.True(result.History[0].TrainingLoss > result.History[^1].TrainingLoss);
@@ -93,7 +93,7 @@ public class TrainingLoopTests
         using var backend = new CpuBackend(2);
         using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
         var states = new List<StateDict>();
-        var options = SyntheticTask.Options with { Epochs = 6, BestBy = metric };
+        var options = SyntheticTask.Options with { Epochs = 6, MonitoredMetric = metric };
         // Validation figures that fall, so that the last epoch is not simply the best.
         var validation = SyntheticTask.Samples(203, 2, mislabelled: true);
         var result = TrainingLoop.Run(backend, network, s_train, validation, SyntheticTask.Normalization, options, progress =>
@@ -115,7 +115,7 @@ public class TrainingLoopTests
     {
         using var backend = new CpuBackend(2);
         using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
-        var options = SyntheticTask.Options with { Epochs = 2, WeightAverageDecay = 0.7f };
+        var options = SyntheticTask.Options with { Epochs = 2, EmaDecay = 0.7f };
         // The reference, in double: from the weights after every step, as the callback sees them.
         var averages = network.ExportState().ToDictionary(pair => pair.Key, pair => pair.Value.Values.Select(v => (double)v).ToArray());
         int steps = 0;
@@ -151,11 +151,11 @@ public class TrainingLoopTests
     [Fact]
     public void StopsEarlyWhereNothingIsGained()
     {
-        var options = SyntheticTask.Options with { Epochs = 50, EarlyStopping = new() { MinDelta = 0.05, Patience = 3 } };
+        var options = SyntheticTask.Options with { Epochs = 50, EarlyStoppingCriteria = new() { MinDelta = 0.05, Patience = 3 } };
         var result = SyntheticTask.Train(s_train, s_validation, options);
-        Assert.Equal(TrainingEnd.EarlyStopped, result.End);
-        Assert.True(options.EarlyStopping.ShouldStop(result.History));
-        Assert.False(options.EarlyStopping.ShouldStop([.. result.History.SkipLast(1)]));
+        Assert.Equal(StopReason.EarlyStopped, result.StopReason);
+        Assert.True(options.EarlyStoppingCriteria.ShouldStop(result.History));
+        Assert.False(options.EarlyStoppingCriteria.ShouldStop([.. result.History.SkipLast(1)]));
         Assert.InRange(result.History.Count, 4, 49);
     }
 
@@ -164,7 +164,7 @@ public class TrainingLoopTests
     [InlineData(1e4f)]
     public void ReportsDivergence(float learningRate)
     {
-        var error = Assert.Throws<TrainingDivergedException>(() => SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options with { LearningRate = learningRate, Schedule = new() { Shape = ScheduleShape.Constant } }));
+        var error = Assert.Throws<TrainingDivergedException>(() => SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options with { LearningRate = learningRate, LearningRateScheduler = new() { Shape = ScheduleShape.Constant } }));
         Assert.Equal(1, error.Epoch);
         Assert.Equal(learningRate, error.LearningRate);
         Assert.Contains("smaller learning rate", error.Message, StringComparison.Ordinal);
@@ -187,7 +187,7 @@ public class TrainingLoopTests
             if (progress is { Epoch: 3, Step: 1 })
                 source.Cancel();
         }, source.Token);
-        Assert.Equal(TrainingEnd.Cancelled, result.End);
+        Assert.Equal(StopReason.Cancelled, result.StopReason);
         Assert.Equal(2, result.BestEpoch);
         Assert.Equal(2, result.History.Count);
         Assert.Equal(0, batchesAfter);
@@ -198,7 +198,7 @@ public class TrainingLoopTests
     public void CancelledBeforeItStartsIsNoError()
     {
         var result = SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options, cancellation: new CancellationToken(true));
-        Assert.Equal((TrainingEnd.Cancelled, 0, 0), (result.End, result.BestEpoch, result.History.Count));
+        Assert.Equal((StopReason.Cancelled, 0, 0), (result.StopReason, result.BestEpoch, result.History.Count));
     }
 
     [Fact]
@@ -212,7 +212,7 @@ public class TrainingLoopTests
         Assert.All(reports, r => Assert.True(r.ImagesPerSecond > 0 && r.Remaining >= TimeSpan.Zero && r.Elapsed >= TimeSpan.Zero && double.IsFinite(r.Loss)));
         Assert.Equal(TimeSpan.Zero, reports[^1].Remaining);
         Assert.Equal(Enumerable.Range(1, 13), reports.Where(r => r.Epoch == 2 && !r.IsValidation).Select(r => r.Step));
-        Assert.Equal(SyntheticTask.Options.Schedule.LearningRate(0.1f, 12, 13, 2), reports[12].LearningRate);
+        Assert.Equal(SyntheticTask.Options.LearningRateScheduler.LearningRate(0.1f, 12, 13, 2), reports[12].LearningRate);
     }
 
     [Fact]
@@ -239,7 +239,7 @@ public class TrainingLoopTests
     public void ClassesWithoutSamplesAreAllowedWhereTheOptionSaysSo()
     {
         var result = SyntheticTask.Train(new SampleSubset(s_train, Enumerable.Range(0, 100).Where(i => i % 4 < 2)), null, SyntheticTask.Options with { Epochs = 1, MinimumSamplesPerClass = 0 });
-        Assert.Equal(TrainingEnd.Completed, result.End);
+        Assert.Equal(StopReason.Completed, result.StopReason);
     }
 
     [Fact]

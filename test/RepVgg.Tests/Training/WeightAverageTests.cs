@@ -13,13 +13,13 @@ public class WeightAverageTests
 {
     private static readonly InMemorySamples s_train = SyntheticTask.Samples(200, 1), s_validation = SyntheticTask.Samples(50, 2);
 
-    private static TrainingOptions Options(string? checkpoint = null) => SyntheticTask.Options with { Epochs = 4, WeightAverageDecay = 0.95f, CheckpointPath = checkpoint };
+    private static TrainingOptions Options(string? checkpoint = null) => SyntheticTask.Options with { Epochs = 4, EmaDecay = 0.95f, CheckpointPath = checkpoint };
 
     [Fact]
     public void The_averaged_weights_are_measured_and_kept_and_do_not_steer_the_training()
     {
         var averaged = SyntheticTask.Train(s_train, s_validation, Options());
-        var plain = SyntheticTask.Train(s_train, s_validation, Options() with { WeightAverageDecay = 0 });
+        var plain = SyntheticTask.Train(s_train, s_validation, Options() with { EmaDecay = 0 });
         Assert.Equal(plain.History.Select(epoch => epoch.TrainingLoss), averaged.History.Select(epoch => epoch.TrainingLoss));
         Assert.NotEqual(plain.History.Select(epoch => epoch.ValidationLoss), averaged.History.Select(epoch => epoch.ValidationLoss));
 
@@ -34,14 +34,14 @@ public class WeightAverageTests
     {
         // One step an epoch, and runs that are cut after each: so every step's weights can be seen.
         var few = SyntheticTask.Samples(32, 5);
-        var plain = Options() with { Epochs = 3, BatchSize = 32, WeightAverageDecay = 0 };
+        var plain = Options() with { Epochs = 3, BatchSize = 32, EmaDecay = 0 };
         double[] average = After(0), decays = [0.1, 2.0 / 11, 0.2];
         for (int step = 1; step <= 3; step++)
         {
             double decay = decays[step - 1];
             average = [.. average.Zip(After(step), (old, weight) => decay * old + (1 - decay) * weight)];
         }
-        var result = SyntheticTask.Train(few, null, plain with { WeightAverageDecay = 0.2f });
+        var result = SyntheticTask.Train(few, null, plain with { EmaDecay = 0.2f });
         Compare.Close([.. average.Select(value => (float)value)], Flat(result.Weights), 1e-6);
 
         double[] After(int steps)
@@ -83,7 +83,7 @@ public class WeightAverageTests
     [InlineData(1f)]
     [InlineData(float.NaN)]
     public void Impossible_decays_are_refused(float decay) =>
-        Assert.Contains("WeightAverageDecay", Assert.Throws<ArgumentException>(() => SyntheticTask.Train(s_train, null, Options() with { WeightAverageDecay = decay })).Message, StringComparison.Ordinal);
+        Assert.Contains("EmaDecay", Assert.Throws<ArgumentException>(() => SyntheticTask.Train(s_train, null, Options() with { EmaDecay = decay })).Message, StringComparison.Ordinal);
 
     private static double Loss(CpuBackend backend, TrainingNetwork network)
     {

@@ -16,7 +16,7 @@ internal sealed unsafe class DepthFirstStep(Plan plan, Window[] windows, int tog
         var groups = Groups(window);
         int first = groups.First(item);
         var own = windows[worker];
-        own.Open(window.Pixels + (long)first * plan.InputLength, null, groups.First(item + 1) - first);
+        own.Open(window.Pixels.Skip((long)first * plan.InputLength), null, groups.First(item + 1) - first);
         own.Move(plan.Between, window[plan.Between] + first * plan.Trailing.BufferFloats[(int)plan.Between]);
         foreach (var step in plan.Leading.Steps)
         {

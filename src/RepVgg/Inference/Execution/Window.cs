@@ -13,7 +13,7 @@ internal sealed unsafe class Window(nint[] at, float* scratch, long scratchPitch
     public int Images { get; private set; }
 
     /// <summary>Raw input pixels of the images, [image][channel][row][column] (NCHW).</summary>
-    public float* Pixels { get; private set; }
+    public PixelPointer Pixels { get; private set; }
 
     /// <summary>Receives the results of the images: logits or features. Null in the leading stage, which writes no results.</summary>
     public float* Logits { get; private set; }
@@ -31,7 +31,7 @@ internal sealed unsafe class Window(nint[] at, float* scratch, long scratchPitch
     public float* Scratch(int worker) => scratch + scratchPitch * worker;
 
     /// <summary>Sets the images that the steps process next.</summary>
-    public void Open(float* pixels, float* logits, int images)
+    public void Open(PixelPointer pixels, float* logits, int images)
     {
         Pixels = pixels;
         Logits = logits;

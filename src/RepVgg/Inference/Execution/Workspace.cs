@@ -63,7 +63,7 @@ internal sealed unsafe class Workspace : IDisposable
     public int Capacity { get; }
 
     /// <summary>Runs the plan on up to <see cref="Capacity"/> images.</summary>
-    public void Run(float* pixels, float* logits, int images)
+    public void Run(PixelPointer pixels, float* logits, int images)
     {
         int apart = _own.Length > 0 ? images - images % _own.Length : 0;
         _apart.Open(pixels, null, apart);
@@ -86,7 +86,7 @@ internal sealed unsafe class Workspace : IDisposable
     }
 
     /// <summary>Sets the input and output of all windows for steps that are run individually.</summary>
-    public void Open(float* pixels, float* logits, int images)
+    public void Open(PixelPointer pixels, float* logits, int images)
     {
         Open(pixels, logits, images, 0);
         foreach (var window in _own)
@@ -148,10 +148,10 @@ internal sealed unsafe class Workspace : IDisposable
 
     public void Dispose() => _memory.Dispose();
 
-    private void Open(float* pixels, float* logits, int images, int apart)
+    private void Open(PixelPointer pixels, float* logits, int images, int apart)
     {
         _all.Open(pixels, logits, images);
-        _rest.Open(pixels + (long)apart * _plan.InputLength, null, images - apart);
+        _rest.Open(pixels.Skip((long)apart * _plan.InputLength), null, images - apart);
         _rest.Move(_plan.Between, _all[_plan.Between] + apart * _plan.Trailing.BufferFloats[(int)_plan.Between]);
     }
 

@@ -6,7 +6,7 @@ using RepVgg.Runtime.Simd;
 namespace RepVgg.Inference.Layers;
 
 /// <summary>
-/// Normalizes raw NCHW pixels, (pixel - mean) * scale per channel, and writes them with interleaved channels (NHWC) inside
+/// Normalizes raw NCHW pixels, bytes or floats, as (pixel - mean) * scale per channel, and writes them with interleaved channels (NHWC) inside
 /// the zero border of the input map.
 /// </summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
@@ -50,11 +50,22 @@ internal sealed unsafe class NormalizeStep<TVector, TLanes> : Step
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(Window window, int item, int worker)
     {
+        var pixels = window.Pixels;
+        if (pixels.AreBytes)
+            Normalize(pixels.Bytes, window, item);
+        else
+            Normalize(pixels.Floats, window, item);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Normalize<TPixel>(TPixel* images, Window window, int item)
+        where TPixel : unmanaged
+    {
         (int image, int band) = Math.DivRem(item, _bands.Count);
         int channels = _layout.Channels, width = _layout.Width;
         long plane = (long)_layout.Height * width;
         int first = _bands.First(band), last = _bands.First(band + 1);
-        float* pixels = window.Pixels + image * channels * plane;
+        TPixel* pixels = images + image * channels * plane;
         float* block = window[BufferId.Input] + image * _layout.BlockPitch;
         for (int y = first; y < last; y++)
         {
@@ -67,18 +78,19 @@ internal sealed unsafe class NormalizeStep<TVector, TLanes> : Step
             for (int c = 0; c < channels; c++)
             {
                 float mean = _mean[c], scale = _scale[c];
-                float* source = pixels + c * plane + (long)y * width;
+                TPixel* source = pixels + c * plane + (long)y * width;
                 for (int x = 0; x < width; x++)
-                    target[x * channels + c] = (source[x] - mean) * scale;
+                    target[x * channels + c] = (Value(source + x) - mean) * scale;
             }
         }
     }
 
     // Scalar equivalent: target[3 * x + c] = (channel c at x - mean[c]) * scale[c] for x = 0 to width - 1.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void InterleaveThree(float* red, long plane, float* target, int width)
+    private void InterleaveThree<TPixel>(TPixel* red, long plane, float* target, int width)
+        where TPixel : unmanaged
     {
-        float* green = red + plane, blue = green + plane;
+        TPixel* green = red + plane, blue = green + plane;
         float redMean = _mean[0], greenMean = _mean[1], blueMean = _mean[2];
         float redScale = _scale[0], greenScale = _scale[1], blueScale = _scale[2];
         int x = 0;
@@ -97,13 +109,21 @@ internal sealed unsafe class NormalizeStep<TVector, TLanes> : Step
         }
         for (; x < width; x++, target += 3)
         {
-            target[0] = (red[x] - redMean) * redScale;
-            target[1] = (green[x] - greenMean) * greenScale;
-            target[2] = (blue[x] - blueMean) * blueScale;
+            target[0] = (Value(red + x) - redMean) * redScale;
+            target[1] = (Value(green + x) - greenMean) * greenScale;
+            target[2] = (Value(blue + x) - blueMean) * blueScale;
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TVector Scale(float* source, float mean, float scale) =>
-        TLanes.Multiply(TLanes.Subtract(TLanes.Load(source), TLanes.Broadcast(mean)), TLanes.Broadcast(scale));
+    private static TVector Scale<TPixel>(TPixel* source, float mean, float scale)
+        where TPixel : unmanaged
+    {
+        TVector values = typeof(TPixel) == typeof(byte) ? TLanes.LoadBytes((byte*)source) : TLanes.Load((float*)source);
+        return TLanes.Multiply(TLanes.Subtract(values, TLanes.Broadcast(mean)), TLanes.Broadcast(scale));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float Value<TPixel>(TPixel* source)
+        where TPixel : unmanaged => typeof(TPixel) == typeof(byte) ? *(byte*)source : *(float*)source;
 }

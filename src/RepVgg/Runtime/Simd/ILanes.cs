@@ -17,6 +17,9 @@ internal unsafe interface ILanes<TVector>
     /// <summary>Loads Width consecutive floats; no alignment is required. Lane i is source[i].</summary>
     static abstract TVector Load(float* source);
 
+    /// <summary>Loads Width consecutive bytes and converts them to floats; no alignment is required. Lane i is source[i].</summary>
+    static abstract TVector LoadBytes(byte* source);
+
     /// <summary>Stores Width consecutive floats; no alignment is required. target[i] is lane i.</summary>
     static abstract void Store(float* target, TVector value);
 

@@ -24,6 +24,12 @@ public interface ISampleSource
     /// <returns>The label.</returns>
     int Read(int index, Span<float> pixels);
 
+    /// <summary>Gets the pixels of one image whose values are stored as bytes, without converting them to floats.</summary>
+    /// <param name="index">0 .. Count - 1.</param>
+    /// <param name="buffer">Memory for Channels * Height * Width bytes, which is used if the pixels are not in memory.</param>
+    /// <returns>The pixels, CHW, in the source's memory or in <paramref name="buffer"/>; an empty span if the image is not stored as bytes, and <see cref="Read"/> must be used.</returns>
+    ReadOnlySpan<byte> ReadBytes(int index, Span<byte> buffer) => [];
+
     /// <summary>Returns the label of one image without reading its pixels.</summary>
     /// <param name="index">0 .. Count - 1.</param>
     /// <returns>The label.</returns>

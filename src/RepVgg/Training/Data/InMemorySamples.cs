@@ -74,5 +74,8 @@ public sealed class InMemorySamples : ISampleSource
     }
 
     /// <inheritdoc/>
+    public ReadOnlySpan<byte> ReadBytes(int index, Span<byte> buffer) => _bytes is null ? [] : _bytes.AsSpan(index * _length, _length);
+
+    /// <inheritdoc/>
     public int LabelOf(int index) => _labels[index];
 }

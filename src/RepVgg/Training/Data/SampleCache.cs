@@ -23,6 +23,7 @@ public sealed class SampleCache : ISampleSource, IDisposable
     private readonly int _maxBytes;
     private readonly long _memoryLimit;
     private readonly string _folder;
+    private readonly byte[] _narrowed;
     private int _chunkUsed;
     private SpillFile? _spill;
     private bool _disposed;
@@ -40,6 +41,7 @@ public sealed class SampleCache : ISampleSource, IDisposable
         _length = SampleShape.Length(channels, height, width, classes);
         _maxBytes = checked(_length * sizeof(float));
         _memoryLimit = memoryLimit;
+        _narrowed = new byte[_length];
         _folder = temporaryFolder ?? Path.GetTempPath();
         (Channels, Height, Width, Classes) = (channels, height, width, classes);
     }
@@ -73,25 +75,27 @@ public sealed class SampleCache : ISampleSource, IDisposable
     /// <exception cref="IOException">The temporary file cannot be written; the folder is named.</exception>
     public void Add(ReadOnlySpan<float> pixels, int label, long? row = null)
     {
-        ObjectDisposedException.ThrowIf(_disposed, this);
         long name = row ?? _entries.Count;
-        if (pixels.Length != _length)
-            throw new ArgumentException($"Row {name}: the image has {pixels.Length} values; {Channels} x {Height} x {Width} = {_length} are expected.", nameof(pixels));
-        SampleShape.CheckLabel(label, Classes, name);
-        SampleShape.CheckPixels(pixels, name);
-
-        bool bytes = SampleShape.FitsBytes(pixels);
-        int size = bytes ? _length : _maxBytes;
-        if (Reserve(size) is { } place)
+        Check(pixels.Length, label, name);
+        if (SampleShape.TryNarrow(pixels, _narrowed))
         {
-            Encode(pixels, bytes, _chunks[place.Chunk].AsSpan((int)place.Offset, size));
-            _entries.Add(new Entry(label, bytes, place.Chunk, place.Offset));
+            Store(_narrowed, label, bytes: true);
             return;
         }
-        _spill ??= new SpillFile(_folder);
-        byte[] buffer = new byte[size];
-        Encode(pixels, bytes, buffer);
-        _entries.Add(new Entry(label, bytes, -1, _spill.Append(buffer)));
+        SampleShape.CheckPixels(pixels, name);
+        Store(MemoryMarshal.AsBytes(pixels), label, bytes: false);
+    }
+
+    /// <summary>Appends one image whose pixels are bytes.</summary>
+    /// <param name="pixels">Channels * Height * Width values, CHW; copied.</param>
+    /// <param name="label">0 .. Classes - 1.</param>
+    /// <param name="row">Row number for error messages; by default the index of the sample.</param>
+    /// <exception cref="ArgumentException">Wrong length, or a label out of range; the row is named.</exception>
+    /// <exception cref="IOException">The temporary file cannot be written; the folder is named.</exception>
+    public void Add(ReadOnlySpan<byte> pixels, int label, long? row = null)
+    {
+        Check(pixels.Length, label, row ?? _entries.Count);
+        Store(pixels, label, bytes: true);
     }
 
     /// <inheritdoc/>
@@ -117,6 +121,20 @@ public sealed class SampleCache : ISampleSource, IDisposable
             ArrayPool<byte>.Shared.Return(buffer);
         }
         return entry.Label;
+    }
+
+    /// <inheritdoc/>
+    public ReadOnlySpan<byte> ReadBytes(int index, Span<byte> buffer)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        var entry = _entries[index];
+        if (!entry.Bytes)
+            return [];
+        if (entry.Chunk >= 0)
+            return _chunks[entry.Chunk].AsSpan((int)entry.Offset, _length);
+        buffer = buffer[.._length];
+        _spill!.Read(buffer, entry.Offset);
+        return buffer;
     }
 
     /// <inheritdoc/>
@@ -153,15 +171,24 @@ public sealed class SampleCache : ISampleSource, IDisposable
         return place;
     }
 
-    private static void Encode(ReadOnlySpan<float> pixels, bool bytes, Span<byte> destination)
+    private void Check(int length, int label, long row)
     {
-        if (!bytes)
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (length != _length)
+            throw new ArgumentException($"Row {row}: the image has {length} values; {Channels} x {Height} x {Width} = {_length} are expected.");
+        SampleShape.CheckLabel(label, Classes, row);
+    }
+
+    private void Store(ReadOnlySpan<byte> content, int label, bool bytes)
+    {
+        if (Reserve(content.Length) is { } place)
         {
-            MemoryMarshal.AsBytes(pixels).CopyTo(destination);
+            content.CopyTo(_chunks[place.Chunk].AsSpan((int)place.Offset));
+            _entries.Add(new Entry(label, bytes, place.Chunk, place.Offset));
             return;
         }
-        for (int i = 0; i < pixels.Length; i++)
-            destination[i] = (byte)pixels[i];
+        _spill ??= new SpillFile(_folder);
+        _entries.Add(new Entry(label, bytes, -1, _spill.Append(content)));
     }
 
     private static void Decode(ReadOnlySpan<byte> source, bool bytes, Span<float> pixels)

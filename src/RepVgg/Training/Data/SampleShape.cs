@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+
 namespace RepVgg.Training.Data;
 
 /// <summary>Argument checks and conversions shared by the sample sources.</summary>
@@ -29,13 +31,29 @@ internal static class SampleShape
         }
     }
 
-    /// <summary>Whether every value is an integer in 0..255 and can be stored as a byte.</summary>
-    public static bool FitsBytes(ReadOnlySpan<float> pixels)
+    /// <summary>Converts values to bytes. Returns false, with undefined contents of the destination, if a value is not an integer in 0..255.</summary>
+    public static bool TryNarrow(ReadOnlySpan<float> source, Span<byte> destination)
     {
-        foreach (float value in pixels)
+        int width = Vector128<float>.Count, i = 0;
+        for (; i <= source.Length - 4 * width; i += 4 * width)
         {
+            Vector128<float> a = Vector128.Create(source[i..]), b = Vector128.Create(source[(i + width)..]);
+            Vector128<float> c = Vector128.Create(source[(i + 2 * width)..]), d = Vector128.Create(source[(i + 3 * width)..]);
+            Vector128<int> p = Vector128.ConvertToInt32(a), q = Vector128.ConvertToInt32(b), r = Vector128.ConvertToInt32(c), s = Vector128.ConvertToInt32(d);
+            // The conversion changes every value that is not an integer, NaN included; the bits above the lowest 8 are set outside 0..255.
+            var isInteger = Vector128.Equals(Vector128.ConvertToSingle(p), a) & Vector128.Equals(Vector128.ConvertToSingle(q), b)
+                & Vector128.Equals(Vector128.ConvertToSingle(r), c) & Vector128.Equals(Vector128.ConvertToSingle(s), d);
+            var outside = (p | q | r | s) & Vector128.Create(~255);
+            if (!Vector128.EqualsAll(isInteger.AsInt32(), Vector128<int>.AllBitsSet) || outside != Vector128<int>.Zero)
+                return false;
+            Vector128.Narrow(Vector128.Narrow(p, q).AsUInt16(), Vector128.Narrow(r, s).AsUInt16()).CopyTo(destination[i..]);
+        }
+        for (; i < source.Length; i++)
+        {
+            float value = source[i];
             if (!(value >= 0f && value <= 255f) || value != (byte)value)
                 return false;
+            destination[i] = (byte)value;
         }
         return true;
     }

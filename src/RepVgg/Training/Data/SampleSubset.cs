@@ -80,5 +80,8 @@ public sealed class SampleSubset : ISampleSource
     public int Read(int index, Span<float> pixels) => _source.Read(_indices[index], pixels);
 
     /// <inheritdoc/>
+    public ReadOnlySpan<byte> ReadBytes(int index, Span<byte> buffer) => _source.ReadBytes(_indices[index], buffer);
+
+    /// <inheritdoc/>
     public int LabelOf(int index) => _source.LabelOf(_indices[index]);
 }

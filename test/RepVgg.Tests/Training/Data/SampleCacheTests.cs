@@ -45,6 +45,27 @@ public class SampleCacheTests
         Assert.Empty(Directory.GetFileSystemEntries(folder.Path));
     }
 
+    [Theory]
+    [InlineData(SampleCache.DefaultMemoryLimit)]
+    [InlineData(0)]
+    public void BytesAreReadAsBytesAndAsFloats(long memoryLimit)
+    {
+        using var cache = new SampleCache(3, 4, 5, 2, memoryLimit);
+        byte[] image = [.. Image(0).Select(value => (byte)value)], buffer = new byte[Length];
+        cache.Add(image, 1);
+        cache.Add(Image(1), 0);
+        cache.Add(Image(2), 1);
+        var pixels = new float[Length];
+        Assert.Equal(1, cache.Read(0, pixels));
+        Assert.Equal(Image(0), pixels);
+        Assert.Equal(image, cache.ReadBytes(0, buffer).ToArray());
+        Assert.Equal(Image(1), cache.ReadBytes(1, buffer).ToArray().Select(value => (float)value));
+        Assert.True(cache.ReadBytes(2, buffer).IsEmpty);
+        Assert.Contains("Row 3: the image has 2 values; 3 x 4 x 5 = 60", Assert.Throws<ArgumentException>(() => cache.Add(new byte[2], 0)).Message, StringComparison.Ordinal);
+        Assert.Contains("Row 9: label 2", Assert.Throws<ArgumentException>(() => cache.Add(image, 2, row: 9)).Message, StringComparison.Ordinal);
+        Assert.Equal(3, cache.Count);
+    }
+
     [Fact]
     public void KeepsBytesAsBytes()
     {
@@ -60,13 +81,21 @@ public class SampleCacheTests
     [InlineData(256f)]
     [InlineData(0.5f)]
     [InlineData(254.99998f)]
+    [InlineData(3e9f)]
+    [InlineData(float.MinValue)]
+    [InlineData(float.Epsilon)]
     public void LosesNoValueThatABytesCannotHold(float value)
     {
-        using var cache = new SampleCache(1, 1, 2, 2);
-        cache.Add([value, 7], 1);
-        var pixels = new float[2];
-        cache.Read(0, pixels);
-        Assert.Equal([value, 7f], pixels);
+        // At every position, so that it meets the vector code and the remainder.
+        using var cache = new SampleCache(1, 1, 37, 2);
+        var pixels = new float[37];
+        for (int position = 0; position < 37; position++)
+        {
+            float[] image = [.. Enumerable.Range(0, 37).Select(i => i == position ? value : 7f * i)];
+            cache.Add(image, 1);
+            cache.Read(position, pixels);
+            Assert.Equal(image, pixels);
+        }
     }
 
     [Fact]

@@ -20,6 +20,9 @@ public class SampleSourceTests
             Assert.Equal(1 - i, fromFloats.Read(i, b));
             Assert.Equal(floats.AsSpan(12 * i, 12).ToArray(), a);
             Assert.Equal(a, b);
+            Assert.Equal(bytes.AsSpan(12 * i, 12), fromBytes.ReadBytes(i, []));
+            Assert.Equal(bytes.AsSpan(12 * i, 12), new SampleSubset(fromBytes, [1, 0]).ReadBytes(1 - i, []));
+            Assert.True(fromFloats.ReadBytes(i, new byte[12]).IsEmpty);
         }
     }
 

@@ -3,12 +3,12 @@ using Xunit;
 
 namespace RepVgg.Tests.Training;
 
-public class LearningRateScheduleTests
+public class LearningRateSchedulerTests
 {
     [Fact]
     public void CosineFallsFromThePeakToTheFinalShare()
     {
-        var schedule = new LearningRateSchedule { FinalFraction = 0.1 };
+        var schedule = new LearningRateScheduler { FinalFraction = 0.1 };
         const int steps = 10, epochs = 4;
         Assert.Equal(0.4f, schedule.LearningRate(0.4f, 0, steps, epochs));
         Assert.Equal(0.4f * 0.55f, schedule.LearningRate(0.4f, 20, steps, epochs), 1e-6f);
@@ -23,7 +23,7 @@ public class LearningRateScheduleTests
     [Fact]
     public void WarmUpRisesLinearlyAndTheCosineStartsAfterIt()
     {
-        var schedule = new LearningRateSchedule { WarmUpEpochs = 1.5 };
+        var schedule = new LearningRateScheduler { WarmUpEpochs = 1.5 };
         float[] rates = [.. Enumerable.Range(0, 40).Select(i => schedule.LearningRate(0.3f, i, 10, 4))];
         for (int i = 0; i < 15; i++)
             Assert.Equal(0.3 * (i + 1) / 15, rates[i], 1e-7);
@@ -35,7 +35,7 @@ public class LearningRateScheduleTests
     [Fact]
     public void StepMultipliesEveryFewEpochs()
     {
-        var schedule = new LearningRateSchedule { Shape = ScheduleShape.Step, StepEpochs = 3, StepFactor = 0.2 };
+        var schedule = new LearningRateScheduler { Shape = ScheduleShape.Step, StepSize = 3, Gamma = 0.2 };
         Assert.Equal(0.1f, schedule.LearningRate(0.1f, 29, 10, 9), 1e-9f);
         Assert.Equal(0.02f, schedule.LearningRate(0.1f, 30, 10, 9), 1e-9f);
         Assert.Equal(0.004f, schedule.LearningRate(0.1f, 89, 10, 9), 1e-9f);
@@ -44,7 +44,7 @@ public class LearningRateScheduleTests
     [Fact]
     public void ConstantStays()
     {
-        var schedule = new LearningRateSchedule { Shape = ScheduleShape.Constant, WarmUpEpochs = 1 };
+        var schedule = new LearningRateScheduler { Shape = ScheduleShape.Constant, WarmUpEpochs = 1 };
         Assert.Equal(0.05f, schedule.LearningRate(0.1f, 4, 10, 2));
         Assert.All(Enumerable.Range(10, 10), i => Assert.Equal(0.1f, schedule.LearningRate(0.1f, i, 10, 2)));
     }
@@ -52,7 +52,7 @@ public class LearningRateScheduleTests
     [Fact]
     public void WarmUpLongerThanTheRunNeverPasses()
     {
-        var schedule = new LearningRateSchedule { WarmUpEpochs = 5 };
+        var schedule = new LearningRateScheduler { WarmUpEpochs = 5 };
         Assert.Equal(1f, schedule.LearningRate(1f, 19, 10, 2));
         Assert.Equal(0.5f, schedule.LearningRate(1f, 9, 10, 2));
     }

@@ -3,19 +3,19 @@ namespace RepVgg.Training;
 /// <summary>Shape of the learning rate curve after the warm-up.</summary>
 public enum ScheduleShape
 {
-    /// <summary>Half a cosine period from the peak rate to <see cref="LearningRateSchedule.FinalFraction"/> times the peak rate, updated at every step.</summary>
+    /// <summary>Half a cosine period from the peak rate to <see cref="LearningRateScheduler.FinalFraction"/> times the peak rate, updated at every step.</summary>
     Cosine,
 
     /// <summary>The peak rate at every step.</summary>
     Constant,
 
-    /// <summary>The peak rate, multiplied by <see cref="LearningRateSchedule.StepFactor"/> every <see cref="LearningRateSchedule.StepEpochs"/> epochs.</summary>
+    /// <summary>The peak rate, multiplied by <see cref="LearningRateScheduler.Gamma"/> every <see cref="LearningRateScheduler.StepSize"/> epochs.</summary>
     Step,
 }
 
 /// <summary>Computes the learning rate of every step from the peak rate and the step number.</summary>
 /// <remarks>Source of the cosine schedule: Loshchilov and Hutter, "SGDR", ICLR 2017, equation 5, with a single cycle and one update per step.</remarks>
-public sealed record LearningRateSchedule
+public sealed record LearningRateScheduler
 {
     /// <summary>The shape after the warm-up; cosine by default, as in the RepVGG paper.</summary>
     public ScheduleShape Shape { get; init; } = ScheduleShape.Cosine;
@@ -27,10 +27,10 @@ public sealed record LearningRateSchedule
     public double FinalFraction { get; init; }
 
     /// <summary>For the step shape: epochs between two reductions, counted from the first epoch; at least 1.</summary>
-    public int StepEpochs { get; init; } = 30;
+    public int StepSize { get; init; } = 30;
 
     /// <summary>For the step shape: factor of each reduction, more than 0 and at most 1.</summary>
-    public double StepFactor { get; init; } = 0.1;
+    public double Gamma { get; init; } = 0.1;
 
     /// <summary>Computes the learning rate of one step.</summary>
     /// <param name="peak">The peak learning rate.</param>
@@ -50,7 +50,7 @@ public sealed record LearningRateSchedule
         return Shape switch
         {
             ScheduleShape.Constant => peak,
-            ScheduleShape.Step => (float)(peak * Math.Pow(StepFactor, step / stepsPerEpoch / StepEpochs)),
+            ScheduleShape.Step => (float)(peak * Math.Pow(Gamma, step / stepsPerEpoch / StepSize)),
             _ => (float)(peak * (FinalFraction + (1 - FinalFraction) * (1 + Math.Cos(Math.PI * Math.Min(1.0, (double)(step - warmUp) / Math.Max(1, total - warmUp)))) / 2)),
         };
     }
@@ -60,7 +60,7 @@ public sealed record LearningRateSchedule
         TrainingOptions.Require(Enum.IsDefined(Shape), nameof(Shape), Shape, "one of Cosine, Constant, Step");
         TrainingOptions.Require(WarmUpEpochs >= 0 && double.IsFinite(WarmUpEpochs), nameof(WarmUpEpochs), WarmUpEpochs, "0 or more");
         TrainingOptions.Require(FinalFraction is >= 0 and <= 1, nameof(FinalFraction), FinalFraction, "between 0 and 1");
-        TrainingOptions.Require(StepEpochs >= 1, nameof(StepEpochs), StepEpochs, "1 or more");
-        TrainingOptions.Require(StepFactor is > 0 and <= 1, nameof(StepFactor), StepFactor, "more than 0 and at most 1");
+        TrainingOptions.Require(StepSize >= 1, nameof(StepSize), StepSize, "1 or more");
+        TrainingOptions.Require(Gamma is > 0 and <= 1, nameof(Gamma), Gamma, "more than 0 and at most 1");
     }
 }

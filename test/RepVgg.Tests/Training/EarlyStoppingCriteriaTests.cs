@@ -3,7 +3,7 @@ using Xunit;
 
 namespace RepVgg.Tests.Training;
 
-public class EarlyStoppingTests
+public class EarlyStoppingCriteriaTests
 {
     private static List<EpochResult> History(params double[] accuracies) =>
         [.. accuracies.Select((a, i) => new EpochResult(i + 1, 0.1f, 1, 1, 1 - a, a))];
@@ -18,7 +18,7 @@ public class EarlyStoppingTests
     {
         foreach (var metric in Enum.GetValues<TrainingMetric>())
         {
-            var stopping = new EarlyStopping { Metric = metric, MinDelta = 0.01, Patience = 2 };
+            var stopping = new EarlyStoppingCriteria { Metric = metric, MinDelta = 0.01, Patience = 2 };
             Assert.Equal(stops, stopping.ShouldStop(History(accuracies)));
         }
     }
@@ -26,11 +26,11 @@ public class EarlyStoppingTests
     [Fact]
     public void LooksAtTheTrainingSetWhereThereIsNoOther()
     {
-        var stopping = new EarlyStopping { MinDelta = 0, Patience = 1 };
+        var stopping = new EarlyStoppingCriteria { MinDelta = 0, Patience = 1 };
         Assert.False(stopping.ShouldStop([new(1, 0.1f, 1, 0.5, null, null), new(2, 0.1f, 1, 0.6, null, null)]));
         Assert.True(stopping.ShouldStop([new(1, 0.1f, 1, 0.5, null, null), new(2, 0.1f, 1, 0.5, null, null)]));
     }
 
     [Fact]
-    public void NeverStopsBeforeItStarts() => Assert.False(new EarlyStopping { Patience = 1 }.ShouldStop([]));
+    public void NeverStopsBeforeItStarts() => Assert.False(new EarlyStoppingCriteria { Patience = 1 }.ShouldStop([]));
 }

@@ -1,7 +1,7 @@
 namespace RepVgg.Training;
 
 /// <summary>Ends a run when a metric has stopped improving. The metric is measured on the validation set if there is one, otherwise on the training set.</summary>
-public sealed record EarlyStopping
+public sealed record EarlyStoppingCriteria
 {
     /// <summary>The metric that must improve.</summary>
     public TrainingMetric Metric { get; init; }

@@ -1,0 +1,83 @@
+using System.Buffers;
+using System.Numerics;
+using Microsoft.ML.Data;
+using RepVgg.Training.Data;
+using RepVgg.Inference;
+
+namespace Microsoft.ML.RepVgg.Input;
+
+/// <summary>Reads vectors of floats, and checks their length and that all values are finite.</summary>
+internal sealed class VectorPixelReader(FeatureInput input, ValueGetter<VBuffer<float>> getter, int capacity) : PixelReader(input)
+{
+    private VBuffer<float> _vector;
+    private float[] _batch = [];
+
+    public override void Read(long row, int index)
+    {
+        // The array is rented because allocating arrays of this size takes as long as scoring a few images.
+        if (_batch.Length == 0)
+            _batch = ArrayPool<float>.Shared.Rent(capacity * Input.Length);
+        var values = Values(row);
+        if (!CopyFinite(values, _batch.AsSpan(index * Input.Length, Input.Length)))
+            throw NotFinite(row, values);
+    }
+
+    public override void Run(InferenceEngine engine, int count, Span<float> outputs) => engine.Run(_batch.AsSpan(0, count * Input.Length), count, outputs);
+
+    public override void AddTo(SampleCache cache, int label, long row)
+    {
+        var values = Values(row);
+        try
+        {
+            cache.Add(values, label, row);
+        }
+        catch (ArgumentException error)
+        {
+            // The length and the label are known to be valid, so a value is not finite.
+            throw NotFinite(row, values, error);
+        }
+    }
+
+    public override void Dispose()
+    {
+        ArrayPool<float>.Shared.Return(_batch);
+        _batch = [];
+    }
+
+    private ReadOnlySpan<float> Values(long row)
+    {
+        getter(ref _vector);
+        if (_vector.Length != Input.Length)
+            throw Unusable(row, $"{_vector.Length} values instead of {Input.Channels} x {Input.Height} x {Input.Width} = {Input.Length}");
+        return _vector.IsDense ? _vector.GetValues() : _vector.DenseValues().ToArray();
+    }
+
+    private InvalidOperationException NotFinite(long row, ReadOnlySpan<float> values, Exception? inner = null)
+    {
+        int bad = 0;
+        while (float.IsFinite(values[bad]))
+            bad++;
+        return Unusable(row, $"value {bad} is {values[bad]}; pixels must be finite numbers", inner);
+    }
+
+    // Copies and checks in one pass, because the pixels of a batch don't fit in the CPU caches. Returns false if a value is not finite.
+    private static bool CopyFinite(ReadOnlySpan<float> source, Span<float> target)
+    {
+        // x - x is 0 if x is finite and NaN otherwise, so the sum of the differences is 0 only if all values are finite.
+        var sums = Vector<float>.Zero;
+        int whole = source.Length - source.Length % Vector<float>.Count;
+        for (int i = 0; i < whole; i += Vector<float>.Count)
+        {
+            var some = new Vector<float>(source[i..]);
+            some.CopyTo(target[i..]);
+            sums += some - some;
+        }
+        float sum = Vector.Sum(sums);
+        for (int i = whole; i < source.Length; i++)
+        {
+            target[i] = source[i];
+            sum += source[i] - source[i];
+        }
+        return sum == 0;
+    }
+}
