@@ -22,7 +22,7 @@ public class SampleCacheTests
     [InlineData(SampleCache.DefaultMemoryLimit, false)]
     [InlineData(5000, true)]
     [InlineData(0, true)]
-    public void GivesBackWhatWentIn(long memoryLimit, bool spills)
+    public void Gives_back_what_went_in(long memoryLimit, bool spills)
     {
         using var folder = new TemporaryFolder();
         using (var cache = new SampleCache(3, 4, 5, 7, memoryLimit, folder.Path))
@@ -46,7 +46,7 @@ public class SampleCacheTests
     }
 
     [Fact]
-    public void KeepsBytesAsBytes()
+    public void Keeps_bytes_as_bytes()
     {
         using var bytes = new SampleCache(3, 4, 5, 2, 0);
         bytes.Add(Image(0), 0);
@@ -60,7 +60,7 @@ public class SampleCacheTests
     [InlineData(256f)]
     [InlineData(0.5f)]
     [InlineData(254.99998f)]
-    public void LosesNoValueThatABytesCannotHold(float value)
+    public void Loses_no_value_that_a_bytes_cannot_hold(float value)
     {
         using var cache = new SampleCache(1, 1, 2, 2);
         cache.Add([value, 7], 1);
@@ -70,7 +70,7 @@ public class SampleCacheTests
     }
 
     [Fact]
-    public void NamesTheBadRowAndStaysUsable()
+    public void Names_the_bad_row_and_stays_usable()
     {
         using var cache = new SampleCache(1, 2, 2, 3);
         cache.Add([1, 2, 3, 4], 0);
@@ -83,7 +83,7 @@ public class SampleCacheTests
     }
 
     [Fact]
-    public void NamesAFolderThatCannotBeWritten()
+    public void Names_a_folder_that_cannot_be_written()
     {
         using var folder = new TemporaryFolder();
         using var cache = new SampleCache(1, 2, 2, 3, memoryLimit: 0, folder.File("missing"));
@@ -91,7 +91,7 @@ public class SampleCacheTests
     }
 
     [Fact]
-    public void RefusesUseAfterDispose()
+    public void Refuses_use_after_dispose()
     {
         var cache = new SampleCache(1, 1, 1, 2);
         cache.Add([1], 0);
