@@ -5,7 +5,8 @@ set -eu
 cd "$(dirname "$0")/.."
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
-dotnet test --collect "XPlat Code Coverage" --results-directory "$results" "$@"
+status=0
+dotnet test --collect "XPlat Code Coverage" --results-directory "$results" "$@" || status=$?
 
 # The reports are Cobertura files. A line that several projects ran is counted once; generated files are left out.
 find "$results" -name coverage.cobertura.xml -exec awk '
@@ -20,3 +21,4 @@ find "$results" -name coverage.cobertura.xml -exec awk '
   }
   END { for (assembly in lines) printf "%-22s %6d of %6d lines, %5.1f %%\n", assembly, covered[assembly], lines[assembly], 100 * covered[assembly] / lines[assembly] }
 ' {} + | sort
+exit "$status"
