@@ -7,18 +7,18 @@ namespace RepVgg.Samples.Tests;
 
 public class CommandLineTests
 {
-    private static readonly CommandSpec s_command = new("run", "Runs.", [new("epochs", "N", "passes"), new("rate", "X", "rate"), new("out", "DIR", "folder"), new("device", "NAME", "device")], _ => 0);
+    private static readonly CommandSpec _command = new("run", "Runs.", [new("epochs", "N", "passes"), new("rate", "X", "rate"), new("out", "DIR", "folder"), new("device", "NAME", "device")], _ => 0);
 
     [Fact]
-    public void ReadsBothForms()
+    public void Reads_both_forms()
     {
-        var arguments = s_command.Parse(["--epochs", "3", "--rate=1e-2", "--out", "--odd"]);
+        var arguments = _command.Parse(["--epochs", "3", "--rate=1e-2", "--out", "--odd"]);
         Assert.Equal(3, arguments.Integer("epochs", 1));
         Assert.Equal(0.01f, arguments.Positive("rate"));
         Assert.Equal("--odd", arguments.Text("out"));
-        Assert.Equal(1, s_command.Parse(["--device", "cpu"]).Choice("device", ("auto", 0), ("cpu", 1)));
-        Assert.Equal(0, s_command.Parse([]).Choice("device", ("auto", 0), ("cpu", 1)));
-        Assert.Null(s_command.Parse([]).Integer("epochs", 1));
+        Assert.Equal(1, _command.Parse(["--device", "cpu"]).Choice("device", ("auto", 0), ("cpu", 1)));
+        Assert.Equal(0, _command.Parse([]).Choice("device", ("auto", 0), ("cpu", 1)));
+        Assert.Null(_command.Parse([]).Integer("epochs", 1));
     }
 
     [Theory]
@@ -32,11 +32,11 @@ public class CommandLineTests
     [InlineData("--rate NaN", "--rate is 'NaN'; it must be a number above 0.")]
     [InlineData("--device gpu", "--device is 'gpu'; it must be one of: auto, cpu.")]
     [InlineData("--out=", "--out is empty.")]
-    public void SaysWhatIsWrong(string line, string expected)
+    public void Says_what_is_wrong(string line, string expected)
     {
         var error = Assert.Throws<UsageException>(() =>
         {
-            var arguments = s_command.Parse(line.Split(' '));
+            var arguments = _command.Parse(line.Split(' '));
             arguments.Integer("epochs", 1);
             arguments.Positive("rate");
             arguments.Text("out");
@@ -53,7 +53,7 @@ public class CommandLineTests
     [InlineData("--device cuda", "Cuda(0)")]
     [InlineData("--device cuda:0", "Cuda(0)")]
     [InlineData("--device=cuda:12", "Cuda(12)")]
-    public void NamesEveryDevice(string line, string expected) => Assert.Equal(expected, DeviceOf(line).ToString());
+    public void Names_every_device(string line, string expected) => Assert.Equal(expected, DeviceOf(line).ToString());
 
     [Theory]
     [InlineData("gpu", "--device is 'gpu'; it must be one of: auto, cpu, torch-cpu, cuda, cuda:INDEX.")]
@@ -65,7 +65,7 @@ public class CommandLineTests
     [InlineData("cuda:first", "--device is 'cuda:first'; the index after 'cuda:' must be a whole number of 0 or more.")]
     [InlineData("cuda:1.5", "--device is 'cuda:1.5'; the index after 'cuda:' must be a whole number of 0 or more.")]
     [InlineData("cuda:9999999999", "--device is 'cuda:9999999999'; the index after 'cuda:' must be a whole number of 0 or more.")]
-    public void RefusesOtherDevices(string name, string expected) =>
+    public void Refuses_other_devices(string name, string expected) =>
         Assert.Equal(expected, Assert.Throws<UsageException>(() => DeviceOf($"--device {name}")).Message);
 
     private static TrainingDevice DeviceOf(string line)

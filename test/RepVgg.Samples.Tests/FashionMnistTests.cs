@@ -10,7 +10,7 @@ namespace RepVgg.Samples.Tests;
 public class FashionMnistTests
 {
     [Fact]
-    public void TheBundledImagesAreStratified()
+    public void The_bundled_images_are_stratified()
     {
         var (training, test) = FashionMnist.Bundled();
         foreach (var (samples, perClass) in new[] { (training, 400), (test, 100) })
@@ -21,7 +21,7 @@ public class FashionMnistTests
     }
 
     [Fact]
-    public void TheBundledFilesAreThoseThatTheReadmeNames()
+    public void The_bundled_files_are_those_that_the_readme_names()
     {
         using var archive = new ZipArchive(typeof(FashionMnist).Assembly.GetManifestResourceStream("fashion-mnist-small.zip")!);
         // Sums taken by Info-ZIP's unzip -v on the file that was first made; they stand in data/README.md too.
@@ -29,7 +29,7 @@ public class FashionMnistTests
     }
 
     [Fact]
-    public void PackingTakesTheFirstOfEveryClassAndIsReproducible()
+    public void Packing_takes_the_first_of_every_class_and_is_reproducible()
     {
         int[] labels = [.. Enumerable.Range(0, 60).Select(i => i * 7 % 10)];
         var samples = new InMemorySamples([.. Enumerable.Range(0, 60 * 4).Select(i => (byte)i)], labels, 1, 2, 2, 10);
@@ -54,7 +54,7 @@ public class FashionMnistTests
     }
 
     [Fact]
-    public void ImagesOfAnotherSizeAreRefused()
+    public void Images_of_another_size_are_refused()
     {
         using var folder = new TemporaryFolder();
         foreach (string prefix in new[] { "train", "t10k" })

@@ -10,7 +10,7 @@ namespace RepVgg.Samples.Tests;
 public class SampleProgramTests
 {
     [Fact]
-    public void TheQuickstartGoesTheWholeWay()
+    public void The_quickstart_goes_the_whole_way()
     {
         using var folder = new TemporaryFolder();
         var (exitCode, output, error) = SampleProgram.RunHere("--epochs", "2", "--out", folder.File("models"));
@@ -33,7 +33,7 @@ public class SampleProgramTests
     }
 
     [Fact]
-    public void TheEpochLineGivesTheTrainingSpeed()
+    public void The_epoch_line_gives_the_training_speed()
     {
         // The report that ends an epoch is the validation pass's, which here is ten times as fast.
         var progress = new TrainingProgress
@@ -61,7 +61,7 @@ public class SampleProgramTests
     }
 
     [Fact]
-    public void AKilledRunGoesOnFromItsCheckpointAndEndsWithTheSameModel()
+    public void A_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_same_model()
     {
         using var folder = new TemporaryFolder();
         string[] recipe = ["--epochs", "3", "--batch-size", "64", "--device", "cpu"];
@@ -87,7 +87,7 @@ public class SampleProgramTests
     }
 
     [Fact]
-    public void FailuresAreOneLineAndAnExitCode()
+    public void Failures_are_one_line_and_an_exit_code()
     {
         using var folder = new TemporaryFolder();
         string file = folder.Write("file", [1]);
@@ -112,7 +112,7 @@ public class SampleProgramTests
     }
 
     [Fact]
-    public void PacksAnotherSelection()
+    public void Packs_another_selection()
     {
         using var folder = new TemporaryFolder();
         byte[] labels = [.. Enumerable.Range(0, 30).Select(i => (byte)(i % 10))];
@@ -130,7 +130,7 @@ public class SampleProgramTests
     }
 
     [Fact]
-    public void EveryCommandHasHelp()
+    public void Every_command_has_help()
     {
         Assert.Contains("pack-data", SampleProgram.RunHere("--help").Output, StringComparison.Ordinal);
         var (exitCode, output, _) = SampleProgram.RunHere("fashion-mnist", "--help");

@@ -9,22 +9,22 @@ namespace RepVgg.Testing;
 /// <summary>The five golden networks: their architectures and weights.</summary>
 internal static class GoldenNetworks
 {
-    private static readonly RepVggArchitecture Tiny = RepVggVariants.Create("tiny", [1, 2, 3, 1], 0.125, 0.125);
+    private static readonly RepVggArchitecture _tiny = RepVggVariants.Create("tiny", [1, 2, 3, 1], 0.125, 0.125);
 
     public static TheoryData<string> Names => [.. All.Keys];
 
     public static IReadOnlyDictionary<string, RepVggArchitecture> All { get; } = new Dictionary<string, RepVggArchitecture>
     {
-        ["tiny"] = Tiny,
-        ["tiny-g2"] = Tiny with { Name = "tiny-g2", Groups = 2 },
-        ["tiny-g4"] = Tiny with { Name = "tiny-g4", Groups = 4 },
-        ["tiny-se"] = Tiny with
+        ["tiny"] = _tiny,
+        ["tiny-g2"] = _tiny with { Name = "tiny-g2", Groups = 2 },
+        ["tiny-g4"] = _tiny with { Name = "tiny-g4", Groups = 4 },
+        ["tiny-se"] = _tiny with
         {
             Name = "tiny-se",
             SqueezeExcitation = SqueezeExcitation.BeforeRelu,
             Stages = [new("stage0", 16, 1, 2), new("stage1", 16, 1, 2), new("stage2", 16, 2, 2), new("stage3", 16, 3, 2), new("stage4", 32, 1, 2)],
         },
-        ["tinyplus-pse"] = Tiny with
+        ["tinyplus-pse"] = _tiny with
         {
             Name = "tinyplus-pse",
             PlusLayout = true,

@@ -180,9 +180,11 @@ public class ModuleTests
     /// <summary>PSPNet in small: stage maps of stride 8, pooled to 1, 2 and 3 cells, put side by side, classified, enlarged.</summary>
     private sealed class SegmentationNetwork : torch.nn.Module<Tensor, Tensor>
     {
+#pragma warning disable IDE1006 // TorchSharp names the parameters after the fields.
         private readonly RepVggBackbone backbone;
         private readonly global::TorchSharp.Modules.ModuleList<torch.nn.Module<Tensor, Tensor>> head_branches;
         private readonly global::TorchSharp.Modules.Sequential head_classifier;
+#pragma warning restore IDE1006
 
         public SegmentationNetwork(RepVggArchitecture architecture, int classes)
             : base(nameof(SegmentationNetwork))

@@ -5,7 +5,7 @@ internal static class CommandRunner
 {
     private const int Failed = 1, WrongUsage = 2;
 
-    private static readonly string[] s_help = ["--help", "-h", "-?", "help"];
+    private static readonly string[] _help = ["--help", "-h", "-?", "help"];
 
     /// <returns>The exit code: 0, 1 for a failure, 2 for a wrong command line, 130 when interrupted.</returns>
     public static int Run(IReadOnlyList<CommandSpec> commands, string[] args)
@@ -13,7 +13,7 @@ internal static class CommandRunner
         try
         {
             bool named = args.Length > 0 && !args[0].StartsWith('-');
-            if (args.Length == 1 && s_help.Contains(args[0]))
+            if (args.Length == 1 && _help.Contains(args[0]))
             {
                 HelpText.WriteAll(Console.Out, commands);
                 return 0;
@@ -22,7 +22,7 @@ internal static class CommandRunner
                 ? commands.FirstOrDefault(c => c.Name == args[0]) ?? throw new UsageException($"There is no command '{args[0]}'. There are: {string.Join(", ", commands.Select(c => c.Name))}.")
                 : commands[0];
             string[] rest = named ? args[1..] : args;
-            if (rest.Any(s_help.Contains))
+            if (rest.Any(_help.Contains))
             {
                 HelpText.Write(Console.Out, command);
                 return 0;

@@ -8,7 +8,7 @@ namespace RepVgg.Samples.Images;
 /// <summary>Creates the bundled file: a zip of IDX files with the first images of every class, in the order of the original files.</summary>
 internal static class DataPacker
 {
-    private static readonly DateTimeOffset s_timestamp = new(1980, 1, 1, 0, 0, 0, TimeSpan.Zero);
+    private static readonly DateTimeOffset _timestamp = new(1980, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
     /// <summary>Writes the file. The same input always gives the same bytes.</summary>
     public static void Write(string path, ISampleSource training, int trainingCount, ISampleSource test, int testCount)
@@ -54,7 +54,7 @@ internal static class DataPacker
     private static void Add(ZipArchive archive, string name, int[] shape, byte[] values)
     {
         var entry = archive.CreateEntry(name, CompressionLevel.SmallestSize);
-        entry.LastWriteTime = s_timestamp;
+        entry.LastWriteTime = _timestamp;
         using var stream = entry.Open();
         var header = new byte[4 + 4 * shape.Length];
         (header[2], header[3]) = (8, (byte)shape.Length);

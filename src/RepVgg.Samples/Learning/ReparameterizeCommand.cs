@@ -14,7 +14,7 @@ internal static class ReparameterizeCommand
     // PyTorch's default.
     private const double Epsilon = 1e-5f;
 
-    private static readonly NormValues Norm = new([5], [20], [5], [100], Epsilon);
+    private static readonly NormValues _norm = new([5], [20], [5], [100], Epsilon);
 
     public static int Run(Arguments arguments)
     {
@@ -56,9 +56,9 @@ internal static class ReparameterizeCommand
     {
         var input = FeatureMap.OfConstants(7, 7, 1, 2);
         float[] ones = Filled(18, 1);
-        var branch = Convolution(ones, 2, 1, 3, [10]).Then(Norm);
-        var withoutBias = Convolution(ones, 2, 1, 3, [0]).Then(Norm);
-        var expected = input.Convolve(ones, [10], 3).Normalize(Norm);
+        var branch = Convolution(ones, 2, 1, 3, [10]).Then(_norm);
+        var withoutBias = Convolution(ones, 2, 1, 3, [0]).Then(_norm);
+        var expected = input.Convolve(ones, [10], 3).Normalize(_norm);
         return
         [
             "kernel of 1 with bias 10; batch norm of mean 5, variance 100, weight 5, bias 20",
@@ -71,13 +71,13 @@ internal static class ReparameterizeCommand
     private static List<string> PointConvolution()
     {
         var input = FeatureMap.OfConstants(7, 7, 1, 2);
-        var branch = Convolution([2, 3], 2, 1, 1, [0]).Then(Norm);
+        var branch = Convolution([2, 3], 2, 1, 1, [0]).Then(_norm);
         return
         [
             "kernel 2 and 3, without bias; the batch norm of (b)",
             .. Kernel(branch.Kernel.ToArray(), 2),
             $"bias {Text(branch.Bias.ToArray()[0])}",
-            .. Compare(input.Convolve([2, 3], [0], 1).Normalize(Norm), input.Convolve(branch.Kernel.ToArray(), branch.Bias.ToArray(), 3)),
+            .. Compare(input.Convolve([2, 3], [0], 1).Normalize(_norm), input.Convolve(branch.Kernel.ToArray(), branch.Bias.ToArray(), 3)),
         ];
     }
 

@@ -13,7 +13,7 @@ internal static partial class NumpyFile
 {
     private const int Alignment = 64;
 
-    private static readonly byte[] s_magic = [0x93, .. "NUMPY"u8];
+    private static readonly byte[] _magic = [0x93, .. "NUMPY"u8];
 
     /// <summary>Reads an array of float32 or uint8.</summary>
     /// <exception cref="InvalidDataException">The file is not an array, is truncated, or has another type or order.</exception>
@@ -36,7 +36,7 @@ internal static partial class NumpyFile
     {
         string header = $"{{'descr': '<f4', 'fortran_order': False, 'shape': ({string.Join(", ", array.Shape)},), }}";
         int length = (10 + header.Length + 1 + Alignment - 1) / Alignment * Alignment - 10;
-        Span<byte> prefix = [.. s_magic, 1, 0, (byte)length, (byte)(length >> 8)];
+        Span<byte> prefix = [.. _magic, 1, 0, (byte)length, (byte)(length >> 8)];
         stream.Write(prefix);
         stream.Write(Encoding.Latin1.GetBytes(header.PadRight(length - 1) + "\n"));
         stream.Write(MemoryMarshal.AsBytes(array.Values.AsSpan()));
@@ -46,7 +46,7 @@ internal static partial class NumpyFile
     private static (string Type, int[] Shape, ReadOnlyMemory<byte> Values) ReadContent(string path, params string[] types)
     {
         byte[] file = File.ReadAllBytes(path);
-        if (file.Length < 12 || !file.AsSpan(0, 6).SequenceEqual(s_magic))
+        if (file.Length < 12 || !file.AsSpan(0, 6).SequenceEqual(_magic))
             throw new InvalidDataException($"'{path}' is not a NumPy array file (.npy).");
         bool isLong = file[6] > 1;
         long start = (isLong ? 12 : 10) + (isLong ? BinaryPrimitives.ReadUInt32LittleEndian(file.AsSpan(8)) : BinaryPrimitives.ReadUInt16LittleEndian(file.AsSpan(8)));

@@ -9,13 +9,13 @@ namespace RepVgg.Samples.Weights;
 /// <summary>The commands that read and write weights files.</summary>
 internal static class WeightsCommands
 {
-    private static readonly OptionSpec[] s_normalization =
+    private static readonly OptionSpec[] _normalization =
     [
         new("mean", "R,G,B", "mean per channel, in pixel units (default: the file's, or ImageNet's)"),
         new("std", "R,G,B", "standard deviation per channel, in pixel units (default: likewise)"),
     ];
 
-    private static readonly OptionSpec s_imageSize = new("image-size", "N", "height and width of the images in pixels (default: the file's, or the architecture's)");
+    private static readonly OptionSpec _imageSize = new("image-size", "N", "height and width of the images in pixels (default: the file's, or the architecture's)");
 
     public static IReadOnlyList<CommandSpec> All { get; } =
     [
@@ -28,12 +28,12 @@ internal static class WeightsCommands
                 new("seed", "N", "draws the weights (default: 1)"),
                 .. ConvertCommand.OutputOptions,
             ], CreateCommand.Run) { Operands = ["VARIANT", "OUT"] },
-        new("inspect", "Says what a file of weights holds.", [s_imageSize], InspectCommand.Run) { Operands = ["FILE"] },
+        new("inspect", "Says what a file of weights holds.", [_imageSize], InspectCommand.Run) { Operands = ["FILE"] },
         new("verify", "Fuses a training form and compares both forms on random images, block by block and in all.",
             [
                 new("bound", "X", "largest relative difference that is accepted (default: 1e-5)"),
                 new("against", "FILE", "compare with this deploy form instead of fusing"),
-                s_imageSize,
+                _imageSize,
                 new("images", "N", "number of random images (default: 2)"),
                 new("seed", "N", "draws the images (default: 1)"),
                 new("threads", "N", "threads; 0 takes every core (default: 0)"),
@@ -41,13 +41,13 @@ internal static class WeightsCommands
         new("convert", "Converts weights between formats and from the training to the deploy form.",
             [
                 new("form", "FORM", "train or deploy (default: that of IN; deploy for ONNX)"),
-                s_imageSize,
-                .. s_normalization,
+                _imageSize,
+                .. _normalization,
                 new("precision", "NAME", "single or half; half for ONNX only (default: single)"),
                 .. ConvertCommand.OutputOptions,
             ], ConvertCommand.Run) { Operands = ["IN", "OUT"] },
         new("run", "Computes the logits of raw images in a NumPy file: float32 or uint8, [images, channels, height, width].",
-            [.. s_normalization, new("threads", "N", "threads; 0 takes every core (default: 0)")], RunCommand.Run) { Operands = ["FILE", "IMAGES.npy", "LOGITS.npy"] },
+            [.. _normalization, new("threads", "N", "threads; 0 takes every core (default: 0)")], RunCommand.Run) { Operands = ["FILE", "IMAGES.npy", "LOGITS.npy"] },
     ];
 
     /// <summary>Gets the name of a form on the command line.</summary>

@@ -35,14 +35,14 @@ internal abstract class TrainingDisplay
 
     private sealed class PlainDisplay : TrainingDisplay
     {
-        private static readonly TimeSpan s_interval = TimeSpan.FromSeconds(10);
+        private static readonly TimeSpan _interval = TimeSpan.FromSeconds(10);
         private long _last = Stopwatch.GetTimestamp();
 
         public override void Report(TrainingProgress progress)
         {
             if (progress.EpochResult is { } epoch)
                 Console.WriteLine($"{Line(epoch, progress)}  left {Clock(progress.Remaining)}");
-            else if (Stopwatch.GetElapsedTime(_last) >= s_interval)
+            else if (Stopwatch.GetElapsedTime(_last) >= _interval)
                 Console.WriteLine(Invariant($"epoch {progress.Epoch,3}/{progress.Epochs}  {(progress.IsValidation ? "validating" : "training")}, batch {progress.Step}/{progress.Steps}  loss {progress.Loss:f3}  accuracy {progress.Accuracy:p1}  {progress.ImagesPerSecond,7:n0} images/s  left {Clock(progress.Remaining)}"));
             else
                 return;

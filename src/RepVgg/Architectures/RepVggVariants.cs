@@ -13,9 +13,9 @@ public static class RepVggVariants
 {
     private const string Prefix = "RepVGG-";
 
-    private static readonly int[] DepthsA = [2, 4, 14, 1];
-    private static readonly int[] DepthsB = [4, 6, 16, 1];
-    private static readonly int[] DepthsD = [8, 14, 24, 1];
+    private static readonly int[] _depthsA = [2, 4, 14, 1];
+    private static readonly int[] _depthsB = [4, 6, 16, 1];
+    private static readonly int[] _depthsD = [8, 14, 24, 1];
 
     /// <summary>RepVGG-S0: for grey images of 28x28 pixels; the smallest variant, for quick experiments.</summary>
     public static RepVggArchitecture S0 { get; } = Small("S0", 28, 1, [new("stage0", 16, 1, 1), new("stage1", 24, 1, 2), new("stage2", 48, 2, 2), new("stage3", 96, 1, 1)]);
@@ -27,35 +27,35 @@ public static class RepVggVariants
     public static RepVggArchitecture S2 { get; } = Small("S2", 64, 3, [new("stage0", 32, 1, 1), new("stage1", 48, 2, 2), new("stage2", 96, 4, 2), new("stage3", 160, 2, 2), new("stage4", 192, 1, 1)]);
 
     /// <summary>RepVGG-A0.</summary>
-    public static RepVggArchitecture A0 { get; } = Paper("A0", DepthsA, 0.75, 2.5);
+    public static RepVggArchitecture A0 { get; } = Paper("A0", _depthsA, 0.75, 2.5);
 
     /// <summary>RepVGG-A1.</summary>
-    public static RepVggArchitecture A1 { get; } = Paper("A1", DepthsA, 1, 2.5);
+    public static RepVggArchitecture A1 { get; } = Paper("A1", _depthsA, 1, 2.5);
 
     /// <summary>RepVGG-A2.</summary>
-    public static RepVggArchitecture A2 { get; } = Paper("A2", DepthsA, 1.5, 2.75);
+    public static RepVggArchitecture A2 { get; } = Paper("A2", _depthsA, 1.5, 2.75);
 
     /// <summary>RepVGG-B0.</summary>
-    public static RepVggArchitecture B0 { get; } = Paper("B0", DepthsB, 1, 2.5);
+    public static RepVggArchitecture B0 { get; } = Paper("B0", _depthsB, 1, 2.5);
 
     /// <summary>RepVGG-B1.</summary>
-    public static RepVggArchitecture B1 { get; } = Paper("B1", DepthsB, 2, 4);
+    public static RepVggArchitecture B1 { get; } = Paper("B1", _depthsB, 2, 4);
 
     /// <summary>RepVGG-B2.</summary>
-    public static RepVggArchitecture B2 { get; } = Paper("B2", DepthsB, 2.5, 5);
+    public static RepVggArchitecture B2 { get; } = Paper("B2", _depthsB, 2.5, 5);
 
     /// <summary>RepVGG-B3.</summary>
-    public static RepVggArchitecture B3 { get; } = Paper("B3", DepthsB, 3, 5);
+    public static RepVggArchitecture B3 { get; } = Paper("B3", _depthsB, 3, 5);
 
     /// <summary>RepVGG-D2se: deeper than the B series, with squeeze-and-excitation before the ReLU; for images of 320x320 pixels.</summary>
-    public static RepVggArchitecture D2se { get; } = Paper("D2se", DepthsD, 2.5, 5) with
+    public static RepVggArchitecture D2se { get; } = Paper("D2se", _depthsD, 2.5, 5) with
     {
         SqueezeExcitation = SqueezeExcitation.BeforeRelu,
         DefaultImageSize = 320,
     };
 
     /// <summary>RepVGGplus-L2pse: D2's widths and depths, squeeze-and-excitation after the ReLU, and auxiliary heads in training; for images of 320x320 pixels.</summary>
-    public static RepVggArchitecture PlusL2pse { get; } = Plus("RepVGGplus-L2pse", DepthsD, 2.5, 5);
+    public static RepVggArchitecture PlusL2pse { get; } = Plus("RepVGGplus-L2pse", _depthsD, 2.5, 5);
 
     /// <summary>All named variants: the small variants, the A and B series, D2se and RepVGGplus.</summary>
     public static ImmutableArray<RepVggArchitecture> All { get; } =

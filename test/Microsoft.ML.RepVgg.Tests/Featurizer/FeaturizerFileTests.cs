@@ -17,7 +17,7 @@ public sealed class FeaturizerFileTests : IDisposable
     private const int Size = 40;
     private const int Classes = 5;
 
-    private static readonly Normalization Own = new([100, 110, 120], [0.02f, 0.021f, 0.022f]);
+    private static readonly Normalization _own = new([100, 110, 120], [0.02f, 0.021f, 0.022f]);
 
     private readonly MLContext _context = new(seed: 1);
     private readonly string _folder = Directory.CreateTempSubdirectory("repvgg-test-").FullName;
@@ -58,16 +58,16 @@ public sealed class FeaturizerFileTests : IDisposable
                 PthWriter.Write(_state, path);
                 break;
             case "deploy.pth":
-                PthWriter.Write(Fused(Own).ExportState(), path);
+                PthWriter.Write(Fused(_own).ExportState(), path);
                 break;
             case "train.safetensors":
-                SafetensorsWriter.Write(_state, path, Fused(Own).Describe());
+                SafetensorsWriter.Write(_state, path, Fused(_own).Describe());
                 break;
             case "plain.safetensors":
                 SafetensorsWriter.Write(_state, path);
                 break;
             default:
-                OnnxWriter.Write(Fused(Own), path);
+                OnnxWriter.Write(Fused(_own), path);
                 break;
         }
         return path;
@@ -75,7 +75,7 @@ public sealed class FeaturizerFileTests : IDisposable
 
     private IDataView Rows(int count)
     {
-        float[] pixels = RandomNetworks.Pixels(Fused(Own), count);
+        float[] pixels = RandomNetworks.Pixels(Fused(_own), count);
         return _context.Data.LoadFromEnumerable(pixels.Chunk(3 * Size * Size).Select(image => new Row { Pixels = image }));
     }
 
@@ -90,8 +90,8 @@ public sealed class FeaturizerFileTests : IDisposable
         const int Count = 35;
         var data = Rows(Count);
         using var featurizer = _context.Transforms.RepVggFeaturizer("Features", Write(kind), "Pixels").Fit(data);
-        float[] pixels = RandomNetworks.Pixels(Fused(Own), Count);
-        float[] expected = ReferenceNetwork.Outputs(Fused(describesItself ? Own : Normalization.ImageNet).TakeFeatures(), pixels, Count);
+        float[] pixels = RandomNetworks.Pixels(Fused(_own), Count);
+        float[] expected = ReferenceNetwork.Outputs(Fused(describesItself ? _own : Normalization.ImageNet).TakeFeatures(), pixels, Count);
         Compare.Close(expected, [.. featurizer.Transform(data).GetColumn<float[]>("Features").SelectMany(features => features)], 1e-5);
     }
 
@@ -174,7 +174,7 @@ public sealed class FeaturizerFileTests : IDisposable
         featurizer.ExportToOnnx(PathOf("features.onnx"));
         var read = OnnxReader.Read(PathOf("features.onnx"));
         Assert.Equal(NetworkOutput.PooledFeatures, read.Output);
-        float[] pixels = RandomNetworks.Pixels(Fused(Own), 2);
+        float[] pixels = RandomNetworks.Pixels(Fused(_own), 2);
         Compare.Close(ReferenceNetwork.Outputs(featurizer.Network, pixels, 2), ReferenceNetwork.Outputs(read, pixels, 2), 1e-6);
     }
 
@@ -184,12 +184,12 @@ public sealed class FeaturizerFileTests : IDisposable
         string path = Write("train.pth");
         var data = Rows(1);
         Refused("exactly one", new());
-        Refused("exactly one", new() { WeightsPath = path, Network = Fused(Own) });
+        Refused("exactly one", new() { WeightsPath = path, Network = Fused(_own) });
         Refused("OutputColumnName is empty", new() { WeightsPath = path, OutputColumnName = " " });
         Refused("no stage 'stage7'", new() { WeightsPath = path, Stage = "stage7" });
         Refused("Pooling is 9", new() { WeightsPath = path, Pooling = (FeaturePooling)9 });
         Refused("too small", new() { WeightsPath = path, ImageHeight = 20, ImageWidth = 20 });
-        Refused("1 means", new() { Network = Fused(Own), Normalization = Normalization.Identity(1) });
+        Refused("1 means", new() { Network = Fused(_own), Normalization = Normalization.Identity(1) });
         Refused(path, new() { WeightsPath = path, Normalization = Normalization.Identity(1) });
         Assert.ThrowsAny<IOException>(() => _context.Transforms.RepVggFeaturizer("Features", PathOf("none.pth")));
         File.WriteAllText(PathOf("text.pth"), "This is no file of weights.");

@@ -15,7 +15,7 @@ public sealed partial class MLNetAssumptionTests
     private const string PixelColumn = "Image.Pixels";
     private const string LogitsColumn = "Score.Logits";
 
-    private static readonly DeployNetwork Network = RandomNetworks.Create(RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (8, 1, 2), (16, 2, 2)), 8, 8, 5);
+    private static readonly DeployNetwork _network = RandomNetworks.Create(RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (8, 1, 2), (16, 2, 2)), 8, 8, 5);
 
     // Interop/StockHead is trained for Vector<Single, 1, n>, and Input/FeatureInput passes flat vectors on as they are.
     [Theory]
@@ -137,9 +137,9 @@ public sealed partial class MLNetAssumptionTests
         Assert.Equal(Enumerable.Range(0, 200).Select(i => 12f * (i % 20) + i / 20), red);
     }
 
-    private static float[][] NetworkImages() => [.. Enumerable.Range(0, 3).Select(i => RandomNetworks.Pixels(Network, 1, seed: 10 + i))];
+    private static float[][] NetworkImages() => [.. Enumerable.Range(0, 3).Select(i => RandomNetworks.Pixels(_network, 1, seed: 10 + i))];
 
-    private static float[] Logits() => ReferenceNetwork.Logits(Network, NetworkImages().SelectMany(pixels => pixels).ToArray(), 3);
+    private static float[] Logits() => ReferenceNetwork.Logits(_network, NetworkImages().SelectMany(pixels => pixels).ToArray(), 3);
 
     private static MLImage Painted(int width, int height, Func<int, int, int> red)
     {
@@ -159,7 +159,7 @@ public sealed partial class MLNetAssumptionTests
     private IEstimator<Transforms.Onnx.OnnxTransformer> ApplyNetwork(bool softmax = false)
     {
         string path = _folder.File("network.onnx");
-        OnnxWriter.Write(Network, path, new OnnxExportOptions { InputName = PixelColumn, OutputName = LogitsColumn, Softmax = softmax });
+        OnnxWriter.Write(_network, path, new OnnxExportOptions { InputName = PixelColumn, OutputName = LogitsColumn, Softmax = softmax });
         return _context.Transforms.ApplyOnnxModel([LogitsColumn], [PixelColumn], path);
     }
 

@@ -12,7 +12,7 @@ namespace Microsoft.ML.RepVgg.Tests.MLNet;
 /// <summary>What this library relies on in ML.NET beyond its documentation. The comment of a test names the code that relies on it.</summary>
 public sealed partial class MLNetAssumptionTests : IDisposable
 {
-    private static readonly string[] Classes = ["cat", "dog", "eel"];
+    private static readonly string[] _classes = ["cat", "dog", "eel"];
 
     private readonly MLContext _context = new(seed: 1);
     private readonly TemporaryFolder _folder = new();
@@ -83,9 +83,9 @@ public sealed partial class MLNetAssumptionTests : IDisposable
         Assert.Equal((SchemaShape.Column.VectorKind.Scalar, NumberDataViewType.UInt32, true), (labelShape.Kind, labelShape.ItemType, labelShape.IsKey));
 
         var label = keyed.Schema["Label"];
-        var schema = Head(label, Classes.Length).GetOutputSchema(new OneHotView("Label", label, "Features", Classes.Length).Schema);
+        var schema = Head(label, _classes.Length).GetOutputSchema(new OneHotView("Label", label, "Features", _classes.Length).Schema);
         Assert.Equal(["Label", "Features", "PredictedLabel", "Score"], schema.Select(column => column.Name));
-        Assert.Equal(new VectorDataViewType(NumberDataViewType.Single, Classes.Length), schema["Score"].Type);
+        Assert.Equal(new VectorDataViewType(NumberDataViewType.Single, _classes.Length), schema["Score"].Type);
         Assert.Equal(label.Type, schema["PredictedLabel"].Type);
         string[] ofScore = ["ScoreColumnKind", "ScoreColumnSetId", "ScoreValueKind", "SlotNames", "TrainingLabelValues"];
         string[] ofLabel = ["KeyValues", "ScoreColumnKind", "ScoreColumnSetId", "ScoreValueKind"];
@@ -94,7 +94,7 @@ public sealed partial class MLNetAssumptionTests : IDisposable
         Assert.Equal(ofLabel, labelShape.Annotations.Select(annotation => annotation.Name).Order());
         Assert.Equal(ofLabel, schema["PredictedLabel"].Annotations.Schema.Select(annotation => annotation.Name).Order());
         foreach (var (column, annotation) in new[] { ("Score", "SlotNames"), ("Score", "TrainingLabelValues"), ("PredictedLabel", "KeyValues") })
-            Assert.Equal(Classes, Texts(schema[column], annotation));
+            Assert.Equal(_classes, Texts(schema[column], annotation));
     }
 
     // Interop/SchemaShapes obtains shapes, whose parts cannot be constructed, from the call that a chain makes to its estimators.
@@ -208,7 +208,7 @@ public sealed partial class MLNetAssumptionTests : IDisposable
     /// <summary>One row per class, with the classes as keys.</summary>
     private IDataView Keyed()
     {
-        var rows = _context.Data.LoadFromEnumerable(Classes.Select((name, i) => new Row { Label = name, Features = [i, -i] }));
+        var rows = _context.Data.LoadFromEnumerable(_classes.Select((name, i) => new Row { Label = name, Features = [i, -i] }));
         return _context.Transforms.Conversion.MapValueToKey("Label").Fit(rows).Transform(rows);
     }
 

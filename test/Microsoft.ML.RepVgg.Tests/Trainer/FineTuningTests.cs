@@ -13,10 +13,10 @@ namespace Microsoft.ML.RepVgg.Tests.Trainer;
 /// <summary>Training that starts from a file of weights.</summary>
 public sealed class FineTuningTests : IDisposable
 {
-    private static readonly Normalization s_normalization = new([100], [0.02f]);
+    private static readonly Normalization _normalization = new([100], [0.02f]);
 
     /// <summary>Strides are as inference from names and shapes takes them.</summary>
-    private static readonly RepVggArchitecture s_inferable = Stripes.Tiny with { Name = "RepVGG", DefaultImageSize = 224, Stages = [new("stage0", 8, 1, 2), new("stage1", 8, 2, 2), new("stage2", 16, 1, 2)] };
+    private static readonly RepVggArchitecture _inferable = Stripes.Tiny with { Name = "RepVGG", DefaultImageSize = 224, Stages = [new("stage0", 8, 1, 2), new("stage1", 8, 2, 2), new("stage2", 16, 1, 2)] };
 
     private readonly TemporaryFolder _folder = new();
     private readonly MLContext _context = new(seed: 1);
@@ -32,7 +32,7 @@ public sealed class FineTuningTests : IDisposable
     private string Described(int classes = 3)
     {
         string path = _folder.File($"described-{classes}.safetensors");
-        SafetensorsWriter.Write(Weights(classes), path, new ModelDescription(Stripes.Tiny, classes, Stripes.Size, Stripes.Size, s_normalization, []));
+        SafetensorsWriter.Write(Weights(classes), path, new ModelDescription(Stripes.Tiny, classes, Stripes.Size, Stripes.Size, _normalization, []));
         return path;
     }
 
@@ -57,7 +57,7 @@ public sealed class FineTuningTests : IDisposable
         var options = FineTuning(Described());
         options.FrozenStages = 3;
         using var model = Fit(options);
-        var start = DeployNetwork.FromTrainingForm(Stripes.Tiny, Weights(), Stripes.Size, Stripes.Size, s_normalization);
+        var start = DeployNetwork.FromTrainingForm(Stripes.Tiny, Weights(), Stripes.Size, Stripes.Size, _normalization);
         Assert.Equal(Stripes.Tiny, model.Architecture);
         foreach (var (expected, actual) in start.Blocks.Zip(model.Network.Blocks))
         {
@@ -65,8 +65,8 @@ public sealed class FineTuningTests : IDisposable
             Same(expected.Bias, actual.Bias);
         }
         Assert.False(start.Classifier.Weight.SequenceEqual(model.Network.Classifier.Weight));
-        Same(s_normalization.Mean, model.Network.Normalization.Mean);
-        Same(s_normalization.Scale, model.Network.Normalization.Scale);
+        Same(_normalization.Mean, model.Network.Normalization.Mean);
+        Same(_normalization.Scale, model.Network.Normalization.Scale);
         Assert.Contains(_log, line => line.Contains("described-3.safetensors") && line.Contains("classifier for 3 classes included"));
     }
 
@@ -76,7 +76,7 @@ public sealed class FineTuningTests : IDisposable
         var options = FineTuning(Described());
         options.FrozenStages = 2;
         using var model = Fit(options);
-        var start = DeployNetwork.FromTrainingForm(Stripes.Tiny, Weights(), Stripes.Size, Stripes.Size, s_normalization);
+        var start = DeployNetwork.FromTrainingForm(Stripes.Tiny, Weights(), Stripes.Size, Stripes.Size, _normalization);
         Assert.Equal([true, true, true, false], start.Blocks.Zip(model.Network.Blocks, (before, after) => before.Kernel.SequenceEqual(after.Kernel)));
     }
 
@@ -112,7 +112,7 @@ public sealed class FineTuningTests : IDisposable
     [Fact]
     public void Every_format_gives_the_same_start()
     {
-        var state = Weights(architecture: s_inferable);
+        var state = Weights(architecture: _inferable);
         string zip = _folder.File("weights.pth"), tensors = _folder.File("weights.bin");
         PthWriter.Write(state, zip);
         SafetensorsWriter.Write(state, tensors);
@@ -121,7 +121,7 @@ public sealed class FineTuningTests : IDisposable
         {
             var options = FineTuning(path);
             using var model = Fit(options);
-            Assert.Equal(s_inferable, model.Architecture);
+            Assert.Equal(_inferable, model.Architecture);
             kernels.Add([.. model.Network.Blocks.SelectMany(block => block.Kernel), .. model.Network.Normalization.Mean]);
         }
         Assert.Equal(kernels[0], kernels[1]);
@@ -166,7 +166,7 @@ public sealed class FineTuningTests : IDisposable
     [Fact]
     public void The_deploy_form_is_refused_with_the_reason()
     {
-        var network = DeployNetwork.FromTrainingForm(s_inferable, Weights(architecture: s_inferable), Stripes.Size, Stripes.Size, s_normalization);
+        var network = DeployNetwork.FromTrainingForm(_inferable, Weights(architecture: _inferable), Stripes.Size, Stripes.Size, _normalization);
         string pth = _folder.File("fused.pth"), onnx = _folder.File("fused.onnx");
         PthWriter.Write(network.ExportState(), pth);
         OnnxWriter.Write(network, onnx);
@@ -203,7 +203,7 @@ public sealed class FineTuningTests : IDisposable
     [Fact]
     public void Channels_must_agree()
     {
-        var colour = s_inferable with { InputChannels = 3 };
+        var colour = _inferable with { InputChannels = 3 };
         string path = _folder.File("colour.pth");
         PthWriter.Write(Weights(architecture: colour), path);
         Assert.Contains("'Features' has 1 channel(s), but the weights in", Error(FineTuning(path)));
@@ -239,7 +239,7 @@ public sealed class FineTuningTests : IDisposable
         Assert.Equal(1 / (255 * 0.225f), start.Normalization.Scale[2], 1e-6f);
 
         string own = _folder.File("own.pth");
-        PthWriter.Write(Weights(architecture: s_inferable), own);
+        PthWriter.Write(Weights(architecture: _inferable), own);
         Assert.Null(PretrainedStart.Read(own)!.Normalization);
     }
 }

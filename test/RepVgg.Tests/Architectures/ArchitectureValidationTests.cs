@@ -6,7 +6,7 @@ namespace RepVgg.Tests.Architectures;
 
 public class ArchitectureValidationTests
 {
-    private static readonly RepVggArchitecture Good = new()
+    private static readonly RepVggArchitecture _good = new()
     {
         Name = "mine",
         Stages = [new("stage0", 16, 1, 1), new("stage1", 32, 2, 2)],
@@ -14,15 +14,15 @@ public class ArchitectureValidationTests
 
     public static TheoryData<RepVggArchitecture, string> Bad => new()
     {
-        { Good with { Name = " " }, "no name" },
-        { Good with { InputChannels = 4 }, "4 input channels" },
-        { Good with { Groups = 0 }, "0 groups" },
-        { Good with { Groups = 3 }, "stage1.1 has 32 to 32 channels, which 3 groups do not divide" },
-        { Good with { BatchNormEpsilon = float.NaN }, "epsilon" },
-        { Good with { DefaultImageSize = 0 }, "image size" },
-        { Good with { Stages = default }, "a stem and at least one stage" },
-        { Good with { Stages = Good.Stages.RemoveAt(1) }, "a stem and at least one stage" },
-        { Good with { SqueezeExcitation = (SqueezeExcitation)7 }, "squeeze-and-excitation is 7" },
+        { _good with { Name = " " }, "no name" },
+        { _good with { InputChannels = 4 }, "4 input channels" },
+        { _good with { Groups = 0 }, "0 groups" },
+        { _good with { Groups = 3 }, "stage1.1 has 32 to 32 channels, which 3 groups do not divide" },
+        { _good with { BatchNormEpsilon = float.NaN }, "epsilon" },
+        { _good with { DefaultImageSize = 0 }, "image size" },
+        { _good with { Stages = default }, "a stem and at least one stage" },
+        { _good with { Stages = _good.Stages.RemoveAt(1) }, "a stem and at least one stage" },
+        { _good with { SqueezeExcitation = (SqueezeExcitation)7 }, "squeeze-and-excitation is 7" },
         { With(0, stage => stage with { Depth = 2 }), "stage0 has depth 2" },
         { With(1, stage => stage with { Depth = 0 }), "stage1 has depth 0" },
         { With(1, stage => stage with { Depth = int.MaxValue }), "blocks, more than" },
@@ -45,7 +45,7 @@ public class ArchitectureValidationTests
     [Fact]
     public void Every_problem_is_listed_at_once()
     {
-        var error = Assert.Throws<ArgumentException>((Good with { InputChannels = 2, Groups = 0 }).Validate);
+        var error = Assert.Throws<ArgumentException>((_good with { InputChannels = 2, Groups = 0 }).Validate);
         Assert.Contains("2 input channels", error.Message);
         Assert.Contains("0 groups", error.Message);
     }
@@ -53,8 +53,8 @@ public class ArchitectureValidationTests
     [Fact]
     public void Images_smaller_than_the_total_stride_are_refused()
     {
-        Good.Validate();
-        Good.ValidateImageSize(2, 2);
+        _good.Validate();
+        _good.ValidateImageSize(2, 2);
         RepVggVariants.A0.ValidateImageSize(32, 40);
         var error = Assert.Throws<ArgumentException>(() => RepVggVariants.A0.ValidateImageSize(64, 28));
         Assert.Contains("28x64", error.Message);
@@ -62,5 +62,5 @@ public class ArchitectureValidationTests
     }
 
     private static RepVggArchitecture With(int index, Func<StageSpec, StageSpec> change) =>
-        Good with { Stages = Good.Stages.SetItem(index, change(Good.Stages[index])) };
+        _good with { Stages = _good.Stages.SetItem(index, change(_good.Stages[index])) };
 }

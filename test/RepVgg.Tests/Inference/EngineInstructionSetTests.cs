@@ -13,17 +13,17 @@ public class EngineInstructionSetTests
     [InlineData(VectorWidth.Bits256, "DOTNET_EnableAVX512", "DOTNET_EnableAVX512F")]
     [InlineData(VectorWidth.Bits128, "DOTNET_EnableAVX2")]
     [InlineData(VectorWidth.Bits128, "DOTNET_EnableHWIntrinsic")]
-    public async Task PassesItsTestsWithout(object widest, params string[] switchedOff)
+    public async Task Passes_its_tests_without(object widest, params string[] switchedOff)
     {
         if (Environment.GetEnvironmentVariable(Expected) is not null)
             return;
         var expected = (VectorWidth)Math.Min((int)(VectorWidth)widest, (int)VectorWidths.Widest);
-        await ChildTests.Pass(typeof(EngineInstructionSetTests).Assembly, $"FullyQualifiedName~{nameof(InferenceEngineTests)}|FullyQualifiedName~{nameof(TheWidestVectorsAreTheExpectedOnes)}",
+        await ChildTests.Pass(typeof(EngineInstructionSetTests).Assembly, $"FullyQualifiedName~{nameof(InferenceEngineTests)}|FullyQualifiedName~{nameof(The_widest_vectors_are_the_expected_ones)}",
             switchedOff, Expected, expected.ToString());
     }
 
     [Fact]
-    public void TheWidestVectorsAreTheExpectedOnes()
+    public void The_widest_vectors_are_the_expected_ones()
     {
         if (Environment.GetEnvironmentVariable(Expected) is { } expected)
             Assert.Equal(expected, VectorWidths.Widest.ToString());

@@ -11,7 +11,7 @@ namespace RepVgg.Tests.Inference;
 /// <summary>Networks that give features, against the definition: in the engine and through ONNX.</summary>
 public class FeatureNetworkTests
 {
-    private static readonly VectorWidth[] Widths = [.. Enum.GetValues<VectorWidth>().Where(width => width <= VectorWidths.Widest || width == VectorWidth.Bits128)];
+    private static readonly VectorWidth[] _widths = [.. Enum.GetValues<VectorWidth>().Where(width => width <= VectorWidths.Widest || width == VectorWidth.Bits128)];
 
     public static TheoryData<string, string?, bool> Cases()
     {
@@ -41,7 +41,7 @@ public class FeatureNetworkTests
         float[] pixels = RandomNetworks.Pixels(whole, Count);
         float[] expected = ReferenceNetwork.Outputs(network, pixels, Count);
         Assert.Equal(expected.Length, Count * network.OutputLength);
-        foreach (var width in Widths)
+        foreach (var width in _widths)
         {
             using var engine = new InferenceEngine(network, threads: 2, width);
             var actual = new float[Count * engine.OutputLength];

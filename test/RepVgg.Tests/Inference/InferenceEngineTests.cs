@@ -8,7 +8,7 @@ namespace RepVgg.Tests.Inference;
 
 public class InferenceEngineTests
 {
-    private static readonly VectorWidth[] Widths = [.. Enum.GetValues<VectorWidth>().Where(width => width <= VectorWidths.Widest || width == VectorWidth.Bits128)];
+    private static readonly VectorWidth[] _widths = [.. Enum.GetValues<VectorWidth>().Where(width => width <= VectorWidths.Widest || width == VectorWidth.Bits128)];
 
     public static TheoryData<int, int, int, int> Shapes() => new()
     {
@@ -18,7 +18,7 @@ public class InferenceEngineTests
 
     [Theory]
     [MemberData(nameof(Shapes))]
-    public void AgreesWithTheDefinition(int height, int width, int channels, int groups)
+    public void Agrees_with_the_definition(int height, int width, int channels, int groups)
     {
         // Widths that are no multiple of any channel block, and groups that end inside one.
         var architecture = RandomNetworks.Architecture(channels, groups, SqueezeExcitation.None, (12, 1, 2), (20, 2, 1), (36, 3, 2), (52, 2, 2));
@@ -29,7 +29,7 @@ public class InferenceEngineTests
     [Theory]
     [InlineData(227, 225, 1)]
     [InlineData(225, 227, 2)]
-    public void AgreesWithTheDefinitionOnLargeImages(int height, int width, int stride)
+    public void Agrees_with_the_definition_on_large_images(int height, int width, int stride)
     {
         var architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (7, 1, stride), (17, 2, 2));
         AssertAgrees(RandomNetworks.Create(architecture, height, width, classes: 5), count: 1);
@@ -39,7 +39,7 @@ public class InferenceEngineTests
     [InlineData(9, 7, 1, 1)]
     [InlineData(16, 16, 3, 1)]
     [InlineData(13, 37, 3, 2)]
-    public void BytesGiveTheBitsOfTheSamePixelsAsFloats(int height, int width, int channels, int groups)
+    public void Bytes_give_the_bits_of_the_same_pixels_as_floats(int height, int width, int channels, int groups)
     {
         var architecture = RandomNetworks.Architecture(channels, groups, SqueezeExcitation.None, (12, 1, 2), (20, 2, 1), (36, 2, 2));
         var network = RandomNetworks.Create(architecture, height, width, classes: 5);
@@ -59,7 +59,7 @@ public class InferenceEngineTests
     }
 
     [Fact]
-    public void AgreesWithTheDefinitionWhereWorkIsCutInManyPieces()
+    public void Agrees_with_the_definition_where_work_is_cut_in_many_pieces()
     {
         // More channels than one slice of filters, more tiles than one chunk.
         var architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (24, 1, 1), (72, 2, 1), (100, 2, 1));
@@ -68,13 +68,13 @@ public class InferenceEngineTests
 
     [Theory]
     [MemberData(nameof(GoldenNetworks.Names), MemberType = typeof(GoldenNetworks))]
-    public void AgreesWithTheOriginalCode(string name)
+    public void Agrees_with_the_original_code(string name)
     {
         var input = GoldenNetworks.Input(name);
         int[] shape = [.. input.Shape];
         var network = DeployNetwork.FromTrainingForm(
             GoldenNetworks.All[name], GoldenNetworks.TrainingState(name), shape[2], shape[3], Normalization.Identity(shape[1]));
-        foreach (var width in Widths)
+        foreach (var width in _widths)
         {
             using var engine = new InferenceEngine(network, threads: 2, width);
             Compare.Close(GoldenFiles.Floats($"{name}-logits-deploy.npy").Values, Run(engine, input.Values, shape[0]), 1e-5, $"{name} at {width}");
@@ -82,7 +82,7 @@ public class InferenceEngineTests
     }
 
     [Fact]
-    public void AgreesWithTheDefinitionOnA0()
+    public void Agrees_with_the_definition_on_A0()
     {
         AssertAgrees(RandomNetworks.Create(RepVggVariants.A0, 64, 64, classes: 20), count: 1);
     }
@@ -91,7 +91,7 @@ public class InferenceEngineTests
     [InlineData(1)]
     [InlineData(2)]
     [InlineData(4)]
-    public void ABatchThatFillsItsBuffersAgreesWithTheDefinition(int count)
+    public void A_batch_that_fills_its_buffers_agrees_with_the_definition(int count)
     {
         var architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (8, 1, 2), (16, 2, 2));
         AssertAgrees(RandomNetworks.Create(architecture, 8, 8, classes: 5), count);
@@ -100,7 +100,7 @@ public class InferenceEngineTests
     [Theory]
     [InlineData(SqueezeExcitation.BeforeRelu)]
     [InlineData(SqueezeExcitation.AfterRelu)]
-    public void AgreesWithTheDefinitionWithSqueezeAndExcitation(SqueezeExcitation where)
+    public void Agrees_with_the_definition_with_squeeze_and_excitation(SqueezeExcitation where)
     {
         var architecture = RandomNetworks.Architecture(3, 1, where, (16, 1, 2), (32, 2, 2), (48, 2, 2));
         AssertAgrees(RandomNetworks.Create(architecture, 24, 20, classes: 10), count: 2);
@@ -109,14 +109,14 @@ public class InferenceEngineTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public void ABatchGivesEachImageTheBitsThatItHasAlone(bool winogradThroughout)
+    public void A_batch_gives_each_image_the_bits_that_it_has_alone(bool winogradThroughout)
     {
         StrategyChoice? choose = winogradThroughout ? WinogradThroughout : null;
         var architecture = RandomNetworks.Architecture(3, 2, SqueezeExcitation.AfterRelu, (16, 1, 2), (24, 2, 1), (40, 3, 2), (70, 1, 2));
         var network = RandomNetworks.Create(architecture, 30, 28, classes: 10);
         const int Most = 40;
         float[] pixels = RandomNetworks.Pixels(network, Most);
-        foreach (var width in Widths)
+        foreach (var width in _widths)
         {
             using var alone = new InferenceEngine(network, threads: 1, width, choose);
             float[] expected = Enumerable.Range(0, Most)
@@ -128,7 +128,7 @@ public class InferenceEngineTests
     }
 
     [Fact]
-    public void ManyCallersOfOneEngineGetTheBitsThatOneCallerGets()
+    public void Many_callers_of_one_engine_get_the_bits_that_one_caller_gets()
     {
         var architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (16, 1, 1), (24, 2, 2), (40, 3, 2));
         var network = RandomNetworks.Create(architecture, 28, 28, classes: 10);
@@ -155,7 +155,7 @@ public class InferenceEngineTests
     }
 
     [Fact]
-    public void ARunAllocatesNothingOnceWarm()
+    public void A_run_allocates_nothing_once_warm()
     {
         var architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.AfterRelu, (16, 1, 2), (32, 2, 2));
         var network = RandomNetworks.Create(architecture, 32, 32, classes: 10);
@@ -178,12 +178,12 @@ public class InferenceEngineTests
     }
 
     [Fact]
-    public void NaNPixelsGiveNaNLogits()
+    public void NaN_pixels_give_NaN_logits()
     {
         var network = RandomNetworks.Create(RandomNetworks.Architecture(1, 1, SqueezeExcitation.None, (16, 1, 1), (16, 2, 2)), 12, 12, classes: 3);
         float[] pixels = RandomNetworks.Pixels(network, 1);
         pixels[70] = float.NaN;
-        foreach (var width in Widths)
+        foreach (var width in _widths)
         {
             using var engine = new InferenceEngine(network, threads: 1, width);
             Assert.All(Run(engine, pixels, 1), logit => Assert.True(float.IsNaN(logit)));
@@ -191,7 +191,7 @@ public class InferenceEngineTests
     }
 
     [Fact]
-    public void SaysWhatItIs()
+    public void Says_what_it_is()
     {
         var network = RandomNetworks.Create(RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (8, 1, 1)), 6, 5, classes: 4);
         using var engine = new InferenceEngine(network, threads: 2);
@@ -202,7 +202,7 @@ public class InferenceEngineTests
     }
 
     [Fact]
-    public void RefusesWhatItCannotRun()
+    public void Refuses_what_it_cannot_run()
     {
         var network = RandomNetworks.Create(RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (8, 1, 1)), 6, 5, classes: 4);
         Assert.Throws<ArgumentNullException>(() => new InferenceEngine(null!));
@@ -223,7 +223,7 @@ public class InferenceEngineTests
     {
         float[] pixels = RandomNetworks.Pixels(network, count);
         float[] expected = ReferenceNetwork.Logits(network, pixels, count);
-        foreach (var width in Widths)
+        foreach (var width in _widths)
         {
             using var engine = new InferenceEngine(network, threads: 2, width);
             Compare.Close(expected, Run(engine, pixels, count), 1e-5, $"logits at {width}");

@@ -29,7 +29,7 @@ public sealed unsafe class PointKernelTests
 
     [Theory]
     [MemberData(nameof(Shapes))]
-    public void SumsAreThoseOfTheDefinition(int points, int vectors, int rows)
+    public void Sums_are_those_of_the_definition(int points, int vectors, int rows)
     {
         Check<Vector128<float>, Lanes128>(points, vectors, rows);
         Check<Vector256<float>, Lanes256>(points, vectors, rows);

@@ -6,10 +6,10 @@ namespace RepVgg.Tests.Testing;
 [Collection(nameof(AllocationsTests))]
 public class AllocationsTests
 {
-    private static object? s_last;
+    private static object? _last;
 
     [Fact]
-    public void IsExactWhileBackgroundCollectionsRun()
+    public void Is_exact_while_background_collections_run()
     {
         bool stop = false;
         var collector = new Thread(() =>
@@ -28,10 +28,10 @@ public class AllocationsTests
             for (int i = 0; i < 10; i++)
             {
                 // Leaves an unfinished allocation context behind.
-                s_last = new byte[100 + 500 * i];
+                _last = new byte[100 + 500 * i];
                 Assert.Equal(0, Allocations.Of(1, WaitForCollections));
             }
-            Assert.InRange(Allocations.Of(1, () => s_last = new object()), 24, 24 + 8192);
+            Assert.InRange(Allocations.Of(1, () => _last = new object()), 24, 24 + 8192);
         }
         finally
         {

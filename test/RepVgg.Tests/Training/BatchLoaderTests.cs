@@ -7,7 +7,7 @@ namespace RepVgg.Tests.Training;
 
 public class BatchLoaderTests
 {
-    private static readonly ImageAugmenter s_augmenter = new(Augmentation.None, Normalization.Identity(1), 1, 1, 2);
+    private static readonly ImageAugmenter _augmenter = new(Augmentation.None, Normalization.Identity(1), 1, 1, 2);
 
     private static InMemorySamples Source(int count) =>
         new([.. Enumerable.Range(0, count).SelectMany(i => new[] { (float)i, i + 0.5f })], [.. Enumerable.Range(0, count).Select(i => i % 3)], 1, 1, 2, 3);
@@ -39,9 +39,9 @@ public class BatchLoaderTests
     [InlineData(65, 16)]
     [InlineData(1000, 999)]
     [InlineData(10, 100)]
-    public void TrainingServesEverySampleOnceInEvenBatches(int count, int batchSize)
+    public void Training_serves_every_sample_once_in_even_batches(int count, int batchSize)
     {
-        var (order, sizes) = Drain(BatchLoader.Training(Source(count), s_augmenter, batchSize, seed: 3, epoch: 1));
+        var (order, sizes) = Drain(BatchLoader.Training(Source(count), _augmenter, batchSize, seed: 3, epoch: 1));
         Assert.Equal(Enumerable.Range(0, count), order.Order());
         Assert.True(sizes.Max() - sizes.Min() <= 1);
         Assert.True(sizes.Min() >= 2);
@@ -51,7 +51,7 @@ public class BatchLoaderTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public void ImagesOfBytesGiveTheBatchesOfTheSameImagesOfFloats(bool spills)
+    public void Images_of_bytes_give_the_batches_of_the_same_images_of_floats(bool spills)
     {
         const int count = 23, size = 18;
         byte[] pixels = new byte[count * size * size];
@@ -80,10 +80,10 @@ public class BatchLoaderTests
     }
 
     [Fact]
-    public void EveryEpochHasItsOwnOrderAndEverySeedToo()
+    public void Every_epoch_has_its_own_order_and_every_seed_too()
     {
         var source = Source(200);
-        List<int> Order(ulong seed, int epoch) => Drain(BatchLoader.Training(source, s_augmenter, 16, seed, epoch)).Order;
+        List<int> Order(ulong seed, int epoch) => Drain(BatchLoader.Training(source, _augmenter, 16, seed, epoch)).Order;
         Assert.Equal(Order(3, 1), Order(3, 1));
         Assert.NotEqual(Order(3, 1), Order(3, 2));
         Assert.NotEqual(Order(3, 1), Order(4, 1));
@@ -91,17 +91,17 @@ public class BatchLoaderTests
     }
 
     [Fact]
-    public void EvaluationServesEverySampleInOrder()
+    public void Evaluation_serves_every_sample_in_order()
     {
-        var (order, sizes) = Drain(BatchLoader.Evaluation(Source(11), s_augmenter, 4));
+        var (order, sizes) = Drain(BatchLoader.Evaluation(Source(11), _augmenter, 4));
         Assert.Equal(Enumerable.Range(0, 11), order);
         Assert.Equal(3, sizes.Count);
     }
 
     [Fact]
-    public void ErrorsOfTheSourceReachTheCaller()
+    public void Errors_of_the_source_reach_the_caller()
     {
-        using var loader = BatchLoader.Evaluation(new BrokenSource(), s_augmenter, 2);
+        using var loader = BatchLoader.Evaluation(new BrokenSource(), _augmenter, 2);
         loader.Next();
         Assert.Equal("disk gone", Assert.Throws<IOException>(() => { while (loader.Next() is not null) { } }).Message);
     }

@@ -8,7 +8,7 @@ public class DivergenceDetectorTests
     [Theory]
     [InlineData(double.NaN)]
     [InlineData(double.PositiveInfinity)]
-    public void ALossThatIsNoNumberEndsTheRunAtOnce(double loss)
+    public void A_loss_that_is_no_number_ends_the_run_at_once(double loss)
     {
         var error = Assert.Throws<TrainingDivergedException>(() => new DivergenceDetector(10).Check(loss, 3, 17, 0.5f));
         Assert.Equal((3, 17, 0.5f), (error.Epoch, error.Step, error.LearningRate));
@@ -18,7 +18,7 @@ public class DivergenceDetectorTests
     }
 
     [Fact]
-    public void AHighPlateauEndsTheRunASpikeDoesNot()
+    public void A_high_plateau_ends_the_run_a_spike_does_not()
     {
         var detector = new DivergenceDetector(10);
         for (int step = 1; step <= 100; step++)

@@ -14,7 +14,7 @@ public class EarlyStoppingCriteriaTests
     [InlineData(false, 0.5, 0.6, 0.6, 0.62)]
     [InlineData(false, 0.5, 0.6, 0.6, 0.62, 0.62)]
     [InlineData(true, 0.5, 0.6, 0.55, 0.5)]
-    public void WaitsForGainsOfAtLeastMinDelta(bool stops, params double[] accuracies)
+    public void Waits_for_gains_of_at_least_min_delta(bool stops, params double[] accuracies)
     {
         foreach (var metric in Enum.GetValues<TrainingMetric>())
         {
@@ -24,7 +24,7 @@ public class EarlyStoppingCriteriaTests
     }
 
     [Fact]
-    public void LooksAtTheTrainingSetWhereThereIsNoOther()
+    public void Looks_at_the_training_set_where_there_is_no_other()
     {
         var stopping = new EarlyStoppingCriteria { MinDelta = 0, Patience = 1 };
         Assert.False(stopping.ShouldStop([new(1, 0.1f, 1, 0.5, null, null), new(2, 0.1f, 1, 0.6, null, null)]));
@@ -32,5 +32,5 @@ public class EarlyStoppingCriteriaTests
     }
 
     [Fact]
-    public void NeverStopsBeforeItStarts() => Assert.False(new EarlyStoppingCriteria { Patience = 1 }.ShouldStop([]));
+    public void Never_stops_before_it_starts() => Assert.False(new EarlyStoppingCriteria { Patience = 1 }.ShouldStop([]));
 }

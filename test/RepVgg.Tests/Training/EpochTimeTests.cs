@@ -13,10 +13,10 @@ namespace RepVgg.Tests.Training;
 /// <summary>Times and speeds of an epoch, by a clock that only reading an image and the callback move.</summary>
 public class EpochTimeTests
 {
-    private static readonly TimeSpan s_perTrainingImage = TimeSpan.FromMilliseconds(5), s_perValidationImage = TimeSpan.FromMilliseconds(1);
+    private static readonly TimeSpan _perTrainingImage = TimeSpan.FromMilliseconds(5), _perValidationImage = TimeSpan.FromMilliseconds(1);
 
     [Fact]
-    public void TrainingAndValidationAreMeasuredApart()
+    public void Training_and_validation_are_measured_apart()
     {
         var reports = new List<TrainingProgress>();
         var history = Train(TimeSpan.FromHours(1), validate: true, reports.Add).History;
@@ -35,14 +35,14 @@ public class EpochTimeTests
     }
 
     [Fact]
-    public void WithoutValidationThereIsTrainingTimeOnly()
+    public void Without_validation_there_is_training_time_only()
     {
         Assert.All(Train(TimeSpan.Zero, validate: false).History, epoch =>
             Assert.Equal((TimeSpan.FromSeconds(0.96), TimeSpan.Zero), (epoch.TrainingTime, epoch.ValidationTime)));
     }
 
     [Fact]
-    public void ACheckpointKeepsThem()
+    public void A_checkpoint_keeps_them()
     {
         using var folder = new TemporaryFolder();
         string path = folder.File("run.checkpoint");
@@ -53,7 +53,7 @@ public class EpochTimeTests
     }
 
     [Fact]
-    public void ACheckpointOfAnEarlierVersionHasNone()
+    public void A_checkpoint_of_an_earlier_version_has_none()
     {
         using var folder = new TemporaryFolder();
         string path = folder.File("run.checkpoint");
@@ -83,8 +83,8 @@ public class EpochTimeTests
     private static TrainingResult Train(TimeSpan afterAnEpoch, bool validate, Action<TrainingProgress>? progress = null, string? checkpoint = null)
     {
         var clock = new ManualClock();
-        var train = new TimedSamples(SyntheticTask.Samples(192, 1), clock, s_perTrainingImage);
-        var validation = validate ? new TimedSamples(SyntheticTask.Samples(50, 2), clock, s_perValidationImage) : null;
+        var train = new TimedSamples(SyntheticTask.Samples(192, 1), clock, _perTrainingImage);
+        var validation = validate ? new TimedSamples(SyntheticTask.Samples(50, 2), clock, _perValidationImage) : null;
         using var backend = new CpuBackend(2);
         using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
         var options = SyntheticTask.Options with { Epochs = 3, CheckpointPath = checkpoint };

@@ -8,16 +8,16 @@ namespace RepVgg.Tests.Training;
 public class ImageAugmenterTests
 {
     private const int Channels = 3, Height = 6, Width = 7, Length = Channels * Height * Width;
-    private static readonly Normalization s_normalization = new([10, 20, 30], [0.5f, 0.25f, 2]);
+    private static readonly Normalization _normalization = new([10, 20, 30], [0.5f, 0.25f, 2]);
 
     /// <summary>Every value is unique and none is 0, so that each output pixel tells where it came from.</summary>
-    private static readonly float[] s_image = [.. Enumerable.Range(1, Length).Select(i => (float)i)];
+    private static readonly float[] _image = [.. Enumerable.Range(1, Length).Select(i => (float)i)];
 
     private static float[] Augment(Augmentation augmentation, ulong sample)
     {
         var output = new float[Length];
-        new ImageAugmenter(augmentation, s_normalization, Channels, Height, Width)
-            .Random(s_image, output, new RandomStream(1, RandomStream.Purpose.Augment, 1, sample));
+        new ImageAugmenter(augmentation, _normalization, Channels, Height, Width)
+            .Random(_image, output, new RandomStream(1, RandomStream.Purpose.Augment, 1, sample));
         return output;
     }
 
@@ -32,8 +32,8 @@ public class ImageAugmenterTests
                 for (int x = 0; x < Width; x++)
                 {
                     int sy = y + dy, sx = (mirror ? Width - 1 - x : x) + dx;
-                    float raw = sy >= 0 && sy < Height && sx >= 0 && sx < Width ? s_image[(c * Height + sy) * Width + sx] : 0;
-                    output[(c * Height + y) * Width + x] = (raw - s_normalization.Mean[c]) * s_normalization.Scale[c];
+                    float raw = sy >= 0 && sy < Height && sx >= 0 && sx < Width ? _image[(c * Height + sy) * Width + sx] : 0;
+                    output[(c * Height + y) * Width + x] = (raw - _normalization.Mean[c]) * _normalization.Scale[c];
                 }
             }
         }
@@ -41,10 +41,10 @@ public class ImageAugmenterTests
     }
 
     [Fact]
-    public void PlainOnlyNormalises()
+    public void Plain_only_normalises()
     {
         var output = new float[Length];
-        new ImageAugmenter(new() { HorizontalFlip = true, CropPadding = 2, ErasingProbability = 1 }, s_normalization, Channels, Height, Width).Plain(s_image, output);
+        new ImageAugmenter(new() { HorizontalFlip = true, CropPadding = 2, ErasingProbability = 1 }, _normalization, Channels, Height, Width).Plain(_image, output);
         Assert.Equal(Expected(0, 0, false), output);
         Assert.Equal(output, Augment(Augmentation.None, 3));
     }
@@ -53,7 +53,7 @@ public class ImageAugmenterTests
     [InlineData(1)]
     [InlineData(16)]
     [InlineData(37)]
-    public void BytesGiveTheBitsOfTheSamePixelsAsFloats(int width)
+    public void Bytes_give_the_bits_of_the_same_pixels_as_floats(int width)
     {
         const int height = 3;
         byte[] bytes = new byte[Channels * height * width];
@@ -74,7 +74,7 @@ public class ImageAugmenterTests
     }
 
     [Fact]
-    public void FlipsAboutHalfOfTheImages()
+    public void Flips_about_half_of_the_images()
     {
         int flipped = 0;
         for (ulong i = 0; i < 1000; i++)
@@ -89,13 +89,13 @@ public class ImageAugmenterTests
     }
 
     [Fact]
-    public void CropsEveryWindowOfThePaddedImage()
+    public void Crops_every_window_of_the_padded_image()
     {
-        const int padding = 2;
+        const int Padding = 2;
         var windows = new Dictionary<string, int>();
-        for (int dy = -padding; dy <= padding; dy++)
+        for (int dy = -Padding; dy <= Padding; dy++)
         {
-            for (int dx = -padding; dx <= padding; dx++)
+            for (int dx = -Padding; dx <= Padding; dx++)
             {
                 foreach (bool mirror in new[] { false, true })
                     windows[string.Join(",", Expected(dy, dx, mirror))] = 0;
@@ -104,7 +104,7 @@ public class ImageAugmenterTests
         Assert.Equal(50, windows.Count);
         for (ulong i = 0; i < 5000; i++)
         {
-            string output = string.Join(",", Augment(new() { CropPadding = padding, HorizontalFlip = true }, i));
+            string output = string.Join(",", Augment(new() { CropPadding = Padding, HorizontalFlip = true }, i));
             Assert.True(windows.ContainsKey(output), "The output is no window of the padded image.");
             windows[output]++;
         }
@@ -113,7 +113,7 @@ public class ImageAugmenterTests
     }
 
     [Fact]
-    public void ErasesOneRectangleOfTheAnnouncedSize()
+    public void Erases_one_rectangle_of_the_announced_size()
     {
         var plain = Expected(0, 0, false);
         int erased = 0;
@@ -143,7 +143,7 @@ public class ImageAugmenterTests
     }
 
     [Fact]
-    public void DependsOnTheKeyAlone()
+    public void Depends_on_the_key_alone()
     {
         var augmentation = new Augmentation { HorizontalFlip = true, CropPadding = 2, ErasingProbability = 0.5 };
         Assert.Equal(Augment(augmentation, 5), Augment(augmentation, 5));

@@ -6,22 +6,22 @@ namespace RepVgg.Tests.Training;
 public class LearningRateSchedulerTests
 {
     [Fact]
-    public void CosineFallsFromThePeakToTheFinalShare()
+    public void Cosine_falls_from_the_peak_to_the_final_share()
     {
         var schedule = new LearningRateScheduler { FinalFraction = 0.1 };
-        const int steps = 10, epochs = 4;
-        Assert.Equal(0.4f, schedule.LearningRate(0.4f, 0, steps, epochs));
-        Assert.Equal(0.4f * 0.55f, schedule.LearningRate(0.4f, 20, steps, epochs), 1e-6f);
+        const int Steps = 10, Epochs = 4;
+        Assert.Equal(0.4f, schedule.LearningRate(0.4f, 0, Steps, Epochs));
+        Assert.Equal(0.4f * 0.55f, schedule.LearningRate(0.4f, 20, Steps, Epochs), 1e-6f);
         for (int i = 0; i < 40; i++)
         {
             double expected = 0.04 + 0.36 * 0.5 * (1 + Math.Cos(Math.PI * i / 40));
-            Assert.Equal(expected, schedule.LearningRate(0.4f, i, steps, epochs), 1e-7);
+            Assert.Equal(expected, schedule.LearningRate(0.4f, i, Steps, Epochs), 1e-7);
         }
-        Assert.Equal(0.04f, schedule.LearningRate(0.4f, 40, steps, epochs), 1e-7f);
+        Assert.Equal(0.04f, schedule.LearningRate(0.4f, 40, Steps, Epochs), 1e-7f);
     }
 
     [Fact]
-    public void WarmUpRisesLinearlyAndTheCosineStartsAfterIt()
+    public void Warm_up_rises_linearly_and_the_cosine_starts_after_it()
     {
         var schedule = new LearningRateScheduler { WarmUpEpochs = 1.5 };
         float[] rates = [.. Enumerable.Range(0, 40).Select(i => schedule.LearningRate(0.3f, i, 10, 4))];
@@ -33,7 +33,7 @@ public class LearningRateSchedulerTests
     }
 
     [Fact]
-    public void StepMultipliesEveryFewEpochs()
+    public void Step_multiplies_every_few_epochs()
     {
         var schedule = new LearningRateScheduler { Shape = ScheduleShape.Step, StepSize = 3, Gamma = 0.2 };
         Assert.Equal(0.1f, schedule.LearningRate(0.1f, 29, 10, 9), 1e-9f);
@@ -42,7 +42,7 @@ public class LearningRateSchedulerTests
     }
 
     [Fact]
-    public void ConstantStays()
+    public void Constant_stays()
     {
         var schedule = new LearningRateScheduler { Shape = ScheduleShape.Constant, WarmUpEpochs = 1 };
         Assert.Equal(0.05f, schedule.LearningRate(0.1f, 4, 10, 2));
@@ -50,7 +50,7 @@ public class LearningRateSchedulerTests
     }
 
     [Fact]
-    public void WarmUpLongerThanTheRunNeverPasses()
+    public void Warm_up_longer_than_the_run_never_passes()
     {
         var schedule = new LearningRateScheduler { WarmUpEpochs = 5 };
         Assert.Equal(1f, schedule.LearningRate(1f, 19, 10, 2));

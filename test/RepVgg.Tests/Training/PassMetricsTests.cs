@@ -6,7 +6,7 @@ namespace RepVgg.Tests.Training;
 public class PassMetricsTests
 {
     [Fact]
-    public void WeighsImagesNotBatches()
+    public void Weighs_images_not_batches()
     {
         var metrics = new PassMetrics();
         Assert.Equal(0.5, metrics.Add((1.5, 3, 3)));
@@ -17,7 +17,7 @@ public class PassMetricsTests
     }
 
     [Fact]
-    public void ShowsNaN()
+    public void Shows_NaN()
     {
         var metrics = new PassMetrics();
         metrics.Add((double.NaN, 0, 1));

@@ -10,7 +10,7 @@ namespace RepVgg.Tests.Training;
 /// <summary>Devices that should not be waited for every step: their losses are read every few steps.</summary>
 public class ReadIntervalTests
 {
-    private static readonly InMemorySamples s_train = SyntheticTask.Samples(200, 1), s_validation = SyntheticTask.Samples(70, 2);
+    private static readonly InMemorySamples _train = SyntheticTask.Samples(200, 1), _validation = SyntheticTask.Samples(70, 2);
 
     [Theory]
     [InlineData(3)]
@@ -42,6 +42,6 @@ public class ReadIntervalTests
     {
         using var backend = new AlteredBackend { ReadInterval = interval };
         using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
-        return TrainingLoop.Run(backend, network, s_train, s_validation, SyntheticTask.Normalization, options, progress);
+        return TrainingLoop.Run(backend, network, _train, _validation, SyntheticTask.Normalization, options, progress);
     }
 }

@@ -12,18 +12,18 @@ namespace RepVgg.Tests.Training;
 /// <summary>Dropout, stochastic depth, custom L2, the head's learning rate and auxiliary losses.</summary>
 public class RegularizationTests
 {
-    private static readonly InMemorySamples s_train = SyntheticTask.Samples(64, 1), s_validation = SyntheticTask.Samples(40, 2);
+    private static readonly InMemorySamples _train = SyntheticTask.Samples(64, 1), _validation = SyntheticTask.Samples(40, 2);
 
     /// <summary>One step over the whole set.</summary>
-    private static readonly TrainingOptions s_oneStep = new() { Epochs = 1, BatchSize = 64, LearningRate = 0.1f, Momentum = 0, WeightDecay = 0, LearningRateScheduler = new() { Shape = ScheduleShape.Constant } };
+    private static readonly TrainingOptions _oneStep = new() { Epochs = 1, BatchSize = 64, LearningRate = 0.1f, Momentum = 0, WeightDecay = 0, LearningRateScheduler = new() { Shape = ScheduleShape.Constant } };
 
-    private static readonly TrainingOptions s_regularized = SyntheticTask.Options with { Epochs = 3, BatchSize = 16, Dropout = 0.3f, StochasticDepth = 0.4f, CustomL2 = true, HeadLearningRateScale = 2 };
+    private static readonly TrainingOptions _regularized = SyntheticTask.Options with { Epochs = 3, BatchSize = 16, Dropout = 0.3f, StochasticDepth = 0.4f, CustomL2 = true, HeadLearningRateScale = 2 };
 
     private static StateDict OneStep(TrainingOptions options, RepVggArchitecture? architecture = null)
     {
         using var backend = new CpuBackend(2);
         using var network = new TrainingNetwork(architecture ?? SyntheticTask.Architecture, SyntheticTask.Classes, backend, seed: 3);
-        return TrainingLoop.Run(backend, network, s_train, null, SyntheticTask.Normalization, options).Weights;
+        return TrainingLoop.Run(backend, network, _train, null, SyntheticTask.Normalization, options).Weights;
     }
 
     private static StateDict Initial(RepVggArchitecture? architecture = null) => Initialization.Draw(architecture ?? SyntheticTask.Architecture, SyntheticTask.Classes, 3);
@@ -33,22 +33,22 @@ public class RegularizationTests
     [Fact]
     public void The_seed_decides_everything_for_any_number_of_threads()
     {
-        var one = SyntheticTask.Train(s_train, s_validation, s_regularized, threads: 1);
-        var two = SyntheticTask.Train(s_train, s_validation, s_regularized, threads: 2);
+        var one = SyntheticTask.Train(_train, _validation, _regularized, threads: 1);
+        var two = SyntheticTask.Train(_train, _validation, _regularized, threads: 2);
         TrainingLoopTests.SameBits(one.Weights, two.Weights);
         Assert.Equal(SyntheticTask.WithoutTimes(one.History), SyntheticTask.WithoutTimes(two.History));
-        foreach (var other in (TrainingOptions[])[s_regularized with { Dropout = 0 }, s_regularized with { StochasticDepth = 0 }, s_regularized with { CustomL2 = false }, s_regularized with { HeadLearningRateScale = 1 }])
-            Assert.NotEqual(one.Weights["linear.weight"].Values, SyntheticTask.Train(s_train, s_validation, other).Weights["linear.weight"].Values);
+        foreach (var other in (TrainingOptions[])[_regularized with { Dropout = 0 }, _regularized with { StochasticDepth = 0 }, _regularized with { CustomL2 = false }, _regularized with { HeadLearningRateScale = 1 }])
+            Assert.NotEqual(one.Weights["linear.weight"].Values, SyntheticTask.Train(_train, _validation, other).Weights["linear.weight"].Values);
     }
 
     [Fact]
     public void A_cut_run_ends_with_the_same_bits_and_other_options_are_refused()
     {
         using var folder = new TemporaryFolder();
-        var whole = SyntheticTask.Train(s_train, s_validation, s_regularized);
-        var options = s_regularized with { CheckpointPath = folder.File("run.checkpoint") };
+        var whole = SyntheticTask.Train(_train, _validation, _regularized);
+        var options = _regularized with { CheckpointPath = folder.File("run.checkpoint") };
         using var source = new CancellationTokenSource();
-        SyntheticTask.Train(s_train, s_validation, options, progress =>
+        SyntheticTask.Train(_train, _validation, options, progress =>
         {
             if (progress is { Epoch: 2, Step: 2 })
                 source.Cancel();
@@ -60,8 +60,8 @@ public class RegularizationTests
             ("CustomL2 was true and is false", options with { CustomL2 = false }),
             ("HeadLearningRateScale was 2 and is 1", options with { HeadLearningRateScale = 1 }),
         })
-            Assert.Contains(name, Assert.Throws<InvalidOperationException>(() => SyntheticTask.Train(s_train, s_validation, other)).Message);
-        var resumed = SyntheticTask.Train(s_train, s_validation, options, networkSeed: 99);
+            Assert.Contains(name, Assert.Throws<InvalidOperationException>(() => SyntheticTask.Train(_train, _validation, other)).Message);
+        var resumed = SyntheticTask.Train(_train, _validation, options, networkSeed: 99);
         Assert.Equal(1, resumed.ResumedAfterEpoch);
         TrainingLoopTests.SameBits(whole.Weights, resumed.Weights);
     }
@@ -128,9 +128,9 @@ public class RegularizationTests
     {
         const float Decay = 0.5f;
         var initial = Initial();
-        var none = OneStep(s_oneStep);
-        var ordinary = OneStep(s_oneStep with { WeightDecay = Decay });
-        var custom = OneStep(s_oneStep with { WeightDecay = Decay, CustomL2 = true });
+        var none = OneStep(_oneStep);
+        var ordinary = OneStep(_oneStep with { WeightDecay = Decay });
+        var custom = OneStep(_oneStep with { WeightDecay = Decay, CustomL2 = true });
         foreach (var block in SyntheticTask.Architecture.Blocks)
         {
             // The statistics are those after the step's forward pass; the batch norms' weights those before its update, which are 1.
@@ -158,11 +158,11 @@ public class RegularizationTests
     public void The_heads_learning_rate_is_its_own()
     {
         var initial = Initial();
-        var one = OneStep(s_oneStep);
-        var three = OneStep(s_oneStep with { HeadLearningRateScale = 3 });
+        var one = OneStep(_oneStep);
+        var three = OneStep(_oneStep with { HeadLearningRateScale = 3 });
         Compare.Close([.. Difference(one, initial, "linear.weight").Select(value => 3 * value)], Difference(three, initial, "linear.weight"), 1e-5);
         Assert.Equal(one["stage1.0.rbr_dense.conv.weight"].Values, three["stage1.0.rbr_dense.conv.weight"].Values);
-        Assert.Equal(initial["linear.bias"].Values, OneStep(s_oneStep with { HeadLearningRateScale = 0 })["linear.bias"].Values);
+        Assert.Equal(initial["linear.bias"].Values, OneStep(_oneStep with { HeadLearningRateScale = 0 })["linear.bias"].Values);
     }
 
     [Fact]
@@ -175,7 +175,7 @@ public class RegularizationTests
         };
         const string Head = "stage1_aux.3.weight";
         // A large step, so that what changes is not lost in the rounding of what stays.
-        var large = s_oneStep with { LearningRate = 1 };
+        var large = _oneStep with { LearningRate = 1 };
         var initial = Initial(plus);
         float[] usual = Difference(OneStep(large, plus), initial, Head);
         Assert.Equal(initial[Head].Values, OneStep(large with { AuxiliaryLossWeight = 0 }, plus)[Head].Values);

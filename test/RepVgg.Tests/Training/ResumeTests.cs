@@ -7,14 +7,14 @@ namespace RepVgg.Tests.Training;
 
 public class ResumeTests
 {
-    private static readonly InMemorySamples s_train = SyntheticTask.Samples(200, 1), s_validation = SyntheticTask.Samples(50, 2);
+    private static readonly InMemorySamples _train = SyntheticTask.Samples(200, 1), _validation = SyntheticTask.Samples(50, 2);
 
     private static TrainingOptions Options(string? checkpoint) => SyntheticTask.Options with { Epochs = 5, Nesterov = true, CheckpointPath = checkpoint };
 
     private static TrainingResult TrainUntil(TrainingOptions options, int epoch, int step, ISampleSource? validation)
     {
         using var source = new CancellationTokenSource();
-        return SyntheticTask.Train(s_train, validation, options, progress =>
+        return SyntheticTask.Train(_train, validation, options, progress =>
         {
             if (progress.Epoch == epoch && progress.Step == step && !progress.IsValidation)
                 source.Cancel();
@@ -26,16 +26,16 @@ public class ResumeTests
     [InlineData(3, 1, true)]
     [InlineData(4, 6, true)]
     [InlineData(3, 4, false)]
-    public void ACutRunEndsWithTheSameBits(int epoch, int step, bool validate)
+    public void A_cut_run_ends_with_the_same_bits(int epoch, int step, bool validate)
     {
         using var folder = new TemporaryFolder();
-        var validation = validate ? s_validation : null;
-        var whole = SyntheticTask.Train(s_train, validation, Options(null));
+        var validation = validate ? _validation : null;
+        var whole = SyntheticTask.Train(_train, validation, Options(null));
 
         var options = Options(folder.File("run.checkpoint"));
         Assert.Equal(StopReason.Cancelled, TrainUntil(options, epoch, step, validation).StopReason);
         // Another network seed: everything must come from the checkpoint, once there is one.
-        var resumed = SyntheticTask.Train(s_train, validation, options, threads: 1, networkSeed: epoch == 1 ? 3UL : 99UL);
+        var resumed = SyntheticTask.Train(_train, validation, options, threads: 1, networkSeed: epoch == 1 ? 3UL : 99UL);
 
         Assert.Equal(epoch - 1, resumed.ResumedAfterEpoch);
         Assert.Equal(StopReason.Completed, resumed.StopReason);
@@ -46,57 +46,57 @@ public class ResumeTests
     }
 
     [Fact]
-    public void TheBestSoFarSurvivesTheCutWhenItIsNotTheLatest()
+    public void The_best_so_far_survives_the_cut_when_it_is_not_the_latest()
     {
         using var folder = new TemporaryFolder();
         var validation = SyntheticTask.Samples(50, 2, mislabelled: true);
         var plain = Options(null) with { MonitoredMetric = TrainingMetric.Loss };
-        var whole = SyntheticTask.Train(s_train, validation, plain);
+        var whole = SyntheticTask.Train(_train, validation, plain);
         Assert.InRange(whole.BestEpoch, 1, 3);
 
         var options = plain with { CheckpointPath = folder.File("run.checkpoint") };
         Assert.Equal(whole.BestEpoch, TrainUntil(options, 5, 2, validation).BestEpoch);
-        var resumed = SyntheticTask.Train(s_train, validation, options, networkSeed: 99);
+        var resumed = SyntheticTask.Train(_train, validation, options, networkSeed: 99);
         Assert.Equal((whole.BestEpoch, 4), (resumed.BestEpoch, resumed.ResumedAfterEpoch));
         TrainingLoopTests.SameBits(whole.Weights, resumed.Weights);
     }
 
     [Fact]
-    public void TheMovingAverageSurvivesTheCut()
+    public void The_moving_average_survives_the_cut()
     {
         using var folder = new TemporaryFolder();
         var plain = Options(null) with { EmaDecay = 0.9f };
-        var whole = SyntheticTask.Train(s_train, s_validation, plain);
+        var whole = SyntheticTask.Train(_train, _validation, plain);
         var options = plain with { CheckpointPath = folder.File("run.checkpoint") };
-        TrainUntil(options, 4, 3, s_validation);
-        var resumed = SyntheticTask.Train(s_train, s_validation, options, networkSeed: 99);
+        TrainUntil(options, 4, 3, _validation);
+        var resumed = SyntheticTask.Train(_train, _validation, options, networkSeed: 99);
         Assert.Equal(3, resumed.ResumedAfterEpoch);
         Assert.Equal(SyntheticTask.WithoutTimes(whole.History), SyntheticTask.WithoutTimes(resumed.History));
         TrainingLoopTests.SameBits(whole.Weights, resumed.Weights);
-        Assert.NotEqual(SyntheticTask.Train(s_train, s_validation, Options(null)).Weights["linear.weight"].Values, whole.Weights["linear.weight"].Values);
+        Assert.NotEqual(SyntheticTask.Train(_train, _validation, Options(null)).Weights["linear.weight"].Values, whole.Weights["linear.weight"].Values);
     }
 
     [Fact]
-    public void CutTwiceStillEndsWithTheSameBits()
+    public void Cut_twice_still_ends_with_the_same_bits()
     {
         using var folder = new TemporaryFolder();
-        var whole = SyntheticTask.Train(s_train, s_validation, Options(null));
+        var whole = SyntheticTask.Train(_train, _validation, Options(null));
         var options = Options(folder.File("run.checkpoint"));
-        TrainUntil(options, 2, 3, s_validation);
-        TrainUntil(options, 4, 2, s_validation);
-        var resumed = SyntheticTask.Train(s_train, s_validation, options);
+        TrainUntil(options, 2, 3, _validation);
+        TrainUntil(options, 4, 2, _validation);
+        var resumed = SyntheticTask.Train(_train, _validation, options);
         Assert.Equal(3, resumed.ResumedAfterEpoch);
         TrainingLoopTests.SameBits(whole.Weights, resumed.Weights);
     }
 
     [Fact]
-    public void AFinishedRunGivesItsResultAtOnce()
+    public void A_finished_run_gives_its_result_at_once()
     {
         using var folder = new TemporaryFolder();
         var options = Options(folder.File("run.checkpoint"));
-        var first = SyntheticTask.Train(s_train, s_validation, options);
+        var first = SyntheticTask.Train(_train, _validation, options);
         int batches = 0;
-        var again = SyntheticTask.Train(s_train, s_validation, options, _ => batches++, networkSeed: 99);
+        var again = SyntheticTask.Train(_train, _validation, options, _ => batches++, networkSeed: 99);
         Assert.Equal(0, batches);
         Assert.Equal(5, again.ResumedAfterEpoch);
         Assert.Equal(first.BestEpoch, again.BestEpoch);
@@ -104,27 +104,27 @@ public class ResumeTests
     }
 
     [Fact]
-    public void AnEarlyStoppedRunStaysStopped()
+    public void An_early_stopped_run_stays_stopped()
     {
         using var folder = new TemporaryFolder();
         var options = Options(folder.File("run.checkpoint")) with { EarlyStoppingCriteria = new() { MinDelta = 0.9, Patience = 2 } };
-        var first = SyntheticTask.Train(s_train, s_validation, options);
-        var again = SyntheticTask.Train(s_train, s_validation, options);
+        var first = SyntheticTask.Train(_train, _validation, options);
+        var again = SyntheticTask.Train(_train, _validation, options);
         Assert.Equal(StopReason.EarlyStopped, first.StopReason);
         Assert.Equal((first.StopReason, first.History.Count, first.BestEpoch), (again.StopReason, again.History.Count, again.BestEpoch));
     }
 
     [Fact]
-    public void AnotherRunsCheckpointIsRefusedAndLeftAlone()
+    public void Another_runs_checkpoint_is_refused_and_left_alone()
     {
         using var folder = new TemporaryFolder();
         var options = Options(folder.File("run.checkpoint"));
-        TrainUntil(options, 2, 1, s_validation);
+        TrainUntil(options, 2, 1, _validation);
         byte[] before = File.ReadAllBytes(options.CheckpointPath!);
 
         void Refused(string expected, TrainingOptions other, ISampleSource? train = null, ISampleSource? validation = null)
         {
-            var error = Assert.Throws<InvalidOperationException>(() => SyntheticTask.Train(train ?? s_train, validation ?? s_validation, other));
+            var error = Assert.Throws<InvalidOperationException>(() => SyntheticTask.Train(train ?? _train, validation ?? _validation, other));
             Assert.Contains(expected, error.Message, StringComparison.Ordinal);
             Assert.Contains(options.CheckpointPath!, error.Message, StringComparison.Ordinal);
         }
@@ -139,23 +139,23 @@ public class ResumeTests
     }
 
     [Fact]
-    public void ADamagedCheckpointIsAnError()
+    public void A_damaged_checkpoint_is_an_error()
     {
         using var folder = new TemporaryFolder();
         var options = Options(folder.File("run.checkpoint"));
-        TrainUntil(options, 2, 1, s_validation);
+        TrainUntil(options, 2, 1, _validation);
         byte[] whole = File.ReadAllBytes(options.CheckpointPath!);
         File.WriteAllBytes(options.CheckpointPath!, whole[..(whole.Length / 2)]);
-        var error = Assert.Throws<InvalidDataException>(() => SyntheticTask.Train(s_train, s_validation, options));
+        var error = Assert.Throws<InvalidDataException>(() => SyntheticTask.Train(_train, _validation, options));
         Assert.Contains("truncated or damaged", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
-    public void APlaceThatCannotBeWrittenIsNoticedBeforeTraining()
+    public void A_place_that_cannot_be_written_is_noticed_before_training()
     {
         using var folder = new TemporaryFolder();
         int batches = 0;
-        var error = Assert.Throws<DirectoryNotFoundException>(() => SyntheticTask.Train(s_train, s_validation, Options(Path.Combine(folder.Path, "missing", "run.checkpoint")), _ => batches++));
+        var error = Assert.Throws<DirectoryNotFoundException>(() => SyntheticTask.Train(_train, _validation, Options(Path.Combine(folder.Path, "missing", "run.checkpoint")), _ => batches++));
         Assert.StartsWith("The training checkpoint '", error.Message, StringComparison.Ordinal);
         Assert.Contains("run.checkpoint' cannot be written: the folder '", error.Message, StringComparison.Ordinal);
         Assert.Equal(0, batches);

@@ -11,7 +11,7 @@ namespace RepVgg.Tests.Training;
 
 public class TrainingLoopTests
 {
-    private static readonly InMemorySamples s_train = SyntheticTask.Samples(400, 1), s_validation = SyntheticTask.Samples(203, 2);
+    private static readonly InMemorySamples _train = SyntheticTask.Samples(400, 1), _validation = SyntheticTask.Samples(203, 2);
 
     internal static void SameBits(StateDict expected, StateDict actual)
     {
@@ -21,9 +21,9 @@ public class TrainingLoopTests
     }
 
     [Fact]
-    public void LearnsTheTask()
+    public void Learns_the_task()
     {
-        var result = SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options with { Epochs = 8 });
+        var result = SyntheticTask.Train(_train, _validation, SyntheticTask.Options with { Epochs = 8 });
         Assert.Equal(StopReason.Completed, result.StopReason);
         Assert.Equal(8, result.History.Count);
         Assert.True(result.History[result.BestEpoch - 1].ValidationAccuracy > 0.95, $"accuracy {result.History[result.BestEpoch - 1].ValidationAccuracy}");
@@ -31,7 +31,7 @@ public class TrainingLoopTests
     }
 
     [Fact]
-    public void RandomLabelsAreNotLearnt()
+    public void Random_labels_are_not_learnt()
     {
         // The counter-proof of the test above: a validation accuracy that is right cannot exceed chance here.
         var random = new Random(4);
@@ -45,34 +45,34 @@ public class TrainingLoopTests
     }
 
     [Fact]
-    public void SameSeedSameBitsForAnyNumberOfThreads()
+    public void Same_seed_same_bits_for_any_number_of_threads()
     {
-        var one = SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options, threads: 1);
-        var two = SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options, threads: 2);
-        var three = SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options, threads: 3);
+        var one = SyntheticTask.Train(_train, _validation, SyntheticTask.Options, threads: 1);
+        var two = SyntheticTask.Train(_train, _validation, SyntheticTask.Options, threads: 2);
+        var three = SyntheticTask.Train(_train, _validation, SyntheticTask.Options, threads: 3);
         SameBits(one.Weights, two.Weights);
         SameBits(one.Weights, three.Weights);
         Assert.Equal(SyntheticTask.WithoutTimes(one.History), SyntheticTask.WithoutTimes(two.History));
 
-        var other = SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options with { Seed = 12 });
+        var other = SyntheticTask.Train(_train, _validation, SyntheticTask.Options with { Seed = 12 });
         Assert.NotEqual(one.Weights["linear.weight"].Values, other.Weights["linear.weight"].Values);
     }
 
     [Fact]
-    public void MeasuresTheWholeValidationSetInEvaluationMode()
+    public void Measures_the_whole_validation_set_in_evaluation_mode()
     {
         // 203 images in batches of 32: the short last batch counts by its images. The reference runs them one by one.
         using var backend = new CpuBackend(2);
         using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
-        var result = TrainingLoop.Run(backend, network, s_train, s_validation, SyntheticTask.Normalization, SyntheticTask.Options);
+        var result = TrainingLoop.Run(backend, network, _train, _validation, SyntheticTask.Normalization, SyntheticTask.Options);
 
         double loss = 0;
         int correct = 0;
         var pixels = new float[144];
         var logits = new float[4];
-        for (int i = 0; i < s_validation.Count; i++)
+        for (int i = 0; i < _validation.Count; i++)
         {
-            int label = s_validation.Read(i, pixels);
+            int label = _validation.Read(i, pixels);
             for (int p = 0; p < pixels.Length; p++)
                 pixels[p] = (pixels[p] - 128) / 64;
             using (backend.BeginStep(training: false))
@@ -81,14 +81,14 @@ public class TrainingLoopTests
             correct += logits.AsSpan().IndexOf(logits.Max()) == label ? 1 : 0;
         }
         var best = result.History[result.BestEpoch - 1];
-        Assert.Equal((double)correct / s_validation.Count, best.ValidationAccuracy!.Value, 1e-12);
-        Assert.Equal(loss / s_validation.Count, best.ValidationLoss!.Value, 1e-5);
+        Assert.Equal((double)correct / _validation.Count, best.ValidationAccuracy!.Value, 1e-12);
+        Assert.Equal(loss / _validation.Count, best.ValidationLoss!.Value, 1e-5);
     }
 
     [Theory]
     [InlineData(TrainingMetric.Accuracy)]
     [InlineData(TrainingMetric.Loss)]
-    public void KeepsTheBestWeightsAndPutsThemIntoTheNetwork(TrainingMetric metric)
+    public void Keeps_the_best_weights_and_puts_them_into_the_network(TrainingMetric metric)
     {
         using var backend = new CpuBackend(2);
         using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
@@ -96,7 +96,7 @@ public class TrainingLoopTests
         var options = SyntheticTask.Options with { Epochs = 6, MonitoredMetric = metric };
         // Validation figures that fall, so that the last epoch is not simply the best.
         var validation = SyntheticTask.Samples(203, 2, mislabelled: true);
-        var result = TrainingLoop.Run(backend, network, s_train, validation, SyntheticTask.Normalization, options, progress =>
+        var result = TrainingLoop.Run(backend, network, _train, validation, SyntheticTask.Normalization, options, progress =>
         {
             if (progress.EpochResult is not null)
                 states.Add(network.ExportState());
@@ -111,7 +111,7 @@ public class TrainingLoopTests
     }
 
     [Fact]
-    public void KeepsTheMovingAverageWhereThereIsOne()
+    public void Keeps_the_moving_average_where_there_is_one()
     {
         using var backend = new CpuBackend(2);
         using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
@@ -119,7 +119,7 @@ public class TrainingLoopTests
         // The reference, in double: from the weights after every step, as the callback sees them.
         var averages = network.ExportState().ToDictionary(pair => pair.Key, pair => pair.Value.Values.Select(v => (double)v).ToArray());
         int steps = 0;
-        var result = TrainingLoop.Run(backend, network, s_train, null, SyntheticTask.Normalization, options, progress =>
+        var result = TrainingLoop.Run(backend, network, _train, null, SyntheticTask.Normalization, options, progress =>
         {
             if (progress.EpochResult is not null)
                 return;
@@ -138,21 +138,21 @@ public class TrainingLoopTests
     }
 
     [Fact]
-    public void WithoutValidationKeepsTheLastWeights()
+    public void Without_validation_keeps_the_last_weights()
     {
         using var backend = new CpuBackend(2);
         using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
-        var result = TrainingLoop.Run(backend, network, s_train, null, SyntheticTask.Normalization, SyntheticTask.Options with { Epochs = 2 });
+        var result = TrainingLoop.Run(backend, network, _train, null, SyntheticTask.Normalization, SyntheticTask.Options with { Epochs = 2 });
         Assert.Equal(2, result.BestEpoch);
         Assert.All(result.History, epoch => Assert.Null(epoch.ValidationAccuracy));
         SameBits(network.ExportState(), result.Weights);
     }
 
     [Fact]
-    public void StopsEarlyWhereNothingIsGained()
+    public void Stops_early_where_nothing_is_gained()
     {
         var options = SyntheticTask.Options with { Epochs = 50, EarlyStoppingCriteria = new() { MinDelta = 0.05, Patience = 3 } };
-        var result = SyntheticTask.Train(s_train, s_validation, options);
+        var result = SyntheticTask.Train(_train, _validation, options);
         Assert.Equal(StopReason.EarlyStopped, result.StopReason);
         Assert.True(options.EarlyStoppingCriteria.ShouldStop(result.History));
         Assert.False(options.EarlyStoppingCriteria.ShouldStop([.. result.History.SkipLast(1)]));
@@ -162,23 +162,23 @@ public class TrainingLoopTests
     [Theory]
     [InlineData(1e30f)]
     [InlineData(1e4f)]
-    public void ReportsDivergence(float learningRate)
+    public void Reports_divergence(float learningRate)
     {
-        var error = Assert.Throws<TrainingDivergedException>(() => SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options with { LearningRate = learningRate, LearningRateScheduler = new() { Shape = ScheduleShape.Constant } }));
+        var error = Assert.Throws<TrainingDivergedException>(() => SyntheticTask.Train(_train, _validation, SyntheticTask.Options with { LearningRate = learningRate, LearningRateScheduler = new() { Shape = ScheduleShape.Constant } }));
         Assert.Equal(1, error.Epoch);
         Assert.Equal(learningRate, error.LearningRate);
         Assert.Contains("smaller learning rate", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
-    public void CancellingKeepsTheBestSoFar()
+    public void Cancelling_keeps_the_best_so_far()
     {
         using var source = new CancellationTokenSource();
         StateDict? afterTwo = null;
         using var backend = new CpuBackend(2);
         using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
         int batchesAfter = 0;
-        var result = TrainingLoop.Run(backend, network, s_train, null, SyntheticTask.Normalization, SyntheticTask.Options, progress =>
+        var result = TrainingLoop.Run(backend, network, _train, null, SyntheticTask.Normalization, SyntheticTask.Options, progress =>
         {
             if (source.IsCancellationRequested)
                 batchesAfter++;
@@ -195,17 +195,17 @@ public class TrainingLoopTests
     }
 
     [Fact]
-    public void CancelledBeforeItStartsIsNoError()
+    public void Cancelled_before_it_starts_is_no_error()
     {
-        var result = SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options, cancellation: new CancellationToken(true));
+        var result = SyntheticTask.Train(_train, _validation, SyntheticTask.Options, cancellation: new CancellationToken(true));
         Assert.Equal((StopReason.Cancelled, 0, 0), (result.StopReason, result.BestEpoch, result.History.Count));
     }
 
     [Fact]
-    public void ReportsEveryBatchAndEveryEpoch()
+    public void Reports_every_batch_and_every_epoch()
     {
         var reports = new List<TrainingProgress>();
-        SyntheticTask.Train(s_train, s_validation, SyntheticTask.Options with { Epochs = 2 }, reports.Add);
+        SyntheticTask.Train(_train, _validation, SyntheticTask.Options with { Epochs = 2 }, reports.Add);
         // 400 images are 13 batches of 32 at most, 203 are 7; and one report per epoch.
         Assert.Equal(2 * (13 + 7 + 1), reports.Count);
         Assert.Equal(2, reports.Count(r => r.EpochResult is not null));
@@ -216,37 +216,37 @@ public class TrainingLoopTests
     }
 
     [Fact]
-    public void NamesWhatIsWrongWithTheData()
+    public void Names_what_is_wrong_with_the_data()
     {
         void Throws(string expected, ISampleSource train, ISampleSource? validation = null, TrainingOptions? options = null)
         {
             var error = Assert.ThrowsAny<ArgumentException>(() => SyntheticTask.Train(train, validation, options ?? SyntheticTask.Options));
             Assert.Contains(expected, error.Message, StringComparison.Ordinal);
         }
-        Throws("training set is empty", new SampleSubset(s_train, []));
-        Throws("validation set is empty", s_train, new SampleSubset(s_train, []));
-        Throws("All 3 training samples have label 1", new SampleSubset(s_train, [1, 5, 9]));
-        Throws("MinimumSamplesPerClass = 1: 2 (0), 3 (0)", new SampleSubset(s_train, [0, 1, 4, 5]));
-        Throws("MinimumSamplesPerClass = 101: 0 (100), 1 (100)", s_train, null, SyntheticTask.Options with { MinimumSamplesPerClass = 101 });
+        Throws("training set is empty", new SampleSubset(_train, []));
+        Throws("validation set is empty", _train, new SampleSubset(_train, []));
+        Throws("All 3 training samples have label 1", new SampleSubset(_train, [1, 5, 9]));
+        Throws("MinimumSamplesPerClass = 1: 2 (0), 3 (0)", new SampleSubset(_train, [0, 1, 4, 5]));
+        Throws("MinimumSamplesPerClass = 101: 0 (100), 1 (100)", _train, null, SyntheticTask.Options with { MinimumSamplesPerClass = 101 });
         Throws("3 channel(s), but tiny reads 1", new InMemorySamples(new byte[3 * 144], [0], 3, 12, 12, 4));
         Throws("5 classes, but the network has 4", new InMemorySamples(new byte[144], [0], 1, 12, 12, 5));
-        Throws("validation images are 11x12 pixels, the training images 12x12", s_train, new InMemorySamples(new byte[12 * 11], [0], 1, 12, 11, 4));
+        Throws("validation images are 11x12 pixels, the training images 12x12", _train, new InMemorySamples(new byte[12 * 11], [0], 1, 12, 11, 4));
         Throws("too small for tiny", new InMemorySamples(new byte[2 * 9], [0, 1], 1, 3, 3, 4));
-        Throws("Epochs is 0", s_train, null, SyntheticTask.Options with { Epochs = 0 });
+        Throws("Epochs is 0", _train, null, SyntheticTask.Options with { Epochs = 0 });
     }
 
     [Fact]
-    public void ClassesWithoutSamplesAreAllowedWhereTheOptionSaysSo()
+    public void Classes_without_samples_are_allowed_where_the_option_says_so()
     {
-        var result = SyntheticTask.Train(new SampleSubset(s_train, Enumerable.Range(0, 100).Where(i => i % 4 < 2)), null, SyntheticTask.Options with { Epochs = 1, MinimumSamplesPerClass = 0 });
+        var result = SyntheticTask.Train(new SampleSubset(_train, Enumerable.Range(0, 100).Where(i => i % 4 < 2)), null, SyntheticTask.Options with { Epochs = 1, MinimumSamplesPerClass = 0 });
         Assert.Equal(StopReason.Completed, result.StopReason);
     }
 
     [Fact]
-    public void AFewSamplesAreEnough()
+    public void A_few_samples_are_enough()
     {
         // Three images, batches of two: no batch may hold a single image.
-        var result = SyntheticTask.Train(new SampleSubset(s_train, [0, 1, 2]), null, SyntheticTask.Options with { BatchSize = 2, MinimumSamplesPerClass = 0 });
+        var result = SyntheticTask.Train(new SampleSubset(_train, [0, 1, 2]), null, SyntheticTask.Options with { BatchSize = 2, MinimumSamplesPerClass = 0 });
         Assert.True(double.IsFinite(result.History[^1].TrainingLoss));
     }
 }

@@ -42,12 +42,12 @@ public class TrainingOptionsTests
 
     [Theory]
     [MemberData(nameof(Bad))]
-    public void NamesTheOptionAndItsRange(string expected, TrainingOptions options)
+    public void Names_the_option_and_its_range(string expected, TrainingOptions options)
     {
         var error = Assert.ThrowsAny<ArgumentException>(() => options.Validate(20, 30));
         Assert.StartsWith(expected, error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
-    public void TheDefaultsAreValid() => new TrainingOptions().Validate(28, 28);
+    public void The_defaults_are_valid() => new TrainingOptions().Validate(28, 28);
 }

@@ -11,15 +11,15 @@ namespace RepVgg.Tests.Training;
 
 public class WeightAverageTests
 {
-    private static readonly InMemorySamples s_train = SyntheticTask.Samples(200, 1), s_validation = SyntheticTask.Samples(50, 2);
+    private static readonly InMemorySamples _train = SyntheticTask.Samples(200, 1), _validation = SyntheticTask.Samples(50, 2);
 
     private static TrainingOptions Options(string? checkpoint = null) => SyntheticTask.Options with { Epochs = 4, EmaDecay = 0.95f, CheckpointPath = checkpoint };
 
     [Fact]
     public void The_averaged_weights_are_measured_and_kept_and_do_not_steer_the_training()
     {
-        var averaged = SyntheticTask.Train(s_train, s_validation, Options());
-        var plain = SyntheticTask.Train(s_train, s_validation, Options() with { EmaDecay = 0 });
+        var averaged = SyntheticTask.Train(_train, _validation, Options());
+        var plain = SyntheticTask.Train(_train, _validation, Options() with { EmaDecay = 0 });
         Assert.Equal(plain.History.Select(epoch => epoch.TrainingLoss), averaged.History.Select(epoch => epoch.TrainingLoss));
         Assert.NotEqual(plain.History.Select(epoch => epoch.ValidationLoss), averaged.History.Select(epoch => epoch.ValidationLoss));
 
@@ -64,15 +64,15 @@ public class WeightAverageTests
     public void A_cut_run_ends_with_the_same_bits()
     {
         using var folder = new TemporaryFolder();
-        var whole = SyntheticTask.Train(s_train, s_validation, Options());
+        var whole = SyntheticTask.Train(_train, _validation, Options());
         var options = Options(folder.File("run.checkpoint"));
         using var source = new CancellationTokenSource();
-        SyntheticTask.Train(s_train, s_validation, options, progress =>
+        SyntheticTask.Train(_train, _validation, options, progress =>
         {
             if (progress.Epoch == 3 && progress.Step == 2 && !progress.IsValidation)
                 source.Cancel();
         }, source.Token);
-        var resumed = SyntheticTask.Train(s_train, s_validation, options, networkSeed: 99);
+        var resumed = SyntheticTask.Train(_train, _validation, options, networkSeed: 99);
         Assert.Equal(2, resumed.ResumedAfterEpoch);
         Assert.Equal(SyntheticTask.WithoutTimes(whole.History), SyntheticTask.WithoutTimes(resumed.History));
         TrainingLoopTests.SameBits(whole.Weights, resumed.Weights);
@@ -83,15 +83,15 @@ public class WeightAverageTests
     [InlineData(1f)]
     [InlineData(float.NaN)]
     public void Impossible_decays_are_refused(float decay) =>
-        Assert.Contains("EmaDecay", Assert.Throws<ArgumentException>(() => SyntheticTask.Train(s_train, null, Options() with { EmaDecay = decay })).Message, StringComparison.Ordinal);
+        Assert.Contains("EmaDecay", Assert.Throws<ArgumentException>(() => SyntheticTask.Train(_train, null, Options() with { EmaDecay = decay })).Message, StringComparison.Ordinal);
 
     private static double Loss(CpuBackend backend, TrainingNetwork network)
     {
         double sum = 0;
         var pixels = new float[SyntheticTask.Size * SyntheticTask.Size];
-        for (int i = 0; i < s_validation.Count; i++)
+        for (int i = 0; i < _validation.Count; i++)
         {
-            int label = s_validation.Read(i, pixels);
+            int label = _validation.Read(i, pixels);
             for (int j = 0; j < pixels.Length; j++)
                 pixels[j] = (pixels[j] - SyntheticTask.Normalization.Mean[0]) * SyntheticTask.Normalization.Scale[0];
             using var step = backend.BeginStep(training: false);
@@ -99,6 +99,6 @@ public class WeightAverageTests
             backend.CopyOut(backend.SoftmaxCrossEntropy(network.Forward(backend.CreateInput([1, 1, SyntheticTask.Size, SyntheticTask.Size], pixels)), [label], 0), value);
             sum += value[0];
         }
-        return sum / s_validation.Count;
+        return sum / _validation.Count;
     }
 }

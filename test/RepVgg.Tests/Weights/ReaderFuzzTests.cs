@@ -16,7 +16,7 @@ public class ReaderFuzzTests
     private const int Iterations = 10_000;
     private const long MemoryBound = 128L << 20;
 
-    private static readonly byte[] Interesting = [0, 1, 2, 0x7f, 0x80, 0xfe, 0xff, (byte)'.', (byte)'R', (byte)'(', (byte)'{'];
+    private static readonly byte[] _interesting = [0, 1, 2, 0x7f, 0x80, 0xfe, 0xff, (byte)'.', (byte)'R', (byte)'(', (byte)'{'];
 
     public static TheoryData<string> Checkpoints => ["dtypes-zip", "dtypes-legacy", "strided-zip", "strided-legacy", "wrapped-model", "protocol4", "evil-system"];
 
@@ -111,7 +111,7 @@ public class ReaderFuzzTests
                     bytes[at] = (byte)random.Next(256);
                     break;
                 case 2:
-                    bytes[at] = Interesting[random.Next(Interesting.Length)];
+                    bytes[at] = _interesting[random.Next(_interesting.Length)];
                     break;
                 case 3:
                     bytes.RemoveRange(at, Math.Min(bytes.Count - at, 1 + random.Next(8)));

@@ -6,7 +6,7 @@ namespace RepVgg.Runtime.Threading;
 /// </summary>
 internal static class HelperPool
 {
-    private static readonly Lock Growing = new();
+    private static readonly Lock _growing = new();
     private static HelperThread[] _helpers = [];
     private static int _running;
 
@@ -44,7 +44,7 @@ internal static class HelperPool
         var pool = Volatile.Read(ref _helpers);
         if (pool.Length >= count)
             return pool;
-        lock (Growing)
+        lock (_growing)
         {
             pool = _helpers;
             if (pool.Length >= count)

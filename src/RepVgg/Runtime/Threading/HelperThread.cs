@@ -8,7 +8,7 @@ namespace RepVgg.Runtime.Threading;
 /// </summary>
 internal sealed class HelperThread
 {
-    private static readonly long SpinTicks = Stopwatch.Frequency / 5000;
+    private static readonly long _spinTicks = Stopwatch.Frequency / 5000;
 
     private readonly SemaphoreSlim _wake = new(0);
     private SharedWork? _invitation;
@@ -63,7 +63,7 @@ internal sealed class HelperThread
     private void WaitForInvitation()
     {
         long start = Stopwatch.GetTimestamp();
-        while (Stopwatch.GetTimestamp() - start < SpinTicks)
+        while (Stopwatch.GetTimestamp() - start < _spinTicks)
         {
             if (Volatile.Read(ref _invitation) is not null)
                 return;

@@ -9,9 +9,9 @@ namespace RepVgg.Runtime.Threading;
 /// <param name="threads">Maximum number of threads for one loop, including the calling thread.</param>
 internal sealed class ParallelLoop(int threads) : SharedWork(threads)
 {
-    private static readonly Action<int, int> Nothing = static (_, _) => { };
+    private static readonly Action<int, int> _nothing = static (_, _) => { };
 
-    private Action<int, int> _body = Nothing;
+    private Action<int, int> _body = _nothing;
     private int _items;
     private int _busy;
     private long _next;
@@ -40,7 +40,7 @@ internal sealed class ParallelLoop(int threads) : SharedWork(threads)
         }
         finally
         {
-            _body = Nothing;
+            _body = _nothing;
             Volatile.Write(ref _busy, 0);
         }
     }

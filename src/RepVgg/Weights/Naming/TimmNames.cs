@@ -10,7 +10,7 @@ namespace RepVgg.Weights.Naming;
 /// </remarks>
 public static partial class TimmNames
 {
-    private static readonly (string Timm, string Authors)[] Parts =
+    private static readonly (string Timm, string Authors)[] _parts =
     [
         ("conv_kxk", "rbr_dense"),
         ("conv_1x1", "rbr_1x1"),
@@ -62,7 +62,7 @@ public static partial class TimmNames
 
     private static string? Replace(string rest, Func<(string Timm, string Authors), string> from, Func<(string Timm, string Authors), string> to)
     {
-        foreach (var part in Parts)
+        foreach (var part in _parts)
         {
             if (rest.StartsWith(from(part) + ".", StringComparison.Ordinal))
                 return to(part) + rest[from(part).Length..];

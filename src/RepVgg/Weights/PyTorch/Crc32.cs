@@ -4,7 +4,7 @@ namespace RepVgg.Weights.PyTorch;
 /// <remarks>Source: ISO 3309, reflected polynomial 0xEDB88320; slicing-by-8 with eight tables of 256 entries.</remarks>
 internal struct Crc32
 {
-    private static readonly uint[] Tables = MakeTables();
+    private static readonly uint[] _tables = MakeTables();
 
     private uint _state;
 
@@ -14,7 +14,7 @@ internal struct Crc32
     public void Append(ReadOnlySpan<byte> bytes)
     {
         uint crc = ~_state;
-        uint[] tables = Tables;
+        uint[] tables = _tables;
         while (bytes.Length >= 8)
         {
             uint low = crc ^ System.Buffers.Binary.BinaryPrimitives.ReadUInt32LittleEndian(bytes);

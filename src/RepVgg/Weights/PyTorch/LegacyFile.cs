@@ -9,7 +9,7 @@ internal sealed class LegacyFile
 {
     private const long Protocol = 1001;
 
-    private static readonly BigInteger Magic = BigInteger.Parse("119547037146038801333356");
+    private static readonly BigInteger _magic = BigInteger.Parse("119547037146038801333356");
 
     private readonly Dictionary<string, long> _positions = new(StringComparer.Ordinal);
     private readonly string _file;
@@ -30,7 +30,7 @@ internal sealed class LegacyFile
         if (input.Byte() != 0x80)
             throw input.Bad("it is neither a zip file nor a pickle");
         stream.Position = 0;
-        if (new PickleMachine(input).Load() is not BigInteger magic || magic != Magic)
+        if (new PickleMachine(input).Load() is not BigInteger magic || magic != _magic)
             throw input.Bad("it is a pickle, but not PyTorch's");
         if (new PickleMachine(input).Load() is not Protocol)
             throw input.Bad("its protocol is not 1001");

@@ -36,9 +36,9 @@ internal static class PickleGlobals
     public const string RebuildParameter = "torch._utils._rebuild_parameter";
     public const string Size = "torch.Size";
 
-    private static readonly HashSet<string> Others = new(StringComparer.Ordinal) { OrderedDictionary, RebuildTensor, RebuildTensorV2, RebuildParameter, Size };
+    private static readonly HashSet<string> _others = new(StringComparer.Ordinal) { OrderedDictionary, RebuildTensor, RebuildTensorV2, RebuildParameter, Size };
 
-    public static bool IsAllowed(string name) => Others.Contains(name) || StorageType(name) is not null;
+    public static bool IsAllowed(string name) => _others.Contains(name) || StorageType(name) is not null;
 
     /// <summary>Gets the value type of a storage class; null if the name is not that of a storage class.</summary>
     public static ScalarType? StorageType(string name) => name switch

@@ -15,7 +15,7 @@ public static class PthReader
     private const int MaximumWrappers = 4;
     private const long SpareBytes = 64 << 20;
 
-    private static readonly string[] Wrappers = ["state_dict", "model", "model_state_dict"];
+    private static readonly string[] _wrappers = ["state_dict", "model", "model_state_dict"];
 
     /// <summary>Reads a checkpoint.</summary>
     /// <param name="path">The file.</param>
@@ -147,12 +147,12 @@ public static class PthReader
         {
             if (dictionary.Entries.Values.Any(value => value is PickleTensor))
                 return dictionary.Entries;
-            string? wrapper = Array.Find(Wrappers, name => dictionary.Entries.GetValueOrDefault(name) is PickleDictionary);
+            string? wrapper = Array.Find(_wrappers, name => dictionary.Entries.GetValueOrDefault(name) is PickleDictionary);
             if (wrapper is null)
                 break;
             root = dictionary.Entries[wrapper];
         }
         throw new InvalidDataException(
-            $"{file} holds no weights: neither named tensors nor any of '{string.Join("', '", Wrappers)}'. Save torch.save(model.state_dict(), path) and try again.");
+            $"{file} holds no weights: neither named tensors nor any of '{string.Join("', '", _wrappers)}'. Save torch.save(model.state_dict(), path) and try again.");
     }
 }

@@ -22,7 +22,7 @@ public class SampleCacheTests
     [InlineData(SampleCache.DefaultMemoryLimit, false)]
     [InlineData(5000, true)]
     [InlineData(0, true)]
-    public void GivesBackWhatWentIn(long memoryLimit, bool spills)
+    public void Gives_back_what_went_in(long memoryLimit, bool spills)
     {
         using var folder = new TemporaryFolder();
         using (var cache = new SampleCache(3, 4, 5, 7, memoryLimit, folder.Path))
@@ -48,7 +48,7 @@ public class SampleCacheTests
     [Theory]
     [InlineData(SampleCache.DefaultMemoryLimit)]
     [InlineData(0)]
-    public void BytesAreReadAsBytesAndAsFloats(long memoryLimit)
+    public void Bytes_are_read_as_bytes_and_as_floats(long memoryLimit)
     {
         using var cache = new SampleCache(3, 4, 5, 2, memoryLimit);
         byte[] image = [.. Image(0).Select(value => (byte)value)], buffer = new byte[Length];
@@ -67,7 +67,7 @@ public class SampleCacheTests
     }
 
     [Fact]
-    public void KeepsBytesAsBytes()
+    public void Keeps_bytes_as_bytes()
     {
         using var bytes = new SampleCache(3, 4, 5, 2, 0);
         bytes.Add(Image(0), 0);
@@ -84,7 +84,7 @@ public class SampleCacheTests
     [InlineData(3e9f)]
     [InlineData(float.MinValue)]
     [InlineData(float.Epsilon)]
-    public void LosesNoValueThatABytesCannotHold(float value)
+    public void Loses_no_value_that_a_bytes_cannot_hold(float value)
     {
         // At every position, so that it meets the vector code and the remainder.
         using var cache = new SampleCache(1, 1, 37, 2);
@@ -99,7 +99,7 @@ public class SampleCacheTests
     }
 
     [Fact]
-    public void NamesTheBadRowAndStaysUsable()
+    public void Names_the_bad_row_and_stays_usable()
     {
         using var cache = new SampleCache(1, 2, 2, 3);
         cache.Add([1, 2, 3, 4], 0);
@@ -112,7 +112,7 @@ public class SampleCacheTests
     }
 
     [Fact]
-    public void NamesAFolderThatCannotBeWritten()
+    public void Names_a_folder_that_cannot_be_written()
     {
         using var folder = new TemporaryFolder();
         using var cache = new SampleCache(1, 2, 2, 3, memoryLimit: 0, folder.File("missing"));
@@ -120,7 +120,7 @@ public class SampleCacheTests
     }
 
     [Fact]
-    public void RefusesUseAfterDispose()
+    public void Refuses_use_after_dispose()
     {
         var cache = new SampleCache(1, 1, 1, 2);
         cache.Add([1], 0);

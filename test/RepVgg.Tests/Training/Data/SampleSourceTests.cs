@@ -6,7 +6,7 @@ namespace RepVgg.Tests.Training.Data;
 public class SampleSourceTests
 {
     [Fact]
-    public void InMemoryReadsBytesAndFloatsAlike()
+    public void In_memory_reads_bytes_and_floats_alike()
     {
         byte[] bytes = [.. Enumerable.Range(0, 2 * 3 * 2 * 2).Select(i => (byte)(i * 9))];
         float[] floats = Array.ConvertAll(bytes, b => (float)b);
@@ -27,7 +27,7 @@ public class SampleSourceTests
     }
 
     [Fact]
-    public void InMemoryNamesTheBadRow()
+    public void In_memory_names_the_bad_row()
     {
         Assert.Contains("Row 1: label 2", Assert.Throws<ArgumentException>(() => new InMemorySamples(new byte[8], [0, 2], 1, 2, 2, 2)).Message, StringComparison.Ordinal);
         Assert.Contains("Row 1: pixel 2 is NaN", Assert.Throws<ArgumentException>(() => new InMemorySamples([0, 0, 0, 0, 0, 0, float.NaN, 0], [0, 1], 1, 2, 2, 2)).Message, StringComparison.Ordinal);
@@ -37,7 +37,7 @@ public class SampleSourceTests
     }
 
     [Fact]
-    public void SubsetReadsTheChosenOnes()
+    public void Subset_reads_the_chosen_ones()
     {
         var source = new InMemorySamples([10, 20, 30, 40], [0, 1, 2, 3], 1, 1, 1, 4);
         var subset = new SampleSubset(source, [3, 1, 1]);
@@ -52,7 +52,7 @@ public class SampleSourceTests
     }
 
     [Fact]
-    public void SplitKeepsTheMixOfClasses()
+    public void Split_keeps_the_mix_of_classes()
     {
         // 100 of class 0, 50 of class 1, 10 of class 2, 1 of class 3.
         int[] labels = [.. Enumerable.Range(0, 161).Select(i => i < 100 ? 0 : i < 150 ? 1 : i < 160 ? 2 : 3)];
@@ -69,7 +69,7 @@ public class SampleSourceTests
     }
 
     [Fact]
-    public void SplitRefusesWhatCannotBeSplit()
+    public void Split_refuses_what_cannot_be_split()
     {
         var source = new InMemorySamples([1, 2, 3], [0, 1, 2], 1, 1, 1, 3);
         Assert.Contains("3 samples are too few", Assert.Throws<ArgumentException>(() => SampleSubset.Split(source, 0.5, 1)).Message, StringComparison.Ordinal);

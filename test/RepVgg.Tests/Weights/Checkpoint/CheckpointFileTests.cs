@@ -19,7 +19,7 @@ public class CheckpointFileTests
     }
 
     [Fact]
-    public void GivesBackTextAndBits()
+    public void Gives_back_text_and_bits()
     {
         using var folder = new TemporaryFolder();
         string path = folder.File("run.checkpoint");
@@ -40,7 +40,7 @@ public class CheckpointFileTests
     }
 
     [Fact]
-    public void EveryTruncationAndEveryFlippedByteIsNoticed()
+    public void Every_truncation_and_every_flipped_byte_is_noticed()
     {
         using var folder = new TemporaryFolder();
         string path = folder.File("run.checkpoint");
@@ -61,7 +61,7 @@ public class CheckpointFileTests
     }
 
     [Fact]
-    public void AForeignFileIsCalledForeign()
+    public void A_foreign_file_is_called_foreign()
     {
         using var folder = new TemporaryFolder();
         string path = folder.Write("photo.png", [137, 80, 78, 71, 13, 10, 26, 10, .. new byte[100]]);
@@ -69,7 +69,7 @@ public class CheckpointFileTests
     }
 
     [Fact]
-    public void APlaceThatCannotBeWrittenIsNamedAndLeavesNothing()
+    public void A_place_that_cannot_be_written_is_named_and_leaves_nothing()
     {
         using var folder = new TemporaryFolder();
         string missing = Path.Combine(folder.Path, "no", "such", "run.checkpoint");

@@ -9,13 +9,13 @@ namespace RepVgg.Tests.Weights.Onnx;
 
 public class OnnxReaderErrorTests
 {
-    private static readonly DeployNetwork Network = RandomNetworks.Create(
+    private static readonly DeployNetwork _network = RandomNetworks.Create(
         RandomNetworks.Architecture(1, 1, SqueezeExcitation.AfterRelu, (8, 1, 1), (16, 2, 2)), 6, 6, 3);
 
     private static byte[] Written()
     {
         using var stream = new MemoryStream();
-        OnnxWriter.Write(Network, stream);
+        OnnxWriter.Write(_network, stream);
         return stream.ToArray();
     }
 
@@ -119,14 +119,14 @@ public class OnnxReaderErrorTests
     [Fact]
     public void A_description_that_the_graph_contradicts_is_refused()
     {
-        var other = Network.Architecture with { SqueezeExcitation = SqueezeExcitation.None };
+        var other = _network.Architecture with { SqueezeExcitation = SqueezeExcitation.None };
         using var stream = new MemoryStream();
-        OnnxWriter.Write(Network with { Architecture = other }, stream);
+        OnnxWriter.Write(_network with { Architecture = other }, stream);
         Assert.Contains("its block 0 is", Refusal(stream.ToArray()));
 
-        other = Network.Architecture with { Stages = Network.Architecture.Stages.Add(new StageSpec("stage2", 16, 1, 1)) };
+        other = _network.Architecture with { Stages = _network.Architecture.Stages.Add(new StageSpec("stage2", 16, 1, 1)) };
         using var longer = new MemoryStream();
-        OnnxWriter.Write(Network with { Architecture = other }, longer);
+        OnnxWriter.Write(_network with { Architecture = other }, longer);
         Assert.Contains("fewer than in its description", Refusal(longer.ToArray()));
     }
 

@@ -10,7 +10,7 @@ namespace RepVgg.Tests.Weights.PyTorch;
 /// <summary>Checkpoints made to hurt: each gives one clear error, executes nothing and takes little memory.</summary>
 public class CraftedCheckpointTests
 {
-    private static readonly int[] Four = [4], One = [1];
+    private static readonly int[] _four = [4], _one = [1];
 
     public static TheoryData<string> Pickles => [.. Crafted.Keys];
 
@@ -21,7 +21,7 @@ public class CraftedCheckpointTests
         ["subprocess by NEWOBJ"] = (() => Start.Global("subprocess", "Popen").Raw(")\u0081."), "refers to 'subprocess.Popen'"),
         ["nested attribute"] = (() => Start.Text("torch").Text("storage._load_from_bytes").Raw("\u0093."), "refers to 'torch.storage._load_from_bytes'"),
         ["allowed class, evil module"] = (() => Start.Global("torch", "FloatStorage.__init__"), "refers to 'torch.FloatStorage.__init__'"),
-        ["complex storage"] = (() => CraftedPickle.OneTensor(Four, One, type: "ComplexFloatStorage"), "refers to 'torch.ComplexFloatStorage'"),
+        ["complex storage"] = (() => CraftedPickle.OneTensor(_four, _one, type: "ComplexFloatStorage"), "refers to 'torch.ComplexFloatStorage'"),
         ["INST"] = (() => Start.Raw("(ios\nsystem\n."), "instruction 0x69"),
         ["OBJ"] = (() => Start.Raw("(o."), "instruction 0x6f"),
         ["EXT1"] = (() => Start.Raw("\u0082\u0001."), "instruction 0x82"),
@@ -58,19 +58,19 @@ public class CraftedCheckpointTests
         ["huge tensor"] = (() => CraftedPickle.OneTensor([int.MaxValue, int.MaxValue, int.MaxValue], [1, 1, 1]), "not valid sizes"),
         ["eight huge dimensions"] = (() => CraftedPickle.OneTensor([.. Enumerable.Repeat(int.MaxValue, 8)], new int[8]), "not valid sizes"),
         ["empty and huge"] = (() => CraftedPickle.OneTensor([0, int.MaxValue, int.MaxValue], [1, 1, 1]), "not valid sizes"),
-        ["negative dimension"] = (() => CraftedPickle.OneTensor([-4], One), "not valid sizes"),
-        ["negative stride"] = (() => CraftedPickle.OneTensor(Four, [-1], 3), "not valid sizes"),
-        ["negative offset"] = (() => CraftedPickle.OneTensor(Four, One, -1), "shape, strides and offset are inconsistent"),
-        ["offset beyond"] = (() => CraftedPickle.OneTensor(Four, One, 1), "reaches beyond its storage"),
+        ["negative dimension"] = (() => CraftedPickle.OneTensor([-4], _one), "not valid sizes"),
+        ["negative stride"] = (() => CraftedPickle.OneTensor(_four, [-1], 3), "not valid sizes"),
+        ["negative offset"] = (() => CraftedPickle.OneTensor(_four, _one, -1), "shape, strides and offset are inconsistent"),
+        ["offset beyond"] = (() => CraftedPickle.OneTensor(_four, _one, 1), "reaches beyond its storage"),
         ["stride beyond"] = (() => CraftedPickle.OneTensor([2], [4]), "reaches beyond its storage"),
         ["stride zero"] = (() => CraftedPickle.OneTensor([100], [0]), "reaches beyond its storage"),
-        ["more strides than dimensions"] = (() => CraftedPickle.OneTensor(Four, [1, 1]), "shape, strides and offset are inconsistent"),
+        ["more strides than dimensions"] = (() => CraftedPickle.OneTensor(_four, [1, 1]), "shape, strides and offset are inconsistent"),
         ["seventeen dimensions"] = (() => CraftedPickle.OneTensor([.. Enumerable.Repeat(1, 17)], [.. Enumerable.Repeat(1, 17)]), "shape, strides and offset are inconsistent"),
         ["shape of texts"] = (() => Start.Raw("}").Text("a").Rebuild().Storage().Int(0).Raw("(").Text("4").Raw("t").Tuple(1).Raw("\u0089}tRs."), "not valid sizes"),
-        ["negative storage"] = (() => CraftedPickle.OneTensor(Four, One, count: -4), "not a storage"),
-        ["storage larger than its entry"] = (() => CraftedPickle.OneTensor([5], One, count: 5), "too few for 5 values"),
-        ["storage of doubles larger than its entry"] = (() => CraftedPickle.OneTensor(Four, One, type: "DoubleStorage"), "too few for 4 values"),
-        ["storage elsewhere"] = (() => CraftedPickle.OneTensor(Four, One, key: "../../../etc/passwd"), "no entry 'archive/data/../../../etc/passwd'"),
+        ["negative storage"] = (() => CraftedPickle.OneTensor(_four, _one, count: -4), "not a storage"),
+        ["storage larger than its entry"] = (() => CraftedPickle.OneTensor([5], _one, count: 5), "too few for 5 values"),
+        ["storage of doubles larger than its entry"] = (() => CraftedPickle.OneTensor(_four, _one, type: "DoubleStorage"), "too few for 4 values"),
+        ["storage elsewhere"] = (() => CraftedPickle.OneTensor(_four, _one, key: "../../../etc/passwd"), "no entry 'archive/data/../../../etc/passwd'"),
         ["storage in two ways"] = (() => Start.Storage().Storage(count: 3).Raw("."), "in two ways"),
         ["storage that is none"] = (() => Start.Raw("(").Text("module").Raw("tQ."), "not a storage"),
     };
@@ -92,7 +92,7 @@ public class CraftedCheckpointTests
     [Fact]
     public void A_good_tensor_is_read()
     {
-        var state = PthReader.Read(new MemoryStream(CraftedPickle.OneTensor(Four, One).InZip(("0", 16))));
+        var state = PthReader.Read(new MemoryStream(CraftedPickle.OneTensor(_four, _one).InZip(("0", 16))));
         Assert.Equal(new float[4], state["a"].Values);
     }
 
@@ -170,7 +170,7 @@ public class CraftedCheckpointTests
     [InlineData(0x04034b50u, 26, 0xffffffffu, "is cut off")] // a local name longer than the file
     public void A_damaged_directory_is_refused(uint mark, int offset, uint value, string expected)
     {
-        byte[] file = CraftedPickle.OneTensor(Four, One).InZip(("0", 16));
+        byte[] file = CraftedPickle.OneTensor(_four, _one).InZip(("0", 16));
         Span<byte> bytes = stackalloc byte[4];
         BinaryPrimitives.WriteUInt32LittleEndian(bytes, mark);
         int at = file.AsSpan().IndexOf(bytes);
@@ -181,7 +181,7 @@ public class CraftedCheckpointTests
     [Fact]
     public void An_entry_cut_off_by_its_size_is_refused()
     {
-        byte[] file = CraftedPickle.OneTensor(Four, One).InZip(("0", 16));
+        byte[] file = CraftedPickle.OneTensor(_four, _one).InZip(("0", 16));
         int at = file.AsSpan().IndexOf("PK\u0001\u0002"u8);
         BinaryPrimitives.WriteUInt32LittleEndian(file.AsSpan(at + 20), 0x7fffffff);
         BinaryPrimitives.WriteUInt32LittleEndian(file.AsSpan(at + 24), 0x7fffffff);
@@ -194,7 +194,7 @@ public class CraftedCheckpointTests
     [InlineData(16, "Zip64 sizes are cut off")]
     public void Zip64_sizes_are_read(int room, string? expected)
     {
-        byte[] file = CraftedPickle.OneTensor(Four, One).InZip(("0", 16));
+        byte[] file = CraftedPickle.OneTensor(_four, _one).InZip(("0", 16));
         int directory = file.AsSpan().IndexOf("PK\u0001\u0002"u8), end = file.AsSpan().IndexOf("PK\u0005\u0006"u8);
         int nameLength = BinaryPrimitives.ReadUInt16LittleEndian(file.AsSpan(directory + 28));
         byte[] entry = file[directory..(directory + 46 + nameLength)];

@@ -1,0 +1,24 @@
+#!/bin/sh
+# Runs all tests once and prints the line coverage of each assembly, merged over the test projects.
+#   build/coverage.sh [OPTIONS OF DOTNET TEST]
+set -eu
+cd "$(dirname "$0")/.."
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+status=0
+dotnet test --collect "XPlat Code Coverage" --results-directory "$results" "$@" || status=$?
+
+# The reports are Cobertura files. A line that several projects ran is counted once; generated files are left out.
+find "$results" -name coverage.cobertura.xml -exec awk '
+  function attribute(name) { return match($0, " " name "=\"[^\"]*\"") ? substr($0, RSTART + length(name) + 3, RLENGTH - length(name) - 4) : "" }
+  /<source>/ { source = $0; gsub(/.*<source>|<\/source>.*/, "", source) }
+  /<package / { assembly = attribute("name") }
+  /<class / { file = source "/" attribute("filename"); gsub(/\/+/, "/", file) }
+  /<line / && file ~ /\/src\// && file !~ /\/obj\// {
+    key = assembly SUBSEP file SUBSEP attribute("number")
+    if (!(key in hits)) { hits[key] = 0; lines[assembly]++ }
+    if (!hits[key] && attribute("hits") > 0) { hits[key] = 1; covered[assembly]++ }
+  }
+  END { for (assembly in lines) printf "%-22s %6d of %6d lines, %5.1f %%\n", assembly, covered[assembly], lines[assembly], 100 * covered[assembly] / lines[assembly] }
+' {} + | sort
+exit "$status"

@@ -1,0 +1,5 @@
+using RepVgg.Testing;
+
+namespace Microsoft.ML.RepVgg.Tests.Structure;
+
+public class MLNetRules() : AssemblyRules("Microsoft.ML.RepVgg");

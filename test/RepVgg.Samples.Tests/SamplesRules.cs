@@ -1,0 +1,5 @@
+using RepVgg.Testing;
+
+namespace RepVgg.Samples.Tests;
+
+public class SamplesRules() : AssemblyRules("RepVgg.Samples");

@@ -1,0 +1,28 @@
+using System.Reflection;
+using Xunit;
+
+namespace RepVgg.Testing;
+
+/// <summary>Rules for an assembly and for the project that tests it. Each test project derives from this class.</summary>
+/// <param name="tested">The name of the assembly that the project tests.</param>
+public abstract class AssemblyRules(string tested)
+{
+    [Fact]
+    public void Namespaces_do_not_depend_on_each_other_in_cycles()
+    {
+        var cycles = NamespaceCycles.Find(Assembly.Load(tested).GetTypes());
+        Assert.True(cycles.Count == 0, $"In {tested}, namespaces depend on each other:\n{NamespaceCycles.Describe(cycles)}");
+    }
+
+    [Fact]
+    public void Tests_are_named_as_sentences_with_underscores()
+    {
+        var methods = GetType().Assembly.GetTypes().Where(type => !type.IsAbstract)
+            .SelectMany(type => type.GetMethods(BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Instance | BindingFlags.Static))
+            .Where(method => method.IsDefined(typeof(FactAttribute)));
+        Assert.All(methods, method => Assert.True(IsSentence(method.Name), $"{method.DeclaringType!.Name}.{method.Name}"));
+    }
+
+    /// <summary>Whether a name is one word, or words with underscores between them.</summary>
+    internal static bool IsSentence(string name) => char.IsUpper(name[0]) && (name.Contains('_') || !name.Skip(1).Any(char.IsUpper));
+}

@@ -1,0 +1,5 @@
+using RepVgg.Testing;
+
+namespace RepVgg.Tests.Structure;
+
+public class EngineRules() : AssemblyRules("RepVgg");

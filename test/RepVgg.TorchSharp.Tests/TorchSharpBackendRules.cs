@@ -1,0 +1,5 @@
+using RepVgg.Testing;
+
+namespace RepVgg.TorchSharp.Tests;
+
+public class TorchSharpBackendRules() : AssemblyRules("RepVgg.TorchSharp");
