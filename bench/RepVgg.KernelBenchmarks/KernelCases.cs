@@ -1,8 +1,8 @@
 using System.Runtime.Intrinsics;
-using RepVgg.Inference;
-using RepVgg.Inference.Kernels;
+using RepVgg.Inference.Float32.Kernels;
 using RepVgg.Runtime.Memory;
 using RepVgg.Runtime.Simd;
+using RepVgg.Runtime.Winograd;
 
 namespace RepVgg.KernelBenchmarks;
 
@@ -48,7 +48,7 @@ internal sealed unsafe class KernelCases<TVector, TLanes> : KernelCases
         int width = TLanes.Width;
         // Room for a tile's values at all pairs of points, which is more than rows at two points take.
         _rows = new NativeBuffer((long)blocks * Points * Points * width * MostRows);
-        _weights = new NativeBuffer((long)blocks * 3 * width * Panels.MaximumVectors * width);
+        _weights = new NativeBuffer((long)blocks * 3 * width * MicroKernels.MaximumVectors * width);
         _sums = new NativeBuffer((long)(blocks + 1) * Points * Points * width * MostRows);
     }
 
@@ -59,7 +59,7 @@ internal sealed unsafe class KernelCases<TVector, TLanes> : KernelCases
         var arguments = Arguments(3);
         nint* segments = stackalloc nint[_blocks];
         Fill(segments, ref arguments);
-        Panels<TVector, TLanes>.Cut(3, MostRows).Run(&arguments);
+        MicroKernels<TVector, TLanes>.Divide(3, MostRows).Run(&arguments);
     }
 
     public override void Pair()
@@ -67,8 +67,8 @@ internal sealed unsafe class KernelCases<TVector, TLanes> : KernelCases
         var arguments = Arguments(2);
         nint* segments = stackalloc nint[_blocks];
         Fill(segments, ref arguments);
-        arguments.PanelSkip = 2 * arguments.Middle;
-        Panels<TVector, TLanes>.CutPoints(2, 2, 6).Run(&arguments);
+        arguments.PanelSkip = 2 * arguments.MiddleTap;
+        MicroKernels<TVector, TLanes>.DivideForPoints(2, 2, 6).Run(&arguments);
     }
 
     public override void TransformInput()
@@ -78,7 +78,7 @@ internal sealed unsafe class KernelCases<TVector, TLanes> : KernelCases
         for (int block = 0; block < _blocks; block++)
         {
             nint offset = block * Points * pitch;
-            WinogradInput<TVector, TLanes>.Transform(_rows.Pointer + offset, pitch, _sums.Pointer + offset, at, 4, 4, far: false);
+            WinogradInputTransform<TVector, TLanes>.Transform(_rows.Pointer + offset, pitch, _sums.Pointer + offset, at, 4, 4, prefetches: false);
         }
     }
 
@@ -89,7 +89,7 @@ internal sealed unsafe class KernelCases<TVector, TLanes> : KernelCases
         for (int block = 0; block < _blocks; block++)
         {
             nint offset = block * Points * pitch;
-            WinogradOutput<TVector, TLanes>.Transform(_sums.Pointer + offset, at, _weights.Pointer, relu: true, _rows.Pointer + offset, pitch, 4, 4, far: false);
+            WinogradOutputTransform<TVector, TLanes>.Transform(_sums.Pointer + offset, at, _weights.Pointer, relu: true, _rows.Pointer + offset, pitch, 4, 4, prefetches: false);
         }
     }
 
@@ -108,31 +108,31 @@ internal sealed unsafe class KernelCases<TVector, TLanes> : KernelCases
         return Points * TLanes.Width;
     }
 
-    private PanelArguments Arguments(int vectors)
+    private GemmArguments Arguments(int vectors)
     {
         int width = TLanes.Width, pitch = vectors * width;
-        return new PanelArguments
+        return new GemmArguments
         {
             Rows = _rows.Pointer,
             RowPitch = width,
             SegmentCount = _blocks,
             Depth = width,
             Panel = _weights.Pointer,
-            Ahead = _weights.Pointer,
-            Near = 2 * width * pitch,
-            Middle = width * pitch,
+            PrefetchAddress = _weights.Pointer,
+            NearTap = 2 * width * pitch,
+            MiddleTap = width * pitch,
             Initial = _sums.Pointer,
             InitialPitch = pitch,
             InitialVectorPitch = width,
             Target = _sums.Pointer,
             TargetPitch = pitch,
             TargetVectorPitch = width,
-            PairRows = MostRows * width,
-            PairTarget = MostRows * pitch,
+            SecondPointRows = MostRows * width,
+            SecondPointTarget = MostRows * pitch,
         };
     }
 
-    private void Fill(nint* segments, ref PanelArguments arguments)
+    private void Fill(nint* segments, ref GemmArguments arguments)
     {
         for (int block = 0; block < _blocks; block++)
             segments[block] = block * BlockPitch;

@@ -1,5 +1,5 @@
 using Microsoft.ML.RepVgg.Tests.Support;
-using RepVgg.Inference;
+using RepVgg.Runtime.Simd;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Inference;

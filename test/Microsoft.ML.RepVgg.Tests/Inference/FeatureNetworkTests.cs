@@ -4,6 +4,7 @@ using RepVgg.Architectures;
 using RepVgg.Inference;
 using RepVgg.Networks;
 using RepVgg.Weights.Onnx;
+using RepVgg.Runtime.Simd;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Inference;

@@ -1,8 +1,10 @@
 using Microsoft.ML.RepVgg.Tests.Support;
 using RepVgg.Architectures;
 using RepVgg.Inference;
+using RepVgg.Inference.Float32;
 using RepVgg.Networks;
 using RepVgg.Reparameterization;
+using RepVgg.Runtime.Simd;
 using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Inference;

@@ -36,6 +36,8 @@ public sealed unsafe partial class CpuBackend : Backend
 
     internal BufferPool Pool { get; } = new();
 
+    internal ParallelLoop Loop => _loop;
+
     internal TileKernels Kernels { get; } = TileKernels.Best;
 
     /// <summary>Whether the current step is in training mode (batch norms use batch statistics).</summary>

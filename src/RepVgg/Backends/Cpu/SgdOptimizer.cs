@@ -48,7 +48,7 @@ internal sealed unsafe class SgdOptimizer : Optimizer
             float rate = learningRate * entry.Group.LearningRateScale;
             bool first = !entry.Started;
             entry.Started = true;
-            Elementwise.Run(_backend, parameter.Count, (start, count) => Elementwise.SgdStep(
+            Elementwise.Run(_backend.Loop, parameter.Count, (start, count) => Elementwise.SgdStep(
                 weight + start, gradient + start, buffer is null ? null : buffer + start, count, rate, entry.Group.WeightDecay, _momentum, _nesterov, first));
         }
     }

@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using RepVgg.Runtime.Threading;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
@@ -14,8 +15,8 @@ internal static unsafe class Elementwise
     public const int Block = 1 << 14;
 
     /// <summary>Runs a pass in blocks of <see cref="Block"/> floats, in parallel. The pass receives the first index and the number of floats.</summary>
-    public static void Run(CpuBackend backend, long count, Action<long, int> pass) =>
-        backend.Run((int)((count + Block - 1) / Block), (block, _) =>
+    public static void Run(ParallelLoop loop, long count, Action<long, int> pass) =>
+        loop.Run((int)((count + Block - 1) / Block), (block, _) =>
             pass((long)block * Block, (int)Math.Min(Block, count - (long)block * Block)));
 
     /// <summary>y = a + b.</summary>
@@ -82,7 +83,7 @@ internal static unsafe class Elementwise
             d[i] = g[i] * y[i] * (1 - y[i]) + (accumulate ? d[i] : 0);
     }
 
-    /// <summary>One SGD update of consecutive weights; see <see cref="SgdOptimizer"/>.</summary>
+    /// <summary>One SGD update of consecutive weights, as torch.optim.SGD computes it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void SgdStep(float* weight, float* gradient, float* buffer, int count, float learningRate, float weightDecay, float momentum, bool nesterov, bool first)
     {

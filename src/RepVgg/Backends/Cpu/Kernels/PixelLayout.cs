@@ -1,4 +1,4 @@
-using RepVgg.Backends.Cpu.Memory;
+using RepVgg.Runtime.Memory;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 

@@ -1,9 +1,10 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using RepVgg.Runtime.Threading;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
-/// <summary>Matrix product of pixels and packed weights, computed by register tiles; see <see cref="PixelTile"/>.</summary>
+/// <summary>Matrix product of pixels and packed weights, computed by register tiles; see <see cref="GatherTile"/>.</summary>
 internal static unsafe class PixelProduct
 {
     private const int LargestTile = 8 * 32;
@@ -16,7 +17,8 @@ internal static unsafe class PixelProduct
         (long)taps * channels * kernels.PadColumns(columns);
 
     /// <summary>Packs weights for <see cref="Run"/>: panels of two vectors of columns (the last may be one), each [tap][channel][column], zero-padded.</summary>
-    /// <param name="backend">The backend. Its vector length determines the width of the panels; its threads pack them in parallel.</param>
+    /// <param name="kernels">The micro-kernels; their vector length determines the width of the panels.</param>
+    /// <param name="loop">Packs the panels in parallel.</param>
     /// <param name="source">Weights; element (t, k, j) is at taps[t] + k * channelStride + j * columnStride.</param>
     /// <param name="taps">Offset of each tap in the source.</param>
     /// <param name="channels">Number of channels that the product sums over.</param>
@@ -24,14 +26,14 @@ internal static unsafe class PixelProduct
     /// <param name="columns">Number of columns (output channels).</param>
     /// <param name="columnStride">Floats from one column to the next in the source.</param>
     /// <param name="packed">Destination of the packed weights.</param>
-    public static void Pack(CpuBackend backend, float* source, int[] taps, int channels, int channelStride, int columns, int columnStride, float* packed)
+    public static void Pack(TileKernels kernels, ParallelLoop loop, float* source, int[] taps, int channels, int channelStride, int columns, int columnStride, float* packed)
     {
-        int panel = 2 * backend.Kernels.VectorLength;
+        int panel = 2 * kernels.VectorLength;
         int blocks = (channels + ChannelBlock - 1) / ChannelBlock;
-        backend.Run((columns + panel - 1) / panel * blocks, (item, _) =>
+        loop.Run((columns + panel - 1) / panel * blocks, (item, _) =>
         {
             int column = item / blocks * panel, channel = item % blocks * ChannelBlock;
-            int valid = Math.Min(panel, columns - column), width = backend.Kernels.PadColumns(valid);
+            int valid = Math.Min(panel, columns - column), width = kernels.PadColumns(valid);
             float* from = source + (long)column * columnStride + (long)channel * channelStride;
             float* to = packed + (long)taps.Length * channels * column + (long)channel * width;
             PackBlock(from, taps, Math.Min(ChannelBlock, channels - channel), channelStride, valid, columnStride, to, (nint)channels * width, width);
@@ -83,35 +85,38 @@ internal static unsafe class PixelProduct
         int lastPixel = pixels / rows * rows;
         for (int i = 0; i < rows && lastPixel < pixels; i++)
             lastInputs[i] = layout.InputOffsets.Pointer[Math.Min(lastPixel + i, pixels - 1)];
-        PixelTile tile;
-        tile.Input = input;
-        tile.TapOffsets = layout.TapOffsets.Pointer;
-        tile.Taps = layout.TapOffsets.Count;
-        tile.Channels = channels;
-        tile.Weights = packed;
+        var tile = new GatherTile
+        {
+            Input = input,
+            SegmentOffsets = layout.TapOffsets.Pointer,
+            Segments = layout.TapOffsets.Count,
+            Steps = channels,
+            Columns = packed,
+        };
         for (int first = 0; first < columns; first += 2 * vector)
         {
             bool two = columns - first > vector;
             int width = two ? 2 * vector : vector;
             int valid = Math.Min(width, columns - first);
+            tile.ColumnsPitch = width;
             for (int i = 0; i < rows; i++)
                 edgeOffsets[i] = i * width;
             for (int pixel = 0; pixel < pixels; pixel += rows)
             {
                 int count = Math.Min(rows, pixels - pixel);
                 bool whole = count == rows && valid == width;
-                tile.InputOffsets = count == rows ? layout.InputOffsets.Pointer + pixel : lastInputs;
+                tile.RowOffsets = count == rows ? layout.InputOffsets.Pointer + pixel : lastInputs;
                 tile.Output = whole ? output + first : edge;
                 tile.OutputOffsets = whole ? layout.OutputOffsets.Pointer + pixel : edgeOffsets;
                 tile.Accumulate = whole && accumulate;
                 if (two)
-                    kernels.PixelsTimesTwoVectors(tile);
+                    kernels.MultiplyTwoVectors(tile);
                 else
-                    kernels.PixelsTimesOneVector(tile);
+                    kernels.MultiplyOneVector(tile);
                 if (!whole)
                     CopyEdge(edge, width, output + first, layout.OutputOffsets.Pointer + pixel, count, valid, accumulate);
             }
-            tile.Weights += (long)tile.Taps * channels * width;
+            tile.Columns += (long)tile.Segments * channels * width;
         }
         GC.KeepAlive(layout);
     }

@@ -56,7 +56,7 @@ internal static unsafe class Transposition
         if (rowStride > columnStride)
             (rows, rowStride, columns, columnStride) = (columns, columnStride, rows, rowStride);
         for (int c = 0; c < columns; c++)
-            Prefetch.Far(first + c * columnStride, rows * rowStride);
+            Prefetch.ToL2(first + c * columnStride, rows * rowStride);
     }
 
     /// <summary>Transposes a 4x4 block: lane j of result i is lane i of argument j.</summary>

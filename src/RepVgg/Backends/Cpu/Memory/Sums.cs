@@ -34,7 +34,7 @@ internal sealed unsafe class Sums : IDisposable
     public void AddUp(CpuBackend backend)
     {
         float* first = this[0];
-        Elementwise.Run(backend, _length, (start, count) =>
+        Elementwise.Run(backend.Loop, _length, (start, count) =>
         {
             for (int chunk = 1; chunk < _chunks; chunk++)
                 Elementwise.Add(first + start, this[chunk] + start, first + start, count);

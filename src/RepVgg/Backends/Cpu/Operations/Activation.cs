@@ -17,7 +17,7 @@ internal sealed unsafe class Activation<TFunction> : CpuOperation
         var output = backend.NewStepTensor(input.Dimensions, input.RequiresGradient);
         float* x = input.Data;
         float* y = output.Data;
-        Elementwise.Run(backend, output.Count, (start, count) => TFunction.Forward(x + start, y + start, count));
+        Elementwise.Run(backend.Loop, output.Count, (start, count) => TFunction.Forward(x + start, y + start, count));
         backend.Record(output, () => new Activation<TFunction>(input, output));
         return output;
     }
@@ -27,7 +27,7 @@ internal sealed unsafe class Activation<TFunction> : CpuOperation
         float* y = Output.Data;
         float* g = Output.Gradient;
         float* d = _input.GradientForWriting(out bool accumulate);
-        Elementwise.Run(Output.Owner, Output.Count, (start, count) => TFunction.Gradient(y + start, g + start, d + start, count, accumulate));
+        Elementwise.Run(Output.Owner.Loop, Output.Count, (start, count) => TFunction.Gradient(y + start, g + start, d + start, count, accumulate));
     }
 }
 

@@ -21,7 +21,7 @@ internal sealed unsafe class Addition : CpuOperation
         float* a = left.Data;
         float* b = right.Data;
         float* y = output.Data;
-        Elementwise.Run(backend, output.Count, (start, count) => Elementwise.Add(a + start, b + start, y + start, count));
+        Elementwise.Run(backend.Loop, output.Count, (start, count) => Elementwise.Add(a + start, b + start, y + start, count));
         backend.Record(output, () => new Addition(left, right, output));
         return output;
     }
@@ -38,6 +38,6 @@ internal sealed unsafe class Addition : CpuOperation
             return;
         float* from = Output.Gradient;
         float* to = input.GradientForWriting(out bool accumulate);
-        Elementwise.Run(Output.Owner, Output.Count, (start, count) => Elementwise.Scale(from + start, 1, to + start, count, accumulate));
+        Elementwise.Run(Output.Owner.Loop, Output.Count, (start, count) => Elementwise.Scale(from + start, 1, to + start, count, accumulate));
     }
 }

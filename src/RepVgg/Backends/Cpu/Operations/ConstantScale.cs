@@ -20,7 +20,7 @@ internal sealed unsafe class ConstantScale : CpuOperation
         var output = backend.NewStepTensor(input.Dimensions, input.RequiresGradient);
         float* x = input.Data;
         float* y = output.Data;
-        Elementwise.Run(backend, output.Count, (start, count) => Elementwise.Scale(x + start, factor, y + start, count, accumulate: false));
+        Elementwise.Run(backend.Loop, output.Count, (start, count) => Elementwise.Scale(x + start, factor, y + start, count, accumulate: false));
         backend.Record(output, () => new ConstantScale(input, factor, output));
         return output;
     }
@@ -29,6 +29,6 @@ internal sealed unsafe class ConstantScale : CpuOperation
     {
         float* g = Output.Gradient;
         float* d = _input.GradientForWriting(out bool accumulate);
-        Elementwise.Run(Output.Owner, Output.Count, (start, count) => Elementwise.Scale(g + start, _factor, d + start, count, accumulate));
+        Elementwise.Run(Output.Owner.Loop, Output.Count, (start, count) => Elementwise.Scale(g + start, _factor, d + start, count, accumulate));
     }
 }

@@ -30,7 +30,7 @@ internal sealed unsafe class DirectConvolution(CpuBackend backend, DirectPlan pl
         int perOutput = Shape.GroupChannels * Shape.Taps;
         for (int g = 0; g < Shape.Groups; g++)
         {
-            PixelProduct.Pack(backend, weights + (long)g * Shape.GroupOutputs * perOutput, taps, Shape.GroupChannels, Shape.Taps,
+            PixelProduct.Pack(backend.Kernels, backend.Loop, weights + (long)g * Shape.GroupOutputs * perOutput, taps, Shape.GroupChannels, Shape.Taps,
                 Shape.GroupOutputs, perOutput, _forwardWeights.Pointer + g * group);
         }
     }
@@ -45,7 +45,7 @@ internal sealed unsafe class DirectConvolution(CpuBackend backend, DirectPlan pl
             float* packed = _backwardWeights.Pointer + g * group;
             foreach (var phase in plan.Phases)
             {
-                PixelProduct.Pack(backend, weights + (long)g * Shape.GroupOutputs * perOutput, phase.KernelTaps, Shape.GroupOutputs, perOutput,
+                PixelProduct.Pack(backend.Kernels, backend.Loop, weights + (long)g * Shape.GroupOutputs * perOutput, phase.KernelTaps, Shape.GroupOutputs, perOutput,
                     Shape.GroupChannels, Shape.Taps, packed);
                 packed += PixelProduct.PackedLength(_kernels, phase.KernelTaps.Length, Shape.GroupOutputs, Shape.GroupChannels);
             }
