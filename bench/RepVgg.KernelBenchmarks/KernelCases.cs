@@ -6,7 +6,7 @@ using RepVgg.Runtime.Winograd;
 
 namespace RepVgg.KernelBenchmarks;
 
-/// <summary>Kernels with data to run on.</summary>
+/// <summary>The kernels of one vector width with their operands.</summary>
 internal abstract class KernelCases : IDisposable
 {
     public static KernelCases OfWidestVectors(int blocks) => VectorWidths.Widest switch
@@ -29,13 +29,13 @@ internal abstract class KernelCases : IDisposable
 
 /// <inheritdoc/>
 /// <typeparam name="TVector">The vector type.</typeparam>
-/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+/// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
 internal sealed unsafe class KernelCases<TVector, TLanes> : KernelCases
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
     private const int Points = 6;
-    private const int MostRows = 8;
+    private const int MaximumRows = 8;
 
     private readonly int _blocks;
     private readonly NativeBuffer _rows;
@@ -46,20 +46,20 @@ internal sealed unsafe class KernelCases<TVector, TLanes> : KernelCases
     {
         _blocks = blocks;
         int width = TLanes.Width;
-        // Room for a tile's values at all pairs of points, which is more than rows at two points take.
-        _rows = new NativeBuffer((long)blocks * Points * Points * width * MostRows);
+        // Holds the values of a tile at all pairs of points, which are more than the rows at two points.
+        _rows = new NativeBuffer((long)blocks * Points * Points * width * MaximumRows);
         _weights = new NativeBuffer((long)blocks * 3 * width * MicroKernels.MaximumVectors * width);
-        _sums = new NativeBuffer((long)(blocks + 1) * Points * Points * width * MostRows);
+        _sums = new NativeBuffer((long)(blocks + 1) * Points * Points * width * MaximumRows);
     }
 
-    private static int BlockPitch => 2 * MostRows * TLanes.Width;
+    private static int BlockPitch => 2 * MaximumRows * TLanes.Width;
 
     public override void Panel()
     {
         var arguments = Arguments(3);
         nint* segments = stackalloc nint[_blocks];
         Fill(segments, ref arguments);
-        MicroKernels<TVector, TLanes>.Divide(3, MostRows).Run(&arguments);
+        MicroKernels<TVector, TLanes>.Divide(3, MaximumRows).Run(&arguments);
     }
 
     public override void Pair()
@@ -73,23 +73,23 @@ internal sealed unsafe class KernelCases<TVector, TLanes> : KernelCases
 
     public override void TransformInput()
     {
-        nint* at = stackalloc nint[Points * Points];
-        nint pitch = Lay(at);
+        nint* offsets = stackalloc nint[Points * Points];
+        nint pitch = SetOffsets(offsets);
         for (int block = 0; block < _blocks; block++)
         {
             nint offset = block * Points * pitch;
-            WinogradInputTransform<TVector, TLanes>.Transform(_rows.Pointer + offset, pitch, _sums.Pointer + offset, at, 4, 4, prefetches: false);
+            WinogradInputTransform<TVector, TLanes>.Transform(_rows.Pointer + offset, pitch, _sums.Pointer + offset, offsets, 4, 4, prefetches: false);
         }
     }
 
     public override void TransformOutput()
     {
-        nint* at = stackalloc nint[Points * Points];
-        nint pitch = Lay(at);
+        nint* offsets = stackalloc nint[Points * Points];
+        nint pitch = SetOffsets(offsets);
         for (int block = 0; block < _blocks; block++)
         {
             nint offset = block * Points * pitch;
-            WinogradOutputTransform<TVector, TLanes>.Transform(_sums.Pointer + offset, at, _weights.Pointer, relu: true, _rows.Pointer + offset, pitch, 4, 4, prefetches: false);
+            WinogradOutputTransform<TVector, TLanes>.Transform(_sums.Pointer + offset, offsets, _weights.Pointer, relu: true, _rows.Pointer + offset, pitch, 4, 4, prefetches: false);
         }
     }
 
@@ -100,11 +100,11 @@ internal sealed unsafe class KernelCases<TVector, TLanes> : KernelCases
         _sums.Dispose();
     }
 
-    // Where a tile's values are, side by side; and how long a row of them is.
-    private static nint Lay(nint* at)
+    // Offsets of a tile's values, which are contiguous. Returns the floats of a row of them.
+    private static nint SetOffsets(nint* offsets)
     {
         for (int i = 0; i < Points * Points; i++)
-            at[i] = i * TLanes.Width;
+            offsets[i] = i * TLanes.Width;
         return Points * TLanes.Width;
     }
 
@@ -127,8 +127,8 @@ internal sealed unsafe class KernelCases<TVector, TLanes> : KernelCases
             Target = _sums.Pointer,
             TargetPitch = pitch,
             TargetVectorPitch = width,
-            SecondPointRows = MostRows * width,
-            SecondPointTarget = MostRows * pitch,
+            SecondPointRows = MaximumRows * width,
+            SecondPointTarget = MaximumRows * pitch,
         };
     }
 

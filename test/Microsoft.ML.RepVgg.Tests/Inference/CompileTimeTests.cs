@@ -10,7 +10,7 @@ namespace Microsoft.ML.RepVgg.Tests.Inference;
 public class CompileTimeTests
 {
     [Fact]
-    public void Counts_are_as_large_as_they_say()
+    public void The_size_of_a_count_is_its_number()
     {
         int[] sizes =
         [

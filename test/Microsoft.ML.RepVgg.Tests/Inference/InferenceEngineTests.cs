@@ -139,7 +139,7 @@ public class InferenceEngineTests
     {
         var architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.AfterRelu, (16, 1, 2), (32, 2, 2));
         var network = RandomNetworks.Create(architecture, 32, 32, classes: 10);
-        // Whether helpers are free is up to the other tests; both ways to run must be warm.
+        // Other tests may occupy the worker threads, so both kinds of run, with and without them, are warmed up.
         InferenceEngine[] engines = [new(network, threads: 1), new(network, threads: 2)];
         float[] pixels = RandomNetworks.Pixels(network, 9), logits = new float[9 * 10];
         void RunAll()
@@ -214,7 +214,7 @@ public class InferenceEngineTests
         }
     }
 
-    // The first convolution reads the image, which isn't cut in blocks of channels.
+    // The first convolution reads the image, which is not divided into channel blocks.
     private static ConvolutionStrategy WinogradThroughout(BlockSpec shape, int height, int width) =>
         shape.InputChannels <= 3 ? ConvolutionStrategy.Direct : ConvolutionStrategy.Winograd;
 

@@ -33,7 +33,7 @@ public class StepRunnerTests
 
     private static unsafe void Run(Workspace workspace) => workspace.Run(null, null, 1);
 
-    /// <summary>Counts its items, and sees whether one runs before the step before is done.</summary>
+    /// <summary>Counts its items and detects items that run before the previous step is complete.</summary>
     private sealed class CountingStep(CountingStep? before) : Step
     {
         public const int Items = 40;

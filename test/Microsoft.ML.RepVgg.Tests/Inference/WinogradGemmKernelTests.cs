@@ -6,8 +6,8 @@ using Xunit;
 namespace Microsoft.ML.RepVgg.Tests.Inference;
 
 /// <summary>
-/// Tiles times filters whose values are made from three taps, against their definition in double precision: engines use
-/// these kernels on some processors only.
+/// The Winograd GEMM kernel, which transforms the filters itself, against its definition in double precision. Engines use this
+/// kernel on some processors only.
 /// </summary>
 public sealed unsafe class WinogradGemmKernelTests
 {

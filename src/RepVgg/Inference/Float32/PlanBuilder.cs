@@ -143,11 +143,11 @@ internal sealed class PlanBuilder<TVector, TLanes>
         var columns = new TileAxis(output.Width);
         var filters = new FilterPanels(
             block, TLanes.Width, TLanes.Width, MicroKernels<TVector, TLanes>.WinogradPanelVectors, FilterOrder.WinogradRows, _weights);
-        var layout = new WinogradTiling(rows, columns, input.Blocks, input.Lanes, filters.Count);
-        Reserve(BufferId.TransformedTiles, layout.ImageFloats(_threads));
-        var transform = new WinogradInputStep<TVector, TLanes>(block.Shape, layout, input, source);
+        var tiling = new WinogradTiling(rows, columns, input.Blocks, input.Lanes, filters.Count);
+        Reserve(BufferId.TransformedTiles, tiling.ImageFloats(_threads));
+        var transform = new WinogradInputStep<TVector, TLanes>(block.Shape, tiling, input, source);
         _stage.Steps.Add(transform);
-        var multiply = new WinogradMultiplyStep<TVector, TLanes>(block.Shape, filters, layout, transform, output, target, relu);
+        var multiply = new WinogradMultiplyStep<TVector, TLanes>(block.Shape, filters, tiling, transform, output, target, relu);
         Reserve(BufferId.SharedSums, multiply.SharedSumsFloats(_threads, out long counterFloats));
         Reserve(BufferId.Counters, counterFloats);
         _workspaceFloats = Math.Max(_workspaceFloats, multiply.WorkspaceFloats);

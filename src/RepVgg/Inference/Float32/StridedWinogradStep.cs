@@ -40,7 +40,7 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : ConvolutionS
     private readonly BufferId _target;
     private readonly bool _relu;
     private readonly TileAxis _rows;
-    private readonly int _rowsTogether;
+    private readonly int _rowsPerBand;
 
     public StridedWinogradStep(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu, WeightArena weights)
         : base(block.Shape)
@@ -51,7 +51,7 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : ConvolutionS
         _target = target;
         _relu = relu;
         _rows = new TileAxis(output.Height);
-        _rowsTogether = Math.Max(1, MaximumLineFloats / (Points * LineFloats));
+        _rowsPerBand = Math.Max(1, MaximumLineFloats / (Points * LineFloats));
         Filters = new FilterPanels(block, TLanes.Width, TLanes.Width, MicroKernels.MaximumVectors, FilterOrder.OuterRowsFirst, weights);
     }
 
@@ -67,12 +67,12 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : ConvolutionS
 
     private int LineFloats => _input.Blocks * BlockLine;
 
-    private nint PointLines => _rowsTogether * (nint)LineFloats;
+    private nint PointLines => _rowsPerBand * (nint)LineFloats;
 
     // Floats of the sums at one point: for one row of tiles (SumFloats) and for all of them (PointSums).
     private int SumFloats => _output.Width * MicroKernels.MaximumVectors * TLanes.Width;
 
-    private nint PointSums => _rowsTogether * (nint)SumFloats;
+    private nint PointSums => _rowsPerBand * (nint)SumFloats;
 
     private static int SumsOffset => (Points - 2) * 3 * TLanes.Width * MicroKernels.MaximumVectors * TLanes.Width;
 
@@ -86,7 +86,7 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : ConvolutionS
 
     // An item processes a band of the rows of tiles of all images with all filters or, if there are few bands, with a part of
     // the filters.
-    private Partition Bands(StepContext context) => new(context.Images * _rows.Tiles, _rowsTogether, context.Threads);
+    private Partition Bands(StepContext context) => new(context.Images * _rows.Tiles, _rowsPerBand, context.Threads);
 
     private Partition Parts(StepContext context, Partition bands)
     {

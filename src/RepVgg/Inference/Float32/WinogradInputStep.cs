@@ -11,27 +11,27 @@ namespace RepVgg.Inference.Float32;
 /// <typeparam name="TVector">The vector type; lanes are channels.</typeparam>
 /// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
 /// <param name="block">Shape of the block.</param>
-/// <param name="layout">Tiles and channels of the layer.</param>
+/// <param name="tiling">Tiles and channels of the layer.</param>
 /// <param name="input">Layout of the input map.</param>
 /// <param name="source">Buffer of the input map.</param>
-internal sealed unsafe class WinogradInputStep<TVector, TLanes>(BlockSpec block, WinogradTiling layout, MapLayout input, BufferId source)
+internal sealed unsafe class WinogradInputStep<TVector, TLanes>(BlockSpec block, WinogradTiling tiling, MapLayout input, BufferId source)
     : ConvolutionStep(block)
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
     /// <summary>Number of rows of tiles; 0 if the items of the <see cref="WinogradMultiplyStep{TVector, TLanes}"/> transform the tiles that they use.</summary>
     public override int CountItems(StepContext context) =>
-        layout.Divide(context) is { AreFused: true } or { AreTransformedPerThread: true } ? 0 : context.Images * layout.Rows.Tiles;
+        tiling.Divide(context) is { AreFused: true } or { AreTransformedPerThread: true } ? 0 : context.Images * tiling.Rows.Tiles;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(StepContext context, int item, int worker)
     {
-        var chunks = layout.Divide(context);
-        (int image, int row) = Math.DivRem(item, layout.Rows.Tiles);
+        var chunks = tiling.Divide(context);
+        (int image, int row) = Math.DivRem(item, tiling.Rows.Tiles);
         int index = chunks.ChunkOf(image, row);
         var chunk = chunks[index];
         nint* offsets = stackalloc nint[WinogradTile.AllPoints], blockPitches = stackalloc nint[WinogradTile.Points];
-        chunk.ComputeOffsets(layout.Blocks, TLanes.Width, offsets, blockPitches);
+        chunk.ComputeOffsets(tiling.Blocks, TLanes.Width, offsets, blockPitches);
         TransformRow(context, chunk, image, row, context[BufferId.TransformedTiles] + index * chunks.ChunkFloats, offsets, blockPitches);
     }
 
@@ -51,7 +51,7 @@ internal sealed unsafe class WinogradInputStep<TVector, TLanes>(BlockSpec block,
         bool prefetches = input.ExceedsL2Cache(context.Images);
         nint* first = stackalloc nint[WinogradTile.AllPoints], addresses = stackalloc nint[WinogradTile.AllPoints];
         chunk.ComputeTileOffsets(image, row, width, offsets, first);
-        int rows = layout.Rows.SizeOf(row), columnTiles = layout.Columns.Tiles;
+        int rows = tiling.Rows.SizeOf(row), columnTiles = tiling.Columns.Tiles;
         float* block = context[source] + image * input.ImagePitch + (long)row * WinogradTile.Size * input.RowPitch;
         for (int b = 0; b < input.Blocks; b++, block += input.BlockPitch)
         {
@@ -62,7 +62,7 @@ internal sealed unsafe class WinogradInputStep<TVector, TLanes>(BlockSpec block,
             }
             float* corner = block, values = target;
             for (int column = 0; column < columnTiles; column++, corner += WinogradTile.Size * width, values += width)
-                WinogradInputTransform<TVector, TLanes>.Transform(corner, input.RowPitch, values, addresses, rows, layout.Columns.SizeOf(column), prefetches);
+                WinogradInputTransform<TVector, TLanes>.Transform(corner, input.RowPitch, values, addresses, rows, tiling.Columns.SizeOf(column), prefetches);
         }
     }
 }

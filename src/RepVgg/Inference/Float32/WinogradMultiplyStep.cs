@@ -32,25 +32,25 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Convolution
     // Minimum work for which panels are split: floats of a panel's weights times tiles of an image.
     private const long MinimumWorkOfSplitPanels = 1_500_000;
 
-    private readonly WinogradTiling _layout;
+    private readonly WinogradTiling _tiling;
     private readonly WinogradInputStep<TVector, TLanes> _input;
     private readonly MapLayout _output;
     private readonly BufferId _target;
     private readonly bool _relu;
 
     public WinogradMultiplyStep(
-        BlockSpec block, FilterPanels filters, WinogradTiling layout, WinogradInputStep<TVector, TLanes> input, MapLayout output,
+        BlockSpec block, FilterPanels filters, WinogradTiling tiling, WinogradInputStep<TVector, TLanes> input, MapLayout output,
         BufferId target, bool relu)
         : base(block)
     {
         Filters = filters;
-        _layout = layout;
+        _tiling = tiling;
         _input = input;
         _output = output;
         _target = target;
         _relu = relu;
-        TilesOffset = SumsOffset + layout.LargestSumsFloats(SumsPitch);
-        WorkspaceFloats = TilesOffset + layout.LargestChunkFloats;
+        TilesOffset = SumsOffset + tiling.LargestSumsFloats(SumsPitch);
+        WorkspaceFloats = TilesOffset + tiling.LargestChunkFloats;
     }
 
     private FilterPanels Filters { get; }
@@ -64,12 +64,12 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Convolution
     /// <returns>The number of floats; 0 if no panel is split.</returns>
     public long SharedSumsFloats(int threads, out long counterFloats)
     {
-        var chunks = new TileChunks(_layout, 1, threads);
-        bool shares = !chunks.AreFused && !chunks.AreTransformedPerThread;
+        var chunks = new TileChunks(_tiling, 1, threads);
+        bool isShared = !chunks.AreFused && !chunks.AreTransformedPerThread;
         // The factor 2 is needed because the last chunk can be smaller, but every chunk reserves the size of the first one.
-        long places = shares ? 2L * (Filters.Count - WholePanels(chunks)) * chunks.Count : 0;
-        counterFloats = places * CacheLine.Floats;
-        return places * WinogradTiling.FloatsOf(chunks[0], 1, SumsPitch);
+        long splitSums = isShared ? 2L * (Filters.Count - WholePanels(chunks)) * chunks.Count : 0;
+        counterFloats = splitSums * CacheLine.Floats;
+        return splitSums * WinogradTiling.FloatsOf(chunks[0], 1, SumsPitch);
     }
 
     private long TilesOffset { get; }
@@ -83,16 +83,16 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Convolution
 
     public override int CountItems(StepContext context)
     {
-        var chunks = _layout.Divide(context);
+        var chunks = _tiling.Divide(context);
         return chunks.Count * (chunks.AreFused ? 1 : chunks.AreTransformedPerThread ? context.Threads : ItemsOf(WholePanels(chunks)));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(StepContext context, int item, int worker)
     {
-        var chunks = _layout.Divide(context);
+        var chunks = _tiling.Divide(context);
         nint* offsets = stackalloc nint[WinogradTile.AllPoints], blockPitches = stackalloc nint[WinogradTile.Points];
-        nint* places = stackalloc nint[WinogradTile.AllPoints], unused = stackalloc nint[WinogradTile.Points];
+        nint* sumOffsets = stackalloc nint[WinogradTile.AllPoints], unused = stackalloc nint[WinogradTile.Points];
         float* workspace = context.Workspace(worker), sums = workspace + SumsOffset;
         bool fused = chunks.AreFused;
         if (fused || chunks.AreTransformedPerThread)
@@ -100,8 +100,8 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Convolution
             (item, int part) = fused ? (item, 0) : Math.DivRem(item, context.Threads);
             int panels = fused ? Filters.Count : Filters.Count / context.Threads;
             var chunk = chunks[item];
-            chunk.ComputeOffsets(_layout.Blocks, TLanes.Width, offsets, blockPitches);
-            chunk.ComputeOffsets(1, 1, places, unused);
+            chunk.ComputeOffsets(_tiling.Blocks, TLanes.Width, offsets, blockPitches);
+            chunk.ComputeOffsets(1, 1, sumOffsets, unused);
             float* tiles = workspace + TilesOffset;
             for (int image = chunk.FirstImage; image < chunk.FirstImage + chunk.Images; image++)
             {
@@ -110,51 +110,51 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Convolution
             }
             for (int index = part * panels; index < (part + 1) * panels; index++)
             {
-                MultiplyRows(chunk, Filters[index], 0, WinogradTile.Points, tiles, offsets, blockPitches, sums, places, workspace);
-                TransformOutput(context, chunk, Filters[index], sums, places);
+                MultiplyRows(chunk, Filters[index], 0, WinogradTile.Points, tiles, offsets, blockPitches, sums, sumOffsets, workspace);
+                TransformOutput(context, chunk, Filters[index], sums, sumOffsets);
             }
         }
         else
         {
-            int whole = WholePanels(chunks);
-            (int number, item) = Math.DivRem(item, ItemsOf(whole));
-            var chunk = chunks[number];
-            chunk.ComputeOffsets(_layout.Blocks, TLanes.Width, offsets, blockPitches);
-            chunk.ComputeOffsets(1, 1, places, unused);
-            float* tiles = context[BufferId.TransformedTiles] + number * chunks.ChunkFloats;
-            if (item < whole)
+            int wholePanels = WholePanels(chunks);
+            (int chunkIndex, item) = Math.DivRem(item, ItemsOf(wholePanels));
+            var chunk = chunks[chunkIndex];
+            chunk.ComputeOffsets(_tiling.Blocks, TLanes.Width, offsets, blockPitches);
+            chunk.ComputeOffsets(1, 1, sumOffsets, unused);
+            float* tiles = context[BufferId.TransformedTiles] + chunkIndex * chunks.ChunkFloats;
+            if (item < wholePanels)
             {
-                MultiplyRows(chunk, Filters[item], 0, WinogradTile.Points, tiles, offsets, blockPitches, sums, places, workspace);
-                TransformOutput(context, chunk, Filters[item], sums, places);
+                MultiplyRows(chunk, Filters[item], 0, WinogradTile.Points, tiles, offsets, blockPitches, sums, sumOffsets, workspace);
+                TransformOutput(context, chunk, Filters[item], sums, sumOffsets);
                 return;
             }
             // Consecutive items belong to different panels, so that a thread is likely to continue with the panel of its
             // previous item.
-            (int piece, int index) = Math.DivRem(item - whole, Filters.Count - whole);
-            int place = index * chunks.Count + number;
-            index += whole;
-            sums = context[BufferId.SharedSums] + place * WinogradTiling.FloatsOf(chunks[0], 1, SumsPitch);
-            MultiplyRows(chunk, Filters[index], piece * PieceRows, (piece + 1) * PieceRows, tiles, offsets, blockPitches, sums, places, workspace);
-            ref int completed = ref ((int*)context[BufferId.Counters])[place * CacheLine.Floats];
+            (int piece, int index) = Math.DivRem(item - wholePanels, Filters.Count - wholePanels);
+            int splitIndex = index * chunks.Count + chunkIndex;
+            index += wholePanels;
+            sums = context[BufferId.SharedSums] + splitIndex * WinogradTiling.FloatsOf(chunks[0], 1, SumsPitch);
+            MultiplyRows(chunk, Filters[index], piece * PieceRows, (piece + 1) * PieceRows, tiles, offsets, blockPitches, sums, sumOffsets, workspace);
+            ref int completed = ref ((int*)context[BufferId.Counters])[splitIndex * CacheLine.Floats];
             if (Interlocked.Increment(ref completed) == PiecesPerPanel)
             {
                 completed = 0;
-                TransformOutput(context, chunk, Filters[index], sums, places);
+                TransformOutput(context, chunk, Filters[index], sums, sumOffsets);
             }
         }
     }
 
-    // Number of panels that are not split. If there is enough work, the last panels are split along their row points, so that the
-    // threads finish at about the same time.
+    // Number of panels that are not split. If there is enough work, the last panels are split along their row points, so that
+    // the threads finish at about the same time.
     private int WholePanels(in TileChunks chunks) =>
-        (long)_layout.ImageTiles * Filters.FloatsOf(Filters[0]) < MinimumWorkOfSplitPanels ? Filters.Count : Math.Max(0, Filters.Count - chunks.Threads);
+        (long)_tiling.ImageTiles * Filters.FloatsOf(Filters[0]) < MinimumWorkOfSplitPanels ? Filters.Count : Math.Max(0, Filters.Count - chunks.Threads);
 
     private int ItemsOf(int wholePanels) => wholePanels + PiecesPerPanel * (Filters.Count - wholePanels);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void MultiplyRows(
         in TileChunk chunk, in FilterPanel panel, int first, int last, float* tiles, nint* tileOffsets, nint* blockPitches,
-        float* sums, nint* places, float* values)
+        float* sums, nint* sumOffsets, float* filterValues)
     {
         int width = TLanes.Width, pitch = panel.Vectors * width, count = 0;
         int passes = (panel.InputBlocks + MaximumBlocks - 1) / MaximumBlocks, blocksPerPass = (panel.InputBlocks + passes - 1) / passes;
@@ -186,12 +186,12 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Convolution
                 // Multiplies a few input blocks at a time, so that their filters, which are used at several points, and the
                 // sums stay in the L1 cache.
                 float* blockTiles = tiles + panel.FirstInputBlock * blockPitch;
-                nint* offsets = tileOffsets + row * WinogradTile.Points, targets = places + row * WinogradTile.Points;
+                nint* offsets = tileOffsets + row * WinogradTile.Points, targets = sumOffsets + row * WinogradTile.Points;
                 for (int block = 0; block < panel.InputBlocks; block += blocksPerPass, blockTiles += blocksPerPass * blockPitch)
                 {
                     arguments.SegmentCount = Math.Min(blocksPerPass, panel.InputBlocks - block);
                     arguments.InitialPitch = block == 0 ? 0 : pitch;
-                    MultiplyPoints(ref groups, &arguments, weights, blockTiles, offsets, sums, targets, block == 0 ? zeros : null, values);
+                    MultiplyPoints(ref groups, &arguments, weights, blockTiles, offsets, sums, targets, block == 0 ? zeros : null, filterValues);
                     weights += 3 * width * pitch * arguments.SegmentCount;
                 }
             }
@@ -201,14 +201,14 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Convolution
     // Multiplies at the six column points of one row point.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void MultiplyPoints(
-        ref PointRowGroups groups, GemmArguments* arguments, float* weights, float* tiles, nint* offsets, float* sums, nint* places,
-        float* zeros, float* values)
+        ref PointRowGroups groups, GemmArguments* arguments, float* weights, float* tiles, nint* offsets, float* sums, nint* sumOffsets,
+        float* zeros, float* filterValues)
     {
         int blocks = arguments->SegmentCount;
         nint pitch = arguments->TargetPitch, tap = arguments->MiddleTap, valuePitch = ValuePitch((int)pitch);
         bool pairs = MicroKernels<TVector, TLanes>.FusesFilterTransform;
         if (!pairs)
-            TransformFilters(weights, tap, blocks, values);
+            TransformFilters(weights, tap, blocks, filterValues);
         // While these filters are multiplied, the filters that follow in memory are prefetched.
         float* prefetch = weights + 3 * tap * blocks;
         for (int point = 0; point < WinogradTile.Points; point++)
@@ -221,7 +221,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Convolution
             }
             nint share = tap * blocks / 2;
             arguments->Rows = tiles + offsets[point];
-            arguments->Target = sums + places[point] * pitch;
+            arguments->Target = sums + sumOffsets[point] * pitch;
             arguments->Initial = zeros == null ? arguments->Target : zeros;
             arguments->PanelSkip = 2 * tap;
             if (point < 2)
@@ -236,11 +236,11 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Convolution
                 arguments->NearTap = point == 2 ? 2 * tap : 0;
                 arguments->FarTap = point == 2 ? 0 : 2 * tap;
                 arguments->SecondPointRows = offsets[point + 1] - offsets[point];
-                arguments->SecondPointTarget = (places[point + 1] - places[point]) * pitch;
+                arguments->SecondPointTarget = (sumOffsets[point + 1] - sumOffsets[point]) * pitch;
             }
             else
             {
-                arguments->Panel = values + (point - 2) * valuePitch;
+                arguments->Panel = filterValues + (point - 2) * valuePitch;
                 arguments->PanelSkip = 0;
             }
             groups[point].SetPrefetch(arguments, prefetch, share);
@@ -251,39 +251,39 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Convolution
 
     /// <summary>Filter transform along the rows: computes the values at the points 1, -1, 2 and -2, [point][block][channel][vector][lane].</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void TransformFilters(float* weights, nint tap, int blocks, float* values)
+    private static void TransformFilters(float* weights, nint tap, int blocks, float* filterValues)
     {
         nint pitch = ValuePitch((int)tap / TLanes.Width);
         for (; blocks > 0; blocks--, weights += 2 * tap)
         {
-            for (float* end = weights + tap; weights < end; weights += TLanes.Width, values += TLanes.Width)
+            for (float* end = weights + tap; weights < end; weights += TLanes.Width, filterValues += TLanes.Width)
             {
                 ToomCook<TVector, TLanes>.TransformFilter(
-                    TLanes.Load(weights), TLanes.Load(weights + tap), TLanes.Load(weights + 2 * tap), values, pitch);
+                    TLanes.Load(weights), TLanes.Load(weights + tap), TLanes.Load(weights + 2 * tap), filterValues, pitch);
             }
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void TransformOutput(StepContext context, in TileChunk chunk, in FilterPanel panel, float* sums, nint* places)
+    private void TransformOutput(StepContext context, in TileChunk chunk, in FilterPanel panel, float* sums, nint* sumOffsets)
     {
-        int width = TLanes.Width, pitch = panel.Vectors * width, columnTiles = _layout.Columns.Tiles;
+        int width = TLanes.Width, pitch = panel.Vectors * width, columnTiles = _tiling.Columns.Tiles;
         bool prefetches = _output.ExceedsL2Cache(context.Images);
         float* map = context[_target] + panel.FirstBlock * _output.BlockPitch + _output.Origin;
         nint* offsets = stackalloc nint[WinogradTile.AllPoints], addresses = stackalloc nint[WinogradTile.AllPoints];
         for (int i = 0; i < WinogradTile.AllPoints; i++)
-            offsets[i] = places[i] * pitch;
+            offsets[i] = sumOffsets[i] * pitch;
         for (int image = chunk.FirstImage; image < chunk.FirstImage + chunk.Images; image++)
         {
             for (int row = chunk.FirstRow; row < chunk.LastRow; row++)
             {
                 chunk.ComputeTileOffsets(image, row, pitch, offsets, addresses);
-                int rows = _layout.Rows.SizeOf(row);
+                int rows = _tiling.Rows.SizeOf(row);
                 float* corner = map + image * _output.ImagePitch + (long)row * WinogradTile.Size * _output.RowPitch;
                 float* values = sums;
                 for (int column = 0; column < columnTiles; column++, corner += WinogradTile.Size * width, values += pitch)
                 {
-                    int columns = _layout.Columns.SizeOf(column);
+                    int columns = _tiling.Columns.SizeOf(column);
                     for (int o = 0; o < panel.Vectors; o++)
                     {
                         WinogradOutputTransform<TVector, TLanes>.Transform(

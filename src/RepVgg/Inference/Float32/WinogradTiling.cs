@@ -47,10 +47,10 @@ internal readonly unsafe record struct WinogradTiling(TileAxis Rows, TileAxis Co
 }
 
 /// <summary>The division of the tiles of some images into chunks, and the distribution of the work to threads.</summary>
-/// <param name="Layout">Tiles and channels of the layer.</param>
+/// <param name="Tiling">Tiles and channels of the layer.</param>
 /// <param name="Images">Number of images.</param>
 /// <param name="Threads">Maximum number of threads that share the work.</param>
-internal readonly record struct TileChunks(WinogradTiling Layout, int Images, int Threads)
+internal readonly record struct TileChunks(WinogradTiling Tiling, int Images, int Threads)
 {
     // Maximum number of tiles of a chunk. More tiles use a transformed filter more often; fewer tiles stay in the L2 cache.
     private const int MaximumTiles = 64;
@@ -69,7 +69,7 @@ internal readonly record struct TileChunks(WinogradTiling Layout, int Images, in
     /// Whether, if chunks are not fused, each thread transforms all tiles of a chunk for itself. This is the case if there are
     /// few tiles, because reading them from another core's cache takes longer.
     /// </summary>
-    public bool AreTransformedPerThread => Layout.ImageTiles * Layout.Blocks <= MaximumTransforms && Layout.Panels % Threads == 0;
+    public bool AreTransformedPerThread => Tiling.ImageTiles * Tiling.Blocks <= MaximumTransforms && Tiling.Panels % Threads == 0;
 
     /// <summary>Number of chunks.</summary>
     public int Count => ImagesPerChunk > 1 ? (Images + ImagesPerChunk - 1) / ImagesPerChunk : Images * Parts.Count;
@@ -83,11 +83,11 @@ internal readonly record struct TileChunks(WinogradTiling Layout, int Images, in
             if (imagesPerChunk > 1)
             {
                 int first = index * imagesPerChunk;
-                return new(Layout.Rows, Layout.Columns, first, Math.Min(imagesPerChunk, Images - first), 0, Layout.Rows.Tiles);
+                return new(Tiling.Rows, Tiling.Columns, first, Math.Min(imagesPerChunk, Images - first), 0, Tiling.Rows.Tiles);
             }
             var parts = Parts;
             (int image, int part) = Math.DivRem(index, parts.Count);
-            return new(Layout.Rows, Layout.Columns, image, 1, parts.First(part), parts.First(part + 1));
+            return new(Tiling.Rows, Tiling.Columns, image, 1, parts.First(part), parts.First(part + 1));
         }
     }
 
@@ -96,7 +96,7 @@ internal readonly record struct TileChunks(WinogradTiling Layout, int Images, in
         ImagesPerChunk > 1 ? image / ImagesPerChunk : image * Parts.Count + Parts.PartOf(tileRow);
 
     /// <summary>Floats from one chunk's transformed tiles to the next one's.</summary>
-    public long ChunkFloats => WinogradTiling.FloatsOf(this[0], Layout.Blocks, Layout.Lanes);
+    public long ChunkFloats => WinogradTiling.FloatsOf(this[0], Tiling.Blocks, Tiling.Lanes);
 
     // Division of an image's rows of tiles into chunks. If there are fewer panels than threads, the rows are divided among
     // the threads.
@@ -104,14 +104,14 @@ internal readonly record struct TileChunks(WinogradTiling Layout, int Images, in
     {
         get
         {
-            int rows = Layout.Rows.Tiles, maximumRows = MaximumTiles / Layout.Columns.Tiles;
-            return new(rows, Layout.Panels < Threads ? Math.Min(maximumRows, (rows + Threads - 1) / Threads) : maximumRows, Threads);
+            int rows = Tiling.Rows.Tiles, maximumRows = MaximumTiles / Tiling.Columns.Tiles;
+            return new(rows, Tiling.Panels < Threads ? Math.Min(maximumRows, (rows + Threads - 1) / Threads) : maximumRows, Threads);
         }
     }
 
     // Number of images of a chunk: at most the number of images per thread, rounded up, to distribute them over the threads.
     private int ImagesPerChunk =>
-        Parts.Count > 1 ? 1 : Math.Clamp((Images + Threads - 1) / Threads, 1, Math.Max(1, MaximumTiles / Layout.ImageTiles));
+        Parts.Count > 1 ? 1 : Math.Clamp((Images + Threads - 1) / Threads, 1, Math.Max(1, MaximumTiles / Tiling.ImageTiles));
 }
 
 /// <summary>

@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using RepVgg.Runtime.Memory;
 using RepVgg.Runtime.Threading;
 
 namespace RepVgg.Backends.Cpu.Kernels;
@@ -47,10 +48,10 @@ internal static unsafe class PixelProduct
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void PackBlock(float* source, int[] taps, int channels, nint channelStride, int columns, nint columnStride, float* packed, nint tapStride, int width)
     {
-        Transposition.FetchAhead(source, channels, channelStride, columns, columnStride);
-        for (int t = 0, together; t < taps.Length; t += together)
+        Transposition.PrefetchMatrix(source, channels, channelStride, columns, columnStride);
+        for (int t = 0, consecutiveTaps; t < taps.Length; t += consecutiveTaps)
         {
-            together = 1;
+            consecutiveTaps = 1;
             float* from = source + taps[t];
             float* to = packed + t * tapStride;
             if (channelStride == 1)
@@ -58,10 +59,10 @@ internal static unsafe class PixelProduct
                 Transposition.Run(from, columnStride, columns, channels, to, width);
                 continue;
             }
-            while (t + together < taps.Length && taps[t + together] == taps[t] + together)
-                together++;
+            while (t + consecutiveTaps < taps.Length && taps[t + consecutiveTaps] == taps[t] + consecutiveTaps)
+                consecutiveTaps++;
             for (int k = 0; k < channels; k++)
-                Transposition.Run(from + k * channelStride, columnStride, columns, together, to + k * width, tapStride);
+                Transposition.Run(from + k * channelStride, columnStride, columns, consecutiveTaps, to + k * width, tapStride);
         }
         for (int t = 0; t < taps.Length && columns < width; t++)
         {
@@ -135,4 +136,16 @@ internal static unsafe class PixelProduct
                 to[j] = accumulate ? to[j] + from[j] : from[j];
         }
     }
+}
+
+/// <summary>Offsets in floats of the pixels and taps of a convolution, or of the rows of a matrix (one tap).</summary>
+/// <param name="Pixels">Maximum number of output pixels; a product may use fewer.</param>
+/// <param name="InputOffsets">Input offset of each pixel.</param>
+/// <param name="OutputOffsets">Output offset of each pixel.</param>
+/// <param name="TapOffsets">Offset of each tap, added to the input offset of the pixel.</param>
+internal sealed record PixelLayout(int Pixels, PinnedInts InputOffsets, PinnedInts OutputOffsets, PinnedInts TapOffsets)
+{
+    /// <summary>Creates the tables.</summary>
+    public static PixelLayout Create(IReadOnlyList<int> inputs, IReadOnlyList<int> outputs, IReadOnlyList<int> taps) =>
+        new(inputs.Count, new PinnedInts([.. inputs]), new PinnedInts([.. outputs]), new PinnedInts([.. taps]));
 }

@@ -33,6 +33,6 @@ internal sealed unsafe class AveragePool : CpuOperation
         float* g = Output.Gradient;
         float* d = _input.GradientForWriting(out bool accumulate);
         Output.Owner.Run(_input.N, (image, _) =>
-            ChannelLoops.Spread(g + (long)image * channels, 1f / area, d + (long)image * area * channels, area, channels, accumulate));
+            ChannelLoops.Broadcast(g + (long)image * channels, 1f / area, d + (long)image * area * channels, area, channels, accumulate));
     }
 }

@@ -63,12 +63,12 @@ internal sealed unsafe class DirectConvolution(CpuBackend backend, DirectPlan pl
             float* target = scratch + i * plan.PreparedImage;
             if (plan.UsesPatches)
             {
-                Planes.Patches(image, Shape.Height, Shape.Width, Shape.Channels, Shape.KernelHeight, Shape.KernelWidth, Shape.Stride, Shape.Padding,
+                ImageLayout.Im2Col(image, Shape.Height, Shape.Width, Shape.Channels, Shape.KernelHeight, Shape.KernelWidth, Shape.Stride, Shape.Padding,
                     Shape.OutputHeight, Shape.OutputWidth, target);
             }
             else
             {
-                Planes.Pad(image, Shape.Height, Shape.Width, Shape.Channels, target, Shape.Padding, Shape.Padding, plan.PaddedHeight, plan.PaddedWidth);
+                ImageLayout.Pad(image, Shape.Height, Shape.Width, Shape.Channels, target, Shape.Padding, Shape.Padding, plan.PaddedHeight, plan.PaddedWidth);
             }
         }
         return scratch;
@@ -90,7 +90,7 @@ internal sealed unsafe class DirectConvolution(CpuBackend backend, DirectPlan pl
         {
             for (int i = 0; i < images; i++)
             {
-                Planes.Pad(gradient + (long)i * Shape.OutputArea * Shape.OutputChannels, Shape.OutputHeight, Shape.OutputWidth, Shape.OutputChannels,
+                ImageLayout.Pad(gradient + (long)i * Shape.OutputArea * Shape.OutputChannels, Shape.OutputHeight, Shape.OutputWidth, Shape.OutputChannels,
                     scratch + i * plan.FramedGradient, plan.MarginTop, plan.MarginLeft, plan.FrameHeight, plan.FrameWidth);
             }
             gradient = scratch;
@@ -179,8 +179,8 @@ internal sealed unsafe class DirectConvolution(CpuBackend backend, DirectPlan pl
         float* from = sums + group * (plan.SumsLength / Shape.Groups) + (long)channel * paddedColumns + output;
         float* to = weightGradient + ((long)group * Shape.GroupOutputs + output) * outputStride + (long)channel * taps;
         for (int t = 0; t < taps; t++)
-            Transposition.FetchAhead(from + t * tapStride, outputs, 1, channels, paddedColumns);
-        Transposition.FetchAhead(to, channels, taps, outputs, outputStride);
+            Transposition.PrefetchMatrix(from + t * tapStride, outputs, 1, channels, paddedColumns);
+        Transposition.PrefetchMatrix(to, channels, taps, outputs, outputStride);
         for (int c = 0; c < channels; c++)
             Transposition.Run(from + (nint)c * paddedColumns, tapStride, taps, outputs, to + c * taps, outputStride, accumulate);
     }

@@ -109,7 +109,7 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
         {
             float* taps = scratch[worker];
             int output = item % panels * OutputBlock, outputs = Math.Min(OutputBlock, Outputs - output), first = item / panels * ChannelBlock;
-            Transposition.FetchAhead(weightGradient + ((long)output * Channels + first) * Taps, ChannelBlock, Taps, outputs, (nint)Channels * Taps);
+            Transposition.PrefetchMatrix(weightGradient + ((long)output * Channels + first) * Taps, ChannelBlock, Taps, outputs, (nint)Channels * Taps);
             for (int channel = first; channel < first + ChannelBlock; channel++)
             {
                 _transforms.FilterGradient(sums[0] + (long)channel * Outputs + output, pointStride, outputs, taps, OutputBlock);
@@ -154,7 +154,7 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
             float* from = weights + column * columnStride + channel * channelStride;
             float* taps = scratch[worker];
             int tapStride = ChannelBlock * width;
-            Transposition.FetchAhead(from, ChannelBlock, channelStride, width, columnStride);
+            Transposition.PrefetchMatrix(from, ChannelBlock, channelStride, width, columnStride);
             for (int k = 0; k < ChannelBlock; k++)
                 Transposition.Run(from + k * channelStride, columnStride, width, Taps, taps + k * width, tapStride);
             _transforms.Filter(turned ? taps + (Taps - 1) * tapStride : taps, turned ? -tapStride : tapStride, tapStride,
@@ -170,7 +170,7 @@ internal sealed unsafe class WinogradConvolution(CpuBackend backend, WinogradPla
         float* target = points;
         for (int image = 0; image < count; image++)
         {
-            Planes.Pad(images + (long)image * Height * Width * channels, Height, Width, channels, frame, 1, 1, plan.FrameHeight, plan.FrameWidth);
+            ImageLayout.Pad(images + (long)image * Height * Width * channels, Height, Width, channels, frame, 1, 1, plan.FrameHeight, plan.FrameWidth);
             for (int y = 0; y < plan.TilesY; y++)
             {
                 for (int x = 0; x < plan.TilesX; x++, target += channels)

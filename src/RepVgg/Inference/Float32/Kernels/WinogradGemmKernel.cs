@@ -13,13 +13,15 @@ namespace RepVgg.Inference.Float32.Kernels;
 /// <para>
 /// Lanes are output channels. With even = near + 2 far and odd = middle (see <see cref="GemmArguments.NearTap"/>), the
 /// filter's value is even + odd at p and even - odd at -p. On processors that execute additions in parallel with
-/// multiply-adds this takes no extra time. A separate filter transform, followed by <see cref="GemmKernel{TVector, TLanes, TVectors, TRows}"/> at both points, takes 31 %
-/// longer (310 instead of 237 ns for 2 vectors, 6 rows and 4 channel blocks; AVX-512, AMD Zen 5).
+/// multiply-adds this takes no extra time. A separate filter transform, followed by
+/// <see cref="GemmKernel{TVector, TLanes, TVectors, TRows}"/> at both points, takes 31 % longer (310 instead of 237 ns for
+/// 2 vectors, 6 rows and 4 channel blocks; AVX-512, AMD Zen 5).
 /// </para>
 /// <para>
 /// Input rows are one vector width apart and the sums of a group are contiguous, [row][vector][lane]. The sums start from
 /// the target's values if <see cref="GemmArguments.Initial"/> equals <see cref="GemmArguments.Target"/>, otherwise from
-/// zero. See also <see cref="GemmKernel{TVector, TLanes, TVectors, TRows}"/>.
+/// zero. The scalar equivalent, for each row r, output channel o, segment s and depth k, is
+/// sum[r][o] += row[r][s][k] * (near[s][k][o] + 2 * far[s][k][o] + middle[s][k][o]) at p, and with - middle at -p.
 /// </para>
 /// </remarks>
 /// <typeparam name="TVector">The vector type; lanes are output channels.</typeparam>

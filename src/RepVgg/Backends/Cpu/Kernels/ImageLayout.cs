@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 namespace RepVgg.Backends.Cpu.Kernels;
 
 /// <summary>Copies images to other layouts.</summary>
-internal static unsafe class Planes
+internal static unsafe class ImageLayout
 {
     /// <summary>
     /// Copies an image [H, W, C] into a zero-padded frame [targetHeight, targetWidth, C] at row <paramref name="top"/> and
@@ -30,7 +30,7 @@ internal static unsafe class Planes
 
     /// <summary>Copies the input patch of each output pixel (im2col): [pixel][kernel row][kernel column][channel]. Values outside the image are 0.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Patches(float* source, int height, int width, int channels, int kernelHeight, int kernelWidth, int stride, int padding, int outputHeight, int outputWidth, float* target)
+    public static void Im2Col(float* source, int height, int width, int channels, int kernelHeight, int kernelWidth, int stride, int padding, int outputHeight, int outputWidth, float* target)
     {
         int line = kernelWidth * channels;
         for (int oy = 0; oy < outputHeight; oy++)
