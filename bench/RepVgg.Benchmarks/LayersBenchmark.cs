@@ -3,7 +3,9 @@ using System.Globalization;
 using RepVgg.Architectures;
 using RepVgg.Inference;
 using RepVgg.Inference.Execution;
+using RepVgg.Inference.Float32;
 using RepVgg.Networks;
+using RepVgg.Runtime.Simd;
 
 namespace RepVgg.Benchmarks;
 
@@ -39,9 +41,9 @@ internal static class LayersBenchmark
     private static unsafe Dictionary<string, double> Measure(DeployNetwork network, int batch, int repetitions, StrategyChoice choose)
     {
         var source = NetworkSource.Of(network);
-        using var plan = VectorWidths.Widest.Plan(source, 1, choose);
+        using var plan = PlanBuilder.Build(VectorWidths.Widest, source, 1, choose);
         using var workspace = new Workspace(plan, batch, 1, depthFirst: false);
-        plan.Fill(source, 1, workspace);
+        plan.PackWeights(1, workspace);
         var pixels = new float[batch * network.Architecture.InputChannels * network.ImageHeight * network.ImageWidth];
         var logits = new float[batch * network.Classes];
         var best = new double[plan.Steps.Length];
@@ -49,21 +51,21 @@ internal static class LayersBenchmark
         fixed (float* images = pixels, target = logits)
         {
             workspace.Run(images, target, batch);
-            workspace.Open(images, target, batch);
+            workspace.SetImages(images, target, batch);
             for (int repetition = 0; repetition < repetitions; repetition++)
             {
                 for (int step = 0; step < best.Length; step++)
                 {
-                    var window = workspace.WindowOf(plan.Steps[step], 0);
-                    int items = plan.Steps[step].CountItems(window);
+                    var context = workspace.ContextOf(plan.Steps[step], 0);
+                    int items = plan.Steps[step].CountItems(context);
                     long start = Stopwatch.GetTimestamp();
                     for (int item = 0; item < items; item++)
-                        plan.Steps[step].RunItem(window, item, 0);
+                        plan.Steps[step].RunItem(context, item, 0);
                     best[step] = Math.Min(best[step], Stopwatch.GetElapsedTime(start).TotalMicroseconds);
                 }
             }
         }
-        return plan.Steps.Zip(best).Where(pair => pair.First.Block is not null)
-            .GroupBy(pair => pair.First.Block!.Name).ToDictionary(group => group.Key, group => group.Sum(pair => pair.Second));
+        return plan.Steps.Zip(best).Where(pair => pair.First is ConvolutionStep)
+            .GroupBy(pair => ((ConvolutionStep)pair.First).Block.Name).ToDictionary(group => group.Key, group => group.Sum(pair => pair.Second));
     }
 }

@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using System.Diagnostics;
 using System.Globalization;
 using Microsoft.ML;

@@ -5,14 +5,14 @@ using BenchmarkDotNet.Running;
 namespace RepVgg.KernelBenchmarks;
 
 /// <summary>
-/// The engine's kernels by themselves, on data that is near: what they take at best. Multiply-adds of a run: vectors x
-/// rows x 16 steps x blocks, twice that where two points are multiplied, each for as many lanes as a vector has.
+/// The inference kernels in isolation, on data in the L1 and L2 caches. Multiply-adds of a run: vectors * rows * lanes *
+/// blocks * lanes, twice that for a pair of points.
 /// </summary>
 public class KernelBenchmark
 {
     private KernelCases _cases = null!;
 
-    /// <summary>Blocks of input channels that one run goes through.</summary>
+    /// <summary>Channel blocks of the input that one run multiplies.</summary>
     [Params(1, 4, 12)]
     public int Blocks { get; set; }
 

@@ -1,12 +1,12 @@
 using System.Runtime.Intrinsics;
-using RepVgg.Inference;
-using RepVgg.Inference.Kernels;
+using RepVgg.Inference.Float32.Kernels;
 using RepVgg.Runtime.Memory;
 using RepVgg.Runtime.Simd;
+using RepVgg.Runtime.Winograd;
 
 namespace RepVgg.KernelBenchmarks;
 
-/// <summary>Kernels with data to run on.</summary>
+/// <summary>The kernels of one vector width with their operands.</summary>
 internal abstract class KernelCases : IDisposable
 {
     public static KernelCases OfWidestVectors(int blocks) => VectorWidths.Widest switch
@@ -29,13 +29,13 @@ internal abstract class KernelCases : IDisposable
 
 /// <inheritdoc/>
 /// <typeparam name="TVector">The vector type.</typeparam>
-/// <typeparam name="TLanes">Its arithmetic.</typeparam>
+/// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
 internal sealed unsafe class KernelCases<TVector, TLanes> : KernelCases
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
     private const int Points = 6;
-    private const int MostRows = 8;
+    private const int MaximumRows = 8;
 
     private readonly int _blocks;
     private readonly NativeBuffer _rows;
@@ -46,20 +46,20 @@ internal sealed unsafe class KernelCases<TVector, TLanes> : KernelCases
     {
         _blocks = blocks;
         int width = TLanes.Width;
-        // Room for a tile's values at all pairs of points, which is more than rows at two points take.
-        _rows = new NativeBuffer((long)blocks * Points * Points * width * MostRows);
-        _weights = new NativeBuffer((long)blocks * 3 * width * Panels.MaximumVectors * width);
-        _sums = new NativeBuffer((long)(blocks + 1) * Points * Points * width * MostRows);
+        // Holds the values of a tile at all pairs of points, which are more than the rows at two points.
+        _rows = new NativeBuffer((long)blocks * Points * Points * width * MaximumRows);
+        _weights = new NativeBuffer((long)blocks * 3 * width * MicroKernels.MaximumVectors * width);
+        _sums = new NativeBuffer((long)(blocks + 1) * Points * Points * width * MaximumRows);
     }
 
-    private static int BlockPitch => 2 * MostRows * TLanes.Width;
+    private static int BlockPitch => 2 * MaximumRows * TLanes.Width;
 
     public override void Panel()
     {
         var arguments = Arguments(3);
         nint* segments = stackalloc nint[_blocks];
         Fill(segments, ref arguments);
-        Panels<TVector, TLanes>.Cut(3, MostRows).Run(&arguments);
+        MicroKernels<TVector, TLanes>.Divide(3, MaximumRows).Run(&arguments);
     }
 
     public override void Pair()
@@ -67,29 +67,29 @@ internal sealed unsafe class KernelCases<TVector, TLanes> : KernelCases
         var arguments = Arguments(2);
         nint* segments = stackalloc nint[_blocks];
         Fill(segments, ref arguments);
-        arguments.PanelSkip = 2 * arguments.Middle;
-        Panels<TVector, TLanes>.CutPoints(2, 2, 6).Run(&arguments);
+        arguments.PanelSkip = 2 * arguments.MiddleTap;
+        MicroKernels<TVector, TLanes>.DivideForPoints(2, 2, 6).Run(&arguments);
     }
 
     public override void TransformInput()
     {
-        nint* at = stackalloc nint[Points * Points];
-        nint pitch = Lay(at);
+        nint* offsets = stackalloc nint[Points * Points];
+        nint pitch = SetOffsets(offsets);
         for (int block = 0; block < _blocks; block++)
         {
             nint offset = block * Points * pitch;
-            WinogradInput<TVector, TLanes>.Transform(_rows.Pointer + offset, pitch, _sums.Pointer + offset, at, 4, 4, far: false);
+            WinogradInputTransform<TVector, TLanes>.Transform(_rows.Pointer + offset, pitch, _sums.Pointer + offset, offsets, 4, 4, prefetches: false);
         }
     }
 
     public override void TransformOutput()
     {
-        nint* at = stackalloc nint[Points * Points];
-        nint pitch = Lay(at);
+        nint* offsets = stackalloc nint[Points * Points];
+        nint pitch = SetOffsets(offsets);
         for (int block = 0; block < _blocks; block++)
         {
             nint offset = block * Points * pitch;
-            WinogradOutput<TVector, TLanes>.Transform(_sums.Pointer + offset, at, _weights.Pointer, relu: true, _rows.Pointer + offset, pitch, 4, 4, far: false);
+            WinogradOutputTransform<TVector, TLanes>.Transform(_sums.Pointer + offset, offsets, _weights.Pointer, relu: true, _rows.Pointer + offset, pitch, 4, 4, prefetches: false);
         }
     }
 
@@ -100,39 +100,39 @@ internal sealed unsafe class KernelCases<TVector, TLanes> : KernelCases
         _sums.Dispose();
     }
 
-    // Where a tile's values are, side by side; and how long a row of them is.
-    private static nint Lay(nint* at)
+    // Offsets of a tile's values, which are contiguous. Returns the floats of a row of them.
+    private static nint SetOffsets(nint* offsets)
     {
         for (int i = 0; i < Points * Points; i++)
-            at[i] = i * TLanes.Width;
+            offsets[i] = i * TLanes.Width;
         return Points * TLanes.Width;
     }
 
-    private PanelArguments Arguments(int vectors)
+    private GemmArguments Arguments(int vectors)
     {
         int width = TLanes.Width, pitch = vectors * width;
-        return new PanelArguments
+        return new GemmArguments
         {
             Rows = _rows.Pointer,
             RowPitch = width,
             SegmentCount = _blocks,
             Depth = width,
             Panel = _weights.Pointer,
-            Ahead = _weights.Pointer,
-            Near = 2 * width * pitch,
-            Middle = width * pitch,
+            PrefetchAddress = _weights.Pointer,
+            NearTap = 2 * width * pitch,
+            MiddleTap = width * pitch,
             Initial = _sums.Pointer,
             InitialPitch = pitch,
             InitialVectorPitch = width,
             Target = _sums.Pointer,
             TargetPitch = pitch,
             TargetVectorPitch = width,
-            PairRows = MostRows * width,
-            PairTarget = MostRows * pitch,
+            SecondPointRows = MaximumRows * width,
+            SecondPointTarget = MaximumRows * pitch,
         };
     }
 
-    private void Fill(nint* segments, ref PanelArguments arguments)
+    private void Fill(nint* segments, ref GemmArguments arguments)
     {
         for (int block = 0; block < _blocks; block++)
             segments[block] = block * BlockPitch;

@@ -3,7 +3,7 @@ using RepVgg.Architectures;
 namespace RepVgg.TorchSharp;
 
 /// <summary>Options of a TorchSharp backend: device, threads, precision and self-test.</summary>
-public sealed record TorchBackendOptions
+internal sealed record TorchBackendOptions
 {
     /// <summary>Index of the CUDA device, 0 for the first; null to compute on the CPU with libtorch.</summary>
     public int? CudaDevice { get; init; }

@@ -7,7 +7,7 @@ using RepVgg.Backends.Cpu;
 namespace RepVgg.TorchSharp;
 
 /// <summary>Creates backends that compute with TorchSharp.</summary>
-public static class TorchBackends
+internal static class TorchBackends
 {
     /// <summary>Creates a backend and tests it against the CPU backend, unless <see cref="TorchBackendOptions.SelfTest"/> is false.</summary>
     /// <param name="options">The device, the precision, and the network that will be trained.</param>

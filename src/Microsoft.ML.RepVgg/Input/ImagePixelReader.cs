@@ -14,8 +14,8 @@ internal sealed class ImagePixelReader(FeatureInput input, ValueGetter<MLImage> 
     private const int BytesPerPixel = 4;
 
     // For four pixels in a row, the positions of their first, second and third colours. The alpha values at the end are not used.
-    private static readonly Vector128<byte> s_rgba = Vector128.Create((byte)0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    private static readonly Vector128<byte> s_bgra = Vector128.Create((byte)2, 6, 10, 14, 1, 5, 9, 13, 0, 4, 8, 12, 3, 7, 11, 15);
+    private static readonly Vector128<byte> _rgba = Vector128.Create((byte)0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    private static readonly Vector128<byte> _bgra = Vector128.Create((byte)2, 6, 10, 14, 1, 5, 9, 13, 0, 4, 8, 12, 3, 7, 11, 15);
 
     // The array is rented because allocating arrays of this size takes as long as scoring a few images.
     private byte[] _batch = ArrayPool<byte>.Shared.Rent(capacity * input.Length);
@@ -64,8 +64,8 @@ internal sealed class ImagePixelReader(FeatureInput input, ValueGetter<MLImage> 
             throw Unusable(row, $"the image has {_image.Width} x {_image.Height} pixels instead of {Input.Width} x {Input.Height}");
         var order = _image.PixelFormat switch
         {
-            MLPixelFormat.Rgba32 => s_rgba,
-            MLPixelFormat.Bgra32 => s_bgra,
+            MLPixelFormat.Rgba32 => _rgba,
+            MLPixelFormat.Bgra32 => _bgra,
             _ => throw Unusable(row, $"the pixel format of the image is {_image.PixelFormat}; it must be Rgba32 or Bgra32"),
         };
         if (Input.Channels == 3)

@@ -62,7 +62,7 @@ internal static class WeightsCommands
         int channels = weights.Architecture.InputChannels;
         if (mean?.Length != channels || deviation?.Length != channels || deviation.Any(value => value <= 0))
             throw new UsageException($"--mean and --std must both be given, with {channels} numbers each; those of --std above 0.");
-        return RepVgg.Networks.Normalization.FromMeanStd(mean, deviation, maxPixelValue: 1);
+        return RepVgg.Architectures.Normalization.FromMeanStd(mean, deviation, maxPixelValue: 1);
     }
 
     /// <summary>Formats a normalisation as the options --mean and --std.</summary>

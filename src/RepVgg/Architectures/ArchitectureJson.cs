@@ -4,7 +4,7 @@ using RepVgg.Networks;
 namespace RepVgg.Architectures;
 
 /// <summary>Reads and writes the JSON form of an architecture that model files contain.</summary>
-public static class ArchitectureJson
+internal static class ArchitectureJson
 {
     private const int MaximumStages = 1024;
 

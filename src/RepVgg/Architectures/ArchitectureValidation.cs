@@ -4,7 +4,7 @@ using RepVgg.Networks;
 namespace RepVgg.Architectures;
 
 /// <summary>Checks that an architecture is valid, and that images are large enough for it.</summary>
-public static partial class ArchitectureValidation
+internal static partial class ArchitectureValidation
 {
     private const int MaximumWidth = 1 << 16;
     private const int MaximumBlocks = 1 << 12;

@@ -1,7 +1,7 @@
 namespace RepVgg.Backends;
 
 /// <content>The checks of arguments and of the step, shared by all operations.</content>
-public abstract partial class Backend
+internal abstract partial class Backend
 {
     /// <summary>Checks that a tensor is a scalar of the current step.</summary>
     internal void CheckScalar(Tensor tensor, string name)

@@ -1,7 +1,7 @@
 namespace RepVgg.Backends;
 
 /// <content>The operations of a step: each one checks its arguments and calls the core method of the backend.</content>
-public abstract partial class Backend
+internal abstract partial class Backend
 {
     /// <summary>2-d convolution of an NCHW input with zero padding that is equal in both dimensions.</summary>
     /// <param name="input">[N, C, H, W].</param>

@@ -9,7 +9,7 @@ namespace RepVgg.Backends;
 /// a method states otherwise, a backend may be used by only one thread at a time. The public methods check their arguments
 /// and the state of the step, with the same messages for every backend, and then call a core method, which a backend implements.
 /// </remarks>
-public abstract partial class Backend : IDisposable
+internal abstract partial class Backend : IDisposable
 {
     private Step? _step;
     private bool _disposed;

@@ -5,7 +5,7 @@ namespace RepVgg.Backends;
 /// <param name="Kernel">[O, I / groups, height, width] with a height and a width of 1 or 3; null for the identity.</param>
 /// <param name="Norm">The batch norm of the branch, O channels; null for none.</param>
 /// <param name="Scale">Constant factor of the branch.</param>
-public sealed record Branch(Tensor? Kernel, BatchNormState? Norm = null, float Scale = 1)
+internal sealed record Branch(Tensor? Kernel, BatchNormState? Norm = null, float Scale = 1)
 {
     /// <summary>Height of the kernel; 1 for the identity.</summary>
     internal int KernelHeight => Kernel?.Shape[2] ?? 1;

@@ -4,7 +4,7 @@ namespace RepVgg.Backends;
 /// Sums of the loss, the correct predictions and the images over the batches of a pass. A backend can keep the sums on the
 /// device, so that a step does not wait for it. Created by <see cref="Backend.CreateMetricAccumulator"/>.
 /// </summary>
-public abstract class MetricAccumulator : IDisposable
+internal abstract class MetricAccumulator : IDisposable
 {
     private readonly Backend _backend;
 

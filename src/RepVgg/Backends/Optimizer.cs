@@ -8,7 +8,7 @@ namespace RepVgg.Backends;
 /// state of an optimizer consists of slots: named tensors that it stores for every parameter, such as <c>momentum_buffer</c>
 /// of SGD. A slot has the shape of its parameter.
 /// </remarks>
-public abstract class Optimizer : IDisposable
+internal abstract class Optimizer : IDisposable
 {
     private readonly IReadOnlyList<string> _slots;
     private readonly (string Name, Tensor Tensor)[] _parameters;
@@ -85,4 +85,4 @@ public abstract class Optimizer : IDisposable
 /// <param name="Parameters">The parameters and their names, which must be unique in an optimizer; see <c>TrainingNetwork.Parameters</c>.</param>
 /// <param name="WeightDecay">L2 factor added to the gradient, as PyTorch's SGD does: g += WeightDecay * w.</param>
 /// <param name="LearningRateScale">Factor of the learning rate for this group.</param>
-public sealed record ParameterGroup(IReadOnlyList<(string Name, Tensor Tensor)> Parameters, float WeightDecay, float LearningRateScale = 1f);
+internal sealed record ParameterGroup(IReadOnlyList<(string Name, Tensor Tensor)> Parameters, float WeightDecay, float LearningRateScale = 1f);

@@ -1,7 +1,7 @@
 namespace RepVgg.Backends;
 
 /// <summary>The algorithm of an optimizer and its hyperparameters. Each optimizer is one derived record.</summary>
-public abstract record OptimizerOptions
+internal abstract record OptimizerOptions
 {
     private protected OptimizerOptions()
     {
@@ -22,7 +22,7 @@ public abstract record OptimizerOptions
 /// </remarks>
 /// <param name="Momentum">Factor of the previous update, at least 0.</param>
 /// <param name="Nesterov">Whether Nesterov's method is used, which needs a momentum above 0.</param>
-public sealed record SgdOptions(float Momentum = 0.9f, bool Nesterov = false) : OptimizerOptions
+internal sealed record SgdOptions(float Momentum = 0.9f, bool Nesterov = false) : OptimizerOptions
 {
     /// <summary>Name of the slot of v.</summary>
     internal const string MomentumBuffer = "momentum_buffer";

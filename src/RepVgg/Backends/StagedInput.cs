@@ -4,7 +4,7 @@ namespace RepVgg.Backends;
 /// A batch that is being copied to the device. It is created by <see cref="Backend.Stage"/> on any thread and used by
 /// <see cref="Backend.CreateInput(StagedInput)"/> in a step.
 /// </summary>
-public abstract class StagedInput : IDisposable
+internal abstract class StagedInput : IDisposable
 {
     private protected StagedInput(IReadOnlyList<int> shape) => Shape = shape;
 

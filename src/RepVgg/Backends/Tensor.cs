@@ -5,7 +5,7 @@ namespace RepVgg.Backends;
 /// Parameters and buffers are valid until they are disposed. All other tensors are created in a step and are valid until
 /// the scope returned by <see cref="Backend.BeginStep"/> is disposed.
 /// </remarks>
-public abstract class Tensor : IDisposable
+internal abstract class Tensor : IDisposable
 {
     private protected Tensor()
     {

@@ -6,7 +6,7 @@ namespace RepVgg.Backends;
 /// The exponential moving average of tensors that are changed by training. The initial averages are the values of the
 /// tensors when this object is created by <see cref="Backend.CreateWeightAverage"/>.
 /// </summary>
-public abstract class WeightAverage : IDisposable
+internal abstract class WeightAverage : IDisposable
 {
     private readonly (string Name, Tensor Tensor)[] _tensors;
 

@@ -1,5 +1,7 @@
 using RepVgg.Inference.Execution;
+using RepVgg.Inference.Float32;
 using RepVgg.Networks;
+using RepVgg.Runtime.Simd;
 using RepVgg.Runtime.Threading;
 using RepVgg.Weights.Files;
 
@@ -45,10 +47,10 @@ public sealed class InferenceEngine : IDisposable
         InputLength = network.InputLength;
         Output = network.Output;
         OutputLength = network.OutputLength;
-        _plan = width.Plan(network, Threads, choose);
+        _plan = PlanBuilder.Build(width, network, Threads, choose);
         _workspaces = new WorkspacePool(_plan, Threads);
         var workspace = _workspaces.Rent(1);
-        _plan.Fill(network, Threads, workspace);
+        _plan.PackWeights(Threads, workspace);
         _workspaces.Return(workspace);
     }
 
@@ -64,7 +66,7 @@ public sealed class InferenceEngine : IDisposable
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="threads"/> is negative or more than 1024.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static InferenceEngine Open(string path, int threads = 0) =>
-        Rehearsal.Beside(VectorWidths.Widest, () => WeightsFile.Use(path, network => new InferenceEngine(network, threads, VectorWidths.Widest, null)));
+        JitWarmup.RunDuring(() => WarmupNetwork.CompileKernels(VectorWidths.Widest), () => WeightsFile.Use(path, network => new InferenceEngine(network, threads, VectorWidths.Widest, null)));
 
     /// <summary>Number of channels of an image.</summary>
     public int InputChannels { get; }

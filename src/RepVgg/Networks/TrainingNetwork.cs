@@ -7,7 +7,7 @@ namespace RepVgg.Networks;
 
 /// <summary>The training form of a RepVGG: multi-branch blocks with batch norms, on any backend.</summary>
 /// <remarks>Source: RepVGG, section 3.2, figure 2(b); auxiliary heads and squeeze-and-excitation as in the authors' RepVGGplus.</remarks>
-public sealed class TrainingNetwork : IDisposable
+internal sealed class TrainingNetwork : IDisposable
 {
     private readonly Backend _backend;
     private readonly Dictionary<string, Tensor> _tensors = new(StringComparer.Ordinal);

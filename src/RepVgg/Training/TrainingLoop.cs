@@ -6,7 +6,7 @@ using RepVgg.Training.Data;
 namespace RepVgg.Training;
 
 /// <summary>Trains a network by stochastic gradient descent, on any backend.</summary>
-public static class TrainingLoop
+internal static class TrainingLoop
 {
     /// <summary>Trains a network and copies the best weights to it.</summary>
     /// <remarks>

@@ -4,7 +4,7 @@ using RepVgg.Networks;
 namespace RepVgg.Training;
 
 /// <summary>Options of a training run. The defaults are suitable for training on small images from random weights.</summary>
-public sealed record TrainingOptions
+internal sealed record TrainingOptions
 {
     /// <summary>Passes over the training set, at least 1.</summary>
     public int Epochs { get; init; } = 30;

@@ -8,7 +8,7 @@ namespace RepVgg.Training;
 /// <param name="StopReason">Why the run ended.</param>
 /// <param name="History">Results of all finished epochs, including those before the run was resumed.</param>
 /// <param name="ResumedAfterEpoch">The epoch after which the run was resumed from a checkpoint; 0 if it was not resumed.</param>
-public sealed record TrainingResult(
+internal sealed record TrainingResult(
     StateDict Weights,
     int BestEpoch,
     StopReason StopReason,

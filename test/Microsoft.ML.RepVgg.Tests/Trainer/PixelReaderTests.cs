@@ -1,6 +1,6 @@
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Input;
-using Microsoft.ML.RepVgg.Tests.Inference;
+using RepVgg.Testing;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
 using RepVgg.Training.Data;

@@ -7,9 +7,9 @@ namespace RepVgg.Testing;
 /// <summary>What every backend must compute, operation by operation, forward and backward.</summary>
 public abstract partial class BackendTests : IDisposable
 {
-    protected BackendTests(Backend backend) => Backend = backend;
+    private protected BackendTests(Backend backend) => Backend = backend;
 
-    protected Backend Backend { get; }
+    private protected Backend Backend { get; }
 
     public void Dispose()
     {

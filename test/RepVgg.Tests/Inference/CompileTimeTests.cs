@@ -1,16 +1,16 @@
 using System.Runtime.CompilerServices;
-using RepVgg.Inference;
 using RepVgg.Inference.Execution;
+using RepVgg.Inference.Float32;
 using RepVgg.Runtime.Simd;
 using Xunit;
 
 namespace RepVgg.Tests.Inference;
 
-/// <summary>What keeps compiling short.</summary>
+/// <summary>Types and steps that limit the time of JIT compilation.</summary>
 public class CompileTimeTests
 {
     [Fact]
-    public void Counts_are_as_large_as_they_say()
+    public void The_size_of_a_count_is_its_number()
     {
         int[] sizes =
         [
@@ -31,10 +31,10 @@ public class CompileTimeTests
     [InlineData(0)]
     [InlineData(1)]
     [InlineData(2)]
-    public void The_rehearsal_runs_at_every_width(int width)
+    public void The_warm_up_runs_at_every_width(int width)
     {
-        Rehearsal.Hold((VectorWidth)width);
-        string result = Rehearsal.Beside(VectorWidths.Widest, () => "read");
+        WarmupNetwork.CompileKernels((VectorWidth)width);
+        string result = JitWarmup.RunDuring(() => WarmupNetwork.CompileKernels(VectorWidths.Widest), () => "read");
         Assert.Equal("read", result);
     }
 }

@@ -1,4 +1,4 @@
-using RepVgg.Inference;
+using RepVgg.Runtime.Simd;
 using RepVgg.Testing;
 using Xunit;
 

@@ -4,6 +4,7 @@ using RepVgg.Networks;
 using RepVgg.Testing;
 using RepVgg.Tests.Weights.Onnx;
 using RepVgg.Weights.Onnx;
+using RepVgg.Runtime.Simd;
 using Xunit;
 
 namespace RepVgg.Tests.Inference;

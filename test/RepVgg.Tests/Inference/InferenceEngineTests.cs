@@ -1,6 +1,8 @@
 using RepVgg.Architectures;
 using RepVgg.Inference;
+using RepVgg.Inference.Float32;
 using RepVgg.Networks;
+using RepVgg.Runtime.Simd;
 using RepVgg.Testing;
 using Xunit;
 
@@ -43,7 +45,7 @@ public class InferenceEngineTests
     {
         var architecture = RandomNetworks.Architecture(channels, groups, SqueezeExcitation.None, (12, 1, 2), (20, 2, 1), (36, 2, 2));
         var network = RandomNetworks.Create(architecture, height, width, classes: 5);
-        foreach (var vectorWidth in Widths)
+        foreach (var vectorWidth in _widths)
         {
             using var engine = new InferenceEngine(network, threads: 2, vectorWidth);
             foreach (int count in new[] { 1, 2, 7 })
@@ -159,7 +161,7 @@ public class InferenceEngineTests
     {
         var architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.AfterRelu, (16, 1, 2), (32, 2, 2));
         var network = RandomNetworks.Create(architecture, 32, 32, classes: 10);
-        // Whether helpers are free is up to the other tests; both ways to run must be warm.
+        // Other tests may occupy the worker threads, so both kinds of run, with and without them, are warmed up.
         InferenceEngine[] engines = [new(network, threads: 1), new(network, threads: 2)];
         float[] pixels = RandomNetworks.Pixels(network, 9), logits = new float[9 * 10];
         void RunAll()
@@ -234,7 +236,7 @@ public class InferenceEngineTests
         }
     }
 
-    // The first convolution reads the image, which isn't cut in blocks of channels.
+    // The first convolution reads the image, which is not divided into channel blocks.
     private static ConvolutionStrategy WinogradThroughout(BlockSpec shape, int height, int width) =>
         shape.InputChannels <= 3 ? ConvolutionStrategy.Direct : ConvolutionStrategy.Winograd;
 

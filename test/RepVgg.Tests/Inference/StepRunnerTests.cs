@@ -13,8 +13,8 @@ public class StepRunnerTests
         var steps = new CountingStep[4];
         for (int i = 0; i < steps.Length; i++)
             steps[i] = new CountingStep(i == 0 ? null : steps[i - 1]);
-        using var weights = new NativeArena();
-        using var workspace = new Workspace(new Plan(new Stage([], [1]), new Stage(steps, [1]), BufferId.Input, 1, 1, 1, weights), 1, threads);
+        using var weights = new WeightArena();
+        using var workspace = new Workspace(new Plan(new Stage([], [1]), new Stage(steps, [1]), BufferId.Input, 1, 1, 1, 1, weights), 1, threads);
         for (int round = 0; round < 50; round++)
         {
             bool fails = round % 2 == 1;
@@ -33,7 +33,7 @@ public class StepRunnerTests
 
     private static unsafe void Run(Workspace workspace) => workspace.Run(null, null, 1);
 
-    /// <summary>Counts its items, and sees whether one runs before the step before is done.</summary>
+    /// <summary>Counts its items and detects items that run before the previous step is complete.</summary>
     private sealed class CountingStep(CountingStep? before) : Step
     {
         public const int Items = 40;
@@ -48,9 +48,9 @@ public class StepRunnerTests
 
         public void Reset() => _done = 0;
 
-        public override int CountItems(Window window) => Items * window.Images;
+        public override int CountItems(StepContext context) => Items * context.Images;
 
-        public override void RunItem(Window window, int item, int worker)
+        public override void RunItem(StepContext context, int item, int worker)
         {
             if (Fails && item == 7)
                 throw new InvalidDataException("item 7");

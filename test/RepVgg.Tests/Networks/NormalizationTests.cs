@@ -1,4 +1,4 @@
-using RepVgg.Networks;
+using RepVgg.Architectures;
 using Xunit;
 
 namespace RepVgg.Tests.Networks;

@@ -53,15 +53,15 @@ public class BatchLoaderTests
     [InlineData(true)]
     public void Images_of_bytes_give_the_batches_of_the_same_images_of_floats(bool spills)
     {
-        const int count = 23, size = 18;
-        byte[] pixels = new byte[count * size * size];
+        const int Count = 23, Size = 18;
+        byte[] pixels = new byte[Count * Size * Size];
         new Random(1).NextBytes(pixels);
-        int[] labels = [.. Enumerable.Range(0, count).Select(i => i % 3)];
-        using var cache = new SampleCache(1, size, size, 3, spills ? 0 : SampleCache.DefaultMemoryLimit);
-        for (int i = 0; i < count; i++)
-            cache.Add(pixels.AsSpan(i * size * size, size * size), labels[i]);
-        var floats = new InMemorySamples(Array.ConvertAll(pixels, pixel => (float)pixel), labels, 1, size, size, 3);
-        var augmenter = new ImageAugmenter(new() { HorizontalFlip = true, CropPadding = 3 }, new([100], [0.02f]), 1, size, size);
+        int[] labels = [.. Enumerable.Range(0, Count).Select(i => i % 3)];
+        using var cache = new SampleCache(1, Size, Size, 3, spills ? 0 : SampleCache.DefaultMemoryLimit);
+        for (int i = 0; i < Count; i++)
+            cache.Add(pixels.AsSpan(i * Size * Size, Size * Size), labels[i]);
+        var floats = new InMemorySamples(Array.ConvertAll(pixels, pixel => (float)pixel), labels, 1, Size, Size, 3);
+        var augmenter = new ImageAugmenter(new() { HorizontalFlip = true, CropPadding = 3 }, new([100], [0.02f]), 1, Size, Size);
         foreach (bool training in new[] { false, true })
         {
             using var ours = Load(cache, training);

@@ -55,15 +55,15 @@ public class ImageAugmenterTests
     [InlineData(37)]
     public void Bytes_give_the_bits_of_the_same_pixels_as_floats(int width)
     {
-        const int height = 3;
-        byte[] bytes = new byte[Channels * height * width];
+        const int Rows = 3;
+        byte[] bytes = new byte[Channels * Rows * width];
         new Random(width).NextBytes(bytes);
         float[] floats = Array.ConvertAll(bytes, pixel => (float)pixel), fromBytes = new float[bytes.Length], fromFloats = new float[bytes.Length];
         var augmentation = new Augmentation { HorizontalFlip = true, CropPadding = Math.Min(2, width - 1), ErasingProbability = 0.3 };
-        var augmenter = new ImageAugmenter(augmentation, s_normalization, Channels, height, width);
+        var augmenter = new ImageAugmenter(augmentation, _normalization, Channels, Rows, width);
         augmenter.Plain<byte>(bytes, fromBytes);
         augmenter.Plain<float>(floats, fromFloats);
-        Assert.Equal(floats.Select((pixel, i) => (pixel - s_normalization.Mean[i / (height * width)]) * s_normalization.Scale[i / (height * width)]), fromFloats);
+        Assert.Equal(floats.Select((pixel, i) => (pixel - _normalization.Mean[i / (Rows * width)]) * _normalization.Scale[i / (Rows * width)]), fromFloats);
         Assert.Equal(fromFloats, fromBytes);
         for (ulong i = 0; i < 50; i++)
         {

@@ -5,7 +5,7 @@ using RepVgg.Weights;
 namespace RepVgg.Backends.Cpu;
 
 /// <summary>The backend that computes on the CPU, without native dependencies. Results are bitwise equal for any number of threads.</summary>
-public sealed unsafe class CpuBackend : Backend
+internal sealed unsafe class CpuBackend : Backend
 {
     private readonly CpuContext _context;
 

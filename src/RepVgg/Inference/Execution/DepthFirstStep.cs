@@ -5,26 +5,26 @@ namespace RepVgg.Inference.Execution;
 /// stay in the cache. One item is one group, computed by one thread.
 /// </summary>
 /// <param name="plan">The plan whose leading steps are run.</param>
-/// <param name="windows">One private window per worker.</param>
-/// <param name="together">Maximum number of images in a group.</param>
-internal sealed unsafe class DepthFirstStep(Plan plan, Window[] windows, int together) : Step
+/// <param name="workerContexts">One private context per worker.</param>
+/// <param name="imagesPerGroup">Maximum number of images in a group.</param>
+internal sealed unsafe class DepthFirstStep(Plan plan, StepContext[] workerContexts, int imagesPerGroup) : Step
 {
-    public override int CountItems(Window window) => Groups(window).Count;
+    public override int CountItems(StepContext context) => Groups(context).Count;
 
-    public override void RunItem(Window window, int item, int worker)
+    public override void RunItem(StepContext context, int item, int worker)
     {
-        var groups = Groups(window);
+        var groups = Groups(context);
         int first = groups.First(item);
-        var own = windows[worker];
-        own.Open(window.Pixels.Skip((long)first * plan.InputLength), null, groups.First(item + 1) - first);
-        own.Move(plan.Between, window[plan.Between] + first * plan.Trailing.BufferFloats[(int)plan.Between]);
+        var group = workerContexts[worker];
+        group.SetImages(context.Pixels.Skip((long)first * plan.InputLength), null, groups.First(item + 1) - first);
+        group.SetBuffer(plan.StageBoundary, context[plan.StageBoundary] + first * plan.Trailing.BufferFloats[(int)plan.StageBoundary]);
         foreach (var step in plan.Leading.Steps)
         {
-            int items = step.CountItems(own);
+            int items = step.CountItems(group);
             for (int i = 0; i < items; i++)
-                step.RunItem(own, i, worker);
+                step.RunItem(group, i, worker);
         }
     }
 
-    private EvenParts Groups(Window window) => new(window.Images, together, windows.Length);
+    private Partition Groups(StepContext context) => new(context.Images, imagesPerGroup, workerContexts.Length);
 }

@@ -1,7 +1,7 @@
 namespace RepVgg.Runtime.Files;
 
 /// <summary>Writes a file under a temporary name in the folder of its target and renames it when it is complete, so that a partial file is never visible under the target name.</summary>
-public static class AtomicFile
+internal static class AtomicFile
 {
     /// <summary>Writes or replaces a file.</summary>
     /// <param name="path">The target.</param>

@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using RepVgg.Runtime.Simd;
 
 namespace RepVgg.Runtime.Memory;
 

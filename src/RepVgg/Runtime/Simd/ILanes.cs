@@ -41,11 +41,11 @@ internal unsafe interface ILanes<TVector>
     /// <summary>Shuffles the lanes of a vector: lane i of the result is lane lanes[i] of <paramref name="a"/>.</summary>
     /// <param name="a">The vector.</param>
     /// <param name="lanes">Width lane indices, each 0 to Width - 1.</param>
-    static abstract TVector Permute(TVector a, int* lanes);
+    static abstract TVector Shuffle(TVector a, int* lanes);
 
     /// <summary>
-    /// ConditionalSelect: each bit of the result comes from <paramref name="a"/> where the mask bit is 1, and from
+    /// Each bit of the result comes from <paramref name="a"/> where the mask bit is 1, and from
     /// <paramref name="b"/> where it is 0.
     /// </summary>
-    static abstract TVector Choose(TVector mask, TVector a, TVector b);
+    static abstract TVector ConditionalSelect(TVector mask, TVector a, TVector b);
 }

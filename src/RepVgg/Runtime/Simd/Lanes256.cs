@@ -43,8 +43,8 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<float>>
         Vector256.MultiplyAddEstimate(a, b, c);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> Permute(Vector256<float> a, int* lanes) => Vector256.ShuffleNative(a, Vector256.Load(lanes));
+    public static Vector256<float> Shuffle(Vector256<float> a, int* lanes) => Vector256.ShuffleNative(a, Vector256.Load(lanes));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> Choose(Vector256<float> mask, Vector256<float> a, Vector256<float> b) => Vector256.ConditionalSelect(mask, a, b);
+    public static Vector256<float> ConditionalSelect(Vector256<float> mask, Vector256<float> a, Vector256<float> b) => Vector256.ConditionalSelect(mask, a, b);
 }

@@ -8,7 +8,7 @@ internal static unsafe class Prefetch
 {
     /// <summary>Prefetches a cache line to all cache levels (PREFETCHT0), for an access that follows shortly.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Near(float* address)
+    public static void ToL1(float* address)
     {
         if (Sse.IsSupported)
             Sse.Prefetch0(address);
@@ -16,7 +16,7 @@ internal static unsafe class Prefetch
 
     /// <summary>Prefetches a cache line to the L2 cache (PREFETCHT1), for a later access.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Far(float* address)
+    public static void ToL2(float* address)
     {
         if (Sse.IsSupported)
             Sse.Prefetch1(address);
@@ -26,7 +26,7 @@ internal static unsafe class Prefetch
     /// <param name="start">Start of the range.</param>
     /// <param name="floats">Length of the range in floats, 0 or more.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Far(float* start, long floats)
+    public static void ToL2(float* start, long floats)
     {
         if (!Sse.IsSupported)
             return;

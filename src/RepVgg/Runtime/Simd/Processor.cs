@@ -9,7 +9,7 @@ internal static class Processor
     /// Whether vector additions execute in parallel with multiply-adds instead of occupying the same units. AMD processors
     /// have separate units for additions.
     /// </summary>
-    public static bool AddsBesideMultiplyAdds { get; } = IsAmd();
+    public static bool HasSeparateAddUnits { get; } = IsAmd();
 
     private static bool IsAmd()
     {

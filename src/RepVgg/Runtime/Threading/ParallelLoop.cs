@@ -7,26 +7,26 @@ namespace RepVgg.Runtime.Threading;
 /// <c>Run</c> while another one is in progress, nested or concurrent, runs all of its items on the calling thread.
 /// </remarks>
 /// <param name="threads">Maximum number of threads for one loop, including the calling thread.</param>
-internal sealed class ParallelLoop(int threads) : SharedWork(threads)
+internal sealed class ParallelLoop(int threads) : ParallelWork(threads)
 {
-    private static readonly Action<int, int> _nothing = static (_, _) => { };
+    private static readonly Action<int, int> _emptyBody = static (_, _) => { };
 
-    private Action<int, int> _body = _nothing;
+    private Action<int, int> _body = _emptyBody;
     private int _items;
-    private int _busy;
+    private int _isRunning;
     private long _next;
 
     /// <summary>Runs body(item, worker) for every item below <paramref name="items"/> and returns when all are done.</summary>
     /// <param name="items">Number of items. Derive it from the shape of the work, not from the number of threads.</param>
     /// <param name="body">
     /// Receives the item and the worker index (0 to threads - 1). No two threads of a loop have the same worker index, so it
-    /// can select scratch memory. An exception stops the loop and is rethrown to the caller.
+    /// can select private memory. An exception stops the loop and is rethrown to the caller.
     /// </param>
     public void Run(int items, Action<int, int> body)
     {
         if (items <= 0)
             return;
-        if (Interlocked.CompareExchange(ref _busy, 1, 0) != 0)
+        if (Interlocked.CompareExchange(ref _isRunning, 1, 0) != 0)
         {
             RunAll(items, body);
             return;
@@ -40,13 +40,13 @@ internal sealed class ParallelLoop(int threads) : SharedWork(threads)
         }
         finally
         {
-            _body = _nothing;
-            Volatile.Write(ref _busy, 0);
+            _body = _emptyBody;
+            Volatile.Write(ref _isRunning, 0);
         }
     }
 
     /// <inheritdoc/>
-    protected override void Work(int worker)
+    protected override void Execute(int worker)
     {
         var body = _body;
         int items = _items;
@@ -60,10 +60,10 @@ internal sealed class ParallelLoop(int threads) : SharedWork(threads)
     }
 
     /// <inheritdoc/>
-    protected override void WorkAlone() => RunAll(_items, _body);
+    protected override void ExecuteAlone() => RunAll(_items, _body);
 
     /// <inheritdoc/>
-    protected override void Abandon() => Interlocked.Exchange(ref _next, _items);
+    protected override void Cancel() => Interlocked.Exchange(ref _next, _items);
 
     private static void RunAll(int items, Action<int, int> body)
     {

@@ -1,7 +1,7 @@
 namespace RepVgg.Training.Data;
 
 /// <summary>A set of labelled images of equal size, read by index. Implementations must be thread-safe for reading; a read may access the disk.</summary>
-public interface ISampleSource
+internal interface ISampleSource
 {
     /// <summary>Number of samples.</summary>
     int Count { get; }

@@ -8,7 +8,7 @@ namespace RepVgg.Training.Data;
 /// An IDX file contains two zero bytes, the element type (8 = unsigned byte), the number of dimensions, the dimensions as
 /// big-endian 32-bit integers, and the values. Images have three dimensions [N, H, W]; labels have one dimension [N].
 /// </remarks>
-public static class IdxFiles
+internal static class IdxFiles
 {
     private const int UnsignedByte = 8;
 

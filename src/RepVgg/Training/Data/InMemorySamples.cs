@@ -1,7 +1,7 @@
 namespace RepVgg.Training.Data;
 
 /// <summary>Labelled images held in one array, as bytes or as floats.</summary>
-public sealed class InMemorySamples : ISampleSource
+internal sealed class InMemorySamples : ISampleSource
 {
     private readonly byte[]? _bytes;
     private readonly float[]? _floats;

@@ -10,7 +10,7 @@ namespace RepVgg.Training.Data;
 /// not remain if the process is killed. Only one thread may add images; reading is thread-safe after the last image
 /// was added.
 /// </remarks>
-public sealed class SampleCache : ISampleSource, IDisposable
+internal sealed class SampleCache : ISampleSource, IDisposable
 {
     /// <summary>The default memory limit: 1 GiB.</summary>
     public const long DefaultMemoryLimit = 1L << 30;

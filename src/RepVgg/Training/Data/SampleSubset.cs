@@ -3,7 +3,7 @@ using RepVgg.Runtime;
 namespace RepVgg.Training.Data;
 
 /// <summary>A subset of the samples of another source, in a given order.</summary>
-public sealed class SampleSubset : ISampleSource
+internal sealed class SampleSubset : ISampleSource
 {
     private readonly ISampleSource _source;
     private readonly int[] _indices;

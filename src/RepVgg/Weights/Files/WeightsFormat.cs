@@ -21,7 +21,7 @@ internal sealed record WeightsFormat(string Name, FormatDetector Detect, Func<st
 
     // The first format that detects a file reads it. ONNX files have no fixed first bytes, so that ONNX is the last and
     // detects every file; its reader says what is wrong with other files.
-    private static readonly WeightsFormat[] Formats =
+    private static readonly WeightsFormat[] _formats =
     [
         new("safetensors", SafetensorsHeader.IsLikely, SafetensorsReader.Open),
         new("training checkpoint", (start, _) => start.StartsWith(CheckpointFile.Magic), CheckpointFile.OpenWeights),
@@ -42,8 +42,8 @@ internal sealed record WeightsFormat(string Name, FormatDetector Detect, Func<st
         start = start[..RandomAccess.Read(file, start, 0)];
         long length = RandomAccess.GetLength(file);
         int format = 0;
-        while (!Formats[format].Detect(start, length))
+        while (!_formats[format].Detect(start, length))
             format++;
-        return Formats[format];
+        return _formats[format];
     }
 }

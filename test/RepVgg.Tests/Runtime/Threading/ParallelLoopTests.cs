@@ -10,7 +10,7 @@ public class ParallelLoopTests
     [InlineData(1)]
     [InlineData(2)]
     [InlineData(5)]
-    public void Runs_every_item_once_and_numbers_workers_apart(int threads)
+    public void Runs_every_item_once_with_distinct_worker_indices(int threads)
     {
         var loop = new ParallelLoop(threads);
         for (int round = 0; round < 200; round++)
@@ -30,9 +30,9 @@ public class ParallelLoopTests
         }
     }
 
-    /// <summary>Other tests may have all helpers at times; so a loop tries until two at once have come to its items.</summary>
+    /// <summary>Other tests can occupy all worker threads, so the loop is repeated until two of them run items at the same time.</summary>
     [Fact]
-    public void Helpers_come()
+    public void Worker_threads_take_part()
     {
         var loop = new ParallelLoop(3);
         var threads = new HashSet<int>();
@@ -52,7 +52,7 @@ public class ParallelLoopTests
     }
 
     [Fact]
-    public void Several_callers_share_the_helpers()
+    public void Several_callers_share_the_worker_threads()
     {
         var totals = new long[4];
         Parallel.For(0, totals.Length, new ParallelOptions { MaxDegreeOfParallelism = totals.Length }, caller =>
@@ -86,7 +86,7 @@ public class ParallelLoopTests
     [Theory]
     [InlineData(1)]
     [InlineData(3)]
-    public void A_failure_reaches_the_caller_and_the_loop_goes_on(int threads)
+    public void An_exception_reaches_the_caller_and_the_loop_can_be_reused(int threads)
     {
         var loop = new ParallelLoop(threads);
         for (int round = 0; round < 20; round++)
@@ -104,7 +104,7 @@ public class ParallelLoopTests
     }
 
     [Fact]
-    public void Wakes_helpers_that_have_gone_to_sleep()
+    public void Wakes_blocked_worker_threads()
     {
         var loop = new ParallelLoop(3);
         for (int round = 0; round < 5; round++)

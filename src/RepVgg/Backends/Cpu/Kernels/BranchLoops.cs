@@ -33,7 +33,7 @@ internal static unsafe class BranchLoops
         /// <summary>Backward: destination of the gradient with respect to the rows of the branch.</summary>
         public float* Gradient;
 
-        public void Skip(long floats)
+        public void Advance(long floats)
         {
             Rows += floats;
             Gradient += floats;
@@ -44,8 +44,8 @@ internal static unsafe class BranchLoops
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Combine(Branch first, Branch second, Branch identity, int rows, int channels, bool relu, float* output)
     {
-        bool three = identity.Rows is not null;
-        float* third = three ? identity.Rows : first.Rows;
+        bool hasIdentity = identity.Rows is not null;
+        float* third = hasIdentity ? identity.Rows : first.Rows;
         for (int r = 0; r < rows; r++)
         {
             int c = 0;
@@ -53,7 +53,7 @@ internal static unsafe class BranchLoops
             {
                 var value = Vector.MultiplyAddEstimate(Vector.Load(first.Rows + c) - Vector.Load(first.Mean + c), Vector.Load(first.Factor + c), Vector.Load(first.Offset + c));
                 value += Vector.MultiplyAddEstimate(Vector.Load(second.Rows + c) - Vector.Load(second.Mean + c), Vector.Load(second.Factor + c), Vector.Load(second.Offset + c));
-                if (three)
+                if (hasIdentity)
                     value += Vector.MultiplyAddEstimate(Vector.Load(third + c) - Vector.Load(identity.Mean + c), Vector.Load(identity.Factor + c), Vector.Load(identity.Offset + c));
                 (relu ? Vector.Max(value, Vector<float>.Zero) : value).Store(output + c);
             }
@@ -61,7 +61,7 @@ internal static unsafe class BranchLoops
             {
                 float value = (first.Rows[c] - first.Mean[c]) * first.Factor[c] + first.Offset[c];
                 value += (second.Rows[c] - second.Mean[c]) * second.Factor[c] + second.Offset[c];
-                if (three)
+                if (hasIdentity)
                     value += (third[c] - identity.Mean[c]) * identity.Factor[c] + identity.Offset[c];
                 output[c] = relu ? Math.Max(value, 0) : value;
             }
@@ -155,7 +155,7 @@ internal static unsafe class BranchLoops
     public static void Gradients(Branch first, Branch second, Branch identity, bool addToIdentity, float* gradient, float* output, int rows, int channels)
     {
         bool masked = output is not null;
-        bool three = identity.Rows is not null && identity.Gradient is not null;
+        bool hasIdentity = identity.Rows is not null && identity.Gradient is not null;
         float* mask = masked ? output : gradient;
         for (int r = 0; r < rows; r++)
         {
@@ -163,26 +163,26 @@ internal static unsafe class BranchLoops
             for (; c <= channels - Vector<float>.Count; c += Vector<float>.Count)
             {
                 var g = Masked(gradient, mask, c, masked);
-                Of(first, g, c).Store(first.Gradient + c);
-                Of(second, g, c).Store(second.Gradient + c);
-                if (three)
+                RowGradient(first, g, c).Store(first.Gradient + c);
+                RowGradient(second, g, c).Store(second.Gradient + c);
+                if (hasIdentity)
                 {
-                    var value = Of(identity, g, c);
+                    var value = RowGradient(identity, g, c);
                     (addToIdentity ? value + Vector.Load(identity.Gradient + c) : value).Store(identity.Gradient + c);
                 }
             }
             for (; c < channels; c++)
             {
                 float g = !masked || mask[c] > 0 ? gradient[c] : 0;
-                first.Gradient[c] = OfOne(first, g, c);
-                second.Gradient[c] = OfOne(second, g, c);
-                if (three)
-                    identity.Gradient[c] = OfOne(identity, g, c) + (addToIdentity ? identity.Gradient[c] : 0);
+                first.Gradient[c] = ScalarRowGradient(first, g, c);
+                second.Gradient[c] = ScalarRowGradient(second, g, c);
+                if (hasIdentity)
+                    identity.Gradient[c] = ScalarRowGradient(identity, g, c) + (addToIdentity ? identity.Gradient[c] : 0);
             }
-            first.Skip(channels);
-            second.Skip(channels);
-            if (three)
-                identity.Skip(channels);
+            first.Advance(channels);
+            second.Advance(channels);
+            if (hasIdentity)
+                identity.Advance(channels);
             gradient += channels;
             mask += channels;
         }
@@ -196,11 +196,11 @@ internal static unsafe class BranchLoops
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector<float> Of(in Branch branch, Vector<float> g, int c) => Vector.MultiplyAddEstimate(
+    private static Vector<float> RowGradient(in Branch branch, Vector<float> g, int c) => Vector.MultiplyAddEstimate(
         g, Vector.Load(branch.Factor + c),
         Vector.MultiplyAddEstimate(Vector.Load(branch.Rows + c) - Vector.Load(branch.Mean + c), Vector.Load(branch.RowFactor + c), Vector.Load(branch.Offset + c)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static float OfOne(in Branch branch, float g, int c) =>
+    private static float ScalarRowGradient(in Branch branch, float g, int c) =>
         branch.Factor[c] * g + branch.RowFactor[c] * (branch.Rows[c] - branch.Mean[c]) + branch.Offset[c];
 }

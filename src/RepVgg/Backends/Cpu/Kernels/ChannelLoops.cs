@@ -217,7 +217,7 @@ internal static unsafe class ChannelLoops
 
     /// <summary>y[r, c] (+)= values[c] * factor.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Spread(float* values, float factor, float* y, int rows, int channels, bool accumulate)
+    public static void Broadcast(float* values, float factor, float* y, int rows, int channels, bool accumulate)
     {
         for (int r = 0; r < rows; r++, y += channels)
         {

@@ -83,7 +83,7 @@ internal static unsafe class Elementwise
             d[i] = g[i] * y[i] * (1 - y[i]) + (accumulate ? d[i] : 0);
     }
 
-    /// <summary>One SGD update of consecutive weights; see the SGD optimizer.</summary>
+    /// <summary>One SGD update of consecutive weights, as torch.optim.SGD computes it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void SgdStep(float* weight, float* gradient, float* buffer, int count, float learningRate, float weightDecay, float momentum, bool nesterov, bool first)
     {

@@ -1,10 +1,11 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using RepVgg.Runtime.Memory;
 using RepVgg.Runtime.Threading;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
-/// <summary>Matrix product of pixels and packed weights, computed by register tiles; see <see cref="PixelTile"/>.</summary>
+/// <summary>Matrix product of pixels and packed weights, computed by register tiles; see <see cref="GatherTile"/>.</summary>
 internal static unsafe class PixelProduct
 {
     private const int LargestTile = 8 * 32;
@@ -17,8 +18,8 @@ internal static unsafe class PixelProduct
         (long)taps * channels * kernels.PadColumns(columns);
 
     /// <summary>Packs weights for <see cref="Run"/>: panels of two vectors of columns (the last may be one), each [tap][channel][column], zero-padded.</summary>
-    /// <param name="loop">The threads that pack panels in parallel.</param>
-    /// <param name="kernels">The micro-kernels, whose vector length determines the width of the panels.</param>
+    /// <param name="kernels">The micro-kernels; their vector length determines the width of the panels.</param>
+    /// <param name="loop">Packs the panels in parallel.</param>
     /// <param name="source">Weights; element (t, k, j) is at taps[t] + k * channelStride + j * columnStride.</param>
     /// <param name="taps">Offset of each tap in the source.</param>
     /// <param name="channels">Number of channels that the product sums over.</param>
@@ -26,7 +27,7 @@ internal static unsafe class PixelProduct
     /// <param name="columns">Number of columns (output channels).</param>
     /// <param name="columnStride">Floats from one column to the next in the source.</param>
     /// <param name="packed">Destination of the packed weights.</param>
-    public static void Pack(ParallelLoop loop, TileKernels kernels, float* source, int[] taps, int channels, int channelStride, int columns, int columnStride, float* packed)
+    public static void Pack(TileKernels kernels, ParallelLoop loop, float* source, int[] taps, int channels, int channelStride, int columns, int columnStride, float* packed)
     {
         int panel = 2 * kernels.VectorLength;
         int blocks = (channels + ChannelBlock - 1) / ChannelBlock;
@@ -47,10 +48,10 @@ internal static unsafe class PixelProduct
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void PackBlock(float* source, int[] taps, int channels, nint channelStride, int columns, nint columnStride, float* packed, nint tapStride, int width)
     {
-        Transposition.FetchAhead(source, channels, channelStride, columns, columnStride);
-        for (int t = 0, together; t < taps.Length; t += together)
+        Transposition.PrefetchMatrix(source, channels, channelStride, columns, columnStride);
+        for (int t = 0, consecutiveTaps; t < taps.Length; t += consecutiveTaps)
         {
-            together = 1;
+            consecutiveTaps = 1;
             float* from = source + taps[t];
             float* to = packed + t * tapStride;
             if (channelStride == 1)
@@ -58,10 +59,10 @@ internal static unsafe class PixelProduct
                 Transposition.Run(from, columnStride, columns, channels, to, width);
                 continue;
             }
-            while (t + together < taps.Length && taps[t + together] == taps[t] + together)
-                together++;
+            while (t + consecutiveTaps < taps.Length && taps[t + consecutiveTaps] == taps[t] + consecutiveTaps)
+                consecutiveTaps++;
             for (int k = 0; k < channels; k++)
-                Transposition.Run(from + k * channelStride, columnStride, columns, together, to + k * width, tapStride);
+                Transposition.Run(from + k * channelStride, columnStride, columns, consecutiveTaps, to + k * width, tapStride);
         }
         for (int t = 0; t < taps.Length && columns < width; t++)
         {
@@ -85,35 +86,38 @@ internal static unsafe class PixelProduct
         int lastPixel = pixels / rows * rows;
         for (int i = 0; i < rows && lastPixel < pixels; i++)
             lastInputs[i] = layout.InputOffsets.Pointer[Math.Min(lastPixel + i, pixels - 1)];
-        PixelTile tile;
-        tile.Input = input;
-        tile.TapOffsets = layout.TapOffsets.Pointer;
-        tile.Taps = layout.TapOffsets.Count;
-        tile.Channels = channels;
-        tile.Weights = packed;
+        var tile = new GatherTile
+        {
+            Input = input,
+            SegmentOffsets = layout.TapOffsets.Pointer,
+            Segments = layout.TapOffsets.Count,
+            Steps = channels,
+            Columns = packed,
+        };
         for (int first = 0; first < columns; first += 2 * vector)
         {
             bool two = columns - first > vector;
             int width = two ? 2 * vector : vector;
             int valid = Math.Min(width, columns - first);
+            tile.ColumnsPitch = width;
             for (int i = 0; i < rows; i++)
                 edgeOffsets[i] = i * width;
             for (int pixel = 0; pixel < pixels; pixel += rows)
             {
                 int count = Math.Min(rows, pixels - pixel);
                 bool whole = count == rows && valid == width;
-                tile.InputOffsets = count == rows ? layout.InputOffsets.Pointer + pixel : lastInputs;
+                tile.RowOffsets = count == rows ? layout.InputOffsets.Pointer + pixel : lastInputs;
                 tile.Output = whole ? output + first : edge;
                 tile.OutputOffsets = whole ? layout.OutputOffsets.Pointer + pixel : edgeOffsets;
                 tile.Accumulate = whole && accumulate;
                 if (two)
-                    kernels.PixelsTimesTwoVectors(tile);
+                    kernels.MultiplyTwoVectors(tile);
                 else
-                    kernels.PixelsTimesOneVector(tile);
+                    kernels.MultiplyOneVector(tile);
                 if (!whole)
                     CopyEdge(edge, width, output + first, layout.OutputOffsets.Pointer + pixel, count, valid, accumulate);
             }
-            tile.Weights += (long)tile.Taps * channels * width;
+            tile.Columns += (long)tile.Segments * channels * width;
         }
         GC.KeepAlive(layout);
     }
@@ -132,4 +136,16 @@ internal static unsafe class PixelProduct
                 to[j] = accumulate ? to[j] + from[j] : from[j];
         }
     }
+}
+
+/// <summary>Offsets in floats of the pixels and taps of a convolution, or of the rows of a matrix (one tap).</summary>
+/// <param name="Pixels">Maximum number of output pixels; a product may use fewer.</param>
+/// <param name="InputOffsets">Input offset of each pixel.</param>
+/// <param name="OutputOffsets">Output offset of each pixel.</param>
+/// <param name="TapOffsets">Offset of each tap, added to the input offset of the pixel.</param>
+internal sealed record PixelLayout(int Pixels, PinnedInts InputOffsets, PinnedInts OutputOffsets, PinnedInts TapOffsets)
+{
+    /// <summary>Creates the tables.</summary>
+    public static PixelLayout Create(IReadOnlyList<int> inputs, IReadOnlyList<int> outputs, IReadOnlyList<int> taps) =>
+        new(inputs.Count, new PinnedInts([.. inputs]), new PinnedInts([.. outputs]), new PinnedInts([.. taps]));
 }

@@ -1,5 +1,6 @@
 using System.Runtime.Intrinsics;
 using RepVgg.Runtime.Simd;
+using RepVgg.Runtime.Winograd;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
@@ -31,13 +32,17 @@ internal abstract unsafe class TileKernels
     /// <summary>The Winograd transforms for the same instruction set.</summary>
     public abstract WinogradTransforms Winograd { get; }
 
-    public abstract void PixelsTimesOneVector(in PixelTile tile);
+    /// <summary>Computes a tile with one vector of columns; the steps are consecutive floats.</summary>
+    public abstract void MultiplyOneVector(in GatherTile tile);
 
-    public abstract void PixelsTimesTwoVectors(in PixelTile tile);
+    /// <summary>Computes a tile with two vectors of columns; the steps are consecutive floats.</summary>
+    public abstract void MultiplyTwoVectors(in GatherTile tile);
 
-    public abstract void WeightsTimesOneVector(in WeightTile tile);
+    /// <summary>Computes a tile with one vector of columns and a table of step offsets.</summary>
+    public abstract void GatherOneVector(in GatherTile tile);
 
-    public abstract void WeightsTimesTwoVectors(in WeightTile tile);
+    /// <summary>Computes a tile with two vectors of columns and a table of step offsets.</summary>
+    public abstract void GatherTwoVectors(in GatherTile tile);
 
     /// <summary>Returns a number of columns rounded up to a multiple of the vector length.</summary>
     public int PadColumns(int columns) => (columns + VectorLength - 1) / VectorLength * VectorLength;
@@ -64,11 +69,11 @@ internal sealed class TileKernels<TVector, TLanes, TRows>(string name) : TileKer
 
     public override WinogradTransforms Winograd { get; } = new WinogradTransforms<TVector, TLanes>();
 
-    public override void PixelsTimesOneVector(in PixelTile tile) => PixelKernel<TVector, TLanes, TRows, One>.Run(tile);
+    public override void MultiplyOneVector(in GatherTile tile) => GatherKernel<TVector, TLanes, TRows, One, One>.Run(tile);
 
-    public override void PixelsTimesTwoVectors(in PixelTile tile) => PixelKernel<TVector, TLanes, TRows, Two>.Run(tile);
+    public override void MultiplyTwoVectors(in GatherTile tile) => GatherKernel<TVector, TLanes, TRows, Two, One>.Run(tile);
 
-    public override void WeightsTimesOneVector(in WeightTile tile) => WeightKernel<TVector, TLanes, TRows, One>.Run(tile);
+    public override void GatherOneVector(in GatherTile tile) => GatherKernel<TVector, TLanes, TRows, One, Two>.Run(tile);
 
-    public override void WeightsTimesTwoVectors(in WeightTile tile) => WeightKernel<TVector, TLanes, TRows, Two>.Run(tile);
+    public override void GatherTwoVectors(in GatherTile tile) => GatherKernel<TVector, TLanes, TRows, Two, Two>.Run(tile);
 }

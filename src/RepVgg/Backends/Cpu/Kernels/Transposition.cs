@@ -30,15 +30,15 @@ internal static unsafe class Transposition
             float* to = target + r;
             for (int c = 0; c < wholeColumns; c += Block, from += Block, to += Block * targetStride)
             {
-                var (x0, x1, x2, x3) = Turn(Vector128.Load(from), Vector128.Load(from + sourceStride), Vector128.Load(from + 2 * sourceStride), Vector128.Load(from + 3 * sourceStride));
-                Put(to, x0, accumulate);
-                Put(to + targetStride, x1, accumulate);
-                Put(to + 2 * targetStride, x2, accumulate);
-                Put(to + 3 * targetStride, x3, accumulate);
+                var (x0, x1, x2, x3) = Transpose4x4(Vector128.Load(from), Vector128.Load(from + sourceStride), Vector128.Load(from + 2 * sourceStride), Vector128.Load(from + 3 * sourceStride));
+                Store(to, x0, accumulate);
+                Store(to + targetStride, x1, accumulate);
+                Store(to + 2 * targetStride, x2, accumulate);
+                Store(to + 3 * targetStride, x3, accumulate);
             }
         }
         for (int c = 0; c < columns; c++)
-            Column(source + c, sourceStride, c < wholeColumns ? wholeRows : 0, rows, target + c * targetStride, accumulate);
+            TransposeColumn(source + c, sourceStride, c < wholeColumns ? wholeRows : 0, rows, target + c * targetStride, accumulate);
     }
 
     /// <summary>
@@ -51,17 +51,17 @@ internal static unsafe class Transposition
     /// <param name="columns">Number of columns.</param>
     /// <param name="columnStride">Floats from one column to the next.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void FetchAhead(float* first, int rows, nint rowStride, int columns, nint columnStride)
+    public static void PrefetchMatrix(float* first, int rows, nint rowStride, int columns, nint columnStride)
     {
         if (rowStride > columnStride)
             (rows, rowStride, columns, columnStride) = (columns, columnStride, rows, rowStride);
         for (int c = 0; c < columns; c++)
-            Prefetch.Far(first + c * columnStride, rows * rowStride);
+            Prefetch.ToL2(first + c * columnStride, rows * rowStride);
     }
 
     /// <summary>Transposes a 4x4 block: lane j of result i is lane i of argument j.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static (Vector128<float> Row0, Vector128<float> Row1, Vector128<float> Row2, Vector128<float> Row3) Turn(Vector128<float> a, Vector128<float> b, Vector128<float> c, Vector128<float> d)
+    private static (Vector128<float> Row0, Vector128<float> Row1, Vector128<float> Row2, Vector128<float> Row3) Transpose4x4(Vector128<float> a, Vector128<float> b, Vector128<float> c, Vector128<float> d)
     {
         if (Sse.IsSupported)
         {
@@ -76,10 +76,10 @@ internal static unsafe class Transposition
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Put(float* to, Vector128<float> value, bool accumulate) => (accumulate ? value + Vector128.Load(to) : value).Store(to);
+    private static void Store(float* to, Vector128<float> value, bool accumulate) => (accumulate ? value + Vector128.Load(to) : value).Store(to);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Column(float* source, nint sourceStride, int first, int end, float* target, bool accumulate)
+    private static void TransposeColumn(float* source, nint sourceStride, int first, int end, float* target, bool accumulate)
     {
         if (accumulate)
         {

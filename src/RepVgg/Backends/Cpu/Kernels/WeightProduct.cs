@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
-/// <summary>Matrix product for weight gradients: transposed input pixels times output gradients, computed by register tiles; see <see cref="WeightTile"/>.</summary>
+/// <summary>Matrix product for weight gradients: transposed input pixels times output gradients, computed by register tiles; see <see cref="GatherTile"/>.</summary>
 internal static unsafe class WeightProduct
 {
     /// <summary>Number of pixels per pass, chosen so that their inputs and gradients stay in the first-level cache.</summary>
@@ -29,17 +29,27 @@ internal static unsafe class WeightProduct
         int paddedColumns = kernels.PadColumns(columns);
         int paddedRows = kernels.PadRows(channels);
         int firstTap = taps.Start.Value, endTap = taps.End.Value, firstRow = channelsOf.Start.Value, endRow = channelsOf.End.Value;
-        WeightTile tile;
-        tile.GradientStride = gradientStride;
-        tile.OutputStride = paddedColumns;
+        int* rowOffsets = stackalloc int[rows], outputOffsets = stackalloc int[rows];
+        for (int i = 0; i < rows; i++)
+            (rowOffsets[i], outputOffsets[i]) = (i, i * paddedColumns);
+        int noOffset = 0;
+        var tile = new GatherTile
+        {
+            RowOffsets = rowOffsets,
+            SegmentOffsets = &noOffset,
+            Segments = 1,
+            ColumnsPitch = gradientStride,
+            OutputOffsets = outputOffsets,
+            Accumulate = true,
+        };
         for (int pixel = 0; pixel < pixels; pixel += PixelBlock)
         {
-            tile.Pixels = Math.Min(PixelBlock, pixels - pixel);
-            tile.PixelOffsets = layout.InputOffsets.Pointer + pixel;
+            tile.Steps = Math.Min(PixelBlock, pixels - pixel);
+            tile.StepOffsets = layout.InputOffsets.Pointer + pixel;
             for (int first = 0; first < paddedColumns; first += 2 * vector)
             {
                 bool two = paddedColumns - first > vector;
-                tile.Gradient = gradient + (long)pixel * gradientStride + first;
+                tile.Columns = gradient + (long)pixel * gradientStride + first;
                 for (int tap = firstTap; tap < endTap; tap++)
                 {
                     float* tapInput = input + layout.TapOffsets.Pointer[tap];
@@ -48,9 +58,9 @@ internal static unsafe class WeightProduct
                         tile.Input = tapInput + row;
                         tile.Output = sums + ((long)tap * paddedRows + row) * paddedColumns + first;
                         if (two)
-                            kernels.WeightsTimesTwoVectors(tile);
+                            kernels.GatherTwoVectors(tile);
                         else
-                            kernels.WeightsTimesOneVector(tile);
+                            kernels.GatherOneVector(tile);
                     }
                 }
             }

@@ -34,6 +34,6 @@ internal sealed unsafe class AveragePool : CpuOperation
         float* g = Output.Gradient;
         float* d = _input.GradientForWriting(out bool accumulate);
         Output.Context.Run(_input.N, (image, _) =>
-            ChannelLoops.Spread(g + (long)image * channels, 1f / area, d + (long)image * area * channels, area, channels, accumulate));
+            ChannelLoops.Broadcast(g + (long)image * channels, 1f / area, d + (long)image * area * channels, area, channels, accumulate));
     }
 }

@@ -30,7 +30,7 @@ internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan pl
         int perOutput = Shape.GroupChannels * Shape.Taps;
         for (int g = 0; g < Shape.Groups; g++)
         {
-            PixelProduct.Pack(context.Loop, context.Kernels, weights + (long)g * Shape.GroupOutputs * perOutput, taps, Shape.GroupChannels, Shape.Taps,
+            PixelProduct.Pack(context.Kernels, context.Loop, weights + (long)g * Shape.GroupOutputs * perOutput, taps, Shape.GroupChannels, Shape.Taps,
                 Shape.GroupOutputs, perOutput, _forwardWeights.Pointer + g * group);
         }
     }
@@ -45,7 +45,7 @@ internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan pl
             float* packed = _backwardWeights.Pointer + g * group;
             foreach (var phase in plan.Phases)
             {
-                PixelProduct.Pack(context.Loop, context.Kernels, weights + (long)g * Shape.GroupOutputs * perOutput, phase.KernelTaps, Shape.GroupOutputs, perOutput,
+                PixelProduct.Pack(context.Kernels, context.Loop, weights + (long)g * Shape.GroupOutputs * perOutput, phase.KernelTaps, Shape.GroupOutputs, perOutput,
                     Shape.GroupChannels, Shape.Taps, packed);
                 packed += PixelProduct.PackedLength(_kernels, phase.KernelTaps.Length, Shape.GroupOutputs, Shape.GroupChannels);
             }
@@ -63,12 +63,12 @@ internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan pl
             float* target = scratch + i * plan.PreparedImage;
             if (plan.UsesPatches)
             {
-                Planes.Patches(image, Shape.Height, Shape.Width, Shape.Channels, Shape.KernelHeight, Shape.KernelWidth, Shape.Stride, Shape.PaddingHeight, Shape.PaddingWidth,
+                ImageLayout.Im2Col(image, Shape.Height, Shape.Width, Shape.Channels, Shape.KernelHeight, Shape.KernelWidth, Shape.Stride, Shape.PaddingHeight, Shape.PaddingWidth,
                     Shape.OutputHeight, Shape.OutputWidth, target);
             }
             else
             {
-                Planes.Pad(image, Shape.Height, Shape.Width, Shape.Channels, target, Shape.PaddingHeight, Shape.PaddingWidth, plan.PaddedHeight, plan.PaddedWidth);
+                ImageLayout.Pad(image, Shape.Height, Shape.Width, Shape.Channels, target, Shape.PaddingHeight, Shape.PaddingWidth, plan.PaddedHeight, plan.PaddedWidth);
             }
         }
         return scratch;
@@ -90,7 +90,7 @@ internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan pl
         {
             for (int i = 0; i < images; i++)
             {
-                Planes.Pad(gradient + (long)i * Shape.OutputArea * Shape.OutputChannels, Shape.OutputHeight, Shape.OutputWidth, Shape.OutputChannels,
+                ImageLayout.Pad(gradient + (long)i * Shape.OutputArea * Shape.OutputChannels, Shape.OutputHeight, Shape.OutputWidth, Shape.OutputChannels,
                     scratch + i * plan.FramedGradient, plan.MarginTop, plan.MarginLeft, plan.FrameHeight, plan.FrameWidth);
             }
             gradient = scratch;
@@ -179,8 +179,8 @@ internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan pl
         float* from = sums + group * (plan.SumsLength / Shape.Groups) + (long)channel * paddedColumns + output;
         float* to = weightGradient + ((long)group * Shape.GroupOutputs + output) * outputStride + (long)channel * taps;
         for (int t = 0; t < taps; t++)
-            Transposition.FetchAhead(from + t * tapStride, outputs, 1, channels, paddedColumns);
-        Transposition.FetchAhead(to, channels, taps, outputs, outputStride);
+            Transposition.PrefetchMatrix(from + t * tapStride, outputs, 1, channels, paddedColumns);
+        Transposition.PrefetchMatrix(to, channels, taps, outputs, outputStride);
         for (int c = 0; c < channels; c++)
             Transposition.Run(from + (nint)c * paddedColumns, tapStride, taps, outputs, to + c * taps, outputStride, accumulate);
     }

@@ -26,7 +26,7 @@ internal sealed unsafe class FullyConnected : CpuOperation
         var output = context.NewStepTensor([samples, outputs], input.RequiresGradient || weight.RequiresGradient || bias.RequiresGradient);
         var kernels = context.Kernels;
         using var packed = new Sums(context.Pool, 1, PixelProduct.PackedLength(kernels, 1, inputs, outputs));
-        PixelProduct.Pack(context.Loop, context.Kernels, weight.Data, [0], inputs, 1, outputs, inputs, packed[0]);
+        PixelProduct.Pack(context.Kernels, context.Loop, weight.Data, [0], inputs, 1, outputs, inputs, packed[0]);
         float* x = input.Data;
         float* y = output.Data;
         float* b = bias.Data;
@@ -49,7 +49,7 @@ internal sealed unsafe class FullyConnected : CpuOperation
         if (_input.RequiresGradient)
         {
             using var packed = new Sums(context.Pool, 1, PixelProduct.PackedLength(kernels, 1, outputs, inputs));
-            PixelProduct.Pack(context.Loop, context.Kernels, _weight.Data, [0], outputs, inputs, inputs, 1, packed[0]);
+            PixelProduct.Pack(context.Kernels, context.Loop, _weight.Data, [0], outputs, inputs, inputs, 1, packed[0]);
             float* inputGradient = _input.GradientForWriting(out bool accumulate);
             RunBlocks(context, samples, outputs, inputs, (layout, first) =>
                 PixelProduct.Run(kernels, layout, layout.Pixels, gradient + first * outputs, outputs, packed[0], inputs, inputGradient + first * inputs, accumulate));

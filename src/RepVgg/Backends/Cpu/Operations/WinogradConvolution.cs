@@ -1,6 +1,7 @@
 using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
 using RepVgg.Runtime.Memory;
+using RepVgg.Runtime.Winograd;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
@@ -12,8 +13,8 @@ namespace RepVgg.Backends.Cpu.Operations;
 /// </remarks>
 internal sealed unsafe class WinogradConvolution(CpuContext context, WinogradPlan plan) : ConvolutionKernel
 {
-    private const int AllPoints = WinogradTransforms.AllPoints;
-    private const int TileSize = WinogradTransforms.TileSize;
+    private const int AllPoints = WinogradTile.AllPoints;
+    private const int TileSize = WinogradTile.Size;
     private const int Taps = 9;
 
     /// <summary>Number of channels whose weights are packed, or whose gradients are stored, together. The numbers of channels are always multiples of it.</summary>
@@ -108,10 +109,10 @@ internal sealed unsafe class WinogradConvolution(CpuContext context, WinogradPla
         {
             float* taps = scratch[worker];
             int output = item % panels * OutputBlock, outputs = Math.Min(OutputBlock, Outputs - output), first = item / panels * ChannelBlock;
-            Transposition.FetchAhead(weightGradient + ((long)output * Channels + first) * Taps, ChannelBlock, Taps, outputs, (nint)Channels * Taps);
+            Transposition.PrefetchMatrix(weightGradient + ((long)output * Channels + first) * Taps, ChannelBlock, Taps, outputs, (nint)Channels * Taps);
             for (int channel = first; channel < first + ChannelBlock; channel++)
             {
-                _transforms.KernelGradient(sums[0] + (long)channel * Outputs + output, pointStride, outputs, taps, OutputBlock);
+                _transforms.FilterGradient(sums[0] + (long)channel * Outputs + output, pointStride, outputs, taps, OutputBlock);
                 Transposition.Run(taps, OutputBlock, Taps, outputs, weightGradient + ((long)output * Channels + channel) * Taps, (nint)Channels * Taps, accumulate);
             }
         });
@@ -153,10 +154,10 @@ internal sealed unsafe class WinogradConvolution(CpuContext context, WinogradPla
             float* from = weights + column * columnStride + channel * channelStride;
             float* taps = scratch[worker];
             int tapStride = ChannelBlock * width;
-            Transposition.FetchAhead(from, ChannelBlock, channelStride, width, columnStride);
+            Transposition.PrefetchMatrix(from, ChannelBlock, channelStride, width, columnStride);
             for (int k = 0; k < ChannelBlock; k++)
                 Transposition.Run(from + k * channelStride, columnStride, width, Taps, taps + k * width, tapStride);
-            _transforms.Kernel(turned ? taps + (Taps - 1) * tapStride : taps, turned ? -tapStride : tapStride, tapStride,
+            _transforms.Filter(turned ? taps + (Taps - 1) * tapStride : taps, turned ? -tapStride : tapStride, tapStride,
                 packed.Pointer + (long)column * channels + (long)channel * width, plan.PointWeights);
         });
         return packed;
@@ -169,7 +170,7 @@ internal sealed unsafe class WinogradConvolution(CpuContext context, WinogradPla
         float* target = points;
         for (int image = 0; image < count; image++)
         {
-            Planes.Pad(images + (long)image * Height * Width * channels, Height, Width, channels, frame, 1, 1, plan.FrameHeight, plan.FrameWidth);
+            ImageLayout.Pad(images + (long)image * Height * Width * channels, Height, Width, channels, frame, 1, 1, plan.FrameHeight, plan.FrameWidth);
             for (int y = 0; y < plan.TilesY; y++)
             {
                 for (int x = 0; x < plan.TilesX; x++, target += channels)

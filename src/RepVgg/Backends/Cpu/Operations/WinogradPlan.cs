@@ -1,5 +1,6 @@
 using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
+using RepVgg.Runtime.Winograd;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
@@ -41,9 +42,9 @@ internal sealed class WinogradPlan : ConvolutionPlan
     public int ImageTiles => TilesY * TilesX;
 
     /// <summary>Height of the zero-padded frame from which tiles are read: the image height rounded up to whole tiles, plus one pixel on both sides.</summary>
-    public int FrameHeight => TilesY * WinogradTransforms.TileSize + 2;
+    public int FrameHeight => TilesY * WinogradTile.Size + 2;
 
-    public int FrameWidth => TilesX * WinogradTransforms.TileSize + 2;
+    public int FrameWidth => TilesX * WinogradTile.Size + 2;
 
     /// <summary>Offsets of the tiles for the matrix product of one point, from input to output channels.</summary>
     public PixelLayout ForwardLayout { get; }
@@ -51,12 +52,12 @@ internal sealed class WinogradPlan : ConvolutionPlan
     /// <summary>Offsets of the tiles for the matrix product of one point, from output to input channels.</summary>
     public PixelLayout BackwardLayout { get; }
 
-    public override long ScratchLength => PreparedLength(Math.Max(Shape.Channels, Shape.OutputChannels)) + WinogradTransforms.AllPoints * PointStride(Math.Max(Shape.Channels, Shape.OutputChannels));
+    public override long ScratchLength => PreparedLength(Math.Max(Shape.Channels, Shape.OutputChannels)) + WinogradTile.AllPoints * PointStride(Math.Max(Shape.Channels, Shape.OutputChannels));
 
     public override bool SharesOutWeights(int images) =>
         (long)images * ImageTiles * (Shape.Channels + Shape.OutputChannels) < (long)Shape.Channels * Shape.OutputChannels;
 
-    public override long SumsLength => WinogradTransforms.AllPoints * PointSums;
+    public override long SumsLength => WinogradTile.AllPoints * PointSums;
 
     /// <summary>Floats from the weight gradient sums of one point to those of the next.</summary>
     public long PointSums => WeightProduct.SumsLength(_kernels, 1, Shape.Channels, Shape.OutputChannels) + PointGap;
@@ -69,7 +70,7 @@ internal sealed class WinogradPlan : ConvolutionPlan
         shape is { KernelHeight: 3, KernelWidth: 3, Stride: 1, PaddingHeight: 1, PaddingWidth: 1, Groups: 1 }
         && shape.Channels >= FewestChannels && shape.OutputChannels >= FewestChannels
         && shape.Channels % ChannelStep == 0 && shape.OutputChannels % ChannelStep == 0
-        && 2 * shape.OutputArea >= TilesOf(shape) * WinogradTransforms.TileSize * WinogradTransforms.TileSize;
+        && 2 * shape.OutputArea >= TilesOf(shape) * WinogradTile.Size * WinogradTile.Size;
 
     /// <summary>Floats from one transform point of a unit to the next; each point has [tiles, channels].</summary>
     public long PointStride(int channels) => PointStride(UnitImages * ImageTiles, channels);
@@ -78,7 +79,7 @@ internal sealed class WinogradPlan : ConvolutionPlan
     public static long PointStride(int tiles, int channels) => (long)tiles * channels + PointGap;
 
     /// <summary>Floats of a frame and of the transform points of a unit.</summary>
-    public long PreparedLength(int channels) => FrameLength(channels) + WinogradTransforms.AllPoints * PointStride(channels);
+    public long PreparedLength(int channels) => FrameLength(channels) + WinogradTile.AllPoints * PointStride(channels);
 
     /// <summary>Floats of the frame of one image.</summary>
     public long FrameLength(int channels) => (long)FrameHeight * FrameWidth * channels;
@@ -98,7 +99,7 @@ internal sealed class WinogradPlan : ConvolutionPlan
     private static int ChooseUnit(ConvolutionShape shape, int rows)
     {
         int tiles = TilesOf(shape);
-        int fitting = CachedFloats / (WinogradTransforms.AllPoints * (shape.Channels + shape.OutputChannels));
+        int fitting = CachedFloats / (WinogradTile.AllPoints * (shape.Channels + shape.OutputChannels));
         int most = Math.Clamp(fitting, FewestTiles, MostTiles) / tiles;
         for (int images = most; images > Math.Max(1, most / 2); images--)
         {
@@ -110,5 +111,5 @@ internal sealed class WinogradPlan : ConvolutionPlan
 
     private static int TilesOf(ConvolutionShape shape) => Tiles(shape.Height) * Tiles(shape.Width);
 
-    private static int Tiles(int pixels) => (pixels + WinogradTransforms.TileSize - 1) / WinogradTransforms.TileSize;
+    private static int Tiles(int pixels) => (pixels + WinogradTile.Size - 1) / WinogradTile.Size;
 }
