@@ -141,12 +141,12 @@ public sealed class PixelReaderTests
     public void Mean_and_deviation_of_bytes_are_those_of_the_same_floats()
     {
         // More values than the 32-bit sums of one block can hold, and a remainder.
-        const int height = 1031, width = 1033;
-        byte[] pixels = new byte[2 * height * width];
+        const int ImageHeight = 1031, ImageWidth = 1033;
+        byte[] pixels = new byte[2 * ImageHeight * ImageWidth];
         new Random(4).NextBytes(pixels);
-        pixels.AsSpan(0, height * width).Fill(255);
-        var bytes = new InMemorySamples(pixels, [0, 1], 1, height, width, 2);
-        var floats = new InMemorySamples(Array.ConvertAll(pixels, pixel => (float)pixel), [0, 1], 1, height, width, 2);
+        pixels.AsSpan(0, ImageHeight * ImageWidth).Fill(255);
+        var bytes = new InMemorySamples(pixels, [0, 1], 1, ImageHeight, ImageWidth, 2);
+        var floats = new InMemorySamples(Array.ConvertAll(pixels, pixel => (float)pixel), [0, 1], 1, ImageHeight, ImageWidth, 2);
         var measured = PixelStatistics.Measure(bytes);
         double mean = pixels.Average(pixel => (double)pixel), deviation = Math.Sqrt(pixels.Average(pixel => (pixel - mean) * (pixel - mean)));
         Assert.Equal(mean, measured.Mean[0], 1e-3);
