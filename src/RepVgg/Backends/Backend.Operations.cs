@@ -230,7 +230,10 @@ internal abstract partial class Backend
                 part = ScaleCore(part, branch.Scale);
             sum = sum is null ? part : AddCore(sum, part);
         }
-        return relu ? ReluCore(sum!) : sum!;
+        if (relu)
+            return ReluCore(sum!);
+        // The caller may dispose the result, which must not be the input itself.
+        return ReferenceEquals(sum, input) ? ScaleCore(input, 1) : sum!;
     }
 
     private protected abstract Tensor EquivalentKernelCore(IReadOnlyList<Branch> branches);
