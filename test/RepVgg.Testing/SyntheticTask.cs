@@ -64,10 +64,10 @@ internal static class SyntheticTask
     /// <summary>Trains a fresh network.</summary>
     public static TrainingResult Train(
         ISampleSource train, ISampleSource? validation, TrainingOptions options, Action<TrainingProgress>? progress = null,
-        CancellationToken cancellation = default, int threads = 2, ulong networkSeed = 3)
+        CancellationToken cancellation = default, int threads = 2, ulong networkSeed = 3, RepVggArchitecture? architecture = null)
     {
         using var backend = new CpuBackend(threads);
-        using var network = new TrainingNetwork(Architecture, Classes, backend, networkSeed);
+        using var network = new TrainingNetwork(architecture ?? Architecture, Classes, backend, networkSeed);
         return TrainingLoop.Run(backend, network, train, validation, Normalization, options, progress, cancellation);
     }
 }

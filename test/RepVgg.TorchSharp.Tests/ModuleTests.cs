@@ -2,6 +2,7 @@ using RepVgg.Architectures;
 using RepVgg.Testing;
 using RepVgg.TorchSharp;
 using RepVgg.Weights;
+using RepVgg.Weights.PyTorch;
 using TorchSharp;
 using Xunit;
 using F = TorchSharp.torch.nn.functional;
@@ -54,6 +55,35 @@ public class ModuleTests
             state.Names.Where(key => !key.StartsWith("linear.", StringComparison.Ordinal) && !key.Contains("_aux", StringComparison.Ordinal) && !key.EndsWith("num_batches_tracked", StringComparison.Ordinal)).Order(),
             exported.Names.Order());
         Assert.All(exported, item => Assert.Equal(state[item.Key].Values, item.Value.Values));
+    }
+
+    [TorchSharpTheory]
+    [InlineData(BlockForm.RepVgg)]
+    [InlineData(BlockForm.IdentityWithoutNorm)]
+    public void Blocks_of_every_form_are_PyTorchs_and_fuse(BlockForm form)
+    {
+        using var scope = torch.NewDisposeScope();
+        string file = form == BlockForm.RepVgg ? "repvgg" : "identity-without-bn";
+        var golden = PthReader.Read(GoldenFiles.PathOf(Path.Combine("blocks", $"{file}-grouped.pth")));
+        using var block = new RepVggBlock(new BlockSpec("", 6, 6, 1, 2, SqueezeExcitation.None) { Form = form }, stride: 1, dilation: 1, deploy: false, batchNormEpsilon: 1e-5);
+        Assert.Equal(
+            golden.Names.Where(name => name.StartsWith("state/", StringComparison.Ordinal) && !name.EndsWith("num_batches_tracked", StringComparison.Ordinal)).Select(name => name["state/".Length..]).Order(),
+            block.state_dict().Keys.Where(name => !name.EndsWith("num_batches_tracked", StringComparison.Ordinal)).Order());
+        using (torch.no_grad())
+        {
+            foreach (var (name, tensor) in block.state_dict())
+            {
+                if (golden.TryGet($"state/{name}", out var values))
+                    tensor.copy_(ToTensor(values));
+            }
+        }
+        block.eval();
+        Compare.Close(golden["eval_output"].Values, Values(block.call(ToTensor(golden["input"]))), 1e-5);
+        block.SwitchToDeploy();
+        Assert.Equal(["rbr_reparam.bias", "rbr_reparam.weight"], block.state_dict().Keys.Order());
+        Compare.Close(golden["fused/weight"].Values, Values(block.state_dict()["rbr_reparam.weight"]), 1e-5);
+        Compare.Close(golden["fused/bias"].Values, Values(block.state_dict()["rbr_reparam.bias"]), 1e-5);
+        Compare.Close(golden["eval_output"].Values, Values(block.call(ToTensor(golden["input"]))), 1e-5);
     }
 
     [TorchSharpFact]

@@ -7,6 +7,9 @@ public enum BlockForm
 {
     /// <summary>3x3, 1x1 and identity, each followed by a batch norm. Source: RepVGG, section 3.2.</summary>
     RepVgg,
+
+    /// <summary>3x3 and 1x1, each followed by a batch norm, and the input itself. Source: RepVGG, section 4.2, "Identity w/o BN".</summary>
+    IdentityWithoutNorm,
 }
 
 /// <summary>The branches of every block form. A new form is one entry here.</summary>
@@ -18,6 +21,7 @@ internal static class BlockForms
     private static readonly ImmutableDictionary<BlockForm, Entry> _entries = new Dictionary<BlockForm, Entry>
     {
         [BlockForm.RepVgg] = new(_convolutions, BranchSpec.IdentityAndNorm("rbr_identity")),
+        [BlockForm.IdentityWithoutNorm] = new(_convolutions, new BranchSpec(BranchKind.Identity, 1, 1, null, null)),
     }.ToImmutableDictionary();
 
     /// <summary>All forms, in the order in which the form of weights is detected.</summary>

@@ -16,6 +16,7 @@ public abstract partial class BackendTests
     private static readonly Dictionary<BlockForm, string> _goldenForms = new()
     {
         [BlockForm.RepVgg] = "repvgg",
+        [BlockForm.IdentityWithoutNorm] = "identity-without-bn",
     };
 
     public static TheoryData<BlockForm, string> FormBlocks

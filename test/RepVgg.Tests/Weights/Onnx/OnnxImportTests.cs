@@ -77,6 +77,50 @@ public class OnnxImportTests
         model.Nodes.Add(Node("Dropout", output, "between"));
     });
 
+    /// <summary>The graph of a block form whose identity has no batch norm: the input of the block is added to its convolutions.</summary>
+    [Fact]
+    public void An_identity_may_have_no_batch_norm()
+    {
+        // One graph keeps the batch norms of the identities, with weights by which they change nothing.
+        OnnxModel neutral = Parse("training-norms"), direct = Parse("training-norms");
+        int identities = 0;
+        foreach (var model in (OnnxModel[])[neutral, direct])
+        {
+            var rectified = model.Nodes.Where(node => node.Operation == "Relu").SelectMany(node => node.Outputs).ToHashSet();
+            foreach (var norm in model.Nodes.Where(node => node.Operation == "BatchNormalization" && rectified.Contains(node.Inputs[0])).ToArray())
+            {
+                identities++;
+                int channels = model.Constants[norm.Inputs[1]].Shape[0];
+                float epsilon = norm.Float("epsilon", 1e-5f);
+                if (model == neutral)
+                {
+                    model.SetFloats(norm.Inputs[1], [.. Enumerable.Repeat(1f, channels)]);
+                    model.SetFloats(norm.Inputs[2], new float[channels]);
+                    model.SetFloats(norm.Inputs[3], new float[channels]);
+                    model.SetFloats(norm.Inputs[4], [.. Enumerable.Repeat(1 - epsilon, channels)]);
+                    continue;
+                }
+                foreach (var reader in model.Nodes)
+                {
+                    for (int i = 0; i < reader.Inputs.Count; i++)
+                        reader.Inputs[i] = reader.Inputs[i] == norm.Outputs[0] ? norm.Inputs[0] : reader.Inputs[i];
+                }
+                model.Nodes.Remove(norm);
+            }
+        }
+        Assert.Equal(4, identities);
+        float[] pixels = GoldenFiles.Floats(Path.Combine("onnx", "training-norms-input.npy")).Values;
+        Compare.Close(
+            ReferenceNetwork.Logits(new OnnxNetworkReader(neutral, () => null).Read(), pixels, 2),
+            ReferenceNetwork.Logits(new OnnxNetworkReader(direct, () => null).Read(), pixels, 2), Tolerance);
+
+        static OnnxModel Parse(string name)
+        {
+            using var file = File.OpenRead(GoldenFiles.PathOf(Path.Combine("onnx", $"{name}.onnx")));
+            return OnnxParser.Parse(file);
+        }
+    }
+
     [Fact]
     public void Constants_may_be_operations() => SameLogits(model =>
     {

@@ -1,0 +1,93 @@
+using System.Text;
+using System.Text.Json;
+using RepVgg.Architectures;
+using RepVgg.Diagnostics;
+using RepVgg.Networks;
+using RepVgg.Testing;
+using RepVgg.Training;
+using RepVgg.Weights.Files;
+using RepVgg.Weights.Naming;
+using RepVgg.Weights.PyTorch;
+using Xunit;
+
+namespace RepVgg.Tests.Architectures;
+
+/// <summary>Every block form from its weights to the fused network. What a single block of a form computes is tested in BackendTests.</summary>
+public class BlockFormTests
+{
+    public static TheoryData<BlockForm, SqueezeExcitation, int> Forms
+    {
+        get
+        {
+            var data = new TheoryData<BlockForm, SqueezeExcitation, int>();
+            foreach (var form in Enum.GetValues<BlockForm>())
+            {
+                data.Add(form, SqueezeExcitation.None, 1);
+                data.Add(form, SqueezeExcitation.BeforeRelu, 1);
+                data.Add(form, SqueezeExcitation.AfterRelu, 4);
+            }
+            return data;
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Forms))]
+    public void The_fused_network_equals_the_training_form(BlockForm form, SqueezeExcitation squeezeExcitation, int groups)
+    {
+        var architecture = Architecture(form, squeezeExcitation, groups);
+        var state = RandomStates.Training(architecture, 5);
+        var fused = DeployNetwork.FromTrainingForm(architecture, state, 32, 40, Normalization.Identity(3));
+        Assert.InRange(FusionCheck.Compare(architecture, state, fused).Largest, 0, 1e-5);
+    }
+
+    /// <summary>The form is found from the names in a file without a description, and kept by the description in others.</summary>
+    [Theory]
+    [MemberData(nameof(Forms))]
+    public void Files_tell_the_form(BlockForm form, SqueezeExcitation squeezeExcitation, int groups)
+    {
+        using var folder = new TemporaryFolder();
+        var architecture = Architecture(form, squeezeExcitation, groups);
+        PthWriter.Write(RandomStates.Training(architecture, 5), folder.File("weights.pth"));
+        Assert.Equal(architecture with { Name = "RepVGG" }, WeightsFile.Read(folder.File("weights.pth")).Architecture);
+
+        using var stream = new MemoryStream();
+        using (var writer = new Utf8JsonWriter(stream))
+            ArchitectureJson.Write(writer, architecture);
+        string json = Encoding.UTF8.GetString(stream.ToArray());
+        Assert.Equal(architecture, ArchitectureJson.Read(JsonDocument.Parse(json).RootElement));
+        Assert.Equal(form != BlockForm.RepVgg, json.Contains("block_form", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [MemberData(nameof(Forms))]
+    public void Networks_of_every_form_learn(BlockForm form, SqueezeExcitation squeezeExcitation, int groups)
+    {
+        var train = SyntheticTask.Samples(64, 1);
+        var result = SyntheticTask.Train(
+            train, null, SyntheticTask.Options with { Epochs = 3, BatchSize = 16, StochasticDepth = 0.2f, CustomL2 = true },
+            architecture: RandomNetworks.Architecture(1, groups, squeezeExcitation, (16, 1, 2), (16, 2, 1), (32, 1, 2)) with { BlockForm = form });
+        Assert.True(result.History[^1].TrainingLoss < result.History[0].TrainingLoss, string.Join(", ", result.History.Select(epoch => epoch.TrainingLoss)));
+    }
+
+    [Fact]
+    public void An_identity_without_batch_norm_has_no_weights_and_costs_nothing()
+    {
+        var plain = Architecture(BlockForm.RepVgg, SqueezeExcitation.None, 1);
+        var form = plain with { BlockForm = BlockForm.IdentityWithoutNorm };
+        Assert.NotEqual(plain, form);
+        var names = StateLayout.Training(form, 5).Select(entry => entry.Name).ToHashSet();
+        Assert.DoesNotContain(names, name => name.Contains("rbr_identity", StringComparison.Ordinal));
+        Assert.Equal(names, StateLayout.Training(plain, 5).Select(entry => entry.Name).Where(name => !name.Contains("rbr_identity", StringComparison.Ordinal)).ToHashSet());
+
+        // Without the batch norm, each identity saves 2 parameters per channel and 1 multiply-add per value.
+        long channels = 0, values = 0;
+        ModelStatistics before = ModelStatistics.Of(plain, WeightsForm.Training, 5, 32, 40), after = ModelStatistics.Of(form, WeightsForm.Training, 5, 32, 40);
+        foreach (var block in before.Blocks.Where(block => block.Block.HasIdentity))
+            (channels, values) = (channels + block.Block.OutputChannels, values + block.Activations);
+        Assert.Equal(2 * channels, before.Parameters - after.Parameters);
+        Assert.Equal(values, before.MultiplyAdds - after.MultiplyAdds);
+    }
+
+    private static RepVggArchitecture Architecture(BlockForm form, SqueezeExcitation squeezeExcitation, int groups) =>
+        RandomNetworks.Architecture(3, groups, squeezeExcitation, (16, 1, 2), (32, 3, 2), (48, 2, 2)) with { BlockForm = form };
+}
