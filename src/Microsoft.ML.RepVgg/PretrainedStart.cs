@@ -28,15 +28,16 @@ internal sealed class PretrainedStart
 
     /// <summary>Reads a weights file of any supported format.</summary>
     /// <param name="path">Path of the file; null for none.</param>
+    /// <param name="architecture">The architecture that the user specified, whose block form the weights have; null for none.</param>
     /// <returns>The weights; null if <paramref name="path"/> is null.</returns>
     /// <exception cref="ArgumentException">The file holds the deploy form.</exception>
     /// <exception cref="InvalidDataException">The file has an unsupported format, is damaged, or does not contain a RepVGG network.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static PretrainedStart? Read(string? path)
+    public static PretrainedStart? Read(string? path, RepVggArchitecture? architecture = null)
     {
         if (path is null)
             return null;
-        var weights = WeightsFile.Read(path);
+        var weights = WeightsFile.Read(path, architecture?.BlockForm);
         if (weights.Form == WeightsForm.Deploy)
         {
             throw new ArgumentException(

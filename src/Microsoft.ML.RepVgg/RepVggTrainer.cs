@@ -74,7 +74,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
 
         var label = input.Schema[_options.LabelColumnName];
         int classes = CountClasses(label);
-        var pretrained = PretrainedStart.Read(_options.PretrainedWeightsPath);
+        var pretrained = PretrainedStart.Read(_options.PretrainedWeightsPath, _options.Architecture);
         var (architecture, features) = Resolve(input.Schema, pretrained);
         using var backend = CreateBackend(architecture, classes, channel);
         using var network = new TrainingNetwork(architecture, classes, backend, seed, _options.FrozenStages, _options.FreezeBatchNorm);

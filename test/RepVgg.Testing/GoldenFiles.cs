@@ -1,6 +1,8 @@
 using System.Text.Json;
+using RepVgg.Architectures;
 using RepVgg.Samples.Weights;
 using RepVgg.Weights;
+using RepVgg.Weights.PyTorch;
 
 namespace RepVgg.Testing;
 
@@ -10,6 +12,18 @@ internal static class GoldenFiles
     public static string PathOf(string name) => Path.Combine(AppContext.BaseDirectory, "Golden", name);
 
     public static JsonElement Manifest { get; } = JsonDocument.Parse(File.ReadAllText(PathOf("manifest.json"))).RootElement;
+
+    /// <summary>The data of one block of a form; the geometry is <c>same</c>, <c>down</c> or <c>grouped</c>.</summary>
+    public static StateDict Block(BlockForm form, string geometry)
+    {
+        string kind = form switch
+        {
+            BlockForm.RepVgg => "repvgg",
+            BlockForm.IdentityWithoutNorm => "identity-without-bn",
+            _ => throw new ArgumentException($"There is no golden data of the block form {form}.", nameof(form)),
+        };
+        return PthReader.Read(PathOf(Path.Combine("blocks", $"{kind}-{geometry}.pth")));
+    }
 
     /// <summary>A NumPy array of float32.</summary>
     public static TensorData Floats(string name) => NumpyFile.Read(PathOf(name));

@@ -2,7 +2,6 @@ using RepVgg.Architectures;
 using RepVgg.Testing;
 using RepVgg.TorchSharp;
 using RepVgg.Weights;
-using RepVgg.Weights.PyTorch;
 using TorchSharp;
 using Xunit;
 using F = TorchSharp.torch.nn.functional;
@@ -57,14 +56,14 @@ public class ModuleTests
         Assert.All(exported, item => Assert.Equal(state[item.Key].Values, item.Value.Values));
     }
 
+    public static TheoryData<BlockForm> Forms => [.. Enum.GetValues<BlockForm>()];
+
     [TorchSharpTheory]
-    [InlineData(BlockForm.RepVgg)]
-    [InlineData(BlockForm.IdentityWithoutNorm)]
+    [MemberData(nameof(Forms))]
     public void Blocks_of_every_form_are_PyTorchs_and_fuse(BlockForm form)
     {
         using var scope = torch.NewDisposeScope();
-        string file = form == BlockForm.RepVgg ? "repvgg" : "identity-without-bn";
-        var golden = PthReader.Read(GoldenFiles.PathOf(Path.Combine("blocks", $"{file}-grouped.pth")));
+        var golden = GoldenFiles.Block(form, "grouped");
         using var block = new RepVggBlock(new BlockSpec("", 6, 6, 1, 2, SqueezeExcitation.None) { Form = form }, stride: 1, dilation: 1, deploy: false, batchNormEpsilon: 1e-5);
         Assert.Equal(
             golden.Names.Where(name => name.StartsWith("state/", StringComparison.Ordinal) && !name.EndsWith("num_batches_tracked", StringComparison.Ordinal)).Select(name => name["state/".Length..]).Order(),

@@ -21,11 +21,12 @@ internal static class BlockForms
     private static readonly ImmutableDictionary<BlockForm, Entry> _entries = new Dictionary<BlockForm, Entry>
     {
         [BlockForm.RepVgg] = new(_convolutions, BranchSpec.IdentityAndNorm("rbr_identity")),
-        [BlockForm.IdentityWithoutNorm] = new(_convolutions, new BranchSpec(BranchKind.Identity, 1, 1, null, null)),
+        // The names of its weights are also those of blocks without an identity.
+        [BlockForm.IdentityWithoutNorm] = new(_convolutions, new BranchSpec(BranchKind.Identity, 1, 1, null, null)) { IsToldByNames = false },
     }.ToImmutableDictionary();
 
-    /// <summary>All forms, in the order in which the form of weights is detected.</summary>
-    public static ImmutableArray<BlockForm> All { get; } = [.. Enum.GetValues<BlockForm>()];
+    /// <summary>The forms that the names of weights tell, in the order in which they are tried. Weights of other forms need a description, or the form is given.</summary>
+    public static ImmutableArray<BlockForm> ToldByNames { get; } = [.. Enum.GetValues<BlockForm>().Where(form => _entries[form].IsToldByNames)];
 
     /// <summary>Name within a block of the kernel by which a form is found in weights: that of its first 3x3 convolution, e.g. <c>rbr_dense.conv</c>.</summary>
     public static string MainKernelOf(BlockForm form) => _entries[form].Convolutions.First(branch => branch is { KernelHeight: 3, KernelWidth: 3 }).KernelName!;
@@ -44,6 +45,9 @@ internal static class BlockForms
 
     private sealed record Entry(ImmutableArray<BranchSpec> Convolutions, BranchSpec? Identity)
     {
+        /// <summary>Whether no other form has the same names of weights.</summary>
+        public bool IsToldByNames { get; init; } = true;
+
         public ImmutableArray<BranchSpec> WithIdentity { get; } = Identity is null ? Convolutions : Convolutions.Add(Identity);
     }
 }

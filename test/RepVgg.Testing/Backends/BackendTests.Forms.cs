@@ -2,7 +2,6 @@ using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Reparameterization;
 using RepVgg.Weights;
-using RepVgg.Weights.PyTorch;
 using Xunit;
 
 namespace RepVgg.Testing;
@@ -11,13 +10,6 @@ namespace RepVgg.Testing;
 public abstract partial class BackendTests
 {
     private const float GoldenEpsilon = 1e-5f;
-
-    /// <summary>File names of the golden blocks of each form.</summary>
-    private static readonly Dictionary<BlockForm, string> _goldenForms = new()
-    {
-        [BlockForm.RepVgg] = "repvgg",
-        [BlockForm.IdentityWithoutNorm] = "identity-without-bn",
-    };
 
     public static TheoryData<BlockForm, string> FormBlocks
     {
@@ -153,7 +145,7 @@ public abstract partial class BackendTests
 
     private static (StateDict Golden, BlockSpec Block) GoldenBlock(BlockForm form, string geometry)
     {
-        var golden = PthReader.Read(GoldenFiles.PathOf(Path.Combine("blocks", $"{_goldenForms[form]}-{geometry}.pth")));
+        var golden = GoldenFiles.Block(form, geometry);
         var block = new BlockSpec("block", golden["input"].Shape[1], golden["fused/bias"].Shape[0], geometry == "down" ? 2 : 1, geometry == "grouped" ? 2 : 1, SqueezeExcitation.None) { Form = form };
         return (golden, block);
     }

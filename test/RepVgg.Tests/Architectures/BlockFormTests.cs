@@ -40,7 +40,7 @@ public class BlockFormTests
         Assert.InRange(FusionCheck.Compare(architecture, state, fused).Largest, 0, 1e-5);
     }
 
-    /// <summary>The form is found from the names in a file without a description, and kept by the description in others.</summary>
+    /// <summary>The form is found from the names in a file without a description, or given where they do not tell it, and kept by the description in others.</summary>
     [Theory]
     [MemberData(nameof(Forms))]
     public void Files_tell_the_form(BlockForm form, SqueezeExcitation squeezeExcitation, int groups)
@@ -48,7 +48,12 @@ public class BlockFormTests
         using var folder = new TemporaryFolder();
         var architecture = Architecture(form, squeezeExcitation, groups);
         PthWriter.Write(RandomStates.Training(architecture, 5), folder.File("weights.pth"));
-        Assert.Equal(architecture with { Name = "RepVGG" }, WeightsFile.Read(folder.File("weights.pth")).Architecture);
+        Assert.Equal(architecture with { Name = "RepVGG" }, WeightsFile.Read(folder.File("weights.pth"), form).Architecture);
+        Assert.Equal(32, WeightsFile.ReadDeployNetwork(folder.File("weights.pth"), 32, 40, blockForm: form).ImageHeight);
+        if (form == BlockForm.IdentityWithoutNorm)
+            Assert.Contains("Missing (12): stage1.1.rbr_identity.weight", Assert.Throws<InvalidDataException>(() => WeightsFile.Read(folder.File("weights.pth"))).Message);
+        else
+            Assert.Equal(form, WeightsFile.Read(folder.File("weights.pth")).Architecture.BlockForm);
 
         using var stream = new MemoryStream();
         using (var writer = new Utf8JsonWriter(stream))

@@ -9,13 +9,14 @@ public static class WeightsFile
 {
     /// <summary>Reads a file. The format is detected from the content, not from the file name. Names of the timm library are converted to those of the RepVGG authors' code.</summary>
     /// <param name="path">The file.</param>
+    /// <param name="blockForm">The block form of training weights in a file without a description, which <see cref="BlockForm.IdentityWithoutNorm"/> needs because its names are not unique; null to find it from the names.</param>
     /// <returns>The weights. For an ONNX file, they are always the deploy form; for a training checkpoint, the best weights so far.</returns>
     /// <exception cref="InvalidDataException">The file has an unsupported format, is damaged, or does not contain a RepVGG network.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static LoadedWeights Read(string path)
+    public static LoadedWeights Read(string path, BlockForm? blockForm = null)
     {
         using var opened = WeightsFormat.Of(path).Open(path);
-        var weights = Identify(path, opened);
+        var weights = Identify(path, opened, blockForm);
         weights.State.LoadAll();
         return weights;
     }
@@ -25,14 +26,15 @@ public static class WeightsFile
     /// <param name="imageHeight">Input height in pixels; null uses that of the file, or the architecture's default if the file has none.</param>
     /// <param name="imageWidth">Input width in pixels; null uses that of the file, or the architecture's default if the file has none.</param>
     /// <param name="normalization">Normalization of the input; null uses that of the file, or ImageNet's if the file has none and the input has three channels.</param>
+    /// <param name="blockForm">The block form of training weights in a file without a description, as for <see cref="Read"/>.</param>
     /// <returns>The deploy network.</returns>
     /// <exception cref="InvalidDataException">The file has an unsupported format, is damaged, or does not contain a RepVGG network.</exception>
     /// <exception cref="ArgumentException">The image size or the normalisation does not suit the network, or the normalisation is unknown.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static DeployNetwork ReadDeployNetwork(string path, int? imageHeight = null, int? imageWidth = null, Normalization? normalization = null)
+    public static DeployNetwork ReadDeployNetwork(string path, int? imageHeight = null, int? imageWidth = null, Normalization? normalization = null, BlockForm? blockForm = null)
     {
         using var opened = WeightsFormat.Of(path).Open(path);
-        return Identify(path, opened).ToDeployNetwork(imageHeight, imageWidth, normalization);
+        return Identify(path, opened, blockForm).ToDeployNetwork(imageHeight, imageWidth, normalization);
     }
 
     /// <summary>Calls a function with the deploy network of a file. For an ONNX file, the weights are read from the file when they are used.</summary>
@@ -47,7 +49,7 @@ public static class WeightsFile
     }
 
     /// <summary>Determines the names, the form, the number of classes and the architecture of weights.</summary>
-    private static LoadedWeights Identify(string path, OpenedWeights opened)
+    private static LoadedWeights Identify(string path, OpenedWeights opened, BlockForm? blockForm)
     {
         var (state, description, _) = opened;
         try
@@ -56,7 +58,7 @@ public static class WeightsFile
                 state = TimmNames.ToAuthors(state);
             var form = StateInference.FormOf(state);
             int classes = StateLayout.ClassesOf(state);
-            var architecture = description?.Architecture ?? StateInference.Infer(state);
+            var architecture = description?.Architecture ?? StateInference.Infer(state, blockForm);
             return new LoadedWeights(state, form, architecture, classes, description);
         }
         catch (ArgumentException error)

@@ -19,7 +19,7 @@ internal static partial class StateInference
     public static WeightsForm FormOf(StateDict state)
     {
         ArgumentNullException.ThrowIfNull(state);
-        bool training = BlockForms.All.Any(form => state.Names.Any(name => name.EndsWith(KernelSuffix(form), StringComparison.Ordinal)));
+        bool training = BlockForms.ToldByNames.Any(form => state.Names.Any(name => name.EndsWith(KernelSuffix(form), StringComparison.Ordinal)));
         bool deploy = state.Names.Any(name => name.EndsWith(DeployKernelSuffix, StringComparison.Ordinal));
         return (training, deploy) switch
         {
@@ -32,9 +32,10 @@ internal static partial class StateInference
 
     /// <summary>Infers the architecture.</summary>
     /// <param name="state">Weights under the authors' names, of either form.</param>
+    /// <param name="blockForm">The block form of training weights; null to find it from their names.</param>
     /// <returns>A named variant if one has these names and shapes, otherwise an architecture named <c>RepVGG</c>.</returns>
     /// <exception cref="ArgumentException">The weights match no RepVGG architecture; the message states why.</exception>
-    public static RepVggArchitecture Infer(StateDict state)
+    public static RepVggArchitecture Infer(StateDict state, BlockForm? blockForm = null)
     {
         var form = FormOf(state);
         int classes = StateLayout.ClassesOf(state);
@@ -44,7 +45,8 @@ internal static partial class StateInference
             StateLayout.Check(state, StateLayout.Deploy(deployed, classes), "the deploy form that their shapes suggest", StateLayout.IsAuxiliary);
             return deployed;
         }
-        var forms = BlockForms.All.Where(block => state.Names.Any(name => name.EndsWith(KernelSuffix(block), StringComparison.Ordinal)));
+        BlockForm[] forms = blockForm is { } given ? [given]
+            : [.. BlockForms.ToldByNames.Where(block => state.Names.Any(name => name.EndsWith(KernelSuffix(block), StringComparison.Ordinal)))];
         RepVggArchitecture[] candidates = [.. forms.Select(block => ArchitectureInference.Infer(Find(state, block)))];
         var architecture = candidates.FirstOrDefault(candidate => StateLayout.Fits(state, StateLayout.Training(candidate, classes)));
         if (architecture is null)
