@@ -106,7 +106,7 @@ internal sealed class FeatureInput
                 resized,
                 colorsToExtract: channels == 1 ? ImagePixelExtractingEstimator.ColorBits.Red : ImagePixelExtractingEstimator.ColorBits.Rgb,
                 orderOfExtraction: ImagePixelExtractingEstimator.ColorsOrder.ARGB))
-            .Fit(new Interop.SchemaOnlyView(schema));
+            .Fit(new SchemaOnlyView(schema));
         var type = preprocessing.GetOutputSchema(schema)[pixels].Type;
         return new FeatureInput(settings, pixels, type, channels, height, width, [.. preprocessing]);
     }
