@@ -6,7 +6,7 @@ using TorchSharp;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>The backend on TorchSharp. This file contains memory, steps and gradients; the operations are in TorchBackend.Operations.cs.</summary>
+/// <summary>The backend on TorchSharp. This file contains memory, steps and gradients; TorchBackend.Operations.cs and TorchBackend.Branches.cs contain the operations.</summary>
 /// <remarks>
 /// A step is one dispose scope of TorchSharp. Only reading values waits for the device. Copies to the device use page-locked
 /// memory and are asynchronous, so a step can be queued while the device computes the previous step.
@@ -176,6 +176,22 @@ internal sealed partial class TorchBackend : Backend
         }
     }
 
+    /// <summary>Whether libtorch ran out of memory. libtorch has no error code for this, so the message is compared with the texts of CUDA and of the CPU allocators on Linux and Windows.</summary>
+    internal static bool IsOutOfMemory(ExternalException exception) =>
+        exception.Message.Contains("out of memory", StringComparison.OrdinalIgnoreCase)
+        || exception.Message.Contains("can't allocate memory", StringComparison.OrdinalIgnoreCase)
+        || exception.Message.Contains("not enough memory", StringComparison.OrdinalIgnoreCase)
+        || exception.Message.Contains("ALLOC_FAILED", StringComparison.Ordinal);
+
+    internal InsufficientMemoryException OutOfMemory(ExternalException cause)
+    {
+        string what = _inputShape is [var batch, ..]
+            ? $"a batch of {batch} images of [{string.Join(", ", _inputShape[1..])}]. Try a batch size of {Math.Max(2, batch / 2)}"
+            : "the network's weights. Try a smaller variant";
+        string precision = IsCuda && !_options.Bfloat16 ? ", bfloat16" : "";
+        return new InsufficientMemoryException($"{Description} ran out of memory on {what}{precision} or smaller images. Message of libtorch: {cause.Message.Split('\n')[0]}", cause);
+    }
+
     /// <summary>Copies a batch to the device. Called on the thread that prepares batches.</summary>
     /// <remarks>
     /// On the CPU, managed code copies the values: libtorch's copy would start a second set of OpenMP threads for this thread. With
@@ -228,5 +244,25 @@ internal sealed partial class TorchBackend : Backend
             _mode.Dispose();
             _scope.Dispose();
         }
+    }
+}
+
+/// <summary>A batch on the device; the asynchronous copy to the device may still be running.</summary>
+internal sealed class TorchInput(IReadOnlyList<int> shape, torch.Tensor value) : StagedInput(shape)
+{
+    private torch.Tensor? _value = value;
+
+    /// <summary>Returns the tensor and transfers its ownership to the caller.</summary>
+    public torch.Tensor Take()
+    {
+        var taken = _value ?? throw new InvalidOperationException("The batch was taken or disposed already.");
+        _value = null;
+        return taken;
+    }
+
+    public override void Dispose()
+    {
+        _value?.Dispose();
+        _value = null;
     }
 }

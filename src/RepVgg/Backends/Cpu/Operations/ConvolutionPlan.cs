@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
 
@@ -33,4 +34,22 @@ internal abstract class ConvolutionPlan(ConvolutionShape shape, int unitImages)
     public static ConvolutionPlan For(CpuContext context, ConvolutionShape shape, int unitImages = 0) => context.GetOrCreate<ConvolutionPlan>(
         (shape, unitImages),
         () => WinogradPlan.Suits(shape) ? new WinogradPlan(context.Kernels, shape, unitImages) : new DirectPlan(context.Kernels, shape, unitImages));
+}
+
+/// <summary>The shape of a convolution, without the number of images. It determines the plan.</summary>
+internal readonly record struct ConvolutionShape(int Channels, int Height, int Width, int OutputChannels, int KernelHeight, int KernelWidth, int Stride, int PaddingHeight, int PaddingWidth, int Groups)
+{
+    public int OutputHeight => ConvolutionSize.Output(Height, KernelHeight, Stride, PaddingHeight);
+
+    public int OutputWidth => ConvolutionSize.Output(Width, KernelWidth, Stride, PaddingWidth);
+
+    public int OutputArea => OutputHeight * OutputWidth;
+
+    public int GroupChannels => Channels / Groups;
+
+    public int GroupOutputs => OutputChannels / Groups;
+
+    public int Taps => KernelHeight * KernelWidth;
+
+    public long WeightCount => (long)OutputChannels * GroupChannels * Taps;
 }

@@ -236,3 +236,54 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
         return context.NewStepTensor([input.N, kernel3x3.N, ConvolutionSize.OutputOfBlock(input.H, stride), ConvolutionSize.OutputOfBlock(input.W, stride)], requiresGradient);
     }
 }
+
+/// <summary>
+/// Memory for the gradients with respect to the output of one branch: either the workspace of a worker thread, reused for
+/// every unit of images, or a map of the whole batch.
+/// </summary>
+internal sealed unsafe class BranchGradients(CpuContext context, bool keepsBatch, int images, int unitImages, long imageSize) : IDisposable
+{
+    private readonly Sums _batch = new(context.Pool, 1, keepsBatch ? images * imageSize : 0);
+    private readonly WorkerScratch _scratch = new(context, keepsBatch ? 0 : unitImages * imageSize);
+
+    /// <summary>The gradients of the whole batch; null if they are not kept.</summary>
+    public float* Batch => _batch[0];
+
+    /// <summary>Returns the memory for the unit that starts at an image.</summary>
+    public float* At(int image, int worker) => keepsBatch ? Batch + image * imageSize : _scratch[worker];
+
+    public void Dispose()
+    {
+        _batch.Dispose();
+        _scratch.Dispose();
+    }
+}
+
+/// <summary>Means and sums of squared deviations per channel, for several branches and units of images.</summary>
+internal sealed unsafe class BranchMoments : IDisposable
+{
+    private readonly Sums[] _sums;
+    private readonly int _channels;
+
+    public BranchMoments(BufferPool pool, int units, int branches, int channels)
+    {
+        _channels = channels;
+        _sums = [.. Enumerable.Range(0, branches).Select(_ => new Sums(pool, units, 2 * channels))];
+    }
+
+    /// <summary>The moments of all units of one branch.</summary>
+    public Sums this[int branch] => _sums[branch];
+
+    /// <summary>Computes the moments of one unit of one branch.</summary>
+    public void Measure(int branch, int unit, float* rows, int count)
+    {
+        float* result = _sums[branch][unit];
+        ChannelLoops.Moments(rows, count, _channels, result, result + _channels);
+    }
+
+    public void Dispose()
+    {
+        foreach (var sums in _sums)
+            sums.Dispose();
+    }
+}
