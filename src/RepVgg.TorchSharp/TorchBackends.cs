@@ -54,13 +54,13 @@ internal static class TorchBackends
 
     private static Backend CreateUntested(TorchBackendOptions options)
     {
-        TorchRuntime.Require(options.CudaDevice);
-        return Make(options);
+        TorchRuntime.EnsureAvailable(options.CudaDevice);
+        return CreateTorchBackend(options);
     }
 
     // This is a separate method that is not inlined, so that TorchSharp is not loaded before the checks.
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static Backend Make(TorchBackendOptions options) => new TorchBackend(options);
+    private static Backend CreateTorchBackend(TorchBackendOptions options) => new TorchBackend(options);
 }
 
 /// <summary>Options of a TorchSharp backend: device, threads, precision and self-test.</summary>

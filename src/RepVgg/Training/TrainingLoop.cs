@@ -232,7 +232,7 @@ internal sealed class TrainingRun : IDisposable
     {
         using var loader = BatchLoader.Training(_train, _augmenter, _options.BatchSize, _options.Seed, epoch, _backend);
         var metrics = new PassMetrics();
-        _metrics.Take();
+        _metrics.ReadAndReset();
         _reporter.BeginPass(epoch, loader.Batches, isValidation: false);
         for (int step = 1; step <= loader.Batches; step++)
         {
@@ -242,7 +242,7 @@ internal sealed class TrainingRun : IDisposable
             _learningRate = _options.LearningRateScheduler.LearningRate(_options.LearningRate, before, StepsPerEpoch, _options.Epochs);
             TrainingStep(loader.Next()!, before);
             if (step % _backend.StepsBetweenReads == 0 || step == loader.Batches)
-                _divergence.Check(metrics.Add(_metrics.Take()), epoch, step, _learningRate);
+                _divergence.Check(metrics.Add(_metrics.ReadAndReset()), epoch, step, _learningRate);
             _reporter.Step(step, metrics, _learningRate);
         }
         return metrics;
@@ -271,7 +271,7 @@ internal sealed class TrainingRun : IDisposable
     {
         using var loader = BatchLoader.Evaluation(_validation!, _augmenter, _options.BatchSize, _backend);
         var metrics = new PassMetrics();
-        _metrics.Take();
+        _metrics.ReadAndReset();
         _reporter.BeginPass(epoch, loader.Batches, isValidation: true);
         for (int step = 1; step <= loader.Batches; step++)
         {
@@ -284,7 +284,7 @@ internal sealed class TrainingRun : IDisposable
                 _metrics.Add(_backend.SoftmaxCrossEntropy(logits, batch.Labels, labelSmoothing: 0), logits, batch.Labels);
             }
             if (step % _backend.StepsBetweenReads == 0 || step == loader.Batches)
-                metrics.Add(_metrics.Take());
+                metrics.Add(_metrics.ReadAndReset());
             _reporter.Step(step, metrics, _learningRate);
         }
         if (!double.IsFinite(metrics.Loss))
