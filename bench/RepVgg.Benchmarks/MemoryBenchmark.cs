@@ -41,7 +41,7 @@ internal static class MemoryBenchmark
                 average.Update(0.999f);
             }
             if (step % backend.StepsBetweenReads == 0)
-                totals.Take();
+                totals.ReadAndReset();
             if (step is 1 or 10 || step % 50 == 0)
                 Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{step,7}   {torch.Tensor.TotalCount,12}   {Environment.WorkingSet / 1048576.0,12:F1}"));
         }

@@ -26,28 +26,28 @@ internal sealed class DeviceChoice(TrainingDevice device, int? gpuDeviceId, bool
     public Backend Create()
     {
         if (device.IsCpu)
-            return OwnCpu();
-        bool isAskedFor = !device.IsAuto || gpuDeviceId is not null;
+            return CreateCpuBackend();
+        bool isRequested = !device.IsAuto || gpuDeviceId is not null;
         int? cuda = device.IsCuda ? device.CudaIndex : device.IsAuto ? gpuDeviceId ?? 0 : null;
         try
         {
             return CreateTorch(new TorchBackendOptions { CudaDevice = cuda, Threads = threads, Bfloat16 = bfloat16, Network = network, Classes = classes });
         }
-        catch (DeviceUnavailableException exception) when (!isAskedFor || fallbackToCpu)
+        catch (DeviceUnavailableException exception) when (!isRequested || fallbackToCpu)
         {
-            var backend = OwnCpu();
-            Log($"{(isAskedFor ? AskedFor() : "A GPU")} cannot be used, so training runs on {backend.Description}. {exception.Message}", isAskedFor || exception.ComputesWrongNumbers);
+            var backend = CreateCpuBackend();
+            Log($"{(isRequested ? RequestedDevice() : "A GPU")} cannot be used, so training runs on {backend.Description}. {exception.Message}", isRequested || exception.ComputesWrongNumbers);
             return backend;
         }
         catch (DeviceUnavailableException exception)
         {
-            throw new DeviceUnavailableException($"{AskedFor()} was asked for and cannot be used: {exception.Message} Set MLContext.FallbackToCpu to train on the CPU instead.", exception);
+            throw new DeviceUnavailableException($"{RequestedDevice()} was requested and cannot be used: {exception.Message} Set MLContext.FallbackToCpu to train on the CPU instead.", exception);
         }
     }
 
-    private string AskedFor() => device.IsAuto ? $"MLContext.GpuDeviceId {gpuDeviceId}" : $"Options.Device {device}";
+    private string RequestedDevice() => device.IsAuto ? $"MLContext.GpuDeviceId {gpuDeviceId}" : $"Options.Device {device}";
 
-    private CpuBackend OwnCpu()
+    private CpuBackend CreateCpuBackend()
     {
         if (bfloat16)
             Log("Options.Bfloat16 has no effect on this library's CPU backend, which computes in single precision.", true);

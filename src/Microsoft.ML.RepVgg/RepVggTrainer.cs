@@ -74,7 +74,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
 
         var label = input.Schema[_options.LabelColumnName];
         int classes = CountClasses(label);
-        var pretrained = PretrainedStart.Read(_options.PretrainedWeightsPath, _options.Architecture);
+        var pretrained = PretrainedWeights.Read(_options.PretrainedWeightsPath, _options.Architecture);
         var (architecture, features) = Resolve(input.Schema, pretrained);
         using var backend = CreateBackend(architecture, classes, channel);
         using var network = new TrainingNetwork(architecture, classes, backend, seed, _options.FrozenStages, _options.FreezeBatchNorm);
@@ -106,7 +106,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         return (int)count;
     }
 
-    private (RepVggArchitecture Architecture, FeatureInput Features) Resolve(DataViewSchema schema, PretrainedStart? pretrained)
+    private (RepVggArchitecture Architecture, FeatureInput Features) Resolve(DataViewSchema schema, PretrainedWeights? pretrained)
     {
         var named = _options.Architecture ?? pretrained?.Architecture;
         bool isImage = schema.GetColumnOrNull(_options.FeatureColumnName) is { } column && FeatureInput.IsImage(column.Type);
@@ -132,7 +132,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var cache = new SampleCache(features.Channels, features.Height, features.Width, classes, _options.CacheLimit);
         try
         {
-            var (skipped, reason) = TrainingRows.Read(view, features, _options.LabelColumnName, cache, _options.InvalidRows, _options.CancellationToken);
+            var (skipped, reason) = TrainingRows.Read(view, features, _options.LabelColumnName, cache, _options.InvalidRows == InvalidRowHandling.Skip, _options.CancellationToken);
             if (skipped > 0)
                 channel?.Warning(MessageSensitivity.UserData, "{0} rows of the {1} were skipped; the first: {2}", skipped, what, reason);
             if (cache.Count == 0)

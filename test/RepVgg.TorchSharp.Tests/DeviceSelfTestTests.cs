@@ -39,7 +39,7 @@ public class DeviceSelfTestTests
             "no number" => new AlteredBackend { LogitFactor = float.NaN },
             "wrong logits" => new AlteredBackend { LogitFactor = 1.2f },
             "wrong gradients" => new AlteredBackend { GradientFactor = 1.2f },
-            "no ReLU" => new AlteredBackend { ForgetsReluBackward = true },
+            "no ReLU" => new AlteredBackend { SkipsReluBackward = true },
             _ => new AlteredBackend { OptimizerDoesNothing = true },
         };
         using var reference = new CpuBackend(1);

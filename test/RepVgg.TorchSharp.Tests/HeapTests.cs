@@ -11,7 +11,7 @@ public class HeapTests
     public async Task Freed_memory_is_kept_for_the_next_step_and_given_back_at_the_end()
     {
         long[] library = await MeasureAsync("library");
-        // The counter-proof, and a promise: what the user has set holds.
+        // Without the setting more pages are needed. This also verifies that the user's own setting is not changed.
         long[] user = await MeasureAsync("user");
         Assert.True(library[0] < user[0] / 4, $"{library[0]} pages a step, {user[0]} with the user's setting");
         Assert.True(library[2] < library[1] - 64, $"{library[1]} MiB, {library[2]} after the end");

@@ -5,12 +5,12 @@ using RepVgg.Weights;
 
 namespace RepVgg.TorchSharp.Tests;
 
-/// <summary>Training steps in a process of their own, and what they ask of the system.</summary>
+/// <summary>Measures the memory that training steps request from the system, in a separate process.</summary>
 internal static class HeapUse
 {
     private const int Warm = 5, Steps = 10;
 
-    /// <returns>Pages that the system had to hand out in each step, and the MiB resident before and after the backend is disposed.</returns>
+    /// <returns>Pages that the system provided in each step, and the MiB resident before and after the backend is disposed.</returns>
     public static (long PagesPerStep, long ResidentBefore, long ResidentAfter) Measure()
     {
         var backend = TorchBackends.Create(new TorchBackendOptions { Threads = 1, SelfTest = false });
@@ -21,11 +21,11 @@ internal static class HeapUse
         for (int i = 0; i < Warm + Steps; i++)
         {
             if (i == Warm)
-                start = PagesHandedOut();
+                start = MinorPageFaults();
             using (backend.BeginStep(training: true))
                 backend.BackwardFrom(Forward(backend, kernel, images), gradient);
         }
-        long pages = (PagesHandedOut() - start) / Steps, before = Environment.WorkingSet >> 20;
+        long pages = (MinorPageFaults() - start) / Steps, before = Environment.WorkingSet >> 20;
         kernel.Dispose();
         backend.Dispose();
         return (pages, before, Environment.WorkingSet >> 20);
@@ -40,7 +40,7 @@ internal static class HeapUse
     }
 
     /// <summary>The process's minor page faults; see proc(5).</summary>
-    private static long PagesHandedOut()
+    private static long MinorPageFaults()
     {
         string status = File.ReadAllText("/proc/self/stat");
         return long.Parse(status[(status.LastIndexOf(')') + 2)..].Split(' ')[7], CultureInfo.InvariantCulture);

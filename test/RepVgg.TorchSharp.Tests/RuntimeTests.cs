@@ -5,7 +5,7 @@ using Xunit;
 
 namespace RepVgg.TorchSharp.Tests;
 
-/// <summary>What users are told where TorchSharp is not as it must be.</summary>
+/// <summary>Error messages for versions and native libraries of TorchSharp that are missing or cannot be used.</summary>
 public class RuntimeTests
 {
     private static string LibraryName =>
@@ -29,7 +29,7 @@ public class RuntimeTests
         string errors = await FailToStart(folder);
         Assert.Contains("TorchSharp 0.107.0 is installed, but its native libraries (libtorch) are not. Reference the package TorchSharp-", errors, StringComparison.Ordinal);
 
-        // TorchSharp's own package brings this one, and no libtorch.
+        // The package TorchSharp contains this library but not libtorch.
         File.Copy(LibraryPath, folder.File(LibraryName));
         Assert.Contains("its native libraries (libtorch) are not. Reference the package TorchSharp-", await FailToStart(folder), StringComparison.Ordinal);
     }

@@ -43,7 +43,7 @@ internal sealed class TrainingSteps : IDisposable
             _optimizer.Step(0.02f);
             _average.Update(0.9f);
         }
-        return _totals.Take().LossSum / Batch;
+        return _totals.ReadAndReset().LossSum / Batch;
     }
 
     public void Evaluate()

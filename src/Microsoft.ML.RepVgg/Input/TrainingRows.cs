@@ -11,11 +11,11 @@ internal static class TrainingRows
     /// <param name="input">Description of the feature column.</param>
     /// <param name="labelName">Name of the label column: a key of UInt32.</param>
     /// <param name="cache">Receives the samples.</param>
-    /// <param name="invalidRows">Whether an invalid row causes an exception or is skipped and counted.</param>
+    /// <param name="skipInvalid">True to skip and count invalid rows; false to throw an exception for the first one.</param>
     /// <param name="cancellation">Cancellation token, checked at every row.</param>
     /// <returns>The number of skipped rows, and the error message of the first one.</returns>
     /// <exception cref="InvalidOperationException">A row cannot be used; the message names it and the reason.</exception>
-    public static (long Skipped, string? FirstReason) Read(IDataView view, FeatureInput input, string labelName, SampleCache cache, InvalidRowHandling invalidRows, CancellationToken cancellation)
+    public static (long Skipped, string? FirstReason) Read(IDataView view, FeatureInput input, string labelName, SampleCache cache, bool skipInvalid, CancellationToken cancellation)
     {
         if (input.Resizing is not null)
             view = input.Resizing.Transform(view);
@@ -44,7 +44,7 @@ internal static class TrainingRows
             }
             catch (InvalidOperationException error)
             {
-                if (invalidRows == InvalidRowHandling.Error)
+                if (!skipInvalid)
                     throw new InvalidOperationException($"{error.Message} Correct or remove the row, or set Options.InvalidRows to Skip.", error.InnerException);
                 skipped++;
                 firstReason ??= error.Message;

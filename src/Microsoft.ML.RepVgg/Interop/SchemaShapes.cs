@@ -1,4 +1,5 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg.Input;
 
 namespace Microsoft.ML.RepVgg.Interop;
 

@@ -22,8 +22,8 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
     private readonly HashSet<int> _active;
     private readonly DataViewRowCursor _rows;
     private readonly ValueGetter<DataViewRowId> _rowId;
-    private readonly DataViewRowCursor? _ahead;
-    private readonly ValueGetter<DataViewRowId>? _aheadId;
+    private readonly DataViewRowCursor? _readAhead;
+    private readonly ValueGetter<DataViewRowId>? _readAheadId;
     private readonly DataViewRow? _pixelRow;
     private readonly PixelReader? _reader;
     private readonly int _outputLength;
@@ -37,21 +37,21 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
     /// <param name="mapper">The mapper, which defines the added columns.</param>
     /// <param name="needed">The active output columns.</param>
     /// <param name="rows">Cursor over the input with the active input columns.</param>
-    /// <param name="ahead">Cursor over the same rows with the image column; null if no added column is active.</param>
-    public BatchScoringCursor(ScoringMapper mapper, IEnumerable<DataViewSchema.Column> needed, DataViewRowCursor rows, DataViewRowCursor? ahead)
+    /// <param name="readAhead">Cursor over the same rows with the image column; null if no added column is active.</param>
+    public BatchScoringCursor(ScoringMapper mapper, IEnumerable<DataViewSchema.Column> needed, DataViewRowCursor rows, DataViewRowCursor? readAhead)
     {
         _mapper = mapper;
         _active = [.. needed.Select(column => column.Index)];
         _rows = rows;
         _rowId = rows.GetIdGetter();
         _outputLength = mapper.Scorer.Engine.OutputLength;
-        if (ahead is not null)
+        if (readAhead is not null)
         {
             var input = mapper.Scorer.Input;
             _batch = (int)Math.Clamp(MaximumValues / ((long)input.Length + _outputLength), 1, MaximumBatch);
-            _ahead = ahead;
-            _aheadId = ahead.GetIdGetter();
-            _pixelRow = mapper.PixelRow(ahead);
+            _readAhead = readAhead;
+            _readAheadId = readAhead.GetIdGetter();
+            _pixelRow = mapper.PixelRow(readAhead);
             _reader = PixelReader.Create(input, _pixelRow, mapper.Pixels, _batch);
             // The array is rented because allocating arrays of this size takes as long as scoring a few images.
             _outputs = ArrayPool<float>.Shared.Rent(_batch * _outputLength);
@@ -72,18 +72,18 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
     public override bool MoveNext()
     {
         bool any = _rows.MoveNext();
-        if (_ahead is null)
+        if (_readAhead is null)
             return any;
         if (++_current >= _filled)
             Fill();
         if (any != _filled > 0)
-            throw Changed();
+            throw RowsChanged();
         if (any)
         {
             DataViewRowId id = default;
             _rowId(ref id);
             if (!id.Equals(_ids[_current]))
-                throw Changed();
+                throw RowsChanged();
         }
         return any;
     }
@@ -103,9 +103,9 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
         {
             _disposed = true;
             _reader?.Dispose();
-            if (!ReferenceEquals(_pixelRow, _ahead))
+            if (!ReferenceEquals(_pixelRow, _readAhead))
                 _pixelRow?.Dispose();
-            _ahead?.Dispose();
+            _readAhead?.Dispose();
             _rows.Dispose();
             ArrayPool<float>.Shared.Return(_outputs);
             _outputs = [];
@@ -119,16 +119,16 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
     {
         _filled = 0;
         _current = 0;
-        while (_filled < _batch && _ahead!.MoveNext())
+        while (_filled < _batch && _readAhead!.MoveNext())
         {
-            _aheadId!(ref _ids[_filled]);
-            _reader!.Read(_ahead.Position, _filled);
+            _readAheadId!(ref _ids[_filled]);
+            _reader!.Read(_readAhead.Position, _filled);
             _filled++;
         }
         if (_filled > 0)
             _reader!.Run(_mapper.Scorer.Engine, _filled, _outputs.AsSpan(0, _filled * _outputLength));
     }
 
-    private static InvalidOperationException Changed() =>
+    private static InvalidOperationException RowsChanged() =>
         new("The rows to score changed between two readings of the same data. Put mlContext.Data.Cache behind a source that is random or is still being written.");
 }

@@ -3,7 +3,7 @@ using Microsoft.ML.RepVgg.Input;
 
 namespace Microsoft.ML.RepVgg.Scoring;
 
-/// <summary>A row that is scored by itself, for prediction engines. The network runs when the value of an added column is first read.</summary>
+/// <summary>A row that is scored individually, for prediction engines. The network runs when the value of an added column is first read.</summary>
 internal sealed class ScoringRow : DataViewRow
 {
     private readonly ScoringMapper _mapper;

@@ -65,3 +65,6 @@ internal sealed class Arguments(IReadOnlyDictionary<string, string> values, IRea
         return numbers;
     }
 }
+
+/// <summary>The exception for an invalid command line; the exit code is 2.</summary>
+internal sealed class UsageException(string message) : Exception(message);

@@ -36,7 +36,7 @@ internal sealed class BranchModules
     public BatchNorm2d? Norm { get; }
 
     /// <summary>The modules with their names within the block, e.g. <c>rbr_dense.conv</c>.</summary>
-    public IEnumerable<(string Name, torch.nn.Module Module)> Named
+    public IEnumerable<(string Name, torch.nn.Module Module)> NamedModules
     {
         get
         {

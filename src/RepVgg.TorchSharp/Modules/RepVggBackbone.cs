@@ -3,6 +3,8 @@ using RepVgg.Networks;
 using RepVgg.Weights;
 using RepVgg.Weights.Naming;
 using TorchSharp;
+using TorchSharp.Modules;
+using TorchSharp.Utils;
 using Tensor = TorchSharp.torch.Tensor;
 
 namespace RepVgg.TorchSharp;
@@ -114,4 +116,27 @@ public sealed class RepVggBackbone : torch.nn.Module<Tensor, Tensor>
     private IEnumerable<(string Name, Tensor Tensor)> Tensors() => state_dict()
         .Where(entry => !entry.Key.EndsWith(StateLayout.BatchCounter, StringComparison.Ordinal))
         .Select(entry => (entry.Key, entry.Value));
+}
+
+/// <summary>A stage in the layout of RepVGGplus: its blocks are in the submodule list <c>blocks</c>.</summary>
+internal sealed class RepVggStage : torch.nn.Module<Tensor, Tensor>
+{
+    [ComponentName(Name = "blocks")]
+    private readonly ModuleList<RepVggBlock> _blocks;
+
+    public RepVggStage(RepVggBlock[] blocks)
+        : base(nameof(RepVggStage))
+    {
+        _blocks = torch.nn.ModuleList(blocks);
+        RegisterComponents();
+    }
+
+    public override Tensor forward(Tensor input)
+    {
+        using var scope = torch.NewDisposeScope();
+        var map = input;
+        foreach (var block in _blocks)
+            map = block.call(map);
+        return map.MoveToOuterDisposeScope();
+    }
 }

@@ -79,7 +79,7 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
         }
         RegisterComponents();
         // The identity comes first, as in the authors' checkpoints.
-        foreach (var (name, module) in _branches.OrderBy(branch => branch.Convolution is null ? 0 : 1).SelectMany(branch => branch.Named))
+        foreach (var (name, module) in _branches.OrderBy(branch => branch.Convolution is null ? 0 : 1).SelectMany(branch => branch.NamedModules))
             Register(name, module);
     }
 

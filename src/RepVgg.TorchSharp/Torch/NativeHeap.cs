@@ -12,11 +12,11 @@ namespace RepVgg.TorchSharp;
 /// </remarks>
 internal sealed partial class NativeHeap : IDisposable
 {
-    private const int TrimThreshold = -1;
-    private const int MapThreshold = -3;
+    private const int TrimThresholdOption = -1;
+    private const int MmapThresholdOption = -3;
 
     /// <summary>Threshold of the block size in bytes from which glibc allocates memory directly from the system (mmap). This is the largest value that glibc accepts, and the maximum of its own dynamic threshold.</summary>
-    private const int LargestFromHeap = 32 << 20;
+    private const int MaximumMmapThreshold = 32 << 20;
 
     private static readonly Lock _lock = new();
     private static int _users;
@@ -28,7 +28,7 @@ internal sealed partial class NativeHeap : IDisposable
 
     /// <summary>Keeps freed memory until the returned object is disposed.</summary>
     /// <returns>The object to dispose; null if the system does not use glibc or the user has set the thresholds.</returns>
-    public static NativeHeap? KeepFreed()
+    public static NativeHeap? RetainFreedMemory()
     {
         if (!OperatingSystem.IsLinux() || IsSetByUser())
             return null;
@@ -36,8 +36,8 @@ internal sealed partial class NativeHeap : IDisposable
         {
             try
             {
-                SetOption(MapThreshold, LargestFromHeap);
-                SetOption(TrimThreshold, int.MaxValue);
+                SetOption(MmapThresholdOption, MaximumMmapThreshold);
+                SetOption(TrimThresholdOption, int.MaxValue);
             }
             catch (Exception exception) when (exception is DllNotFoundException or EntryPointNotFoundException)
             {
@@ -58,7 +58,7 @@ internal sealed partial class NativeHeap : IDisposable
             if (--_users > 0)
                 return;
             // glibc's dynamic adjustment sets the trim threshold to twice the mmap threshold.
-            SetOption(TrimThreshold, 2 * LargestFromHeap);
+            SetOption(TrimThresholdOption, 2 * MaximumMmapThreshold);
             Trim(0);
         }
     }

@@ -28,7 +28,7 @@ internal sealed partial class TorchBackend
 
     private protected override Tensor LinearCore(Tensor input, Tensor weight, Tensor bias) => Run(() =>
     {
-        using var single = Single(Value(input));
+        using var single = ToSinglePrecision(Value(input));
         using var rows = single.reshape(input.Shape[0], weight.Shape[1]);
         return F.linear(rows, Value(weight), Value(bias));
     });
@@ -38,7 +38,7 @@ internal sealed partial class TorchBackend
         var targets = LabelsOnDevice(labels);
         return Run(() =>
         {
-            using var single = Single(Value(logits));
+            using var single = ToSinglePrecision(Value(logits));
             return F.cross_entropy(single, targets, label_smoothing: labelSmoothing);
         });
     }
@@ -46,7 +46,7 @@ internal sealed partial class TorchBackend
     /// <summary>Computes the same as the composition of primitive operations with less memory: intermediate tensor handles are disposed at once, and the sum and the ReLU are computed in place.</summary>
     private protected override Tensor MultiBranchConvCore(Tensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu) => Run(() =>
     {
-        using var source = Half(Value(input));
+        using var source = ToComputeType(Value(input));
         torch.Tensor? sum = null;
         foreach (var branch in branches)
         {
@@ -76,9 +76,9 @@ internal sealed partial class TorchBackend
 
     private torch.Tensor Convolve(torch.Tensor input, torch.Tensor kernel, torch.Tensor? bias, int stride, int paddingHeight, int paddingWidth, int groups)
     {
-        using var x = Half(input);
-        using var w = Half(kernel);
-        using var b = bias is null ? null : Half(bias);
+        using var x = ToComputeType(input);
+        using var w = ToComputeType(kernel);
+        using var b = bias is null ? null : ToComputeType(bias);
         return F.conv2d(x, w, b, [stride, stride], [paddingHeight, paddingWidth], groups: groups);
     }
 
@@ -93,11 +93,11 @@ internal sealed partial class TorchBackend
     }
 
     /// <summary>Returns a new tensor handle: in bfloat16 in a training step with <see cref="TorchBackendOptions.Bfloat16"/>, otherwise in single precision.</summary>
-    private torch.Tensor Half(torch.Tensor tensor) =>
+    private torch.Tensor ToComputeType(torch.Tensor tensor) =>
         tensor.to(_options.Bfloat16 && _step!.Training ? torch.ScalarType.BFloat16 : torch.ScalarType.Float32);
 
     /// <summary>Returns a new tensor handle in single precision.</summary>
-    private static torch.Tensor Single(torch.Tensor tensor) => tensor.to(torch.ScalarType.Float32);
+    private static torch.Tensor ToSinglePrecision(torch.Tensor tensor) => tensor.to(torch.ScalarType.Float32);
 
     /// <summary>Copies labels to the device. Losses of the same step with equal labels share one copy.</summary>
     internal torch.Tensor LabelsOnDevice(ReadOnlySpan<int> labels)
@@ -107,7 +107,7 @@ internal sealed partial class TorchBackend
             return known.Device;
         int[] host = labels.ToArray();
         torch.Tensor? device = null;
-        Guarded(() => device = ToDevice(torch.tensor(Array.ConvertAll(host, label => (long)label))));
+        TranslateOutOfMemory(() => device = ToDevice(torch.tensor(Array.ConvertAll(host, label => (long)label))));
         step.Labels = (host, device!);
         return device!;
     }
@@ -117,7 +117,7 @@ internal sealed partial class TorchBackend
     private TorchTensor Run(Func<torch.Tensor> operation)
     {
         torch.Tensor? result = null;
-        Guarded(() => result = operation());
+        TranslateOutOfMemory(() => result = operation());
         return Wrap(result!);
     }
 }

@@ -6,9 +6,9 @@ using TorchSharp;
 
 namespace RepVgg.TorchSharp;
 
-/// <summary>The backend on TorchSharp. This file contains memory, steps and gradients; the operations are in TorchBackend.Operations.cs.</summary>
+/// <summary>The backend on TorchSharp. This file contains memory, steps and gradients; TorchBackend.Operations.cs and TorchBackend.Branches.cs contain the operations.</summary>
 /// <remarks>
-/// A step is one dispose scope of TorchSharp. Only reading values waits for the device. Copies to the device use page-locked
+/// A step is one dispose scope of TorchSharp. Only reading values waits for the device. Copies to the device use page-pinned
 /// memory and are asynchronous, so a step can be queued while the device computes the previous step.
 /// </remarks>
 internal sealed partial class TorchBackend : Backend
@@ -17,7 +17,7 @@ internal sealed partial class TorchBackend : Backend
     private readonly torch.Device _device;
     private readonly NativeHeap? _heap;
     private readonly HashSet<TorchTensor> _parameters = new(ReferenceEqualityComparer.Instance);
-    private readonly HashSet<TorchTensor> _lasting = new(ReferenceEqualityComparer.Instance);
+    private readonly HashSet<TorchTensor> _persistent = new(ReferenceEqualityComparer.Instance);
     private Step? _step;
     private int[] _inputShape = [];
 
@@ -35,7 +35,7 @@ internal sealed partial class TorchBackend : Backend
         }
         else
         {
-            _heap = NativeHeap.KeepFreed();
+            _heap = NativeHeap.RetainFreedMemory();
         }
         string precision = options.Bfloat16 ? "bfloat16" : IsCuda && options.AllowTf32 ? "TF32" : "float32";
         string where = IsCuda ? $"CUDA device {options.CudaDevice}" : threads == 1 ? "CPU, 1 thread" : $"CPU, {threads} threads";
@@ -65,7 +65,7 @@ internal sealed partial class TorchBackend : Backend
             value.requires_grad_(true);
             _parameters.Add(tensor);
         }
-        _lasting.Add(tensor);
+        _persistent.Add(tensor);
         return tensor;
     }
 
@@ -87,16 +87,16 @@ internal sealed partial class TorchBackend : Backend
     {
         _inputShape = shape;
         torch.Tensor? staged = null;
-        Guarded(() =>
+        TranslateOutOfMemory(() =>
         {
             using var scope = torch.NewDisposeScope();
             using var mode = torch.no_grad();
-            staged = scope.Detach(Layout.Arrange(CopyAhead(shape, values)));
+            staged = scope.Detach(Layout.Arrange(CopyBatchToDevice(shape, values)));
         });
-        return new TorchInput(shape, staged!);
+        return new TorchStagedInput(shape, staged!);
     }
 
-    private protected override Tensor? CreateStagedInputCore(StagedInput staged) => staged is TorchInput input ? Wrap(_step!.Own(input.Take())) : null;
+    private protected override Tensor? CreateStagedInputCore(StagedInput staged) => staged is TorchStagedInput input ? Wrap(_step!.Attach(input.Take())) : null;
 
     private protected override void CopyInCore(Tensor destination, ReadOnlySpan<float> values)
     {
@@ -137,7 +137,7 @@ internal sealed partial class TorchBackend : Backend
             return;
         // For a scalar output and a gradient of 1, libtorch creates the gradient itself, which avoids a copy to the device.
         torch.Tensor[] gradients = outputGradient is [1f] && output.Shape.Count == 0 ? [] : [ToDevice(HostCopy.ToTensor([.. output.Shape], outputGradient)).to(value.dtype)];
-        Guarded(() => value.backward(gradients));
+        TranslateOutOfMemory(() => value.backward(gradients));
     }
 
     private protected override Optimizer CreateOptimizerCore(IReadOnlyList<ParameterGroup> groups, OptimizerOptions options) => options switch
@@ -152,19 +152,19 @@ internal sealed partial class TorchBackend : Backend
 
     private protected override void DisposeCore()
     {
-        foreach (var tensor in _lasting.ToArray())
+        foreach (var tensor in _persistent.ToArray())
             tensor.Dispose();
         _heap?.Dispose();
     }
 
-    internal void Forget(TorchTensor tensor)
+    internal void Unregister(TorchTensor tensor)
     {
         _parameters.Remove(tensor);
-        _lasting.Remove(tensor);
+        _persistent.Remove(tensor);
     }
 
     /// <summary>Runs an action and converts libtorch's out-of-memory errors to <see cref="InsufficientMemoryException"/>.</summary>
-    internal void Guarded(Action work)
+    internal void TranslateOutOfMemory(Action work)
     {
         try
         {
@@ -176,12 +176,28 @@ internal sealed partial class TorchBackend : Backend
         }
     }
 
+    /// <summary>Whether libtorch ran out of memory. libtorch has no error code for this, so the message is compared with the texts of CUDA and of the CPU allocators on Linux and Windows.</summary>
+    internal static bool IsOutOfMemory(ExternalException exception) =>
+        exception.Message.Contains("out of memory", StringComparison.OrdinalIgnoreCase)
+        || exception.Message.Contains("can't allocate memory", StringComparison.OrdinalIgnoreCase)
+        || exception.Message.Contains("not enough memory", StringComparison.OrdinalIgnoreCase)
+        || exception.Message.Contains("ALLOC_FAILED", StringComparison.Ordinal);
+
+    internal InsufficientMemoryException OutOfMemory(ExternalException cause)
+    {
+        string what = _inputShape is [var batch, ..]
+            ? $"a batch of {batch} images of [{string.Join(", ", _inputShape[1..])}]. Try a batch size of {Math.Max(2, batch / 2)}"
+            : "the network's weights. Try a smaller variant";
+        string precision = IsCuda && !_options.Bfloat16 ? ", bfloat16" : "";
+        return new InsufficientMemoryException($"{Description} ran out of memory on {what}{precision} or smaller images. Message of libtorch: {cause.Message.Split('\n')[0]}", cause);
+    }
+
     /// <summary>Copies a batch to the device. Called on the thread that prepares batches.</summary>
     /// <remarks>
     /// On the CPU, managed code copies the values: libtorch's copy would start a second set of OpenMP threads for this thread. With
     /// more OpenMP threads than cores, OpenMP suspends them after every operation, which made steps a quarter slower in measurements.
     /// </remarks>
-    private torch.Tensor CopyAhead(int[] shape, ReadOnlyMemory<float> values) => IsCuda ? ToDevice(HostCopy.View(shape, values)) : HostCopy.ToTensor(shape, values.Span);
+    private torch.Tensor CopyBatchToDevice(int[] shape, ReadOnlyMemory<float> values) => IsCuda ? ToDevice(HostCopy.View(shape, values)) : HostCopy.ToTensor(shape, values.Span);
 
     /// <summary>Copies a tensor to the device asynchronously, without waiting for queued work.</summary>
     private torch.Tensor ToDevice(torch.Tensor host)
@@ -189,8 +205,8 @@ internal sealed partial class TorchBackend : Backend
         if (!IsCuda)
             return host;
         using var source = host;
-        using var locked = source.pin_memory();
-        return locked.to(_device, non_blocking: true);
+        using var pinned = source.pin_memory();
+        return pinned.to(_device, non_blocking: true);
     }
 
     private TorchTensor Wrap(torch.Tensor value) => new(this, value, TensorRole.Step);
@@ -214,7 +230,7 @@ internal sealed partial class TorchBackend : Backend
         public (int[] Host, torch.Tensor Device)? Labels { get; set; }
 
         /// <summary>Attaches a tensor to the dispose scope of the step.</summary>
-        public torch.Tensor Own(torch.Tensor tensor)
+        public torch.Tensor Attach(torch.Tensor tensor)
         {
             _scope.Attach(tensor);
             return tensor;
@@ -228,5 +244,25 @@ internal sealed partial class TorchBackend : Backend
             _mode.Dispose();
             _scope.Dispose();
         }
+    }
+}
+
+/// <summary>A batch on the device; the asynchronous copy to the device may still be running.</summary>
+internal sealed class TorchStagedInput(IReadOnlyList<int> shape, torch.Tensor value) : StagedInput(shape)
+{
+    private torch.Tensor? _value = value;
+
+    /// <summary>Returns the tensor and transfers its ownership to the caller.</summary>
+    public torch.Tensor Take()
+    {
+        var taken = _value ?? throw new InvalidOperationException("The batch was taken or disposed already.");
+        _value = null;
+        return taken;
+    }
+
+    public override void Dispose()
+    {
+        _value?.Dispose();
+        _value = null;
     }
 }

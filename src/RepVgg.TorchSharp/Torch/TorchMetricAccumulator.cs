@@ -30,7 +30,7 @@ internal sealed class TorchMetricAccumulator : MetricAccumulator
         _images += labels.Length;
     }
 
-    public override (double LossSum, long Correct, long Images) Take()
+    public override (double LossSum, long Correct, long Images) ReadAndReset()
     {
         using var scope = torch.NewDisposeScope();
         using var mode = torch.no_grad();

@@ -10,18 +10,18 @@ namespace RepVgg.TorchSharp;
 /// <remarks>TorchSharp itself reports missing libraries by a load trace on the console or a <see cref="TypeInitializationException"/>, so no TorchSharp code runs before the checks.</remarks>
 internal static partial class TorchRuntime
 {
-    private static readonly Version _wanted = typeof(TorchRuntime).Assembly.GetReferencedAssemblies().First(name => name.Name == "TorchSharp").Version!;
+    private static readonly Version _requiredVersion = typeof(TorchRuntime).Assembly.GetReferencedAssemblies().First(name => name.Name == "TorchSharp").Version!;
 
-    // QuietThread replaces Console.Out. The lock ensures that it is restored before another thread replaces it.
+    // ConsoleOutputSuppressor replaces Console.Out. The lock ensures that it is restored before another thread replaces it.
     private static readonly Lock _initialization = new();
 
     /// <summary>The version of TorchSharp that is loaded.</summary>
-    public static string Version { get; private set; } = _wanted.ToString(3);
+    public static string Version { get; private set; } = _requiredVersion.ToString(3);
 
     /// <summary>Gets the text that names the package to reference for a device.</summary>
-    private static string Advice(int? cudaDevice)
+    private static string PackageAdvice(int? cudaDevice)
     {
-        string version = _wanted.ToString(3);
+        string version = _requiredVersion.ToString(3);
         string? cuda = cudaDevice is null ? null : OperatingSystem.IsWindows() ? "TorchSharp-cuda-windows" : OperatingSystem.IsLinux() ? "TorchSharp-cuda-linux" : null;
         return cuda is null
             ? $"Reference the package TorchSharp-cpu {version} in the application"
@@ -31,20 +31,20 @@ internal static partial class TorchRuntime
     /// <summary>Checks that a device can be used.</summary>
     /// <param name="cudaDevice">Index of the CUDA device; null for the CPU.</param>
     /// <exception cref="DeviceUnavailableException">The device cannot be used; the message contains the reason.</exception>
-    public static void Require(int? cudaDevice)
+    public static void EnsureAvailable(int? cudaDevice)
     {
         CheckVersion(FindAssembly(), cudaDevice);
         string? library = null;
         try
         {
-            if (!NativesFound(out library))
-                throw new DeviceUnavailableException($"TorchSharp {Version} is installed, but its native libraries (libtorch) are not. {Advice(cudaDevice)}.");
+            if (!FindNativeLibraries(out library))
+                throw new DeviceUnavailableException($"TorchSharp {Version} is installed, but its native libraries (libtorch) are not. {PackageAdvice(cudaDevice)}.");
             // If TorchSharp cannot load the library, it copies libtorch into the application's folder. Loading the library here first prevents that.
             if (library is not null && OperatingSystem.IsLinux() && cudaDevice is null)
                 NativeLibrary.Load(library);
             lock (_initialization)
             {
-                using var quiet = new QuietThread();
+                using var suppressor = new ConsoleOutputSuppressor();
                 if (cudaDevice is { } index)
                     CheckCuda(index);
                 else
@@ -53,7 +53,7 @@ internal static partial class TorchRuntime
         }
         catch (Exception exception) when (exception is NotSupportedException or TypeInitializationException or DllNotFoundException or EntryPointNotFoundException or BadImageFormatException or TypeLoadException or MissingMemberException)
         {
-            throw new DeviceUnavailableException(WhyNotLoaded(library, exception, cudaDevice), exception);
+            throw new DeviceUnavailableException(LoadErrorMessage(library, exception, cudaDevice), exception);
         }
     }
 
@@ -61,9 +61,9 @@ internal static partial class TorchRuntime
     internal static void CheckVersion(Version? found, int? cudaDevice)
     {
         if (found is null)
-            throw new DeviceUnavailableException($"TorchSharp is not installed; training with libtorch needs version {_wanted.ToString(2)}. {Advice(cudaDevice)}.");
-        if (found.Major != _wanted.Major || found.Minor != _wanted.Minor)
-            throw new DeviceUnavailableException($"TorchSharp {found.ToString(3)} is installed, but version {_wanted.ToString(2)} is needed: other versions have other native libraries. {Advice(cudaDevice)}.");
+            throw new DeviceUnavailableException($"TorchSharp is not installed; training with libtorch needs version {_requiredVersion.ToString(2)}. {PackageAdvice(cudaDevice)}.");
+        if (found.Major != _requiredVersion.Major || found.Minor != _requiredVersion.Minor)
+            throw new DeviceUnavailableException($"TorchSharp {found.ToString(3)} is installed, but version {_requiredVersion.ToString(2)} is needed: other versions have other native libraries. {PackageAdvice(cudaDevice)}.");
         Version = found.ToString(3);
     }
 
@@ -83,7 +83,7 @@ internal static partial class TorchRuntime
     /// <remarks>LibTorchSharp is part of the package TorchSharp, and torch_cpu is part of a libtorch package.</remarks>
     /// <param name="library">Receives the path of TorchSharp's own native library, or null if none of those folders contains it.</param>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static bool NativesFound(out string? library)
+    private static bool FindNativeLibraries(out string? library)
     {
         string home = Path.GetDirectoryName(typeof(torch).Assembly.Location) ?? "";
         string searched = AppContext.GetData("NATIVE_DLL_SEARCH_DIRECTORIES") as string ?? "";
@@ -105,7 +105,7 @@ internal static partial class TorchRuntime
     /// <param name="library">Path of TorchSharp's native library; null if it was not found.</param>
     /// <param name="exception">The exception that the loader or TorchSharp threw.</param>
     /// <param name="cudaDevice">Index of the requested CUDA device; null for the CPU.</param>
-    private static string WhyNotLoaded(string? library, Exception exception, int? cudaDevice)
+    private static string LoadErrorMessage(string? library, Exception exception, int? cudaDevice)
     {
         string reason = FirstLine(exception);
         if (library is not null)
@@ -124,7 +124,7 @@ internal static partial class TorchRuntime
                 reason = loading.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)[^1];
             }
         }
-        return $"TorchSharp {Version} is installed, but its native libraries (libtorch) cannot be loaded: {reason.TrimEnd('.')}. {Advice(cudaDevice)}, and no other TorchSharp package beside it.";
+        return $"TorchSharp {Version} is installed, but its native libraries (libtorch) cannot be loaded: {reason.TrimEnd('.')}. {PackageAdvice(cudaDevice)}, and no other TorchSharp package beside it.";
     }
 
     /// <summary>Matches, in the loader's message, the version of a C++ symbol that the system's C++ library does not have.</summary>
@@ -138,7 +138,7 @@ internal static partial class TorchRuntime
     private static void CheckCuda(int index)
     {
         if (!torch.cuda.is_available())
-            throw new DeviceUnavailableException($"TorchSharp {Version} finds no CUDA device: there is no NVIDIA GPU, its driver is older than CUDA 12.8 needs, or the native libraries are those of TorchSharp-cpu. {Advice(index)}.");
+            throw new DeviceUnavailableException($"TorchSharp {Version} finds no CUDA device: there is no NVIDIA GPU, its driver is older than CUDA 12.8 needs, or the native libraries are those of TorchSharp-cpu. {PackageAdvice(index)}.");
         int count = torch.cuda.device_count();
         if (index >= count)
             throw new DeviceUnavailableException($"There is no CUDA device {index}: this machine has {count}, counted from 0.");

@@ -22,14 +22,14 @@ internal sealed class TorchSgd : Optimizer
         }
     }
 
-    public override void Step(float learningRate) => _backend.Guarded(() =>
+    public override void Step(float learningRate) => _backend.TranslateOutOfMemory(() =>
     {
         using var mode = torch.no_grad();
         foreach (var group in _groups)
         {
-            group.Storage.Gather();
-            foreach (var run in group.Storage.Runs)
-                Update(group, run, learningRate * group.Options.LearningRateScale);
+            group.Storage.ReclaimMembers();
+            foreach (var bucket in group.Storage.Buckets)
+                Update(group, bucket, learningRate * group.Options.LearningRateScale);
         }
     });
 
@@ -63,47 +63,47 @@ internal sealed class TorchSgd : Optimizer
         foreach (var group in _groups)
         {
             if (parameter < group.Storage.Members.Count)
-                return group.Storage.Part(group.Momentum!, parameter);
+                return group.Storage.Slice(group.Momentum!, parameter);
             parameter -= group.Storage.Members.Count;
         }
         throw new ObjectDisposedException(nameof(Optimizer));
     }
 
-    private void Update(Group group, FlatStorage.Run run, float rate)
+    private void Update(Group group, FlatStorage.Bucket bucket, float rate)
     {
         using var scope = torch.NewDisposeScope();
         var storage = group.Storage;
-        if (storage.TryGatherGradients(run) is { } gradients)
+        if (storage.TryConcatenateGradients(bucket) is { } gradients)
         {
-            for (long start = 0; start < run.Length; start += storage.PieceLength)
+            for (long start = 0; start < bucket.Length; start += storage.MaximumUpdateLength)
             {
-                long length = Math.Min(run.Length - start, storage.PieceLength);
-                using var piece = torch.NewDisposeScope();
+                long length = Math.Min(bucket.Length - start, storage.MaximumUpdateLength);
+                using var updateScope = torch.NewDisposeScope();
                 Update(
-                    storage.Values.narrow(0, run.Start + start, length), gradients.narrow(0, start, length),
-                    group.Momentum?.narrow(0, run.Start + start, length), group.Options.WeightDecay, rate);
+                    storage.Values.narrow(0, bucket.Start + start, length), gradients.narrow(0, start, length),
+                    group.Momentum?.narrow(0, bucket.Start + start, length), group.Options.WeightDecay, rate);
             }
             return;
         }
-        for (int i = run.First; i < run.First + run.Members; i++)
+        for (int i = bucket.First; i < bucket.First + bucket.Members; i++)
         {
             var member = storage.Members[i].Value;
             if (member.grad is { } gradient)
-                Update(member, gradient, group.Momentum is { } momentum ? storage.Part(momentum, i) : null, group.Options.WeightDecay, rate);
+                Update(member, gradient, group.Momentum is { } momentum ? storage.Slice(momentum, i) : null, group.Options.WeightDecay, rate);
         }
     }
 
     /// <summary>g += decay * w; v = momentum * v + g; w -= rate * v, or with Nesterov w -= rate * (g + momentum * v). Without momentum, w -= rate * g.</summary>
     private void Update(torch.Tensor weights, torch.Tensor gradients, torch.Tensor? momentum, float weightDecay, float rate)
     {
-        using Scalar decay = weightDecay, keep = _options.Momentum, back = -rate;
+        using Scalar decay = weightDecay, momentumFactor = _options.Momentum, negativeRate = -rate;
         var direction = weightDecay == 0 ? gradients : gradients.add(weights, decay);
         if (momentum is not null)
         {
-            momentum.mul_(keep).add_(direction);
-            direction = _options.Nesterov ? direction.add(momentum, keep) : momentum;
+            momentum.mul_(momentumFactor).add_(direction);
+            direction = _options.Nesterov ? direction.add(momentum, momentumFactor) : momentum;
         }
-        weights.add_(direction, back);
+        weights.add_(direction, negativeRate);
     }
 
     private sealed record Group(ParameterGroup Options, FlatStorage Storage, torch.Tensor? Momentum);

@@ -26,10 +26,10 @@ internal sealed class TorchTensor : Tensor
 
     internal override bool IsReleased => _value is null || _value.IsInvalid;
 
-    internal override bool KeepsGradient => IsLeaf && Value.requires_grad;
+    internal override bool RetainsGradient => IsLeaf && Value.requires_grad;
 
     /// <summary>The flat storage that contains the values of this tensor, or null.</summary>
-    public FlatStorage? Home { get; set; }
+    public FlatStorage? Storage { get; set; }
 
     public override IReadOnlyList<int> Shape => _shape;
 
@@ -38,10 +38,10 @@ internal sealed class TorchTensor : Tensor
     public torch.Tensor Value => _value ?? throw new ObjectDisposedException(nameof(Tensor), "The tensor was disposed.");
 
     /// <summary>Replaces the underlying tensor by a view of a flat storage.</summary>
-    public void Rebind(torch.Tensor value, FlatStorage home)
+    public void ReplaceValue(torch.Tensor value, FlatStorage storage)
     {
         Value.Dispose();
-        (_value, Home) = (value, home);
+        (_value, Storage) = (value, storage);
     }
 
     /// <summary>Disposes the tensor handle. libtorch keeps memory that a later backward pass needs.</summary>
@@ -51,7 +51,7 @@ internal sealed class TorchTensor : Tensor
             return;
         _value.Dispose();
         _value = null;
-        Home = null;
-        Backend.Forget(this);
+        Storage = null;
+        Backend.Unregister(this);
     }
 }

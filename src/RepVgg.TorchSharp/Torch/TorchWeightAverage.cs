@@ -9,7 +9,7 @@ internal sealed class TorchWeightAverage : WeightAverage
     private readonly TorchBackend _backend;
     private readonly TorchTensor[] _tensors;
     private readonly List<(FlatStorage Storage, torch.Tensor Average)> _parts = [];
-    private readonly FlatStorage? _own;
+    private readonly FlatStorage? _additionalStorage;
 
     public TorchWeightAverage(TorchBackend backend, IReadOnlyList<(string Name, Tensor Tensor)> tensors)
         : base(tensors)
@@ -18,33 +18,33 @@ internal sealed class TorchWeightAverage : WeightAverage
         _tensors = [.. tensors.Select(item => (TorchTensor)item.Tensor)];
 
         var all = new HashSet<TorchTensor>(_tensors, ReferenceEqualityComparer.Instance);
-        var storages = _tensors.Select(tensor => tensor.Home).OfType<FlatStorage>().Distinct().Where(home => home.Members.All(all.Contains)).ToList();
-        TorchTensor[] rest = [.. _tensors.Where(tensor => tensor.Home is null || !storages.Contains(tensor.Home))];
-        if (rest.Length > 0)
-            storages.Add(_own = new FlatStorage(backend, rest));
+        var storages = _tensors.Select(tensor => tensor.Storage).OfType<FlatStorage>().Distinct().Where(storage => storage.Members.All(all.Contains)).ToList();
+        TorchTensor[] others = [.. _tensors.Where(tensor => tensor.Storage is null || !storages.Contains(tensor.Storage))];
+        if (others.Length > 0)
+            storages.Add(_additionalStorage = new FlatStorage(backend, others));
         using var mode = torch.no_grad();
         foreach (var storage in storages)
             _parts.Add((storage, storage.Values.clone().DetachFromDisposeScope()));
     }
 
-    public override void Update(float decay) => _backend.Guarded(() =>
+    public override void Update(float decay) => _backend.TranslateOutOfMemory(() =>
     {
         using var mode = torch.no_grad();
-        using Scalar keep = decay, add = 1 - decay;
+        using Scalar averageFactor = decay, valueFactor = 1 - decay;
         foreach (var (storage, average) in _parts)
         {
-            storage.Gather();
-            average.mul_(keep).add_(storage.Values, add);
+            storage.ReclaimMembers();
+            average.mul_(averageFactor).add_(storage.Values, valueFactor);
         }
     });
 
-    public override void Swap() => _backend.Guarded(() =>
+    public override void Swap() => _backend.TranslateOutOfMemory(() =>
     {
         using var scope = torch.NewDisposeScope();
         using var mode = torch.no_grad();
         foreach (var (storage, average) in _parts)
         {
-            storage.Gather();
+            storage.ReclaimMembers();
             var values = storage.Values.clone();
             storage.Values.copy_(average);
             average.copy_(values);
@@ -56,7 +56,7 @@ internal sealed class TorchWeightAverage : WeightAverage
         foreach (var (_, average) in _parts)
             average.Dispose();
         _parts.Clear();
-        _own?.Dispose();
+        _additionalStorage?.Dispose();
     }
 
     private protected override void ReadAverage(int tensor, Span<float> values)
@@ -78,7 +78,7 @@ internal sealed class TorchWeightAverage : WeightAverage
         {
             int index = storage.IndexOf(tensor);
             if (index >= 0)
-                return storage.Part(average, index);
+                return storage.Slice(average, index);
         }
         throw new ObjectDisposedException(nameof(WeightAverage));
     }

@@ -101,7 +101,7 @@ internal abstract partial class Backend : IDisposable
     {
         CheckOwn(source, nameof(source));
         CheckCount(source.Shape, values.Length, nameof(values));
-        if (!source.KeepsGradient)
+        if (!source.RetainsGradient)
             throw new ArgumentException("The tensor has no gradient: it is neither a parameter nor an input that was created with requiresGradient: true in a recorded step.", nameof(source));
         CopyGradientCore(source, values);
     }
@@ -206,12 +206,16 @@ internal abstract partial class Backend : IDisposable
 
     // Core methods: their arguments are checked. Tensors are not null, belong to the backend and are not released. ----
 
+    /// <summary>Whether this backend created a tensor.</summary>
     private protected abstract bool Owns(Tensor tensor);
 
+    /// <summary>Creates a parameter or buffer with a copy of the values.</summary>
     private protected abstract Tensor CreateCore(TensorData initial, TensorRole role);
 
+    /// <summary>Creates an input of the current step. <paramref name="requiresGradient"/> is true only in a recorded step.</summary>
     private protected abstract Tensor CreateInputCore(ReadOnlySpan<int> shape, ReadOnlySpan<float> values, bool requiresGradient);
 
+    /// <summary>Starts copying a batch to the device, on any thread. By default the values stay in host memory until the step copies them.</summary>
     private protected virtual StagedInput StageCore(int[] shape, ReadOnlyMemory<float> values) => new HostInput(shape, values);
 
     /// <summary>Creates an input from a staged batch; null if the batch was not staged by this kind of backend.</summary>
@@ -222,19 +226,24 @@ internal abstract partial class Backend : IDisposable
 
     private protected abstract void CopyOutCore(Tensor source, Span<float> values);
 
+    /// <summary>Copies a gradient; zeros if the tensor was not used in the latest backward pass.</summary>
     private protected abstract void CopyGradientCore(Tensor source, Span<float> values);
 
     /// <summary>Begins a step. The returned object is disposed at its end and releases the tensors of the step.</summary>
     private protected abstract IDisposable BeginStepCore(bool training, bool recording);
 
+    /// <summary>Clears the gradients of all parameters, then computes those of the tensors from which <paramref name="output"/> was computed.</summary>
     private protected abstract void BackwardCore(Tensor output, ReadOnlySpan<float> outputGradient);
 
+    /// <summary>Creates an optimizer.</summary>
+    /// <exception cref="NotSupportedException">The backend does not implement the algorithm of the options.</exception>
     private protected abstract Optimizer CreateOptimizerCore(IReadOnlyList<ParameterGroup> groups, OptimizerOptions options);
 
     private protected virtual WeightAverage CreateWeightAverageCore(IReadOnlyList<(string Name, Tensor Tensor)> tensors) => new HostWeightAverage(this, tensors);
 
     private protected virtual MetricAccumulator CreateMetricAccumulatorCore() => new HostMetricAccumulator(this);
 
+    /// <summary>Releases all tensors of the backend. No step is open.</summary>
     private protected abstract void DisposeCore();
 
     private Tensor Create(TensorData initial, TensorRole role)

@@ -24,11 +24,12 @@ internal abstract class MetricAccumulator : IDisposable
 
     /// <summary>Waits for the device, returns the sums since the last call, and resets them to zero.</summary>
     /// <returns>The sum of the losses of all images, the number of images whose largest logit is that of the label, and the number of images.</returns>
-    public abstract (double LossSum, long Correct, long Images) Take();
+    public abstract (double LossSum, long Correct, long Images) ReadAndReset();
 
     /// <summary>Releases the sums.</summary>
     public abstract void Dispose();
 
+    /// <summary>Adds a batch whose tensors and labels have been checked.</summary>
     private protected abstract void AddCore(Tensor loss, Tensor logits, ReadOnlySpan<int> labels);
 }
 
@@ -40,7 +41,7 @@ internal sealed class HostMetricAccumulator(Backend backend) : MetricAccumulator
     private double _lossSum;
     private long _correct, _images;
 
-    public override (double LossSum, long Correct, long Images) Take()
+    public override (double LossSum, long Correct, long Images) ReadAndReset()
     {
         var totals = (_lossSum, _correct, _images);
         (_lossSum, _correct, _images) = (0, 0, 0);

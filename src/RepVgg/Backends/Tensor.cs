@@ -21,7 +21,7 @@ internal abstract class Tensor : IDisposable
     internal abstract bool IsReleased { get; }
 
     /// <summary>Whether the gradient can be read after the backward pass: true for parameters, and for inputs that were created with requiresGradient in a recorded step.</summary>
-    internal abstract bool KeepsGradient { get; }
+    internal abstract bool RetainsGradient { get; }
 
     /// <summary>
     /// Releases the memory of a parameter or buffer. For a tensor of a step, it releases the handle before the end of the

@@ -131,8 +131,8 @@ internal sealed class BatchLoader : IDisposable
         where TPixel : unmanaged
     {
         if (_order is null)
-            _augmenter.Plain(pixels, destination);
+            _augmenter.Convert(pixels, destination);
         else
-            _augmenter.Random(pixels, destination, new RandomStream(_seed, RandomStream.Purpose.Augment, (ulong)_epoch, (ulong)sample));
+            _augmenter.Augment(pixels, destination, new RandomStream(_seed, RandomStream.Purpose.Augment, (ulong)_epoch, (ulong)sample));
     }
 }

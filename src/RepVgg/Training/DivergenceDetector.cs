@@ -8,15 +8,15 @@ namespace RepVgg.Training;
 /// </remarks>
 internal sealed class DivergenceDetector(int classes)
 {
-    private const double Keep = 0.9, Limit = 20;
+    private const double Decay = 0.9, MaximumRatio = 20;
 
-    private readonly double _guess = Math.Log(classes);
+    private readonly double _uniformLoss = Math.Log(classes);
     private double _mean = Math.Log(classes);
 
     public void Check(double loss, int epoch, int step, float learningRate)
     {
-        _mean = Keep * _mean + (1 - Keep) * loss;
-        if (!double.IsFinite(loss) || _mean > Limit * _guess)
+        _mean = Decay * _mean + (1 - Decay) * loss;
+        if (!double.IsFinite(loss) || _mean > MaximumRatio * _uniformLoss)
             throw new TrainingDivergedException(epoch, step, loss, learningRate);
     }
 }

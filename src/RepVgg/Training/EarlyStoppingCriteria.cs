@@ -37,3 +37,16 @@ public sealed record EarlyStoppingCriteria
         return since >= Patience;
     }
 }
+
+/// <summary>The metric by which weights are compared.</summary>
+public enum TrainingMetric
+{
+    /// <summary>
+    /// Share of correctly classified images; higher is better. If it is used as <see cref="TrainingOptions.MonitoredMetric"/>, equal
+    /// accuracies are compared by the validation loss.
+    /// </summary>
+    Accuracy,
+
+    /// <summary>Mean cross-entropy in nats; lower is better.</summary>
+    Loss,
+}

@@ -16,7 +16,7 @@ internal sealed class ImageAugmenter(Augmentation augmentation, Normalization no
     /// <typeparam name="TPixel">Type of the raw pixels: byte or float.</typeparam>
     /// <param name="raw">C * H * W raw pixel values, CHW.</param>
     /// <param name="destination">Receives C * H * W values, CHW.</param>
-    public void Plain<TPixel>(ReadOnlySpan<TPixel> raw, Span<float> destination)
+    public void Convert<TPixel>(ReadOnlySpan<TPixel> raw, Span<float> destination)
         where TPixel : unmanaged => Write(raw, destination, 0, 0, false);
 
     /// <summary>Augments and normalises an image.</summary>
@@ -24,7 +24,7 @@ internal sealed class ImageAugmenter(Augmentation augmentation, Normalization no
     /// <param name="raw">C * H * W raw pixel values, CHW.</param>
     /// <param name="destination">Receives C * H * W values, CHW.</param>
     /// <param name="random">Random generator for this image and epoch.</param>
-    public void Random<TPixel>(ReadOnlySpan<TPixel> raw, Span<float> destination, RandomStream random)
+    public void Augment<TPixel>(ReadOnlySpan<TPixel> raw, Span<float> destination, RandomStream random)
         where TPixel : unmanaged
     {
         int shiftY = 0, shiftX = 0;

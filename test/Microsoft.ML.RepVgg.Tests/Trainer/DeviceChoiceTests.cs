@@ -53,10 +53,10 @@ public class DeviceChoiceTests
     }
 
     [Theory]
-    [InlineData("Auto", 1, "MLContext.GpuDeviceId 1 was asked for")]
-    [InlineData("Cuda(0)", null, "Options.Device Cuda(0) was asked for")]
-    [InlineData("TorchCpu", null, "Options.Device TorchCpu was asked for")]
-    public void Without_fallback_a_device_that_was_asked_for_is_an_error(string device, int? gpuDeviceId, string begins)
+    [InlineData("Auto", 1, "MLContext.GpuDeviceId 1 was requested")]
+    [InlineData("Cuda(0)", null, "Options.Device Cuda(0) was requested")]
+    [InlineData("TorchCpu", null, "Options.Device TorchCpu was requested")]
+    public void Without_fallback_a_requested_device_that_is_unavailable_is_an_error(string device, int? gpuDeviceId, string begins)
     {
         var log = new List<(string, bool)>();
         var error = Assert.Throws<DeviceUnavailableException>(() => Choice(device, gpuDeviceId, false, log, new DeviceUnavailableException(Missing)).Create());
@@ -67,7 +67,7 @@ public class DeviceChoiceTests
     }
 
     [Fact]
-    public void Wrong_numbers_are_a_warning_even_where_no_device_was_asked_for()
+    public void Wrong_numbers_are_a_warning_even_if_no_device_was_requested()
     {
         var log = new List<(string, bool IsWarning)>();
         using var backend = Choice("Auto", null, false, log, new DeviceUnavailableException(Missing) { ComputesWrongNumbers = true }).Create();
@@ -75,7 +75,7 @@ public class DeviceChoiceTests
     }
 
     [Fact]
-    public void The_cpu_asks_nobody()
+    public void The_cpu_is_used_without_loading_TorchSharp()
     {
         var log = new List<(string, bool)>();
         using var backend = Choice("Cpu", 0, false, log, new InvalidOperationException("TorchSharp was touched.")).Create();
@@ -84,7 +84,7 @@ public class DeviceChoiceTests
     }
 
     [Fact]
-    public void Other_errors_are_not_swallowed() =>
+    public void Other_errors_are_not_caught() =>
         Assert.Throws<InsufficientMemoryException>(() => Choice("Auto", null, true, [], new InsufficientMemoryException()).Create());
 
     [Fact]
@@ -96,7 +96,7 @@ public class DeviceChoiceTests
         context.Log += (_, message) => log.Add(message.Message);
         var data = context.Data.LoadFromEnumerable(Stripes.Rows(30, seed: 1));
         var error = Assert.ThrowsAny<Exception>(() => Stripes.Pipeline(context, Stripes.Options(epochs: 1)).Fit(data));
-        Assert.Contains("MLContext.GpuDeviceId 4000 was asked for and cannot be used", error.Message, StringComparison.Ordinal);
+        Assert.Contains("MLContext.GpuDeviceId 4000 was requested and cannot be used", error.Message, StringComparison.Ordinal);
 
         context.FallbackToCpu = true;
         using var model = (IDisposable)Stripes.Pipeline(context, Stripes.Options(epochs: 1)).Fit(data);

@@ -81,7 +81,7 @@ public sealed class FineTuningTests : IDisposable
     }
 
     [Fact]
-    public void Another_number_of_classes_starts_the_classifier_afresh_and_says_so()
+    public void Another_number_of_classes_starts_the_classifier_from_random_weights_and_logs_it()
     {
         using var model = Fit(FineTuning(Described(classes: 11)));
         Assert.Equal(3, model.Network.Classes);
@@ -89,7 +89,7 @@ public sealed class FineTuningTests : IDisposable
     }
 
     [Fact]
-    public void What_was_learnt_is_kept()
+    public void Fine_tuning_starts_from_the_trained_weights()
     {
         var first = Stripes.Options(epochs: 4);
         first.CheckpointPath = _folder.File("first.checkpoint");
@@ -102,7 +102,7 @@ public sealed class FineTuningTests : IDisposable
         using var model = Fit(options, rows: 60);
         Assert.Equal(Stripes.Tiny, model.Architecture);
         Assert.InRange(model.History.Single().TrainingAccuracy, 0.9, 1);
-        // A new network that learns as little knows nothing yet.
+        // A network with random weights does not reach this accuracy with the same learning rate.
         var fresh = Stripes.Options(epochs: 1);
         fresh.LearningRate = 1e-6f;
         using var other = Fit(fresh, rows: 60);
@@ -232,7 +232,7 @@ public sealed class FineTuningTests : IDisposable
     {
         string path = _folder.File("RepVGG-A0-train.pth");
         PthWriter.Write(Initialization.Draw(RepVggVariants.A0, 10, seed: 1), path);
-        var start = PretrainedStart.Read(path)!;
+        var start = PretrainedWeights.Read(path)!;
         Assert.Equal(RepVggVariants.A0, start.Architecture);
         Assert.Null(start.ImageSize);
         Assert.Equal(255 * 0.485f, start.Normalization!.Mean[0], 1e-3f);
@@ -240,6 +240,6 @@ public sealed class FineTuningTests : IDisposable
 
         string own = _folder.File("own.pth");
         PthWriter.Write(Weights(architecture: _inferable), own);
-        Assert.Null(PretrainedStart.Read(own)!.Normalization);
+        Assert.Null(PretrainedWeights.Read(own)!.Normalization);
     }
 }

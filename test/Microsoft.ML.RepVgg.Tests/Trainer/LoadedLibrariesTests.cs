@@ -9,7 +9,7 @@ public class LoadedLibrariesTests
     public async Task Scoring_and_training_on_the_cpu_load_neither_TorchSharp_nor_libtorch() =>
         Assert.Equal("", (await Program.Child.RunAsync("loaded-torch", "cpu")).Trim());
 
-    /// <summary>The counter-proof: the same program does see them where they are loaded.</summary>
+    /// <summary>Verifies the method of the test: the same program reports the libraries if they are loaded.</summary>
     [TorchSharpFact]
     public async Task Training_on_libtorch_loads_both()
     {

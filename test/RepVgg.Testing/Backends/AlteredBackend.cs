@@ -13,7 +13,7 @@ internal sealed class AlteredBackend : Backend
 
     public float LogitFactor { get; init; } = 1;
 
-    public bool ForgetsReluBackward { get; init; }
+    public bool SkipsReluBackward { get; init; }
 
     public bool OptimizerDoesNothing { get; init; }
 
@@ -65,7 +65,7 @@ internal sealed class AlteredBackend : Backend
 
     private protected override Tensor ScaleChannelsCore(Tensor map, Tensor scale) => _inner.ScaleChannels(map, scale);
 
-    private protected override Tensor ReluCore(Tensor input) => ForgetsReluBackward ? _inner.Scale(input, 1) : _inner.Relu(input);
+    private protected override Tensor ReluCore(Tensor input) => SkipsReluBackward ? _inner.Scale(input, 1) : _inner.Relu(input);
 
     private protected override Tensor SigmoidCore(Tensor input) => SigmoidFactor == 1 ? _inner.Sigmoid(input) : _inner.Scale(_inner.Sigmoid(input), SigmoidFactor);
 

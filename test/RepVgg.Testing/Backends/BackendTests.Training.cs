@@ -199,16 +199,16 @@ public abstract partial class BackendTests
             var logits = Input([0, 2], 1, 2);
             totals.Add(Backend.SoftmaxCrossEntropy(logits, [0], 0), logits, [0]);
         }
-        var (loss, correct, images) = totals.Take();
+        var (loss, correct, images) = totals.ReadAndReset();
         Assert.Equal(3 * Math.Log(1 + Math.Exp(-1)) + Math.Log(1 + Math.Exp(2)), loss, 1e-5);
         Assert.Equal((3, 4), (correct, images));
-        Assert.Equal((0.0, 0L, 0L), totals.Take());
+        Assert.Equal((0.0, 0L, 0L), totals.ReadAndReset());
         using (Backend.BeginStep(training: false))
         {
             var logits = Input([0, double.NaN], 1, 2);
             totals.Add(Backend.SoftmaxCrossEntropy(logits, [0], 0), logits, [0]);
         }
-        Assert.True(double.IsNaN(totals.Take().LossSum));
+        Assert.True(double.IsNaN(totals.ReadAndReset().LossSum));
     }
 
     [BackendFact]

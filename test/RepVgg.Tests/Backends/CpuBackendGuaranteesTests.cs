@@ -7,7 +7,7 @@ using Xunit;
 
 namespace RepVgg.Tests.Backends;
 
-/// <summary>What only the CPU backend promises: the same bits on any number of threads, and memory that does not grow.</summary>
+/// <summary>Guarantees of the CPU backend only: bitwise equal results for any number of threads, and memory that does not grow.</summary>
 public class CpuBackendGuaranteesTests
 {
     /// <summary>Patches, strides, Winograd, groups and squeeze-and-excitation in one small network.</summary>
@@ -49,9 +49,9 @@ public class CpuBackendGuaranteesTests
         using var network = new TrainingNetwork(_plain, 4, backend, seed: 3);
         using var optimizer = NewOptimizer(backend, network);
         Pass();
-        long held = backend.BytesHeld;
+        long allocated = backend.AllocatedBytes;
         Pass();
-        Assert.Equal(held, backend.BytesHeld);
+        Assert.Equal(allocated, backend.AllocatedBytes);
         long managed = GC.GetAllocatedBytesForCurrentThread();
         Step(backend, network, optimizer, batch: 12, seed: 0);
         managed = GC.GetAllocatedBytesForCurrentThread() - managed;
@@ -74,13 +74,13 @@ public class CpuBackendGuaranteesTests
         using (var network = new TrainingNetwork(_plain, 4, backend, seed: 3))
         using (var optimizer = NewOptimizer(backend, network))
             Step(backend, network, optimizer, batch: 3, seed: 1);
-        Assert.True(backend.BytesHeld > 0);
+        Assert.True(backend.AllocatedBytes > 0);
         backend.Dispose();
-        Assert.Equal(0, backend.BytesHeld);
+        Assert.Equal(0, backend.AllocatedBytes);
         Assert.Throws<ObjectDisposedException>(() => backend.BeginStep(training: true));
     }
 
-    /// <summary>A trained block keeps the maps of its two convolutions until the way back; frozen blocks of one size share theirs.</summary>
+    /// <summary>A trained block stores the maps of its two convolutions until the backward pass; frozen blocks of one size share theirs.</summary>
     [Fact]
     public void Frozen_stages_keep_no_branch_maps()
     {
@@ -91,7 +91,7 @@ public class CpuBackendGuaranteesTests
             using var network = new TrainingNetwork(_plain, 4, backend, seed: 3, frozenStages);
             using var optimizer = NewOptimizer(backend, network);
             Step(backend, network, optimizer, Batch, seed: 1);
-            return backend.BytesHeld;
+            return backend.AllocatedBytes;
         }
         int side = 28;
         var maps = new List<long>();

@@ -17,7 +17,7 @@ public class ImageAugmenterTests
     {
         var output = new float[Length];
         new ImageAugmenter(augmentation, _normalization, Channels, Height, Width)
-            .Random(_image, output, new RandomStream(1, RandomStream.Purpose.Augment, 1, sample));
+            .Augment(_image, output, new RandomStream(1, RandomStream.Purpose.Augment, 1, sample));
         return output;
     }
 
@@ -44,7 +44,7 @@ public class ImageAugmenterTests
     public void Plain_only_normalises()
     {
         var output = new float[Length];
-        new ImageAugmenter(new() { HorizontalFlip = true, CropPadding = 2, ErasingProbability = 1 }, _normalization, Channels, Height, Width).Plain(_image, output);
+        new ImageAugmenter(new() { HorizontalFlip = true, CropPadding = 2, ErasingProbability = 1 }, _normalization, Channels, Height, Width).Convert(_image, output);
         Assert.Equal(Expected(0, 0, false), output);
         Assert.Equal(output, Augment(Augmentation.None, 3));
     }
@@ -61,14 +61,14 @@ public class ImageAugmenterTests
         float[] floats = Array.ConvertAll(bytes, pixel => (float)pixel), fromBytes = new float[bytes.Length], fromFloats = new float[bytes.Length];
         var augmentation = new Augmentation { HorizontalFlip = true, CropPadding = Math.Min(2, width - 1), ErasingProbability = 0.3 };
         var augmenter = new ImageAugmenter(augmentation, _normalization, Channels, Rows, width);
-        augmenter.Plain<byte>(bytes, fromBytes);
-        augmenter.Plain<float>(floats, fromFloats);
+        augmenter.Convert<byte>(bytes, fromBytes);
+        augmenter.Convert<float>(floats, fromFloats);
         Assert.Equal(floats.Select((pixel, i) => (pixel - _normalization.Mean[i / (Rows * width)]) * _normalization.Scale[i / (Rows * width)]), fromFloats);
         Assert.Equal(fromFloats, fromBytes);
         for (ulong i = 0; i < 50; i++)
         {
-            augmenter.Random<byte>(bytes, fromBytes, new RandomStream(1, RandomStream.Purpose.Augment, 1, i));
-            augmenter.Random<float>(floats, fromFloats, new RandomStream(1, RandomStream.Purpose.Augment, 1, i));
+            augmenter.Augment<byte>(bytes, fromBytes, new RandomStream(1, RandomStream.Purpose.Augment, 1, i));
+            augmenter.Augment<float>(floats, fromFloats, new RandomStream(1, RandomStream.Purpose.Augment, 1, i));
             Assert.Equal(fromFloats, fromBytes);
         }
     }

@@ -33,7 +33,7 @@ public class TrainingLoopTests
     [Fact]
     public void Random_labels_are_not_learnt()
     {
-        // The counter-proof of the test above: a validation accuracy that is right cannot exceed chance here.
+        // Verifies the measurement of the test above: with random labels, the validation accuracy cannot exceed chance.
         var random = new Random(4);
         var pixels = new byte[400 * 144];
         random.NextBytes(pixels);

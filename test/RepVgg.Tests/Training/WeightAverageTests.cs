@@ -16,7 +16,7 @@ public class WeightAverageTests
     private static TrainingOptions Options(string? checkpoint = null) => SyntheticTask.Options with { Epochs = 4, EmaDecay = 0.95f, CheckpointPath = checkpoint };
 
     [Fact]
-    public void The_averaged_weights_are_measured_and_kept_and_do_not_steer_the_training()
+    public void The_averaged_weights_are_validated_and_returned_and_do_not_influence_the_training()
     {
         var averaged = SyntheticTask.Train(_train, _validation, Options());
         var plain = SyntheticTask.Train(_train, _validation, Options() with { EmaDecay = 0 });

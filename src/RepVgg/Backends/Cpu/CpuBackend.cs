@@ -20,32 +20,32 @@ internal sealed unsafe class CpuBackend : Backend
     /// <inheritdoc/>
     public override string Description => $"CPU, {Threads} thread{(Threads == 1 ? "" : "s")}, {_context.Kernels.Name}";
 
-    /// <summary>Bytes of memory used by tensors or kept in the pool for the next step.</summary>
-    internal long BytesHeld => _context.Pool.BytesHeld;
+    /// <summary>Bytes allocated from the system for tensors, including free buffers in the pool.</summary>
+    internal long AllocatedBytes => _context.Pool.AllocatedBytes;
 
     private protected override bool Owns(Tensor tensor) => tensor is CpuTensor own && own.Context == _context;
 
-    private protected override Tensor CreateCore(TensorData initial, TensorRole role) => _context.Keep(initial, role);
+    private protected override Tensor CreateCore(TensorData initial, TensorRole role) => _context.CreatePersistent(initial, role);
 
     private protected override Tensor CreateInputCore(ReadOnlySpan<int> shape, ReadOnlySpan<float> values, bool requiresGradient)
     {
-        var tensor = _context.NewStepTensor(shape, requiresGradient, isLeaf: true);
+        var tensor = _context.CreateStepTensor(shape, requiresGradient, isLeaf: true);
         _context.Write(tensor, values, tensor.Data);
         return tensor;
     }
 
     private protected override void CopyInCore(Tensor destination, ReadOnlySpan<float> values) =>
-        values.CopyTo(new Span<float>(Own(destination).Data, values.Length));
+        values.CopyTo(new Span<float>(Cast(destination).Data, values.Length));
 
     private protected override void CopyOutCore(Tensor source, Span<float> values)
     {
-        var tensor = Own(source);
+        var tensor = Cast(source);
         _context.Read(tensor, tensor.Data, values);
     }
 
     private protected override void CopyGradientCore(Tensor source, Span<float> values)
     {
-        var tensor = Own(source);
+        var tensor = Cast(source);
         if (tensor.HasGradient)
             _context.Read(tensor, tensor.Gradient, values);
         else
@@ -54,7 +54,7 @@ internal sealed unsafe class CpuBackend : Backend
 
     private protected override IDisposable BeginStepCore(bool training, bool recording) => _context.BeginStep(training, recording);
 
-    private protected override void BackwardCore(Tensor output, ReadOnlySpan<float> outputGradient) => _context.Backward(Own(output), outputGradient);
+    private protected override void BackwardCore(Tensor output, ReadOnlySpan<float> outputGradient) => _context.Backward(Cast(output), outputGradient);
 
     private protected override Optimizer CreateOptimizerCore(IReadOnlyList<ParameterGroup> groups, OptimizerOptions options) => options switch
     {
@@ -65,30 +65,30 @@ internal sealed unsafe class CpuBackend : Backend
     private protected override void DisposeCore() => _context.Dispose();
 
     private protected override Tensor Conv2dCore(Tensor input, Tensor kernel, Tensor? bias, int stride, int paddingHeight, int paddingWidth, int groups) =>
-        Convolution.Apply(_context, Own(input), Own(kernel), bias is null ? null : Own(bias), stride, paddingHeight, paddingWidth, groups);
+        Convolution.Apply(_context, Cast(input), Cast(kernel), bias is null ? null : Cast(bias), stride, paddingHeight, paddingWidth, groups);
 
-    private protected override Tensor BatchNormCore(Tensor input, BatchNormState state) => BatchNormalization.Apply(_context, Own(input), state);
+    private protected override Tensor BatchNormCore(Tensor input, BatchNormState state) => BatchNormalization.Apply(_context, Cast(input), state);
 
-    private protected override Tensor AddCore(Tensor left, Tensor right) => Addition.Apply(_context, Own(left), Own(right));
+    private protected override Tensor AddCore(Tensor left, Tensor right) => Addition.Apply(_context, Cast(left), Cast(right));
 
-    private protected override Tensor ScaleChannelsCore(Tensor map, Tensor scale) => ChannelScale.Apply(_context, Own(map), Own(scale));
+    private protected override Tensor ScaleChannelsCore(Tensor map, Tensor scale) => ChannelScale.Apply(_context, Cast(map), Cast(scale));
 
-    private protected override Tensor ReluCore(Tensor input) => Activation<Rectifier>.Apply(_context, Own(input));
+    private protected override Tensor ReluCore(Tensor input) => Activation<ReluFunction>.Apply(_context, Cast(input));
 
-    private protected override Tensor SigmoidCore(Tensor input) => Activation<Logistic>.Apply(_context, Own(input));
+    private protected override Tensor SigmoidCore(Tensor input) => Activation<SigmoidFunction>.Apply(_context, Cast(input));
 
-    private protected override Tensor ScaleCore(Tensor input, float factor) => ConstantScale.Apply(_context, Own(input), factor);
+    private protected override Tensor ScaleCore(Tensor input, float factor) => ConstantScale.Apply(_context, Cast(input), factor);
 
-    private protected override Tensor GlobalAveragePoolCore(Tensor input) => AveragePool.Apply(_context, Own(input));
+    private protected override Tensor GlobalAveragePoolCore(Tensor input) => AveragePool.Apply(_context, Cast(input));
 
-    private protected override Tensor LinearCore(Tensor input, Tensor weight, Tensor bias) => FullyConnected.Apply(_context, Own(input), Own(weight), Own(bias));
+    private protected override Tensor LinearCore(Tensor input, Tensor weight, Tensor bias) => FullyConnected.Apply(_context, Cast(input), Cast(weight), Cast(bias));
 
     private protected override Tensor SoftmaxCrossEntropyCore(Tensor logits, ReadOnlySpan<int> labels, float labelSmoothing) =>
-        CrossEntropy.Apply(_context, Own(logits), labels, labelSmoothing);
+        CrossEntropy.Apply(_context, Cast(logits), labels, labelSmoothing);
 
     /// <summary>Computes 3x3 + 1x1 (+ identity), each with a batch norm, by one fused operation; other blocks are composed of primitives.</summary>
     private protected override Tensor MultiBranchConvCore(Tensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu) =>
-        MultiBranchBlock.TryApply(_context, Own(input), branches, stride, groups, relu) ?? base.MultiBranchConvCore(input, branches, stride, groups, relu);
+        MultiBranchBlock.TryApply(_context, Cast(input), branches, stride, groups, relu) ?? base.MultiBranchConvCore(input, branches, stride, groups, relu);
 
     private protected override Tensor EquivalentKernelCore(IReadOnlyList<Branch> branches) => Operations.EquivalentKernel.Apply(_context, BranchValues.Of(branches));
 
@@ -96,5 +96,5 @@ internal sealed unsafe class CpuBackend : Backend
 
     private protected override Tensor BranchPenaltyCore(IReadOnlyList<Branch> branches) => Operations.BranchPenalty.Apply(_context, BranchValues.Of(branches));
 
-    private static CpuTensor Own(Tensor tensor) => (CpuTensor)tensor;
+    private static CpuTensor Cast(Tensor tensor) => (CpuTensor)tensor;
 }

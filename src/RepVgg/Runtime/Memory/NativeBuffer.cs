@@ -9,7 +9,7 @@ namespace RepVgg.Runtime.Memory;
 internal sealed unsafe class NativeBuffer : IDisposable
 {
     /// <summary>Extra floats allocated after the last element: kernels read whole vectors and may read past the end.</summary>
-    public const int Slack = 128;
+    public const int EndPadding = 128;
 
     private const int CacheLine = 64;
     private const int HugePage = 2 << 20;
@@ -20,7 +20,7 @@ internal sealed unsafe class NativeBuffer : IDisposable
     public NativeBuffer(long length)
     {
         Length = length;
-        nuint bytes = checked((nuint)(length + Slack) * sizeof(float));
+        nuint bytes = checked((nuint)(length + EndPadding) * sizeof(float));
         nuint alignment = bytes >= HugePage ? (nuint)HugePage : CacheLine;
         _block = NativeMemory.AllocZeroed(bytes + alignment);
         Pointer = (float*)(((nuint)_block + alignment - 1) & ~(alignment - 1));
@@ -30,7 +30,7 @@ internal sealed unsafe class NativeBuffer : IDisposable
 
     ~NativeBuffer() => Free();
 
-    /// <summary>Number of floats, without <see cref="Slack"/>.</summary>
+    /// <summary>Number of floats, without <see cref="EndPadding"/>.</summary>
     public long Length { get; }
 
     /// <summary>Address of the first float; null after disposal.</summary>

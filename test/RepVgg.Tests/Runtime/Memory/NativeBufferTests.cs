@@ -17,7 +17,7 @@ public unsafe class NativeBufferTests
             using var buffer = new NativeBuffer(length);
             Assert.Equal(length, buffer.Length);
             Assert.Equal(0, (nint)buffer.Pointer % alignment);
-            var floats = new Span<float>(buffer.Pointer, length + NativeBuffer.Slack);
+            var floats = new Span<float>(buffer.Pointer, length + NativeBuffer.EndPadding);
             Assert.Equal(-1, floats.IndexOfAnyExcept(0f));
             floats.Fill(1);
         }

@@ -3,36 +3,36 @@ using RepVgg.Runtime.Memory;
 
 namespace RepVgg.Backends.Cpu.Execution;
 
-/// <summary>A pool that keeps returned buffers for later requests of the same size class, so that repeated steps of equal shapes allocate no buffers.</summary>
+/// <summary>A pool that reuses returned buffers for later requests of the same size class, so that repeated steps of equal shapes allocate no buffers.</summary>
 internal sealed class BufferPool : IDisposable
 {
     private readonly Dictionary<long, Stack<NativeBuffer>> _free = [];
 
     /// <summary>Bytes allocated from the system, for buffers in use and buffers in the pool.</summary>
-    public long BytesHeld { get; private set; }
+    public long AllocatedBytes { get; private set; }
 
     /// <summary>Returns a buffer of at least <paramref name="length"/> floats. Its values are not initialised.</summary>
     public NativeBuffer Rent(long length)
     {
         long size = SizeClass(length);
-        if (_free.TryGetValue(size, out var waiting) && waiting.TryPop(out var buffer))
+        if (_free.TryGetValue(size, out var buffers) && buffers.TryPop(out var buffer))
             return buffer;
-        BytesHeld += size * sizeof(float);
+        AllocatedBytes += size * sizeof(float);
         return new NativeBuffer(size);
     }
 
     public void Return(NativeBuffer buffer)
     {
-        if (!_free.TryGetValue(buffer.Length, out var waiting))
-            _free[buffer.Length] = waiting = new Stack<NativeBuffer>();
-        waiting.Push(buffer);
+        if (!_free.TryGetValue(buffer.Length, out var buffers))
+            _free[buffer.Length] = buffers = new Stack<NativeBuffer>();
+        buffers.Push(buffer);
     }
 
     public void Dispose()
     {
-        foreach (var buffer in _free.Values.SelectMany(waiting => waiting))
+        foreach (var buffer in _free.Values.SelectMany(buffers => buffers))
         {
-            BytesHeld -= buffer.Length * sizeof(float);
+            AllocatedBytes -= buffer.Length * sizeof(float);
             buffer.Dispose();
         }
         _free.Clear();

@@ -8,7 +8,7 @@ namespace RepVgg.Backends.Cpu.Execution;
 internal sealed unsafe class CpuContext(int threads) : IDisposable
 {
     private readonly Dictionary<object, object> _cache = [];
-    private readonly HashSet<CpuTensor> _kept = [];
+    private readonly HashSet<CpuTensor> _persistent = [];
     private readonly List<CpuTensor> _stepTensors = [];
     private readonly List<CpuOperation> _tape = [];
     private bool _recording;
@@ -21,7 +21,7 @@ internal sealed unsafe class CpuContext(int threads) : IDisposable
     public BufferPool Pool { get; } = new();
 
     /// <summary>The micro-kernels for the instruction set of this machine.</summary>
-    public TileKernels Kernels { get; } = TileKernels.Best;
+    public MicroKernelSet Kernels { get; } = MicroKernelSet.Best;
 
     /// <summary>Whether the current step is in training mode (batch norms use batch statistics).</summary>
     public bool IsTraining { get; private set; }
@@ -29,7 +29,7 @@ internal sealed unsafe class CpuContext(int threads) : IDisposable
     /// <summary>Runs a body for each of several items in parallel. The body receives the index of the item and of the worker thread.</summary>
     public void Run(int items, Action<int, int> body) => Loop.Run(items, body);
 
-    /// <summary>Returns an object that is created on first use and kept as long as the context.</summary>
+    /// <summary>Returns an object that is created on first use and cached for the lifetime of the context.</summary>
     public T GetOrCreate<T>(object key, Func<T> create)
         where T : class
     {
@@ -39,19 +39,19 @@ internal sealed unsafe class CpuContext(int threads) : IDisposable
     }
 
     /// <summary>Creates a parameter or buffer.</summary>
-    public CpuTensor Keep(TensorData initial, TensorRole role)
+    public CpuTensor CreatePersistent(TensorData initial, TensorRole role)
     {
         var tensor = new CpuTensor(this, [.. initial.Shape], Pool.Rent(initial.Values.Length), role, role == TensorRole.Parameter) { IsLeaf = true };
         initial.Values.AsSpan().CopyTo(new Span<float>(tensor.Data, initial.Values.Length));
-        _kept.Add(tensor);
+        _persistent.Add(tensor);
         return tensor;
     }
 
     /// <summary>Removes a parameter or buffer that was disposed.</summary>
-    public void Forget(CpuTensor tensor) => _kept.Remove(tensor);
+    public void Unregister(CpuTensor tensor) => _persistent.Remove(tensor);
 
     /// <summary>Creates a tensor of the current step. Its values are not initialised.</summary>
-    public CpuTensor NewStepTensor(ReadOnlySpan<int> shape, bool requiresGradient, bool isLeaf = false)
+    public CpuTensor CreateStepTensor(ReadOnlySpan<int> shape, bool requiresGradient, bool isLeaf = false)
     {
         var tensor = new CpuTensor(this, shape.ToArray(), Pool.Rent(CpuTensor.CountOf(shape)), TensorRole.Step, requiresGradient && _recording) { IsLeaf = isLeaf };
         _stepTensors.Add(tensor);
@@ -75,8 +75,8 @@ internal sealed unsafe class CpuContext(int threads) : IDisposable
     /// <summary>Runs the backward pass of the recorded operations, from the gradient with respect to one result.</summary>
     public void Backward(CpuTensor result, ReadOnlySpan<float> outputGradient)
     {
-        foreach (var tensor in _kept)
-            tensor.ForgetGradient();
+        foreach (var tensor in _persistent)
+            tensor.ClearGradient();
         if (!result.RequiresGradient)
             return;
         Write(result, outputGradient, result.GradientForWriting(out _));
@@ -96,7 +96,7 @@ internal sealed unsafe class CpuContext(int threads) : IDisposable
         fixed (float* from = values)
         {
             if (tensor.IsChannelsLast)
-                MoveImages(from, to, tensor, toChannelsLast: true);
+                TransposeImages(from, to, tensor, toChannelsLast: true);
             else
                 values.CopyTo(new Span<float>(to, values.Length));
         }
@@ -108,7 +108,7 @@ internal sealed unsafe class CpuContext(int threads) : IDisposable
         fixed (float* to = values)
         {
             if (tensor.IsChannelsLast)
-                MoveImages(from, to, tensor, toChannelsLast: false);
+                TransposeImages(from, to, tensor, toChannelsLast: false);
             else
                 new ReadOnlySpan<float>(from, values.Length).CopyTo(values);
         }
@@ -116,13 +116,13 @@ internal sealed unsafe class CpuContext(int threads) : IDisposable
 
     public void Dispose()
     {
-        foreach (var tensor in _kept)
+        foreach (var tensor in _persistent)
             tensor.Release();
-        _kept.Clear();
+        _persistent.Clear();
         Pool.Dispose();
     }
 
-    private void MoveImages(float* from, float* to, CpuTensor shape, bool toChannelsLast)
+    private void TransposeImages(float* from, float* to, CpuTensor shape, bool toChannelsLast)
     {
         int channels = shape.C, area = shape.Area;
         Run(shape.N, (image, _) =>

@@ -33,7 +33,7 @@ internal sealed unsafe class CpuTensor : Tensor
 
     internal override bool IsReleased => _data is null;
 
-    internal override bool KeepsGradient => RequiresGradient && IsLeaf;
+    internal override bool RetainsGradient => RequiresGradient && IsLeaf;
 
     public override IReadOnlyList<int> Shape => _shape;
 
@@ -75,8 +75,8 @@ internal sealed unsafe class CpuTensor : Tensor
     /// <summary>The gradient, for reading.</summary>
     public float* Gradient => HasGradient ? _gradient!.Pointer : throw new InvalidOperationException("The tensor has no gradient.");
 
-    /// <summary>Marks the gradient as absent. Its memory is kept.</summary>
-    public void ForgetGradient() => HasGradient = false;
+    /// <summary>Marks the gradient as absent. Its memory stays allocated.</summary>
+    public void ClearGradient() => HasGradient = false;
 
     /// <summary>Returns the memory of the gradient to the pool.</summary>
     public void ReleaseGradient()
@@ -100,7 +100,7 @@ internal sealed unsafe class CpuTensor : Tensor
     {
         if (Role != TensorRole.Step)
         {
-            Context.Forget(this);
+            Context.Unregister(this);
             Release();
         }
     }

@@ -15,7 +15,7 @@ internal sealed unsafe class Activation<TFunction> : CpuOperation
 
     public static CpuTensor Apply(CpuContext context, CpuTensor input)
     {
-        var output = context.NewStepTensor(input.Dimensions, input.RequiresGradient);
+        var output = context.CreateStepTensor(input.Dimensions, input.RequiresGradient);
         float* x = input.Data;
         float* y = output.Data;
         Elementwise.Run(context.Loop, output.Count, (start, count) => TFunction.Forward(x + start, y + start, count));
@@ -43,7 +43,7 @@ internal unsafe interface IActivationFunction
 }
 
 /// <summary>max(x, 0).</summary>
-internal readonly unsafe struct Rectifier : IActivationFunction
+internal readonly unsafe struct ReluFunction : IActivationFunction
 {
     public static void Forward(float* x, float* y, int count) => Elementwise.Relu(x, y, count);
 
@@ -51,7 +51,7 @@ internal readonly unsafe struct Rectifier : IActivationFunction
 }
 
 /// <summary>1 / (1 + exp(-x)).</summary>
-internal readonly unsafe struct Logistic : IActivationFunction
+internal readonly unsafe struct SigmoidFunction : IActivationFunction
 {
     public static void Forward(float* x, float* y, int count) => Elementwise.Sigmoid(x, y, count);
 

@@ -18,7 +18,7 @@ internal sealed unsafe class Addition : CpuOperation
 
     public static CpuTensor Apply(CpuContext context, CpuTensor left, CpuTensor right)
     {
-        var output = context.NewStepTensor(left.Dimensions, left.RequiresGradient || right.RequiresGradient);
+        var output = context.CreateStepTensor(left.Dimensions, left.RequiresGradient || right.RequiresGradient);
         float* a = left.Data;
         float* b = right.Data;
         float* y = output.Data;
@@ -29,11 +29,11 @@ internal sealed unsafe class Addition : CpuOperation
 
     public override void Backward()
     {
-        Pass(_left);
-        Pass(_right);
+        AddGradient(_left);
+        AddGradient(_right);
     }
 
-    private void Pass(CpuTensor input)
+    private void AddGradient(CpuTensor input)
     {
         if (!input.RequiresGradient)
             return;

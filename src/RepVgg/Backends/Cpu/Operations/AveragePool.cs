@@ -14,7 +14,7 @@ internal sealed unsafe class AveragePool : CpuOperation
     public static CpuTensor Apply(CpuContext context, CpuTensor input)
     {
         int area = input.Area, channels = input.C;
-        var output = context.NewStepTensor([input.N, channels, 1, 1], input.RequiresGradient);
+        var output = context.CreateStepTensor([input.N, channels, 1, 1], input.RequiresGradient);
         float* x = input.Data;
         float* y = output.Data;
         context.Run(input.N, (image, _) =>

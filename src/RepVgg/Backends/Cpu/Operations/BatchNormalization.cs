@@ -18,7 +18,7 @@ internal sealed unsafe class BatchNormalization : CpuOperation
 
     public static CpuTensor Apply(CpuContext context, CpuTensor input, BatchNormState state)
     {
-        var output = context.NewStepTensor(input.Dimensions,
+        var output = context.CreateStepTensor(input.Dimensions,
             input.RequiresGradient || ((CpuTensor)state.Weight).RequiresGradient || ((CpuTensor)state.Bias).RequiresGradient);
         int channels = input.C;
         var statistics = new NormalizationStatistics(context, state, channels);
@@ -26,7 +26,7 @@ internal sealed unsafe class BatchNormalization : CpuOperation
         float* from = input.Data;
         if (statistics.UsesBatch)
         {
-            using var moments = new Sums(context.Pool, chunks.Count, 2 * channels);
+            using var moments = new ChunkedBuffer(context.Pool, chunks.Count, 2 * channels);
             context.Run(chunks.Count, (chunk, _) =>
             {
                 int start = chunks.Start(chunk);
@@ -57,7 +57,7 @@ internal sealed unsafe class BatchNormalization : CpuOperation
         var chunks = ChunksOf(_input);
         float* input = _input.Data;
         float* gradient = Output.Gradient;
-        using var sums = new Sums(context.Pool, chunks.Count, 2 * channels);
+        using var sums = new ChunkedBuffer(context.Pool, chunks.Count, 2 * channels);
         context.Run(chunks.Count, (chunk, _) =>
         {
             long start = chunks.Start(chunk);

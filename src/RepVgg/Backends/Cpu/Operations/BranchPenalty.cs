@@ -18,7 +18,7 @@ internal sealed unsafe class BranchPenalty : CpuOperation
     public static CpuTensor Apply(CpuContext context, BranchValues[] branches)
     {
         BranchValues[] kernels = [.. branches.Where(branch => branch.Kernel is not null)];
-        var output = context.NewStepTensor([], kernels.Any(branch => branch.Kernel!.RequiresGradient));
+        var output = context.CreateStepTensor([], kernels.Any(branch => branch.Kernel!.RequiresGradient));
         int outputs = kernels[0].Kernel!.N, inputs = kernels[0].Kernel!.C;
         double[] sums = new double[outputs];
         context.Run(outputs, (o, _) =>

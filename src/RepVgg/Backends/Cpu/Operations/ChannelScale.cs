@@ -18,7 +18,7 @@ internal sealed unsafe class ChannelScale : CpuOperation
 
     public static CpuTensor Apply(CpuContext context, CpuTensor map, CpuTensor scale)
     {
-        var output = context.NewStepTensor(map.Dimensions, map.RequiresGradient || scale.RequiresGradient);
+        var output = context.CreateStepTensor(map.Dimensions, map.RequiresGradient || scale.RequiresGradient);
         int area = map.Area, channels = map.C;
         float* x = map.Data;
         float* s = scale.Data;

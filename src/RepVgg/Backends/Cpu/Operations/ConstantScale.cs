@@ -18,7 +18,7 @@ internal sealed unsafe class ConstantScale : CpuOperation
 
     public static CpuTensor Apply(CpuContext context, CpuTensor input, float factor)
     {
-        var output = context.NewStepTensor(input.Dimensions, input.RequiresGradient);
+        var output = context.CreateStepTensor(input.Dimensions, input.RequiresGradient);
         float* x = input.Data;
         float* y = output.Data;
         Elementwise.Run(context.Loop, output.Count, (start, count) => Elementwise.Scale(x + start, factor, y + start, count, accumulate: false));

@@ -24,24 +24,24 @@ internal sealed unsafe class Convolution : CpuOperation
     {
         var shape = new ConvolutionShape(input.C, input.H, input.W, kernel.N, kernel.H, kernel.W, stride, paddingHeight, paddingWidth, groups);
         var plan = ConvolutionPlan.For(context, shape);
-        var output = context.NewStepTensor([input.N, shape.OutputChannels, shape.OutputHeight, shape.OutputWidth],
+        var output = context.CreateStepTensor([input.N, shape.OutputChannels, shape.OutputHeight, shape.OutputWidth],
             input.RequiresGradient || kernel.RequiresGradient || bias is { RequiresGradient: true });
 
-        using var convolution = plan.NewKernel(context);
+        using var convolution = plan.CreateExecutor(context);
         convolution.PackForward(kernel.Data);
         float* from = input.Data;
         float* to = output.Data;
         float* biasValues = bias is null ? null : bias.Data;
         long inputSize = (long)input.C * input.Area;
         long outputSize = (long)shape.OutputChannels * shape.OutputArea;
-        using var scratch = new WorkerScratch(context, plan.ScratchLength);
+        using var workspaces = new WorkerWorkspaces(context, plan.WorkspaceLength);
         int batch = input.N;
         context.Run((batch + plan.UnitImages - 1) / plan.UnitImages, (unit, worker) =>
         {
             int first = unit * plan.UnitImages;
             int images = Math.Min(plan.UnitImages, batch - first);
             float* result = to + first * outputSize;
-            convolution.Forward(convolution.PrepareInput(from + first * inputSize, images, scratch[worker]), images, result, scratch[worker]);
+            convolution.Forward(convolution.PrepareInput(from + first * inputSize, images, workspaces[worker]), images, result, workspaces[worker]);
             if (biasValues is not null)
                 ChannelLoops.AddBias(result, images * shape.OutputArea, shape.OutputChannels, biasValues);
         });
@@ -53,18 +53,18 @@ internal sealed unsafe class Convolution : CpuOperation
     {
         var context = Output.Context;
         var shape = _plan.Shape;
-        using var convolution = _plan.NewKernel(context);
+        using var convolution = _plan.CreateExecutor(context);
         using var weightGradient = new WeightGradient(context, convolution, _kernel, _input.N);
         var chunks = BatchChunks.ForSums(_input.N, weightGradient.SumsLength, _plan.UnitImages);
         weightGradient.Begin(chunks.Count);
 
-        bool wantsInput = _input.RequiresGradient, wantsBias = _bias is { RequiresGradient: true };
+        bool needsInputGradient = _input.RequiresGradient, needsBiasGradient = _bias is { RequiresGradient: true };
         bool addToInput = false;
-        float* inputGradient = wantsInput ? _input.GradientForWriting(out addToInput) : null;
-        if (wantsInput)
+        float* inputGradient = needsInputGradient ? _input.GradientForWriting(out addToInput) : null;
+        if (needsInputGradient)
             convolution.PackBackward(_kernel.Data);
-        using var biasSums = new Sums(context.Pool, chunks.Count, wantsBias ? shape.OutputChannels : 0);
-        using var scratch = new WorkerScratch(context, _plan.ScratchLength);
+        using var biasSums = new ChunkedBuffer(context.Pool, chunks.Count, needsBiasGradient ? shape.OutputChannels : 0);
+        using var workspaces = new WorkerWorkspaces(context, _plan.WorkspaceLength);
 
         float* input = _input.Data;
         float* gradient = Output.Gradient;
@@ -78,16 +78,16 @@ internal sealed unsafe class Convolution : CpuOperation
             {
                 images = Math.Min(_plan.UnitImages, chunks.Start(chunk + 1) - first);
                 float* unitGradient = gradient + first * outputSize;
-                weightGradient.Add(chunk, input + first * inputSize, unitGradient, images, scratch[worker]);
-                if (wantsBias)
+                weightGradient.Add(chunk, input + first * inputSize, unitGradient, images, workspaces[worker]);
+                if (needsBiasGradient)
                     ChannelLoops.AddSums(unitGradient, images * shape.OutputArea, shape.OutputChannels, biasSums[chunk]);
-                if (wantsInput)
-                    convolution.InputGradient(unitGradient, images, scratch[worker], inputGradient + first * inputSize, addToInput);
+                if (needsInputGradient)
+                    convolution.InputGradient(unitGradient, images, workspaces[worker], inputGradient + first * inputSize, addToInput);
             }
         });
 
         weightGradient.Finish(input, gradient);
-        if (wantsBias)
-            biasSums.ReduceInto(_bias!);
+        if (needsBiasGradient)
+            biasSums.SumInto(_bias!);
     }
 }

@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
 
@@ -12,7 +13,7 @@ internal abstract class ConvolutionPlan(ConvolutionShape shape, int unitImages)
     public int UnitImages => unitImages;
 
     /// <summary>Floats of the workspace of a worker thread.</summary>
-    public abstract long ScratchLength { get; }
+    public abstract long WorkspaceLength { get; }
 
     /// <summary>Floats of the weight gradient sums of one chunk.</summary>
     public abstract long SumsLength { get; }
@@ -21,10 +22,10 @@ internal abstract class ConvolutionPlan(ConvolutionShape shape, int unitImages)
     /// Whether the weight gradient is computed with parallelism over weights, for which the whole batch is prepared at once,
     /// instead of parallelism over images with separate sums for every chunk.
     /// </summary>
-    public abstract bool SharesOutWeights(int images);
+    public abstract bool ParallelizesOverWeights(int images);
 
     /// <summary>Creates the computation for one operation of one step.</summary>
-    public abstract ConvolutionKernel NewKernel(CpuContext context);
+    public abstract ConvolutionExecutor CreateExecutor(CpuContext context);
 
     /// <summary>Returns the plan of a convolution, which is created on first use and cached in the context.</summary>
     /// <param name="context">The execution context.</param>
@@ -32,5 +33,23 @@ internal abstract class ConvolutionPlan(ConvolutionShape shape, int unitImages)
     /// <param name="unitImages">Number of images that are computed together; 0 for the default of the plan.</param>
     public static ConvolutionPlan For(CpuContext context, ConvolutionShape shape, int unitImages = 0) => context.GetOrCreate<ConvolutionPlan>(
         (shape, unitImages),
-        () => WinogradPlan.Suits(shape) ? new WinogradPlan(context.Kernels, shape, unitImages) : new DirectPlan(context.Kernels, shape, unitImages));
+        () => WinogradPlan.ShouldUse(shape) ? new WinogradPlan(context.Kernels, shape, unitImages) : new DirectPlan(context.Kernels, shape, unitImages));
+}
+
+/// <summary>The shape of a convolution, without the number of images. It determines the plan.</summary>
+internal readonly record struct ConvolutionShape(int Channels, int Height, int Width, int OutputChannels, int KernelHeight, int KernelWidth, int Stride, int PaddingHeight, int PaddingWidth, int Groups)
+{
+    public int OutputHeight => ConvolutionSize.Output(Height, KernelHeight, Stride, PaddingHeight);
+
+    public int OutputWidth => ConvolutionSize.Output(Width, KernelWidth, Stride, PaddingWidth);
+
+    public int OutputArea => OutputHeight * OutputWidth;
+
+    public int GroupChannels => Channels / Groups;
+
+    public int GroupOutputs => OutputChannels / Groups;
+
+    public int Taps => KernelHeight * KernelWidth;
+
+    public long WeightCount => (long)OutputChannels * GroupChannels * Taps;
 }

@@ -6,7 +6,7 @@ namespace RepVgg.Backends.Cpu.Operations;
 internal sealed unsafe class CrossEntropy : CpuOperation
 {
     /// <summary>Number of logits of one item of parallel work.</summary>
-    private const int ValuesTogether = 1 << 11;
+    private const int LogitsPerBlock = 1 << 11;
 
     private readonly CpuTensor _logits;
     private readonly CpuTensor _derivative;
@@ -21,17 +21,17 @@ internal sealed unsafe class CrossEntropy : CpuOperation
     public static CpuTensor Apply(CpuContext context, CpuTensor logits, ReadOnlySpan<int> labels, float smoothing)
     {
         int samples = logits.N, classes = logits.C;
-        var output = context.NewStepTensor([], logits.RequiresGradient);
-        var derivative = context.NewStepTensor([samples, classes], requiresGradient: false);
+        var output = context.CreateStepTensor([], logits.RequiresGradient);
+        var derivative = context.CreateStepTensor([samples, classes], requiresGradient: false);
         double share = (double)smoothing / classes;
         float* x = logits.Data;
         float* derivatives = derivative.Data;
         int[] labelOf = labels.ToArray();
         var losses = new double[samples];
-        int together = Math.Max(1, ValuesTogether / classes);
-        context.Run((samples + together - 1) / together, (block, _) =>
+        int samplesPerBlock = Math.Max(1, LogitsPerBlock / classes);
+        context.Run((samples + samplesPerBlock - 1) / samplesPerBlock, (block, _) =>
         {
-            for (int n = block * together; n < Math.Min((block + 1) * together, samples); n++)
+            for (int n = block * samplesPerBlock; n < Math.Min((block + 1) * samplesPerBlock, samples); n++)
                 losses[n] = Sample(x + (long)n * classes, classes, labelOf[n], share, 1 - (double)smoothing, samples, derivatives + (long)n * classes);
         });
         *output.Data = (float)(losses.Sum() / samples);

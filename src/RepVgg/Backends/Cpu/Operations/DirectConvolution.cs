@@ -10,9 +10,9 @@ namespace RepVgg.Backends.Cpu.Operations;
 /// without an im2col copy. Padded inputs are first copied into a zero-padded frame, and inputs with few channels to
 /// patches.
 /// </summary>
-internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan plan) : ConvolutionKernel
+internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan plan) : ConvolutionExecutor
 {
-    private readonly TileKernels _kernels = context.Kernels;
+    private readonly MicroKernelSet _kernels = context.Kernels;
     private NativeBuffer? _forwardWeights;
     private NativeBuffer? _backwardWeights;
 
@@ -22,7 +22,7 @@ internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan pl
 
     public override void PackForward(float* weights)
     {
-        long group = PixelProduct.PackedLength(_kernels, Shape.Taps, Shape.GroupChannels, Shape.GroupOutputs);
+        long group = PackedGemm.PackedLength(_kernels, Shape.Taps, Shape.GroupChannels, Shape.GroupOutputs);
         _forwardWeights ??= context.Pool.Rent(group * Shape.Groups);
         var taps = new int[Shape.Taps];
         for (int t = 0; t < taps.Length; t++)
@@ -30,14 +30,14 @@ internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan pl
         int perOutput = Shape.GroupChannels * Shape.Taps;
         for (int g = 0; g < Shape.Groups; g++)
         {
-            PixelProduct.Pack(context.Kernels, context.Loop, weights + (long)g * Shape.GroupOutputs * perOutput, taps, Shape.GroupChannels, Shape.Taps,
+            PackedGemm.Pack(context.Kernels, context.Loop, weights + (long)g * Shape.GroupOutputs * perOutput, taps, Shape.GroupChannels, Shape.Taps,
                 Shape.GroupOutputs, perOutput, _forwardWeights.Pointer + g * group);
         }
     }
 
     public override void PackBackward(float* weights)
     {
-        long group = PixelProduct.PackedLength(_kernels, Shape.Taps, Shape.GroupOutputs, Shape.GroupChannels);
+        long group = PackedGemm.PackedLength(_kernels, Shape.Taps, Shape.GroupOutputs, Shape.GroupChannels);
         _backwardWeights ??= context.Pool.Rent(group * Shape.Groups);
         int perOutput = Shape.GroupChannels * Shape.Taps;
         for (int g = 0; g < Shape.Groups; g++)
@@ -45,14 +45,14 @@ internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan pl
             float* packed = _backwardWeights.Pointer + g * group;
             foreach (var phase in plan.Phases)
             {
-                PixelProduct.Pack(context.Kernels, context.Loop, weights + (long)g * Shape.GroupOutputs * perOutput, phase.KernelTaps, Shape.GroupOutputs, perOutput,
+                PackedGemm.Pack(context.Kernels, context.Loop, weights + (long)g * Shape.GroupOutputs * perOutput, phase.KernelTaps, Shape.GroupOutputs, perOutput,
                     Shape.GroupChannels, Shape.Taps, packed);
-                packed += PixelProduct.PackedLength(_kernels, phase.KernelTaps.Length, Shape.GroupOutputs, Shape.GroupChannels);
+                packed += PackedGemm.PackedLength(_kernels, phase.KernelTaps.Length, Shape.GroupOutputs, Shape.GroupChannels);
             }
         }
     }
 
-    public override float* PrepareInput(float* input, int images, float* scratch)
+    public override float* PrepareInput(float* input, int images, float* workspace)
     {
         if (!plan.UsesPatches && !plan.UsesFrame)
             return input;
@@ -60,7 +60,7 @@ internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan pl
         for (int i = 0; i < images; i++)
         {
             float* image = input + i * size;
-            float* target = scratch + i * plan.PreparedImage;
+            float* target = workspace + i * plan.PreparedImage;
             if (plan.UsesPatches)
             {
                 ImageLayout.Im2Col(image, Shape.Height, Shape.Width, Shape.Channels, Shape.KernelHeight, Shape.KernelWidth, Shape.Stride, Shape.PaddingHeight, Shape.PaddingWidth,
@@ -71,31 +71,31 @@ internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan pl
                 ImageLayout.Pad(image, Shape.Height, Shape.Width, Shape.Channels, target, Shape.PaddingHeight, Shape.PaddingWidth, plan.PaddedHeight, plan.PaddedWidth);
             }
         }
-        return scratch;
+        return workspace;
     }
 
-    public override void Forward(float* prepared, int images, float* output, float* scratch)
+    public override void Forward(float* prepared, int images, float* output, float* workspace)
     {
-        long group = PixelProduct.PackedLength(_kernels, Shape.Taps, Shape.GroupChannels, Shape.GroupOutputs);
+        long group = PackedGemm.PackedLength(_kernels, Shape.Taps, Shape.GroupChannels, Shape.GroupOutputs);
         for (int g = 0; g < Shape.Groups; g++)
         {
-            PixelProduct.Run(_kernels, plan.Forward, images * Shape.OutputArea, prepared + (long)g * Shape.GroupChannels, plan.InnerChannels,
+            PackedGemm.Run(_kernels, plan.ForwardOffsets, images * Shape.OutputArea, prepared + (long)g * Shape.GroupChannels, plan.InnerChannels,
                 _forwardWeights!.Pointer + g * group, Shape.GroupOutputs, output + (long)g * Shape.GroupOutputs, accumulate: false);
         }
     }
 
-    public override void InputGradient(float* gradient, int images, float* scratch, float* inputGradient, bool accumulate)
+    public override void InputGradient(float* gradient, int images, float* workspace, float* inputGradient, bool accumulate)
     {
         if (plan.NeedsGradientFrame)
         {
             for (int i = 0; i < images; i++)
             {
                 ImageLayout.Pad(gradient + (long)i * Shape.OutputArea * Shape.OutputChannels, Shape.OutputHeight, Shape.OutputWidth, Shape.OutputChannels,
-                    scratch + i * plan.FramedGradient, plan.MarginTop, plan.MarginLeft, plan.FrameHeight, plan.FrameWidth);
+                    workspace + i * plan.FramedGradient, plan.MarginTop, plan.MarginLeft, plan.FrameHeight, plan.FrameWidth);
             }
-            gradient = scratch;
+            gradient = workspace;
         }
-        long group = PixelProduct.PackedLength(_kernels, Shape.Taps, Shape.GroupOutputs, Shape.GroupChannels);
+        long group = PackedGemm.PackedLength(_kernels, Shape.Taps, Shape.GroupOutputs, Shape.GroupChannels);
         for (int g = 0; g < Shape.Groups; g++)
         {
             float* packed = _backwardWeights!.Pointer + g * group;
@@ -103,33 +103,33 @@ internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan pl
             {
                 if (phase.KernelTaps.Length == 0 && accumulate)
                     continue;
-                PixelProduct.Run(_kernels, phase.Layout, phase.Layout.Pixels / plan.UnitImages * images, gradient + (long)g * Shape.GroupOutputs, Shape.GroupOutputs,
+                PackedGemm.Run(_kernels, phase.Offsets, phase.Offsets.Pixels / plan.UnitImages * images, gradient + (long)g * Shape.GroupOutputs, Shape.GroupOutputs,
                     packed, Shape.GroupChannels, inputGradient + (long)g * Shape.GroupChannels, accumulate);
-                packed += PixelProduct.PackedLength(_kernels, phase.KernelTaps.Length, Shape.GroupOutputs, Shape.GroupChannels);
+                packed += PackedGemm.PackedLength(_kernels, phase.KernelTaps.Length, Shape.GroupOutputs, Shape.GroupChannels);
             }
         }
     }
 
-    public override void WeightGradient(float* prepared, float* gradient, int images, float* sums, float* scratch)
+    public override void WeightGradient(float* prepared, float* gradient, int images, float* sums, float* workspace)
     {
         long group = plan.SumsLength / Shape.Groups;
         for (int g = 0; g < Shape.Groups; g++)
         {
-            WeightProduct.Accumulate(_kernels, plan.Forward, images * Shape.OutputArea, prepared + (long)g * Shape.GroupChannels, plan.InnerChannels,
+            WeightGradientGemm.Accumulate(_kernels, plan.ForwardOffsets, images * Shape.OutputArea, prepared + (long)g * Shape.GroupChannels, plan.InnerChannels,
                 gradient + (long)g * Shape.GroupOutputs, Shape.OutputChannels, Shape.GroupOutputs, sums + g * group);
         }
     }
 
-    public override void ReduceWeightGradient(Sums sums, float* weightGradient, bool accumulate)
+    public override void ReduceWeightGradient(ChunkedBuffer sums, float* weightGradient, bool accumulate)
     {
-        sums.AddUp(context);
+        sums.SumChunks(context);
         Store(sums, weightGradient, accumulate);
     }
 
     public override void WeightGradientOfBatch(float* input, float* gradient, int images, float* weightGradient, bool accumulate)
     {
         bool copies = plan.UsesPatches || plan.UsesFrame;
-        using var copied = new Sums(context.Pool, images, copies ? plan.PreparedImage : 0);
+        using var copied = new ChunkedBuffer(context.Pool, images, copies ? plan.PreparedImage : 0);
         float* prepared = copies ? copied[0] : input;
         if (copies)
         {
@@ -137,7 +137,7 @@ internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan pl
             context.Run(images, (image, _) => PrepareInput(input + image * inputSize, 1, copied[image]));
         }
 
-        using var sums = new Sums(context.Pool, 1, plan.SumsLength);
+        using var sums = new ChunkedBuffer(context.Pool, 1, plan.SumsLength);
         int rowBlock = 6 * _kernels.Rows, rowBlocks = (plan.InnerChannels + rowBlock - 1) / rowBlock;
         long group = plan.SumsLength / Shape.Groups;
         int paddedRows = _kernels.PadRows(plan.InnerChannels), paddedColumns = _kernels.PadColumns(Shape.GroupOutputs);
@@ -149,7 +149,7 @@ internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan pl
             new Span<float>(groupSums + ((long)tap * paddedRows + first) * paddedColumns, (_kernels.PadRows(last) - first) * paddedColumns).Clear();
             for (int image = 0; image < images; image += plan.UnitImages)
             {
-                WeightProduct.Accumulate(_kernels, plan.Forward, Math.Min(plan.UnitImages, images - image) * Shape.OutputArea,
+                WeightGradientGemm.Accumulate(_kernels, plan.ForwardOffsets, Math.Min(plan.UnitImages, images - image) * Shape.OutputArea,
                     prepared + image * plan.PreparedImage + (long)g * Shape.GroupChannels, plan.InnerChannels, tap..(tap + 1), first..last,
                     gradient + (long)image * Shape.OutputArea * Shape.OutputChannels + (long)g * Shape.GroupOutputs, Shape.OutputChannels, Shape.GroupOutputs, groupSums);
             }
@@ -157,7 +157,7 @@ internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan pl
         Store(sums, weightGradient, accumulate);
     }
 
-    private void Store(Sums sums, float* weightGradient, bool accumulate)
+    private void Store(ChunkedBuffer sums, float* weightGradient, bool accumulate)
     {
         const int OutputBlock = 64, ChannelBlock = 16;
         int outputBlocks = (Shape.GroupOutputs + OutputBlock - 1) / OutputBlock, channelBlocks = (Shape.GroupChannels + ChannelBlock - 1) / ChannelBlock;

@@ -9,16 +9,16 @@ internal sealed class DirectPlan : ConvolutionPlan
     /// <summary>With fewer channels than this, the input is copied to patches (im2col), so that the inner loop runs over all taps and channels of a patch.</summary>
     private const int PatchChannels = 8;
 
-    private readonly TileKernels _kernels;
+    private readonly MicroKernelSet _kernels;
 
-    public DirectPlan(TileKernels kernels, ConvolutionShape shape, int unitImages)
+    public DirectPlan(MicroKernelSet kernels, ConvolutionShape shape, int unitImages)
         : base(shape, unitImages > 0 ? unitImages : ChooseUnit(shape.OutputArea, kernels.Rows))
     {
         _kernels = kernels;
         UsesPatches = shape.Groups == 1 && shape.Channels < PatchChannels && shape.Taps > 1;
         PaddedHeight = shape.Height + 2 * shape.PaddingHeight;
         PaddedWidth = shape.Width + 2 * shape.PaddingWidth;
-        Forward = BuildForward();
+        ForwardOffsets = BuildForward();
 
         // The output gradient is read from a zero-padded frame that is large enough for all taps of all input pixels.
         MarginTop = Math.Max(0, (shape.KernelHeight - 1) / shape.Stride - shape.PaddingHeight / shape.Stride);
@@ -48,23 +48,23 @@ internal sealed class DirectPlan : ConvolutionPlan
     public long PreparedImage => UsesPatches ? (long)Shape.OutputArea * InnerChannels : UsesFrame ? (long)PaddedHeight * PaddedWidth * Shape.Channels : (long)Shape.Height * Shape.Width * Shape.Channels;
 
     /// <summary>Floats of workspace for the prepared input of a unit; 0 if the input is read in place.</summary>
-    public long InputScratch => UsesPatches || UsesFrame ? UnitImages * PreparedImage : 0;
+    public long InputWorkspaceLength => UsesPatches || UsesFrame ? UnitImages * PreparedImage : 0;
 
     /// <summary>Floats of the framed output gradient of one image.</summary>
     public long FramedGradient => (long)FrameHeight * FrameWidth * Shape.OutputChannels;
 
     /// <summary>Floats of workspace for the framed output gradient of a unit; 0 if the gradient is read in place.</summary>
-    public long GradientScratch => NeedsGradientFrame ? UnitImages * FramedGradient : 0;
+    public long GradientWorkspaceLength => NeedsGradientFrame ? UnitImages * FramedGradient : 0;
 
-    public override long ScratchLength => Math.Max(InputScratch, GradientScratch);
+    public override long WorkspaceLength => Math.Max(InputWorkspaceLength, GradientWorkspaceLength);
 
-    public override long SumsLength => Shape.Groups * WeightProduct.SumsLength(_kernels, InnerTaps, InnerChannels, Shape.GroupOutputs);
+    public override long SumsLength => Shape.Groups * WeightGradientGemm.SumsLength(_kernels, InnerTaps, InnerChannels, Shape.GroupOutputs);
 
-    public override bool SharesOutWeights(int images) => images * (PreparedImage + (long)Shape.OutputArea * Shape.OutputChannels) < SumsLength;
+    public override bool ParallelizesOverWeights(int images) => images * (PreparedImage + (long)Shape.OutputArea * Shape.OutputChannels) < SumsLength;
 
-    public override ConvolutionKernel NewKernel(CpuContext context) => new DirectConvolution(context, this);
+    public override ConvolutionExecutor CreateExecutor(CpuContext context) => new DirectConvolution(context, this);
 
-    public PixelLayout Forward { get; }
+    public GemmOffsets ForwardOffsets { get; }
 
     public int MarginTop { get; }
 
@@ -93,7 +93,7 @@ internal sealed class DirectPlan : ConvolutionPlan
         return least;
     }
 
-    private PixelLayout BuildForward()
+    private GemmOffsets BuildForward()
     {
         var shape = Shape;
         var inputs = new List<int>();
@@ -110,13 +110,13 @@ internal sealed class DirectPlan : ConvolutionPlan
             }
         }
         if (UsesPatches)
-            return PixelLayout.Create(inputs, outputs, [0]);
+            return GemmOffsets.Create(inputs, outputs, [0]);
         for (int ky = 0; ky < shape.KernelHeight; ky++)
         {
             for (int kx = 0; kx < shape.KernelWidth; kx++)
                 taps.Add((ky * PaddedWidth + kx) * shape.Channels);
         }
-        return PixelLayout.Create(inputs, outputs, taps);
+        return GemmOffsets.Create(inputs, outputs, taps);
     }
 
     private List<ConvolutionPhase> BuildPhases()
@@ -150,7 +150,7 @@ internal sealed class DirectPlan : ConvolutionPlan
                         kernelTaps.Add(ky * shape.KernelWidth + kx);
                     }
                 }
-                phases.Add(new ConvolutionPhase(PixelLayout.Create(inputs, outputs, taps), [.. kernelTaps]));
+                phases.Add(new ConvolutionPhase(GemmOffsets.Create(inputs, outputs, taps), [.. kernelTaps]));
             }
         }
         return phases;
@@ -158,6 +158,6 @@ internal sealed class DirectPlan : ConvolutionPlan
 }
 
 /// <summary>A set of input pixels whose gradients use the same kernel taps.</summary>
-/// <param name="Layout">Offsets of the pixels and taps.</param>
+/// <param name="Offsets">Offsets of the pixels and taps.</param>
 /// <param name="KernelTaps">Positions of the taps in the kernel, row-major.</param>
-internal sealed record ConvolutionPhase(PixelLayout Layout, int[] KernelTaps);
+internal sealed record ConvolutionPhase(GemmOffsets Offsets, int[] KernelTaps);

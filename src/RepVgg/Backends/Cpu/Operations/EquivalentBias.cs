@@ -13,7 +13,7 @@ internal sealed unsafe class EquivalentBias : CpuOperation
     public static CpuTensor Apply(CpuContext context, BranchValues[] branches)
     {
         int outputs = branches.First(branch => branch.Kernel is not null).Kernel!.N;
-        var output = context.NewStepTensor([outputs], branches.Any(branch => branch.Weight is { RequiresGradient: true } || branch.Bias is { RequiresGradient: true }));
+        var output = context.CreateStepTensor([outputs], branches.Any(branch => branch.Weight is { RequiresGradient: true } || branch.Bias is { RequiresGradient: true }));
         for (int o = 0; o < outputs; o++)
             output.Data[o] = (float)branches.Sum(branch => branch.ShiftOf(o));
         context.Record(output, () => new EquivalentBias(branches, output));

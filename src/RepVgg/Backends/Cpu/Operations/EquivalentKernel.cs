@@ -18,7 +18,7 @@ internal sealed unsafe class EquivalentKernel : CpuOperation
     {
         var first = branches.First(branch => branch.Kernel is not null).Kernel!;
         int outputs = first.N, inputs = first.C;
-        var result = context.NewStepTensor([outputs, inputs, 3, 3], branches.Any(branch => branch.Kernel is { RequiresGradient: true } || branch.Weight is { RequiresGradient: true }));
+        var result = context.CreateStepTensor([outputs, inputs, 3, 3], branches.Any(branch => branch.Kernel is { RequiresGradient: true } || branch.Weight is { RequiresGradient: true }));
         float* to = result.Data;
         context.Run(outputs, (o, _) =>
         {

@@ -23,18 +23,18 @@ internal sealed unsafe class FullyConnected : CpuOperation
     public static CpuTensor Apply(CpuContext context, CpuTensor input, CpuTensor weight, CpuTensor bias)
     {
         int samples = input.N, inputs = weight.C, outputs = weight.N;
-        var output = context.NewStepTensor([samples, outputs], input.RequiresGradient || weight.RequiresGradient || bias.RequiresGradient);
+        var output = context.CreateStepTensor([samples, outputs], input.RequiresGradient || weight.RequiresGradient || bias.RequiresGradient);
         var kernels = context.Kernels;
-        using var packed = new Sums(context.Pool, 1, PixelProduct.PackedLength(kernels, 1, inputs, outputs));
-        PixelProduct.Pack(context.Kernels, context.Loop, weight.Data, [0], inputs, 1, outputs, inputs, packed[0]);
+        using var packed = new ChunkedBuffer(context.Pool, 1, PackedGemm.PackedLength(kernels, 1, inputs, outputs));
+        PackedGemm.Pack(context.Kernels, context.Loop, weight.Data, [0], inputs, 1, outputs, inputs, packed[0]);
         float* x = input.Data;
         float* y = output.Data;
         float* b = bias.Data;
-        RunBlocks(context, samples, inputs, outputs, (layout, first) =>
+        RunBlocks(context, samples, inputs, outputs, (offsets, first) =>
         {
             float* result = y + first * outputs;
-            PixelProduct.Run(kernels, layout, layout.Pixels, x + first * inputs, inputs, packed[0], outputs, result, accumulate: false);
-            ChannelLoops.AddBias(result, layout.Pixels, outputs, b);
+            PackedGemm.Run(kernels, offsets, offsets.Pixels, x + first * inputs, inputs, packed[0], outputs, result, accumulate: false);
+            ChannelLoops.AddBias(result, offsets.Pixels, outputs, b);
         });
         context.Record(output, () => new FullyConnected(input, weight, bias, output));
         return output;
@@ -48,30 +48,30 @@ internal sealed unsafe class FullyConnected : CpuOperation
         float* gradient = Output.Gradient;
         if (_input.RequiresGradient)
         {
-            using var packed = new Sums(context.Pool, 1, PixelProduct.PackedLength(kernels, 1, outputs, inputs));
-            PixelProduct.Pack(context.Kernels, context.Loop, _weight.Data, [0], outputs, inputs, inputs, 1, packed[0]);
+            using var packed = new ChunkedBuffer(context.Pool, 1, PackedGemm.PackedLength(kernels, 1, outputs, inputs));
+            PackedGemm.Pack(context.Kernels, context.Loop, _weight.Data, [0], outputs, inputs, inputs, 1, packed[0]);
             float* inputGradient = _input.GradientForWriting(out bool accumulate);
-            RunBlocks(context, samples, outputs, inputs, (layout, first) =>
-                PixelProduct.Run(kernels, layout, layout.Pixels, gradient + first * outputs, outputs, packed[0], inputs, inputGradient + first * inputs, accumulate));
+            RunBlocks(context, samples, outputs, inputs, (offsets, first) =>
+                PackedGemm.Run(kernels, offsets, offsets.Pixels, gradient + first * outputs, outputs, packed[0], inputs, inputGradient + first * inputs, accumulate));
         }
         if (_weight.RequiresGradient)
             AddWeightGradient(context, samples, inputs, outputs, gradient);
         if (_bias.RequiresGradient)
         {
-            using var sums = new Sums(context.Pool, 1, outputs);
+            using var sums = new ChunkedBuffer(context.Pool, 1, outputs);
             sums.Clear(0);
             ChannelLoops.AddSums(gradient, samples, outputs, sums[0]);
-            sums.ReduceInto(_bias);
+            sums.SumInto(_bias);
         }
     }
 
     private void AddWeightGradient(CpuContext context, int samples, int inputs, int outputs, float* gradient)
     {
         var kernels = context.Kernels;
-        using var sums = new Sums(context.Pool, 1, WeightProduct.SumsLength(kernels, 1, inputs, outputs));
+        using var sums = new ChunkedBuffer(context.Pool, 1, WeightGradientGemm.SumsLength(kernels, 1, inputs, outputs));
         sums.Clear(0);
         float* x = _input.Data;
-        var layout = Layout(samples, inputs, outputs);
+        var offsets = CreateOffsets(samples, inputs, outputs);
         int stride = kernels.PadColumns(outputs);
         const int RowsPerBlock = 48;
         float* weightGradient = _weight.GradientForWriting(out bool accumulate);
@@ -79,16 +79,16 @@ internal sealed unsafe class FullyConnected : CpuOperation
         {
             int first = block * RowsPerBlock, rows = Math.Min(RowsPerBlock, inputs - first);
             float* blockSums = sums[0] + (long)first * stride;
-            WeightProduct.Accumulate(kernels, layout, samples, x + first, rows, gradient, outputs, outputs, blockSums);
+            WeightGradientGemm.Accumulate(kernels, offsets, samples, x + first, rows, gradient, outputs, outputs, blockSums);
             Transposition.Run(blockSums, stride, rows, outputs, weightGradient + first, inputs, accumulate);
         });
     }
 
-    private static void RunBlocks(CpuContext context, int samples, int inputStride, int outputStride, Action<PixelLayout, long> body)
+    private static void RunBlocks(CpuContext context, int samples, int inputStride, int outputStride, Action<GemmOffsets, long> body)
     {
-        var whole = Layout(Math.Min(SamplesPerBlock, samples), inputStride, outputStride);
+        var whole = CreateOffsets(Math.Min(SamplesPerBlock, samples), inputStride, outputStride);
         int rest = samples % SamplesPerBlock;
-        var last = rest == 0 ? whole : Layout(rest, inputStride, outputStride);
+        var last = rest == 0 ? whole : CreateOffsets(rest, inputStride, outputStride);
         context.Run((samples + SamplesPerBlock - 1) / SamplesPerBlock, (block, _) =>
         {
             long first = (long)block * SamplesPerBlock;
@@ -96,7 +96,7 @@ internal sealed unsafe class FullyConnected : CpuOperation
         });
     }
 
-    private static PixelLayout Layout(int samples, int inputStride, int outputStride) =>
-        PixelLayout.Create([.. Enumerable.Range(0, samples).Select(i => i * inputStride)],
+    private static GemmOffsets CreateOffsets(int samples, int inputStride, int outputStride) =>
+        GemmOffsets.Create([.. Enumerable.Range(0, samples).Select(i => i * inputStride)],
             [.. Enumerable.Range(0, samples).Select(i => i * outputStride)], [0]);
 }

@@ -33,8 +33,8 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
         var shape = new ConvolutionShape(input.C, input.H, input.W, kernel3x3.N, 3, 3, stride, 1, 1, groups);
         _plan3x3 = ConvolutionPlan.For(context, shape);
         _plan1x1 = ConvolutionPlan.For(context, shape with { KernelHeight = 1, KernelWidth = 1, PaddingHeight = 0, PaddingWidth = 0 }, _plan3x3.UnitImages);
-        _map3x3 = context.NewStepTensor(Output.Dimensions, requiresGradient: false);
-        _map1x1 = context.NewStepTensor(Output.Dimensions, requiresGradient: false);
+        _map3x3 = context.CreateStepTensor(Output.Dimensions, requiresGradient: false);
+        _map1x1 = context.CreateStepTensor(Output.Dimensions, requiresGradient: false);
         _statistics = [.. norms.Select(norm => new NormalizationStatistics(context, norm, shape.OutputChannels))];
     }
 
@@ -78,15 +78,15 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
     {
         var context = Output.Context;
         SumGradients(context);
-        using var convolution3x3 = _plan3x3.NewKernel(context);
-        using var convolution1x1 = _plan1x1.NewKernel(context);
+        using var convolution3x3 = _plan3x3.CreateExecutor(context);
+        using var convolution1x1 = _plan1x1.CreateExecutor(context);
         using var weights3x3 = new WeightGradient(context, convolution3x3, _kernel3x3, _input.N);
         using var weights1x1 = new WeightGradient(context, convolution1x1, _kernel1x1, _input.N);
         var chunks = BatchChunks.ForSums(_input.N, Math.Max(weights3x3.SumsLength, weights1x1.SumsLength), _plan3x3.UnitImages);
         weights3x3.Begin(chunks.Count);
         weights1x1.Begin(chunks.Count);
         long inputSize = (long)_input.C * _input.Area, outputSize = (long)Channels * Area;
-        using var scratch = new WorkerScratch(context, Math.Max(_plan3x3.ScratchLength, _plan1x1.ScratchLength));
+        using var workspaces = new WorkerWorkspaces(context, Math.Max(_plan3x3.WorkspaceLength, _plan1x1.WorkspaceLength));
         using var gradients3x3 = new BranchGradients(context, weights3x3.NeedsBatch, _input.N, _plan3x3.UnitImages, outputSize);
         using var gradients1x1 = new BranchGradients(context, weights1x1.NeedsBatch, _input.N, _plan3x3.UnitImages, outputSize);
 
@@ -115,13 +115,13 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
                 BranchLoops.Gradients(one, two, three, addToInput, gradient + start * outputSize, output is null ? null : output + start * outputSize, images * Area, Channels);
 
                 float* unitInput = input + start * inputSize;
-                weights3x3.Add(chunk, unitInput, gradient3x3, images, scratch[worker]);
-                weights1x1.Add(chunk, unitInput, gradient1x1, images, scratch[worker]);
+                weights3x3.Add(chunk, unitInput, gradient3x3, images, workspaces[worker]);
+                weights1x1.Add(chunk, unitInput, gradient1x1, images, workspaces[worker]);
                 if (inputGradient is null)
                     continue;
                 float* unitGradient = inputGradient + start * inputSize;
-                convolution3x3.InputGradient(gradient3x3, images, scratch[worker], unitGradient, accumulate: addToInput || HasIdentity);
-                convolution1x1.InputGradient(gradient1x1, images, scratch[worker], unitGradient, accumulate: true);
+                convolution3x3.InputGradient(gradient3x3, images, workspaces[worker], unitGradient, accumulate: addToInput || HasIdentity);
+                convolution1x1.InputGradient(gradient1x1, images, workspaces[worker], unitGradient, accumulate: true);
             }
         });
         weights3x3.Finish(input, gradients3x3.Batch);
@@ -130,11 +130,11 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
 
     private void Forward(CpuContext context)
     {
-        using var convolution3x3 = _plan3x3.NewKernel(context);
-        using var convolution1x1 = _plan1x1.NewKernel(context);
+        using var convolution3x3 = _plan3x3.CreateExecutor(context);
+        using var convolution1x1 = _plan1x1.CreateExecutor(context);
         convolution3x3.PackForward(_kernel3x3.Data);
         convolution1x1.PackForward(_kernel1x1.Data);
-        using var scratch = new WorkerScratch(context, Math.Max(_plan3x3.ScratchLength, _plan1x1.ScratchLength));
+        using var workspaces = new WorkerWorkspaces(context, Math.Max(_plan3x3.WorkspaceLength, _plan1x1.WorkspaceLength));
 
         int batch = _input.N, unitImages = _plan3x3.UnitImages;
         var units = BatchChunks.OfUnits(batch, unitImages);
@@ -156,8 +156,8 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
         {
             int start = units.Start(unit), images = units.Start(unit + 1) - start, rows = images * Area;
             float* unitInput = input + start * inputSize;
-            convolution3x3.Forward(convolution3x3.PrepareInput(unitInput, images, scratch[worker]), images, map3x3 + start * outputSize, scratch[worker]);
-            convolution1x1.Forward(convolution1x1.PrepareInput(unitInput, images, scratch[worker]), images, map1x1 + start * outputSize, scratch[worker]);
+            convolution3x3.Forward(convolution3x3.PrepareInput(unitInput, images, workspaces[worker]), images, map3x3 + start * outputSize, workspaces[worker]);
+            convolution1x1.Forward(convolution1x1.PrepareInput(unitInput, images, workspaces[worker]), images, map1x1 + start * outputSize, workspaces[worker]);
             if (!training)
             {
                 Combine(start, rows);
@@ -185,7 +185,7 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
     private void SumGradients(CpuContext context)
     {
         var chunks = BatchChunks.OfRows(Output.Pixels, 512);
-        using var sums = new Sums(context.Pool, chunks.Count, 4 * Channels);
+        using var sums = new ChunkedBuffer(context.Pool, chunks.Count, 4 * Channels);
         BranchRows first = BackwardBranch(_map3x3.Data, 0), second = BackwardBranch(_map1x1.Data, 1), identity = HasIdentity ? BackwardBranch(_input.Data, 2) : default;
         float* gradient = Output.Gradient;
         float* output = _relu ? Output.Data : null;
@@ -233,6 +233,57 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
     {
         bool requiresGradient = input.RequiresGradient || kernel3x3.RequiresGradient || kernel1x1.RequiresGradient
             || norms.Any(norm => ((CpuTensor)norm.Weight).RequiresGradient || ((CpuTensor)norm.Bias).RequiresGradient);
-        return context.NewStepTensor([input.N, kernel3x3.N, ConvolutionSize.OutputOfBlock(input.H, stride), ConvolutionSize.OutputOfBlock(input.W, stride)], requiresGradient);
+        return context.CreateStepTensor([input.N, kernel3x3.N, ConvolutionSize.OutputOfBlock(input.H, stride), ConvolutionSize.OutputOfBlock(input.W, stride)], requiresGradient);
+    }
+}
+
+/// <summary>
+/// Memory for the gradients with respect to the output of one branch: either the workspace of a worker thread, reused for
+/// every unit of images, or a map of the whole batch.
+/// </summary>
+internal sealed unsafe class BranchGradients(CpuContext context, bool keepsBatch, int images, int unitImages, long imageSize) : IDisposable
+{
+    private readonly ChunkedBuffer _batch = new(context.Pool, 1, keepsBatch ? images * imageSize : 0);
+    private readonly WorkerWorkspaces _workspaces = new(context, keepsBatch ? 0 : unitImages * imageSize);
+
+    /// <summary>The gradients of the whole batch; null if they are not kept.</summary>
+    public float* Batch => _batch[0];
+
+    /// <summary>Returns the memory for the unit that starts at an image.</summary>
+    public float* At(int image, int worker) => keepsBatch ? Batch + image * imageSize : _workspaces[worker];
+
+    public void Dispose()
+    {
+        _batch.Dispose();
+        _workspaces.Dispose();
+    }
+}
+
+/// <summary>Means and sums of squared deviations per channel, for several branches and units of images.</summary>
+internal sealed unsafe class BranchMoments : IDisposable
+{
+    private readonly ChunkedBuffer[] _sums;
+    private readonly int _channels;
+
+    public BranchMoments(BufferPool pool, int units, int branches, int channels)
+    {
+        _channels = channels;
+        _sums = [.. Enumerable.Range(0, branches).Select(_ => new ChunkedBuffer(pool, units, 2 * channels))];
+    }
+
+    /// <summary>The moments of all units of one branch.</summary>
+    public ChunkedBuffer this[int branch] => _sums[branch];
+
+    /// <summary>Computes the moments of one unit of one branch.</summary>
+    public void Measure(int branch, int unit, float* rows, int count)
+    {
+        float* result = _sums[branch][unit];
+        ChannelLoops.Moments(rows, count, _channels, result, result + _channels);
+    }
+
+    public void Dispose()
+    {
+        foreach (var sums in _sums)
+            sums.Dispose();
     }
 }

@@ -25,7 +25,7 @@ internal sealed unsafe class NormalizationStatistics
         _runningVariance = (CpuTensor)state.RunningVariance;
         _channels = channels;
         _inverseDeviation = new double[channels];
-        _values = context.NewStepTensor([6, channels], requiresGradient: false);
+        _values = context.CreateStepTensor([6, channels], requiresGradient: false);
     }
 
     /// <summary>True if the statistics of the batch are used; false if the running statistics are used.</summary>
@@ -49,7 +49,7 @@ internal sealed unsafe class NormalizationStatistics
     /// </summary>
     /// <param name="chunks">Division of the rows into chunks.</param>
     /// <param name="moments">For each chunk: means per channel, then sums of squared deviations per channel.</param>
-    public void UseBatch(BatchChunks chunks, Sums moments)
+    public void UseBatch(BatchChunks chunks, ChunkedBuffer moments)
     {
         long rows = chunks.Start(chunks.Count);
         ForChannels(c =>
@@ -103,10 +103,10 @@ internal sealed unsafe class NormalizationStatistics
     /// <summary>Runs a function for every channel, in parallel for blocks of 64 channels, because each channel adds the sums of all chunks.</summary>
     private void ForChannels(Action<int> body)
     {
-        const int Together = 64;
-        _values.Context.Run((_channels + Together - 1) / Together, (block, _) =>
+        const int ChannelsPerBlock = 64;
+        _values.Context.Run((_channels + ChannelsPerBlock - 1) / ChannelsPerBlock, (block, _) =>
         {
-            for (int c = block * Together; c < Math.Min((block + 1) * Together, _channels); c++)
+            for (int c = block * ChannelsPerBlock; c < Math.Min((block + 1) * ChannelsPerBlock, _channels); c++)
                 body(c);
         });
     }

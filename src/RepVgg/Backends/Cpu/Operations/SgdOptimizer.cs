@@ -29,8 +29,8 @@ internal sealed unsafe class SgdOptimizer : Optimizer
             float* gradient = parameter.Gradient;
             float* buffer = entry.Buffer is null ? null : entry.Buffer.Pointer;
             float rate = learningRate * entry.Group.LearningRateScale;
-            bool first = !entry.Started;
-            entry.Started = true;
+            bool first = !entry.HasWrittenBuffer;
+            entry.HasWrittenBuffer = true;
             Elementwise.Run(_context.Loop, parameter.Count, (start, count) => Elementwise.SgdStep(
                 weight + start, gradient + start, buffer is null ? null : buffer + start, count, rate, entry.Group.WeightDecay, _options.Momentum, _options.Nesterov, first));
         }
@@ -44,7 +44,7 @@ internal sealed unsafe class SgdOptimizer : Optimizer
 
     private protected override void ReadSlot(string slot, int parameter, Span<float> values)
     {
-        if (_entries[parameter].Started)
+        if (_entries[parameter].HasWrittenBuffer)
             new ReadOnlySpan<float>(_entries[parameter].Buffer!.Pointer, values.Length).CopyTo(values);
         else
             values.Clear();
@@ -53,7 +53,7 @@ internal sealed unsafe class SgdOptimizer : Optimizer
     private protected override void WriteSlot(string slot, int parameter, ReadOnlySpan<float> values)
     {
         values.CopyTo(new Span<float>(_entries[parameter].Buffer!.Pointer, values.Length));
-        _entries[parameter].Started = true;
+        _entries[parameter].HasWrittenBuffer = true;
     }
 
     private sealed class Entry(CpuTensor parameter, ParameterGroup group, bool hasMomentum) : IDisposable
@@ -66,7 +66,7 @@ internal sealed unsafe class SgdOptimizer : Optimizer
         public NativeBuffer? Buffer { get; private set; } = hasMomentum ? new NativeBuffer(parameter.Count) : null;
 
         /// <summary>Whether the momentum buffer was written. Before that, its values are undefined and count as zeros.</summary>
-        public bool Started { get; set; }
+        public bool HasWrittenBuffer { get; set; }
 
         public void Dispose()
         {

@@ -21,18 +21,18 @@ internal sealed class WinogradPlan : ConvolutionPlan
     private const int MostTiles = 64;
 
     /// <summary>Additional floats between transform points, so that equal elements of different points do not map to the same cache sets.</summary>
-    private const int PointGap = 16;
+    private const int PointPadding = 16;
 
-    private readonly TileKernels _kernels;
+    private readonly MicroKernelSet _kernels;
 
-    public WinogradPlan(TileKernels kernels, ConvolutionShape shape, int unitImages)
+    public WinogradPlan(MicroKernelSet kernels, ConvolutionShape shape, int unitImages)
         : base(shape, unitImages > 0 ? unitImages : ChooseUnit(shape, kernels.Rows))
     {
         _kernels = kernels;
         TilesY = Tiles(shape.Height);
         TilesX = Tiles(shape.Width);
-        ForwardLayout = Layout(shape.Channels, shape.OutputChannels);
-        BackwardLayout = Layout(shape.OutputChannels, shape.Channels);
+        ForwardOffsets = CreateOffsets(shape.Channels, shape.OutputChannels);
+        BackwardOffsets = CreateOffsets(shape.OutputChannels, shape.Channels);
     }
 
     public int TilesY { get; }
@@ -47,26 +47,26 @@ internal sealed class WinogradPlan : ConvolutionPlan
     public int FrameWidth => TilesX * WinogradTile.Size + 2;
 
     /// <summary>Offsets of the tiles for the matrix product of one point, from input to output channels.</summary>
-    public PixelLayout ForwardLayout { get; }
+    public GemmOffsets ForwardOffsets { get; }
 
     /// <summary>Offsets of the tiles for the matrix product of one point, from output to input channels.</summary>
-    public PixelLayout BackwardLayout { get; }
+    public GemmOffsets BackwardOffsets { get; }
 
-    public override long ScratchLength => PreparedLength(Math.Max(Shape.Channels, Shape.OutputChannels)) + WinogradTile.AllPoints * PointStride(Math.Max(Shape.Channels, Shape.OutputChannels));
+    public override long WorkspaceLength => PreparedLength(Math.Max(Shape.Channels, Shape.OutputChannels)) + WinogradTile.AllPoints * PointStride(Math.Max(Shape.Channels, Shape.OutputChannels));
 
-    public override bool SharesOutWeights(int images) =>
+    public override bool ParallelizesOverWeights(int images) =>
         (long)images * ImageTiles * (Shape.Channels + Shape.OutputChannels) < (long)Shape.Channels * Shape.OutputChannels;
 
     public override long SumsLength => WinogradTile.AllPoints * PointSums;
 
     /// <summary>Floats from the weight gradient sums of one point to those of the next.</summary>
-    public long PointSums => WeightProduct.SumsLength(_kernels, 1, Shape.Channels, Shape.OutputChannels) + PointGap;
+    public long PointSums => WeightGradientGemm.SumsLength(_kernels, 1, Shape.Channels, Shape.OutputChannels) + PointPadding;
 
     /// <summary>Floats from the packed weights of one point to those of the next.</summary>
-    public long PointWeights => (long)Shape.Channels * Shape.OutputChannels + PointGap;
+    public long PointWeights => (long)Shape.Channels * Shape.OutputChannels + PointPadding;
 
     /// <summary>Whether a shape can be computed by this algorithm and is expected to be faster than by direct convolution.</summary>
-    public static bool Suits(ConvolutionShape shape) =>
+    public static bool ShouldUse(ConvolutionShape shape) =>
         shape is { KernelHeight: 3, KernelWidth: 3, Stride: 1, PaddingHeight: 1, PaddingWidth: 1, Groups: 1 }
         && shape.Channels >= FewestChannels && shape.OutputChannels >= FewestChannels
         && shape.Channels % ChannelStep == 0 && shape.OutputChannels % ChannelStep == 0
@@ -76,7 +76,7 @@ internal sealed class WinogradPlan : ConvolutionPlan
     public long PointStride(int channels) => PointStride(UnitImages * ImageTiles, channels);
 
     /// <summary>Floats from one transform point to the next for a given number of tiles.</summary>
-    public static long PointStride(int tiles, int channels) => (long)tiles * channels + PointGap;
+    public static long PointStride(int tiles, int channels) => (long)tiles * channels + PointPadding;
 
     /// <summary>Floats of a frame and of the transform points of a unit.</summary>
     public long PreparedLength(int channels) => FrameLength(channels) + WinogradTile.AllPoints * PointStride(channels);
@@ -84,12 +84,12 @@ internal sealed class WinogradPlan : ConvolutionPlan
     /// <summary>Floats of the frame of one image.</summary>
     public long FrameLength(int channels) => (long)FrameHeight * FrameWidth * channels;
 
-    public override ConvolutionKernel NewKernel(CpuContext context) => new WinogradConvolution(context, this);
+    public override ConvolutionExecutor CreateExecutor(CpuContext context) => new WinogradConvolution(context, this);
 
-    private PixelLayout Layout(int from, int to)
+    private GemmOffsets CreateOffsets(int from, int to)
     {
         var tiles = Enumerable.Range(0, UnitImages * ImageTiles);
-        return PixelLayout.Create([.. tiles.Select(tile => tile * from)], [.. tiles.Select(tile => tile * to)], [0]);
+        return GemmOffsets.Create([.. tiles.Select(tile => tile * from)], [.. tiles.Select(tile => tile * to)], [0]);
     }
 
     /// <summary>

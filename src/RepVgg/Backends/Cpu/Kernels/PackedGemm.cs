@@ -5,8 +5,8 @@ using RepVgg.Runtime.Threading;
 
 namespace RepVgg.Backends.Cpu.Kernels;
 
-/// <summary>Matrix product of pixels and packed weights, computed by register tiles; see <see cref="GatherTile"/>.</summary>
-internal static unsafe class PixelProduct
+/// <summary>GEMM of pixels [pixel][tap, channel] by packed weights [tap, channel][column], computed by register tiles; see <see cref="GemmTile"/>.</summary>
+internal static unsafe class PackedGemm
 {
     private const int LargestTile = 8 * 32;
 
@@ -14,7 +14,7 @@ internal static unsafe class PixelProduct
     private const int ChannelBlock = 32;
 
     /// <summary>Returns the number of floats of the packed weights of taps x channels x columns.</summary>
-    public static long PackedLength(TileKernels kernels, int taps, int channels, int columns) =>
+    public static long PackedLength(MicroKernelSet kernels, int taps, int channels, int columns) =>
         (long)taps * channels * kernels.PadColumns(columns);
 
     /// <summary>Packs weights for <see cref="Run"/>: panels of two vectors of columns (the last may be one), each [tap][channel][column], zero-padded.</summary>
@@ -27,7 +27,7 @@ internal static unsafe class PixelProduct
     /// <param name="columns">Number of columns (output channels).</param>
     /// <param name="columnStride">Floats from one column to the next in the source.</param>
     /// <param name="packed">Destination of the packed weights.</param>
-    public static void Pack(TileKernels kernels, ParallelLoop loop, float* source, int[] taps, int channels, int channelStride, int columns, int columnStride, float* packed)
+    public static void Pack(MicroKernelSet kernels, ParallelLoop loop, float* source, int[] taps, int channels, int channelStride, int columns, int columnStride, float* packed)
     {
         int panel = 2 * kernels.VectorLength;
         int blocks = (channels + ChannelBlock - 1) / ChannelBlock;
@@ -72,11 +72,11 @@ internal static unsafe class PixelProduct
     }
 
     /// <summary>
-    /// Computes all columns of the first <paramref name="pixels"/> pixels of a layout. Partial tiles at the edges are
+    /// Computes all columns of the first <paramref name="pixels"/> pixels of the offset tables. Partial tiles at the edges are
     /// computed in a temporary buffer and copied.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Run(TileKernels kernels, PixelLayout layout, int pixels, float* input, int channels, float* packed, int columns, float* output, bool accumulate)
+    public static void Run(MicroKernelSet kernels, GemmOffsets offsets, int pixels, float* input, int channels, float* packed, int columns, float* output, bool accumulate)
     {
         int vector = kernels.VectorLength;
         int rows = kernels.Rows;
@@ -85,12 +85,12 @@ internal static unsafe class PixelProduct
         int* lastInputs = stackalloc int[rows];
         int lastPixel = pixels / rows * rows;
         for (int i = 0; i < rows && lastPixel < pixels; i++)
-            lastInputs[i] = layout.InputOffsets.Pointer[Math.Min(lastPixel + i, pixels - 1)];
-        var tile = new GatherTile
+            lastInputs[i] = offsets.InputOffsets.Pointer[Math.Min(lastPixel + i, pixels - 1)];
+        var tile = new GemmTile
         {
             Input = input,
-            SegmentOffsets = layout.TapOffsets.Pointer,
-            Segments = layout.TapOffsets.Count,
+            SegmentOffsets = offsets.TapOffsets.Pointer,
+            Segments = offsets.TapOffsets.Count,
             Steps = channels,
             Columns = packed,
         };
@@ -106,20 +106,20 @@ internal static unsafe class PixelProduct
             {
                 int count = Math.Min(rows, pixels - pixel);
                 bool whole = count == rows && valid == width;
-                tile.RowOffsets = count == rows ? layout.InputOffsets.Pointer + pixel : lastInputs;
+                tile.RowOffsets = count == rows ? offsets.InputOffsets.Pointer + pixel : lastInputs;
                 tile.Output = whole ? output + first : edge;
-                tile.OutputOffsets = whole ? layout.OutputOffsets.Pointer + pixel : edgeOffsets;
+                tile.OutputOffsets = whole ? offsets.OutputOffsets.Pointer + pixel : edgeOffsets;
                 tile.Accumulate = whole && accumulate;
                 if (two)
                     kernels.MultiplyTwoVectors(tile);
                 else
                     kernels.MultiplyOneVector(tile);
                 if (!whole)
-                    CopyEdge(edge, width, output + first, layout.OutputOffsets.Pointer + pixel, count, valid, accumulate);
+                    CopyEdge(edge, width, output + first, offsets.OutputOffsets.Pointer + pixel, count, valid, accumulate);
             }
             tile.Columns += (long)tile.Segments * channels * width;
         }
-        GC.KeepAlive(layout);
+        GC.KeepAlive(offsets);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -143,9 +143,9 @@ internal static unsafe class PixelProduct
 /// <param name="InputOffsets">Input offset of each pixel.</param>
 /// <param name="OutputOffsets">Output offset of each pixel.</param>
 /// <param name="TapOffsets">Offset of each tap, added to the input offset of the pixel.</param>
-internal sealed record PixelLayout(int Pixels, PinnedInts InputOffsets, PinnedInts OutputOffsets, PinnedInts TapOffsets)
+internal sealed record GemmOffsets(int Pixels, PinnedInts InputOffsets, PinnedInts OutputOffsets, PinnedInts TapOffsets)
 {
     /// <summary>Creates the tables.</summary>
-    public static PixelLayout Create(IReadOnlyList<int> inputs, IReadOnlyList<int> outputs, IReadOnlyList<int> taps) =>
+    public static GemmOffsets Create(IReadOnlyList<int> inputs, IReadOnlyList<int> outputs, IReadOnlyList<int> taps) =>
         new(inputs.Count, new PinnedInts([.. inputs]), new PinnedInts([.. outputs]), new PinnedInts([.. taps]));
 }

@@ -3,16 +3,16 @@ using RepVgg.Runtime.Memory;
 namespace RepVgg.Backends.Cpu.Execution;
 
 /// <summary>A workspace for the duration of an operation, with a separate part for each worker thread.</summary>
-internal sealed unsafe class WorkerScratch : IDisposable
+internal sealed unsafe class WorkerWorkspaces : IDisposable
 {
     private readonly BufferPool _pool;
     private readonly NativeBuffer? _buffer;
     private readonly long _stride;
 
-    public WorkerScratch(CpuContext context, long length)
+    public WorkerWorkspaces(CpuContext context, long length)
     {
         _pool = context.Pool;
-        _stride = (length + NativeBuffer.Slack + 15) / 16 * 16;
+        _stride = (length + NativeBuffer.EndPadding + 15) / 16 * 16;
         _buffer = length > 0 ? _pool.Rent(_stride * context.Threads) : null;
     }
 

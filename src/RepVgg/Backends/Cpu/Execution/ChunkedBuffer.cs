@@ -4,17 +4,17 @@ using RepVgg.Runtime.Memory;
 namespace RepVgg.Backends.Cpu.Execution;
 
 /// <summary>
-/// Partial sums of the chunks of a batch, stored as [chunk][length]. They are added in the order of the chunks, so that
-/// results do not depend on the number of threads.
+/// A buffer from the pool, stored as [chunk][length]; most hold the partial sums of the chunks of a batch. Sums over the chunks
+/// are added in the order of the chunks, so that results do not depend on the number of threads.
 /// </summary>
-internal sealed unsafe class Sums : IDisposable
+internal sealed unsafe class ChunkedBuffer : IDisposable
 {
     private readonly BufferPool _pool;
     private readonly NativeBuffer? _buffer;
     private readonly int _chunks;
     private readonly long _length;
 
-    public Sums(BufferPool pool, int chunks, long length)
+    public ChunkedBuffer(BufferPool pool, int chunks, long length)
     {
         _pool = pool;
         _chunks = chunks;
@@ -31,7 +31,7 @@ internal sealed unsafe class Sums : IDisposable
     }
 
     /// <summary>Adds the sums of all chunks to those of the first chunk, in the order of the chunks.</summary>
-    public void AddUp(CpuContext context)
+    public void SumChunks(CpuContext context)
     {
         float* first = this[0];
         Elementwise.Run(context.Loop, _length, (start, count) =>
@@ -51,7 +51,7 @@ internal sealed unsafe class Sums : IDisposable
     }
 
     /// <summary>Writes the totals to the gradient of a tensor, or adds them to an existing gradient.</summary>
-    public void ReduceInto(CpuTensor tensor)
+    public void SumInto(CpuTensor tensor)
     {
         float* gradient = tensor.GradientForWriting(out bool accumulate);
         for (long i = 0; i < tensor.Count; i++)

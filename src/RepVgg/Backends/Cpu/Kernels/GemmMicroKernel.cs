@@ -16,10 +16,10 @@ namespace RepVgg.Backends.Cpu.Kernels;
 /// <remarks>
 /// Accumulator a0 to a7 of a row holds columns 0 to Width - 1, and b0 to b7 holds columns Width to 2 Width - 1. Each step
 /// broadcasts one input value per row and multiplies it by the column vectors u and v. The scalar equivalent is in
-/// <see cref="GatherTile"/>. Inference has a body of its own, because its rows have a constant pitch and its prefetch and
+/// <see cref="GemmTile"/>. Inference has a body of its own, because its rows have a constant pitch and its prefetch and
 /// ReLU would cost training 3 to 4 % (154 instead of 149 ns for 8 rows, 2 vectors and 64 steps; AVX-512, AMD Zen 5).
 /// </remarks>
-internal static unsafe class GatherKernel<TVector, TLanes, TRows, TVectors, TSteps>
+internal static unsafe class GemmMicroKernel<TVector, TLanes, TRows, TVectors, TSteps>
     where TVector : unmanaged
     where TLanes : struct, ILanes<TVector>
     where TRows : unmanaged, ICount
@@ -27,7 +27,7 @@ internal static unsafe class GatherKernel<TVector, TLanes, TRows, TVectors, TSte
     where TSteps : unmanaged, ICount
 {
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    public static void Run(in GatherTile tile)
+    public static void Run(in GemmTile tile)
     {
         int width = TLanes.Width;
         var zero = TLanes.Zero;
@@ -140,13 +140,13 @@ internal static unsafe class GatherKernel<TVector, TLanes, TRows, TVectors, TSte
     }
 }
 
-/// <summary>Arguments of a <see cref="GatherKernel{TVector, TLanes, TRows, TVectors, TSteps}"/>: the product of a few rows by one or two vectors of columns.</summary>
+/// <summary>Arguments of a <see cref="GemmMicroKernel{TVector, TLanes, TRows, TVectors, TSteps}"/>: the product of a few rows by one or two vectors of columns.</summary>
 /// <remarks>
 /// output[OutputOffsets[r] + j] (+)= sum over segments s and steps k of
 /// input[RowOffsets[r] + SegmentOffsets[s] + offset(k)] * columns[(s * Steps + k) * ColumnsPitch + j], where offset(k) is k, or
 /// StepOffsets[k] in products that gather their steps.
 /// </remarks>
-internal unsafe struct GatherTile
+internal unsafe struct GemmTile
 {
     public float* Input;
 

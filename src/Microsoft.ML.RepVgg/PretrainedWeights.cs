@@ -6,14 +6,14 @@ using RepVgg.Weights.Naming;
 namespace Microsoft.ML.RepVgg;
 
 /// <summary>Pretrained weights, read from a file, from which training starts.</summary>
-internal sealed class PretrainedStart
+internal sealed class PretrainedWeights
 {
     private const int SmallestImageNetSize = 224;
 
     private readonly string _path;
     private readonly LoadedWeights _weights;
 
-    private PretrainedStart(string path, LoadedWeights weights) => (_path, _weights) = (path, weights);
+    private PretrainedWeights(string path, LoadedWeights weights) => (_path, _weights) = (path, weights);
 
     /// <summary>The architecture of the weights.</summary>
     public RepVggArchitecture Architecture => _weights.Architecture;
@@ -33,7 +33,7 @@ internal sealed class PretrainedStart
     /// <exception cref="ArgumentException">The file holds the deploy form.</exception>
     /// <exception cref="InvalidDataException">The file has an unsupported format, is damaged, or does not contain a RepVGG network.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static PretrainedStart? Read(string? path, RepVggArchitecture? architecture = null)
+    public static PretrainedWeights? Read(string? path, RepVggArchitecture? architecture = null)
     {
         if (path is null)
             return null;
@@ -44,7 +44,7 @@ internal sealed class PretrainedStart
                 $"Options.PretrainedWeightsPath: '{path}' holds the deploy form of {weights.Architecture.Name}. Its branches and batch norms are fused, "
                 + "so it can be scored but not trained on. Give the training form, the file that it was fused from (with names such as 'stage1.0.rbr_dense.conv.weight').");
         }
-        return new PretrainedStart(path, weights);
+        return new PretrainedWeights(path, weights);
     }
 
     /// <summary>Checks that the images have the number of channels that the weights require.</summary>

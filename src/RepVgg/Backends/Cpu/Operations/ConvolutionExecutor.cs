@@ -4,11 +4,11 @@ namespace RepVgg.Backends.Cpu.Operations;
 
 /// <summary>The computation of one convolution in one step: packed weights, and passes over units of a few images.</summary>
 /// <remarks>
-/// The methods with a scratch parameter process one unit on the calling thread; the caller divides the batch into units and
-/// runs them in parallel. The scratch parameters are the workspace of one worker thread, of
-/// <see cref="ConvolutionPlan.ScratchLength"/> floats. Maps are [pixels, channels].
+/// The methods with a workspace parameter process one unit on the calling thread; the caller divides the batch into units and
+/// processes them in parallel. The workspace belongs to one worker thread and has
+/// <see cref="ConvolutionPlan.WorkspaceLength"/> floats. Maps are [pixels, channels].
 /// </remarks>
-internal abstract unsafe class ConvolutionKernel : IDisposable
+internal abstract unsafe class ConvolutionExecutor : IDisposable
 {
     /// <summary>The tables of the convolution.</summary>
     public abstract ConvolutionPlan Plan { get; }
@@ -23,19 +23,19 @@ internal abstract unsafe class ConvolutionKernel : IDisposable
     /// Converts the images of a unit to the layout that the kernels read. Returns a pointer into the workspace, or the
     /// input itself if no conversion is needed.
     /// </summary>
-    public abstract float* PrepareInput(float* input, int images, float* scratch);
+    public abstract float* PrepareInput(float* input, int images, float* workspace);
 
     /// <summary>Computes the output of a unit from the result of <see cref="PrepareInput"/> with the same workspace.</summary>
-    public abstract void Forward(float* prepared, int images, float* output, float* scratch);
+    public abstract void Forward(float* prepared, int images, float* output, float* workspace);
 
     /// <summary>Adds the contribution of a unit to the sums of the weight gradient. The result of <see cref="PrepareInput"/> is not changed.</summary>
-    public abstract void WeightGradient(float* prepared, float* gradient, int images, float* sums, float* scratch);
+    public abstract void WeightGradient(float* prepared, float* gradient, int images, float* sums, float* workspace);
 
     /// <summary>Computes the input gradient of a unit. Overwrites the result of <see cref="PrepareInput"/> in the workspace.</summary>
-    public abstract void InputGradient(float* gradient, int images, float* scratch, float* inputGradient, bool accumulate);
+    public abstract void InputGradient(float* gradient, int images, float* workspace, float* inputGradient, bool accumulate);
 
     /// <summary>Adds the sums of all chunks, in the order of the chunks, and writes the OIHW weight gradient.</summary>
-    public abstract void ReduceWeightGradient(Sums sums, float* weightGradient, bool accumulate);
+    public abstract void ReduceWeightGradient(ChunkedBuffer sums, float* weightGradient, bool accumulate);
 
     /// <summary>Computes the weight gradient of a whole batch in parallel, without sums per chunk; for few pixels and many weights.</summary>
     public abstract void WeightGradientOfBatch(float* input, float* gradient, int images, float* weightGradient, bool accumulate);

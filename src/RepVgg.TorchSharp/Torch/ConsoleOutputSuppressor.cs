@@ -4,12 +4,12 @@ namespace RepVgg.TorchSharp;
 
 /// <summary>Discards the console output of the current thread until it is disposed. The output of other threads is written to the console.</summary>
 /// <remarks>TorchSharp prints a long text to the console before it throws an exception for a library that cannot be loaded. The exception contains the information.</remarks>
-internal sealed class QuietThread : TextWriter
+internal sealed class ConsoleOutputSuppressor : TextWriter
 {
     private readonly TextWriter _console = Console.Out;
     private readonly int _thread = Environment.CurrentManagedThreadId;
 
-    public QuietThread() => Console.SetOut(this);
+    public ConsoleOutputSuppressor() => Console.SetOut(this);
 
     public override Encoding Encoding => _console.Encoding;
 

@@ -1,4 +1,4 @@
-namespace Microsoft.ML.RepVgg.Interop;
+namespace Microsoft.ML.RepVgg.Input;
 
 /// <summary>A data view with a given schema and no rows, to fit estimators that read only the schema.</summary>
 /// <param name="schema">The schema.</param>

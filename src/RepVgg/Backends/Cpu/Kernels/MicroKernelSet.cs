@@ -9,16 +9,16 @@ namespace RepVgg.Backends.Cpu.Kernels;
 /// A tile has <see cref="Rows"/> rows and one or two vectors of columns. Each output value is a sum of products in a fixed
 /// order, so results do not depend on the distribution of tiles to threads.
 /// </remarks>
-internal abstract unsafe class TileKernels
+internal abstract unsafe class MicroKernelSet
 {
     /// <summary>
     /// The micro-kernels for the widest vectors that are hardware-accelerated on this machine. The number of rows is
     /// limited by the number of vector registers.
     /// </summary>
-    public static TileKernels Best { get; } =
-        Vector512.IsHardwareAccelerated ? new TileKernels<Vector512<float>, Lanes512, Eight>("AVX-512")
-        : Vector256.IsHardwareAccelerated ? new TileKernels<Vector256<float>, Lanes256, Six>("AVX2")
-        : new TileKernels<Vector128<float>, Lanes128, Four>("portable vectors");
+    public static MicroKernelSet Best { get; } =
+        Vector512.IsHardwareAccelerated ? new MicroKernelSet<Vector512<float>, Lanes512, Eight>("AVX-512")
+        : Vector256.IsHardwareAccelerated ? new MicroKernelSet<Vector256<float>, Lanes256, Six>("AVX2")
+        : new MicroKernelSet<Vector128<float>, Lanes128, Four>("portable vectors");
 
     /// <summary>Name of the instruction set for display.</summary>
     public abstract string Name { get; }
@@ -33,16 +33,16 @@ internal abstract unsafe class TileKernels
     public abstract WinogradTransforms Winograd { get; }
 
     /// <summary>Computes a tile with one vector of columns; the steps are consecutive floats.</summary>
-    public abstract void MultiplyOneVector(in GatherTile tile);
+    public abstract void MultiplyOneVector(in GemmTile tile);
 
     /// <summary>Computes a tile with two vectors of columns; the steps are consecutive floats.</summary>
-    public abstract void MultiplyTwoVectors(in GatherTile tile);
+    public abstract void MultiplyTwoVectors(in GemmTile tile);
 
     /// <summary>Computes a tile with one vector of columns and a table of step offsets.</summary>
-    public abstract void GatherOneVector(in GatherTile tile);
+    public abstract void GatherOneVector(in GemmTile tile);
 
     /// <summary>Computes a tile with two vectors of columns and a table of step offsets.</summary>
-    public abstract void GatherTwoVectors(in GatherTile tile);
+    public abstract void GatherTwoVectors(in GemmTile tile);
 
     /// <summary>Returns a number of columns rounded up to a multiple of the vector length.</summary>
     public int PadColumns(int columns) => (columns + VectorLength - 1) / VectorLength * VectorLength;
@@ -56,7 +56,7 @@ internal abstract unsafe class TileKernels
 /// <typeparam name="TLanes">Arithmetic of the vector type.</typeparam>
 /// <typeparam name="TRows">Number of rows of a tile.</typeparam>
 /// <param name="name">Name of the instruction set for display.</param>
-internal sealed class TileKernels<TVector, TLanes, TRows>(string name) : TileKernels
+internal sealed class MicroKernelSet<TVector, TLanes, TRows>(string name) : MicroKernelSet
     where TVector : unmanaged
     where TLanes : struct, ILanes<TVector>
     where TRows : unmanaged, ICount
@@ -69,11 +69,11 @@ internal sealed class TileKernels<TVector, TLanes, TRows>(string name) : TileKer
 
     public override WinogradTransforms Winograd { get; } = new WinogradTransforms<TVector, TLanes>();
 
-    public override void MultiplyOneVector(in GatherTile tile) => GatherKernel<TVector, TLanes, TRows, One, One>.Run(tile);
+    public override void MultiplyOneVector(in GemmTile tile) => GemmMicroKernel<TVector, TLanes, TRows, One, One>.Run(tile);
 
-    public override void MultiplyTwoVectors(in GatherTile tile) => GatherKernel<TVector, TLanes, TRows, Two, One>.Run(tile);
+    public override void MultiplyTwoVectors(in GemmTile tile) => GemmMicroKernel<TVector, TLanes, TRows, Two, One>.Run(tile);
 
-    public override void GatherOneVector(in GatherTile tile) => GatherKernel<TVector, TLanes, TRows, One, Two>.Run(tile);
+    public override void GatherOneVector(in GemmTile tile) => GemmMicroKernel<TVector, TLanes, TRows, One, Two>.Run(tile);
 
-    public override void GatherTwoVectors(in GatherTile tile) => GatherKernel<TVector, TLanes, TRows, Two, Two>.Run(tile);
+    public override void GatherTwoVectors(in GemmTile tile) => GemmMicroKernel<TVector, TLanes, TRows, Two, Two>.Run(tile);
 }
