@@ -31,9 +31,8 @@ internal sealed class VectorPixelReader(FeatureInput input, ValueGetter<VBuffer<
         {
             cache.Add(values, label, row);
         }
-        catch (ArgumentException error)
+        catch (ArgumentException error) when (FirstNonFinite(values) < values.Length)
         {
-            // The length and the label are known to be valid, so a value is not finite.
             throw NotFinite(row, values, error);
         }
     }
@@ -54,10 +53,17 @@ internal sealed class VectorPixelReader(FeatureInput input, ValueGetter<VBuffer<
 
     private InvalidOperationException NotFinite(long row, ReadOnlySpan<float> values, Exception? inner = null)
     {
-        int bad = 0;
-        while (float.IsFinite(values[bad]))
-            bad++;
+        int bad = FirstNonFinite(values);
         return Unusable(row, $"value {bad} is {values[bad]}; pixels must be finite numbers", inner);
+    }
+
+    /// <summary>Returns the index of the first value that is not finite; the number of values if all are finite.</summary>
+    private static int FirstNonFinite(ReadOnlySpan<float> values)
+    {
+        int index = 0;
+        while (index < values.Length && float.IsFinite(values[index]))
+            index++;
+        return index;
     }
 
     // Copies and checks in one pass, because the pixels of a batch don't fit in the CPU caches. Returns false if a value is not finite.

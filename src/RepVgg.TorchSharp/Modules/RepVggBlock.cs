@@ -101,6 +101,9 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
         else
         {
             map = _branches[0].Forward(input);
+            // The sum and the ReLU are computed in place, which must not change the input.
+            if (ReferenceEquals(map, input))
+                map = input.clone();
             foreach (var branch in _branches.AsSpan(1))
                 map.add_(branch.Forward(input));
         }

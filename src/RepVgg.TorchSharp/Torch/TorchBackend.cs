@@ -93,10 +93,10 @@ internal sealed partial class TorchBackend : Backend
             using var mode = torch.no_grad();
             staged = scope.Detach(Layout.Arrange(CopyBatchToDevice(shape, values)));
         });
-        return new TorchStagedInput(shape, staged!);
+        return new TorchStagedInput(this, shape, staged!);
     }
 
-    private protected override Tensor? CreateStagedInputCore(StagedInput staged) => staged is TorchStagedInput input ? Wrap(_step!.Attach(input.Take())) : null;
+    private protected override Tensor CreateStagedInputCore(StagedInput staged) => Wrap(_step!.Attach(((TorchStagedInput)staged).Take()));
 
     private protected override void CopyInCore(Tensor destination, ReadOnlySpan<float> values)
     {
@@ -248,7 +248,7 @@ internal sealed partial class TorchBackend : Backend
 }
 
 /// <summary>A batch on the device; the asynchronous copy to the device may still be running.</summary>
-internal sealed class TorchStagedInput(IReadOnlyList<int> shape, torch.Tensor value) : StagedInput(shape)
+internal sealed class TorchStagedInput(TorchBackend owner, IReadOnlyList<int> shape, torch.Tensor value) : StagedInput(owner, shape)
 {
     private torch.Tensor? _value = value;
 

@@ -22,7 +22,7 @@ internal sealed class TorchSgd : Optimizer
         }
     }
 
-    public override void Step(float learningRate) => _backend.TranslateOutOfMemory(() =>
+    private protected override void StepCore(float learningRate) => _backend.TranslateOutOfMemory(() =>
     {
         using var mode = torch.no_grad();
         foreach (var group in _groups)
@@ -33,7 +33,7 @@ internal sealed class TorchSgd : Optimizer
         }
     });
 
-    public override void Dispose()
+    private protected override void DisposeCore()
     {
         foreach (var group in _groups)
         {

@@ -8,7 +8,7 @@ internal readonly record struct BlockShape(int InputChannels, int OutputChannels
     public override string ToString() => $"{InputChannels} to {OutputChannels} channels, stride {Stride}, {Groups} groups";
 }
 
-/// <summary>What a file tells about a block. Properties that it does not tell are null.</summary>
+/// <summary>The properties of a block that are known from a file. Unknown properties are null.</summary>
 /// <param name="InputChannels">Number of input channels.</param>
 /// <param name="OutputChannels">Number of output channels.</param>
 /// <param name="Groups">Number of groups of the convolutions.</param>
@@ -32,7 +32,7 @@ internal sealed record FoundBlock(int InputChannels, int OutputChannels, int Gro
         && (Stride ?? block.Stride) == block.Stride && (HasIdentity ?? block.HasIdentity) == block.HasIdentity && (Name ?? block.Name) == block.Name;
 }
 
-/// <summary>What a file tells about a network.</summary>
+/// <summary>The properties of a network that are known from a file.</summary>
 /// <param name="Blocks">All blocks in order of execution, at least one.</param>
 /// <param name="SqueezeExcitation">Position of squeeze-and-excitation in the blocks, or None.</param>
 internal sealed record FoundNetwork(IReadOnlyList<FoundBlock> Blocks, SqueezeExcitation SqueezeExcitation)
@@ -76,7 +76,7 @@ internal sealed record FoundNetwork(IReadOnlyList<FoundBlock> Blocks, SqueezeExc
 internal static class ArchitectureInference
 {
     /// <summary>Infers the architecture. The caller must check that the network fits it.</summary>
-    /// <param name="network">What the file tells about the network.</param>
+    /// <param name="network">The known properties of the network.</param>
     /// <returns>A named variant if one has these blocks, otherwise an architecture named <c>RepVGG</c>.</returns>
     /// <exception cref="ArgumentException">No valid architecture has these blocks.</exception>
     public static RepVggArchitecture Infer(FoundNetwork network)

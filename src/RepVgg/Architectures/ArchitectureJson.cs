@@ -1,5 +1,4 @@
 using System.Text.Json;
-using RepVgg.Networks;
 
 namespace RepVgg.Architectures;
 
@@ -60,7 +59,7 @@ internal static class ArchitectureJson
                 InputChannels = json.GetProperty("input_channels").GetInt32(),
                 Groups = json.GetProperty("groups").GetInt32(),
                 SqueezeExcitation = Enum.Parse<SqueezeExcitation>(json.GetProperty("squeeze_excitation").GetString() ?? ""),
-                BlockForm = json.TryGetProperty("block_form", out var form) ? Enum.Parse<BlockForm>(form.GetString() ?? "") : default,
+                BlockForm = json.TryGetProperty("block_form", out var form) ? ReadForm(form.GetString()) : default,
                 PlusLayout = json.GetProperty("plus_layout").GetBoolean(),
                 BatchNormEpsilon = json.GetProperty("batch_norm_epsilon").GetSingle(),
                 DefaultImageSize = json.GetProperty("default_image_size").GetInt32(),
@@ -82,4 +81,8 @@ internal static class ArchitectureJson
             throw new FormatException($"The description of the architecture is damaged: {error.Message}", error);
         }
     }
+
+    private static BlockForm ReadForm(string? name) => Enum.TryParse<BlockForm>(name, out var form) && Enum.IsDefined(form)
+        ? form
+        : throw new FormatException($"the block form '{name}' is unknown to this version of the library");
 }

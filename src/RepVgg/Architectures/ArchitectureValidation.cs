@@ -1,5 +1,4 @@
 using System.Text.RegularExpressions;
-using RepVgg.Networks;
 
 namespace RepVgg.Architectures;
 

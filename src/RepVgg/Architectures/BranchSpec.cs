@@ -25,14 +25,14 @@ public enum BranchKind
 public sealed record BranchSpec(BranchKind Kind, int KernelHeight, int KernelWidth, string? KernelName, string? NormName, float Scale = 1)
 {
     /// <summary>Whether weight decay applies to the weight of the branch's batch norm: true for the identity, as in the RepVGG authors' training code.</summary>
-    public bool DecaysNormWeight => Kind == BranchKind.Identity;
+    internal bool DecaysNormWeight => Kind == BranchKind.Identity;
 
     /// <summary>Describes a convolution followed by a batch norm, with the modules <c>name.conv</c> and <c>name.bn</c>.</summary>
     /// <param name="name">Name of the branch within the block, e.g. <c>rbr_dense</c>.</param>
     /// <param name="size">Height and width of the kernel, 1 or 3.</param>
-    public static BranchSpec ConvolutionAndNorm(string name, int size) => new(BranchKind.Convolution, size, size, $"{name}.conv", $"{name}.bn");
+    internal static BranchSpec ConvolutionAndNorm(string name, int size) => new(BranchKind.Convolution, size, size, $"{name}.conv", $"{name}.bn");
 
     /// <summary>Describes the identity followed by a batch norm.</summary>
     /// <param name="name">Name of the batch norm within the block, e.g. <c>rbr_identity</c>.</param>
-    public static BranchSpec IdentityAndNorm(string name) => new(BranchKind.Identity, 1, 1, null, name);
+    internal static BranchSpec IdentityAndNorm(string name) => new(BranchKind.Identity, 1, 1, null, name);
 }

@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using RepVgg.Networks;
 
 namespace RepVgg.Architectures;
 

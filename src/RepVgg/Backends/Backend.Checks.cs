@@ -80,8 +80,8 @@ internal abstract partial class Backend
             (state.Weight, nameof(state.Weight)), (state.Bias, nameof(state.Bias)), (state.RunningMean, nameof(state.RunningMean)), (state.RunningVariance, nameof(state.RunningVariance))])
         {
             CheckOwn(tensor, name);
-            if (tensor.Shape.Count != 1 || tensor.Shape[0] != channels)
-                throw new ArgumentException($"Batch normalisation of {channels} outputs or channels needs {channels} values in {name}, but its shape is {Text(tensor.Shape)}.", name);
+            if (tensor.Shape.Count != 1 || tensor.Shape[0] != channels || tensor.Role == TensorRole.Step)
+                throw new ArgumentException($"Batch normalisation of {channels} outputs or channels needs a parameter or buffer of {channels} values in {name}, but its shape is {Text(tensor.Shape)}.", name);
         }
     }
 
@@ -106,8 +106,10 @@ internal abstract partial class Backend
                 continue;
             CheckKernel(kernel, nameof(branches));
             first ??= kernel.Shape;
-            if (kernel.Shape[2] is not (1 or 3) || kernel.Shape[3] is not (1 or 3) || kernel.Shape[0] != first[0] || kernel.Shape[1] != first[1])
-                throw new ArgumentException($"The kernels of a block's branches must have equal numbers of outputs and inputs, and a height and width of 1 or 3, not {Text(first)} and {Text(kernel.Shape)}.", nameof(branches));
+            if (kernel.Shape[2] is not (1 or 3) || kernel.Shape[3] is not (1 or 3))
+                throw new ArgumentException($"The kernel of a branch must have a height and width of 1 or 3, not the shape {Text(kernel.Shape)}.", nameof(branches));
+            if (kernel.Shape[0] != first[0] || kernel.Shape[1] != first[1])
+                throw new ArgumentException($"The kernels of a block's branches must have equal numbers of outputs and inputs, not the shapes {Text(first)} and {Text(kernel.Shape)}.", nameof(branches));
         }
         return first;
     }

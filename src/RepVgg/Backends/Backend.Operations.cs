@@ -101,6 +101,8 @@ internal abstract partial class Backend
     {
         CheckActivation(input, nameof(input));
         CheckOwn(weight, nameof(weight));
+        if (weight.Role == TensorRole.Step)
+            throw new ArgumentException("The weight of a linear layer must be a parameter or buffer.", nameof(weight));
         bool isVector = input.Shape.Count == 2 || input.Shape is [_, _, 1, 1];
         if (weight.Shape.Count != 2 || !isVector || input.Shape[1] != weight.Shape[1])
             throw new ArgumentException($"A linear layer {Text(weight.Shape)} does not fit an input {Text(input.Shape)}.", nameof(input));

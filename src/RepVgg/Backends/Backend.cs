@@ -55,6 +55,7 @@ internal abstract partial class Backend : IDisposable
     public StagedInput Stage(IReadOnlyList<int> shape, ReadOnlyMemory<float> values)
     {
         ArgumentNullException.ThrowIfNull(shape);
+        ObjectDisposedException.ThrowIf(_disposed, this);
         int[] dimensions = [.. shape];
         CheckInput(dimensions, values.Length);
         return StageCore(dimensions, values);
@@ -66,7 +67,9 @@ internal abstract partial class Backend : IDisposable
     {
         ArgumentNullException.ThrowIfNull(staged);
         CurrentStep();
-        return CreateStagedInputCore(staged) ?? throw new ArgumentException("The batch was staged by another backend.", nameof(staged));
+        if (staged.Owner != this)
+            throw new ArgumentException("The batch was staged by another backend.", nameof(staged));
+        return CreateStagedInputCore(staged);
     }
 
     /// <summary>Overwrites the values of a parameter or buffer.</summary>
@@ -141,6 +144,8 @@ internal abstract partial class Backend : IDisposable
     public void BackwardFrom(Tensor output, ReadOnlySpan<float> outputGradient)
     {
         CheckOwn(output, nameof(output));
+        if (output.Role != TensorRole.Step)
+            throw new ArgumentException("The backward pass starts from a result of an operation, not from a parameter.", nameof(output));
         CheckCount(output.Shape, outputGradient.Length, nameof(outputGradient));
         if (_step is not { Recording: true } step)
             throw new InvalidOperationException("Nothing was recorded: open the step with BeginStep(training: true) or with record: true.");
@@ -158,6 +163,7 @@ internal abstract partial class Backend : IDisposable
     {
         ArgumentNullException.ThrowIfNull(groups);
         ArgumentNullException.ThrowIfNull(options);
+        ObjectDisposedException.ThrowIf(_disposed, this);
         options.Validate();
         var names = new HashSet<string>(StringComparer.Ordinal);
         var tensors = new HashSet<Tensor>(ReferenceEqualityComparer.Instance);
@@ -178,20 +184,26 @@ internal abstract partial class Backend : IDisposable
     public WeightAverage CreateWeightAverage(IReadOnlyList<(string Name, Tensor Tensor)> tensors)
     {
         ArgumentNullException.ThrowIfNull(tensors);
+        ObjectDisposedException.ThrowIf(_disposed, this);
         var names = new HashSet<string>(StringComparer.Ordinal);
+        var distinct = new HashSet<Tensor>(ReferenceEqualityComparer.Instance);
         foreach (var (name, tensor) in tensors)
         {
             CheckOwn(tensor, nameof(tensors));
             if (tensor.Role == TensorRole.Step)
                 throw new ArgumentException($"'{name}' cannot be averaged: it is neither a parameter nor a buffer.", nameof(tensors));
-            if (!names.Add(name))
-                throw new ArgumentException($"The name '{name}' occurs twice in the averaged tensors.", nameof(tensors));
+            if (!names.Add(name) || !distinct.Add(tensor))
+                throw new ArgumentException($"'{name}' occurs twice in the averaged tensors.", nameof(tensors));
         }
         return CreateWeightAverageCore(tensors);
     }
 
     /// <summary>Creates a metric accumulator for the batches of a pass.</summary>
-    public MetricAccumulator CreateMetricAccumulator() => CreateMetricAccumulatorCore();
+    public MetricAccumulator CreateMetricAccumulator()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        return CreateMetricAccumulatorCore();
+    }
 
     /// <summary>Releases all tensors of the backend. An open step ends.</summary>
     public void Dispose()
@@ -216,11 +228,11 @@ internal abstract partial class Backend : IDisposable
     private protected abstract Tensor CreateInputCore(ReadOnlySpan<int> shape, ReadOnlySpan<float> values, bool requiresGradient);
 
     /// <summary>Starts copying a batch to the device, on any thread. By default the values stay in host memory until the step copies them.</summary>
-    private protected virtual StagedInput StageCore(int[] shape, ReadOnlyMemory<float> values) => new HostInput(shape, values);
+    private protected virtual StagedInput StageCore(int[] shape, ReadOnlyMemory<float> values) => new HostInput(this, shape, values);
 
-    /// <summary>Creates an input from a staged batch; null if the batch was not staged by this kind of backend.</summary>
-    private protected virtual Tensor? CreateStagedInputCore(StagedInput staged) =>
-        staged is HostInput input ? CreateInputCore([.. input.Shape], input.Values.Span, requiresGradient: false) : null;
+    /// <summary>Creates an input from a batch that <see cref="StageCore"/> staged.</summary>
+    private protected virtual Tensor CreateStagedInputCore(StagedInput staged) =>
+        CreateInputCore([.. staged.Shape], ((HostInput)staged).Values.Span, requiresGradient: false);
 
     private protected abstract void CopyInCore(Tensor destination, ReadOnlySpan<float> values);
 

@@ -1,6 +1,6 @@
 namespace RepVgg.Backends;
 
-/// <summary>The tensors of one linear branch of a block: y = Scale * Norm(convolution of x), where x itself is the convolution's result if there is no kernel.</summary>
+/// <summary>The tensors of one linear branch of a block, which computes Scale * Norm(conv(x)), or Scale * Norm(x) if it has no kernel.</summary>
 /// <remarks>The convolution has the stride and the groups of its block. Its input is padded by half the kernel's size, so that the kernels of all branches are centred on the same pixel.</remarks>
 /// <param name="Kernel">[O, I / groups, height, width] with a height and a width of 1 or 3; null for the identity.</param>
 /// <param name="Norm">The batch norm of the branch, O channels; null for none.</param>

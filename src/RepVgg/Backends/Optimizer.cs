@@ -11,33 +11,32 @@ namespace RepVgg.Backends;
 internal abstract class Optimizer : IDisposable
 {
     private readonly IReadOnlyList<string> _slots;
-    private readonly (string Name, Tensor Tensor)[] _parameters;
+    private readonly int _parameters;
+    private readonly NamedState _state;
+    private bool _disposed;
 
     private protected Optimizer(IReadOnlyList<ParameterGroup> groups, OptimizerOptions options)
     {
         _slots = options.Slots;
-        _parameters = [.. groups.SelectMany(group => group.Parameters)];
+        (string Name, Tensor Tensor)[] parameters = [.. groups.SelectMany(group => group.Parameters)];
+        _parameters = parameters.Length;
+        _state = new NamedState("optimizer", [.. _slots.SelectMany(slot => parameters.Select(parameter => ($"{slot}/{parameter.Name}", parameter.Tensor.Shape)))]);
     }
 
     /// <summary>Updates every parameter once.</summary>
     /// <param name="learningRate">Learning rate of the step. It is multiplied by the <see cref="ParameterGroup.LearningRateScale"/> of each group.</param>
-    public abstract void Step(float learningRate);
+    public void Step(float learningRate)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        StepCore(learningRate);
+    }
 
     /// <summary>Copies the state of the optimizer, for checkpoints.</summary>
     /// <returns>One tensor per slot and parameter, named slot/parameter, e.g. <c>momentum_buffer/stage0.rbr_dense.conv.weight</c>. Zeros stand for a slot that no step has written yet.</returns>
     public StateDict ExportState()
     {
-        var state = new StateDict();
-        foreach (string slot in _slots)
-        {
-            for (int i = 0; i < _parameters.Length; i++)
-            {
-                var copy = TensorData.Zeros([.. _parameters[i].Tensor.Shape]);
-                ReadSlot(slot, i, copy.Values);
-                state[NameOf(slot, i)] = copy;
-            }
-        }
-        return state;
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        return _state.Export((index, values) => ReadSlot(_slots[index / _parameters], index % _parameters, values));
     }
 
     /// <summary>Restores a state returned by <see cref="ExportState"/>.</summary>
@@ -45,32 +44,22 @@ internal abstract class Optimizer : IDisposable
     /// <exception cref="ArgumentException">Tensors are missing or surplus, or have another shape. The message names the first one, and the optimizer is not changed.</exception>
     public void ImportState(StateDict state)
     {
-        ArgumentNullException.ThrowIfNull(state);
-        foreach (string slot in _slots)
-        {
-            for (int i = 0; i < _parameters.Length; i++)
-            {
-                string name = NameOf(slot, i);
-                if (!state.TryGet(name, out var tensor))
-                    throw new ArgumentException($"The state of the optimizer has no tensor '{name}'.", nameof(state));
-                if (!tensor.Shape.SequenceEqual(_parameters[i].Tensor.Shape))
-                    throw new ArgumentException($"'{name}' of the optimizer's state is {tensor}; its parameter is [{string.Join(", ", _parameters[i].Tensor.Shape)}].", nameof(state));
-            }
-        }
-        if (state.Count != _slots.Count * _parameters.Length)
-        {
-            var known = _slots.SelectMany(slot => _parameters.Select((_, i) => NameOf(slot, i))).ToHashSet(StringComparer.Ordinal);
-            throw new ArgumentException($"The optimizer has no state '{state.Names.First(name => !known.Contains(name))}'.", nameof(state));
-        }
-        foreach (string slot in _slots)
-        {
-            for (int i = 0; i < _parameters.Length; i++)
-                WriteSlot(slot, i, state[NameOf(slot, i)].Values);
-        }
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        _state.Import(state, (index, values) => WriteSlot(_slots[index / _parameters], index % _parameters, values));
     }
 
     /// <inheritdoc/>
-    public abstract void Dispose();
+    public void Dispose()
+    {
+        if (_disposed)
+            return;
+        _disposed = true;
+        DisposeCore();
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Updates every parameter that has a gradient.</summary>
+    private protected abstract void StepCore(float learningRate);
 
     /// <summary>Copies a slot of the parameter with a given index, in group order, to <paramref name="values"/>.</summary>
     private protected abstract void ReadSlot(string slot, int parameter, Span<float> values);
@@ -78,7 +67,8 @@ internal abstract class Optimizer : IDisposable
     /// <summary>Overwrites a slot of the parameter with a given index, in group order.</summary>
     private protected abstract void WriteSlot(string slot, int parameter, ReadOnlySpan<float> values);
 
-    private string NameOf(string slot, int parameter) => $"{slot}/{_parameters[parameter].Name}";
+    /// <summary>Releases the slots.</summary>
+    private protected abstract void DisposeCore();
 }
 
 /// <summary>Parameters with common hyperparameters.</summary>

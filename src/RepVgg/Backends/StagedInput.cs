@@ -6,7 +6,10 @@ namespace RepVgg.Backends;
 /// </summary>
 internal abstract class StagedInput : IDisposable
 {
-    private protected StagedInput(IReadOnlyList<int> shape) => Shape = shape;
+    private protected StagedInput(Backend owner, IReadOnlyList<int> shape) => (Owner, Shape) = (owner, shape);
+
+    /// <summary>The backend that staged the batch.</summary>
+    internal Backend Owner { get; }
 
     /// <summary>The dimensions, NCHW for maps.</summary>
     public IReadOnlyList<int> Shape { get; }
@@ -16,7 +19,7 @@ internal abstract class StagedInput : IDisposable
 }
 
 /// <summary>A staged batch that remains in host memory and is copied in its step.</summary>
-internal sealed class HostInput(IReadOnlyList<int> shape, ReadOnlyMemory<float> values) : StagedInput(shape)
+internal sealed class HostInput(Backend owner, IReadOnlyList<int> shape, ReadOnlyMemory<float> values) : StagedInput(owner, shape)
 {
     public ReadOnlyMemory<float> Values { get; } = values;
 

@@ -8,9 +8,10 @@ namespace RepVgg.Backends;
 /// </summary>
 internal abstract class WeightAverage : IDisposable
 {
-    private readonly (string Name, Tensor Tensor)[] _tensors;
+    private readonly NamedState _state;
 
-    private protected WeightAverage(IReadOnlyList<(string Name, Tensor Tensor)> tensors) => _tensors = [.. tensors];
+    private protected WeightAverage(IReadOnlyList<(string Name, Tensor Tensor)> tensors) =>
+        _state = new NamedState("weight average", [.. tensors.Select(item => (item.Name, item.Tensor.Shape))]);
 
     /// <summary>Updates the averages: average = decay * average + (1 - decay) * tensor.</summary>
     /// <param name="decay">Weight of the previous average, 0 to 1.</param>
@@ -21,36 +22,12 @@ internal abstract class WeightAverage : IDisposable
 
     /// <summary>Copies the averages under the names of their tensors; for checkpoints.</summary>
     /// <returns>Copies of the averages.</returns>
-    public StateDict ExportState()
-    {
-        var state = new StateDict();
-        for (int i = 0; i < _tensors.Length; i++)
-        {
-            var copy = TensorData.Zeros([.. _tensors[i].Tensor.Shape]);
-            ReadAverage(i, copy.Values);
-            state[_tensors[i].Name] = copy;
-        }
-        return state;
-    }
+    public StateDict ExportState() => _state.Export(ReadAverage);
 
     /// <summary>Restores a state returned by <see cref="ExportState"/>.</summary>
     /// <param name="state">One tensor per averaged tensor.</param>
-    /// <exception cref="ArgumentException">Tensors are missing or surplus, or have another shape. The averages are not changed.</exception>
-    public void ImportState(StateDict state)
-    {
-        ArgumentNullException.ThrowIfNull(state);
-        if (state.Count != _tensors.Length)
-            throw new ArgumentException($"{_tensors.Length} tensors are averaged, but the state has {state.Count}.", nameof(state));
-        foreach (var (name, averaged) in _tensors)
-        {
-            if (!state.TryGet(name, out var tensor))
-                throw new ArgumentException($"The state of the averages has no tensor '{name}'.", nameof(state));
-            if (!tensor.Shape.SequenceEqual(averaged.Shape))
-                throw new ArgumentException($"'{name}' of the averages' state is {tensor}, not [{string.Join(", ", averaged.Shape)}].", nameof(state));
-        }
-        for (int i = 0; i < _tensors.Length; i++)
-            WriteAverage(i, state[_tensors[i].Name].Values);
-    }
+    /// <exception cref="ArgumentException">Tensors are missing or surplus, or have another shape. The message names the first one, and the averages are not changed.</exception>
+    public void ImportState(StateDict state) => _state.Import(state, WriteAverage);
 
     /// <summary>Releases the averages; the tensors are not released.</summary>
     public abstract void Dispose();

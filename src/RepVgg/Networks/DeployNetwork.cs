@@ -55,7 +55,7 @@ public sealed record DeployNetwork(
     {
         architecture.Validate();
         CheckInput(architecture, imageHeight, imageWidth, normalization);
-        // The fused weights belong to nobody else, so that the network uses their arrays without copying them.
+        // No other object refers to the fused weights, so their arrays are used without copying.
         return Create(architecture, Fusion.Fuse(architecture, training), imageHeight, imageWidth, normalization, tensor => tensor.Values);
     }
 

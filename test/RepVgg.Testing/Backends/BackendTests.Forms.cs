@@ -44,17 +44,12 @@ public abstract partial class BackendTests
             Compare.Close(golden["train_output"].Values, Read(output), 1e-5, "output in training");
             Backend.BackwardFrom(output, golden["direction"].Values);
             Compare.Close(golden["gradient/input"].Values, Gradient(x), 1e-4, "gradient by the input");
-            foreach (var (name, tensor) in tensors)
-            {
-                if (golden.TryGet($"gradient/{name}", out var gradient))
-                    Compare.Close(gradient.Values, Gradient(tensor), 1e-4, $"gradient by {name}");
-            }
+            foreach (string name in NamesIn(golden, "gradient/").Where(name => name != "input"))
+                Compare.Close(golden[$"gradient/{name}"].Values, Gradient(tensors[name]), 1e-4, $"gradient by {name}");
         }
-        foreach (var (name, tensor) in tensors)
-        {
-            if (golden.TryGet($"after/{name}", out var after))
-                Compare.Close(after.Values, Read(tensor), 1e-5, $"{name} after training");
-        }
+        foreach (string name in NamesIn(golden, "after/"))
+            Compare.Close(golden[$"after/{name}"].Values, Read(tensors[name]), 1e-5, $"{name} after training");
+        Assert.Equal(NamesIn(golden, "state/").Order(), tensors.Keys.Order());
     }
 
     /// <summary>The differentiable kernel and bias equal PyTorch's fused ones and the double-precision algebra of the same branches.</summary>
@@ -105,15 +100,18 @@ public abstract partial class BackendTests
             new(New(draw, parameters, o, c / groups, 1, 1), Scale: -2),
             new(New(draw, parameters, o, c / groups, 3, 3), Norm(2)),
         };
+        // An identity may be the first branch, whose tensor is the sum's start.
         if (stride == 1 && c == o)
-            branches.AddRange([new Branch(null, Norm(3), 3), new Branch(null)]);
+            branches.InsertRange(0, [new Branch(null), new Branch(null, Norm(3), 3)]);
         float[] input = Random(new Random(42), 3, c, 7, 6);
         float[] sum, kernel, bias;
         int[] shape;
         using (Backend.BeginStep(training: false))
         {
-            var output = Backend.MultiBranchConv(Backend.CreateInput([3, c, 7, 6], input), branches, stride, groups, relu: false);
+            var x = Backend.CreateInput([3, c, 7, 6], input);
+            var output = Backend.MultiBranchConv(x, branches, stride, groups, relu: false);
             (sum, shape) = (Read(output), [.. output.Shape]);
+            Assert.Equal(input, Read(x));
             (kernel, bias) = (Read(Backend.EquivalentKernel(branches)), Read(Backend.EquivalentBias(branches)));
         }
         double[] expected = ReferenceOperations.Convolution(
@@ -139,9 +137,16 @@ public abstract partial class BackendTests
             Assert.Contains("at least one branch", Assert.Throws<ArgumentException>(() => Backend.MultiBranchConv(x, [], 1, 1, relu: true)).Message);
             Assert.Contains("[4, 2, 5, 5]", Assert.Throws<ArgumentException>(() => Backend.MultiBranchConv(x, [new Branch(large)], 1, 1, relu: true)).Message);
             Assert.Contains("2 to 4 channels", Assert.Throws<ArgumentException>(() => Backend.MultiBranchConv(x, [new Branch(kernel), new Branch(null)], 1, 1, relu: true)).Message);
+            Tensor other = Backend.CreateParameter(TensorData.Zeros(4, 3, 1, 1));
+            Assert.Contains("[4, 2, 3, 3] and [4, 3, 1, 1]", Assert.Throws<ArgumentException>(() => Backend.MultiBranchConv(x, [new Branch(kernel), new Branch(other)], 1, 1, relu: true)).Message);
             Assert.Contains("without a kernel", Assert.Throws<ArgumentException>(() => Backend.EquivalentKernel([new Branch(null)])).Message);
         }
     }
+
+    /// <summary>The names with a prefix, without the prefix and without batch counters.</summary>
+    private static IEnumerable<string> NamesIn(StateDict golden, string prefix) => golden.Names
+        .Where(name => name.StartsWith(prefix, StringComparison.Ordinal) && !name.EndsWith("num_batches_tracked", StringComparison.Ordinal))
+        .Select(name => name[prefix.Length..]);
 
     private static (StateDict Golden, BlockSpec Block) GoldenBlock(BlockForm form, string geometry)
     {

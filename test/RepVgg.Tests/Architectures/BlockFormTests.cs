@@ -38,6 +38,8 @@ public class BlockFormTests
         var state = RandomStates.Training(architecture, 5);
         var fused = DeployNetwork.FromTrainingForm(architecture, state, 32, 40, Normalization.Identity(3));
         Assert.InRange(FusionCheck.Compare(architecture, state, fused).Largest, 0, 1e-5);
+        // A deploy form from a file without a description does not tell its block form.
+        Assert.InRange(FusionCheck.Compare(architecture, state, DeployNetwork.FromDeployForm(architecture with { BlockForm = default }, fused.ExportState(), 32, 40, fused.Normalization)).Largest, 0, 1e-5);
     }
 
     /// <summary>The form is found from the names in a file without a description, or given where they do not tell it, and kept by the description in others.</summary>
@@ -61,6 +63,8 @@ public class BlockFormTests
         string json = Encoding.UTF8.GetString(stream.ToArray());
         Assert.Equal(architecture, ArchitectureJson.Read(JsonDocument.Parse(json).RootElement));
         Assert.Equal(form != BlockForm.RepVgg, json.Contains("block_form", StringComparison.Ordinal));
+        string unknown = json.Replace("\"plus_layout\"", "\"block_form\":\"Later\",\"plus_layout\"", StringComparison.Ordinal).Replace($"\"block_form\":\"{form}\",", "", StringComparison.Ordinal);
+        Assert.Contains("'Later'", Assert.Throws<FormatException>(() => ArchitectureJson.Read(JsonDocument.Parse(unknown).RootElement)).Message);
     }
 
     [Theory]

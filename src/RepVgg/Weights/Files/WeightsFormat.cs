@@ -20,7 +20,7 @@ internal sealed record WeightsFormat(string Name, FormatDetector Detect, Func<st
     private const int StartBytes = 16;
 
     // The first format that detects a file reads it. ONNX files have no fixed first bytes, so that ONNX is the last and
-    // detects every file; its reader says what is wrong with other files.
+    // detects every file; its reader throws an exception with the reason for files that are not ONNX.
     private static readonly WeightsFormat[] _formats =
     [
         new("safetensors", SafetensorsHeader.IsLikely, SafetensorsReader.Open),

@@ -26,7 +26,7 @@ internal static partial class StateInference
             (true, false) => WeightsForm.Training,
             (false, true) => WeightsForm.Deploy,
             (true, true) => throw new ArgumentException("The weights mix the training and the deploy form: some blocks are fused and others are not.", nameof(state)),
-            _ => throw new ArgumentException("The weights are not those of a RepVGG network: no name ends in 'rbr_dense.conv.weight' or 'rbr_reparam.weight'.", nameof(state)),
+            _ => throw new ArgumentException($"The weights are not those of a RepVGG network: no name ends in {string.Join(" or ", BlockForms.ToldByNames.Select(KernelSuffix).Append(DeployKernelSuffix).Select(suffix => $"'{suffix[1..]}'"))}.", nameof(state)),
         };
     }
 

@@ -5,7 +5,7 @@ using BranchRows = RepVgg.Backends.Cpu.Kernels.BranchLoops.Branch;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
-/// <summary>A RepVGG block as one fused operation. All branches process a unit of images while it is in the cache.</summary>
+/// <summary>A block of a 3x3 and a 1x1 convolution and at most one identity, each with a batch norm, as one fused operation. All branches process a unit of images while it is in the cache.</summary>
 /// <remarks>
 /// Forward: the first pass computes the convolutions and their statistics; the second pass computes the batch norms, their
 /// sum and ReLU. Without batch statistics, one pass computes both. Backward: the first pass computes the sums for the batch

@@ -18,7 +18,7 @@ internal sealed unsafe class SgdOptimizer : Optimizer
         _entries = [.. groups.SelectMany(group => group.Parameters.Select(item => new Entry((CpuTensor)item.Tensor, group, options.Momentum > 0)))];
     }
 
-    public override void Step(float learningRate)
+    private protected override void StepCore(float learningRate)
     {
         foreach (var entry in _entries)
         {
@@ -36,7 +36,7 @@ internal sealed unsafe class SgdOptimizer : Optimizer
         }
     }
 
-    public override void Dispose()
+    private protected override void DisposeCore()
     {
         foreach (var entry in _entries)
             entry.Dispose();
