@@ -80,9 +80,9 @@ internal static class DeviceSelfTest
             .SelectMany(part =>
             {
                 var (results, output) = Train(expected, reference, part, null);
-                return results.Zip(Train(actual, candidate, part, output).Results, Deviate);
+                return results.Zip(Train(actual, candidate, part, output).Results, ComputeDeviation);
             })
-            .Concat(expected.ExportState().Zip(actual.ExportState(), (left, right) => Deviate((left.Key, left.Value.Values), (right.Key, right.Value.Values))))
+            .Concat(expected.ExportState().Zip(actual.ExportState(), (left, right) => ComputeDeviation((left.Key, left.Value.Values), (right.Key, right.Value.Values))))
             .MaxBy(deviation => deviation.Difference);
     }
 
@@ -145,7 +145,7 @@ internal static class DeviceSelfTest
         var parameters = network.Parameters.Where(parameter => parameter.Name.StartsWith($"{part.Name}.", StringComparison.Ordinal)).ToArray();
         using var optimizer = backend.CreateOptimizer([new ParameterGroup(parameters, 1e-4f)], new SgdOptions(0.9f, Nesterov: true));
         var withoutGradient = KernelsWithoutGradient(network.Architecture);
-        float[] values = Draw(part.InputShape, 2);
+        float[] values = RandomValues(part.InputShape, 2);
         var results = new List<(string, float[])>();
 
         // The first pass fills the allocator's free memory with nonzero values, to detect operations that read uninitialized
@@ -153,7 +153,7 @@ internal static class DeviceSelfTest
         using (backend.BeginStep(training: true))
         {
             var output = (part.Sum ?? part.Forward)(network, backend, backend.CreateInput(part.InputShape, values, requiresGradient: true));
-            outputGradient ??= output.Shape.Count == 0 ? [1f] : part.Sum is null ? Draw(output.Shape, 0.01) : ClearNearZero(Draw(output.Shape, 0.01), Read(backend, output));
+            outputGradient ??= output.Shape.Count == 0 ? [1f] : part.Sum is null ? RandomValues(output.Shape, 0.01) : ClearNearZero(RandomValues(output.Shape, 0.01), Read(backend, output));
             backend.BackwardFrom(output, outputGradient);
         }
         using (backend.BeginStep(training: true))
@@ -194,7 +194,7 @@ internal static class DeviceSelfTest
     ];
 
     /// <summary>Returns random values, uniformly distributed in [-range, range]. The seed is fixed, so equal shapes get equal values.</summary>
-    private static float[] Draw(IReadOnlyList<int> shape, double range)
+    private static float[] RandomValues(IReadOnlyList<int> shape, double range)
     {
         var random = new Random(1);
         var values = new float[Count(shape)];
@@ -219,7 +219,7 @@ internal static class DeviceSelfTest
 
     private static int Count(IReadOnlyList<int> shape) => shape.Aggregate(1, (product, dimension) => product * dimension);
 
-    private static Deviation Deviate((string Name, float[] Values) expected, (string Name, float[] Values) actual)
+    private static Deviation ComputeDeviation((string Name, float[] Values) expected, (string Name, float[] Values) actual)
     {
         double norm = 0, difference = 0, worst = -1;
         int index = 0;

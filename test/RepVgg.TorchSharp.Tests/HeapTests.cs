@@ -4,11 +4,11 @@ using Xunit;
 
 namespace RepVgg.TorchSharp.Tests;
 
-/// <summary>Memory that libtorch frees between the steps, in processes of their own.</summary>
+/// <summary>Memory that libtorch frees between the steps, measured in separate processes.</summary>
 public class HeapTests
 {
     [TorchSharpOnGlibcFact]
-    public async Task Freed_memory_is_kept_for_the_next_step_and_given_back_at_the_end()
+    public async Task Freed_memory_is_reused_by_the_next_step_and_released_at_the_end()
     {
         long[] library = await MeasureAsync("library");
         // Without the setting more pages are needed. This also verifies that the user's own setting is not changed.

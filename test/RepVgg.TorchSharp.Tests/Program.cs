@@ -15,7 +15,7 @@ internal static class Program
                 TorchBackends.Create(new TorchBackendOptions { SelfTest = false }).Dispose();
                 return 0;
             case ["torch-heap", var setting]:
-                // The C library read its own copy when the process started: only the library sees this one.
+                // The C library read the environment when the process started, so only this library reads this value.
                 if (setting == "user")
                     Environment.SetEnvironmentVariable("MALLOC_TRIM_THRESHOLD_", "131072");
                 var (pages, before, after) = HeapUse.Measure();

@@ -238,9 +238,12 @@ internal abstract partial class Backend
         return ReferenceEquals(sum, input) ? ScaleCore(input, 1) : sum!;
     }
 
+    /// <summary>Computes <see cref="EquivalentKernel"/>, differentiable with respect to the kernels and the weights of the batch norms.</summary>
     private protected abstract Tensor EquivalentKernelCore(IReadOnlyList<Branch> branches);
 
+    /// <summary>Computes <see cref="EquivalentBias"/>, differentiable with respect to the weights and biases of the batch norms.</summary>
     private protected abstract Tensor EquivalentBiasCore(IReadOnlyList<Branch> branches);
 
+    /// <summary>Computes <see cref="BranchPenalty"/>, differentiable with respect to the kernels; the scales of the batch norms are constants.</summary>
     private protected abstract Tensor BranchPenaltyCore(IReadOnlyList<Branch> branches);
 }

@@ -128,7 +128,7 @@ public sealed class FeaturizerFileTests : IDisposable
         var pipeline = _context.Transforms.LoadImages("Image", _folder, "Path").Append(_context.Transforms.RepVggFeaturizer(options));
         var model = pipeline.Fit(data);
 
-        // The pixels by the stock way, the features by definition.
+        // The pixels come from ML.NET's own transformers; the features are computed by their definition.
         var stock = _context.Transforms.LoadImages("Image", _folder, "Path")
             .Append(_context.Transforms.ResizeImages("Small", 44, 36, "Image", ImageResizingEstimator.ResizingKind.IsoCrop))
             .Append(_context.Transforms.ExtractPixels("Pixels", "Small")).Fit(data).Transform(data);

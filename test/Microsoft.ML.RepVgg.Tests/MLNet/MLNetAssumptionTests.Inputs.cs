@@ -87,7 +87,7 @@ public sealed partial class MLNetAssumptionTests
         Assert.InRange(pixels[1], 254, 255);
     }
 
-    // Input/PixelReader tells a missing image, which is an error, from a black one by the explicit values.
+    // Input/PixelReader uses the explicit values to distinguish a missing image, which is an error, from a black image.
     [Fact]
     public void A_missing_image_has_no_explicit_value_and_a_black_one_has_all()
     {

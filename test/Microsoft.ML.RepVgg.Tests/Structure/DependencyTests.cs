@@ -18,7 +18,7 @@ public sealed class DependencyTests
         Assert.All(References(Engine), name => Assert.True(IsDotNet(name), $"{Engine} references {name}."));
 
     [Fact]
-    public void The_TorchSharp_backend_knows_the_engine_and_TorchSharp_only() =>
+    public void The_TorchSharp_backend_references_the_engine_and_TorchSharp_only() =>
         Assert.All(References(Torch), name => Assert.True(IsDotNet(name) || name is Engine or "TorchSharp", $"{Torch} references {name}."));
 
     [Fact]

@@ -7,7 +7,7 @@ using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Trainer;
 
-/// <summary>Each gives one clear error that names the column, row or option.</summary>
+/// <summary>Every invalid input causes one error whose message names the column, row or option.</summary>
 public sealed class BadInputTests
 {
     private readonly MLContext _context = new(seed: 1);

@@ -7,7 +7,7 @@ using Xunit;
 
 namespace Microsoft.ML.RepVgg.Tests.Trainer;
 
-/// <summary>What Model.Save writes holds stock transformers only, and they give our scores.</summary>
+/// <summary>Model.Save writes only ML.NET's own transformers, whose scores are equal to those of the saved transformer.</summary>
 public sealed class SavedModelTests(TrainedStripes trained) : IClassFixture<TrainedStripes>
 {
     private readonly MLContext _context = trained.Context;

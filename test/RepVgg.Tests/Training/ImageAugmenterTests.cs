@@ -10,7 +10,7 @@ public class ImageAugmenterTests
     private const int Channels = 3, Height = 6, Width = 7, Length = Channels * Height * Width;
     private static readonly Normalization _normalization = new([10, 20, 30], [0.5f, 0.25f, 2]);
 
-    /// <summary>Every value is unique and none is 0, so that each output pixel tells where it came from.</summary>
+    /// <summary>Every value is unique and none is 0, so that the source of each output pixel can be determined.</summary>
     private static readonly float[] _image = [.. Enumerable.Range(1, Length).Select(i => (float)i)];
 
     private static float[] Augment(Augmentation augmentation, ulong sample)

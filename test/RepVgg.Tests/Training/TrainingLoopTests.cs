@@ -116,7 +116,7 @@ public class TrainingLoopTests
         using var backend = new CpuBackend(2);
         using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
         var options = SyntheticTask.Options with { Epochs = 2, EmaDecay = 0.7f };
-        // The reference, in double: from the weights after every step, as the callback sees them.
+        // The reference, in double: from the weights after every step, read in the callback.
         var averages = network.ExportState().ToDictionary(pair => pair.Key, pair => pair.Value.Values.Select(v => (double)v).ToArray());
         int steps = 0;
         var result = TrainingLoop.Run(backend, network, _train, null, SyntheticTask.Normalization, options, progress =>

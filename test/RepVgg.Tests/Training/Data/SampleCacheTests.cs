@@ -86,7 +86,7 @@ public class SampleCacheTests
     [InlineData(float.Epsilon)]
     public void Loses_no_value_that_a_bytes_cannot_hold(float value)
     {
-        // At every position, so that it meets the vector code and the remainder.
+        // At every position, so that both the vector code and the scalar remainder are tested.
         using var cache = new SampleCache(1, 1, 37, 2);
         var pixels = new float[37];
         for (int position = 0; position < 37; position++)

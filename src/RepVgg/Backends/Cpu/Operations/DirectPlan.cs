@@ -81,10 +81,10 @@ internal sealed class DirectPlan : ConvolutionPlan
 
     private static int ChooseUnit(int pixels, int rows)
     {
-        const int Enough = 256, AtLeast = 64;
-        if (pixels >= Enough)
+        const int EnoughPixels = 256, MinimumPixels = 64;
+        if (pixels >= EnoughPixels)
             return 1;
-        int least = (AtLeast + pixels - 1) / pixels;
+        int least = (MinimumPixels + pixels - 1) / pixels;
         for (int images = least; images < least + rows; images++)
         {
             if (images * pixels % rows == 0)

@@ -8,17 +8,17 @@ namespace RepVgg.Backends.Cpu.Operations;
 internal sealed class WinogradPlan : ConvolutionPlan
 {
     /// <summary>With fewer channels than this, the transforms take as much time as the matrix products save.</summary>
-    private const int FewestChannels = 32;
+    private const int MinimumChannels = 32;
 
     /// <summary>The numbers of channels must be multiples of the floats of a 512-bit vector.</summary>
-    private const int ChannelStep = 16;
+    private const int ChannelMultiple = 16;
 
     /// <summary>Target size of the transformed input and output of a unit, in floats.</summary>
     private const int CachedFloats = 200_000;
 
-    private const int FewestTiles = 16;
+    private const int MinimumTiles = 16;
 
-    private const int MostTiles = 64;
+    private const int MaximumTiles = 64;
 
     /// <summary>Additional floats between transform points, so that equal elements of different points do not map to the same cache sets.</summary>
     private const int PointPadding = 16;
@@ -68,8 +68,8 @@ internal sealed class WinogradPlan : ConvolutionPlan
     /// <summary>Whether a shape can be computed by this algorithm and is expected to be faster than by direct convolution.</summary>
     public static bool ShouldUse(ConvolutionShape shape) =>
         shape is { KernelHeight: 3, KernelWidth: 3, Stride: 1, PaddingHeight: 1, PaddingWidth: 1, Groups: 1 }
-        && shape.Channels >= FewestChannels && shape.OutputChannels >= FewestChannels
-        && shape.Channels % ChannelStep == 0 && shape.OutputChannels % ChannelStep == 0
+        && shape.Channels >= MinimumChannels && shape.OutputChannels >= MinimumChannels
+        && shape.Channels % ChannelMultiple == 0 && shape.OutputChannels % ChannelMultiple == 0
         && 2 * shape.OutputArea >= TilesOf(shape) * WinogradTile.Size * WinogradTile.Size;
 
     /// <summary>Floats from one transform point of a unit to the next; each point has [tiles, channels].</summary>
@@ -100,7 +100,7 @@ internal sealed class WinogradPlan : ConvolutionPlan
     {
         int tiles = TilesOf(shape);
         int fitting = CachedFloats / (WinogradTile.AllPoints * (shape.Channels + shape.OutputChannels));
-        int most = Math.Clamp(fitting, FewestTiles, MostTiles) / tiles;
+        int most = Math.Clamp(fitting, MinimumTiles, MaximumTiles) / tiles;
         for (int images = most; images > Math.Max(1, most / 2); images--)
         {
             if (images * tiles % rows == 0)
