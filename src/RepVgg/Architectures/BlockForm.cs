@@ -25,8 +25,11 @@ internal static class BlockForms
         [BlockForm.IdentityWithoutNorm] = new(_convolutions, new BranchSpec(BranchKind.Identity, 1, 1, null, null)) { IsToldByNames = false },
     }.ToImmutableDictionary();
 
+    /// <summary>All forms.</summary>
+    public static ImmutableArray<BlockForm> All { get; } = [.. Enum.GetValues<BlockForm>()];
+
     /// <summary>The forms that the names of weights tell, in the order in which they are tried. Weights of other forms need a description, or the form is given.</summary>
-    public static ImmutableArray<BlockForm> ToldByNames { get; } = [.. Enum.GetValues<BlockForm>().Where(form => _entries[form].IsToldByNames)];
+    public static ImmutableArray<BlockForm> ToldByNames { get; } = [.. All.Where(form => _entries[form].IsToldByNames)];
 
     /// <summary>Name within a block of the kernel by which a form is found in weights: that of its first 3x3 convolution, e.g. <c>rbr_dense.conv</c>.</summary>
     public static string MainKernelOf(BlockForm form) => _entries[form].Convolutions.First(branch => branch is { KernelHeight: 3, KernelWidth: 3 }).KernelName!;

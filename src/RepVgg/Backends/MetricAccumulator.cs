@@ -6,9 +6,9 @@ namespace RepVgg.Backends;
 /// </summary>
 internal abstract class MetricAccumulator : IDisposable
 {
-    private readonly Backend _backend;
+    private protected MetricAccumulator(Backend backend) => Backend = backend;
 
-    private protected MetricAccumulator(Backend backend) => _backend = backend;
+    private protected Backend Backend { get; }
 
     /// <summary>Adds a batch.</summary>
     /// <param name="loss">Mean loss of the batch, a scalar of the current step.</param>
@@ -17,8 +17,8 @@ internal abstract class MetricAccumulator : IDisposable
     /// <exception cref="ArgumentException">The loss is not a scalar, or the labels do not fit the logits.</exception>
     public void Add(Tensor loss, Tensor logits, ReadOnlySpan<int> labels)
     {
-        _backend.CheckScalar(loss, nameof(loss));
-        _backend.CheckLabels(logits, labels, nameof(labels));
+        Backend.CheckScalar(loss, nameof(loss));
+        Backend.CheckLabels(logits, labels, nameof(labels));
         AddCore(loss, logits, labels);
     }
 
@@ -36,7 +36,6 @@ internal abstract class MetricAccumulator : IDisposable
 /// <summary>A metric accumulator that reads the loss and the logits of every batch immediately, for backends that compute synchronously.</summary>
 internal sealed class HostMetricAccumulator(Backend backend) : MetricAccumulator(backend)
 {
-    private readonly Backend _backend = backend;
     private float[] _logits = [];
     private double _lossSum;
     private long _correct, _images;
@@ -58,9 +57,9 @@ internal sealed class HostMetricAccumulator(Backend backend) : MetricAccumulator
         if (_logits.Length < labels.Length * classes)
             _logits = new float[labels.Length * classes];
         var values = _logits.AsSpan(0, labels.Length * classes);
-        _backend.CopyOut(logits, values);
+        Backend.CopyOut(logits, values);
         Span<float> mean = stackalloc float[1];
-        _backend.CopyOut(loss, mean);
+        Backend.CopyOut(loss, mean);
         _lossSum += (double)mean[0] * labels.Length;
         _images += labels.Length;
         for (int i = 0; i < labels.Length; i++)

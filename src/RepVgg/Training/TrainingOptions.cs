@@ -25,13 +25,13 @@ internal sealed record TrainingOptions
     /// <remarks>The rule of the RepVGG authors: weight decay is not applied to biases or to the other batch norms.</remarks>
     public float WeightDecay { get; init; } = 1e-4f;
 
-    /// <summary>Momentum of the stochastic gradient descent, 0 .. less than 1.</summary>
+    /// <summary>Momentum of the stochastic gradient descent, 0 or more and less than 1.</summary>
     public float Momentum { get; init; } = 0.9f;
 
     /// <summary>Whether to use Nesterov momentum, as defined in PyTorch.</summary>
     public bool Nesterov { get; init; }
 
-    /// <summary>Label smoothing: share of the target probability that is distributed evenly over all classes, 0 .. less than 1.</summary>
+    /// <summary>Label smoothing: share of the target probability that is distributed evenly over all classes, 0 or more and less than 1.</summary>
     public float LabelSmoothing { get; init; }
 
     /// <summary>
@@ -41,12 +41,12 @@ internal sealed record TrainingOptions
     /// <remarks>WeightDecay / 2 times <see cref="Networks.TrainingNetwork.CustomL2"/> is added to the loss for the backward pass. Reported losses do not include it.</remarks>
     public bool CustomL2 { get; init; }
 
-    /// <summary>Share of the pooled features that is dropped (set to zero) before the classifier in training, 0 .. less than 1.</summary>
+    /// <summary>Share of the pooled features that is dropped (set to zero) before the classifier in training, 0 or more and less than 1.</summary>
     public float Dropout { get; init; }
 
     /// <summary>
     /// Stochastic depth (DropPath): share of the images for which the convolutions of a block with an identity branch are
-    /// dropped in training, 0 .. less than 1. The share rises linearly from 0 for the first block to this value for the last.
+    /// dropped in training, 0 or more and less than 1. The share rises linearly from 0 for the first block to this value for the last.
     /// </summary>
     public float StochasticDepth { get; init; }
 
@@ -59,7 +59,7 @@ internal sealed record TrainingOptions
     /// <summary>Weight of the loss of each auxiliary head (RepVGGplus only); at least 0.</summary>
     public float AuxiliaryLossWeight { get; init; } = 0.1f;
 
-    /// <summary>Decay of the exponential moving average of the weights per step, 0 .. less than 1, such as 0.999; 0 disables averaging.</summary>
+    /// <summary>Decay of the exponential moving average of the weights per step, 0 or more and less than 1, such as 0.999; 0 disables averaging.</summary>
     /// <remarks>If averaging is enabled, the averaged weights are validated and returned. At step t (from 0) the decay is at most (1 + t) / (10 + t).</remarks>
     public float EmaDecay { get; init; }
 

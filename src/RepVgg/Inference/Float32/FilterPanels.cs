@@ -71,7 +71,7 @@ internal sealed unsafe class FilterPanels
     /// <summary>Order of the weights.</summary>
     public FilterOrder Order { get; }
 
-    /// <summary>Floats of all panels' weights.</summary>
+    /// <summary>Number of floats in the weights of all panels.</summary>
     public long Floats { get; }
 
     /// <summary>The filters of the next convolution of the network; null for the last.</summary>

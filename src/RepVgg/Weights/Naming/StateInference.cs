@@ -19,14 +19,14 @@ internal static partial class StateInference
     public static WeightsForm FormOf(StateDict state)
     {
         ArgumentNullException.ThrowIfNull(state);
-        bool training = BlockForms.ToldByNames.Any(form => state.Names.Any(name => name.EndsWith(KernelSuffix(form), StringComparison.Ordinal)));
+        bool training = BlockForms.All.Any(form => HasKernels(state, form));
         bool deploy = state.Names.Any(name => name.EndsWith(DeployKernelSuffix, StringComparison.Ordinal));
         return (training, deploy) switch
         {
             (true, false) => WeightsForm.Training,
             (false, true) => WeightsForm.Deploy,
             (true, true) => throw new ArgumentException("The weights mix the training and the deploy form: some blocks are fused and others are not.", nameof(state)),
-            _ => throw new ArgumentException($"The weights are not those of a RepVGG network: no name ends in {string.Join(" or ", BlockForms.ToldByNames.Select(KernelSuffix).Append(DeployKernelSuffix).Select(suffix => $"'{suffix[1..]}'"))}.", nameof(state)),
+            _ => throw new ArgumentException($"The weights are not those of a RepVGG network: no name ends in {string.Join(" or ", BlockForms.All.Select(KernelSuffix).Append(DeployKernelSuffix).Distinct().Select(suffix => $"'{suffix[1..]}'"))}.", nameof(state)),
         };
     }
 
@@ -46,7 +46,7 @@ internal static partial class StateInference
             return deployed;
         }
         BlockForm[] forms = blockForm is { } given ? [given]
-            : [.. BlockForms.ToldByNames.Where(block => state.Names.Any(name => name.EndsWith(KernelSuffix(block), StringComparison.Ordinal)))];
+            : [.. BlockForms.ToldByNames.Where(block => HasKernels(state, block))];
         RepVggArchitecture[] candidates = [.. forms.Select(block => ArchitectureInference.Infer(Find(state, block)))];
         var architecture = candidates.FirstOrDefault(candidate => StateLayout.Fits(state, StateLayout.Training(candidate, classes)));
         if (architecture is null)
@@ -73,6 +73,8 @@ internal static partial class StateInference
             AuxiliaryHeadsAreComplete = form is not null,
         };
     }
+
+    private static bool HasKernels(StateDict state, BlockForm form) => state.Names.Any(name => name.EndsWith(KernelSuffix(form), StringComparison.Ordinal));
 
     private static string KernelSuffix(BlockForm form) => $".{BlockForms.MainKernelOf(form)}.weight";
 

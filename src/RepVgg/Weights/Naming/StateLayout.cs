@@ -134,6 +134,16 @@ internal static class StateLayout
     /// <exception cref="ArgumentException">Tensors are missing or surplus, or have a wrong shape.</exception>
     public static void Check(StateDict state, IReadOnlyList<StateEntry> expected, string what, Func<string, bool>? ignored = null)
     {
+        if (Differences(state, expected, ignored) is { } differences)
+            throw new ArgumentException($"The weights do not fit {what}.{differences}", nameof(state));
+    }
+
+    /// <summary>Whether weights have exactly the expected names and shapes; batch counters are ignored.</summary>
+    public static bool Fits(StateDict state, IReadOnlyList<StateEntry> expected) => Differences(state, expected, null) is null;
+
+    /// <summary>Lists the missing, misshapen and surplus tensors as text; null if there are none.</summary>
+    private static string? Differences(StateDict state, IReadOnlyList<StateEntry> expected, Func<string, bool>? ignored)
+    {
         ArgumentNullException.ThrowIfNull(state);
         var missing = new List<string>();
         var misshapen = new List<string>();
@@ -148,24 +158,19 @@ internal static class StateLayout
         }
         var surplus = state.Names.Where(name => !known.Contains(name) && !name.EndsWith(BatchCounter, StringComparison.Ordinal) && ignored?.Invoke(name) != true).ToList();
         if (missing.Count + misshapen.Count + surplus.Count == 0)
-            return;
+            return null;
 
-        var message = new StringBuilder($"The weights do not fit {what}.");
-        Append(message, "Missing", missing);
-        Append(message, "Misshapen", misshapen);
-        Append(message, "Surplus", surplus);
-        throw new ArgumentException(message.ToString(), nameof(state));
+        var text = new StringBuilder();
+        Append(text, "Missing", missing);
+        Append(text, "Misshapen", misshapen);
+        Append(text, "Surplus", surplus);
+        return text.ToString();
     }
 
-    /// <summary>Whether weights have exactly the expected names and shapes; batch counters are ignored.</summary>
-    public static bool Fits(StateDict state, IReadOnlyList<StateEntry> expected) =>
-        expected.All(entry => state.TryGet(entry.Name, out var tensor) && tensor.Shape.SequenceEqual(entry.Shape))
-        && state.Names.Count(name => !name.EndsWith(BatchCounter, StringComparison.Ordinal)) == expected.Count;
-
-    private static void Append(StringBuilder message, string title, List<string> names)
+    private static void Append(StringBuilder text, string title, List<string> names)
     {
         if (names.Count > 0)
-            message.Append($" {title} ({names.Count}): {string.Join("; ", names)}.");
+            text.Append($" {title} ({names.Count}): {string.Join("; ", names)}.");
     }
 
     private static void AddSqueezeExcitation(List<StateEntry> entries, BlockSpec block)

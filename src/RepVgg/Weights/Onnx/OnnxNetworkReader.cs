@@ -52,7 +52,7 @@ internal sealed class OnnxNetworkReader
     }
 
     /// <summary>Reads the network for an inference engine. The weights are not copied: they are read from the file when they are used.</summary>
-    /// <param name="file">The file of the model. The result owns it.</param>
+    /// <param name="file">The file of the model. It is disposed together with the result.</param>
     /// <exception cref="InvalidDataException">The graph is not a RepVGG network. The message contains only the reason.</exception>
     /// <exception cref="ArgumentException">The parts of the network are inconsistent. The message contains only the reason.</exception>
     public NetworkSource Open(IDisposable file)
