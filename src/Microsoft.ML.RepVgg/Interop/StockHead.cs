@@ -19,11 +19,9 @@ internal sealed class StockHead
     private readonly float _gain;
     private readonly float[] _biases;
 
-    private StockHead(MulticlassPredictionTransformer<MaximumEntropyModelParameters> transformer, DataViewSchema outputSchema, float gain, float[] biases)
+    private StockHead(MulticlassPredictionTransformer<MaximumEntropyModelParameters> transformer, float gain, float[] biases)
     {
         Transformer = transformer;
-        Score = new DataViewSchema.DetachedColumn(outputSchema["Score"]);
-        PredictedLabel = new DataViewSchema.DetachedColumn(outputSchema["PredictedLabel"]);
         _gain = gain;
         _biases = biases;
     }
@@ -31,25 +29,18 @@ internal sealed class StockHead
     /// <summary>The transformer that reads the logits column and adds Score and PredictedLabel.</summary>
     public ITransformer Transformer { get; }
 
-    /// <summary>Type and annotations of the Score column.</summary>
-    public DataViewSchema.DetachedColumn Score { get; }
-
-    /// <summary>Type and annotations of the PredictedLabel column.</summary>
-    public DataViewSchema.DetachedColumn PredictedLabel { get; }
-
     /// <summary>Trains the head.</summary>
-    /// <param name="labelName">Name of the label column.</param>
     /// <param name="label">The user's label column: a key of UInt32.</param>
     /// <param name="featureName">Name of the head's input column: Vector&lt;Single, 1, classes&gt;.</param>
     /// <param name="classes">Number of classes, at least 2.</param>
     /// <returns>The head.</returns>
-    public static StockHead Create(string labelName, DataViewSchema.Column label, string featureName, int classes)
+    public static StockHead Create(DataViewSchema.Column label, string featureName, int classes)
     {
         var context = new MLContext(seed: 1);
-        var rows = new OneHotView(labelName, label, featureName, classes);
+        var rows = new OneHotView(label, featureName, classes);
         var transformer = context.MulticlassClassification.Trainers.LbfgsMaximumEntropy(new LbfgsMaximumEntropyMulticlassTrainer.Options
         {
-            LabelColumnName = labelName,
+            LabelColumnName = label.Name,
             FeatureColumnName = featureName,
             L1Regularization = 0,
             L2Regularization = 1,
@@ -72,7 +63,7 @@ internal sealed class StockHead
                     throw new NotSupportedException("This version of ML.NET trains a maximum-entropy model that is not symmetric on one-hot rows, so the model cannot be saved as ML.NET's own transformers. Use the ML.NET version that this library was built for, or ExportToOnnx.");
             }
         }
-        return new StockHead(transformer, transformer.GetOutputSchema(rows.Schema), gain, [.. transformer.Model.GetBiases()]);
+        return new StockHead(transformer, gain, [.. transformer.Model.GetBiases()]);
     }
 
     /// <summary>Rescales the last layer of a network so that this head computes the softmax of the original logits.</summary>
