@@ -31,7 +31,7 @@ internal static class StockChain
         StockChainBuilder.Save(context, input, chain =>
         {
             string logits = LogitsColumn(scoreColumn);
-            chain.AddNetwork(head.Rescale(network), logits, omitBatch: false);
+            chain.AddNetwork(network, logits, head.Scale);
             chain.Temporary(logits);
             chain.Add(head.Transformer);
             chain.Rename(Score, scoreColumn);
@@ -48,7 +48,7 @@ internal static class StockChain
         {
             // The output of an ONNX graph cannot have the same name as its input.
             string features = outputColumn == input.PixelColumnName ? outputColumn + ".Features" : outputColumn;
-            chain.AddNetwork(network, features, omitBatch: true);
+            chain.AddNetwork(network, features, scale: null);
             chain.Rename(features, outputColumn);
         });
 }
