@@ -1,4 +1,7 @@
+using System.Collections.Immutable;
+using System.Drawing;
 using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg.Input.Images;
 using Microsoft.ML.Transforms.Image;
 
 namespace Microsoft.ML.RepVgg.Input;
@@ -7,16 +10,16 @@ namespace Microsoft.ML.RepVgg.Input;
 /// <remarks>
 /// Vectors are used without conversion. Images are resized by ML.NET's own transformers, which the saved model contains too.
 /// Here <see cref="PixelReader"/> takes the bytes of the resized image; in the saved model, ML.NET's pixel extractor converts
-/// the same bytes to floats. So training, scoring and the saved model read the same values.
+/// the same bytes to floats, with alpha in front, and the ONNX graph puts them on the background colour. So training, scoring and the saved model read the same values.
 /// </remarks>
 internal sealed class FeatureInput
 {
-    private readonly string _role;
+    private readonly ImageSettings _settings;
     private readonly string _resizedColumnName;
 
     private FeatureInput(DataViewSchema schema, ImageSettings settings, string resizedColumnName, string pixelColumnName, DataViewType pixelType, int channels, int height, int width, IReadOnlyList<ITransformer> stockTransformers)
     {
-        _role = settings.Role;
+        _settings = settings;
         ColumnName = settings.ColumnName;
         InputNames = schema.Select(column => column.Name).ToHashSet();
         _resizedColumnName = resizedColumnName;
@@ -25,7 +28,10 @@ internal sealed class FeatureInput
         (Channels, Height, Width) = (channels, height, width);
         StockTransformers = stockTransformers;
         if (stockTransformers.Count > 0)
+        {
             Resizing = new TransformerChain<ITransformer>([.. stockTransformers.SkipLast(1)]);
+            Background = ImageResizer.Background(settings.BackgroundColor, channels);
+        }
     }
 
     /// <summary>The user's image column.</summary>
@@ -34,7 +40,7 @@ internal sealed class FeatureInput
     /// <summary>Name of the column that holds the pixels in the saved model: the feature column if it is a vector, otherwise a temporary column.</summary>
     public string PixelColumnName { get; }
 
-    /// <summary>Type of the pixel column: a vector of Channels * Height * Width floats.</summary>
+    /// <summary>Type of the pixel column: a vector of Channels * Height * Width floats; for images, one more channel in front, alpha.</summary>
     public DataViewType PixelType { get; }
 
     public int Channels { get; }
@@ -51,6 +57,9 @@ internal sealed class FeatureInput
 
     /// <summary>ML.NET's transformers with which the saved model converts images to pixels; empty if the feature column is a vector. The last one extracts the pixels.</summary>
     public IReadOnlyList<ITransformer> StockTransformers { get; }
+
+    /// <summary>The values of the background colour, one for each channel; empty if the feature column is a vector.</summary>
+    public ImmutableArray<byte> Background { get; } = [];
 
     /// <summary>Those of <see cref="StockTransformers"/> that give images of the network's size, grey for a network of one channel; null if the feature column is a vector.</summary>
     public TransformerChain<ITransformer>? Resizing { get; }
@@ -88,8 +97,11 @@ internal sealed class FeatureInput
     /// <param name="purpose">A part of the name, different for each temporary column.</param>
     public string TemporaryName(string purpose) => TemporaryName(InputNames.Contains, purpose);
 
+    /// <summary>Creates a resizer that gives the bytes that the network reads.</summary>
+    public ImageResizer CreateResizer() => new(Height, Width, _settings.Resizing, _settings.CropAnchor, Background);
+
     /// <summary>Creates the exception for a schema that does not have the column.</summary>
-    public ArgumentException Missing(string parameter) => Missing(_role, ColumnName, parameter);
+    public ArgumentException Missing(string parameter) => Missing(_settings.Role, ColumnName, parameter);
 
     /// <summary>Finds the column that <see cref="PixelReader"/> reads in the output schema of <see cref="Resizing"/>: the resized images, or the vector, whose type and length are checked.</summary>
     public DataViewSchema.Column FindPixels(DataViewSchema schema)
@@ -97,9 +109,9 @@ internal sealed class FeatureInput
         if (Resizing is not null)
             return schema[_resizedColumnName];
         var column = schema.GetColumnOrNull(PixelColumnName)
-            ?? throw Missing(_role, PixelColumnName, nameof(schema));
+            ?? throw Missing(_settings.Role, PixelColumnName, nameof(schema));
         if (column.Type is not VectorDataViewType vector || vector.ItemType != NumberDataViewType.Single || vector.Size != Length)
-            throw new ArgumentException($"Schema mismatch for {_role} column '{PixelColumnName}': expected a Vector<Single> of {Channels} x {Height} x {Width} = {Length} values, got {column.Type}.", nameof(schema));
+            throw new ArgumentException($"Schema mismatch for {_settings.Role} column '{PixelColumnName}': expected a Vector<Single> of {Channels} x {Height} x {Width} = {Length} values, got {column.Type}.", nameof(schema));
         return column;
     }
 
@@ -117,7 +129,7 @@ internal sealed class FeatureInput
             .Append((IEstimator<ITransformer>)transforms.ExtractPixels(
                 pixels,
                 resized,
-                colorsToExtract: channels == 1 ? ImagePixelExtractingEstimator.ColorBits.Red : ImagePixelExtractingEstimator.ColorBits.Rgb,
+                colorsToExtract: channels == 1 ? ImagePixelExtractingEstimator.ColorBits.Alpha | ImagePixelExtractingEstimator.ColorBits.Red : ImagePixelExtractingEstimator.ColorBits.All,
                 orderOfExtraction: ImagePixelExtractingEstimator.ColorsOrder.ARGB))
             .Fit(new SchemaOnlyView(schema));
         var type = preprocessing.GetOutputSchema(schema)[pixels].Type;
@@ -175,4 +187,11 @@ internal sealed record ImageSettings(
     int? Height,
     int? Width,
     ImageResizingEstimator.ResizingKind Resizing,
-    ImageResizingEstimator.Anchor CropAnchor);
+    ImageResizingEstimator.Anchor CropAnchor)
+{
+    /// <summary>The colour on which transparent images are put. Its alpha value is not used.</summary>
+    public Color BackgroundColor { get; init; } = Color.White;
+
+    /// <summary>How encoded images are decoded.</summary>
+    public ImageDecoding Decoding { get; init; } = new();
+}

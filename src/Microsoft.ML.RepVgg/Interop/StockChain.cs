@@ -36,7 +36,7 @@ internal static class StockChain
 
             string logits = chain.AddTemporary("Logits");
             var head = StockHead.Create(label, logits, network.Classes);
-            chain.AddNetwork(head.Rescale(network), logits, omitBatch: false);
+            chain.AddNetwork(network, logits, head.Scale);
             chain.Add(head.Transformer);
             chain.Copy(added, outputs);
             chain.Copy(kept, hidden);
@@ -54,7 +54,7 @@ internal static class StockChain
         {
             // The output of an ONNX graph cannot have the same name as its input.
             string features = outputColumn == input.PixelColumnName ? chain.AddTemporary("Features") : outputColumn;
-            chain.AddNetwork(network, features, omitBatch: true);
+            chain.AddNetwork(network, features, scale: null);
             chain.Copy([features], [outputColumn]);
         });
 }

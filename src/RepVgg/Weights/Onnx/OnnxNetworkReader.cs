@@ -15,6 +15,7 @@ internal sealed class OnnxNetworkReader
     private readonly OnnxBlockReader _blocks;
     private readonly OnnxHeadReader _head;
     private readonly Lazy<ModelDescription?> _description;
+    private readonly ImmutableArray<byte> _background;
 
     /// <param name="model">The parsed model.</param>
     /// <param name="description">Returns the description in the file, or null if the file has none. Called when the description is first needed.</param>
@@ -23,6 +24,7 @@ internal sealed class OnnxNetworkReader
         _graph = new OnnxGraph(model);
         _blocks = new OnnxBlockReader(_graph);
         _head = new OnnxHeadReader(_graph);
+        _background = OnnxChainDetails.FromProperties(model.Properties).Background;
         _description = new Lazy<ModelDescription?>(description);
     }
 
@@ -125,6 +127,8 @@ internal sealed class OnnxNetworkReader
         Array.Fill(scale, 1);
         for (int steps = 0; map != input; steps++)
         {
+            if (!_background.IsEmpty && _graph.Producer(map)?.Operation == "Min" && OnnxComposition.Skip(_graph, map, _background) == input)
+                break;
             var node = _graph.Producer(map) ?? throw new InvalidDataException($"the input '{map}' of its first convolution is not computed from the input of the graph");
             bool constantFirst = node.Inputs.Count == 2 && _graph.Constant(node.Inputs[0]) is not null;
             bool known = node.Operation is "Add" or "Mul" || (node.Operation is "Sub" or "Div" && !constantFirst);
@@ -151,6 +155,9 @@ internal sealed class OnnxNetworkReader
 
     private (int Height, int Width) ImageSize(OnnxValue input, int channels)
     {
+        if (!_background.IsEmpty && _background.Length != channels)
+            throw new InvalidDataException($"its background has {_background.Length} values for {channels} channels");
+        channels += _background.IsEmpty ? 0 : 1;
         if (input.ElementType != SingleType || input.Shape.Count != 4 || input.Shape[1] is { } given && given != channels)
             throw new InvalidDataException($"its input '{input.Name}' is not an image batch of 32-bit floats, [N, {channels}, H, W]");
         return (Side(2), Side(3));

@@ -56,6 +56,16 @@ public static class OnnxReader
         }
     }
 
+    /// <summary>Reads a network from a graph that is part of a chain of transformers: the scale of its output is undone, and its input is images that are composed with the background.</summary>
+    /// <returns>The network, whose output is logits or features, and how the graph differed from it.</returns>
+    /// <exception cref="InvalidDataException">The data is not an ONNX file, is damaged, or does not contain a RepVGG network.</exception>
+    internal static (DeployNetwork Network, OnnxChainDetails Details) ReadChain(Stream stream) => Parse(stream, model =>
+    {
+        var details = OnnxChainDetails.FromProperties(model.Properties);
+        var network = Network(model);
+        return (details.Scale?.Undo(network) ?? network, details);
+    });
+
     /// <summary>Reads the weights of a network, which are in the deploy form.</summary>
     /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a RepVGG network with a classifier.</exception>
     internal static OpenedWeights OpenWeights(string path)
