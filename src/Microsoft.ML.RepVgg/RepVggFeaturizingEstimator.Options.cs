@@ -52,6 +52,15 @@ public sealed partial class RepVggFeaturizingEstimator
         /// <summary>Number of threads; 0 uses all cores. The features do not depend on it.</summary>
         public int NumberOfThreads { get; set; }
 
+        /// <summary>How rows with an invalid image are handled. With <see cref="InvalidRowHandling.Skip"/>, the features of such a row are NaN.</summary>
+        public InvalidRowHandling InvalidRows { get; set; } = InvalidRowHandling.Error;
+
+        /// <summary>
+        /// Maximum number of rows that are read before their features are computed, 1 or more; 0 uses up to 32. With 1, every row
+        /// is computed before the next one is read, which a source needs that waits for a result before it gives the next row.
+        /// </summary>
+        public int ScoringBatchSize { get; set; }
+
         internal string InputName => InputColumnName ?? OutputColumnName;
 
         internal Options Clone() => (Options)MemberwiseClone();
@@ -69,6 +78,9 @@ public sealed partial class RepVggFeaturizingEstimator
             if (ImageHeight is <= 0 || ImageWidth is <= 0)
                 throw new ArgumentException($"The image size is {ImageHeight} x {ImageWidth}; both must be 1 or more.");
             ArgumentOutOfRangeException.ThrowIfNegative(NumberOfThreads);
+            ArgumentOutOfRangeException.ThrowIfNegative(ScoringBatchSize);
+            if (!Enum.IsDefined(InvalidRows))
+                throw new ArgumentException($"InvalidRows is {(int)InvalidRows}, which is not a value of InvalidRowHandling.");
         }
     }
 }

@@ -63,7 +63,7 @@ public sealed partial class RepVggFeaturizingEstimator : IEstimator<RepVggFeatur
         if (pixels.TemporaryColumns.Contains(_options.OutputColumnName))
             throw new ArgumentException($"The output column '{_options.OutputColumnName}' has the same name as a temporary column; choose another name.");
         _network.Architecture.ValidateImageSize(pixels.Height, pixels.Width);
-        return new RepVggFeaturizingTransformer(_network with { ImageHeight = pixels.Height, ImageWidth = pixels.Width }, pixels, _options);
+        return new RepVggFeaturizingTransformer(_network with { ImageHeight = pixels.Height, ImageWidth = pixels.Width }, pixels, _options, _host);
     }
 
     private static DeployNetwork ReadFile(Options options)

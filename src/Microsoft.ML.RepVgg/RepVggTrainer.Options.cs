@@ -143,8 +143,17 @@ public sealed partial class RepVggTrainer
         /// <summary>The device to train on. Scoring needs neither a GPU nor TorchSharp.</summary>
         public TrainingDevice Device { get; set; } = TrainingDevice.Auto;
 
-        /// <summary>How rows with an invalid image or label are handled.</summary>
+        /// <summary>
+        /// How rows with an invalid image or label are handled in training, and rows with an invalid image at scoring. With
+        /// <see cref="InvalidRowHandling.Skip"/>, such a row gets a missing prediction at scoring: key 0 and scores NaN.
+        /// </summary>
         public InvalidRowHandling InvalidRows { get; set; } = InvalidRowHandling.Error;
+
+        /// <summary>
+        /// Maximum number of rows that the trained model reads before it scores them, 1 or more; 0 uses up to 32. With 1, every
+        /// row is scored before the next one is read, which a source needs that waits for a result before it gives the next row.
+        /// </summary>
+        public int ScoringBatchSize { get; set; }
 
         /// <summary>Maximum memory for the images that are read, in bytes; images beyond it are stored in a temporary file.</summary>
         public long CacheLimit { get; set; } = SampleCache.DefaultMemoryLimit;
@@ -177,6 +186,9 @@ public sealed partial class RepVggTrainer
                 throw new ArgumentException($"The image size is {ImageHeight} x {ImageWidth}; both must be 1 or more.");
             ArgumentOutOfRangeException.ThrowIfNegative(NumberOfThreads);
             ArgumentOutOfRangeException.ThrowIfNegative(CacheLimit);
+            ArgumentOutOfRangeException.ThrowIfNegative(ScoringBatchSize);
+            if (!Enum.IsDefined(InvalidRows))
+                throw new ArgumentException($"InvalidRows is {(int)InvalidRows}, which is not a value of InvalidRowHandling.");
         }
 
         internal TrainingOptions ToTrainingOptions(ulong seed, int height, int width) => new()

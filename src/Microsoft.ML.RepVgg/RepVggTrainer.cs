@@ -2,6 +2,7 @@ using System.Globalization;
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Input;
 using Microsoft.ML.RepVgg.Interop;
+using Microsoft.ML.RepVgg.Scoring;
 using Microsoft.ML.Runtime;
 using RepVgg.Architectures;
 using RepVgg.Backends;
@@ -93,7 +94,8 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             throw new OperationCanceledException("Training was cancelled.", _options.CancellationToken);
 
         var fused = DeployNetwork.FromTrainingForm(architecture, result.Weights, features.Height, features.Width, normalization);
-        return new RepVggTransformer(fused, features, _options, label, result);
+        var scoring = new ScoringOptions(_options.NumberOfThreads, _options.ScoringBatchSize, _options.InvalidRows == InvalidRowHandling.Skip, _host);
+        return new RepVggTransformer(fused, features, _options, scoring, label, result);
     }
 
     private static int CountClasses(DataViewSchema.Column label)

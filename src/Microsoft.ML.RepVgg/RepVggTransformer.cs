@@ -19,10 +19,10 @@ namespace Microsoft.ML.RepVgg;
 /// </remarks>
 public sealed class RepVggTransformer : ITransformer, IDisposable
 {
-    private readonly StockHead _head;
+    private readonly DataViewSchema.Column _label;
     private readonly NetworkScorer _scorer;
 
-    internal RepVggTransformer(DeployNetwork network, FeatureInput features, RepVggTrainer.Options options, DataViewSchema.Column label, TrainingResult training)
+    internal RepVggTransformer(DeployNetwork network, FeatureInput features, RepVggTrainer.Options options, ScoringOptions scoring, DataViewSchema.Column label, TrainingResult training)
     {
         Network = network;
         (ScoreColumnName, PredictedLabelColumnName) = (options.ScoreColumnName, options.PredictedLabelColumnName);
@@ -30,12 +30,13 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
         History = training.History;
         BestEpoch = training.BestEpoch;
         StopReason = training.StopReason;
-        _head = StockHead.Create(options.LabelColumnName, label, StockChain.LogitsColumn(ScoreColumnName), network.Classes);
+        _label = label;
+        var columns = new ScoreColumns(label, network.Classes);
         // The columns are in the order in which ML.NET's own head adds them.
-        _scorer = new NetworkScorer(features, network, options.NumberOfThreads,
+        _scorer = new NetworkScorer(features, network, scoring,
         [
-            new AddedColumn(PredictedLabelColumnName, _head.PredictedLabel.Type, _head.PredictedLabel.Annotations, Probabilities.PredictedKeyGetter),
-            new AddedColumn(ScoreColumnName, _head.Score.Type, _head.Score.Annotations, Probabilities.ScoreGetter),
+            new AddedColumn(PredictedLabelColumnName, columns.PredictedLabelType, columns.PredictedLabelAnnotations, Probabilities.PredictedKeyGetter),
+            new AddedColumn(ScoreColumnName, columns.ScoreType, columns.ScoreAnnotations, Probabilities.ScoreGetter),
         ]);
     }
 
@@ -56,6 +57,9 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
 
     /// <summary>Name of the output column with the predicted key.</summary>
     public string PredictedLabelColumnName { get; }
+
+    /// <summary>Number of rows without a usable image that were skipped at scoring, over all data views and prediction engines of this transformer (see <see cref="RepVggTrainer.Options.InvalidRows"/>).</summary>
+    public long InvalidRowCount => _scorer.InvalidRowCount;
 
     /// <summary>The metrics of every epoch.</summary>
     public IReadOnlyList<EpochResult> History { get; }
@@ -91,7 +95,7 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
     void ICanSaveModel.Save(ModelSaveContext ctx)
     {
         ArgumentNullException.ThrowIfNull(ctx);
-        StockChain.SaveClassifier(ctx, Network, _scorer.Input, _head, ScoreColumnName, PredictedLabelColumnName);
+        StockChain.SaveClassifier(ctx, Network, _scorer.Input, _label, ScoreColumnName, PredictedLabelColumnName);
     }
 
     /// <summary>Releases the engine and its memory.</summary>

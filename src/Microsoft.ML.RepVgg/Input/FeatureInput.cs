@@ -15,11 +15,14 @@ namespace Microsoft.ML.RepVgg.Input;
 internal sealed class FeatureInput
 {
     private readonly ImageSettings _settings;
+    private readonly string _resizedColumnName;
 
-    private FeatureInput(ImageSettings settings, string pixelColumnName, DataViewType pixelType, int channels, int height, int width, IReadOnlyList<ITransformer> stockTransformers)
+    private FeatureInput(DataViewSchema schema, ImageSettings settings, string resizedColumnName, string pixelColumnName, DataViewType pixelType, int channels, int height, int width, IReadOnlyList<ITransformer> stockTransformers)
     {
         _settings = settings;
         ColumnName = settings.ColumnName;
+        InputNames = schema.Select(column => column.Name).ToHashSet();
+        _resizedColumnName = resizedColumnName;
         PixelColumnName = pixelColumnName;
         PixelType = pixelType;
         (Channels, Height, Width) = (channels, height, width);
@@ -46,6 +49,9 @@ internal sealed class FeatureInput
 
     public int Width { get; }
 
+    /// <summary>Whether the column is a vector of floats; otherwise it contains images.</summary>
+    public bool IsVector => Resizing is null;
+
     /// <summary>Number of values per image.</summary>
     public int Length => Channels * Height * Width;
 
@@ -59,7 +65,10 @@ internal sealed class FeatureInput
     public TransformerChain<ITransformer>? Resizing { get; }
 
     /// <summary>Names of the columns that the stock transformers add.</summary>
-    public IReadOnlyList<string> TemporaryColumns => Resizing is null ? [] : [ResizedColumnName(ColumnName), PixelColumnName];
+    public IReadOnlyList<string> TemporaryColumns => Resizing is null ? [] : [_resizedColumnName, PixelColumnName];
+
+    /// <summary>Names of all columns of the data that the input was created for.</summary>
+    public IReadOnlySet<string> InputNames { get; }
 
     public static bool IsImage(DataViewType type) => type is ImageDataViewType;
 
@@ -81,8 +90,12 @@ internal sealed class FeatureInput
             throw new ArgumentException($"Schema mismatch for {settings.Role} column '{name}': expected an image or a Vector<Single> of known size, got {column.Type}.", nameof(schema));
 
         var (channels, height, width) = VectorSize(vector, settings);
-        return new FeatureInput(settings, name, vector, channels, height, width, []);
+        return new FeatureInput(schema, settings, name, name, vector, channels, height, width, []);
     }
+
+    /// <summary>Creates the name of a temporary column of the saved model: a name that no column of the data has.</summary>
+    /// <param name="purpose">A part of the name, different for each temporary column.</param>
+    public string TemporaryName(string purpose) => TemporaryName(InputNames.Contains, purpose);
 
     /// <summary>Creates a resizer that gives the bytes that the network reads.</summary>
     public ImageResizer CreateResizer() => new(Height, Width, _settings.Resizing, _settings.CropAnchor, Background);
@@ -94,7 +107,7 @@ internal sealed class FeatureInput
     public DataViewSchema.Column FindPixels(DataViewSchema schema)
     {
         if (Resizing is not null)
-            return schema[ResizedColumnName(ColumnName)];
+            return schema[_resizedColumnName];
         var column = schema.GetColumnOrNull(PixelColumnName)
             ?? throw Missing(_settings.Role, PixelColumnName, nameof(schema));
         if (column.Type is not VectorDataViewType vector || vector.ItemType != NumberDataViewType.Single || vector.Size != Length)
@@ -104,7 +117,7 @@ internal sealed class FeatureInput
 
     private static FeatureInput FromImages(DataViewSchema schema, ImageSettings settings, int defaultHeight, int defaultWidth)
     {
-        string name = settings.ColumnName, resized = ResizedColumnName(name), pixels = name + ".Pixels";
+        string name = settings.ColumnName, resized = TemporaryName(IsTaken, "Resized"), pixels = TemporaryName(IsTaken, "Pixels");
         int channels = settings.Channels ?? 3, height = settings.Height ?? defaultHeight, width = settings.Width ?? defaultWidth;
         var transforms = new MLContext(seed: 1).Transforms;
 
@@ -120,7 +133,9 @@ internal sealed class FeatureInput
                 orderOfExtraction: ImagePixelExtractingEstimator.ColorsOrder.ARGB))
             .Fit(new SchemaOnlyView(schema));
         var type = preprocessing.GetOutputSchema(schema)[pixels].Type;
-        return new FeatureInput(settings, pixels, type, channels, height, width, [.. preprocessing]);
+        return new FeatureInput(schema, settings, resized, pixels, type, channels, height, width, [.. preprocessing]);
+
+        bool IsTaken(string column) => schema.GetColumnOrNull(column) is not null;
     }
 
     private static (int Channels, int Height, int Width) VectorSize(VectorDataViewType vector, ImageSettings settings)
@@ -148,7 +163,13 @@ internal sealed class FeatureInput
 
     private static ArgumentException Missing(string role, string column, string parameter) => new($"Could not find {role} column '{column}'", parameter);
 
-    private static string ResizedColumnName(string column) => column + ".Resized";
+    private static string TemporaryName(Func<string, bool> isTaken, string purpose)
+    {
+        string name = "RepVgg.Temporary." + purpose;
+        while (isTaken(name))
+            name += "_";
+        return name;
+    }
 }
 
 /// <summary>The options that describe the image column.</summary>

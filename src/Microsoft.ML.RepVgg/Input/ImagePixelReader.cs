@@ -9,7 +9,7 @@ namespace Microsoft.ML.RepVgg.Input;
 
 /// <summary>Reads the bytes of images as planes (CHW): red, green and blue, or red only for a network of one channel.</summary>
 /// <remarks>The bytes are those that ML.NET's pixel extractor converts to floats. No byte is a value that is not finite, so none is checked.</remarks>
-internal sealed class ImagePixelReader(FeatureInput input, ValueGetter<MLImage> getter, int capacity) : PixelReader(input)
+internal sealed class ImagePixelReader(FeatureInput input, RowLocation location, ValueGetter<MLImage> getter, int capacity) : PixelReader(input, location)
 {
     private const int BytesPerPixel = 4;
 
@@ -21,14 +21,14 @@ internal sealed class ImagePixelReader(FeatureInput input, ValueGetter<MLImage> 
     private byte[] _batch = ArrayPool<byte>.Shared.Rent(capacity * input.Length);
     private MLImage? _image;
 
-    public override void Read(long row, int index) => ReadPlanes(row, _batch.AsSpan(index * Input.Length, Input.Length));
+    public override void Read(int index) => ReadPlanes(_batch.AsSpan(index * Input.Length, Input.Length));
 
     public override void Run(InferenceEngine engine, int count, Span<float> outputs) => engine.Run(_batch.AsSpan(0, count * Input.Length), count, outputs);
 
-    public override void AddTo(SampleCache cache, int label, long row)
+    public override void AddTo(SampleCache cache, int label)
     {
-        Read(row, 0);
-        cache.Add(_batch.AsSpan(0, Input.Length), label, row);
+        Read(0);
+        cache.Add(_batch.AsSpan(0, Input.Length), label, Location.Position);
     }
 
     public override void Dispose()
@@ -39,7 +39,7 @@ internal sealed class ImagePixelReader(FeatureInput input, ValueGetter<MLImage> 
         _batch = [];
     }
 
-    private void ReadPlanes(long row, Span<byte> planes)
+    private void ReadPlanes(Span<byte> planes)
     {
         // As ML.NET's pixel extractor does, the reader disposes an image when the next one is read. The getter leaves the
         // variable as it is if there is no image, so it must not refer to the image of an earlier row.
@@ -56,17 +56,17 @@ internal sealed class ImagePixelReader(FeatureInput input, ValueGetter<MLImage> 
         }
         catch (Exception error) when (error is not OperationCanceledException)
         {
-            throw Unusable(row, $"the image cannot be read: {error.Message}", error);
+            throw Location.Invalid($"the image cannot be read: {error.Message}", inner: error);
         }
         if (_image is null)
-            throw Unusable(row, "there is no image");
+            throw Location.Invalid("there is no image");
         if ((_image.Height, _image.Width) != (Input.Height, Input.Width))
-            throw Unusable(row, $"the image has {_image.Width} x {_image.Height} pixels instead of {Input.Width} x {Input.Height}");
+            throw Location.Invalid($"the image has {_image.Width} x {_image.Height} pixels instead of {Input.Width} x {Input.Height}");
         var order = _image.PixelFormat switch
         {
             MLPixelFormat.Rgba32 => _rgba,
             MLPixelFormat.Bgra32 => _bgra,
-            _ => throw Unusable(row, $"the pixel format of the image is {_image.PixelFormat}; it must be Rgba32 or Bgra32"),
+            _ => throw Location.Invalid($"the pixel format of the image is {_image.PixelFormat}; it must be Rgba32 or Bgra32"),
         };
         if (Input.Channels == 3)
             CopyColours(_image.Pixels, order, planes);

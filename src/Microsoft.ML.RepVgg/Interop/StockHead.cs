@@ -16,11 +16,9 @@ namespace Microsoft.ML.RepVgg.Interop;
 /// </remarks>
 internal sealed class StockHead
 {
-    private StockHead(MulticlassPredictionTransformer<MaximumEntropyModelParameters> transformer, DataViewSchema outputSchema, LogitsScale scale)
+    private StockHead(MulticlassPredictionTransformer<MaximumEntropyModelParameters> transformer, LogitsScale scale)
     {
         Transformer = transformer;
-        Score = new DataViewSchema.DetachedColumn(outputSchema["Score"]);
-        PredictedLabel = new DataViewSchema.DetachedColumn(outputSchema["PredictedLabel"]);
         Scale = scale;
     }
 
@@ -30,25 +28,18 @@ internal sealed class StockHead
     /// <summary>The scale that the last layer of the network needs, so that this head computes the softmax of the original logits.</summary>
     public LogitsScale Scale { get; }
 
-    /// <summary>Type and annotations of the Score column.</summary>
-    public DataViewSchema.DetachedColumn Score { get; }
-
-    /// <summary>Type and annotations of the PredictedLabel column.</summary>
-    public DataViewSchema.DetachedColumn PredictedLabel { get; }
-
     /// <summary>Trains the head.</summary>
-    /// <param name="labelName">Name of the label column.</param>
     /// <param name="label">The user's label column: a key of UInt32.</param>
     /// <param name="featureName">Name of the head's input column: Vector&lt;Single, 1, classes&gt;.</param>
     /// <param name="classes">Number of classes, at least 2.</param>
     /// <returns>The head.</returns>
-    public static StockHead Create(string labelName, DataViewSchema.Column label, string featureName, int classes)
+    public static StockHead Create(DataViewSchema.Column label, string featureName, int classes)
     {
         var context = new MLContext(seed: 1);
-        var rows = new OneHotView(labelName, label, featureName, classes);
+        var rows = new OneHotView(label, featureName, classes);
         var transformer = context.MulticlassClassification.Trainers.LbfgsMaximumEntropy(new LbfgsMaximumEntropyMulticlassTrainer.Options
         {
-            LabelColumnName = labelName,
+            LabelColumnName = label.Name,
             FeatureColumnName = featureName,
             L1Regularization = 0,
             L2Regularization = 1,
@@ -72,6 +63,6 @@ internal sealed class StockHead
             }
         }
         float[] biases = [.. transformer.Model.GetBiases()];
-        return new StockHead(transformer, transformer.GetOutputSchema(rows.Schema), new LogitsScale(gain, [.. biases.Select(bias => bias - biases[0])]));
+        return new StockHead(transformer, new LogitsScale(gain, [.. biases.Select(bias => bias - biases[0])]));
     }
 }

@@ -1,4 +1,5 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg.Input;
 
 namespace Microsoft.ML.RepVgg.Scoring;
 
@@ -14,15 +15,10 @@ internal sealed class ScoredView(IDataView source, ScoringMapper mapper) : IData
     public DataViewRowCursor GetRowCursor(IEnumerable<DataViewSchema.Column> columnsNeeded, Random? rand = null)
     {
         var needed = columnsNeeded.ToArray();
-        var passed = needed.Where(column => !mapper.IsAdded(column)).Select(column => mapper.InputSchema[column.Index]).ToArray();
-        if (passed.Length == needed.Length)
-            return new BatchScoringCursor(mapper, needed, source.GetRowCursor(passed, rand), null);
-
-        // Two cursors read the same rows; the second one is ahead by up to a batch. If rows are shuffled, both get the same seed.
-        int? seed = rand?.Next();
-        return new BatchScoringCursor(mapper, needed, source.GetRowCursor(passed, Seeded()), source.GetRowCursor([mapper.Input], Seeded()));
-
-        Random? Seeded() => seed is { } value ? new Random(value) : null;
+        var rows = source.GetRowCursor(mapper.GetDependencies(needed), rand);
+        return needed.Any(mapper.IsAdded) && BatchScoringCursor.CanScore(mapper, needed)
+            ? new BatchScoringCursor(mapper, needed, rows)
+            : new RowScoringCursor(mapper, needed, rows);
     }
 
     // Always returns one cursor, because the engine itself uses all cores.
@@ -48,7 +44,7 @@ internal sealed class ScoringMapper : IRowToRowMapper
         var builder = new DataViewSchema.Builder();
         builder.AddColumns(inputSchema);
         foreach (var column in scorer.Columns)
-            builder.AddColumn(column.Name, column.Type, column.Annotations);
+            builder.AddColumn(column.Name, column.Type, column.Annotate?.Invoke(inputSchema));
         OutputSchema = builder.ToSchema();
     }
 
@@ -75,7 +71,17 @@ internal sealed class ScoringMapper : IRowToRowMapper
     {
         var needed = new SortedSet<int>();
         foreach (var column in dependingColumns)
-            needed.Add(IsAdded(column) ? Input.Index : column.Index);
+        {
+            if (!IsAdded(column))
+            {
+                needed.Add(column.Index);
+                continue;
+            }
+            needed.Add(Input.Index);
+            // Error messages contain the path of an image.
+            if (!Scorer.Input.IsVector)
+                needed.UnionWith(RowLocation.TextColumns(InputSchema).Select(text => text.Index));
+        }
         return needed.Select(index => InputSchema[index]);
     }
 

@@ -84,10 +84,10 @@ public sealed class PixelReaderTests
         var column = input.FindPixels(resized.Schema);
         using var cache = new SampleCache(channels, Height, Width, 2);
         using (var cursor = resized.GetRowCursor([column]))
-        using (var reader = PixelReader.Create(input, cursor, column, capacity: 1))
+        using (var reader = PixelReader.Create(input, cursor, column, new RowLocation(cursor, "Image"), capacity: 1))
         {
             while (cursor.MoveNext())
-                reader.AddTo(cache, 1, cursor.Position);
+                reader.AddTo(cache, 1);
         }
         float[] pixels = new float[input.Length];
         for (int i = 0; i < Count; i++)
@@ -102,10 +102,10 @@ public sealed class PixelReaderTests
         engine.Run([.. expected.SelectMany(image => image)], Count, expectedScores);
         resized = input.Resizing.Transform(Data(format));
         using (var cursor = resized.GetRowCursor([resized.Schema[column.Name]]))
-        using (var reader = PixelReader.Create(input, cursor, resized.Schema[column.Name], Count))
+        using (var reader = PixelReader.Create(input, cursor, resized.Schema[column.Name], new RowLocation(cursor, "Image"), Count))
         {
             for (int i = 0; cursor.MoveNext(); i++)
-                reader.Read(cursor.Position, i);
+                reader.Read(i);
             reader.Run(engine, Count, scores);
         }
         Assert.Equal(expectedScores, scores);
@@ -120,13 +120,13 @@ public sealed class PixelReaderTests
         var resized = input.Resizing!.Transform(_context.Data.LoadFromEnumerable(rows));
         var column = input.FindPixels(resized.Schema);
         using var cursor = resized.GetRowCursor([column]);
-        using var reader = PixelReader.Create(input, cursor, column, Count);
+        using var reader = PixelReader.Create(input, cursor, column, new RowLocation(cursor, "Image"), Count);
         var failed = new List<long>();
         while (cursor.MoveNext())
         {
             try
             {
-                reader.Read(cursor.Position, (int)cursor.Position);
+                reader.Read((int)cursor.Position);
             }
             catch (InvalidOperationException error)
             {
