@@ -3,7 +3,7 @@ namespace Microsoft.ML.RepVgg.Input.Images;
 /// <summary>Finds image files that are cut off. ML.NET's LoadImages decodes them without an error.</summary>
 /// <remarks>
 /// A file that ends as files of its format do is taken as complete after two small reads. Any other file is decoded, since it may
-/// be complete with other bytes after its end. A file that is cut off but ends with the end mark of its format, or was filled up with it, is not found.
+/// be complete with other bytes after its end. What <see cref="ImageDecoder"/> does not detect is not found here either.
 /// </remarks>
 internal static class EncodedImageCheck
 {

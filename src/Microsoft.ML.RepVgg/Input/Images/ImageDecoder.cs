@@ -16,11 +16,13 @@ internal sealed class ImageException(string reason) : Exception(reason);
 /// <remarks>
 /// <para>
 /// The pixels are those of <see cref="Data.MLImage.CreateFromStream"/>, 8 bits per colour and premultiplied with alpha; only the
-/// orientation differs. Of an animated image, the first frame is decoded.
+/// orientation differs. Skia reports the EXIF orientation of JPEG and WebP files, not that of PNG files. Of an animated image, the first frame is decoded.
 /// </para>
 /// <para>
 /// Skia, and so ML.NET, decodes the rest of an image that is cut off to grey, black or transparent pixels. Here such an image is an error. Only
-/// cuts that lose no pixels are accepted: cuts after the end of the pixel data. Damaged JPEG data that Skia decodes without an error are not detected.
+/// cuts after the end of the pixel data, which lose no pixels, are accepted, except that a JPEG file must have its end marker. Not detected are
+/// damages that Skia decodes without an error: changed bytes inside the pixel data of JPEG, BMP, GIF and WebP files, and a lost end of
+/// BMP, GIF and WebP files that was filled up with other bytes.
 /// </para>
 /// </remarks>
 internal static class ImageDecoder
@@ -42,6 +44,8 @@ internal static class ImageDecoder
             if (codec is null)
                 throw new ImageException(ImageSignature.ExplainUnopened(encoded, isCutOff: opened == SKCodecResult.IncompleteInput));
             CheckSize(codec.Info, decoding.MaximumPixels);
+            if (codec.EncodedFormat == SKEncodedImageFormat.Jpeg && !ImageSignature.HasJpegEnd(encoded))
+                throw new ImageException(ImageSignature.ExplainUndecoded(encoded, isCutOff: true));
             var bitmap = Decode(codec, out var decoded);
             if (bitmap is null)
                 throw new ImageException(ImageSignature.ExplainUndecoded(encoded, isCutOff: decoded == SKCodecResult.IncompleteInput));

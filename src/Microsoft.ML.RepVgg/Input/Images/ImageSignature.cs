@@ -16,6 +16,8 @@ internal static class ImageSignature
 
     private static ReadOnlySpan<byte> Jpeg => [0xFF, 0xD8, 0xFF];
 
+    private static ReadOnlySpan<byte> JpegEnd => [0xFF, 0xD9];
+
     private static ReadOnlySpan<byte> Png => [0x89, (byte)'P', (byte)'N', (byte)'G', 0x0D, 0x0A, 0x1A, 0x0A];
 
     private static ReadOnlySpan<byte> PngEnd => [0, 0, 0, 0, (byte)'I', (byte)'E', (byte)'N', (byte)'D', 0xAE, 0x42, 0x60, 0x82];
@@ -31,7 +33,7 @@ internal static class ImageSignature
     public static bool EndsProperly(ReadOnlySpan<byte> head, ReadOnlySpan<byte> tail, long length)
     {
         if (head.StartsWith(Jpeg))
-            return tail is [.., 0xFF, 0xD9];
+            return tail.EndsWith(JpegEnd);
         if (head.StartsWith(Png))
             return tail.SequenceEqual(PngEnd);
         if (head.StartsWith(Gif))
@@ -50,6 +52,18 @@ internal static class ImageSignature
         long offset = BinaryPrimitives.ReadUInt32LittleEndian(head[10..]), width = BinaryPrimitives.ReadInt32LittleEndian(head[18..]), height = BinaryPrimitives.ReadInt32LittleEndian(head[22..]);
         long rowBytes = (width * BinaryPrimitives.ReadUInt16LittleEndian(head[28..]) + 31) / 32 * 4;
         return length >= offset + rowBytes * Math.Abs(height);
+    }
+
+    /// <summary>Whether a JPEG file has an end marker behind the start of its pixel data. A file whose lost end was filled up with zero bytes has none.</summary>
+    /// <param name="bytes">The content of the file.</param>
+    public static bool HasJpegEnd(ReadOnlySpan<byte> bytes)
+    {
+        // The segments before the pixel data are skipped by their lengths, since a thumbnail in one of them has its own end marker.
+        const byte StartOfScan = 0xDA;
+        int position = 2;
+        while (position + 4 <= bytes.Length && bytes[position] == 0xFF && bytes[position + 1] != StartOfScan)
+            position += bytes[position + 1] == 0xFF ? 1 : 2 + BinaryPrimitives.ReadUInt16BigEndian(bytes[(position + 2)..]);
+        return position < bytes.Length && bytes[position..].IndexOf(JpegEnd) >= 0;
     }
 
     /// <summary>Explains why the decoder cannot open a file.</summary>
