@@ -74,10 +74,12 @@ internal sealed class SavedModel
 
     private static (SavedPart, DeployNetwork)? ReadNetwork(ZipArchiveEntry entry)
     {
-        using var content = new MemoryStream();
-        using (var stream = entry.Open())
-            stream.CopyTo(content);
-        content.Position = 0;
+        // ML.NET writes the length of the file, then the file.
+        using var reader = new BinaryReader(entry.Open());
+        int length = entry.Length < sizeof(int) ? -1 : reader.ReadInt32();
+        if (length != entry.Length - sizeof(int))
+            throw new InvalidDataException($"It is damaged: the entry '{entry.FullName}' has {entry.Length} bytes, and {length} are expected after the first four.");
+        using var content = new MemoryStream(reader.ReadBytes(length));
         // ONNX files of other transformers are not read further.
         if (OnnxReader.ReadChainDetails(content).Transformer is not { } json)
             return null;

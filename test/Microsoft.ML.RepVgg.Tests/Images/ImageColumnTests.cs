@@ -256,7 +256,7 @@ public sealed class ImageColumnTests : IDisposable
         using var model = Train(_context.Data.LoadFromEnumerable(ImageRows(18)));
         using var engine = Engine<BytesRow>(model.LastTransformer);
         long before = Environment.WorkingSet;
-        string error = Error(() => engine.Predict(new BytesRow { Image = ImageFiles.Bytes("i-20000x20000.png") }));
+        string error = Error(() => engine.Predict(new BytesRow { Image = ImageFiles.PngOfClaimedSize(20_000, 20_000) }));
         Assert.Contains("20000 x 20000 pixels, more than the limit of 100,000,000", error);
         Assert.InRange(Environment.WorkingSet - before, long.MinValue, 400_000_000);
 

@@ -1,3 +1,6 @@
+using System.Buffers.Binary;
+using RepVgg.Weights.PyTorch;
+
 namespace Microsoft.ML.RepVgg.Tests.Images;
 
 /// <summary>The image files in Data, which Pillow wrote (make_images.py).</summary>
@@ -12,4 +15,17 @@ internal static class ImageFiles
     public static string Path(string name) => System.IO.Path.Combine(_folder, name);
 
     public static byte[] Bytes(string name) => File.ReadAllBytes(Path(name));
+
+    /// <summary>A small PNG file whose header says another size.</summary>
+    public static byte[] PngOfClaimedSize(int width, int height)
+    {
+        byte[] bytes = Bytes("colour.png");
+        var header = bytes.AsSpan(12, 17);
+        BinaryPrimitives.WriteInt32BigEndian(header[4..], width);
+        BinaryPrimitives.WriteInt32BigEndian(header[8..], height);
+        var checksum = new Crc32();
+        checksum.Append(header);
+        BinaryPrimitives.WriteUInt32BigEndian(bytes.AsSpan(29), checksum.Value);
+        return bytes;
+    }
 }
