@@ -3,6 +3,7 @@ using System.IO.Compression;
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Input;
 using Microsoft.ML.Transforms.Image;
+using Microsoft.ML.RepVgg.Scoring;
 using RepVgg.Architectures;
 using RepVgg.Inference;
 using RepVgg.Networks;
@@ -106,7 +107,7 @@ public sealed class ComposedChainTests
         var schema = Data().Schema;
         var input = Input(schema, channels, kind);
         var network = Network(channels).TakeFeatures(null, pooled: true);
-        using var transformer = new RepVggFeaturizingTransformer(network, input, new RepVggFeaturizingEstimator.Options { OutputColumnName = "Features", InputColumnName = "Image" });
+        using var transformer = new RepVggFeaturizingTransformer(network, input, new RepVggFeaturizingEstimator.Options { OutputColumnName = "Features", InputColumnName = "Image" }, host: null);
         var (loaded, model) = Save(transformer, schema);
         Compare.Close(Expected(network, input), [.. loaded.Transform(Data()).GetColumn<float[]>("Features").SelectMany(features => features)], Tolerance);
 
@@ -123,7 +124,7 @@ public sealed class ComposedChainTests
         var schema = Data().Schema;
         var input = Input(schema, channels, kind);
         var network = Network(channels);
-        using var transformer = new RepVggTransformer(network, input, new RepVggTrainer.Options(), schema["Label"], new TrainingResult(new StateDict(), 1, StopReason.Completed, [], 0));
+        using var transformer = new RepVggTransformer(network, input, new RepVggTrainer.Options(), new ScoringOptions(1, 8, false, null), schema["Label"], new TrainingResult(new StateDict(), 1, StopReason.Completed, [], 0));
         var (loaded, model) = Save(transformer, schema);
         float[] expected = [.. Expected(network, input).Chunk(Classes).SelectMany(Softmax)];
         Compare.Close(expected, [.. loaded.Transform(Data()).GetColumn<float[]>("Score").SelectMany(score => score)], Tolerance);
