@@ -2,7 +2,6 @@ using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Input;
 using Microsoft.ML.RepVgg.Interop;
 using Microsoft.ML.RepVgg.Scoring;
-using Microsoft.ML.Runtime;
 using RepVgg.Inference;
 using RepVgg.Networks;
 using RepVgg.Weights.Onnx;
@@ -20,12 +19,12 @@ public sealed class RepVggFeaturizingTransformer : ITransformer, IDisposable
 {
     private readonly NetworkScorer _scorer;
 
-    internal RepVggFeaturizingTransformer(DeployNetwork network, FeatureInput input, RepVggFeaturizingEstimator.Options options, IHost? host)
+    internal RepVggFeaturizingTransformer(DeployNetwork network, FeatureInput input, string outputColumn, ScoringOptions scoring)
     {
         Network = network;
-        OutputColumnName = options.OutputColumnName;
+        OutputColumnName = outputColumn;
         var type = new VectorDataViewType(NumberDataViewType.Single, network.OutputShape);
-        _scorer = new NetworkScorer(input, network, new ScoringOptions(options.NumberOfThreads, options.ScoringBatchSize, options.InvalidRows == InvalidRowHandling.Skip, host), [new AddedColumn(OutputColumnName, type, null, FeaturesGetter)]);
+        _scorer = new NetworkScorer(input, network, scoring, [new AddedColumn(OutputColumnName, type, null, FeaturesGetter)]);
     }
 
     /// <summary>The weights of the fused network: the blocks up to the selected stage, without the classifier.</summary>

@@ -1,3 +1,4 @@
+using System.Drawing;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
 using RepVgg.Training;
@@ -14,7 +15,7 @@ public sealed partial class RepVggTrainer
         public string LabelColumnName { get; set; } = "Label";
 
         /// <summary>
-        /// Name of the feature column: images (MLImage) of any size, or Vector&lt;Single&gt; with dimensions
+        /// Name of the feature column: images of any size (MLImage), the content of image files (Vector&lt;Byte&gt;), or Vector&lt;Single&gt; with dimensions
         /// (channels, height, width), or flat with the size given by <see cref="ImageHeight"/> and <see cref="ImageWidth"/>.
         /// Pixels are planar (CHW), colours in the order R, G, B, usually 0..255.
         /// </summary>
@@ -66,6 +67,18 @@ public sealed partial class RepVggTrainer
 
         /// <summary>Which part of the image is kept if resizing crops it.</summary>
         public ImageResizingEstimator.Anchor CropAnchor { get; set; } = ImageResizingEstimator.Anchor.Center;
+
+        /// <summary>The colour on which transparent images are put, and the colour of the pixels that <see cref="ImageResizingEstimator.ResizingKind.IsoPad"/> adds. Its alpha value is not used. An image without any pixel that is not fully transparent counts as opaque.</summary>
+        public Color BackgroundColor { get; set; } = Color.White;
+
+        /// <summary>
+        /// Whether images in files or byte vectors are turned or mirrored as their EXIF orientation says. It applies to columns of
+        /// bytes, which this library decodes; images of ML.NET's LoadImages have the orientation in which they are stored.
+        /// </summary>
+        public bool ApplyExifOrientation { get; set; } = true;
+
+        /// <summary>Largest number of pixels, width times height, of an image. Larger ones are invalid. For columns of bytes it is checked before an image is decoded.</summary>
+        public long MaximumImagePixels { get; set; } = 100_000_000;
 
         /// <summary>
         /// Mean and scale per channel, in pixel units. They are part of the trained model, which scores raw pixels. Null computes
@@ -187,6 +200,7 @@ public sealed partial class RepVggTrainer
             ArgumentOutOfRangeException.ThrowIfNegative(NumberOfThreads);
             ArgumentOutOfRangeException.ThrowIfNegative(CacheLimit);
             ArgumentOutOfRangeException.ThrowIfNegative(ScoringBatchSize);
+            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(MaximumImagePixels);
             if (!Enum.IsDefined(InvalidRows))
                 throw new ArgumentException($"InvalidRows is {(int)InvalidRows}, which is not a value of InvalidRowHandling.");
         }

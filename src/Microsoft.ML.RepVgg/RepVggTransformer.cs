@@ -22,14 +22,17 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
     private readonly DataViewSchema.Column _label;
     private readonly NetworkScorer _scorer;
 
-    internal RepVggTransformer(DeployNetwork network, FeatureInput features, RepVggTrainer.Options options, ScoringOptions scoring, DataViewSchema.Column label, TrainingResult training)
+    /// <param name="network">The fused network.</param>
+    /// <param name="features">Description of the input column.</param>
+    /// <param name="scoreColumn">Name of the score column.</param>
+    /// <param name="predictedLabelColumn">Name of the predicted label's column.</param>
+    /// <param name="label">A column with the name, the type and the key values of the label.</param>
+    /// <param name="scoring">How rows are scored.</param>
+    internal RepVggTransformer(DeployNetwork network, FeatureInput features, string scoreColumn, string predictedLabelColumn, DataViewSchema.Column label, ScoringOptions scoring)
     {
         Network = network;
-        (ScoreColumnName, PredictedLabelColumnName) = (options.ScoreColumnName, options.PredictedLabelColumnName);
+        (ScoreColumnName, PredictedLabelColumnName) = (scoreColumn, predictedLabelColumn);
         Labels = KeyValues.Read(label, network.Classes);
-        History = training.History;
-        BestEpoch = training.BestEpoch;
-        StopReason = training.StopReason;
         _label = label;
         var columns = new ScoreColumns(label, network.Classes);
         // The columns are in the order in which ML.NET's own head adds them.
@@ -61,14 +64,14 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
     /// <summary>Number of rows without a usable image that were skipped at scoring, over all data views and prediction engines of this transformer (see <see cref="RepVggTrainer.Options.InvalidRows"/>).</summary>
     public long InvalidRowCount => _scorer.InvalidRowCount;
 
-    /// <summary>The metrics of every epoch.</summary>
-    public IReadOnlyList<EpochResult> History { get; }
+    /// <summary>The metrics of every epoch; empty for a model that was loaded.</summary>
+    public IReadOnlyList<EpochResult> History { get; internal init; } = [];
 
-    /// <summary>The epoch, from 1, whose weights this classifier has.</summary>
-    public int BestEpoch { get; }
+    /// <summary>The epoch, from 1, whose weights this classifier has; 0 for a model that was loaded.</summary>
+    public int BestEpoch { get; internal init; }
 
-    /// <summary>The reason why training ended.</summary>
-    public StopReason StopReason { get; }
+    /// <summary>The reason why training ended; <see cref="StopReason.Completed"/> for a model that was loaded.</summary>
+    public StopReason StopReason { get; internal init; }
 
     /// <inheritdoc/>
     public bool IsRowToRowMapper => true;

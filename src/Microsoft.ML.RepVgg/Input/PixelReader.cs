@@ -1,4 +1,5 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.Transforms.Image;
 using RepVgg.Training.Data;
 using RepVgg.Inference;
 
@@ -18,14 +19,14 @@ internal abstract class PixelReader(FeatureInput input, RowLocation location) : 
     /// <summary>Creates a reader of the rows of a cursor, or of a single row.</summary>
     /// <param name="input">Description of the column.</param>
     /// <param name="row">The row or cursor.</param>
-    /// <param name="column">The column that <see cref="FeatureInput.FindPixels"/> finds.</param>
+    /// <param name="column">The column that <see cref="FeatureInput.FindColumn"/> finds.</param>
     /// <param name="location">Describes the current row in error messages.</param>
     /// <param name="capacity">Maximum number of images of a batch.</param>
     /// <returns>The reader.</returns>
     public static PixelReader Create(FeatureInput input, DataViewRow row, DataViewSchema.Column column, RowLocation location, int capacity) =>
-        input.Resizing is null
-            ? new VectorPixelReader(input, location, row.GetGetter<VBuffer<float>>(column), capacity)
-            : new ImagePixelReader(input, location, row.GetGetter<MLImage>(column), capacity);
+        input.IsVector ? new VectorPixelReader(input, location, row.GetGetter<VBuffer<float>>(column), capacity)
+        : column.Type is ImageDataViewType ? new ImagePixelReader(input, location, row.GetGetter<MLImage>(column), capacity)
+        : new EncodedPixelReader(input, location, row.GetGetter<VBuffer<byte>>(column), capacity);
 
     /// <summary>Reads the image of the current row into the batch.</summary>
     /// <param name="index">Index of the image in the batch.</param>

@@ -1,13 +1,17 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg.Input.Images;
 
 namespace Microsoft.ML.RepVgg.Input;
 
 /// <summary>Describes the current row in error messages: its position, the image column, and the image file if a text column contains its path.</summary>
 /// <param name="row">The row or cursor. Its text columns should be active (<see cref="TextColumns"/>).</param>
 /// <param name="columnName">Name of the image column.</param>
-internal sealed class RowLocation(DataViewRow row, string columnName)
+/// <param name="imageFolder">The folder of relative paths; null if it is unknown.</param>
+internal sealed class RowLocation(DataViewRow row, string columnName, string? imageFolder = null)
 {
     private static readonly string[] _imageExtensions = [".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ico", ".heic", ".avif", ".jfif"];
+
+    private string? _imageFolder = imageFolder;
 
     /// <summary>Position of the row.</summary>
     public long Position => row.Position;
@@ -29,6 +33,33 @@ internal sealed class RowLocation(DataViewRow row, string columnName)
                 return value;
         }
         return null;
+    }
+
+    /// <summary>Notes the file of the current row's image, whose folder is used for the files of later rows.</summary>
+    /// <param name="tag">The image's tag, in which LoadImages stores the path of the file.</param>
+    /// <returns>The path; null if the tag is no path of a file.</returns>
+    public string? NoteFile(string? tag)
+    {
+        if (string.IsNullOrEmpty(tag) || !File.Exists(tag))
+            return null;
+        if (_imageFolder is null && FindPath() is { } path && tag.EndsWith(path, StringComparison.Ordinal))
+            _imageFolder = tag[..^path.Length];
+        return tag;
+    }
+
+    /// <summary>Finds out why the file of the current row's image cannot be decoded.</summary>
+    /// <returns>The reason, a clause; null if the file is not found or can be decoded.</returns>
+    public string? ExplainFile(ImageDecoding decoding)
+    {
+        try
+        {
+            string? path = FindPath();
+            return path is null ? null : EncodedImageCheck.Explain(Path.Combine(_imageFolder ?? "", path), decoding);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
     }
 
     /// <summary>Creates the exception for a row that cannot be used.</summary>

@@ -17,16 +17,14 @@ internal static class TrainingRows
     /// <exception cref="InvalidOperationException">A row cannot be used; the message names it and the reason.</exception>
     public static (long Skipped, string? FirstReason) Read(IDataView view, FeatureInput input, string labelName, SampleCache cache, bool skipInvalid, CancellationToken cancellation)
     {
-        if (input.Resizing is not null)
-            view = input.Resizing.Transform(view);
-        var pixelColumn = input.FindPixels(view.Schema);
+        var pixelColumn = input.FindColumn(view.Schema);
         var labelColumn = view.Schema[labelName];
 
         // A cursor set of one cursor is used because GetRowCursor may read ahead on other threads. An image that cannot be
         // read would then end the whole cursor, and the row could neither be named in the message nor skipped.
         using var cursor = view.GetRowCursorSet([pixelColumn, labelColumn, .. input.IsVector ? [] : RowLocation.TextColumns(view.Schema)], 1)[0];
         var getLabel = cursor.GetGetter<uint>(labelColumn);
-        var location = new RowLocation(cursor, input.ColumnName);
+        var location = new RowLocation(cursor, input.ColumnName, input.IsVector ? null : ImageFolder.Find(view));
         using var reader = PixelReader.Create(input, cursor, pixelColumn, location, capacity: 1);
         long skipped = 0;
         string? firstReason = null;

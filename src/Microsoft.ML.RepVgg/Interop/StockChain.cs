@@ -36,7 +36,7 @@ internal static class StockChain
 
             string logits = chain.AddTemporary("Logits");
             var head = StockHead.Create(label, logits, network.Classes);
-            chain.AddNetwork(network, logits, head.Scale);
+            chain.AddNetwork(network, logits, head.Scale, new SavedPart(SavedInput.Of(input), scoreColumn, new SavedHead(predictedLabelColumn, label.Name)));
             chain.Add(head.Transformer);
             chain.Copy(added, outputs);
             chain.Copy(kept, hidden);
@@ -54,7 +54,7 @@ internal static class StockChain
         {
             // The output of an ONNX graph cannot have the same name as its input.
             string features = outputColumn == input.PixelColumnName ? chain.AddTemporary("Features") : outputColumn;
-            chain.AddNetwork(network, features, scale: null);
+            chain.AddNetwork(network, features, scale: null, new SavedPart(SavedInput.Of(input), outputColumn, Head: null));
             chain.Copy([features], [outputColumn]);
         });
 }

@@ -35,7 +35,7 @@ internal sealed class StockChainBuilder
     {
         ArgumentNullException.ThrowIfNull(context);
         // The ONNX transformer keeps its file open, so the file is in a temporary folder that is deleted after the chain is disposed.
-        var folder = Directory.CreateTempSubdirectory("repvgg-model-");
+        var folder = CreateTemporaryFolder();
         try
         {
             var builder = new StockChainBuilder(folder.FullName, input);
@@ -49,11 +49,25 @@ internal sealed class StockChainBuilder
         }
     }
 
+    private static DirectoryInfo CreateTemporaryFolder()
+    {
+        try
+        {
+            return Directory.CreateTempSubdirectory("repvgg-model-");
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            string variable = OperatingSystem.IsWindows() ? "TEMP" : "TMPDIR";
+            throw new IOException($"The model cannot be saved because the folder for temporary files, '{Path.GetTempPath()}', cannot be used: {error.Message} Set the environment variable {variable} to a folder that exists and can be written.", error);
+        }
+    }
+
     /// <summary>Adds the network.</summary>
     /// <param name="network">The network, whose input is the pixel column.</param>
     /// <param name="outputColumn">Name of the network's output column.</param>
     /// <param name="scale">The scale of the logits that the head needs; null if the output is features, whose type then omits the leading batch dimension, 1, that columns of the ONNX transformer have.</param>
-    public void AddNetwork(DeployNetwork network, string outputColumn, LogitsScale? scale)
+    /// <param name="part">Description of the saved transformer.</param>
+    public void AddNetwork(DeployNetwork network, string outputColumn, LogitsScale? scale, SavedPart part)
     {
         string model = Path.Combine(_folder, "network.onnx");
         bool omitBatch = scale is null;
@@ -63,7 +77,7 @@ internal sealed class StockChainBuilder
             OutputName = outputColumn,
             OmitOutputBatch = omitBatch,
             BatchSize = omitBatch ? 1 : null,
-            Chain = new OnnxChainDetails { Background = _input.Background, Scale = scale },
+            Chain = new OnnxChainDetails { Background = _input.Background, Scale = scale, Transformer = part.ToJson() },
         };
         OnnxWriter.Write(scale?.Apply(network) ?? network, model, options);
         Add(_transforms.ApplyOnnxModel([outputColumn], [_input.PixelColumnName], model));

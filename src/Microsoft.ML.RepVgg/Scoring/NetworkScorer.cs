@@ -50,12 +50,12 @@ internal sealed class NetworkScorer(FeatureInput input, DeployNetwork network, S
     /// <summary>Number of invalid rows that were skipped since the scorer was created.</summary>
     public long InvalidRowCount => Interlocked.Read(ref _invalidRowCount);
 
-    public ScoringMapper Map(DataViewSchema inputSchema) => new(this, inputSchema);
+    public ScoringMapper Map(DataViewSchema inputSchema) => new(this, inputSchema, imageFolder: null);
 
     public IDataView Transform(IDataView input)
     {
         ArgumentNullException.ThrowIfNull(input);
-        return new ScoredView(input, Map(input.Schema));
+        return new ScoredView(input, new ScoringMapper(this, input.Schema, Input.IsVector ? null : ImageFolder.Find(input)));
     }
 
     /// <summary>Counts an invalid row that is skipped, and writes a warning for the first one.</summary>
@@ -67,11 +67,7 @@ internal sealed class NetworkScorer(FeatureInput input, DeployNetwork network, S
         channel?.Warning(MessageSensitivity.UserData, "{0} The row has a missing prediction. Further rows of this kind are counted in InvalidRowCount.", message);
     }
 
-    public void Dispose()
-    {
-        Engine.Dispose();
-        Input.Resizing?.Dispose();
-    }
+    public void Dispose() => Engine.Dispose();
 }
 
 /// <summary>How rows are scored.</summary>

@@ -9,8 +9,6 @@ internal sealed class RowScorer : IDisposable
     private const int Invalid = -1;
 
     private readonly NetworkScorer _scorer;
-    private readonly DataViewRow _row;
-    private readonly DataViewRow _pixelRow;
     private readonly PixelReader _reader;
 
     // The index of each row's image in the batch of images, or Invalid.
@@ -23,9 +21,7 @@ internal sealed class RowScorer : IDisposable
     public RowScorer(ScoringMapper mapper, DataViewRow row, int capacity)
     {
         _scorer = mapper.Scorer;
-        _row = row;
-        _pixelRow = mapper.PixelRow(row);
-        _reader = PixelReader.Create(_scorer.Input, _pixelRow, mapper.Pixels, new RowLocation(row, _scorer.Input.ColumnName), capacity);
+        _reader = PixelReader.Create(_scorer.Input, row, mapper.Input, new RowLocation(row, _scorer.Input.ColumnName, mapper.ImageFolder), capacity);
     }
 
     /// <summary>Reads the image of the current row.</summary>
@@ -70,10 +66,5 @@ internal sealed class RowScorer : IDisposable
         }
     }
 
-    public void Dispose()
-    {
-        _reader.Dispose();
-        if (!ReferenceEquals(_pixelRow, _row))
-            _pixelRow.Dispose();
-    }
+    public void Dispose() => _reader.Dispose();
 }

@@ -29,17 +29,16 @@ internal sealed class ScoredView(IDataView source, ScoringMapper mapper) : IData
 /// <summary>Maps rows of a given input schema to rows with the scorer's columns added.</summary>
 internal sealed class ScoringMapper : IRowToRowMapper
 {
-    private readonly IRowToRowMapper? _resizing;
-
-    public ScoringMapper(NetworkScorer scorer, DataViewSchema inputSchema)
+    /// <param name="scorer">The input column, the network and the output columns.</param>
+    /// <param name="inputSchema">The schema of the input rows.</param>
+    /// <param name="imageFolder">Folder of the image files, for error messages; null if it is unknown.</param>
+    public ScoringMapper(NetworkScorer scorer, DataViewSchema inputSchema, string? imageFolder)
     {
         ArgumentNullException.ThrowIfNull(inputSchema);
         Scorer = scorer;
         InputSchema = inputSchema;
-        var input = scorer.Input;
-        Input = inputSchema.GetColumnOrNull(input.ColumnName) ?? throw input.Missing(nameof(inputSchema));
-        _resizing = ((ITransformer?)input.Resizing)?.GetRowToRowMapper(inputSchema);
-        Pixels = input.FindPixels(_resizing?.OutputSchema ?? inputSchema);
+        ImageFolder = imageFolder;
+        Input = scorer.Input.FindColumn(inputSchema);
 
         var builder = new DataViewSchema.Builder();
         builder.AddColumns(inputSchema);
@@ -57,8 +56,8 @@ internal sealed class ScoringMapper : IRowToRowMapper
     /// <summary>The image column in the input schema.</summary>
     public DataViewSchema.Column Input { get; }
 
-    /// <summary>The column that is read: in the input schema for a vector, in the output schema of the resizing for images.</summary>
-    public DataViewSchema.Column Pixels { get; }
+    /// <summary>Folder of the image files, for error messages; null if it is unknown.</summary>
+    public string? ImageFolder { get; }
 
     /// <summary>Gets the getter of a column that this mapper adds.</summary>
     public ValueGetter<TValue> Getter<TValue>(DataViewSchema.Column column, OutputOfRow output) =>
@@ -86,7 +85,4 @@ internal sealed class ScoringMapper : IRowToRowMapper
     }
 
     public DataViewRow GetRow(DataViewRow input, IEnumerable<DataViewSchema.Column> activeColumns) => new ScoringRow(this, input, activeColumns);
-
-    /// <summary>Gets a row that contains the column <see cref="Pixels"/>: the input row itself, or the result of resizing its image.</summary>
-    public DataViewRow PixelRow(DataViewRow input) => _resizing?.GetRow(input, [Pixels]) ?? input;
 }

@@ -53,6 +53,24 @@ internal static class ImageDecoder
         }
     }
 
+    /// <summary>Reads the size of an image from its header.</summary>
+    /// <param name="encoded">The content of the file, or its beginning.</param>
+    /// <param name="decoding">Whether the orientation is applied, which can exchange width and height.</param>
+    /// <returns>The size in pixels; null if the image cannot be decoded.</returns>
+    public static unsafe (int Width, int Height)? ReadSize(ReadOnlySpan<byte> encoded, ImageDecoding decoding)
+    {
+        fixed (byte* start = encoded)
+        {
+            using var data = SKData.Create((nint)start, encoded.Length);
+            using var stream = new SKMemoryStream(data);
+            using var codec = SKCodec.Create(stream);
+            if (codec is null)
+                return null;
+            bool exchanged = decoding.ApplyOrientation && codec.EncodedOrigin is (SKEncodedOrigin.LeftTop or SKEncodedOrigin.RightTop or SKEncodedOrigin.RightBottom or SKEncodedOrigin.LeftBottom);
+            return exchanged ? (codec.Info.Height, codec.Info.Width) : (codec.Info.Width, codec.Info.Height);
+        }
+    }
+
     /// <summary>Returns the reason why an image cannot be decoded; null if it can.</summary>
     /// <param name="encoded">The content of the file.</param>
     /// <param name="decoding">The limit of the size.</param>

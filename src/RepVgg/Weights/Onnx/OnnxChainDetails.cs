@@ -11,12 +11,16 @@ internal sealed record OnnxChainDetails
     private const string BackgroundKey = "repvgg.background";
     private const string GainKey = "repvgg.logits_gain";
     private const string OffsetsKey = "repvgg.logits_offsets";
+    private const string TransformerKey = "repvgg.transformer";
 
     /// <summary>The background on which <see cref="OnnxComposition"/> puts images, one value for each channel of the network; empty if the graph has no such nodes.</summary>
     public ImmutableArray<byte> Background { get; init; } = [];
 
     /// <summary>The scale of the graph's output; null if the output is the logits or features.</summary>
     public LogitsScale? Scale { get; init; }
+
+    /// <summary>Description of the transformer that was saved as the chain, which the ML.NET library writes and reads; null if there is none.</summary>
+    public string? Transformer { get; init; }
 
     /// <summary>Converts the details to key-value pairs of strings.</summary>
     public IEnumerable<KeyValuePair<string, string>> ToProperties()
@@ -28,6 +32,8 @@ internal sealed record OnnxChainDetails
             yield return new(GainKey, Text(Scale.Gain));
             yield return new(OffsetsKey, $"[{string.Join(',', Scale.Offsets.Select(Text))}]");
         }
+        if (Transformer is not null)
+            yield return new(TransformerKey, Transformer);
 
         static string Text(float value) => value.ToString("R", CultureInfo.InvariantCulture);
     }
@@ -42,6 +48,7 @@ internal sealed record OnnxChainDetails
                 Parse(properties, GainKey, value => value.GetSingle(), 1),
                 Parse(properties, OffsetsKey, value => value.EnumerateArray().Select(item => item.GetSingle()).ToImmutableArray(), []))
             : null,
+        Transformer = properties.GetValueOrDefault(TransformerKey),
     };
 
     private static T Parse<T>(IReadOnlyDictionary<string, string> properties, string key, Func<JsonElement, T> read, T otherwise)
