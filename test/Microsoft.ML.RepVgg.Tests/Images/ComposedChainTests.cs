@@ -2,8 +2,8 @@ using System.Drawing;
 using System.IO.Compression;
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Input;
-using Microsoft.ML.Transforms.Image;
 using Microsoft.ML.RepVgg.Scoring;
+using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
 using RepVgg.Inference;
 using RepVgg.Networks;
@@ -21,6 +21,8 @@ public sealed class ComposedChainTests
 {
     private const int Height = 18, Width = 22, Classes = 5;
     private const double Tolerance = 1e-4;
+
+    private static readonly ScoringOptions _scoring = new(Threads: 1, BatchSize: 0, SkipInvalidRows: false, Host: null);
 
     private static readonly Color _background = Color.FromArgb(255, 120, 10);
 
@@ -107,7 +109,7 @@ public sealed class ComposedChainTests
         var schema = Data().Schema;
         var input = Input(schema, channels, kind);
         var network = Network(channels).TakeFeatures(null, pooled: true);
-        using var transformer = new RepVggFeaturizingTransformer(network, input, new RepVggFeaturizingEstimator.Options { OutputColumnName = "Features", InputColumnName = "Image" }, host: null);
+        using var transformer = new RepVggFeaturizingTransformer(network, input, "Features", _scoring);
         var (loaded, model) = Save(transformer, schema);
         Compare.Close(Expected(network, input), [.. loaded.Transform(Data()).GetColumn<float[]>("Features").SelectMany(features => features)], Tolerance);
 
@@ -124,7 +126,7 @@ public sealed class ComposedChainTests
         var schema = Data().Schema;
         var input = Input(schema, channels, kind);
         var network = Network(channels);
-        using var transformer = new RepVggTransformer(network, input, new RepVggTrainer.Options(), new ScoringOptions(1, 8, false, null), schema["Label"], new TrainingResult(new StateDict(), 1, StopReason.Completed, [], 0));
+        using var transformer = new RepVggTransformer(network, input, "Score", "PredictedLabel", schema["Label"], _scoring);
         var (loaded, model) = Save(transformer, schema);
         float[] expected = [.. Expected(network, input).Chunk(Classes).SelectMany(Softmax)];
         Compare.Close(expected, [.. loaded.Transform(Data()).GetColumn<float[]>("Score").SelectMany(score => score)], Tolerance);
