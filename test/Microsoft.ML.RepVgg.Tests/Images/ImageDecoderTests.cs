@@ -41,8 +41,8 @@ public sealed class ImageDecoderTests : IDisposable
         int step = Math.Max(1, bytes.Length / 100);
         var lengths = Enumerable.Range(2, bytes.Length - 2).Where(length => length < 100 || length >= bytes.Length - 40 || length % step == 0);
         int harmless = CountHarmlessCuts(bytes, lengths);
-        // The end of a PNG file is the checksum of the pixels, or more of it, and IEND; that of the animated images is their second frame.
-        Assert.InRange(harmless, 0, name.StartsWith("animated") ? int.MaxValue : 24);
+        if (name.EndsWith(".jpg") || name.EndsWith(".png"))
+            Assert.Equal(0, harmless);
     }
 
     [Theory]
@@ -114,7 +114,7 @@ public sealed class ImageDecoderTests : IDisposable
     {
         // A thumbnail in the EXIF segment has an end marker of its own.
         byte[] bytes = name.EndsWith("jpg") ? Oriented(ImageFiles.Bytes(name), 1) : ImageFiles.Bytes(name);
-        for (int length = bytes.Length / 2; length < bytes.Length - 40; length++)
+        for (int length = bytes.Length / 2; length < bytes.Length - 1; length++)
         {
             byte[] filled = [.. bytes[..length], .. new byte[1000]];
             Assert.StartsWith("it is cut off", ImageDecoder.Explain(filled, _default));

@@ -19,8 +19,8 @@ internal sealed class ImageException(string reason) : Exception(reason);
 /// orientation differs. Skia reports the EXIF orientation of JPEG and WebP files, not that of PNG files. Of an animated image, the first frame is decoded.
 /// </para>
 /// <para>
-/// Skia, and so ML.NET, decodes the rest of an image that is cut off to grey, black or transparent pixels. Here such an image is an error. Only
-/// cuts after the end of the pixel data, which lose no pixels, are accepted, except that a JPEG file must have its end marker. Not detected are
+/// Skia, and so ML.NET, decodes the rest of an image that is cut off to grey, black or transparent pixels. Here such an image is an error. JPEG and PNG
+/// files must have their end marker, and the others all pixel data of the first frame. Not detected are
 /// damages that Skia decodes without an error: changed bytes inside the pixel data of JPEG, BMP, GIF and WebP files, and a lost end of
 /// BMP, GIF and WebP files that was filled up with other bytes.
 /// </para>
@@ -44,7 +44,7 @@ internal static class ImageDecoder
             if (codec is null)
                 throw new ImageException(ImageSignature.ExplainUnopened(encoded, isCutOff: opened == SKCodecResult.IncompleteInput));
             CheckSize(codec.Info, decoding.MaximumPixels);
-            if (codec.EncodedFormat == SKEncodedImageFormat.Jpeg && !ImageSignature.HasJpegEnd(encoded))
+            if (ImageSignature.LacksEndMarker(encoded))
                 throw new ImageException(ImageSignature.ExplainUndecoded(encoded, isCutOff: true));
             var bitmap = Decode(codec, out var decoded);
             if (bitmap is null)

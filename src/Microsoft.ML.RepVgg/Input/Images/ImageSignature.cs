@@ -54,16 +54,19 @@ internal static class ImageSignature
         return length >= offset + rowBytes * Math.Abs(height);
     }
 
-    /// <summary>Whether a JPEG file has an end marker behind the start of its pixel data. A file whose lost end was filled up with zero bytes has none.</summary>
+    /// <summary>Whether a JPEG or PNG file has no end marker. A file whose lost end was filled up with zero bytes has none either.</summary>
     /// <param name="bytes">The content of the file.</param>
-    public static bool HasJpegEnd(ReadOnlySpan<byte> bytes)
+    public static bool LacksEndMarker(ReadOnlySpan<byte> bytes) =>
+        bytes.StartsWith(Png) ? bytes.LastIndexOf(PngEnd) < 0 : bytes.StartsWith(Jpeg) && ScanOf(bytes).IndexOf(JpegEnd) < 0;
+
+    /// <summary>Returns the part of a JPEG file from the pixel data on. The segments before are skipped by their lengths, since a thumbnail in one of them has its own end marker.</summary>
+    private static ReadOnlySpan<byte> ScanOf(ReadOnlySpan<byte> jpeg)
     {
-        // The segments before the pixel data are skipped by their lengths, since a thumbnail in one of them has its own end marker.
         const byte StartOfScan = 0xDA;
         int position = 2;
-        while (position + 4 <= bytes.Length && bytes[position] == 0xFF && bytes[position + 1] != StartOfScan)
-            position += bytes[position + 1] == 0xFF ? 1 : 2 + BinaryPrimitives.ReadUInt16BigEndian(bytes[(position + 2)..]);
-        return position < bytes.Length && bytes[position..].IndexOf(JpegEnd) >= 0;
+        while (position + 4 <= jpeg.Length && jpeg[position] == 0xFF && jpeg[position + 1] != StartOfScan)
+            position += jpeg[position + 1] == 0xFF ? 1 : 2 + BinaryPrimitives.ReadUInt16BigEndian(jpeg[(position + 2)..]);
+        return jpeg[Math.Min(position, jpeg.Length)..];
     }
 
     /// <summary>Explains why the decoder cannot open a file.</summary>
