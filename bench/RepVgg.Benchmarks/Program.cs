@@ -28,13 +28,16 @@ const string Usage = """
       memory  resident memory and live tensors over many training steps
               --backend torch  --network S1  --size 28  --batch 32  --threads 0  --steps 500
 
-      scoring the training form, the fused network, and ML.NET's Transform, in turn
+      scoring the training form, the fused network, and ML.NET's Transform and PredictionEngine, trained and loaded, in turn
               --network S1  --size 28  --batch 32  --threads 0  --rounds 5
 
       pixels  from decoded images to the network: ML.NET's Transform beside the bare engine, and the training loader
               --network A0  --size 224  --images 1000  --threads 0  --rounds 5
               --clock wall    or "processor": count processor time, for a busy machine (one thread)
               --stage NAME    runs the network up to this stage only, so that the pixels weigh more
+
+      files   a folder of JPEG photos: training rows and scoring, and where the time goes
+              --network A0  --size 224  --images 200  --width 2048  --height 1536  --threads 0  --rounds 3
 
       layers  what each convolution of a network costs, directly and as the engine computes it, on one thread
               --network A0  --size 224  --batch 1  --repetitions 30
@@ -63,6 +66,9 @@ try
             return 0;
         case "pixels":
             PixelsBenchmark.Run(new CommandLine(args[1..]));
+            return 0;
+        case "files":
+            FilesBenchmark.Run(new CommandLine(args[1..]));
             return 0;
         case "infer":
             InferenceTable.Run(new CommandLine(args[1..]));

@@ -12,8 +12,8 @@ using RepVgg.Training;
 namespace RepVgg.Benchmarks;
 
 /// <summary>
-/// Images per second of one network in its three shapes, in turn: the training form (batch norms in evaluation mode), the
-/// fused network on the bare engine, and the same through ML.NET's Transform.
+/// Images per second of one network in its shapes, in turn: the training form (batch norms in evaluation mode), the fused
+/// network on the bare engine, and the same through ML.NET: as trained, as ML.NET loads the saved model, and as LoadRepVgg loads it.
 /// </summary>
 internal static class ScoringBenchmark
 {
@@ -48,6 +48,12 @@ internal static class ScoringBenchmark
         using var engine = new InferenceEngine(model.Network, threads);
         using var backend = new CpuBackend(threads);
         using var unfused = new TrainingNetwork(architecture, model.Network.Classes, backend, seed: 1);
+        using var file = new MemoryStream();
+        context.Model.Save(model, data.Schema, file);
+        file.Position = 0;
+        var stock = context.Model.Load(file, out _);
+        file.Position = 0;
+        using var loaded = context.Model.LoadRepVgg(file, out _, new RepVggScoringOptions { NumberOfThreads = threads });
         float[] logits = new float[Rows * model.Network.Classes], few = new float[batch * model.Network.Classes];
         (string Name, Action Once)[] sides =
         [
@@ -61,12 +67,12 @@ internal static class ScoringBenchmark
                 }
             }),
             ("fused, bare engine", () => engine.Run(pixels, Rows, logits)),
-            ("fused, ML.NET Transform", () =>
-            {
-                foreach (uint _ in model.Transform(data).GetColumn<uint>(model.PredictedLabelColumnName))
-                {
-                }
-            }),
+            ("fused, ML.NET Transform", () => Transform(model)),
+            ("  PredictionEngine", Predict(model)),
+            ("loaded by ML.NET, Transform", () => Transform(stock)),
+            ("  PredictionEngine", Predict(stock)),
+            ("LoadRepVgg, Transform", () => Transform(loaded)),
+            ("  PredictionEngine", Predict(loaded)),
         ];
 
         var times = sides.Select(_ => new List<double>()).ToArray();
@@ -83,8 +89,31 @@ internal static class ScoringBenchmark
         double[] speeds = [.. times.Select(list => Rows / list.Order().ElementAt(list.Count / 2))];
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{architecture.Name}, {architecture.InputChannels} x {size} x {size}, {Rows} images, {engine.Threads} threads"));
         foreach (var (side, speed) in sides.Zip(speeds))
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {side.Name,-24}{speed,10:F1} images/s"));
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {side.Name,-30}{speed,10:F1} images/s"));
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  fused / training form {speeds[1] / speeds[0]:F2}; Transform / bare engine {speeds[2] / speeds[1]:F2}"));
+        (stock as IDisposable)?.Dispose();
+
+        void Transform(ITransformer transformer)
+        {
+            foreach (uint _ in transformer.Transform(data).GetColumn<uint>("PredictedLabel"))
+            {
+            }
+        }
+
+        Action Predict(ITransformer transformer)
+        {
+            var predictor = context.Model.CreatePredictionEngine<Image, Prediction>(transformer, new PredictionEngineOptions { OwnsTransformer = false, InputSchemaDefinition = schema });
+            var rows = images.Select(image => new Image { Features = image, Label = 1 }).ToArray();
+            var prediction = new Prediction();
+            return () => Array.ForEach(rows, row => predictor.Predict(row, ref prediction));
+        }
+    }
+
+    private sealed class Prediction
+    {
+        public uint PredictedLabel { get; set; }
+
+        public float[] Score { get; set; } = [];
     }
 
     private sealed class Image
