@@ -61,7 +61,7 @@ internal sealed class PretrainedWeights
 
     /// <summary>Copies the weights into a network.</summary>
     /// <returns>A message for the log that describes what was imported.</returns>
-    /// <exception cref="ArgumentException">Tensors are missing, unexpected or of the wrong shape; the message lists all of them.</exception>
+    /// <exception cref="ArgumentException">Tensors are missing, unexpected or of the wrong shape; the message names the first ones.</exception>
     public string ImportInto(TrainingNetwork network)
     {
         IReadOnlyList<string> fresh;
@@ -74,8 +74,10 @@ internal sealed class PretrainedWeights
             throw new ArgumentException($"Options.PretrainedWeightsPath: '{_path}', which holds {Architecture.Name}: {error.Message} Leave Options.Architecture out to have it taken from the file.", error);
         }
         string start = $"Training starts from the weights of {Architecture.Name} in '{_path}'";
-        return fresh.Count == 0
-            ? $"{start}, the classifier for {network.Classes} classes included."
+        if (fresh.Count == 0)
+            return $"{start}, the classifier for {network.Classes} classes included.";
+        return _weights.Classes == 0
+            ? $"{start}; they have no classifier, so that for {network.Classes} classes starts from random weights ({string.Join(", ", fresh)})."
             : $"{start}; they are for {_weights.Classes} classes and the data has {network.Classes}, so the classifier starts from random weights ({string.Join(", ", fresh)}).";
     }
 }

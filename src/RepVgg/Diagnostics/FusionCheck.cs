@@ -47,7 +47,7 @@ public static class FusionCheck
 
         using var backend = new CpuBackend(threads);
         var headless = architecture with { Stages = [.. architecture.Stages.Select(stage => stage with { AuxiliaryHead = false })] };
-        using var network = new TrainingNetwork(headless, StateLayout.ClassesOf(training), backend, 0);
+        using var network = new TrainingNetwork(headless, StateLayout.RequireClasses(training), backend, 0);
         network.ImportState(WithoutAuxiliary(training));
         if (network.Classes != deployed.Classes)
             throw new ArgumentException($"The training form has {network.Classes} classes and the deploy form {deployed.Classes}.", nameof(deployed));

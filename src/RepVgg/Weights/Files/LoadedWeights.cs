@@ -8,10 +8,19 @@ namespace RepVgg.Weights.Files;
 /// <param name="State">The weights under the authors' names.</param>
 /// <param name="Form">The form of the weights, training or deploy.</param>
 /// <param name="Architecture">The architecture: that of the file's description, or inferred from the names and shapes of the weights if the file has none.</param>
-/// <param name="Classes">Number of classes.</param>
+/// <param name="Classes">Number of classes; 0 if the file holds a backbone without a classifier.</param>
 /// <param name="Description">The description in the file; null if the file has none.</param>
 public sealed record LoadedWeights(StateDict State, WeightsForm Form, RepVggArchitecture Architecture, int Classes, ModelDescription? Description)
 {
+    /// <summary>Path of the dictionary in a PyTorch checkpoint that the weights were read from, such as <c>state_dict</c>; empty if they are the whole file.</summary>
+    public string Entry { get; init; } = "";
+
+    /// <summary>Paths of the dictionaries in a PyTorch checkpoint that hold weights, such as <c>model</c> and <c>model_ema</c>; empty for other formats.</summary>
+    public IReadOnlyList<string> Entries { get; init; } = [];
+
+    /// <summary>What the file holds beside the weights and was not read, such as <c>argparse.Namespace (1)</c> or <c>num_batches_tracked (20)</c>.</summary>
+    public IReadOnlyList<string> LeftOut { get; init; } = [];
+
     /// <summary>Gets the description of the network. Values that the file does not contain get default values.</summary>
     /// <param name="imageHeight">Input height in pixels; null uses that of the file, or the architecture's default if the file has none.</param>
     /// <param name="imageWidth">Input width in pixels; null uses that of the file, or the architecture's default if the file has none.</param>
@@ -28,7 +37,7 @@ public sealed record LoadedWeights(StateDict State, WeightsForm Form, RepVggArch
                 $"The file does not contain the normalisation of its {Architecture.InputChannels}-channel images: give the mean and scale that the network was trained with.", nameof(normalization))),
         Description?.ClassLabels ?? []);
 
-    /// <summary>Creates a deploy network. Weights of the training form are fused; weights of the deploy form are used without change.</summary>
+    /// <summary>Creates a deploy network. Weights of the training form are fused; weights of the deploy form are used without change. Without a classifier, the network returns pooled features.</summary>
     /// <param name="imageHeight">Input height in pixels; null for the same default as in <see cref="Describe"/>.</param>
     /// <param name="imageWidth">Input width in pixels; null for the same default as in <see cref="Describe"/>.</param>
     /// <param name="normalization">Normalization of the input; null for the same default as in <see cref="Describe"/>.</param>

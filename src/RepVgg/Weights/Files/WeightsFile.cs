@@ -7,7 +7,7 @@ namespace RepVgg.Weights.Files;
 /// <summary>Reads weights from files of any supported format: PyTorch (.pth, .pt, .bin), safetensors, ONNX, and this library's training checkpoints.</summary>
 public static class WeightsFile
 {
-    /// <summary>Reads a file. The format is detected from the content, not from the file name. Names of the timm library are converted to those of the RepVGG authors' code.</summary>
+    /// <summary>Reads a file. The format is detected from the content, not from the file name. Prefixes of names, such as <c>module.</c>, are removed, and names of timm and MMPretrain are converted to those of the RepVGG authors' code.</summary>
     /// <param name="path">The file.</param>
     /// <param name="blockForm">The block form of training weights in a file without a description, which <see cref="BlockForm.IdentityWithoutNorm"/> needs because its names are not unique; null to find it from the names.</param>
     /// <returns>The weights. For an ONNX file, they are always the deploy form; for a training checkpoint, the best weights so far.</returns>
@@ -15,7 +15,7 @@ public static class WeightsFile
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static LoadedWeights Read(string path, BlockForm? blockForm = null)
     {
-        using var opened = WeightsFormat.Of(path).Open(path);
+        using var opened = WeightsFormat.Of(path).Open(path, null);
         var weights = Identify(path, opened, blockForm);
         weights.State.LoadAll();
         return weights;
@@ -33,7 +33,7 @@ public static class WeightsFile
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static DeployNetwork ReadDeployNetwork(string path, int? imageHeight = null, int? imageWidth = null, Normalization? normalization = null, BlockForm? blockForm = null)
     {
-        using var opened = WeightsFormat.Of(path).Open(path);
+        using var opened = WeightsFormat.Of(path).Open(path, null);
         return Identify(path, opened, blockForm).ToDeployNetwork(imageHeight, imageWidth, normalization);
     }
 
@@ -48,18 +48,32 @@ public static class WeightsFile
         return use(network);
     }
 
+    /// <summary>Selects the weights of an entry: a dictionary of the checkpoint, which the reader has then selected, or a prefix of names.</summary>
+    private static StateDict Select(string path, OpenedWeights opened, string? entry)
+    {
+        if (entry is null || opened.Entry == entry || opened.Entry.StartsWith(entry + ".", StringComparison.Ordinal))
+            return opened.State;
+        string[] prefixes = [.. StatePrefixes.Prefixes(opened.State).Select(prefix => prefix.TrimEnd('.')).Where(prefix => prefix.Length > 0)];
+        string[] known = [.. opened.Entries.Where(path => path.Length > 0), .. prefixes];
+        return StatePrefixes.Select(opened.State, entry) ?? throw new InvalidDataException(
+            $"'{path}' has no entry '{entry}' of weights. {(known.Length > 0 ? $"It has '{NameList.Join(known, separator: "', '")}'." : "Its weights are not in entries.")}");
+    }
+
     /// <summary>Determines the names, the form, the number of classes and the architecture of weights.</summary>
-    private static LoadedWeights Identify(string path, OpenedWeights opened, BlockForm? blockForm)
+    private static LoadedWeights Identify(string path, OpenedWeights opened, BlockForm? blockForm, string? entry = null)
     {
         var (state, description, _) = opened;
         try
         {
+            state = StatePrefixes.Remove(Select(path, opened, entry));
             if (TimmNames.AreIn(state))
                 state = TimmNames.ToAuthors(state);
+            else if (MmPretrainNames.AreIn(state))
+                state = MmPretrainNames.ToAuthors(state);
             var form = StateInference.FormOf(state);
             int classes = StateLayout.ClassesOf(state);
             var architecture = description?.Architecture ?? StateInference.Infer(state, blockForm);
-            return new LoadedWeights(state, form, architecture, classes, description);
+            return new LoadedWeights(state, form, architecture, classes, description) { Entry = opened.Entry, Entries = opened.Entries, LeftOut = opened.LeftOut };
         }
         catch (ArgumentException error)
         {

@@ -48,12 +48,13 @@ internal static partial class StateInference
         BlockForm[] forms = blockForm is { } given ? [given]
             : [.. BlockForms.ToldByNames.Where(block => HasKernels(state, block))];
         RepVggArchitecture[] candidates = [.. forms.Select(block => ArchitectureInference.Infer(Find(state, block)))];
-        var architecture = candidates.FirstOrDefault(candidate => StateLayout.Fits(state, StateLayout.Training(candidate, classes)));
+        Func<string, bool>? ignored = classes == 0 ? StateLayout.IsAuxiliary : null; // a backbone may still have them
+        var architecture = candidates.FirstOrDefault(candidate => StateLayout.Fits(state, StateLayout.Training(candidate, classes), ignored));
         if (architecture is null)
         {
             // The message lists the differences from the first form.
             architecture = candidates[0];
-            StateLayout.Check(state, StateLayout.Training(architecture, classes), "the training form that their shapes suggest");
+            StateLayout.Check(state, StateLayout.Training(architecture, classes), "the training form that their shapes suggest", ignored);
         }
         return architecture;
     }
@@ -64,13 +65,14 @@ internal static partial class StateInference
     private static FoundNetwork Find(StateDict state, BlockForm? form)
     {
         var blocks = FindBlocks(state, form);
+        bool isBackbone = StateLayout.ClassesOf(state) == 0;
         var auxiliary = blocks.Select(block => block.Stage!).Where(stage => state.Contains($"{stage}{StateLayout.AuxiliarySuffix}.0.conv.weight"));
         return new FoundNetwork(blocks, FindSqueezeExcitation(state, blocks[0].Name!))
         {
             Form = form ?? default,
             PlusLayout = state.Names.Any(name => name.Contains(".blocks.", StringComparison.Ordinal)),
             AuxiliaryHeads = auxiliary.ToHashSet(StringComparer.Ordinal),
-            AuxiliaryHeadsAreComplete = form is not null,
+            AuxiliaryHeadsAreComplete = form is not null && !isBackbone,
         };
     }
 

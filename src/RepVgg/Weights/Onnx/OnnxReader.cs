@@ -36,6 +36,10 @@ public static class OnnxReader
     /// <exception cref="InvalidDataException">The data is not an ONNX file or is damaged.</exception>
     public static ModelDescription? ReadDescription(Stream stream) => Parse(stream, Describe);
 
+    /// <summary>Whether a file with the given first bytes can be an ONNX model: it starts with a field of a model, and is not a TensorFlow SavedModel.</summary>
+    internal static bool IsLikely(ReadOnlySpan<byte> start) =>
+        !start.StartsWith((ReadOnlySpan<byte>)[8, 1, 0x12]) && start.Length >= 2 && OnnxSchema.Model.IsField(start[0], start[1]);
+
     /// <summary>Opens a network whose weights stay in the mapped file, which the result owns.</summary>
     /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a RepVGG network that an engine can run.</exception>
     internal static NetworkSource OpenNetwork(string path)
@@ -57,12 +61,12 @@ public static class OnnxReader
     }
 
     /// <summary>Reads the weights of a network, which are in the deploy form.</summary>
-    /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a RepVGG network with a classifier.</exception>
+    /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or contains a network whose output is the map of a stage.</exception>
     internal static OpenedWeights OpenWeights(string path)
     {
         var (network, description) = Map(path, model => (Network(model), Describe(model)));
-        if (network.Output != NetworkOutput.Logits)
-            throw new InvalidDataException($"'{path}' holds a network without a classifier, whose output is features; weights of a network with a classifier are needed.");
+        if (network.Output == NetworkOutput.FeatureMap)
+            throw new InvalidDataException($"'{path}' holds a network whose output is the map of a stage; weights of a network with a classifier or with pooled features are needed.");
         return new OpenedWeights(network.ExportState(), description ?? network.Describe(), null);
     }
 

@@ -9,7 +9,7 @@ namespace RepVgg.Weights.PyTorch;
 /// <param name="file">Name of the file in error messages.</param>
 internal sealed class PickleInput(Stream stream, long limit, string file)
 {
-    private const int MaximumLine = 512;
+    private const int MaximumName = 512;
 
     private long _left = limit;
 
@@ -38,13 +38,13 @@ internal sealed class PickleInput(Stream stream, long limit, string file)
         return bytes;
     }
 
-    /// <summary>Reads text up to a line feed.</summary>
-    public string Line()
+    /// <summary>Reads text up to a line feed. Each character is one byte.</summary>
+    public string Line(int maximum = MaximumName)
     {
         var line = new StringBuilder();
         for (byte next = Byte(); next != (byte)'\n'; next = Byte())
         {
-            if (line.Length >= MaximumLine)
+            if (line.Length >= maximum)
                 throw Bad("its pickle holds a line that is too long");
             line.Append((char)next);
         }
