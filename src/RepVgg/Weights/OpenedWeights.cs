@@ -6,6 +6,9 @@ namespace RepVgg.Weights;
 /// <param name="File">The open file; null if the weights are in memory.</param>
 internal sealed record OpenedWeights(StateDict State, ModelDescription? Description, IDisposable? File) : IDisposable
 {
+    /// <summary>What the reader of the format assumed, because neither the file nor the options say it.</summary>
+    public IReadOnlyList<WeightsAssumption> Assumptions { get; init; } = [];
+
     /// <summary>Reads all weights into memory and closes the file.</summary>
     public StateDict Load()
     {

@@ -14,8 +14,8 @@ internal delegate bool FormatDetector(ReadOnlySpan<byte> start, long length);
 /// <summary>A file format that weights are read from.</summary>
 /// <param name="Name">Name of the format.</param>
 /// <param name="Detect">Whether a file has the format.</param>
-/// <param name="Open">Opens the file at a path.</param>
-internal sealed record WeightsFormat(string Name, FormatDetector Detect, Func<string, OpenedWeights> Open)
+/// <param name="Open">Opens the file at a path. The options say what the file does not.</param>
+internal sealed record WeightsFormat(string Name, FormatDetector Detect, Func<string, WeightsFileOptions, OpenedWeights> Open)
 {
     private const int StartBytes = 16;
 
@@ -23,14 +23,14 @@ internal sealed record WeightsFormat(string Name, FormatDetector Detect, Func<st
     // detects every file; its reader throws an exception with the reason for files that are not ONNX.
     private static readonly WeightsFormat[] _formats =
     [
-        new("safetensors", SafetensorsHeader.IsLikely, SafetensorsReader.Open),
-        new("training checkpoint", (start, _) => start.StartsWith(CheckpointFile.Magic), CheckpointFile.OpenWeights),
-        new("PyTorch", (start, _) => PthReader.IsLikely(start), PthReader.Open),
+        new("safetensors", SafetensorsHeader.IsLikely, (path, _) => SafetensorsReader.Open(path)),
+        new("training checkpoint", (start, _) => start.StartsWith(CheckpointFile.Magic), (path, _) => CheckpointFile.OpenWeights(path)),
+        new("PyTorch", (start, _) => PthReader.IsLikely(start), (path, _) => PthReader.Open(path)),
         new("ONNX", (_, _) => true, OnnxReader.OpenWeights) { OpenNetwork = OnnxReader.OpenNetwork },
     ];
 
-    /// <summary>Opens the network in a file of this format without reading its weights; null if the weights must be fused or renamed first.</summary>
-    public Func<string, NetworkSource>? OpenNetwork { get; init; }
+    /// <summary>Opens the network in a file of this format without reading its weights, and returns what was assumed; null if the weights must be fused or renamed first.</summary>
+    public Func<string, WeightsFileOptions, (NetworkSource Network, IReadOnlyList<WeightsAssumption> Assumptions)>? OpenNetwork { get; init; }
 
     /// <summary>Detects the format of a file from its content.</summary>
     /// <exception cref="IOException">The file cannot be read.</exception>
