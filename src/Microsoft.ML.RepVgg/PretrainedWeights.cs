@@ -1,5 +1,6 @@
 using RepVgg.Architectures;
 using RepVgg.Networks;
+using RepVgg.Weights;
 using RepVgg.Weights.Files;
 using RepVgg.Weights.Naming;
 
@@ -37,7 +38,7 @@ internal sealed class PretrainedWeights
     {
         if (path is null)
             return null;
-        var weights = WeightsFile.Read(path, architecture?.BlockForm);
+        var weights = WeightsFile.Read(path, new WeightsFileOptions { BlockForm = architecture?.BlockForm });
         if (weights.Form == WeightsForm.Deploy)
         {
             throw new ArgumentException(

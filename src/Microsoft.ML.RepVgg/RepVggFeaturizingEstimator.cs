@@ -4,6 +4,7 @@ using Microsoft.ML.RepVgg.Interop;
 using Microsoft.ML.Runtime;
 using RepVgg.Architectures;
 using RepVgg.Networks;
+using RepVgg.Weights;
 using RepVgg.Weights.Files;
 
 namespace Microsoft.ML.RepVgg;
@@ -70,7 +71,7 @@ public sealed partial class RepVggFeaturizingEstimator : IEstimator<RepVggFeatur
     {
         try
         {
-            return WeightsFile.ReadDeployNetwork(options.WeightsPath!, options.ImageHeight, options.ImageWidth, options.Normalization);
+            return WeightsFile.ReadDeployNetwork(options.WeightsPath!, new WeightsFileOptions { ImageHeight = options.ImageHeight, ImageWidth = options.ImageWidth, Normalization = options.Normalization });
         }
         catch (ArgumentException error)
         {

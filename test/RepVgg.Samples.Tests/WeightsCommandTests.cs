@@ -61,7 +61,7 @@ public sealed class WeightsCommandTests : IDisposable
         string images = _folder.File("images.npy"), expected = _folder.File("expected.npy"), actual = _folder.File("actual.npy");
         NumpyFile.Write(images, RandomStates.Images(2, 3, 32, 32));
         Assert.DoesNotContain("ImageNet", Succeeds("run", onnx, images, expected));
-        Assert.Contains("The file does not contain the normalisation of the pixels; ImageNet's values are used: --mean 123.675,", Succeeds("run", pth, images, actual));
+        Assert.Contains("Assumed: normalisation mean 123.675, 116.28, 103.53, standard deviation 58.395, 57.12, 57.375 (ImageNet's, for pixels 0 to 255): the file does not say it. Give --mean and --std if that is wrong.", Succeeds("run", pth, images, actual));
         Assert.NotEqual(NumpyFile.Read(expected).Values, NumpyFile.Read(actual).Values);
         Succeeds(["run", pth, images, actual, .. options.Split(' ')]);
         Compare.Close(NumpyFile.Read(expected).Values, NumpyFile.Read(actual).Values, 1e-5);
@@ -190,7 +190,7 @@ public sealed class WeightsCommandTests : IDisposable
         Assert.Contains("no known extension", Fails(2, "convert", deploy, _folder.File("x.txt")));
         Assert.Contains("must be one of: pth, safetensors, onnx", Fails(2, "convert", deploy, _folder.File("x"), "--format", "h5"));
         Assert.Contains("for ONNX only", Fails(2, "convert", deploy, _folder.File("x.pth"), "--precision", "half"));
-        Assert.Contains("with 3 numbers each", Fails(2, "convert", deploy, _folder.File("x.onnx"), "--mean", "1,2,3"));
+        Assert.Contains("must both be given", Fails(2, "convert", deploy, _folder.File("x.onnx"), "--mean", "1,2,3"));
         Assert.Contains("numbers that are separated by commas", Fails(2, "convert", deploy, _folder.File("x.onnx"), "--mean", "1,b,3"));
         Assert.Contains("OUT is missing", Fails(2, "convert", deploy));
         Assert.Contains("'three' is not an option", Fails(2, "convert", "one", "two", "three"));

@@ -1,5 +1,3 @@
-using RepVgg.Architectures;
-using RepVgg.Networks;
 using RepVgg.Samples.CommandLine;
 using RepVgg.Weights;
 using RepVgg.Weights.Files;
@@ -31,7 +29,7 @@ internal static class ConvertCommand
     {
         var (input, output) = (arguments.Operand(0), Path.GetFullPath(arguments.Operand(1)));
         var format = FormatOf(arguments, output);
-        var weights = WeightsFile.Read(input);
+        var weights = WeightsFile.Read(input, WeightsCommands.FileOptions(arguments));
         var form = arguments.Choice("form", ("", (WeightsForm?)null), ("train", WeightsForm.Training), ("deploy", WeightsForm.Deploy))
             ?? (format == Format.Onnx ? WeightsForm.Deploy : weights.Form);
         var precision = arguments.Choice("precision", ("single", OnnxPrecision.Single), ("half", OnnxPrecision.Half));
@@ -42,27 +40,26 @@ internal static class ConvertCommand
         if (form == WeightsForm.Training && weights.Form == WeightsForm.Deploy)
             throw new ArgumentException($"'{input}' holds the deploy form, which cannot be converted to the training form.");
 
-        int? size = arguments.Integer("image-size", 1);
-        var normalization = WeightsCommands.Normalization(arguments, weights);
         if (format == Format.Onnx)
         {
             if (arguments.Choice("names", ("authors", false), ("timm", true)))
                 throw new UsageException("--names timm is not for ONNX.");
-            var network = weights.ToDeployNetwork(size, size, normalization);
+            var network = weights.ToDeployNetwork();
             var labels = weights.Description?.ClassLabels is { IsDefaultOrEmpty: false } known ? known : (IReadOnlyList<string>?)null;
             OnnxWriter.Write(network, output, new OnnxExportOptions { Precision = precision, ClassLabels = labels });
         }
         else
         {
-            // Only the ONNX graph requires a normalisation. Other formats store it if it is known.
-            bool known = normalization is not null || weights.Description is not null || weights.Architecture.InputChannels == 3;
-            var state = form == weights.Form
-                ? weights.State
-                : weights.ToDeployNetwork(size, size, normalization ?? (known ? null : Normalization.Identity(weights.Architecture.InputChannels))).ExportState();
-            Write(state, known ? weights.Describe(size, size, normalization) : null, output, format, arguments);
+            // Only the ONNX graph requires a normalisation. Other formats store a description if the normalisation is known.
+            bool known = weights.Options.Normalization is not null || weights.Description is not null || weights.Architecture.InputChannels == 3;
+            if (!known && (weights.Options.BatchNormEpsilon is not null || weights.Options.Strides is not null))
+                throw new UsageException("--epsilon and --strides are stored together with the normalisation: give --mean and --std.");
+            var state = form == weights.Form ? weights.State : (known ? weights : weights.WithoutNormalization()).ToDeployNetwork().ExportState();
+            Write(state, known ? weights.Describe() : null, output, format, arguments);
         }
         Report(output, weights.Architecture.Name, form);
-        if (format == Format.PyTorch && (normalization ?? weights.Description?.Normalization) is { } lost)
+        WeightsCommands.PrintAssumptions(weights.Assumptions);
+        if (format == Format.PyTorch && (weights.Options.Normalization ?? weights.Description?.Normalization) is { } lost)
             Console.WriteLine($"A .pth file keeps no normalisation, class names or image size. Give {WeightsCommands.Options(lost)} when it is read.");
         return 0;
     }

@@ -15,8 +15,8 @@ internal static class InspectCommand
     public static int Run(Arguments arguments)
     {
         string path = arguments.Operand(0);
-        var weights = WeightsFile.Read(path);
-        int? size = arguments.Integer("image-size", 1);
+        var weights = WeightsFile.Read(path, WeightsCommands.FileOptions(arguments));
+        int? size = weights.Options.Height;
         var architecture = weights.Architecture;
         int height = size ?? weights.Description?.ImageHeight ?? architecture.DefaultImageSize, width = size ?? weights.Description?.ImageWidth ?? architecture.DefaultImageSize;
         var figures = ModelStatistics.Of(architecture, weights.Form, weights.Classes, height, width);
@@ -29,7 +29,7 @@ internal static class InspectCommand
         Console.WriteLine($"Architecture   {architecture.Name}{features}");
         Console.WriteLine($"Form           {weights.Form.Name()}");
         Console.WriteLine($"Classes        {weights.Classes}{Labels(weights.Description)}");
-        Console.WriteLine($"Images         {architecture.InputChannels} x {height} x {width}{(weights.Description is null && size is null ? ", the architecture's default" : "")}");
+        Console.WriteLine($"Images         {architecture.InputChannels} x {height} x {width}");
         Console.WriteLine($"Normalisation  {Describe(weights.Description?.Normalization)}");
         Console.WriteLine($"Parameters     {Table.Number(figures.Parameters)}");
         Console.WriteLine($"Multiply-adds  {Table.Number(figures.MultiplyAdds)}");
@@ -44,6 +44,9 @@ internal static class InspectCommand
                 Table.Number(block.Parameters), Table.Number(block.MultiplyAdds), Table.Number(block.Activations));
         }
         table.Write(Console.Out);
+        if (weights.Assumptions.Count > 0)
+            Console.WriteLine();
+        WeightsCommands.PrintAssumptions(weights.Assumptions);
         return 0;
     }
 

@@ -15,6 +15,9 @@ internal sealed record OpenedWeights(StateDict State, ModelDescription? Descript
     /// <summary>What the file holds beside the weights and was not read, such as <c>argparse.Namespace (1)</c>.</summary>
     public IReadOnlyList<string> LeftOut { get; init; } = [];
 
+    /// <summary>What the reader of the format assumed, because neither the file nor the options say it.</summary>
+    public IReadOnlyList<WeightsAssumption> Assumptions { get; init; } = [];
+
     /// <summary>Reads all weights into memory and closes the file.</summary>
     public StateDict Load()
     {

@@ -14,8 +14,8 @@ internal delegate bool FormatDetector(ReadOnlySpan<byte> start);
 /// <summary>A file format that weights are read from.</summary>
 /// <param name="Name">Name of the format.</param>
 /// <param name="Detect">Whether a file has the format.</param>
-/// <param name="Open">Opens the file at a path; the second argument is the entry of a checkpoint that is read, or null.</param>
-internal sealed record WeightsFormat(string Name, FormatDetector Detect, Func<string, string?, OpenedWeights> Open)
+/// <param name="Open">Opens the file at a path. The options say what the file does not.</param>
+internal sealed record WeightsFormat(string Name, FormatDetector Detect, Func<string, WeightsFileOptions, OpenedWeights> Open)
 {
     private const int StartBytes = 512;
 
@@ -24,12 +24,12 @@ internal sealed record WeightsFormat(string Name, FormatDetector Detect, Func<st
     [
         new("safetensors", SafetensorsHeader.IsLikely, (path, _) => SafetensorsReader.Open(path)),
         new("training checkpoint", start => start.StartsWith(CheckpointFile.Magic), (path, _) => CheckpointFile.OpenWeights(path)),
-        new("PyTorch", PthReader.IsLikely, PthReader.Open),
-        new("ONNX", start => OnnxReader.IsLikely(start) && !ForeignFormats.IsText(start), (path, _) => OnnxReader.OpenWeights(path)) { OpenNetwork = OnnxReader.OpenNetwork },
+        new("PyTorch", PthReader.IsLikely, (path, options) => PthReader.Open(path, options.Entry)),
+        new("ONNX", start => OnnxReader.IsLikely(start) && !ForeignFormats.IsText(start), OnnxReader.OpenWeights) { OpenNetwork = OnnxReader.OpenNetwork },
     ];
 
-    /// <summary>Opens the network in a file of this format without reading its weights; null if the weights must be fused or renamed first.</summary>
-    public Func<string, NetworkSource>? OpenNetwork { get; init; }
+    /// <summary>Opens the network in a file of this format without reading its weights, and returns what was assumed; null if the weights must be fused or renamed first.</summary>
+    public Func<string, WeightsFileOptions, (NetworkSource Network, IReadOnlyList<WeightsAssumption> Assumptions)>? OpenNetwork { get; init; }
 
     /// <summary>Detects the format of a file from its content.</summary>
     /// <exception cref="InvalidDataException">The file has no format that can be read. The message says what it is, if that is known.</exception>

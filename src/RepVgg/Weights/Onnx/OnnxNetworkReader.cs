@@ -15,16 +15,26 @@ internal sealed class OnnxNetworkReader
     private readonly OnnxBlockReader _blocks;
     private readonly OnnxHeadReader _head;
     private readonly Lazy<ModelDescription?> _description;
+    private readonly WeightsFileOptions _options;
+    private readonly List<WeightsAssumption> _assumptions = [];
+
+    // The normalisation that the operations of the graph compute; null if they compute none.
+    private Normalization? _normalization;
 
     /// <param name="model">The parsed model.</param>
     /// <param name="description">Returns the description in the file, or null if the file has none. Called when the description is first needed.</param>
-    public OnnxNetworkReader(OnnxModel model, Func<ModelDescription?> description)
+    /// <param name="options">What the file does not say; null for nothing.</param>
+    public OnnxNetworkReader(OnnxModel model, Func<ModelDescription?> description, WeightsFileOptions? options = null)
     {
+        _options = options ?? new WeightsFileOptions();
         _graph = new OnnxGraph(model);
         _blocks = new OnnxBlockReader(_graph);
         _head = new OnnxHeadReader(_graph);
         _description = new Lazy<ModelDescription?>(description);
     }
+
+    /// <summary>What was assumed because neither the file nor the options say it, after the network was read.</summary>
+    public IReadOnlyList<WeightsAssumption> Assumptions => _assumptions;
 
     /// <summary>Reads the network.</summary>
     /// <exception cref="InvalidDataException">The graph is not a RepVGG network. The message contains only the reason.</exception>
@@ -74,6 +84,21 @@ internal sealed class OnnxNetworkReader
         return new NetworkSource(channels, height, width, normalization, output, blocks, head) { File = file };
     }
 
+    /// <summary>Checks that the options do not contradict the network that was read.</summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="ArgumentException">An option contradicts the network. The message names both values.</exception>
+    public void CheckOptions(string path)
+    {
+        if (_options.Normalization is { } given && _normalization is { } own && !(Agree(given.Mean, own.Mean) && Agree(given.Scale, own.Scale)))
+            throw new ArgumentException($"The option Normalization is {given}, but the graph of '{path}' already normalises its input, with {own}. Leave the option out.");
+
+        static bool Agree(ImmutableArray<float> given, ImmutableArray<float> own)
+        {
+            const double Tolerance = 1e-3; // constants may be stored as 16-bit floats
+            return given.Length == own.Length && given.Zip(own).All(pair => Math.Abs(pair.First - pair.Second) <= Tolerance * Math.Abs(pair.Second));
+        }
+    }
+
     private (NetworkOutput Output, LinearSource? Head, List<OnnxBlock> Blocks, string Map) Find()
     {
         var (output, head, map) = _head.Read();
@@ -118,7 +143,21 @@ internal sealed class OnnxNetworkReader
             "The blocks do not form a RepVGG network: the input channels of a block must be the output channels of the block before it, and every second block, from the third on, must have the same number of groups");
     }
 
+    /// <summary>Gets the normalisation of the graph, or that of the options if the graph has none.</summary>
     private Normalization Normalization(string map, string input, int channels)
+    {
+        var read = ReadNormalization(map, input, channels);
+        if (!read.IsIdentity)
+        {
+            _normalization = read;
+            return read;
+        }
+        if (_options.Normalization is null && _description.Value is null)
+            _assumptions.Add(WeightsAssumption.NoNormalization);
+        return _options.Normalization ?? read;
+    }
+
+    private Normalization ReadNormalization(string map, string input, int channels)
     {
         // The operations before the first convolution compute y = scale * x + shift per channel. They are read from the last to the first.
         double[] scale = new double[channels], shift = new double[channels];
@@ -153,11 +192,12 @@ internal sealed class OnnxNetworkReader
     {
         if (input.ElementType != SingleType || input.Shape.Count != 4 || input.Shape[1] is { } given && given != channels)
             throw new InvalidDataException($"its input '{input.Name}' is not an image batch of 32-bit floats, [N, {channels}, H, W]");
-        return (Side(2), Side(3));
+        return (Side(2, _options.Height, _description.Value?.ImageHeight), Side(3, _options.Width, _description.Value?.ImageWidth));
 
-        int Side(int axis) => (input.Shape[axis] ?? (axis == 2 ? _description.Value?.ImageHeight : _description.Value?.ImageWidth)) switch
+        // A size of the options goes before that of the file: a network with global pooling can read images of any size.
+        int Side(int axis, int? given, int? described) => (given ?? input.Shape[axis] ?? described) switch
         {
-            null => throw new InvalidDataException($"its input '{input.Name}' has no fixed height and width; export it with a fixed image size"),
+            null => throw new InvalidDataException($"its input '{input.Name}' has no fixed height and width; give the image size (ImageHeight and ImageWidth of the options, or --image-size)"),
             > 0 and <= 1 << 16 and var side => (int)side,
             var side => throw new InvalidDataException($"its input '{input.Name}' has a height or width of {side} pixels"),
         };

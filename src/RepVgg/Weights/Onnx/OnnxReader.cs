@@ -15,13 +15,13 @@ public static class OnnxReader
     /// <returns>The network.</returns>
     /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a RepVGG network.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static DeployNetwork Read(string path) => Map(path, Network);
+    public static DeployNetwork Read(string path) => Map(path, model => Reader(model).Read());
 
     /// <summary>Reads a network.</summary>
     /// <param name="stream">Stream with the content of the file from the current position on. It is copied to memory first.</param>
     /// <returns>The network.</returns>
     /// <exception cref="InvalidDataException">The data is not an ONNX file, is damaged, or does not contain a RepVGG network.</exception>
-    public static DeployNetwork Read(Stream stream) => Parse(stream, Network);
+    public static DeployNetwork Read(Stream stream) => Parse(stream, model => Reader(model).Read());
 
     /// <summary>Reads the description of the network in a file, including the class labels.</summary>
     /// <param name="path">The file.</param>
@@ -40,18 +40,21 @@ public static class OnnxReader
     internal static bool IsLikely(ReadOnlySpan<byte> start) =>
         !start.StartsWith((ReadOnlySpan<byte>)[8, 1, 0x12]) && start.Length >= 2 && OnnxSchema.Model.IsField(start[0], start[1]);
 
-    /// <summary>Opens a network whose weights stay in the mapped file, which the result owns.</summary>
+    /// <summary>Opens a network whose weights stay in the mapped file, which the result owns, and returns what was assumed.</summary>
+    /// <exception cref="ArgumentException">An option contradicts the graph.</exception>
     /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a RepVGG network that an engine can run.</exception>
-    internal static NetworkSource OpenNetwork(string path)
+    internal static (NetworkSource Network, IReadOnlyList<WeightsAssumption> Assumptions) OpenNetwork(string path, WeightsFileOptions options)
     {
         var file = new MappedFile(path);
         try
         {
-            return Guard($"'{path}'", () =>
+            var (network, reader) = Guard($"'{path}'", () =>
             {
-                var model = OnnxParser.Parse(file);
-                return new OnnxNetworkReader(model, () => Describe(model)).Open(file);
+                var reader = Reader(OnnxParser.Parse(file), options);
+                return (reader.Open(file), reader);
             });
+            reader.CheckOptions(path);
+            return (network, reader.Assumptions);
         }
         catch
         {
@@ -60,17 +63,24 @@ public static class OnnxReader
         }
     }
 
-    /// <summary>Reads the weights of a network, which are in the deploy form.</summary>
+    /// <summary>Reads the weights of a network, which are in the deploy form. The description is complete: what the metadata does not say follows from the graph.</summary>
     /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or contains a network whose output is the map of a stage.</exception>
-    internal static OpenedWeights OpenWeights(string path)
+    /// <exception cref="ArgumentException">An option contradicts the graph.</exception>
+    internal static OpenedWeights OpenWeights(string path, WeightsFileOptions options)
     {
-        var (network, description) = Map(path, model => (Network(model), Describe(model)));
+        var (network, description, reader) = Map(path, model =>
+        {
+            var reader = Reader(model, options);
+            var read = reader.Read();
+            return (read, read.Describe(Describe(model) is { ClassLabels: { IsDefaultOrEmpty: false } labels } ? labels : null), reader);
+        });
+        reader.CheckOptions(path);
         if (network.Output == NetworkOutput.FeatureMap)
             throw new InvalidDataException($"'{path}' holds a network whose output is the map of a stage; weights of a network with a classifier or with pooled features are needed.");
-        return new OpenedWeights(network.ExportState(), description ?? network.Describe(), null);
+        return new OpenedWeights(network.ExportState(), description, null) { Assumptions = reader.Assumptions };
     }
 
-    private static DeployNetwork Network(OnnxModel model) => new OnnxNetworkReader(model, () => Describe(model)).Read();
+    private static OnnxNetworkReader Reader(OnnxModel model, WeightsFileOptions? options = null) => new(model, () => Describe(model), options);
 
     private static ModelDescription? Describe(OnnxModel model) => ModelDescription.FromProperties(model.Properties);
 

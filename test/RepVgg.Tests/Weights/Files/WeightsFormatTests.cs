@@ -43,7 +43,7 @@ public sealed class WeightsFormatTests : IDisposable
     public void Ranges_of_values_are_those_of_the_whole_tensor(string name)
     {
         string path = GoldenFiles.PathOf(name);
-        using var opened = WeightsFormat.Of(path).Open(path);
+        using var opened = WeightsFormat.Of(path).Open(path, new WeightsFileOptions());
         CheckRanges(opened.State);
     }
 
@@ -51,7 +51,7 @@ public sealed class WeightsFormatTests : IDisposable
     public void Ranges_of_safetensors_are_those_of_the_whole_tensor()
     {
         SafetensorsWriter.Write(GoldenNetworks.TrainingState("tiny"), _folder.File("a"));
-        using var opened = WeightsFormat.Of(_folder.File("a")).Open(_folder.File("a"));
+        using var opened = WeightsFormat.Of(_folder.File("a")).Open(_folder.File("a"), new WeightsFileOptions());
         CheckRanges(opened.State);
     }
 
