@@ -22,7 +22,7 @@ internal static class ConvertCommand
     public static IReadOnlyList<OptionSpec> OutputOptions { get; } =
     [
         new("format", "NAME", "pth, safetensors or onnx (default: by the extension of OUT)"),
-        new("names", "NAME", "authors or timm: whose names the weights get (default: authors)"),
+        new("names", "NAME", "authors, timm or mmpretrain: whose names the weights get (default: authors)"),
     ];
 
     public static int Run(Arguments arguments)
@@ -42,8 +42,8 @@ internal static class ConvertCommand
 
         if (format == Format.Onnx)
         {
-            if (arguments.Choice("names", ("authors", false), ("timm", true)))
-                throw new UsageException("--names timm is not for ONNX.");
+            if (Names(arguments) is not null)
+                throw new UsageException("--names is not for ONNX.");
             var network = weights.ToDeployNetwork();
             var labels = weights.Description?.ClassLabels is { IsDefaultOrEmpty: false } known ? known : (IReadOnlyList<string>?)null;
             OnnxWriter.Write(network, output, new OnnxExportOptions { Precision = precision, ClassLabels = labels });
@@ -73,8 +73,8 @@ internal static class ConvertCommand
 
     private static void Write(StateDict state, ModelDescription? description, string path, Format format, Arguments arguments)
     {
-        if (arguments.Choice("names", ("authors", false), ("timm", true)))
-            state = TimmNames.FromAuthors(state);
+        if (Names(arguments) is { } rename)
+            state = rename(state);
         if (format == Format.PyTorch)
             PthWriter.Write(state, path);
         else if (format == Format.Safetensors)
@@ -82,6 +82,10 @@ internal static class ConvertCommand
         else
             throw new UsageException("ONNX files hold the deploy form only.");
     }
+
+    /// <summary>Returns the conversion from the authors' names that the command line specifies; null for none.</summary>
+    private static Func<StateDict, StateDict>? Names(Arguments arguments) =>
+        arguments.Choice("names", ("authors", (Func<StateDict, StateDict>?)null), ("timm", TimmNames.FromAuthors), ("mmpretrain", MmPretrainNames.FromAuthors));
 
     private static Format FormatOf(Arguments arguments, string path) =>
         arguments.Choice("format", ("", (Format?)null), ("pth", Format.PyTorch), ("safetensors", Format.Safetensors), ("onnx", Format.Onnx))

@@ -28,12 +28,16 @@ internal static class InspectCommand
         Console.WriteLine($"File           {path}, {Table.Number(new FileInfo(path).Length)} bytes");
         Console.WriteLine($"Architecture   {architecture.Name}{features}");
         Console.WriteLine($"Form           {weights.Form.Name()}");
-        Console.WriteLine($"Classes        {weights.Classes}{Labels(weights.Description)}");
+        Console.WriteLine($"Classes        {(weights.Classes == 0 ? "none: there is no classifier" : $"{weights.Classes}{Labels(weights.Description)}")}");
         Console.WriteLine($"Images         {architecture.InputChannels} x {height} x {width}");
         Console.WriteLine($"Normalisation  {Describe(weights.Description?.Normalization)}");
         Console.WriteLine($"Parameters     {Table.Number(figures.Parameters)}");
         Console.WriteLine($"Multiply-adds  {Table.Number(figures.MultiplyAdds)}");
         Console.WriteLine($"Activations    {Table.Number(figures.Activations)} values for one image, at most {Table.Number(figures.LargestActivation)} at once");
+        if (weights.Entries.Count > 1)
+            Console.WriteLine($"Entries        {string.Join(", ", weights.Entries.Select(entry => $"{(entry.Length == 0 ? "(the whole file)" : entry)}{(entry == weights.Entry ? " (shown here)" : "")}"))}");
+        if (weights.LeftOut.Count > 0)
+            Console.WriteLine($"Left out       {string.Join(", ", weights.LeftOut)}");
         Console.WriteLine();
         var table = new Table("block", "output", "stride", "groups", "parameters", "multiply-adds", "activations");
         foreach (var block in figures.Blocks)

@@ -17,6 +17,8 @@ internal static class RunCommand
         var weights = WeightsFile.Read(path, WeightsCommands.FileOptions(arguments) with { ImageHeight = height, ImageWidth = width });
         if (images.Shape[1] != weights.Architecture.InputChannels)
             throw new InvalidDataException($"The images in '{imagesPath}' have {images.Shape[1]} channels; {weights.Architecture.Name} reads {weights.Architecture.InputChannels}.");
+        if (weights.Classes == 0)
+            throw new InvalidDataException($"'{path}' holds no classifier: 'linear.weight' is missing, so there are no logits. Its features can be used, and it can be fine-tuned.");
         WeightsCommands.PrintAssumptions(weights.Assumptions);
         var network = weights.ToDeployNetwork();
         var logits = TensorData.Zeros(count, network.Classes);

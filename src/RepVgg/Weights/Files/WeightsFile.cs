@@ -73,14 +73,12 @@ public static class WeightsFile
             options.Report(path, assumption);
     }
 
-    /// <summary>Selects the weights of an entry: a dictionary of the checkpoint, which the reader has then selected, or a prefix of names.</summary>
-    private static StateDict Select(string path, OpenedWeights opened, string? entry)
+    /// <summary>Selects the weights of an entry that is a prefix of names, not a dictionary of the checkpoint, which its reader selects.</summary>
+    private static StateDict Select(string path, OpenedWeights opened, string entry)
     {
-        if (entry is null || opened.Entry == entry || opened.Entry.StartsWith(entry + ".", StringComparison.Ordinal))
-            return opened.State;
-        string[] prefixes = [.. StatePrefixes.Prefixes(opened.State).Select(prefix => prefix.TrimEnd('.')).Where(prefix => prefix.Length > 0)];
-        string[] known = [.. opened.Entries.Where(path => path.Length > 0), .. prefixes];
-        return StatePrefixes.Select(opened.State, entry) ?? throw new InvalidDataException(
+        string[] known = [.. opened.Entries.Concat(StatePrefixes.Prefixes(opened.State).Select(prefix => prefix.TrimEnd('.'))).Where(name => name.Length > 0).Distinct()];
+        string prefix = opened.Entry.Length > 0 && entry.StartsWith(opened.Entry + ".", StringComparison.Ordinal) ? entry[(opened.Entry.Length + 1)..] : entry;
+        return StatePrefixes.Select(opened.State, prefix) ?? throw new InvalidDataException(
             $"'{path}' has no entry '{entry}' of weights. {(known.Length > 0 ? $"It has '{NameList.Join(known, separator: "', '")}'." : "Its weights are not in entries.")}");
     }
 
@@ -91,7 +89,15 @@ public static class WeightsFile
         LoadedWeights weights;
         try
         {
-            state = StatePrefixes.Remove(Select(path, opened, options.Entry));
+            string entry = opened.Entry;
+            var entries = opened.Entries;
+            if (options.Entry is { } wanted && entry != wanted && !entry.StartsWith(wanted + ".", StringComparison.Ordinal))
+                (state, entry) = (Select(path, opened, wanted), wanted);
+            string[] prefixes = StatePrefixes.Prefixes(state);
+            string prefix = StatePrefixes.Choose(prefixes);
+            if (prefixes.Length > 1)
+                (entry, entries) = (prefix.TrimEnd('.'), [.. prefixes.Select(other => other.TrimEnd('.'))]);
+            state = StatePrefixes.Remove(state, prefix);
             if (TimmNames.AreIn(state))
                 state = TimmNames.ToAuthors(state);
             else if (MmPretrainNames.AreIn(state))
@@ -101,8 +107,8 @@ public static class WeightsFile
             var architecture = description?.Architecture ?? StateInference.Infer(state, options.BlockForm, options.Strides);
             weights = new LoadedWeights(state, form, architecture, classes, description)
             {
-                Entry = opened.Entry,
-                Entries = opened.Entries,
+                Entry = entry,
+                Entries = entries,
                 LeftOut = opened.LeftOut,
                 Options = options,
             };

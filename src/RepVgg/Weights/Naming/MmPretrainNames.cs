@@ -55,6 +55,6 @@ public static partial class MmPretrainNames
         return _style.FromAuthors(state);
     }
 
-    [GeneratedRegex(@"\A(backbone\.)?(stem|stage_(?<stage>\d{1,3})\.(?<block>\d{1,4}))\.(?<rest>(branch_\w+|se_layer)\..+)\z")]
+    [GeneratedRegex(@"\A(backbone\.)?(stem|stage_(?<stage>[0-9]{1,3})\.(?<block>[0-9]{1,4}))\.(?<rest>(branch_\w+|se_layer)\..+)\z")]
     private static partial Regex Block();
 }

@@ -98,6 +98,6 @@ internal sealed partial class NameStyle(string library, Regex blocks, (string Th
             : throw new ArgumentException($"These are not names of {whose} RepVGG that can be renamed ({unknown.Count}): {NameList.Join(unknown)}.", nameof(state));
     }
 
-    [GeneratedRegex(@"\Astage(?<stage>\d{1,3})(\.(?<block>\d{1,4}))?\.(?<rest>(rbr_\w+|se)\..+)\z")]
+    [GeneratedRegex(@"\Astage(?<stage>[0-9]{1,3})(\.(?<block>[0-9]{1,4}))?\.(?<rest>(rbr_\w+|se)\..+)\z")]
     private static partial Regex AuthorsBlock();
 }

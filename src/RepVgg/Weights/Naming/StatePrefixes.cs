@@ -13,23 +13,19 @@ internal static partial class StatePrefixes
 
     /// <summary>Removes the prefixes.</summary>
     /// <param name="state">Weights under the names in a file.</param>
-    /// <returns>The same weights in the same order; names that belong to no stage or classifier are not changed.</returns>
-    /// <exception cref="ArgumentException">There are stages under several prefixes, or two tensors would get the same name.</exception>
-    public static StateDict Remove(StateDict state)
+    /// <param name="prefix">The prefix of the stages, as <see cref="Choose"/> returns it.</param>
+    /// <returns>The same weights in the same order, without those of stages under other prefixes; names that belong to no stage or classifier are not changed.</returns>
+    /// <exception cref="ArgumentException">Two tensors would get the same name.</exception>
+    public static StateDict Remove(StateDict state, string prefix)
     {
-        string[] prefixes = Prefixes(state);
-        if (prefixes.Length > 1)
-        {
-            throw new ArgumentException(
-                $"The weights hold stages of several networks, under the prefixes '{NameList.Join(prefixes, separator: "', '")}': name the one that is to be read as the entry, or save only its weights.", nameof(state));
-        }
-        if (prefixes.Length == 0)
+        string[] others = [.. Prefixes(state).Where(other => other != prefix && !prefix.StartsWith(other, StringComparison.Ordinal))];
+        if (prefix.Length == 0 && others.Length == 0)
             return state;
-
-        string prefix = prefixes[0];
         var renamed = new StateDict();
         foreach (var (name, tensor) in state)
         {
+            if (Array.Exists(others, other => name.StartsWith(other, StringComparison.Ordinal)))
+                continue;
             int start = OwnStart(name);
             // The prefix of the classifier is the whole prefix or its first parts.
             string own = start > 0 && prefix.StartsWith(name[..start], StringComparison.Ordinal) ? name[start..] : name;
@@ -38,6 +34,22 @@ internal static partial class StatePrefixes
             renamed[own] = tensor;
         }
         return renamed;
+    }
+
+    /// <summary>Chooses the prefix of the plain weights.</summary>
+    /// <param name="prefixes">The prefixes of stages, as <see cref="Prefixes"/> returns them.</param>
+    /// <returns>The only prefix, or the only one that is not that of a moving average; empty without any.</returns>
+    /// <exception cref="ArgumentException">There are several.</exception>
+    public static string Choose(string[] prefixes)
+    {
+        string[] plain = prefixes.Length > 1 ? Array.FindAll(prefixes, prefix => !IsAverage(prefix)) : prefixes;
+        return plain.Length switch
+        {
+            0 when prefixes.Length == 0 => "",
+            1 => plain[0],
+            _ => throw new ArgumentException(
+                $"The weights hold stages of several networks, under the prefixes '{NameList.Join(prefixes, separator: "', '")}': name the one that is to be read as the entry, or save only its weights.", nameof(prefixes)),
+        };
     }
 
     /// <summary>Selects the tensors under a prefix, and removes it from their names.</summary>
@@ -59,6 +71,8 @@ internal static partial class StatePrefixes
     public static string[] Prefixes(StateDict state) =>
         [.. state.Names.Select(name => (Name: name, Start: OwnStart(name))).Where(item => item.Start >= 0 && !IsClassifier(item.Name[item.Start..])).Select(item => item.Name[..item.Start]).Distinct(StringComparer.Ordinal)];
 
+    private static bool IsAverage(string prefix) => prefix.Split('.', '_').Any(part => part is "ema" or "averaged" or "average" or "swa" or "teacher");
+
     private static bool IsClassifier(string own) => own.StartsWith("linear.", StringComparison.Ordinal) || own.StartsWith("head.", StringComparison.Ordinal);
 
     /// <summary>Finds where the name that a network gives to a tensor begins; -1 if the name belongs to no stage or classifier.</summary>
@@ -79,6 +93,6 @@ internal static partial class StatePrefixes
     }
 
     // Names of the RepVGG authors, timm and MMPretrain.
-    [GeneratedRegex(@"\A(stage\d{1,4}(_[a-z]+)?\.|stem\.|stages\.\d|stage_\d|((linear|head\.fc)\.(weight|bias)\z))")]
+    [GeneratedRegex(@"\A(stage[0-9]{1,4}(_[a-z]+)?\.|stem\.|stages\.[0-9]|stage_[0-9]|((linear|head\.fc)\.(weight|bias)\z))")]
     private static partial Regex OwnName();
 }

@@ -43,6 +43,6 @@ public static partial class TimmNames
     /// </exception>
     public static StateDict FromAuthors(StateDict state) => _style.FromAuthors(state);
 
-    [GeneratedRegex(@"\A(stem|stages\.(?<stage>\d{1,3})\.(?<block>\d{1,4}))\.(?<rest>(conv_kxk|conv_1x1|identity|reparam_conv|attn)\..+)\z")]
+    [GeneratedRegex(@"\A(stem|stages\.(?<stage>[0-9]{1,3})\.(?<block>[0-9]{1,4}))\.(?<rest>(conv_kxk|conv_1x1|identity|reparam_conv|attn)\..+)\z")]
     private static partial Regex Block();
 }

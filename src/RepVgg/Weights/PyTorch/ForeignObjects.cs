@@ -3,7 +3,7 @@ namespace RepVgg.Weights.PyTorch;
 /// <summary>Describes the objects of a pickle that are not weights, and were not built.</summary>
 internal static class ForeignObjects
 {
-    private const int MaximumNames = 20;
+    private const int MaximumNames = 100;
 
     /// <summary>Lists classes with the number of objects, such as <c>argparse.Namespace (1)</c>; of many classes the first ones and their number.</summary>
     /// <param name="foreign">The classes, as <see cref="PickleMachine.Foreign"/>.</param>

@@ -32,11 +32,20 @@ internal sealed class PthEntries
     public IReadOnlyList<PthEntry> All => _entries;
 
     /// <summary>Finds the entry that is read by default.</summary>
-    /// <returns>The weights in the first wrapper, such as <c>state_dict</c>; else the outermost dictionary that holds tensors, if there is only one; else null.</returns>
+    /// <returns>At each level, the weights in the first known wrapper, such as <c>state_dict</c>; else the tensors there; else what is in the only dictionary that holds tensors. Null if there are several.</returns>
     public PthEntry? Default() => Choose(_entries, "");
 
-    /// <summary>Finds the entry at a path; null if there are no tensors, or several dictionaries of tensors and none of them is a wrapper.</summary>
-    public PthEntry? Find(string path) => Choose([.. _entries.Where(entry => entry.Path == path || IsWithin(entry.Path, path))], path);
+    /// <summary>Finds the entry at a path, or at the longest start of the path, whose rest may be a prefix of names.</summary>
+    /// <returns>The entry; null if there are no tensors, or several dictionaries of tensors and none of them is a wrapper.</returns>
+    public PthEntry? FindOrParent(string? path)
+    {
+        for (string? at = path; at is not null; at = at.LastIndexOf('.') is >= 0 and var dot ? at[..dot] : null)
+        {
+            if (Choose(_entries.FindAll(entry => entry.Path == at || IsWithin(entry.Path, at)), at) is { } found)
+                return found;
+        }
+        return null;
+    }
 
     private static PthEntry? Choose(List<PthEntry> entries, string path)
     {
@@ -48,8 +57,18 @@ internal sealed class PthEntries
             if (wrapped.Count > 0)
                 return Choose(wrapped, inner);
         }
-        var outermost = entries.FindAll(entry => !entries.Exists(other => IsWithin(entry.Path, other.Path)));
-        return outermost.Count == 1 ? outermost[0] : null;
+        if (entries.Find(entry => entry.Path == path) is { } here)
+            return here;
+        string[] keys = [.. entries.Select(entry => Key(entry.Path, path)).Distinct(StringComparer.Ordinal)];
+        return keys.Length == 1 ? Choose(entries, path.Length == 0 ? keys[0] : $"{path}.{keys[0]}") : null;
+    }
+
+    /// <summary>The first key of a path after an outer path. A key with dots counts as several.</summary>
+    private static string Key(string path, string outer)
+    {
+        string rest = outer.Length == 0 ? path : path[(outer.Length + 1)..];
+        int dot = rest.IndexOf('.');
+        return dot < 0 ? rest : rest[..dot];
     }
 
     private static bool IsWithin(string path, string outer) => outer.Length == 0 ? path.Length > 0 : path.StartsWith(outer + ".", StringComparison.Ordinal);

@@ -45,7 +45,7 @@ public static class PthReader
 
     /// <summary>Opens a checkpoint. Values are read from the file when they are first used.</summary>
     /// <param name="path">The file.</param>
-    /// <param name="entry">Path of the dictionary in the checkpoint that is read, if it holds tensors; otherwise and for null, that of the plain weights.</param>
+    /// <param name="entry">Path of the dictionary in the checkpoint that is read, or of one in it; if no such dictionary holds tensors, or for null, the plain weights are read.</param>
     internal static OpenedWeights Open(string path, string? entry = null)
     {
         var stream = InputFile.Open(path, 1 << 16);
@@ -112,7 +112,7 @@ public static class PthReader
         Stream stream, string file, object? root, IReadOnlyDictionary<string, int> foreign, string? path, Func<PickleStorage, long> locate)
     {
         var entries = new PthEntries(root);
-        var entry = (path is null ? null : entries.Find(path)) ?? entries.Default() ?? throw NoWeights(file, root, entries, foreign);
+        var entry = entries.FindOrParent(path) ?? entries.Default() ?? throw NoWeights(file, root, entries, foreign);
 
         long budget = stream.Length * 4 + SpareBytes;
         var state = new StateDict();
