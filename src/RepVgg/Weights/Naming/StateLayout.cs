@@ -143,7 +143,7 @@ internal static class StateLayout
         : throw new ArgumentException("The weights hold no classifier: 'linear.weight' of shape [classes, features] is missing.", nameof(state));
 
     /// <summary>Describes a number of classes in messages.</summary>
-    public static string WithClasses(int classes) => classes > 0 ? $"with {classes} classes" : "without a classifier";
+    public static string WithClasses(int classes) => classes > 0 ? $"with {classes} classes" : "without a classifier ('linear.weight' is missing)";
 
     /// <summary>Compares weights with the expected tensors of a network and reports the differences in one exception.</summary>
     /// <param name="state">The weights.</param>

@@ -11,6 +11,7 @@ internal sealed class PickleInput(Stream stream, long limit, string file)
 {
     private const int MaximumName = 512;
 
+    private readonly StringBuilder _line = new();
     private long _left = limit;
 
     public InvalidDataException Bad(string reason) => new($"{file} is not a readable PyTorch checkpoint: {reason}.");
@@ -41,14 +42,14 @@ internal sealed class PickleInput(Stream stream, long limit, string file)
     /// <summary>Reads text up to a line feed. Each character is one byte.</summary>
     public string Line(int maximum = MaximumName)
     {
-        var line = new StringBuilder();
+        _line.Clear();
         for (byte next = Byte(); next != (byte)'\n'; next = Byte())
         {
-            if (line.Length >= maximum)
+            if (_line.Length >= maximum)
                 throw Bad("its pickle holds a line that is too long");
-            line.Append((char)next);
+            _line.Append((char)next);
         }
-        return line.ToString();
+        return _line.ToString();
     }
 
     private Span<byte> Fill(Span<byte> bytes)

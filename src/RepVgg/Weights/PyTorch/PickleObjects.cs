@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace RepVgg.Weights.PyTorch;
 
 /// <summary>A Python class or function that a pickle refers to. It is a name only; nothing is imported or called.</summary>
@@ -67,8 +69,10 @@ internal static class PickleGlobals
     /// <summary>Shortens a name from a file, and replaces characters that are not printable, so that it can be part of a message.</summary>
     public static string Printable(string name)
     {
+        if (name.Length <= MaximumName && !name.AsSpan().ContainsAnyExceptInRange(' ', '~'))
+            return name;
         string text = name.Length > MaximumName ? name[..MaximumName] + "..." : name;
-        return string.Concat(text.Select(character => char.IsControl(character) || char.IsSurrogate(character) ? '?' : character));
+        return string.Concat(text.Select(character => char.IsControl(character) || char.IsSurrogate(character) || char.GetUnicodeCategory(character) == UnicodeCategory.Format ? '?' : character));
     }
 
     /// <summary>Gets the value type of a storage class; null if the name is not that of a storage class.</summary>

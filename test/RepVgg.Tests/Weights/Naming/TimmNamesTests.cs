@@ -50,8 +50,8 @@ public class TimmNamesTests
     public void What_timm_has_no_name_for_is_listed()
     {
         var error = Assert.Throws<ArgumentException>(() => TimmNames.FromAuthors(GoldenNetworks.TrainingState("tinyplus-pse")));
-        Assert.Contains("stage1.blocks.0.rbr_dense.conv.weight", error.Message);
-        Assert.Matches(@"\(\d\d\d\): .*\.\.\. and \d\d\d more\.", error.Message);
+        Assert.Contains("stage1.blocks.0.", error.Message);
+        Assert.Matches(@"\(\d+\): .*\.\.\. and \d+ more\.", error.Message);
         Assert.InRange(error.Message.Length, 100, 1000);
         Assert.Contains("stage1_aux.3.bias", Assert.Throws<ArgumentException>(() => TimmNames.FromAuthors(One("stage1_aux.3.bias"))).Message);
         Assert.Contains("stages.0.0.conv1.weight", Assert.Throws<ArgumentException>(() => TimmNames.ToAuthors(One("stages.0.0.conv1.weight"))).Message);
