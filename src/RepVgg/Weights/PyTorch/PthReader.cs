@@ -49,7 +49,7 @@ public static class PthReader
         var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16);
         try
         {
-            return new OpenedWeights(Open(stream, $"'{path}'"), null, stream);
+            return new OpenedWeights(Open(stream, $"'{path}'"), PthDescription.Read(stream, $"'{path}'"), stream);
         }
         catch
         {
