@@ -59,8 +59,6 @@ internal static class ConvertCommand
         }
         Report(output, weights.Architecture.Name, form);
         WeightsCommands.PrintAssumptions(weights.Assumptions);
-        if (format == Format.PyTorch && (weights.Options.Normalization ?? weights.Description?.Normalization) is { } lost)
-            Console.WriteLine($"A .pth file keeps no normalisation, class names or image size. Give {WeightsCommands.Options(lost)} when it is read.");
         return 0;
     }
 
@@ -76,7 +74,7 @@ internal static class ConvertCommand
         if (Names(arguments) is { } rename)
             state = rename(state);
         if (format == Format.PyTorch)
-            PthWriter.Write(state, path);
+            PthWriter.Write(state, path, description);
         else if (format == Format.Safetensors)
             SafetensorsWriter.Write(state, path, description);
         else

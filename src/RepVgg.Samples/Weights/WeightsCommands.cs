@@ -1,4 +1,3 @@
-using System.Globalization;
 using RepVgg.Architectures;
 using RepVgg.Samples.CommandLine;
 using RepVgg.Weights;
@@ -105,11 +104,4 @@ internal static class WeightsCommands
             throw new UsageException("--mean and --std must both be given, with one number per channel; those of --std above 0.");
         return RepVgg.Architectures.Normalization.FromMeanStd(mean, deviation, maxPixelValue: 1);
     }
-
-    /// <summary>Formats a normalisation as the options --mean and --std.</summary>
-    public static string Options(Normalization normalization) => string.Create(
-        CultureInfo.InvariantCulture,
-        $"--mean {string.Join(',', normalization.Mean.Select(Invariant))} --std {string.Join(',', normalization.Scale.Select(scale => Invariant(1 / scale)))}");
-
-    private static string Invariant(float value) => value.ToString(CultureInfo.InvariantCulture);
 }

@@ -21,6 +21,7 @@ public sealed record FusionReport(IReadOnlyList<(string Block, double Error)> Bl
 /// <remarks>
 /// A relative difference is the largest absolute difference divided by the largest absolute value of the training form.
 /// The input of each block is the feature map that the training form computes. The logits of the deploy form are computed by the inference engine.
+/// Both forms have the strides and the epsilon of the same architecture, so the comparison does not show whether they are those that the weights were trained with.
 /// </remarks>
 public static class FusionCheck
 {

@@ -69,6 +69,6 @@ public sealed record WeightsFileOptions
         if (Warn is { } warn)
             warn(text);
         else
-            System.Diagnostics.Trace.TraceWarning(text.Replace("{", "{{", StringComparison.Ordinal).Replace("}", "}}", StringComparison.Ordinal));
+            System.Diagnostics.Trace.TraceWarning(text);
     }
 }

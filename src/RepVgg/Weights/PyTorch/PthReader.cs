@@ -51,7 +51,7 @@ public static class PthReader
         var stream = InputFile.Open(path, 1 << 16);
         try
         {
-            return Open(stream, $"'{path}'", entry) with { File = stream };
+            return Open(stream, $"'{path}'", entry) with { Description = PthDescription.Read(stream, $"'{path}'"), File = stream };
         }
         catch
         {
