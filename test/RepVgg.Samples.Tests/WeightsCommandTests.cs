@@ -174,6 +174,47 @@ public sealed class WeightsCommandTests : IDisposable
     }
 
     [Fact]
+    public void Convert_renames_as_MMPretrain()
+    {
+        Succeeds("convert", Train("tiny-se"), _folder.File("mm.pth"), "--names", "mmpretrain");
+        var written = PthReader.Read(_folder.File("mm.pth"));
+        Assert.Equal(PthReader.Read(Checkpoint("mmpretrain-tiny-se-train.pth")).Names, written.Names);
+        Succeeds("convert", _folder.File("mm.pth"), _folder.File("back.pth"));
+        Assert.Equal(GoldenNetworks.TrainingState("tiny-se").Names, PthReader.Read(_folder.File("back.pth")).Names);
+        Assert.Contains("leaves out squeeze-and-excitation", Fails(1, "convert", Train("tiny-se"), _folder.File("mm.safetensors"), "--names", "mmpretrain", "--form", "deploy", "--image-size", "64"));
+        Assert.Contains("not for ONNX", Fails(2, "convert", Train("tiny"), _folder.File("mm.onnx"), "--names", "mmpretrain"));
+    }
+
+    [Fact]
+    public void Inspect_lists_what_was_left_out_and_the_entries()
+    {
+        string output = Succeeds("inspect", Checkpoint("w-ckpt-timm-args.pth.tar"), "--image-size", "32");
+        Assert.Contains("Left out       argparse.Namespace (1), num_batches_tracked (16)", output);
+        Assert.DoesNotContain("Entries", output);
+        Assert.Contains("Entries        model_ema, model (shown here)", Succeeds("inspect", Checkpoint("entries.pth"), "--image-size", "32"));
+        Assert.Contains("Entries        model_ema (shown here), model", Succeeds("inspect", Checkpoint("entries.pth"), "--image-size", "32", "--entry", "model_ema"));
+        Assert.Contains("It has 'model_ema', 'model'", Fails(1, "inspect", Checkpoint("entries.pth"), "--entry", "best"));
+        Assert.Contains("Left out       posix.system (1), num_batches_tracked (13)", Succeeds("inspect", Checkpoint("call-beside.pth"), "--image-size", "32"));
+        Assert.False(File.Exists("/tmp/repvgg-was-here"));
+    }
+
+    [Fact]
+    public void A_backbone_has_no_logits_but_can_be_inspected_and_converted()
+    {
+        string backbone = Checkpoint("w-no-classifier.pth"), onnx = _folder.File("features.onnx");
+        Assert.Contains("Classes        none: there is no classifier", Succeeds("inspect", backbone, "--image-size", "32"));
+        Assert.Contains("holds no classifier: 'linear.weight' is missing", Fails(1, "run", backbone, Checkpoint("w-input.npy"), _folder.File("x.npy")));
+        Assert.Contains("hold no classifier: 'linear.weight' of shape [classes, features] is missing", Fails(1, "verify", backbone, "--image-size", "32"));
+        Succeeds("convert", backbone, onnx, "--image-size", "32");
+        var images = NumpyFile.Read(Checkpoint("w-input.npy"));
+        Compare.Close(GoldenFiles.Floats("checkpoints/w-pooled.npy").Values, ReferenceNetwork.Outputs(OnnxReader.Read(onnx), images.Values, images.Shape[0]), 1e-5);
+        Succeeds("convert", backbone, _folder.File("deploy.pth"), "--form", "deploy", "--image-size", "32");
+        Assert.Contains("none: there is no classifier", Succeeds("inspect", _folder.File("deploy.pth")));
+    }
+
+    private static string Checkpoint(string name) => GoldenFiles.PathOf(Path.Combine("checkpoints", name));
+
+    [Fact]
     public void Gray_weights_without_a_description_need_a_normalisation_only_in_onnx()
     {
         Succeeds("create", "S0", _folder.File("gray.pth"), "--classes", "3");

@@ -32,7 +32,11 @@ public sealed record WeightsFileOptions
     /// </summary>
     public Normalization? Normalization { get; init; }
 
-    /// <summary>Key of the dictionary of weights in a PyTorch checkpoint that holds several, such as <c>ema</c> or <c>state_dict_ema</c>; null for the usual one, such as <c>state_dict</c> or <c>model</c>. Other formats have no entries.</summary>
+    /// <summary>
+    /// Key of the weights in a PyTorch checkpoint that holds several, such as <c>ema</c> or <c>state_dict_ema</c>; null for the plain weights, such as
+    /// those of <c>state_dict</c> or <c>model</c>. Keys of nested dictionaries are joined by dots: <c>checkpoint.ema</c>. In any format, it can also be a
+    /// prefix of names, if the weights of several networks are under different prefixes.
+    /// </summary>
     public string? Entry { get; init; }
 
     /// <summary>Called with every warning: an assumption that makes the results wrong if it does not hold. Null writes warnings with <see cref="System.Diagnostics.Trace.TraceWarning(string)"/>.</summary>

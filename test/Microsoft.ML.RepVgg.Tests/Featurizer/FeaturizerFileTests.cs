@@ -4,6 +4,7 @@ using RepVgg.Architectures;
 using RepVgg.Networks;
 using RepVgg.Testing;
 using RepVgg.Weights;
+using RepVgg.Weights.Naming;
 using RepVgg.Weights.Onnx;
 using RepVgg.Weights.PyTorch;
 using RepVgg.Weights.Safetensors;
@@ -63,6 +64,12 @@ public sealed class FeaturizerFileTests : IDisposable
             case "train.safetensors":
                 SafetensorsWriter.Write(_state, path, Fused(_own).Describe());
                 break;
+            case "backbone.pth":
+                PthWriter.Write(Backbone("stage", "module.stage"), path);
+                break;
+            case "timm-backbone.safetensors":
+                SafetensorsWriter.Write(TimmNames.FromAuthors(Backbone("", "")), path);
+                break;
             case "plain.safetensors":
                 SafetensorsWriter.Write(_state, path);
                 break;
@@ -71,6 +78,18 @@ public sealed class FeaturizerFileTests : IDisposable
                 break;
         }
         return path;
+    }
+
+    /// <summary>The weights without the classifier.</summary>
+    private StateDict Backbone(string from, string to)
+    {
+        var backbone = new StateDict();
+        foreach (var (name, tensor) in _state)
+        {
+            if (!name.StartsWith("linear.", StringComparison.Ordinal))
+                backbone[to + name[from.Length..]] = tensor;
+        }
+        return backbone;
     }
 
     private IDataView Rows(int count)
@@ -83,6 +102,8 @@ public sealed class FeaturizerFileTests : IDisposable
     [InlineData("train.pth", false)]
     [InlineData("deploy.pth", false)]
     [InlineData("plain.safetensors", false)]
+    [InlineData("backbone.pth", false)]
+    [InlineData("timm-backbone.safetensors", false)]
     [InlineData("train.safetensors", true)]
     [InlineData("deploy.onnx", true)]
     public void Any_file_gives_the_features_with_its_own_normalisation_or_imagenets(string kind, bool describesItself)

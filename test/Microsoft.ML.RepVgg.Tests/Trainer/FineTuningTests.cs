@@ -89,6 +89,26 @@ public sealed class FineTuningTests : IDisposable
     }
 
     [Fact]
+    public void A_backbone_without_a_classifier_gets_a_fresh_one_and_logs_it()
+    {
+        var backbone = new StateDict();
+        foreach (var (name, tensor) in Weights(architecture: _inferable))
+        {
+            if (!name.StartsWith("linear.", StringComparison.Ordinal))
+                backbone["backbone." + name] = tensor;
+        }
+        PthWriter.Write(backbone, _folder.File("backbone.pth"));
+        var options = FineTuning(_folder.File("backbone.pth"));
+        options.FrozenStages = 3;
+        using var model = Fit(options);
+        Assert.Equal(3, model.Network.Classes);
+        var start = DeployNetwork.FromTrainingForm(_inferable, Weights(architecture: _inferable), Stripes.Size, Stripes.Size, _normalization);
+        foreach (var (expected, actual) in start.Blocks.Zip(model.Network.Blocks))
+            Same(expected.Kernel, actual.Kernel);
+        Assert.Contains(_log, line => line.Contains("they have no classifier, so that for 3 classes starts from random weights (linear.weight, linear.bias)"));
+    }
+
+    [Fact]
     public void Fine_tuning_starts_from_the_trained_weights()
     {
         var first = Stripes.Options(epochs: 4);

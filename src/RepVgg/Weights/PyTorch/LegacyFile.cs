@@ -29,7 +29,7 @@ internal sealed class LegacyFile
     public static LegacyFile Read(Stream stream, long limit, string file)
     {
         stream.Position = 0;
-        var input = new PickleInput(stream, limit, file);
+        var input = new PickleInput(stream, Math.Min(limit, stream.Length), file);
         if (input.Byte() is not (0x80 or (byte)'L'))
             throw input.Bad("it is neither a zip file nor a pickle");
         stream.Position = 0;

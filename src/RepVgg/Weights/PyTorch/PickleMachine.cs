@@ -13,7 +13,7 @@ namespace RepVgg.Weights.PyTorch;
 internal sealed class PickleMachine
 {
     private const int MaximumObjects = 4_000_000;
-    private const int MaximumText = 1 << 20;
+    private const int MaximumText = 16 << 20; // arrays beside the weights are texts
     private const int MaximumInteger = 256;
 
     private readonly PickleInput _input;
@@ -132,8 +132,9 @@ internal sealed class PickleMachine
                 var dictionary = new PickleDictionary();
                 if (arguments is [List<object?> pairs])
                 {
+                    // Python 2 writes the pairs as lists.
                     foreach (object? pair in pairs)
-                        SetItems(dictionary, Expect<object?[]>(pair, "OrderedDict"));
+                        SetItems(dictionary, pair is List<object?> { Count: 2 } list ? [.. list] : Expect<object?[]>(pair, "OrderedDict"));
                 }
                 else if (arguments.Length != 0)
                 {

@@ -68,6 +68,22 @@ public sealed class CheckpointCasesTests : IDisposable
         CheckLogits(PathOf(name + ".pth"));
     }
 
+    [Fact]
+    public void A_call_beside_the_weights_is_listed_and_not_executed()
+    {
+        Assert.Equal(["posix.system (1)", "num_batches_tracked (13)"], WeightsFile.Read(PathOf("call-beside.pth")).LeftOut);
+        CheckLogits(PathOf("call-beside.pth"));
+        Assert.False(File.Exists("/tmp/repvgg-was-here"));
+    }
+
+    /// <summary>PyTorch writes sizes as 32-bit integers; other programs write them as arbitrary-precision integers.</summary>
+    [Fact]
+    public void Sizes_as_long_integers_are_read()
+    {
+        var weights = WeightsFile.Read(PathOf("sizes-as-long-integers.pth"));
+        Assert.Equal((WeightsForm.Deploy, 2), (weights.Form, weights.Classes));
+    }
+
     [Theory]
     [InlineData("entries", null, "model", 0)]
     [InlineData("entries", "model", "model", 0)]

@@ -51,9 +51,8 @@ public class TimmNamesTests
     {
         var error = Assert.Throws<ArgumentException>(() => TimmNames.FromAuthors(GoldenNetworks.TrainingState("tinyplus-pse")));
         Assert.Contains("stage1.blocks.0.", error.Message);
-        Assert.Matches(@"\(\d+\): .*\.\.\. and \d+ more\.", error.Message);
+        Assert.Matches(@"\(\d+\): stage.*; \.\.\. \(\d+ more\) \.\.\.; .*stage3_first_aux\.3\.bias\.", error.Message);
         Assert.InRange(error.Message.Length, 100, 1000);
-        Assert.Contains("stage1_aux.3.bias", Assert.Throws<ArgumentException>(() => TimmNames.FromAuthors(One("stage1_aux.3.bias"))).Message);
         Assert.Contains("stages.0.0.conv1.weight", Assert.Throws<ArgumentException>(() => TimmNames.ToAuthors(One("stages.0.0.conv1.weight"))).Message);
         Assert.Throws<ArgumentException>(() => TimmNames.FromAuthors(One("stage1.rbr_dense.conv.weight")));
         Assert.Throws<ArgumentException>(() => TimmNames.FromAuthors(One("stage0.0.rbr_dense.conv.weight")));
