@@ -35,6 +35,9 @@ public sealed record WeightsFileOptions
     /// <summary>Key of the dictionary of weights in a PyTorch checkpoint that holds several, such as <c>ema</c> or <c>state_dict_ema</c>; null for the usual one, such as <c>state_dict</c> or <c>model</c>. Other formats have no entries.</summary>
     public string? Entry { get; init; }
 
+    /// <summary>Name of the output of an ONNX graph that has several; null for the one that ends in the classifier. Other formats have no outputs.</summary>
+    public string? Output { get; init; }
+
     /// <summary>Called with every warning: an assumption that makes the results wrong if it does not hold. Null writes warnings with <see cref="System.Diagnostics.Trace.TraceWarning(string)"/>.</summary>
     public Action<string>? Warn { get; init; }
 
