@@ -30,7 +30,7 @@ internal static class InspectCommand
         Console.WriteLine($"Form           {weights.Form.Name()}");
         Console.WriteLine($"Classes        {(weights.Classes == 0 ? "none: there is no classifier" : $"{weights.Classes}{Labels(weights.Description)}")}");
         Console.WriteLine($"Images         {architecture.InputChannels} x {height} x {width}");
-        Console.WriteLine($"Normalisation  {Describe(weights.Description?.Normalization)}");
+        Console.WriteLine($"Normalisation  {Describe(weights.Options.Normalization ?? weights.Description?.Normalization)}");
         Console.WriteLine($"Parameters     {Table.Number(figures.Parameters)}");
         Console.WriteLine($"Multiply-adds  {Table.Number(figures.MultiplyAdds)}");
         Console.WriteLine($"Activations    {Table.Number(figures.Activations)} values for one image, at most {Table.Number(figures.LargestActivation)} at once");

@@ -21,6 +21,7 @@ internal static class WeightsCommands
     [
         new("epsilon", "X", "epsilon of the batch norms (default: the file's, or 1e-5)"),
         new("strides", "N,N,...", "stride of every stage, the stem included (default: the file's, or the variant's)"),
+        new("output", "NAME", "output of an ONNX graph that has several (default: the one of the classifier)"),
         new("entry", "KEY", "key of the weights in a PyTorch checkpoint, such as ema (default: the usual ones)"),
     ];
 
@@ -35,7 +36,7 @@ internal static class WeightsCommands
                 new("seed", "N", "draws the weights (default: 1)"),
                 .. ConvertCommand.OutputOptions,
             ], CreateCommand.Run) { Operands = ["VARIANT", "OUT"] },
-        new("inspect", "Says what a file of weights holds.", [_imageSize, .. _unsaid], InspectCommand.Run) { Operands = ["FILE"] },
+        new("inspect", "Says what a file of weights holds.", [_imageSize, .. _normalization, .. _unsaid], InspectCommand.Run) { Operands = ["FILE"] },
         new("verify", "Fuses a training form and compares both forms on random images, block by block and in all.",
             [
                 new("bound", "X", "largest relative difference that is accepted (default: 1e-5)"),
@@ -68,6 +69,7 @@ internal static class WeightsCommands
         BatchNormEpsilon = arguments.Positive("epsilon"),
         Strides = Strides(arguments),
         Entry = arguments.Text("entry"),
+        Output = arguments.Text("output"),
         ImageHeight = arguments.Integer("image-size", 1),
         Normalization = Normalization(arguments),
         Warn = static _ => { }, // the commands print all assumptions
@@ -91,6 +93,7 @@ internal static class WeightsCommands
         WeightsAssumptionKind.Strides => "--strides",
         WeightsAssumptionKind.Normalization => "--mean and --std",
         WeightsAssumptionKind.ImageSize => "--image-size",
+        WeightsAssumptionKind.Output => "--output",
         _ => null,
     };
 

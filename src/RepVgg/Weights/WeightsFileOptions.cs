@@ -39,6 +39,9 @@ public sealed record WeightsFileOptions
     /// </summary>
     public string? Entry { get; init; }
 
+    /// <summary>Name of the output of an ONNX graph that has several; null for the one that ends in the classifier. Other formats have no outputs.</summary>
+    public string? Output { get; init; }
+
     /// <summary>Called with every warning: an assumption that makes the results wrong if it does not hold. Null writes warnings with <see cref="System.Diagnostics.Trace.TraceWarning(string)"/>.</summary>
     public Action<string>? Warn { get; init; }
 

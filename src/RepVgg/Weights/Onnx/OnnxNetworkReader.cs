@@ -9,7 +9,6 @@ namespace RepVgg.Weights.Onnx;
 internal sealed class OnnxNetworkReader
 {
     private const int MaximumBlocks = 10_000;
-    private const int SingleType = OnnxSchema.Tensor.Float;
 
     private readonly OnnxGraph _graph;
     private readonly OnnxBlockReader _blocks;
@@ -17,6 +16,9 @@ internal sealed class OnnxNetworkReader
     private readonly Lazy<ModelDescription?> _description;
     private readonly WeightsFileOptions _options;
     private readonly List<WeightsAssumption> _assumptions = [];
+
+    // The names of the blocks' outputs, in order of execution.
+    private readonly List<string> _maps = [];
 
     // The normalisation that the operations of the graph compute; null if they compute none.
     private Normalization? _normalization;
@@ -43,9 +45,9 @@ internal sealed class OnnxNetworkReader
     {
         var input = _graph.Input;
         var (output, head, found, map) = Find();
+        var normalization = Normalization(map, input.Name, found[0].Convolution.InputChannels);
         var architecture = Architecture(found);
-        var normalization = Normalization(map, input.Name, architecture.InputChannels);
-        var (height, width) = ImageSize(input, architecture.InputChannels);
+        var (height, width) = ImageSize(input, found, map);
         DeployNetwork.CheckInput(architecture, height, width, normalization);
         if (head is not null && head.InputFeatures != architecture.FeatureWidth)
             throw new InvalidDataException($"its classifier reads {head.InputFeatures} features of {architecture.FeatureWidth}");
@@ -71,7 +73,7 @@ internal sealed class OnnxNetworkReader
         var (output, head, found, map) = Find();
         int channels = found[0].Convolution.InputChannels;
         var normalization = Normalization(map, input.Name, channels);
-        var (height, width) = ImageSize(input, channels);
+        var (height, width) = ImageSize(input, found, map);
         var blocks = new BlockSource[found.Count];
         for (int i = 0; i < blocks.Length; i++)
         {
@@ -101,11 +103,12 @@ internal sealed class OnnxNetworkReader
 
     private (NetworkOutput Output, LinearSource? Head, List<OnnxBlock> Blocks, string Map) Find()
     {
-        var (output, head, map) = _head.Read();
+        var (output, head, map) = _head.Read(_head.Choose(_options.Output, _assumptions.Add));
         var found = new List<OnnxBlock>();
         for (var block = _blocks.Read(map); block is not null; block = _blocks.Read(map))
         {
             found.Add(block);
+            _maps.Add(map);
             map = block.Source;
             if (found.Count > MaximumBlocks)
                 throw new InvalidDataException("its operations form a cycle");
@@ -113,6 +116,7 @@ internal sealed class OnnxNetworkReader
         if (found.Count == 0)
             throw new InvalidDataException($"the input of its pooling is the output of {_graph.Producer(map)?.ToString() ?? "no operation"}, not of a RepVGG block");
         found.Reverse();
+        _maps.Reverse();
         return (output, head, found, map);
     }
 
@@ -168,7 +172,10 @@ internal sealed class OnnxNetworkReader
             bool constantFirst = node.Inputs.Count == 2 && _graph.Constant(node.Inputs[0]) is not null;
             bool known = node.Operation is "Add" or "Mul" || (node.Operation is "Sub" or "Div" && !constantFirst);
             if (!known || node.Inputs.Count != 2 || steps > 16)
-                throw new InvalidDataException($"{node} is between the input and the first convolution, where only a normalisation (Add, Sub, Mul, Div) is supported");
+            {
+                throw new InvalidDataException(
+                    $"{node} is neither part of a RepVGG block (Conv, BatchNormalization, Add, Relu, squeeze-and-excitation) nor of a normalisation between the input and the first convolution (Add, Sub, Mul, Div)");
+            }
             float[] values = _graph.PerChannel(node, _graph.ConstantOf(node, constantFirst ? 0 : 1), channels);
             for (int c = 0; c < channels; c++)
             {
@@ -184,23 +191,51 @@ internal sealed class OnnxNetworkReader
         {
             means[c] = shift[c] == 0 ? 0 : (float)(-shift[c] / scale[c]);
             scales[c] = (float)scale[c];
+            if (!float.IsFinite(means[c]) || !float.IsFinite(scales[c]))
+                throw new InvalidDataException($"its normalisation of channel {c} is x * {scale[c]} + {shift[c]}");
         }
         return new Normalization(ImmutableCollectionsMarshal.AsImmutableArray(means), ImmutableCollectionsMarshal.AsImmutableArray(scales));
     }
 
-    private (int Height, int Width) ImageSize(OnnxValue input, int channels)
+    private (int Height, int Width) ImageSize(OnnxValue input, List<OnnxBlock> found, string map)
     {
-        if (input.ElementType != SingleType || input.Shape.Count != 4 || input.Shape[1] is { } given && given != channels)
-            throw new InvalidDataException($"its input '{input.Name}' is not an image batch of 32-bit floats, [N, {channels}, H, W]");
-        return (Side(2, _options.Height, _description.Value?.ImageHeight), Side(3, _options.Width, _description.Value?.ImageWidth));
+        int channels = found[0].Convolution.InputChannels;
+        bool isFloat = input.ElementType is OnnxSchema.Tensor.Float or OnnxSchema.Tensor.Float16 or OnnxSchema.Tensor.Double or OnnxSchema.Tensor.BFloat16;
+        long?[] shape = input.Shape.Count == 0 ? [null, null, null, null] : [.. input.Shape];
+        if (!isFloat || shape.Length != 4 || shape[1] is { } given && given != channels)
+            throw new InvalidDataException($"its input '{input.Name}' is not an image batch of floats, [N, {channels}, H, W]");
+        int height = Side(2, _options.Height, _description.Value?.ImageHeight), width = Side(3, _options.Width, _description.Value?.ImageWidth);
+        CheckConditions(found, map, height, width);
+        return (height, width);
 
         // A size of the options goes before that of the file: a network with global pooling can read images of any size.
-        int Side(int axis, int? given, int? described) => (given ?? input.Shape[axis] ?? described) switch
+        int Side(int axis, int? given, int? described) => (given ?? shape[axis] ?? described) switch
         {
             null => throw new InvalidDataException($"its input '{input.Name}' has no fixed height and width; give the image size (ImageHeight and ImageWidth of the options, or --image-size)"),
             > 0 and <= 1 << 16 and var side => (int)side,
             var side => throw new InvalidDataException($"its input '{input.Name}' has a height or width of {side} pixels"),
         };
+    }
+
+    /// <summary>Checks what the operations require of the sizes of feature maps.</summary>
+    private void CheckConditions(List<OnnxBlock> found, string map, int height, int width)
+    {
+        if (_graph.SizeConditions.Count == 0)
+            return;
+        var sizes = new Dictionary<string, (int Height, int Width)>(StringComparer.Ordinal) { [map] = (height, width) };
+        foreach (var (block, name) in found.Zip(_maps))
+        {
+            int stride = block.Convolution.Stride;
+            (height, width) = (ConvolutionSize.OutputOfBlock(height, stride), ConvolutionSize.OutputOfBlock(width, stride));
+            sizes[name] = (height, width);
+        }
+        foreach (var (name, problem) in _graph.SizeConditions)
+        {
+            if (!sizes.TryGetValue(name, out var size))
+                throw new InvalidDataException($"the size of '{name}' is not known");
+            if (problem(size.Height, size.Width) is { } text)
+                throw new InvalidDataException(text);
+        }
     }
 
     private static ImmutableArray<float> Load(TensorData weights) => ImmutableCollectionsMarshal.AsImmutableArray(weights.ToArray());

@@ -1,5 +1,4 @@
 using RepVgg.Networks;
-using RepVgg.Runtime.Files;
 
 namespace RepVgg.Weights.Onnx;
 
@@ -45,7 +44,7 @@ public static class OnnxReader
     /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a RepVGG network that an engine can run.</exception>
     internal static (NetworkSource Network, IReadOnlyList<WeightsAssumption> Assumptions) OpenNetwork(string path, WeightsFileOptions options)
     {
-        var file = new MappedFile(path);
+        var file = new OnnxFile(path);
         try
         {
             var (network, reader) = Guard($"'{path}'", () =>
@@ -86,8 +85,7 @@ public static class OnnxReader
 
     private static T Map<T>(string path, Func<OnnxModel, T> read)
     {
-        ArgumentException.ThrowIfNullOrWhiteSpace(path);
-        using var file = new MappedFile(path);
+        using var file = new OnnxFile(path);
         return Guard($"'{path}'", () => read(OnnxParser.Parse(file)));
     }
 

@@ -35,16 +35,16 @@ internal static class OnnxSchema
 
     internal static class Attribute
     {
-        public const int Name = 1, Float = 2, Integer = 3, Text = 4, Tensor = 5, Integers = 8, Type = 20;
+        public const int Name = 1, Float = 2, Integer = 3, Text = 4, Tensor = 5, Floats = 7, Integers = 8, Type = 20;
 
         public const int TypeFloat = 1, TypeInteger = 2, TypeIntegers = 7;
     }
 
     internal static class Tensor
     {
-        public const int Dims = 1, DataType = 2, FloatData = 4, Int32Data = 5, Int64Data = 7, Name = 8, RawData = 9, DoubleData = 10, DataLocation = 14;
+        public const int Dims = 1, DataType = 2, FloatData = 4, Int32Data = 5, Int64Data = 7, Name = 8, RawData = 9, DoubleData = 10, ExternalData = 13, DataLocation = 14;
 
-        public const int Float = 1, Int32 = 6, Int64 = 7, Float16 = 10, Double = 11;
+        public const int Float = 1, Int32 = 6, Int64 = 7, Float16 = 10, Double = 11, BFloat16 = 16;
     }
 
     internal static class ValueInfo
