@@ -30,7 +30,7 @@ internal sealed class LegacyFile
     {
         stream.Position = 0;
         var input = new PickleInput(stream, Math.Min(limit, stream.Length), file);
-        if (input.Byte() is not (0x80 or (byte)'L'))
+        if (stream.ReadByte() is not (0x80 or 'L'))
             throw input.Bad("it is neither a zip file nor a pickle");
         stream.Position = 0;
         var first = new PickleMachine(input);
