@@ -53,7 +53,7 @@ public sealed partial class RepVggFeaturizingEstimator
 
         /// <summary>
         /// Mean and scale per channel, in pixel units, that the network was trained with. Null uses the normalization of the
-        /// network or its file; if the file has none, <see cref="Normalization.ImageNet"/> for three channels.
+        /// network or its file; if the file has none, <see cref="Normalization.ImageNet"/> for three channels. It must not contradict the graph of an ONNX file.
         /// </summary>
         public Normalization? Normalization { get; set; }
 

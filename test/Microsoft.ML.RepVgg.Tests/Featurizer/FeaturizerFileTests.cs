@@ -117,10 +117,47 @@ public sealed class FeaturizerFileTests : IDisposable
     }
 
     [Fact]
-    public void The_normalisation_of_the_options_wins()
+    public void What_a_file_does_not_say_is_given_or_assumed_and_logged()
+    {
+        var architecture = _architecture with { Name = "RepVGG", BatchNormEpsilon = 0.5f, Stages = [.. _architecture.Stages.Select((stage, i) => stage with { Stride = i < 2 ? 1 : 2 })] };
+        var state = RandomStates.Training(architecture, Classes);
+        PthWriter.Write(state, PathOf("odd.pth"));
+        var log = new List<(bool IsWarning, string Text)>();
+        _context.Log += (_, line) => log.Add((line.Kind == Runtime.ChannelMessageKind.Warning, line.RawMessage));
+
+        var options = new RepVggFeaturizingEstimator.Options
+        {
+            InputColumnName = "Pixels",
+            WeightsPath = PathOf("odd.pth"),
+            WeightsOptions = new WeightsFileOptions { BatchNormEpsilon = 0.5f, Strides = [1, 1, 2, 2, 2], Normalization = Normalization.ImageNet, ImageHeight = Size },
+        };
+        var data = Rows(3);
+        using (var featurizer = _context.Transforms.RepVggFeaturizer(options).Fit(data))
+        {
+            Assert.DoesNotContain(log, line => line.IsWarning || line.Text.Contains("does not say", StringComparison.Ordinal));
+            var network = DeployNetwork.FromTrainingForm(architecture, state, Size, Size, Normalization.ImageNet);
+            float[] expected = ReferenceNetwork.Outputs(network.TakeFeatures(), RandomNetworks.Pixels(Fused(_own), 3), 3);
+            Compare.Close(expected, [.. featurizer.Transform(data).GetColumn<float[]>("Features").SelectMany(features => features)], 1e-5);
+        }
+        options.WeightsOptions = null;
+        using (_context.Transforms.RepVggFeaturizer(options).Fit(data))
+        {
+            Assert.Contains(log, line => !line.IsWarning && line.Text.Contains("odd.pth': batch norm epsilon 1E-05 (PyTorch's default): the file does not say it", StringComparison.Ordinal));
+            Assert.Contains(log, line => !line.IsWarning && line.Text.Contains("odd.pth': strides 2, 1, 2, 2, 2", StringComparison.Ordinal));
+            Assert.Contains(log, line => line.IsWarning && line.Text.Contains("odd.pth': normalisation mean 123.675", StringComparison.Ordinal));
+        }
+        Assert.Contains("WeightsOptions needs WeightsPath", Assert.Throws<ArgumentException>(
+            () => _context.Transforms.RepVggFeaturizer(new RepVggFeaturizingEstimator.Options { Network = Fused(_own), WeightsOptions = new() })).Message);
+    }
+
+    [Fact]
+    public void The_normalisation_of_the_options_wins_but_not_over_the_graph_of_an_onnx_file()
     {
         var data = Rows(2);
-        foreach (string kind in new[] { "train.pth", "deploy.onnx" })
+        string onnx = Write("deploy.onnx");
+        string message = Assert.Throws<ArgumentException>(() => _context.Transforms.RepVggFeaturizer(new RepVggFeaturizingEstimator.Options { WeightsPath = onnx, Normalization = Normalization.ImageNet })).Message;
+        Assert.Contains("already normalises its input, with mean 100, 110, 120", message);
+        foreach (string kind in new[] { "train.pth", "train.safetensors" })
         {
             var options = new RepVggFeaturizingEstimator.Options { InputColumnName = "Pixels", WeightsPath = Write(kind), Normalization = Normalization.Identity(3) };
             using var featurizer = _context.Transforms.RepVggFeaturizer(options).Fit(data);
