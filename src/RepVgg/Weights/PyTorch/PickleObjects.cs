@@ -1,5 +1,3 @@
-using System.Globalization;
-
 namespace RepVgg.Weights.PyTorch;
 
 /// <summary>A Python class or function that a pickle refers to. It is a name only; nothing is imported or called.</summary>
@@ -45,8 +43,6 @@ internal static class PickleGlobals
     public const string RebuildFromType = "torch._tensor._rebuild_from_type_v2";
     public const string Size = "torch.Size";
 
-    private const int MaximumName = 200;
-
     private static readonly HashSet<string> _others = new(StringComparer.Ordinal)
     {
         OrderedDictionary, DefaultDictionary, RebuildTensor, RebuildTensorV2, RebuildParameter, RebuildParameterWithState, RebuildFromType, Size,
@@ -65,15 +61,6 @@ internal static class PickleGlobals
 
     /// <summary>Whether a global is only a part of Python's default reduction, so that it tells nothing about the file.</summary>
     public static bool IsPartOfReduction(string name) => _reductions.Contains(name) || name is "builtins.object" or "__builtin__.object";
-
-    /// <summary>Shortens a name from a file, and replaces characters that are not printable, so that it can be part of a message.</summary>
-    public static string Printable(string name)
-    {
-        if (name.Length <= MaximumName && !name.AsSpan().ContainsAnyExceptInRange(' ', '~'))
-            return name;
-        string text = name.Length > MaximumName ? name[..MaximumName] + "..." : name;
-        return string.Concat(text.Select(character => char.IsControl(character) || char.IsSurrogate(character) || char.GetUnicodeCategory(character) == UnicodeCategory.Format ? '?' : character));
-    }
 
     /// <summary>Gets the value type of a storage class; null if the name is not that of a storage class.</summary>
     public static ScalarType? StorageType(string name) => name switch

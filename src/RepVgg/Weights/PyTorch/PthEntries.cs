@@ -1,9 +1,15 @@
+using RepVgg.Weights.Naming;
+
 namespace RepVgg.Weights.PyTorch;
 
 /// <summary>A dictionary of named tensors in a checkpoint.</summary>
-/// <param name="Path">The keys that lead to it, joined by dots; empty if it is the whole checkpoint.</param>
+/// <param name="Keys">The keys that lead to it; empty if it is the whole checkpoint.</param>
 /// <param name="Values">The dictionary.</param>
-internal sealed record PthEntry(string Path, OrderedDictionary<string, object?> Values);
+internal sealed record PthEntry(string[] Keys, OrderedDictionary<string, object?> Values)
+{
+    /// <summary>The keys, joined by dots.</summary>
+    public string Path { get; } = string.Join('.', Keys);
+}
 
 /// <summary>Finds the weights among the objects of a checkpoint.</summary>
 internal sealed class PthEntries
@@ -19,13 +25,15 @@ internal sealed class PthEntries
     ];
 
     private readonly List<PthEntry> _entries = [];
-    private readonly HashSet<PickleDictionary> _visited = [];
+
+    // The number of values that may still be visited: a dictionary can be in many others, also in itself.
+    private long _budget = 8_000_000;
 
     /// <param name="root">The unpickled object.</param>
     public PthEntries(object? root)
     {
         if (root is PickleDictionary dictionary)
-            Add(dictionary, "", 0);
+            Add(dictionary, []);
     }
 
     /// <summary>Every dictionary that holds tensors, outer ones first.</summary>
@@ -33,7 +41,7 @@ internal sealed class PthEntries
 
     /// <summary>Finds the entry that is read by default.</summary>
     /// <returns>At each level, the weights in the first known wrapper, such as <c>state_dict</c>; else the tensors there; else what is in the only dictionary that holds tensors. Null if there are several.</returns>
-    public PthEntry? Default() => Choose(_entries, "");
+    public PthEntry? Default() => Choose(_entries, 0);
 
     /// <summary>Finds the entry at a path, or at the longest start of the path, whose rest may be a prefix of names.</summary>
     /// <returns>The entry; null if there are no tensors, or several dictionaries of tensors and none of them is a wrapper.</returns>
@@ -41,48 +49,44 @@ internal sealed class PthEntries
     {
         for (string? at = path; at is not null; at = at.LastIndexOf('.') is >= 0 and var dot ? at[..dot] : null)
         {
-            if (Choose(_entries.FindAll(entry => entry.Path == at || IsWithin(entry.Path, at)), at) is { } found)
-                return found;
+            for (int depth = 1; depth <= MaximumDepth; depth++)
+            {
+                if (Choose(_entries.FindAll(entry => entry.Keys.Length >= depth && string.Join('.', entry.Keys, 0, depth) == at), depth) is { } found)
+                    return found;
+            }
         }
         return null;
     }
 
-    private static PthEntry? Choose(List<PthEntry> entries, string path)
+    /// <summary>Chooses one of the entries in a dictionary.</summary>
+    /// <param name="entries">The entries.</param>
+    /// <param name="depth">The number of keys that lead to the dictionary.</param>
+    private static PthEntry? Choose(List<PthEntry> entries, int depth)
     {
         foreach (string wrapper in _wrappers)
         {
             // Tensors beside a wrapper, such as the best accuracy, are not the weights.
-            string inner = path.Length == 0 ? wrapper : $"{path}.{wrapper}";
-            var wrapped = entries.FindAll(entry => entry.Path == inner || IsWithin(entry.Path, inner));
-            if (wrapped.Count > 0)
-                return Choose(wrapped, inner);
+            if (entries.FindAll(entry => entry.Keys.Length > depth && entry.Keys[depth] == wrapper) is { Count: > 0 } wrapped)
+                return Choose(wrapped, depth + 1);
         }
-        if (entries.Find(entry => entry.Path == path) is { } here)
+        if (entries.Count == 0)
+            return null;
+        if (entries.Find(entry => entry.Keys.Length == depth) is { } here)
             return here;
-        string[] keys = [.. entries.Select(entry => Key(entry.Path, path)).Distinct(StringComparer.Ordinal)];
-        return keys.Length == 1 ? Choose(entries, path.Length == 0 ? keys[0] : $"{path}.{keys[0]}") : null;
+        return entries.TrueForAll(entry => entry.Keys[depth] == entries[0].Keys[depth]) ? Choose(entries, depth + 1) : null;
     }
 
-    /// <summary>The first key of a path after an outer path. A key with dots counts as several.</summary>
-    private static string Key(string path, string outer)
+    private void Add(PickleDictionary dictionary, string[] keys)
     {
-        string rest = outer.Length == 0 ? path : path[(outer.Length + 1)..];
-        int dot = rest.IndexOf('.');
-        return dot < 0 ? rest : rest[..dot];
-    }
-
-    private static bool IsWithin(string path, string outer) => outer.Length == 0 ? path.Length > 0 : path.StartsWith(outer + ".", StringComparison.Ordinal);
-
-    private void Add(PickleDictionary dictionary, string path, int depth)
-    {
-        if (depth > MaximumDepth || _entries.Count >= MaximumEntries || !_visited.Add(dictionary))
+        _budget -= 1 + dictionary.Entries.Count;
+        if (keys.Length > MaximumDepth || _entries.Count >= MaximumEntries || _budget < 0)
             return;
         if (dictionary.Entries.Values.Any(value => value is PickleTensor))
-            _entries.Add(new PthEntry(path, dictionary.Entries));
+            _entries.Add(new PthEntry(keys, dictionary.Entries));
         foreach (var (key, value) in dictionary.Entries)
         {
-            if (value is PickleDictionary inner && key.Length is > 0 and <= 200)
-                Add(inner, path.Length == 0 ? key : $"{path}.{key}", depth + 1);
+            if (value is PickleDictionary inner && key.Length > 0 && NameList.Printable(key) == key)
+                Add(inner, [.. keys, key]);
         }
     }
 }

@@ -9,7 +9,7 @@ namespace RepVgg.Weights.PyTorch;
 /// a configuration beside the weights, are skipped without being built. Half, bfloat16 and double are converted to float. Counters
 /// (<c>num_batches_tracked</c>, <c>total_ops</c>, ...) are ignored. The weights may be in a dictionary of the checkpoint, such as
 /// <c>{"state_dict": ..}</c> or <c>{"model": ..}</c>, also nested; tensors beside it are ignored, and plain weights are preferred to their moving average.
-/// Names are those in the file. The memory is limited in proportion to the size of the file.
+/// Names are those in the file; <see cref="Files.WeightsFile"/> also removes prefixes and converts names. The memory is limited in proportion to the size of the file.
 /// </remarks>
 public static class PthReader
 {
@@ -122,7 +122,7 @@ public static class PthReader
             if (value is PickleObject placeholder && _weightSuffixes.Any(suffix => name.EndsWith(suffix, StringComparison.Ordinal)))
             {
                 throw new InvalidDataException(
-                    $"{file} holds '{PickleGlobals.Printable(name)}' as an object of {placeholder.ClassName}, which is not a plain tensor and cannot be read. "
+                    $"{file} holds '{NameList.Printable(name)}' as an object of {placeholder.ClassName}, which is not a plain tensor and cannot be read. "
                     + "Convert the weights to dense float tensors before they are saved.");
             }
             if (value is not PickleTensor tensor || leftOut.AddIfCounter(name))
@@ -134,7 +134,7 @@ public static class PthReader
             state[name] = new TensorData(tensor.Shape, (start, values) => Load(stream, file, name, position, tensor, start, values));
         }
         if (entry.Path.Length > 0 && root is PickleDictionary outer)
-            leftOut.AddTensors(outer.Entries.Where(pair => pair.Value is PickleTensor).Select(pair => PickleGlobals.Printable(pair.Key)));
+            leftOut.AddTensors(outer.Entries.Where(pair => pair.Value is PickleTensor).Select(pair => NameList.Printable(pair.Key)));
         return new OpenedWeights(state, null, null)
         {
             Entry = entry.Path,
@@ -165,7 +165,7 @@ public static class PthReader
     {
         const string Advice = "Save torch.save(model.state_dict(), path) and try again.";
         if (entries.All.Count > 1)
-            return new InvalidDataException($"{file} holds several dictionaries of tensors, '{string.Join("', '", entries.All.Select(entry => PickleGlobals.Printable(entry.Path)))}': name the one that is to be read, or save only the weights.");
+            return new InvalidDataException($"{file} holds several dictionaries of tensors, '{string.Join("', '", entries.All.Select(entry => NameList.Printable(entry.Path)))}': name the one that is to be read, or save only the weights.");
         if (root is PickleObject whole)
             return new InvalidDataException($"{file} holds no weights: it is an object of {whole.ClassName}, and objects of a checkpoint are never built. {Advice}");
         string made = foreign.Count > 0 ? $", but objects that are never built: {ForeignObjects.Describe(foreign)}" : "";

@@ -1,3 +1,5 @@
+using RepVgg.Weights.Naming;
+
 namespace RepVgg.Weights.PyTorch;
 
 /// <summary>Recognises zip files that are not PyTorch checkpoints by the names of their entries.</summary>
@@ -33,8 +35,8 @@ internal static class ZipKinds
             return Start + "a TensorFlow SavedModel. Only weights of PyTorch, safetensors and ONNX can be read.";
         string? inner = zip.Names.FirstOrDefault(name => Array.Exists(_weightsExtensions, extension => name.EndsWith(extension, StringComparison.OrdinalIgnoreCase)));
         if (inner is not null)
-            return Start + $"an archive that contains '{PickleGlobals.Printable(inner)}'. Unpack that file and give its path.";
-        return Start + (zip.Names.FirstOrDefault() is { } first ? $"an archive of something else, with '{PickleGlobals.Printable(first)}'." : "an empty archive.");
+            return Start + $"an archive that contains '{NameList.Printable(inner)}'. Unpack that file and give its path.";
+        return Start + (zip.Names.FirstOrDefault() is { } first ? $"an archive of something else, with '{NameList.Printable(first)}'." : "an empty archive.");
 
         bool Any(Func<string, bool> condition) => zip.Names.Any(condition);
     }

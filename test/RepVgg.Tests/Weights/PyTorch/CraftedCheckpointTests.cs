@@ -2,14 +2,19 @@ using System.Buffers.Binary;
 using System.IO.Compression;
 using System.Text;
 using RepVgg.Runtime.Simd;
+using RepVgg.Testing;
 using RepVgg.Weights.PyTorch;
 using Xunit;
 
 namespace RepVgg.Tests.Weights.PyTorch;
 
 /// <summary>Checkpoints made to hurt: each gives one clear error, or its weights alone; nothing is executed, and little memory is taken.</summary>
-public class CraftedCheckpointTests
+public sealed class CraftedCheckpointTests : IDisposable
 {
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
     private static readonly int[] _four = [4], _one = [1];
 
     public static TheoryData<string> Pickles => [.. Crafted.Keys];
@@ -144,6 +149,39 @@ public class CraftedCheckpointTests
         Assert.Equal(["a"], PthReader.Read(new MemoryStream(pickle.InZip(("0", 16)))).Names);
         Assert.False(File.Exists("/tmp/repvgg-was-here"));
     }
+
+    /// <summary>Dictionaries of tensors under keys with dots, and one that contains itself under a thousand keys.</summary>
+    [Fact]
+    public void Keys_of_any_kind_lead_to_the_weights()
+    {
+        foreach (string key in (string[])[".a", "a.", ".", "..", "a.b", "x"])
+        {
+            string path = Write(Start.Raw("}").Text(key).Raw("}").Text("n").Rebuild().Storage().Window(0, _four, _one).Raw("ss."));
+            using var opened = PthReader.Open(path);
+            Assert.Equal((key, "n"), (opened.Entry, Assert.Single(opened.State.Names)));
+            using var named = PthReader.Open(path, key);
+            Assert.Equal(key, named.Entry);
+            using var below = PthReader.Open(path, key + ".n");
+            Assert.Equal(key, below.Entry);
+        }
+
+        var cyclic = Start.Raw("}q\0(");
+        for (int i = 0; i < 1000; i++)
+            cyclic.Text($"k{i}").Raw("h\0");
+        cyclic.Text("n").Rebuild().Storage().Window(0, _four, _one).Raw("u.");
+        using var own = PthReader.Open(Write(cyclic));
+        Assert.Equal(("", "n"), (own.Entry, Assert.Single(own.State.Names)));
+    }
+
+    /// <summary>Python 2 writes the pairs of an OrderedDict as lists.</summary>
+    [Fact]
+    public void Pairs_of_an_OrderedDict_may_be_lists()
+    {
+        var pickle = Start.Global("collections", "OrderedDict").Raw("]](").Text("a").Rebuild().Storage().Window(0, _four, _one).Raw("ea\u0085R.");
+        Assert.Equal(["a"], PthReader.Read(new MemoryStream(pickle.InZip(("0", 16)))).Names);
+    }
+
+    private string Write(CraftedPickle pickle) => _folder.Write("crafted.pth", pickle.InZip(("0", 16)));
 
     /// <summary>Sizes, offsets and counts in every instruction that Python has for integers.</summary>
     [Theory]
