@@ -180,7 +180,7 @@ public sealed class WeightsCommandTests : IDisposable
         float[] expected = GoldenFiles.Floats("cases/w-epsilon-1e-3-logits.npy").Values;
         Assert.DoesNotContain("epsilon", Succeeds("run", weights, images, logits, "--epsilon", "1e-3"));
         Compare.Close(expected, NumpyFile.Read(logits).Values, 1e-5);
-        Assert.Contains("Assumed: batch norm epsilon 1E-05 (PyTorch's default): the file does not say it. Give --epsilon if that is wrong.", Succeeds("run", weights, images, logits));
+        Assert.Contains("Assumed: batch norm epsilon 1e-05 (PyTorch's default): the file does not say it. Give --epsilon if that is wrong.", Succeeds("run", weights, images, logits));
 
         // What was given is stored in every format.
         foreach (string extension in (string[])["pth", "safetensors", "onnx"])

@@ -20,6 +20,7 @@ internal sealed class OnnxConstants(Dictionary<string, OnnxConstant> constants, 
             return constant;
         if (depth > MaximumDepth || !producers.TryGetValue(name, out var node))
             return null;
+        _folded[name] = null; // so that a cycle ends here
         return _folded[name] = Fold(node, depth + 1);
     }
 

@@ -161,6 +161,7 @@ public sealed class OnnxVariantTests : IDisposable
     [InlineData("..\\outside.data")]
     [InlineData("link.data")]
     [InlineData("linked/outside.data")]
+    [InlineData(".")]
     [InlineData("")]
     public void A_file_outside_of_the_folder_is_not_read(string location)
     {
