@@ -1,11 +1,14 @@
 namespace Microsoft.ML.RepVgg;
 
-/// <summary>Specifies how training handles a row whose image or label is invalid.</summary>
+/// <summary>Specifies how a row whose image or label is invalid is handled, in training and at scoring.</summary>
 public enum InvalidRowHandling
 {
-    /// <summary>Fit throws <see cref="InvalidOperationException"/>; the message names the row and the reason.</summary>
+    /// <summary>An <see cref="InvalidOperationException"/> is thrown; its message names the row, the file if a text column contains its path, and the reason.</summary>
     Error,
 
-    /// <summary>The row is skipped. A warning in the log states the number of skipped rows and the reason for the first one.</summary>
+    /// <summary>
+    /// In training, the row is skipped. At scoring, it gets a missing prediction: key 0 and scores NaN. The rows are counted, and a
+    /// warning in the log states the reason for the first one.
+    /// </summary>
     Skip,
 }

@@ -89,7 +89,7 @@ internal sealed class PretrainedWeights
         if (isGiven && _weights.Description is not null)
         {
             if (trained.BatchNormEpsilon != Architecture.BatchNormEpsilon)
-                log($"{file} were trained with a batch norm epsilon of {Architecture.BatchNormEpsilon}; the architecture that was given has {trained.BatchNormEpsilon}, which is used.", true);
+                log($"{file} were trained with a batch norm epsilon of {Architecture.BatchNormEpsilon:g}; the architecture that was given has {trained.BatchNormEpsilon:g}, which is used.", true);
             if (!Strides(trained).SequenceEqual(Strides(Architecture)))
                 log($"{file} were trained with the strides {string.Join(", ", Strides(Architecture))}; the architecture that was given has {string.Join(", ", Strides(trained))}, which are used.", true);
         }

@@ -1,3 +1,4 @@
+using System.Drawing;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
 using RepVgg.Networks;
@@ -14,7 +15,7 @@ public sealed partial class RepVggFeaturizingEstimator
         public string OutputColumnName { get; set; } = "Features";
 
         /// <summary>
-        /// Name of the input column: images (MLImage) of any size, or Vector&lt;Single&gt; with dimensions
+        /// Name of the input column: images of any size (MLImage), the content of image files (Vector&lt;Byte&gt;), or Vector&lt;Single&gt; with dimensions
         /// (channels, height, width), or flat with the size given by <see cref="ImageHeight"/> and <see cref="ImageWidth"/>,
         /// planar, colours in the order R, G, B. Null is <see cref="OutputColumnName"/>.
         /// </summary>
@@ -51,6 +52,18 @@ public sealed partial class RepVggFeaturizingEstimator
         /// <summary>Which part of the image is kept if resizing crops it.</summary>
         public ImageResizingEstimator.Anchor CropAnchor { get; set; } = ImageResizingEstimator.Anchor.Center;
 
+        /// <summary>The colour on which transparent images are put, and the colour of the pixels that <see cref="ImageResizingEstimator.ResizingKind.IsoPad"/> adds. Its alpha value is not used. An image without any pixel that is not fully transparent counts as opaque.</summary>
+        public Color BackgroundColor { get; set; } = Color.White;
+
+        /// <summary>
+        /// Whether images in files or byte vectors are turned or mirrored as their EXIF orientation says. It applies to columns of
+        /// bytes, which this library decodes; images of ML.NET's LoadImages have the orientation in which they are stored.
+        /// </summary>
+        public bool ApplyExifOrientation { get; set; } = true;
+
+        /// <summary>Largest number of pixels, width times height, of an image. Larger ones are invalid. For columns of bytes it is checked before an image is decoded.</summary>
+        public long MaximumImagePixels { get; set; } = 100_000_000;
+
         /// <summary>
         /// Mean and scale per channel, in pixel units, that the network was trained with. Null uses the normalization of the
         /// network or its file; if the file has none, <see cref="Normalization.ImageNet"/> for three channels. It must not contradict the graph of an ONNX file.
@@ -59,6 +72,15 @@ public sealed partial class RepVggFeaturizingEstimator
 
         /// <summary>Number of threads; 0 uses all cores. The features do not depend on it.</summary>
         public int NumberOfThreads { get; set; }
+
+        /// <summary>How rows with an invalid image are handled. With <see cref="InvalidRowHandling.Skip"/>, the features of such a row are NaN.</summary>
+        public InvalidRowHandling InvalidRows { get; set; } = InvalidRowHandling.Error;
+
+        /// <summary>
+        /// Maximum number of rows that are read before their features are computed, 1 or more; 0 uses up to 32. With 1, every row
+        /// is computed before the next one is read, which a source needs that waits for a result before it gives the next row.
+        /// </summary>
+        public int ScoringBatchSize { get; set; }
 
         internal string InputName => InputColumnName ?? OutputColumnName;
 
@@ -80,6 +102,10 @@ public sealed partial class RepVggFeaturizingEstimator
             if (ImageHeight is <= 0 || ImageWidth is <= 0)
                 throw new ArgumentException($"The image size is {ImageHeight} x {ImageWidth}; both must be 1 or more.");
             ArgumentOutOfRangeException.ThrowIfNegative(NumberOfThreads);
+            ArgumentOutOfRangeException.ThrowIfNegative(ScoringBatchSize);
+            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(MaximumImagePixels);
+            if (!Enum.IsDefined(InvalidRows))
+                throw new ArgumentException($"InvalidRows is {(int)InvalidRows}, which is not a value of InvalidRowHandling.");
         }
     }
 }

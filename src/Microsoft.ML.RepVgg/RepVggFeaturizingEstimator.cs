@@ -1,6 +1,8 @@
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Input;
+using Microsoft.ML.RepVgg.Input.Images;
 using Microsoft.ML.RepVgg.Interop;
+using Microsoft.ML.RepVgg.Scoring;
 using Microsoft.ML.Runtime;
 using RepVgg.Architectures;
 using RepVgg.Networks;
@@ -49,8 +51,8 @@ public sealed partial class RepVggFeaturizingEstimator : IEstimator<RepVggFeatur
         string name = _options.InputName;
         var input = inputSchema.Find(name) ?? throw new ArgumentException($"Could not find input column '{name}'", nameof(inputSchema));
         bool isVector = input.Kind == SchemaShape.Column.VectorKind.Vector && input.ItemType == NumberDataViewType.Single;
-        if (!isVector && !FeatureInput.IsImage(input.ItemType))
-            throw new ArgumentException($"Schema mismatch for input column '{name}': expected an image or a Vector<Single> of known size, got {input.Kind} of {input.ItemType}.", nameof(inputSchema));
+        if (!isVector && !FeatureInput.IsImage(input))
+            throw new ArgumentException($"Schema mismatch for input column '{name}': expected images, the content of image files as Vector<Byte>, or a Vector<Single> of known size, got {input.Kind} of {input.ItemType}.", nameof(inputSchema));
         return new SchemaShape([.. inputSchema.Where(column => column.Name != _options.OutputColumnName), SchemaShapes.FloatVector(_options.OutputColumnName, 1)]);
     }
 
@@ -66,7 +68,8 @@ public sealed partial class RepVggFeaturizingEstimator : IEstimator<RepVggFeatur
         if (pixels.TemporaryColumns.Contains(_options.OutputColumnName))
             throw new ArgumentException($"The output column '{_options.OutputColumnName}' has the same name as a temporary column; choose another name.");
         _network.Architecture.ValidateImageSize(pixels.Height, pixels.Width);
-        return new RepVggFeaturizingTransformer(_network with { ImageHeight = pixels.Height, ImageWidth = pixels.Width }, pixels, _options);
+        var scoring = new ScoringOptions(_options.NumberOfThreads, _options.ScoringBatchSize, _options.InvalidRows == InvalidRowHandling.Skip, _host);
+        return new RepVggFeaturizingTransformer(_network with { ImageHeight = pixels.Height, ImageWidth = pixels.Width }, pixels, _options.OutputColumnName, scoring);
     }
 
     private static DeployNetwork ReadFile(Options options, IChannel? channel, out bool hasWarned)
@@ -101,9 +104,13 @@ public sealed partial class RepVggFeaturizingEstimator : IEstimator<RepVggFeatur
         // The type of a vector with dimensions contains its size. For a flat vector without size options, the network's input size is used.
         if (type is VectorDataViewType { Dimensions.Length: 3 })
             channels = null;
-        else if (type is VectorDataViewType)
+        else if (type is VectorDataViewType && !FeatureInput.IsImage(type))
             (height, width) = (height ?? _network.ImageHeight, width ?? _network.ImageWidth);
-        var settings = new ImageSettings(Role, _options.InputName, channels, height, width, _options.Resizing, _options.CropAnchor);
+        var settings = new ImageSettings(Role, _options.InputName, channels, height, width, _options.Resizing, _options.CropAnchor)
+        {
+            BackgroundColor = _options.BackgroundColor,
+            Decoding = new ImageDecoding(_options.ApplyExifOrientation, _options.MaximumImagePixels),
+        };
         var pixels = FeatureInput.Create(schema, settings, _network.ImageHeight, _network.ImageWidth);
         return pixels.Channels == architecture.InputChannels
             ? pixels

@@ -19,12 +19,12 @@ public sealed class RepVggFeaturizingTransformer : ITransformer, IDisposable
 {
     private readonly NetworkScorer _scorer;
 
-    internal RepVggFeaturizingTransformer(DeployNetwork network, FeatureInput input, RepVggFeaturizingEstimator.Options options)
+    internal RepVggFeaturizingTransformer(DeployNetwork network, FeatureInput input, string outputColumn, ScoringOptions scoring)
     {
         Network = network;
-        OutputColumnName = options.OutputColumnName;
+        OutputColumnName = outputColumn;
         var type = new VectorDataViewType(NumberDataViewType.Single, network.OutputShape);
-        _scorer = new NetworkScorer(input, network, options.NumberOfThreads, [new AddedColumn(OutputColumnName, type, null, FeaturesGetter)]);
+        _scorer = new NetworkScorer(input, network, scoring, [new AddedColumn(OutputColumnName, type, null, FeaturesGetter)]);
     }
 
     /// <summary>The weights of the fused network: the blocks up to the selected stage, without the classifier.</summary>
@@ -35,6 +35,9 @@ public sealed class RepVggFeaturizingTransformer : ITransformer, IDisposable
 
     /// <summary>Name of the output column: Vector&lt;Single&gt; with dimensions (channels), or (channels, height, width) without pooling.</summary>
     public string OutputColumnName { get; }
+
+    /// <summary>Number of rows without a usable image that were skipped, over all data views and prediction engines of this transformer (see <see cref="RepVggFeaturizingEstimator.Options.InvalidRows"/>).</summary>
+    public long InvalidRowCount => _scorer.InvalidRowCount;
 
     /// <inheritdoc/>
     public bool IsRowToRowMapper => true;

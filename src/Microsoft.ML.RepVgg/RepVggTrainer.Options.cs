@@ -1,3 +1,4 @@
+using System.Drawing;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
 using RepVgg.Training;
@@ -15,7 +16,7 @@ public sealed partial class RepVggTrainer
         public string LabelColumnName { get; set; } = "Label";
 
         /// <summary>
-        /// Name of the feature column: images (MLImage) of any size, or Vector&lt;Single&gt; with dimensions
+        /// Name of the feature column: images of any size (MLImage), the content of image files (Vector&lt;Byte&gt;), or Vector&lt;Single&gt; with dimensions
         /// (channels, height, width), or flat with the size given by <see cref="ImageHeight"/> and <see cref="ImageWidth"/>.
         /// Pixels are planar (CHW), colours in the order R, G, B, usually 0..255.
         /// </summary>
@@ -74,6 +75,18 @@ public sealed partial class RepVggTrainer
 
         /// <summary>Which part of the image is kept if resizing crops it.</summary>
         public ImageResizingEstimator.Anchor CropAnchor { get; set; } = ImageResizingEstimator.Anchor.Center;
+
+        /// <summary>The colour on which transparent images are put, and the colour of the pixels that <see cref="ImageResizingEstimator.ResizingKind.IsoPad"/> adds. Its alpha value is not used. An image without any pixel that is not fully transparent counts as opaque.</summary>
+        public Color BackgroundColor { get; set; } = Color.White;
+
+        /// <summary>
+        /// Whether images in files or byte vectors are turned or mirrored as their EXIF orientation says. It applies to columns of
+        /// bytes, which this library decodes; images of ML.NET's LoadImages have the orientation in which they are stored.
+        /// </summary>
+        public bool ApplyExifOrientation { get; set; } = true;
+
+        /// <summary>Largest number of pixels, width times height, of an image. Larger ones are invalid. For columns of bytes it is checked before an image is decoded.</summary>
+        public long MaximumImagePixels { get; set; } = 100_000_000;
 
         /// <summary>
         /// Mean and scale per channel, in pixel units. They are part of the trained model, which scores raw pixels. Null computes
@@ -151,8 +164,17 @@ public sealed partial class RepVggTrainer
         /// <summary>The device to train on. Scoring needs neither a GPU nor TorchSharp.</summary>
         public TrainingDevice Device { get; set; } = TrainingDevice.Auto;
 
-        /// <summary>How rows with an invalid image or label are handled.</summary>
+        /// <summary>
+        /// How rows with an invalid image or label are handled in training, and rows with an invalid image at scoring. With
+        /// <see cref="InvalidRowHandling.Skip"/>, such a row gets a missing prediction at scoring: key 0 and scores NaN.
+        /// </summary>
         public InvalidRowHandling InvalidRows { get; set; } = InvalidRowHandling.Error;
+
+        /// <summary>
+        /// Maximum number of rows that the trained model reads before it scores them, 1 or more; 0 uses up to 32. With 1, every
+        /// row is scored before the next one is read, which a source needs that waits for a result before it gives the next row.
+        /// </summary>
+        public int ScoringBatchSize { get; set; }
 
         /// <summary>Maximum memory for the images that are read, in bytes; images beyond it are stored in a temporary file.</summary>
         public long CacheLimit { get; set; } = SampleCache.DefaultMemoryLimit;
@@ -185,6 +207,10 @@ public sealed partial class RepVggTrainer
                 throw new ArgumentException($"The image size is {ImageHeight} x {ImageWidth}; both must be 1 or more.");
             ArgumentOutOfRangeException.ThrowIfNegative(NumberOfThreads);
             ArgumentOutOfRangeException.ThrowIfNegative(CacheLimit);
+            ArgumentOutOfRangeException.ThrowIfNegative(ScoringBatchSize);
+            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(MaximumImagePixels);
+            if (!Enum.IsDefined(InvalidRows))
+                throw new ArgumentException($"InvalidRows is {(int)InvalidRows}, which is not a value of InvalidRowHandling.");
         }
 
         internal TrainingOptions ToTrainingOptions(ulong seed, int height, int width) => new()

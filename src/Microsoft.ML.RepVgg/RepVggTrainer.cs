@@ -1,7 +1,10 @@
 using System.Globalization;
 using Microsoft.ML.Data;
+using Microsoft.ML.Transforms.Image;
 using Microsoft.ML.RepVgg.Input;
+using Microsoft.ML.RepVgg.Input.Images;
 using Microsoft.ML.RepVgg.Interop;
+using Microsoft.ML.RepVgg.Scoring;
 using Microsoft.ML.Runtime;
 using RepVgg.Architectures;
 using RepVgg.Backends;
@@ -39,7 +42,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         ArgumentNullException.ThrowIfNull(inputSchema);
         // ML.NET's maximum-entropy trainer checks the columns and computes the output shape. It does not accept images, so it gets a vector of floats instead.
         var shown = inputSchema;
-        if (inputSchema.Find(_options.FeatureColumnName) is { } feature && FeatureInput.IsImage(feature.ItemType))
+        if (inputSchema.Find(_options.FeatureColumnName) is { } feature && FeatureInput.IsImage(feature))
             shown = new SchemaShape([.. inputSchema.Where(column => column.Name != _options.FeatureColumnName), SchemaShapes.FloatVector(_options.FeatureColumnName, 1)]);
         var context = new MLContext(seed: 1);
         var output = context.MulticlassClassification.Trainers
@@ -75,7 +78,9 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var label = input.Schema[_options.LabelColumnName];
         int classes = CountClasses(label);
         var pretrained = PretrainedWeights.Read(_options.PretrainedWeightsPath, _options.Architecture, _options.PretrainedWeightsOptions);
-        var (architecture, features) = Resolve(input.Schema, pretrained);
+        var (architecture, features) = Resolve(input, pretrained, channel);
+        var options = _options.ToTrainingOptions(seed, features.Height, features.Width);
+        options.Validate(features.Height, features.Width);
         using var backend = CreateBackend(architecture, classes, channel);
         using var network = new TrainingNetwork(architecture, classes, backend, seed, _options.FrozenStages, _options.FreezeBatchNorm);
         if (pretrained is not null)
@@ -91,12 +96,18 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var normalization = _options.Normalization ?? expected ?? PixelStatistics.Measure(training);
         channel?.Info(MessageSensitivity.None, "{0} on {1}: {2} images of {3} x {4} x {5}, {6} classes, {7} to validate on, seed {8}.", architecture.Name, backend.Description, training.Count, features.Channels, features.Height, features.Width, classes, validation?.Count ?? 0, seed);
 
-        var result = TrainingLoop.Run(backend, network, training, validation, normalization, _options.ToTrainingOptions(seed, features.Height, features.Width), Report(channel), _options.CancellationToken);
+        var result = TrainingLoop.Run(backend, network, training, validation, normalization, options, Report(channel), _options.CancellationToken);
         if (result.StopReason == StopReason.Cancelled && (_options.OnCancellation == CancellationBehavior.Throw || result.BestEpoch == 0))
             throw new OperationCanceledException("Training was cancelled.", _options.CancellationToken);
 
         var fused = DeployNetwork.FromTrainingForm(architecture, result.Weights, features.Height, features.Width, normalization);
-        return new RepVggTransformer(fused, features, _options, label, result);
+        var scoring = new ScoringOptions(_options.NumberOfThreads, _options.ScoringBatchSize, _options.InvalidRows == InvalidRowHandling.Skip, _host);
+        return new RepVggTransformer(fused, features, _options.ScoreColumnName, _options.PredictedLabelColumnName, label, scoring)
+        {
+            History = result.History,
+            BestEpoch = result.BestEpoch,
+            StopReason = result.StopReason,
+        };
     }
 
     private static int CountClasses(DataViewSchema.Column label)
@@ -109,14 +120,18 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         return (int)count;
     }
 
-    private (RepVggArchitecture Architecture, FeatureInput Features) Resolve(DataViewSchema schema, PretrainedWeights? pretrained)
+    private (RepVggArchitecture Architecture, FeatureInput Features) Resolve(IDataView input, PretrainedWeights? pretrained, IChannel? channel)
     {
+        var schema = input.Schema;
         var named = pretrained is null ? _options.Architecture : pretrained.ArchitectureToTrain(_options.Architecture);
         bool isImage = schema.GetColumnOrNull(_options.FeatureColumnName) is { } column && FeatureInput.IsImage(column.Type);
         int? channels = _options.ImageChannels ?? (isImage ? pretrained?.Architecture.InputChannels : null);
-        var settings = new ImageSettings("feature", _options.FeatureColumnName, channels, _options.ImageHeight, _options.ImageWidth, _options.Resizing, _options.CropAnchor);
-        int side = (named ?? RepVggVariants.A0).DefaultImageSize;
-        var (height, width) = pretrained?.ImageSize ?? (side, side);
+        var settings = new ImageSettings("feature", _options.FeatureColumnName, channels, _options.ImageHeight, _options.ImageWidth, _options.Resizing, _options.CropAnchor)
+        {
+            BackgroundColor = _options.BackgroundColor,
+            Decoding = new ImageDecoding(_options.ApplyExifOrientation, _options.MaximumImagePixels),
+        };
+        var (height, width) = pretrained?.ImageSize ?? DefaultImageSize(input, named, settings, channel);
         var features = FeatureInput.Create(schema, settings, height, width);
         var architecture = named ?? RepVggVariants.ForImageSize(Math.Max(features.Height, features.Width));
         pretrained?.CheckChannels(_options.FeatureColumnName, features.Channels);
@@ -128,6 +143,26 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         if (_options.Normalization is { } normalization && (normalization.Mean.Length != features.Channels || normalization.Scale.Length != features.Channels))
             throw new ArgumentException($"Options.Normalization has {normalization.Mean.Length} means and {normalization.Scale.Length} scales; the images have {features.Channels} channels.");
         return (architecture, features);
+    }
+
+    /// <summary>Chooses the size of the network's input for a column of images if the options and the pretrained weights specify none.</summary>
+    private (int Height, int Width) DefaultImageSize(IDataView input, RepVggArchitecture? architecture, ImageSettings settings, IChannel? channel)
+    {
+        int side = (architecture ?? RepVggVariants.A0).DefaultImageSize;
+        var column = input.Schema.GetColumnOrNull(settings.ColumnName);
+        if (column?.Type is ImageDataViewType { Height: > 0, Width: > 0 } image)
+            return (image.Height, image.Width);
+        if (architecture is not null || settings.Height is not null || settings.Width is not null || column is not { } images || !FeatureInput.IsImage(images.Type))
+            return (side, side);
+        var sizes = ImageSizes.Measure(input, images, settings.Decoding);
+        if (sizes.Count == 0)
+            return (side, side);
+        var (height, width) = ImageSizes.Choose(sizes);
+        channel?.Info(
+            MessageSensitivity.None,
+            "The images of the first rows have {0} x {1} to {2} x {3} pixels, so the network is trained on {4} x {5} pixels (width x height). Options.ImageWidth and ImageHeight set another size.",
+            sizes.Min(size => size.Width), sizes.Min(size => size.Height), sizes.Max(size => size.Width), sizes.Max(size => size.Height), width, height);
+        return (height, width);
     }
 
     private SampleCache Read(IDataView view, FeatureInput features, int classes, string what, IChannel? channel)
@@ -152,7 +187,14 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     /// <summary>Checks that the label keys of the validation set stand for the same classes as those of the training set. Otherwise the validation metrics would be wrong without an error.</summary>
     private IDataView CheckValidation(IDataView set, DataViewSchema.Column trainingLabel)
     {
-        GetOutputSchema(SchemaShapes.Of(set.Schema));
+        try
+        {
+            GetOutputSchema(SchemaShapes.Of(set.Schema));
+        }
+        catch (ArgumentException error)
+        {
+            throw new ArgumentException($"Options.ValidationSet does not fit: {error.Message.TrimEnd('.')}. Transform it with the same fitted transformers as the training data.", error);
+        }
         var label = set.Schema[_options.LabelColumnName];
         int classes = CountClasses(trainingLabel);
         if (!label.Type.Equals(trainingLabel.Type) || !KeyValues.Read(label, classes).SequenceEqual(KeyValues.Read(trainingLabel, classes)))
@@ -167,7 +209,18 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             throw new InvalidOperationException($"Every row has the same label in column '{_options.LabelColumnName}'; at least two classes are needed.");
         if (validation is not null)
             return (samples, validation);
-        return _options.ValidationSetFraction > 0 ? SampleSubset.Split(samples, _options.ValidationSetFraction, seed) : (samples, null);
+        if (_options.ValidationSetFraction == 0)
+            return (samples, null);
+        try
+        {
+            return SampleSubset.Split(samples, _options.ValidationSetFraction, seed);
+        }
+        catch (ArgumentException error)
+        {
+            throw new InvalidOperationException(
+                FormattableString.Invariant($"{samples.Count} images are too few to split off {_options.ValidationSetFraction} of each class for validation. ")
+                + "Set Options.ValidationSetFraction = 0 to train without validation, or give Options.ValidationSet.", error);
+        }
     }
 
     private Backend CreateBackend(RepVggArchitecture architecture, int classes, IChannel? channel)

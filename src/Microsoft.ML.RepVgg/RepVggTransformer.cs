@@ -19,23 +19,27 @@ namespace Microsoft.ML.RepVgg;
 /// </remarks>
 public sealed class RepVggTransformer : ITransformer, IDisposable
 {
-    private readonly StockHead _head;
+    private readonly DataViewSchema.Column _label;
     private readonly NetworkScorer _scorer;
 
-    internal RepVggTransformer(DeployNetwork network, FeatureInput features, RepVggTrainer.Options options, DataViewSchema.Column label, TrainingResult training)
+    /// <param name="network">The fused network.</param>
+    /// <param name="features">Description of the input column.</param>
+    /// <param name="scoreColumn">Name of the score column.</param>
+    /// <param name="predictedLabelColumn">Name of the predicted label's column.</param>
+    /// <param name="label">A column with the name, the type and the key values of the label.</param>
+    /// <param name="scoring">How rows are scored.</param>
+    internal RepVggTransformer(DeployNetwork network, FeatureInput features, string scoreColumn, string predictedLabelColumn, DataViewSchema.Column label, ScoringOptions scoring)
     {
         Network = network;
-        (ScoreColumnName, PredictedLabelColumnName) = (options.ScoreColumnName, options.PredictedLabelColumnName);
+        (ScoreColumnName, PredictedLabelColumnName) = (scoreColumn, predictedLabelColumn);
         Labels = KeyValues.Read(label, network.Classes);
-        History = training.History;
-        BestEpoch = training.BestEpoch;
-        StopReason = training.StopReason;
-        _head = StockHead.Create(options.LabelColumnName, label, StockChain.LogitsColumn(ScoreColumnName), network.Classes);
+        _label = label;
+        var columns = new ScoreColumns(label, network.Classes);
         // The columns are in the order in which ML.NET's own head adds them.
-        _scorer = new NetworkScorer(features, network, options.NumberOfThreads,
+        _scorer = new NetworkScorer(features, network, scoring,
         [
-            new AddedColumn(PredictedLabelColumnName, _head.PredictedLabel.Type, _head.PredictedLabel.Annotations, Probabilities.PredictedKeyGetter),
-            new AddedColumn(ScoreColumnName, _head.Score.Type, _head.Score.Annotations, Probabilities.ScoreGetter),
+            new AddedColumn(PredictedLabelColumnName, columns.PredictedLabelType, columns.PredictedLabelAnnotations, Probabilities.PredictedKeyGetter),
+            new AddedColumn(ScoreColumnName, columns.ScoreType, columns.ScoreAnnotations, Probabilities.ScoreGetter),
         ]);
     }
 
@@ -57,14 +61,17 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
     /// <summary>Name of the output column with the predicted key.</summary>
     public string PredictedLabelColumnName { get; }
 
-    /// <summary>The metrics of every epoch.</summary>
-    public IReadOnlyList<EpochResult> History { get; }
+    /// <summary>Number of rows without a usable image that were skipped at scoring, over all data views and prediction engines of this transformer (see <see cref="RepVggTrainer.Options.InvalidRows"/>).</summary>
+    public long InvalidRowCount => _scorer.InvalidRowCount;
 
-    /// <summary>The epoch, from 1, whose weights this classifier has.</summary>
-    public int BestEpoch { get; }
+    /// <summary>The metrics of every epoch; empty for a model that was loaded.</summary>
+    public IReadOnlyList<EpochResult> History { get; internal init; } = [];
 
-    /// <summary>The reason why training ended.</summary>
-    public StopReason StopReason { get; }
+    /// <summary>The epoch, from 1, whose weights this classifier has; 0 for a model that was loaded.</summary>
+    public int BestEpoch { get; internal init; }
+
+    /// <summary>The reason why training ended; <see cref="StopReason.Completed"/> for a model that was loaded.</summary>
+    public StopReason StopReason { get; internal init; }
 
     /// <inheritdoc/>
     public bool IsRowToRowMapper => true;
@@ -91,7 +98,7 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
     void ICanSaveModel.Save(ModelSaveContext ctx)
     {
         ArgumentNullException.ThrowIfNull(ctx);
-        StockChain.SaveClassifier(ctx, Network, _scorer.Input, _head, ScoreColumnName, PredictedLabelColumnName);
+        StockChain.SaveClassifier(ctx, Network, _scorer.Input, _label, ScoreColumnName, PredictedLabelColumnName);
     }
 
     /// <summary>Releases the engine and its memory.</summary>

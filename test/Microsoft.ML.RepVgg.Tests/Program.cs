@@ -11,14 +11,37 @@ internal static class Program
 
     private static int Main(string[] arguments)
     {
-        if (arguments is not ["loaded-torch", var device])
+        switch (arguments)
         {
-            Console.Error.WriteLine("These are tests: run them with dotnet test.");
-            return 2;
+            case ["loaded-torch", var device]:
+                TrainAndScore(device == "cpu" ? TrainingDevice.Cpu : TrainingDevice.TorchCpu);
+                Console.WriteLine(string.Join(' ', LoadedTorch()));
+                return 0;
+            case ["loaded-onnxruntime", var way, var path]:
+                LoadAndScore(way, path);
+                Console.WriteLine(string.Join(' ', NativeLibraries("onnxruntime")));
+                return 0;
+            default:
+                Console.Error.WriteLine("These are tests: run them with dotnet test.");
+                return 2;
         }
-        TrainAndScore(device == "cpu" ? TrainingDevice.Cpu : TrainingDevice.TorchCpu);
-        Console.WriteLine(string.Join(' ', LoadedTorch()));
-        return 0;
+    }
+
+    /// <summary>Loads a model, with a GPU requested, and scores.</summary>
+    private static void LoadAndScore(string way, string path)
+    {
+        var context = new MLContext(seed: 1);
+        ITransformer model;
+        if (way == "engine")
+        {
+            context.GpuDeviceId = 0;
+            model = context.Model.LoadRepVgg(path, out _);
+        }
+        else
+        {
+            model = context.Model.Load(path, out _);
+        }
+        context.MulticlassClassification.Evaluate(model.Transform(context.Data.LoadFromEnumerable(Stripes.Rows(30, seed: 1))));
     }
 
     private static void TrainAndScore(TrainingDevice device)
@@ -39,8 +62,14 @@ internal static class Program
     private static IEnumerable<string> LoadedTorch()
     {
         var assemblies = AppDomain.CurrentDomain.GetAssemblies().Select(assembly => assembly.GetName().Name!).Where(name => name == "TorchSharp");
+        return assemblies.Concat(NativeLibraries("torch"));
+    }
+
+    /// <summary>The native libraries of this process whose names contain a word.</summary>
+    private static IEnumerable<string> NativeLibraries(string word)
+    {
         using var process = Process.GetCurrentProcess();
-        var libraries = process.Modules.Cast<ProcessModule>().Select(module => module.ModuleName).Where(name => name.Contains("torch", StringComparison.OrdinalIgnoreCase) && !name.EndsWith("TorchSharp.dll", StringComparison.Ordinal));
-        return assemblies.Concat(libraries.Distinct());
+        string[] managed = [.. AppDomain.CurrentDomain.GetAssemblies().Select(assembly => $"{assembly.GetName().Name}.dll")];
+        return [.. process.Modules.Cast<ProcessModule>().Select(module => module.ModuleName).Where(name => name.Contains(word, StringComparison.OrdinalIgnoreCase) && !managed.Contains(name)).Distinct()];
     }
 }

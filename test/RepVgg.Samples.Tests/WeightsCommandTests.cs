@@ -188,7 +188,7 @@ public sealed class WeightsCommandTests : IDisposable
     [Fact]
     public void Inspect_lists_what_was_left_out_and_the_entries()
     {
-        string output = Succeeds("inspect", Checkpoint("w-ckpt-timm-args.pth.tar"), "--image-size", "32");
+        string output = Succeeds("inspect", GoldenFiles.CaseOf("w-ckpt-timm-args.pth.tar"), "--image-size", "32");
         Assert.Contains("Left out       argparse.Namespace (1), num_batches_tracked (16)", output);
         Assert.DoesNotContain("Entries", output);
         Assert.Contains("Entries        model_ema, model (shown here)", Succeeds("inspect", Checkpoint("entries.pth"), "--image-size", "32"));
@@ -201,13 +201,13 @@ public sealed class WeightsCommandTests : IDisposable
     [Fact]
     public void A_backbone_has_no_logits_but_can_be_inspected_and_converted()
     {
-        string backbone = Checkpoint("w-no-classifier.pth"), onnx = _folder.File("features.onnx");
+        string backbone = GoldenFiles.CaseOf("w-no-classifier.pth"), onnx = _folder.File("features.onnx");
         Assert.Contains("Classes        none: there is no classifier", Succeeds("inspect", backbone, "--image-size", "32"));
-        Assert.Contains("holds no classifier: 'linear.weight' is missing", Fails(1, "run", backbone, Checkpoint("w-input.npy"), _folder.File("x.npy")));
+        Assert.Contains("holds no classifier: 'linear.weight' is missing", Fails(1, "run", backbone, GoldenFiles.CaseOf("w-input.npy"), _folder.File("x.npy")));
         Assert.Contains("hold no classifier: 'linear.weight' of shape [classes, features] is missing", Fails(1, "verify", backbone, "--image-size", "32"));
         Succeeds("convert", backbone, onnx, "--image-size", "32");
-        var images = NumpyFile.Read(Checkpoint("w-input.npy"));
-        Compare.Close(GoldenFiles.Floats("checkpoints/w-pooled.npy").Values, ReferenceNetwork.Outputs(OnnxReader.Read(onnx), images.Values, images.Shape[0]), 1e-5);
+        var images = NumpyFile.Read(GoldenFiles.CaseOf("w-input.npy"));
+        Compare.Close(GoldenFiles.Floats("cases/w-pooled.npy").Values, ReferenceNetwork.Outputs(OnnxReader.Read(onnx), images.Values, images.Shape[0]), 1e-5);
         Succeeds("convert", backbone, _folder.File("deploy.pth"), "--form", "deploy", "--image-size", "32");
         Assert.Contains("none: there is no classifier", Succeeds("inspect", _folder.File("deploy.pth")));
     }
@@ -215,11 +215,47 @@ public sealed class WeightsCommandTests : IDisposable
     private static string Checkpoint(string name) => GoldenFiles.PathOf(Path.Combine("checkpoints", name));
 
     [Fact]
+    public void What_a_file_does_not_say_is_given_by_options()
+    {
+        string weights = GoldenFiles.CaseOf("w-epsilon-1e-3.pth"), images = GoldenFiles.CaseOf("w-input.npy"), logits = _folder.File("logits.npy");
+        float[] expected = GoldenFiles.Floats("cases/w-epsilon-1e-3-logits.npy").Values;
+        Assert.DoesNotContain("epsilon", Succeeds("run", weights, images, logits, "--epsilon", "1e-3"));
+        Compare.Close(expected, NumpyFile.Read(logits).Values, 1e-5);
+        Assert.Contains("Assumed: batch norm epsilon 1e-05 (PyTorch's default): the file does not say it. Give --epsilon if that is wrong.", Succeeds("run", weights, images, logits));
+
+        // What was given is stored in every format.
+        foreach (string extension in (string[])["pth", "safetensors", "onnx"])
+        {
+            string output = _folder.File($"out.{extension}");
+            Assert.DoesNotContain("epsilon", Succeeds("convert", weights, output, "--epsilon", "1e-3", "--strides", "2,2,2,2,2", "--image-size", "32"));
+            Assert.DoesNotContain("Assumed", Succeeds("run", output, images, logits));
+            Compare.Close(expected, NumpyFile.Read(logits).Values, 1e-5);
+            Assert.DoesNotContain("Assumed", Succeeds("inspect", output));
+        }
+        Assert.Contains("The option BatchNormEpsilon is 0.01, but", Fails(1, "inspect", _folder.File("out.pth"), "--epsilon", "0.01"));
+
+        string output32 = Succeeds("verify", weights, "--epsilon", "1e-3", "--image-size", "32");
+        Assert.DoesNotContain("epsilon", output32);
+        Assert.Contains("Assumed: strides 2, 2, 2, 2, 2", output32);
+        Assert.Contains("this check cannot show whether they are those of the training", output32);
+        Assert.DoesNotContain("Assumed", Succeeds("verify", weights, "--epsilon", "1e-3", "--image-size", "32", "--strides", "2,2,2,2,2"));
+        Succeeds("verify", _folder.File("out.pth"), "--against", _folder.File("out.onnx"));
+
+        Assert.Contains("--image-size", Fails(1, "inspect", GoldenFiles.CaseOf("o-dynamic-size.onnx")));
+        Assert.Matches(@"Images +3 x 32 x 32", Succeeds("inspect", GoldenFiles.CaseOf("o-dynamic-size.onnx"), "--image-size", "32"));
+        Succeeds("run", GoldenFiles.CaseOf("o-dynamic-size.onnx"), images, logits);
+        Compare.Close(GoldenFiles.Floats("cases/w-logits.npy").Values, NumpyFile.Read(logits).Values, 1e-5);
+        Assert.Contains("it must be one stride per stage", Fails(2, "inspect", weights, "--strides", "1,3"));
+        Assert.Contains("it has no output 'other'", Fails(1, "inspect", GoldenFiles.CaseOf("o-plain.onnx"), "--output", "other"));
+    }
+
+    [Fact]
     public void Gray_weights_without_a_description_need_a_normalisation_only_in_onnx()
     {
         Succeeds("create", "S0", _folder.File("gray.pth"), "--classes", "3");
         Succeeds("convert", _folder.File("gray.pth"), _folder.File("deploy.pth"), "--form", "deploy");
         Assert.Contains("normalisation", Fails(1, "convert", _folder.File("gray.pth"), _folder.File("gray.onnx")));
+        Assert.Contains("give --mean and --std", Fails(2, "convert", _folder.File("gray.pth"), _folder.File("x.pth"), "--epsilon", "1e-3"));
         Succeeds("convert", _folder.File("gray.pth"), _folder.File("gray.onnx"), "--mean", "127", "--std", "60");
         Succeeds("verify", _folder.File("gray.pth"), "--against", _folder.File("gray.onnx"));
     }

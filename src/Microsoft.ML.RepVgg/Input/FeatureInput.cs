@@ -1,28 +1,33 @@
+using System.Collections.Immutable;
+using System.Drawing;
 using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg.Input.Images;
 using Microsoft.ML.Transforms.Image;
 
 namespace Microsoft.ML.RepVgg.Input;
 
 /// <summary>Describes how the values of an input column become the planar (CHW) pixels that the network reads.</summary>
 /// <remarks>
-/// Vectors are used without conversion. Images are resized by ML.NET's own transformers, which the saved model contains too.
-/// Here <see cref="PixelReader"/> takes the bytes of the resized image; in the saved model, ML.NET's pixel extractor converts
-/// the same bytes to floats. So training, scoring and the saved model read the same values.
+/// Vectors of floats are used without conversion. Images, decoded or as the content of image files, are resized and put on the
+/// background colour by <see cref="ImageResizer"/>. The saved model contains ML.NET's own transformers, which give the same
+/// bytes: its pixel extractor converts them to floats, with alpha in front, and the ONNX graph puts them on the background colour.
 /// </remarks>
 internal sealed class FeatureInput
 {
-    private readonly string _role;
+    private readonly string _resizedColumnName;
 
-    private FeatureInput(ImageSettings settings, string pixelColumnName, DataViewType pixelType, int channels, int height, int width, IReadOnlyList<ITransformer> stockTransformers)
+    private FeatureInput(DataViewSchema schema, ImageSettings settings, string resizedColumnName, string pixelColumnName, DataViewType pixelType, int channels, int height, int width, IReadOnlyList<ITransformer> stockTransformers)
     {
-        _role = settings.Role;
+        Settings = settings;
         ColumnName = settings.ColumnName;
+        InputNames = schema.Select(column => column.Name).ToHashSet();
+        _resizedColumnName = resizedColumnName;
         PixelColumnName = pixelColumnName;
         PixelType = pixelType;
         (Channels, Height, Width) = (channels, height, width);
         StockTransformers = stockTransformers;
-        if (stockTransformers.Count > 0)
-            Resizing = new TransformerChain<ITransformer>([.. stockTransformers.SkipLast(1)]);
+        if (!IsVector)
+            Background = ImageResizer.Background(settings.BackgroundColor, channels);
     }
 
     /// <summary>The user's image column.</summary>
@@ -31,7 +36,7 @@ internal sealed class FeatureInput
     /// <summary>Name of the column that holds the pixels in the saved model: the feature column if it is a vector, otherwise a temporary column.</summary>
     public string PixelColumnName { get; }
 
-    /// <summary>Type of the pixel column: a vector of Channels * Height * Width floats.</summary>
+    /// <summary>Type of the pixel column: a vector of Channels * Height * Width floats; for images, one more channel in front, alpha.</summary>
     public DataViewType PixelType { get; }
 
     public int Channels { get; }
@@ -40,19 +45,36 @@ internal sealed class FeatureInput
 
     public int Width { get; }
 
+    /// <summary>Whether the column is a vector of floats; otherwise it contains images.</summary>
+    public bool IsVector => StockTransformers.Count == 0;
+
     /// <summary>Number of values per image.</summary>
     public int Length => Channels * Height * Width;
 
     /// <summary>ML.NET's transformers with which the saved model converts images to pixels; empty if the feature column is a vector. The last one extracts the pixels.</summary>
     public IReadOnlyList<ITransformer> StockTransformers { get; }
 
-    /// <summary>Those of <see cref="StockTransformers"/> that give images of the network's size, grey for a network of one channel; null if the feature column is a vector.</summary>
-    public TransformerChain<ITransformer>? Resizing { get; }
+    /// <summary>The values of the background colour, one for each channel; empty if the feature column is a vector.</summary>
+    public ImmutableArray<byte> Background { get; } = [];
+
+    /// <summary>The options of the column.</summary>
+    public ImageSettings Settings { get; }
+
+    /// <summary>How encoded images are decoded.</summary>
+    public ImageDecoding Decoding => Settings.Decoding;
 
     /// <summary>Names of the columns that the stock transformers add.</summary>
-    public IReadOnlyList<string> TemporaryColumns => Resizing is null ? [] : [ResizedColumnName(ColumnName), PixelColumnName];
+    public IReadOnlyList<string> TemporaryColumns => IsVector ? [] : [_resizedColumnName, PixelColumnName];
 
-    public static bool IsImage(DataViewType type) => type is ImageDataViewType;
+    /// <summary>Names of all columns of the data that the input was created for.</summary>
+    public IReadOnlySet<string> InputNames { get; }
+
+    /// <summary>Whether a column of this type contains images: decoded, or the content of image files as vectors of bytes.</summary>
+    public static bool IsImage(DataViewType type) => type is ImageDataViewType || (type is VectorDataViewType vector && vector.ItemType == NumberDataViewType.Byte);
+
+    /// <summary>Whether a column of this shape contains images, as <see cref="IsImage(DataViewType)"/>.</summary>
+    public static bool IsImage(SchemaShape.Column column) =>
+        column.ItemType is ImageDataViewType || (column.Kind != SchemaShape.Column.VectorKind.Scalar && column.ItemType == NumberDataViewType.Byte);
 
     /// <summary>Determines the type and size of the images in a column, and creates the preprocessing that they need.</summary>
     /// <param name="schema">The input schema of the trainer or transformer.</param>
@@ -69,33 +91,47 @@ internal sealed class FeatureInput
         if (IsImage(column.Type))
             return FromImages(schema, settings, defaultHeight, defaultWidth);
         if (column.Type is not VectorDataViewType { IsKnownSize: true } vector || vector.ItemType != NumberDataViewType.Single)
-            throw new ArgumentException($"Schema mismatch for {settings.Role} column '{name}': expected an image or a Vector<Single> of known size, got {column.Type}.", nameof(schema));
+            throw new ArgumentException($"Schema mismatch for {settings.Role} column '{name}': expected images, the content of image files as Vector<Byte>, or a Vector<Single> of known size, got {column.Type}.{Advice(column.Type)}", nameof(schema));
 
         var (channels, height, width) = VectorSize(vector, settings);
-        return new FeatureInput(settings, name, vector, channels, height, width, []);
+        return new FeatureInput(schema, settings, name, name, vector, channels, height, width, []);
     }
 
-    /// <summary>Creates the exception for a schema that does not have the column.</summary>
-    public ArgumentException Missing(string parameter) => Missing(_role, ColumnName, parameter);
+    /// <summary>Creates the name of a temporary column of the saved model: a name that no column of the data has.</summary>
+    /// <param name="purpose">A part of the name, different for each temporary column.</param>
+    public string TemporaryName(string purpose) => TemporaryName(InputNames.Contains, purpose);
 
-    /// <summary>Finds the column that <see cref="PixelReader"/> reads in the output schema of <see cref="Resizing"/>: the resized images, or the vector, whose type and length are checked.</summary>
-    public DataViewSchema.Column FindPixels(DataViewSchema schema)
+    /// <summary>Creates a resizer that gives the bytes that the network reads.</summary>
+    public ImageResizer CreateResizer() => new(Height, Width, Settings.Resizing, Settings.CropAnchor, Background);
+
+    /// <summary>Creates the exception for a schema that does not have the column.</summary>
+    public ArgumentException Missing(string parameter) => Missing(Settings.Role, ColumnName, parameter);
+
+    /// <summary>Finds the column that <see cref="PixelReader"/> reads, and checks its type and length.</summary>
+    /// <exception cref="ArgumentException">The column is missing or of another type.</exception>
+    public DataViewSchema.Column FindColumn(DataViewSchema schema)
     {
-        if (Resizing is not null)
-            return schema[ResizedColumnName(ColumnName)];
-        var column = schema.GetColumnOrNull(PixelColumnName)
-            ?? throw Missing(_role, PixelColumnName, nameof(schema));
+        var column = schema.GetColumnOrNull(ColumnName) ?? throw Missing(nameof(schema));
+        if (!IsVector)
+        {
+            return IsImage(column.Type) ? column : throw new ArgumentException(
+                $"Schema mismatch for {Settings.Role} column '{ColumnName}': expected images, or the content of image files as Vector<Byte>, got {column.Type}.{Advice(column.Type)}", nameof(schema));
+        }
         if (column.Type is not VectorDataViewType vector || vector.ItemType != NumberDataViewType.Single || vector.Size != Length)
-            throw new ArgumentException($"Schema mismatch for {_role} column '{PixelColumnName}': expected a Vector<Single> of {Channels} x {Height} x {Width} = {Length} values, got {column.Type}.", nameof(schema));
+            throw new ArgumentException($"Schema mismatch for {Settings.Role} column '{ColumnName}': expected a Vector<Single> of {Channels} x {Height} x {Width} = {Length} values, got {column.Type}.", nameof(schema));
         return column;
     }
 
     private static FeatureInput FromImages(DataViewSchema schema, ImageSettings settings, int defaultHeight, int defaultWidth)
     {
-        string name = settings.ColumnName, resized = ResizedColumnName(name), pixels = name + ".Pixels";
-        int channels = settings.Channels ?? 3, height = settings.Height ?? defaultHeight, width = settings.Width ?? defaultWidth;
+        string name = settings.ColumnName, resized = TemporaryName(IsTaken, "Resized"), pixels = TemporaryName(IsTaken, "Pixels");
+        int channels = settings.Channels ?? 3, height = settings.Height ?? settings.Width ?? defaultHeight, width = settings.Width ?? settings.Height ?? defaultWidth;
         var transforms = new MLContext(seed: 1).Transforms;
 
+        // ML.NET's transformers read images only, also where this library decodes the content of files.
+        var builder = new DataViewSchema.Builder();
+        builder.AddColumn(name, new ImageDataViewType());
+        var images = builder.ToSchema();
         var chain = new EstimatorChain<ITransformer>()
             .Append((IEstimator<ITransformer>)transforms.ResizeImages(resized, width, height, name, settings.Resizing, settings.CropAnchor));
         if (channels == 1)
@@ -104,17 +140,21 @@ internal sealed class FeatureInput
             .Append((IEstimator<ITransformer>)transforms.ExtractPixels(
                 pixels,
                 resized,
-                colorsToExtract: channels == 1 ? ImagePixelExtractingEstimator.ColorBits.Red : ImagePixelExtractingEstimator.ColorBits.Rgb,
+                colorsToExtract: channels == 1 ? ImagePixelExtractingEstimator.ColorBits.Alpha | ImagePixelExtractingEstimator.ColorBits.Red : ImagePixelExtractingEstimator.ColorBits.All,
                 orderOfExtraction: ImagePixelExtractingEstimator.ColorsOrder.ARGB))
-            .Fit(new SchemaOnlyView(schema));
-        var type = preprocessing.GetOutputSchema(schema)[pixels].Type;
-        return new FeatureInput(settings, pixels, type, channels, height, width, [.. preprocessing]);
+            .Fit(new SchemaOnlyView(images));
+        var type = preprocessing.GetOutputSchema(images)[pixels].Type;
+        return new FeatureInput(schema, settings, resized, pixels, type, channels, height, width, [.. preprocessing]);
+
+        bool IsTaken(string column) => schema.GetColumnOrNull(column) is not null;
     }
 
     private static (int Channels, int Height, int Width) VectorSize(VectorDataViewType vector, ImageSettings settings)
     {
         if (vector.Dimensions is [var channels, var height, var width])
         {
+            if (channels is not (1 or 3) && width is 1 or 3 or 4)
+                throw new ArgumentException($"The {settings.Role} column '{settings.ColumnName}' is {vector}: its pixels seem to be interleaved (height, width, channels). They must be planar (channels, height, width), in the order R, G, B: use ExtractPixels with interleavePixelColors: false and orderOfExtraction: ARGB.");
             CheckSame(settings.Channels, channels, settings, vector, "channels");
             CheckSame(settings.Height, height, settings, vector, "height");
             CheckSame(settings.Width, width, settings, vector, "width");
@@ -128,6 +168,14 @@ internal sealed class FeatureInput
         return (flatChannels, flatHeight, flatWidth);
     }
 
+    /// <summary>Gets a sentence that says how a column of another type is converted to images or pixels.</summary>
+    private static string Advice(DataViewType type) => type switch
+    {
+        TextDataViewType => " If the column contains the paths of image files, load them with mlContext.Transforms.LoadImages.",
+        VectorDataViewType { ItemType: NumberDataViewType } => " If the column contains pixels, convert it with mlContext.Transforms.Conversion.ConvertType to DataKind.Single; they must be planar (channels, height, width), in the order R, G, B, as ExtractPixels gives them.",
+        _ => "",
+    };
+
     private static void CheckSame(int? option, int dimension, ImageSettings settings, VectorDataViewType type, string what)
     {
         if (option is { } value && value != dimension)
@@ -136,7 +184,13 @@ internal sealed class FeatureInput
 
     private static ArgumentException Missing(string role, string column, string parameter) => new($"Could not find {role} column '{column}'", parameter);
 
-    private static string ResizedColumnName(string column) => column + ".Resized";
+    private static string TemporaryName(Func<string, bool> isTaken, string purpose)
+    {
+        string name = "RepVgg.Temporary." + purpose;
+        while (isTaken(name))
+            name += "_";
+        return name;
+    }
 }
 
 /// <summary>The options that describe the image column.</summary>
@@ -154,4 +208,11 @@ internal sealed record ImageSettings(
     int? Height,
     int? Width,
     ImageResizingEstimator.ResizingKind Resizing,
-    ImageResizingEstimator.Anchor CropAnchor);
+    ImageResizingEstimator.Anchor CropAnchor)
+{
+    /// <summary>The colour on which transparent images are put. Its alpha value is not used.</summary>
+    public Color BackgroundColor { get; init; } = Color.White;
+
+    /// <summary>How encoded images are decoded.</summary>
+    public ImageDecoding Decoding { get; init; } = new();
+}

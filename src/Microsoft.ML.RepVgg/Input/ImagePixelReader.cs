@@ -1,52 +1,60 @@
 using System.Buffers;
-using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
 using Microsoft.ML.Data;
-using RepVgg.Training.Data;
+using Microsoft.ML.RepVgg.Input.Images;
 using RepVgg.Inference;
+using RepVgg.Training.Data;
 
 namespace Microsoft.ML.RepVgg.Input;
 
-/// <summary>Reads the bytes of images as planes (CHW): red, green and blue, or red only for a network of one channel.</summary>
-/// <remarks>The bytes are those that ML.NET's pixel extractor converts to floats. No byte is a value that is not finite, so none is checked.</remarks>
-internal sealed class ImagePixelReader(FeatureInput input, ValueGetter<MLImage> getter, int capacity) : PixelReader(input)
+/// <summary>Reads images as planes (CHW) of bytes: red, green and blue, or grey for a network of one channel.</summary>
+/// <remarks>The bytes are those that the saved model's transformers convert to floats. No byte is a value that is not finite, so none is checked.</remarks>
+internal abstract class BytePixelReader(FeatureInput input, RowLocation location, int capacity) : PixelReader(input, location)
 {
-    private const int BytesPerPixel = 4;
-
-    // For four pixels in a row, the positions of their first, second and third colours. The alpha values at the end are not used.
-    private static readonly Vector128<byte> _rgba = Vector128.Create((byte)0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    private static readonly Vector128<byte> _bgra = Vector128.Create((byte)2, 6, 10, 14, 1, 5, 9, 13, 0, 4, 8, 12, 3, 7, 11, 15);
-
     // The array is rented because allocating arrays of this size takes as long as scoring a few images.
     private byte[] _batch = ArrayPool<byte>.Shared.Rent(capacity * input.Length);
-    private MLImage? _image;
 
-    public override void Read(long row, int index) => ReadPlanes(row, _batch.AsSpan(index * Input.Length, Input.Length));
+    /// <summary>Resizes images to the network's input.</summary>
+    protected ImageResizer Resizer { get; } = input.CreateResizer();
+
+    public override void Read(int index) => ReadPlanes(_batch.AsSpan(index * Input.Length, Input.Length));
 
     public override void Run(InferenceEngine engine, int count, Span<float> outputs) => engine.Run(_batch.AsSpan(0, count * Input.Length), count, outputs);
 
-    public override void AddTo(SampleCache cache, int label, long row)
+    public override void AddTo(SampleCache cache, int label)
     {
-        Read(row, 0);
-        cache.Add(_batch.AsSpan(0, Input.Length), label, row);
+        Read(0);
+        cache.Add(_batch.AsSpan(0, Input.Length), label, Location.Position);
     }
 
     public override void Dispose()
     {
-        _image?.Dispose();
-        _image = null;
+        Resizer.Dispose();
         ArrayPool<byte>.Shared.Return(_batch);
         _batch = [];
     }
 
-    private void ReadPlanes(long row, Span<byte> planes)
+    /// <summary>Reads the image of the current row and writes its planes.</summary>
+    protected abstract void ReadPlanes(Span<byte> planes);
+}
+
+/// <summary>Reads a column of decoded images (MLImage). The images belong to the source of the column: they are neither changed nor disposed.</summary>
+internal sealed class ImagePixelReader(FeatureInput input, RowLocation location, ValueGetter<MLImage> getter, int capacity) : BytePixelReader(input, location, capacity)
+{
+    private MLImage? _image;
+
+    public override void Dispose()
     {
-        // As ML.NET's pixel extractor does, the reader disposes an image when the next one is read. The getter leaves the
-        // variable as it is if there is no image, so it must not refer to the image of an earlier row.
-        _image?.Dispose();
         _image = null;
+        base.Dispose();
+    }
+
+    protected override void ReadPlanes(Span<byte> planes)
+    {
+        var previous = _image;
         try
         {
+            // LoadImages disposes the image that it gets, the one of the row before, and sets null if there is none. A getter that
+            // leaves the disposed image in place has no image either.
             getter(ref _image!);
         }
         catch (Exception error) when (error is not OperationCanceledException && LacksDecoder(error))
@@ -56,51 +64,40 @@ internal sealed class ImagePixelReader(FeatureInput input, ValueGetter<MLImage> 
         }
         catch (Exception error) when (error is not OperationCanceledException)
         {
-            throw Unusable(row, $"the image cannot be read: {error.Message}", error);
+            _image = null;
+            throw Location.Invalid($"the image cannot be read: {Location.ExplainFile(Input.Decoding) ?? error.Message}", inner: error);
         }
         if (_image is null)
-            throw Unusable(row, "there is no image");
-        if ((_image.Height, _image.Width) != (Input.Height, Input.Width))
-            throw Unusable(row, $"the image has {_image.Width} x {_image.Height} pixels instead of {Input.Width} x {Input.Height}");
-        var order = _image.PixelFormat switch
-        {
-            MLPixelFormat.Rgba32 => _rgba,
-            MLPixelFormat.Bgra32 => _bgra,
-            _ => throw Unusable(row, $"the pixel format of the image is {_image.PixelFormat}; it must be Rgba32 or Bgra32"),
-        };
-        if (Input.Channels == 3)
-            CopyColours(_image.Pixels, order, planes);
-        else
-            CopyRed(_image.Pixels, order[0], planes);
-    }
+            throw Location.Invalid("there is no image");
+        if (IsDisposed(_image))
+            throw Location.Invalid(ReferenceEquals(_image, previous) ? "there is no image" : "the image was disposed");
 
-    // Scalar equivalent: plane c of pixel i is pixels[4 * i + order[4 * c]]. A vector holds four pixels; the shuffle puts the
-    // four values of each colour into one of its 32-bit elements.
-    private static void CopyColours(ReadOnlySpan<byte> pixels, Vector128<byte> order, Span<byte> planes)
-    {
-        int length = pixels.Length / BytesPerPixel;
-        Span<byte> red = planes[..length], green = planes.Slice(length, length), blue = planes[(2 * length)..];
-        Span<uint> reds = MemoryMarshal.Cast<byte, uint>(red), greens = MemoryMarshal.Cast<byte, uint>(green), blues = MemoryMarshal.Cast<byte, uint>(blue);
-        var quads = MemoryMarshal.Cast<byte, Vector128<byte>>(pixels);
-        for (int i = 0; i < quads.Length; i++)
+        string? file = Location.NoteFile(_image.Tag);
+        if ((long)_image.Width * _image.Height > Input.Decoding.MaximumPixels)
+            throw Location.Invalid(FormattableString.Invariant($"the image has {_image.Width} x {_image.Height} pixels, more than the limit of {Input.Decoding.MaximumPixels:N0}"), file);
+        if (file is not null && EncodedImageCheck.FindDefect(file, Input.Decoding) is { } defect)
+            throw Location.Invalid($"the image cannot be used: {defect}", file);
+        try
         {
-            var colours = Vector128.ShuffleNative(quads[i], order).AsUInt32();
-            reds[i] = colours[0];
-            greens[i] = colours[1];
-            blues[i] = colours[2];
+            Resizer.Resize(_image, planes);
         }
-        for (int i = 4 * quads.Length; i < length; i++)
+        catch (ImageException error)
         {
-            red[i] = pixels[BytesPerPixel * i + order[0]];
-            green[i] = pixels[BytesPerPixel * i + order[4]];
-            blue[i] = pixels[BytesPerPixel * i + order[8]];
+            throw Location.Invalid($"the image cannot be used: {error.Message}", file, error);
         }
     }
 
-    private static void CopyRed(ReadOnlySpan<byte> pixels, int red, Span<byte> plane)
+    private static bool IsDisposed(MLImage image)
     {
-        for (int i = 0; i < plane.Length; i++)
-            plane[i] = pixels[BytesPerPixel * i + red];
+        try
+        {
+            _ = image.PixelFormat;
+            return false;
+        }
+        catch (InvalidOperationException)
+        {
+            return true;
+        }
     }
 
     /// <summary>Whether the error is due to SkiaSharp, ML.NET's image decoder, being missing or of another version. The text is checked too, since the user's own columns can throw the same exception types.</summary>
@@ -109,4 +106,41 @@ internal sealed class ImagePixelReader(FeatureInput input, ValueGetter<MLImage> 
         && error.ToString().Contains("SkiaSharp", StringComparison.Ordinal);
 
     private static Exception InnermostOf(Exception error) => error.InnerException is { } inner ? InnermostOf(inner) : error;
+}
+
+/// <summary>Reads a column with the content of image files (vectors of bytes), as LoadRawImageBytes gives it, and decodes it.</summary>
+internal sealed class EncodedPixelReader(FeatureInput input, RowLocation location, ValueGetter<VBuffer<byte>> getter, int capacity) : BytePixelReader(input, location, capacity)
+{
+    private VBuffer<byte> _encoded;
+
+    protected override void ReadPlanes(Span<byte> planes)
+    {
+        try
+        {
+            getter(ref _encoded);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw Location.Invalid($"the image cannot be read: {error.Message}", inner: error);
+        }
+        if (_encoded.Length == 0)
+        {
+            string? path = Location.FindPath();
+            throw Location.Invalid(path is null ? "there is no image" : "the file is empty", path);
+        }
+        ReadOnlySpan<byte> encoded = _encoded.IsDense ? _encoded.GetValues() : _encoded.DenseValues().ToArray();
+        try
+        {
+            using var image = ImageDecoder.Decode(encoded, Input.Decoding);
+            Resizer.Resize(image, planes);
+        }
+        catch (ImageException error)
+        {
+            long pixels = (long)Input.Height * Input.Width;
+            string advice = _encoded.Length == pixels || _encoded.Length == 3 * pixels || _encoded.Length == 4 * pixels
+                ? "; if the column contains pixels and not the content of an image file, convert it with mlContext.Transforms.ConvertToImage"
+                : "";
+            throw Location.Invalid($"the image cannot be read: {error.Message}{advice}", inner: error);
+        }
+    }
 }

@@ -17,16 +17,15 @@ internal static class TrainingRows
     /// <exception cref="InvalidOperationException">A row cannot be used; the message names it and the reason.</exception>
     public static (long Skipped, string? FirstReason) Read(IDataView view, FeatureInput input, string labelName, SampleCache cache, bool skipInvalid, CancellationToken cancellation)
     {
-        if (input.Resizing is not null)
-            view = input.Resizing.Transform(view);
-        var pixelColumn = input.FindPixels(view.Schema);
+        var pixelColumn = input.FindColumn(view.Schema);
         var labelColumn = view.Schema[labelName];
 
         // A cursor set of one cursor is used because GetRowCursor may read ahead on other threads. An image that cannot be
         // read would then end the whole cursor, and the row could neither be named in the message nor skipped.
-        using var cursor = view.GetRowCursorSet([pixelColumn, labelColumn], 1)[0];
+        using var cursor = view.GetRowCursorSet([pixelColumn, labelColumn, .. input.IsVector ? [] : RowLocation.TextColumns(view.Schema)], 1)[0];
         var getLabel = cursor.GetGetter<uint>(labelColumn);
-        using var reader = PixelReader.Create(input, cursor, pixelColumn, capacity: 1);
+        var location = new RowLocation(cursor, input.ColumnName, input.IsVector ? null : ImageFolder.Find(view));
+        using var reader = PixelReader.Create(input, cursor, pixelColumn, location, capacity: 1);
         long skipped = 0;
         string? firstReason = null;
         while (cursor.MoveNext())
@@ -37,12 +36,12 @@ internal static class TrainingRows
                 uint key = 0;
                 getLabel(ref key);
                 if (key == 0)
-                    throw new InvalidOperationException($"Row {cursor.Position}, column '{labelName}': the label is missing (its value is not among the values of the key mapping).");
+                    throw new InvalidRowException($"Row {cursor.Position}, column '{labelName}': the label is missing (its value is not among the values of the key mapping).");
                 if (key > cache.Classes)
-                    throw new InvalidOperationException($"Row {cursor.Position}, column '{labelName}': the label is key {key}, but the column's type has {cache.Classes} keys.");
-                reader.AddTo(cache, (int)key - 1, cursor.Position);
+                    throw new InvalidRowException($"Row {cursor.Position}, column '{labelName}': the label is key {key}, but the column's type has {cache.Classes} keys.");
+                reader.AddTo(cache, (int)key - 1);
             }
-            catch (InvalidOperationException error)
+            catch (InvalidRowException error)
             {
                 if (!skipInvalid)
                     throw new InvalidOperationException($"{error.Message} Correct or remove the row, or set Options.InvalidRows to Skip.", error.InnerException);

@@ -7,33 +7,33 @@ using RepVgg.Inference;
 namespace Microsoft.ML.RepVgg.Input;
 
 /// <summary>Reads vectors of floats, and checks their length and that all values are finite.</summary>
-internal sealed class VectorPixelReader(FeatureInput input, ValueGetter<VBuffer<float>> getter, int capacity) : PixelReader(input)
+internal sealed class VectorPixelReader(FeatureInput input, RowLocation location, ValueGetter<VBuffer<float>> getter, int capacity) : PixelReader(input, location)
 {
     private VBuffer<float> _vector;
     private float[] _batch = [];
 
-    public override void Read(long row, int index)
+    public override void Read(int index)
     {
         // The array is rented because allocating arrays of this size takes as long as scoring a few images.
         if (_batch.Length == 0)
             _batch = ArrayPool<float>.Shared.Rent(capacity * Input.Length);
-        var values = Values(row);
+        var values = Values();
         if (!CopyFinite(values, _batch.AsSpan(index * Input.Length, Input.Length)))
-            throw NotFinite(row, values);
+            throw NotFinite(values);
     }
 
     public override void Run(InferenceEngine engine, int count, Span<float> outputs) => engine.Run(_batch.AsSpan(0, count * Input.Length), count, outputs);
 
-    public override void AddTo(SampleCache cache, int label, long row)
+    public override void AddTo(SampleCache cache, int label)
     {
-        var values = Values(row);
+        var values = Values();
         try
         {
-            cache.Add(values, label, row);
+            cache.Add(values, label, Location.Position);
         }
         catch (ArgumentException error) when (FirstNonFinite(values) < values.Length)
         {
-            throw NotFinite(row, values, error);
+            throw NotFinite(values, error);
         }
     }
 
@@ -43,18 +43,18 @@ internal sealed class VectorPixelReader(FeatureInput input, ValueGetter<VBuffer<
         _batch = [];
     }
 
-    private ReadOnlySpan<float> Values(long row)
+    private ReadOnlySpan<float> Values()
     {
         getter(ref _vector);
         if (_vector.Length != Input.Length)
-            throw Unusable(row, $"{_vector.Length} values instead of {Input.Channels} x {Input.Height} x {Input.Width} = {Input.Length}");
+            throw Location.Invalid($"{_vector.Length} values instead of {Input.Channels} x {Input.Height} x {Input.Width} = {Input.Length}");
         return _vector.IsDense ? _vector.GetValues() : _vector.DenseValues().ToArray();
     }
 
-    private InvalidOperationException NotFinite(long row, ReadOnlySpan<float> values, Exception? inner = null)
+    private InvalidRowException NotFinite(ReadOnlySpan<float> values, Exception? inner = null)
     {
         int bad = FirstNonFinite(values);
-        return Unusable(row, $"value {bad} is {values[bad]}; pixels must be finite numbers", inner);
+        return Location.Invalid($"value {bad} is {values[bad]}; pixels must be finite numbers", inner: inner);
     }
 
     /// <summary>Returns the index of the first value that is not finite; the number of values if all are finite.</summary>

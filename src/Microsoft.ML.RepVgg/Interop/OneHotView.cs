@@ -11,11 +11,11 @@ internal sealed class OneHotView : IDataView
 {
     private readonly int _classes;
 
-    public OneHotView(string labelName, DataViewSchema.Column label, string featureName, int classes)
+    public OneHotView(DataViewSchema.Column label, string featureName, int classes)
     {
         _classes = classes;
         var builder = new DataViewSchema.Builder();
-        builder.AddColumn(labelName, label.Type, label.Annotations);
+        builder.AddColumn(label.Name, label.Type, label.Annotations);
         builder.AddColumn(featureName, new VectorDataViewType(NumberDataViewType.Single, 1, classes));
         Schema = builder.ToSchema();
     }

@@ -17,25 +17,31 @@ internal static class StockChain
     /// <summary>Name of the predicted key column that ML.NET's softmax head adds.</summary>
     public const string PredictedLabel = "PredictedLabel";
 
-    /// <summary>Name of the temporary logits column: the output of the network and the input of the head.</summary>
-    public static string LogitsColumn(string scoreColumn) => scoreColumn + ".Logits";
-
     /// <summary>Saves a classifier.</summary>
     /// <param name="context">Destination of the model.</param>
     /// <param name="network">The fused network.</param>
     /// <param name="input">Description of the input column.</param>
-    /// <param name="head">The softmax head, whose feature column is <see cref="LogitsColumn"/>.</param>
+    /// <param name="label">The label column of the training data.</param>
     /// <param name="scoreColumn">Name of the score column.</param>
     /// <param name="predictedLabelColumn">Name of the predicted label's column.</param>
-    public static void SaveClassifier(ModelSaveContext context, DeployNetwork network, FeatureInput input, StockHead head, string scoreColumn, string predictedLabelColumn) =>
+    public static void SaveClassifier(ModelSaveContext context, DeployNetwork network, FeatureInput input, DataViewSchema.Column label, string scoreColumn, string predictedLabelColumn) =>
         StockChainBuilder.Save(context, input, chain =>
         {
-            string logits = LogitsColumn(scoreColumn);
-            chain.AddNetwork(head.Rescale(network), logits, omitBatch: false);
-            chain.Temporary(logits);
+            string[] outputs = [scoreColumn, predictedLabelColumn];
+            string[] added = [Score, PredictedLabel];
+            // The head hides columns of the input that have the names of its own columns, so their values are kept under other names.
+            var hidden = added.Where(name => input.InputNames.Contains(name) && !outputs.Contains(name)).ToArray();
+            var kept = hidden.Select(name => chain.AddTemporary("Kept" + name)).ToArray();
+            chain.Copy(hidden, kept);
+
+            string logits = chain.AddTemporary("Logits");
+            var head = StockHead.Create(label, logits, network.Classes);
+            chain.AddNetwork(network, logits, head.Scale, new SavedPart(SavedInput.Of(input), scoreColumn, new SavedHead(predictedLabelColumn, label.Name)));
             chain.Add(head.Transformer);
-            chain.Rename(Score, scoreColumn);
-            chain.Rename(PredictedLabel, predictedLabelColumn);
+            chain.Copy(added, outputs);
+            chain.Copy(kept, hidden);
+            foreach (string name in added.Except(outputs).Except(hidden))
+                chain.Drop(name);
         });
 
     /// <summary>Saves a featurizer.</summary>
@@ -47,8 +53,8 @@ internal static class StockChain
         StockChainBuilder.Save(context, input, chain =>
         {
             // The output of an ONNX graph cannot have the same name as its input.
-            string features = outputColumn == input.PixelColumnName ? outputColumn + ".Features" : outputColumn;
-            chain.AddNetwork(network, features, omitBatch: true);
-            chain.Rename(features, outputColumn);
+            string features = outputColumn == input.PixelColumnName ? chain.AddTemporary("Features") : outputColumn;
+            chain.AddNetwork(network, features, scale: null, new SavedPart(SavedInput.Of(input), outputColumn, Head: null));
+            chain.Copy([features], [outputColumn]);
         });
 }

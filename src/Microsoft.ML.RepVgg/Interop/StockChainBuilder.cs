@@ -12,7 +12,7 @@ internal sealed class StockChainBuilder
     private readonly FeatureInput _input;
     private readonly TransformsCatalog _transforms;
     private readonly List<ITransformer> _parts = [];
-    private readonly List<string> _temporary;
+    private readonly List<string> _dropped;
     private DataViewSchema _schema;
 
     private StockChainBuilder(string folder, FeatureInput input)
@@ -20,7 +20,7 @@ internal sealed class StockChainBuilder
         _folder = folder;
         _input = input;
         _transforms = new MLContext(seed: 1) { TempFilePath = folder }.Transforms;
-        _temporary = [.. input.TemporaryColumns];
+        _dropped = [.. input.TemporaryColumns];
         _parts.AddRange(input.StockTransformers);
         var builder = new DataViewSchema.Builder();
         builder.AddColumn(input.PixelColumnName, input.PixelType);
@@ -35,7 +35,7 @@ internal sealed class StockChainBuilder
     {
         ArgumentNullException.ThrowIfNull(context);
         // The ONNX transformer keeps its file open, so the file is in a temporary folder that is deleted after the chain is disposed.
-        var folder = Directory.CreateTempSubdirectory("repvgg-model-");
+        var folder = CreateTemporaryFolder();
         try
         {
             var builder = new StockChainBuilder(folder.FullName, input);
@@ -49,15 +49,37 @@ internal sealed class StockChainBuilder
         }
     }
 
+    private static DirectoryInfo CreateTemporaryFolder()
+    {
+        try
+        {
+            return Directory.CreateTempSubdirectory("repvgg-model-");
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            string variable = OperatingSystem.IsWindows() ? "TEMP" : "TMPDIR";
+            throw new IOException($"The model cannot be saved because the folder for temporary files, '{Path.GetTempPath()}', cannot be used: {error.Message} Set the environment variable {variable} to a folder that exists and can be written.", error);
+        }
+    }
+
     /// <summary>Adds the network.</summary>
     /// <param name="network">The network, whose input is the pixel column.</param>
     /// <param name="outputColumn">Name of the network's output column.</param>
-    /// <param name="omitBatch">Whether the type of the output column omits the leading batch dimension, 1, that columns of the ONNX transformer have.</param>
-    public void AddNetwork(DeployNetwork network, string outputColumn, bool omitBatch)
+    /// <param name="scale">The scale of the logits that the head needs; null if the output is features, whose type then omits the leading batch dimension, 1, that columns of the ONNX transformer have.</param>
+    /// <param name="part">Description of the saved transformer.</param>
+    public void AddNetwork(DeployNetwork network, string outputColumn, LogitsScale? scale, SavedPart part)
     {
         string model = Path.Combine(_folder, "network.onnx");
-        var options = new OnnxExportOptions { InputName = _input.PixelColumnName, OutputName = outputColumn, OmitOutputBatch = omitBatch, BatchSize = omitBatch ? 1 : null };
-        OnnxWriter.Write(network, model, options);
+        bool omitBatch = scale is null;
+        var options = new OnnxExportOptions
+        {
+            InputName = _input.PixelColumnName,
+            OutputName = outputColumn,
+            OmitOutputBatch = omitBatch,
+            BatchSize = omitBatch ? 1 : null,
+            Chain = new OnnxChainDetails { Background = _input.Background, Scale = scale, Transformer = part.ToJson() },
+        };
+        OnnxWriter.Write(scale?.Apply(network) ?? network, model, options);
         Add(_transforms.ApplyOnnxModel([outputColumn], [_input.PixelColumnName], model));
     }
 
@@ -68,29 +90,55 @@ internal sealed class StockChainBuilder
         _schema = transformer.GetOutputSchema(_schema);
     }
 
-    /// <summary>Copies a column to another name and marks the original as temporary. Does nothing if the names are equal.</summary>
-    public void Rename(string from, string to)
+    /// <summary>Copies columns to other names, all at once. Columns whose two names are equal are left as they are.</summary>
+    public void Copy(IEnumerable<string> from, IEnumerable<string> to)
     {
-        if (from == to)
-            return;
-        Add(_transforms.CopyColumns(to, from));
-        Temporary(from);
+        var pairs = from.Zip(to, (source, target) => (Source: source, Target: target)).Where(pair => pair.Source != pair.Target).ToArray();
+        for (int i = 0; i < pairs.Length; i++)
+        {
+            // A column that is copied later must not be hidden by this copy.
+            int later = Array.FindIndex(pairs, i + 1, pair => pair.Source == pairs[i].Target);
+            if (later >= 0)
+            {
+                string kept = AddTemporary("Copy");
+                CopyOne(pairs[later].Source, kept);
+                pairs[later].Source = kept;
+            }
+            CopyOne(pairs[i].Source, pairs[i].Target);
+        }
     }
 
-    /// <summary>Marks a column as temporary; the end of the chain removes it.</summary>
-    public void Temporary(string column) => _temporary.Add(column);
+    /// <summary>Reserves the name of a temporary column, which the end of the chain removes.</summary>
+    /// <param name="purpose">A part of the name.</param>
+    public string AddTemporary(string purpose)
+    {
+        string name = _input.TemporaryName(purpose);
+        _dropped.Add(name);
+        return name;
+    }
+
+    /// <summary>Has the end of the chain remove a column.</summary>
+    public void Drop(string column) => _dropped.Add(column);
+
+    private void CopyOne(string source, string target)
+    {
+        // Only the names matter: the transformer copies columns of any type.
+        _schema = Complete(_schema, [source]);
+        Add(_transforms.CopyColumns(target, source));
+    }
 
     private TransformerChain<ITransformer> Build()
     {
-        // The schema does not contain the temporary columns of the preprocessing, so Complete adds them; DropColumns uses only names.
-        if (_temporary.Count > 0)
-            _parts.Add(_transforms.DropColumns([.. _temporary]).Fit(new SchemaOnlyView(Complete(_schema, _temporary))));
+        // Only the names matter: the transformer removes columns of any type.
+        if (_dropped.Count > 0)
+            _parts.Add(_transforms.DropColumns([.. _dropped]).Fit(new SchemaOnlyView(Complete(_schema, _dropped))));
         return new TransformerChain<ITransformer>([.. _parts]);
     }
 
     private void Add<T>(IEstimator<T> estimator)
         where T : class, ITransformer => Add((ITransformer)estimator.Fit(new SchemaOnlyView(_schema)));
 
+    /// <summary>Adds columns of some type for the names that a schema does not contain.</summary>
     private static DataViewSchema Complete(DataViewSchema schema, IEnumerable<string> names)
     {
         var builder = new DataViewSchema.Builder();

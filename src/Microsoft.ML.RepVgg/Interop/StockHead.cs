@@ -1,6 +1,6 @@
 using Microsoft.ML.Data;
 using Microsoft.ML.Trainers;
-using RepVgg.Networks;
+using RepVgg.Weights.Onnx;
 
 namespace Microsoft.ML.RepVgg.Interop;
 
@@ -10,46 +10,36 @@ namespace Microsoft.ML.RepVgg.Interop;
 /// <c>Model.Load</c> can create only ML.NET's own transformers. The one that adds Score and PredictedLabel with
 /// all annotations that ML.NET's tools expect is the maximum-entropy predictor. It has no public constructor, so it is
 /// trained on one one-hot row per class. By symmetry its weights are W = a I + b J (I: identity, J: all ones), and
-/// softmax(W z + c) = softmax(a z + c). The last layer of the saved network outputs z = (logits - c) / a, so the head returns softmax(logits).
+/// softmax(W z + c) = softmax(a z + c). The last layer of the saved network outputs z = (logits - c) / a (<see cref="Scale"/>), so the head returns softmax(logits).
 /// </para>
 /// <para><see cref="Create"/> verifies that the trained weights have this form.</para>
 /// </remarks>
 internal sealed class StockHead
 {
-    private readonly float _gain;
-    private readonly float[] _biases;
-
-    private StockHead(MulticlassPredictionTransformer<MaximumEntropyModelParameters> transformer, DataViewSchema outputSchema, float gain, float[] biases)
+    private StockHead(MulticlassPredictionTransformer<MaximumEntropyModelParameters> transformer, LogitsScale scale)
     {
         Transformer = transformer;
-        Score = new DataViewSchema.DetachedColumn(outputSchema["Score"]);
-        PredictedLabel = new DataViewSchema.DetachedColumn(outputSchema["PredictedLabel"]);
-        _gain = gain;
-        _biases = biases;
+        Scale = scale;
     }
 
     /// <summary>The transformer that reads the logits column and adds Score and PredictedLabel.</summary>
     public ITransformer Transformer { get; }
 
-    /// <summary>Type and annotations of the Score column.</summary>
-    public DataViewSchema.DetachedColumn Score { get; }
-
-    /// <summary>Type and annotations of the PredictedLabel column.</summary>
-    public DataViewSchema.DetachedColumn PredictedLabel { get; }
+    /// <summary>The scale that the last layer of the network needs, so that this head computes the softmax of the original logits.</summary>
+    public LogitsScale Scale { get; }
 
     /// <summary>Trains the head.</summary>
-    /// <param name="labelName">Name of the label column.</param>
     /// <param name="label">The user's label column: a key of UInt32.</param>
     /// <param name="featureName">Name of the head's input column: Vector&lt;Single, 1, classes&gt;.</param>
     /// <param name="classes">Number of classes, at least 2.</param>
     /// <returns>The head.</returns>
-    public static StockHead Create(string labelName, DataViewSchema.Column label, string featureName, int classes)
+    public static StockHead Create(DataViewSchema.Column label, string featureName, int classes)
     {
         var context = new MLContext(seed: 1);
-        var rows = new OneHotView(labelName, label, featureName, classes);
+        var rows = new OneHotView(label, featureName, classes);
         var transformer = context.MulticlassClassification.Trainers.LbfgsMaximumEntropy(new LbfgsMaximumEntropyMulticlassTrainer.Options
         {
-            LabelColumnName = labelName,
+            LabelColumnName = label.Name,
             FeatureColumnName = featureName,
             L1Regularization = 0,
             L2Regularization = 1,
@@ -72,22 +62,7 @@ internal sealed class StockHead
                     throw new NotSupportedException("This version of ML.NET trains a maximum-entropy model that is not symmetric on one-hot rows, so the model cannot be saved as ML.NET's own transformers. Use the ML.NET version that this library was built for, or ExportToOnnx.");
             }
         }
-        return new StockHead(transformer, transformer.GetOutputSchema(rows.Schema), gain, [.. transformer.Model.GetBiases()]);
-    }
-
-    /// <summary>Rescales the last layer of a network so that this head computes the softmax of the original logits.</summary>
-    /// <param name="network">The fused network.</param>
-    /// <returns>The same network with its last layer rescaled.</returns>
-    public DeployNetwork Rescale(DeployNetwork network)
-    {
-        var classifier = network.Classifier;
-        return network with
-        {
-            Classifier = classifier with
-            {
-                Weight = [.. classifier.Weight.Select(weight => weight / _gain)],
-                Bias = [.. classifier.Bias.Select((bias, i) => (bias - (_biases[i] - _biases[0])) / _gain)],
-            },
-        };
+        float[] biases = [.. transformer.Model.GetBiases()];
+        return new StockHead(transformer, new LogitsScale(gain, [.. biases.Select(bias => bias - biases[0])]));
     }
 }

@@ -1,5 +1,6 @@
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Input;
+using Microsoft.ML.Runtime;
 using RepVgg.Inference;
 using RepVgg.Networks;
 
@@ -11,41 +12,67 @@ internal delegate ReadOnlySpan<float> OutputOfRow();
 /// <summary>An output column that scoring adds.</summary>
 /// <param name="Name">Name of the column.</param>
 /// <param name="Type">Type of the column.</param>
-/// <param name="Annotations">Annotations of the column, or null.</param>
+/// <param name="Annotate">Creates the annotations of the column from the schema to which it is added; null for none.</param>
 /// <param name="CreateGetter">Creates the getter of the column from the network's output: a ValueGetter of the raw type of <paramref name="Type"/>.</param>
-internal sealed record AddedColumn(string Name, DataViewType Type, DataViewSchema.Annotations? Annotations, Func<OutputOfRow, Delegate> CreateGetter)
+internal sealed record AddedColumn(string Name, DataViewType Type, Func<DataViewSchema, DataViewSchema.Annotations>? Annotate, Func<OutputOfRow, Delegate> CreateGetter)
 {
     public ValueGetter<TValue> Getter<TValue>(OutputOfRow output) => CreateGetter(output) as ValueGetter<TValue>
-        ?? throw new InvalidOperationException($"Invalid TValue in GetGetter: column '{Name}' holds {Type}, which is not read as {typeof(TValue)}.");
+        ?? throw WrongType<TValue>(Name, Type);
 
     public static InvalidOperationException Inactive(DataViewSchema.Column column) =>
         new($"Column '{column.Name}' is not active in this cursor: include it in the needed columns.");
+
+    public static InvalidOperationException WrongType<TValue>(string name, DataViewType type) =>
+        new($"Invalid TValue in GetGetter: column '{name}' holds {type}, which is not read as {typeof(TValue)}.");
 }
 
 /// <summary>What both transformers consist of: the input column, the engine that runs the network, and the output columns.</summary>
 /// <param name="input">Description of the input column.</param>
 /// <param name="network">The network.</param>
-/// <param name="threads">Maximum number of threads for one batch; 0 for all cores.</param>
+/// <param name="options">How rows are scored.</param>
 /// <param name="columns">The columns that are added, in this order.</param>
-internal sealed class NetworkScorer(FeatureInput input, DeployNetwork network, int threads, IReadOnlyList<AddedColumn> columns) : IDisposable
+internal sealed class NetworkScorer(FeatureInput input, DeployNetwork network, ScoringOptions options, IReadOnlyList<AddedColumn> columns) : IDisposable
 {
+    private long _invalidRowCount;
+
     public FeatureInput Input { get; } = input;
 
-    public InferenceEngine Engine { get; } = new(network, threads);
+    public InferenceEngine Engine { get; } = new(network, options.Threads);
 
     public IReadOnlyList<AddedColumn> Columns => columns;
 
-    public ScoringMapper Map(DataViewSchema inputSchema) => new(this, inputSchema);
+    /// <summary>Whether rows without a usable image get a missing prediction; otherwise they are errors.</summary>
+    public bool SkipInvalidRows => options.SkipInvalidRows;
+
+    /// <summary>Maximum number of rows that are read before they are scored.</summary>
+    public int MaximumBatch { get; } = options.BatchSize > 0 ? options.BatchSize : BatchScoringCursor.DefaultBatch;
+
+    /// <summary>Number of invalid rows that were skipped since the scorer was created.</summary>
+    public long InvalidRowCount => Interlocked.Read(ref _invalidRowCount);
+
+    public ScoringMapper Map(DataViewSchema inputSchema) => new(this, inputSchema, imageFolder: null);
 
     public IDataView Transform(IDataView input)
     {
         ArgumentNullException.ThrowIfNull(input);
-        return new ScoredView(input, Map(input.Schema));
+        return new ScoredView(input, new ScoringMapper(this, input.Schema, Input.IsVector ? null : ImageFolder.Find(input)));
     }
 
-    public void Dispose()
+    /// <summary>Counts an invalid row that is skipped, and writes a warning for the first one.</summary>
+    public void CountInvalidRow(string message)
     {
-        Engine.Dispose();
-        Input.Resizing?.Dispose();
+        if (Interlocked.Increment(ref _invalidRowCount) != 1)
+            return;
+        using var channel = options.Host?.Start("Scoring");
+        channel?.Warning(MessageSensitivity.UserData, "{0} The row has a missing prediction. Further rows of this kind are counted in InvalidRowCount.", message);
     }
+
+    public void Dispose() => Engine.Dispose();
 }
+
+/// <summary>How rows are scored.</summary>
+/// <param name="Threads">Maximum number of threads for one batch; 0 for all cores.</param>
+/// <param name="BatchSize">Maximum number of rows that are read before they are scored; 0 for the default.</param>
+/// <param name="SkipInvalidRows">Whether rows without a usable image get a missing prediction; otherwise they are errors.</param>
+/// <param name="Host">Receives warnings; null for none.</param>
+internal sealed record ScoringOptions(int Threads, int BatchSize, bool SkipInvalidRows, IHost? Host);

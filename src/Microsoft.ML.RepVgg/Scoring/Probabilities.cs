@@ -29,8 +29,12 @@ internal static class Probabilities
         score = editor.Commit();
     }
 
-    /// <summary>Returns the key, from 1, of the largest logit; the first one of several equal logits.</summary>
-    public static uint PredictedKey(ReadOnlySpan<float> logits) => (uint)ArgMax(logits) + 1;
+    /// <summary>Returns the key, from 1, of the largest logit; the first one of several equal logits. If the logits are not numbers, as for an invalid row, the key is 0, the missing key.</summary>
+    public static uint PredictedKey(ReadOnlySpan<float> logits)
+    {
+        int best = ArgMax(logits);
+        return float.IsNaN(logits[best]) ? 0 : (uint)best + 1;
+    }
 
     private static int ArgMax(ReadOnlySpan<float> values)
     {

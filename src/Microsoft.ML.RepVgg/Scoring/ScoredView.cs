@@ -1,4 +1,5 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg.Input;
 
 namespace Microsoft.ML.RepVgg.Scoring;
 
@@ -14,15 +15,10 @@ internal sealed class ScoredView(IDataView source, ScoringMapper mapper) : IData
     public DataViewRowCursor GetRowCursor(IEnumerable<DataViewSchema.Column> columnsNeeded, Random? rand = null)
     {
         var needed = columnsNeeded.ToArray();
-        var passed = needed.Where(column => !mapper.IsAdded(column)).Select(column => mapper.InputSchema[column.Index]).ToArray();
-        if (passed.Length == needed.Length)
-            return new BatchScoringCursor(mapper, needed, source.GetRowCursor(passed, rand), null);
-
-        // Two cursors read the same rows; the second one is ahead by up to a batch. If rows are shuffled, both get the same seed.
-        int? seed = rand?.Next();
-        return new BatchScoringCursor(mapper, needed, source.GetRowCursor(passed, Seeded()), source.GetRowCursor([mapper.Input], Seeded()));
-
-        Random? Seeded() => seed is { } value ? new Random(value) : null;
+        var rows = source.GetRowCursor(mapper.GetDependencies(needed), rand);
+        return needed.Any(mapper.IsAdded) && BatchScoringCursor.CanScore(mapper, needed)
+            ? new BatchScoringCursor(mapper, needed, rows)
+            : new RowScoringCursor(mapper, needed, rows);
     }
 
     // Always returns one cursor, because the engine itself uses all cores.
@@ -33,22 +29,21 @@ internal sealed class ScoredView(IDataView source, ScoringMapper mapper) : IData
 /// <summary>Maps rows of a given input schema to rows with the scorer's columns added.</summary>
 internal sealed class ScoringMapper : IRowToRowMapper
 {
-    private readonly IRowToRowMapper? _resizing;
-
-    public ScoringMapper(NetworkScorer scorer, DataViewSchema inputSchema)
+    /// <param name="scorer">The input column, the network and the output columns.</param>
+    /// <param name="inputSchema">The schema of the input rows.</param>
+    /// <param name="imageFolder">Folder of the image files, for error messages; null if it is unknown.</param>
+    public ScoringMapper(NetworkScorer scorer, DataViewSchema inputSchema, string? imageFolder)
     {
         ArgumentNullException.ThrowIfNull(inputSchema);
         Scorer = scorer;
         InputSchema = inputSchema;
-        var input = scorer.Input;
-        Input = inputSchema.GetColumnOrNull(input.ColumnName) ?? throw input.Missing(nameof(inputSchema));
-        _resizing = ((ITransformer?)input.Resizing)?.GetRowToRowMapper(inputSchema);
-        Pixels = input.FindPixels(_resizing?.OutputSchema ?? inputSchema);
+        ImageFolder = imageFolder;
+        Input = scorer.Input.FindColumn(inputSchema);
 
         var builder = new DataViewSchema.Builder();
         builder.AddColumns(inputSchema);
         foreach (var column in scorer.Columns)
-            builder.AddColumn(column.Name, column.Type, column.Annotations);
+            builder.AddColumn(column.Name, column.Type, column.Annotate?.Invoke(inputSchema));
         OutputSchema = builder.ToSchema();
     }
 
@@ -61,8 +56,8 @@ internal sealed class ScoringMapper : IRowToRowMapper
     /// <summary>The image column in the input schema.</summary>
     public DataViewSchema.Column Input { get; }
 
-    /// <summary>The column that is read: in the input schema for a vector, in the output schema of the resizing for images.</summary>
-    public DataViewSchema.Column Pixels { get; }
+    /// <summary>Folder of the image files, for error messages; null if it is unknown.</summary>
+    public string? ImageFolder { get; }
 
     /// <summary>Gets the getter of a column that this mapper adds.</summary>
     public ValueGetter<TValue> Getter<TValue>(DataViewSchema.Column column, OutputOfRow output) =>
@@ -75,12 +70,19 @@ internal sealed class ScoringMapper : IRowToRowMapper
     {
         var needed = new SortedSet<int>();
         foreach (var column in dependingColumns)
-            needed.Add(IsAdded(column) ? Input.Index : column.Index);
+        {
+            if (!IsAdded(column))
+            {
+                needed.Add(column.Index);
+                continue;
+            }
+            needed.Add(Input.Index);
+            // Error messages contain the path of an image.
+            if (!Scorer.Input.IsVector)
+                needed.UnionWith(RowLocation.TextColumns(InputSchema).Select(text => text.Index));
+        }
         return needed.Select(index => InputSchema[index]);
     }
 
     public DataViewRow GetRow(DataViewRow input, IEnumerable<DataViewSchema.Column> activeColumns) => new ScoringRow(this, input, activeColumns);
-
-    /// <summary>Gets a row that contains the column <see cref="Pixels"/>: the input row itself, or the result of resizing its image.</summary>
-    public DataViewRow PixelRow(DataViewRow input) => _resizing?.GetRow(input, [Pixels]) ?? input;
 }

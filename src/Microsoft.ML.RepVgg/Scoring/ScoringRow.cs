@@ -1,5 +1,4 @@
 using Microsoft.ML.Data;
-using Microsoft.ML.RepVgg.Input;
 
 namespace Microsoft.ML.RepVgg.Scoring;
 
@@ -8,9 +7,8 @@ internal sealed class ScoringRow : DataViewRow
 {
     private readonly ScoringMapper _mapper;
     private readonly DataViewRow _input;
-    private readonly DataViewRow? _pixelRow;
-    private readonly PixelReader? _reader;
     private readonly HashSet<int> _active;
+    private readonly RowScorer? _scorer;
     private readonly float[] _output = [];
     private long _scoredPosition = -1;
     private bool _disposed;
@@ -22,8 +20,7 @@ internal sealed class ScoringRow : DataViewRow
         _active = [.. activeColumns.Select(column => column.Index)];
         if (_active.Any(index => index >= mapper.InputSchema.Count))
         {
-            _pixelRow = mapper.PixelRow(input);
-            _reader = PixelReader.Create(mapper.Scorer.Input, _pixelRow, mapper.Pixels, capacity: 1);
+            _scorer = new RowScorer(mapper, input, capacity: 1);
             _output = new float[mapper.Scorer.Engine.OutputLength];
         }
     }
@@ -52,9 +49,7 @@ internal sealed class ScoringRow : DataViewRow
         if (disposing && !_disposed)
         {
             _disposed = true;
-            _reader?.Dispose();
-            if (!ReferenceEquals(_pixelRow, _input))
-                _pixelRow?.Dispose();
+            _scorer?.Dispose();
         }
         base.Dispose(disposing);
     }
@@ -63,10 +58,41 @@ internal sealed class ScoringRow : DataViewRow
     {
         if (_scoredPosition != _input.Position)
         {
-            _reader!.Read(_input.Position, 0);
-            _reader.Run(_mapper.Scorer.Engine, 1, _output);
+            _scorer!.Read();
+            _scorer.Run(_output);
             _scoredPosition = _input.Position;
         }
         return _output;
+    }
+}
+
+/// <summary>A cursor that scores each row individually, when the value of an added column is first read.</summary>
+/// <remarks>It is used if no added column is active, or if an active column of the input, such as an image, is valid only while the input cursor is on its row.</remarks>
+internal sealed class RowScoringCursor(ScoringMapper mapper, IReadOnlyCollection<DataViewSchema.Column> needed, DataViewRowCursor rows) : DataViewRowCursor
+{
+    private readonly ScoringRow _row = new(mapper, rows, needed);
+
+    public override DataViewSchema Schema => _row.Schema;
+
+    public override long Position => rows.Position;
+
+    public override long Batch => rows.Batch;
+
+    public override bool IsColumnActive(DataViewSchema.Column column) => _row.IsColumnActive(column);
+
+    public override ValueGetter<DataViewRowId> GetIdGetter() => rows.GetIdGetter();
+
+    public override ValueGetter<TValue> GetGetter<TValue>(DataViewSchema.Column column) => _row.GetGetter<TValue>(column);
+
+    public override bool MoveNext() => rows.MoveNext();
+
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+        {
+            _row.Dispose();
+            rows.Dispose();
+        }
+        base.Dispose(disposing);
     }
 }

@@ -45,7 +45,7 @@ public sealed record WeightsAssumption(WeightsAssumptionKind Kind, string Text)
     public override string ToString() => Text;
 
     internal static WeightsAssumption Epsilon(float epsilon) =>
-        new(WeightsAssumptionKind.BatchNormEpsilon, string.Create(CultureInfo.InvariantCulture, $"batch norm epsilon {epsilon} (PyTorch's default): the file does not say it"));
+        new(WeightsAssumptionKind.BatchNormEpsilon, string.Create(CultureInfo.InvariantCulture, $"batch norm epsilon {epsilon:g} (PyTorch's default): the file does not say it"));
 
     internal static WeightsAssumption StridesOf(RepVggArchitecture architecture)
     {

@@ -142,7 +142,7 @@ public sealed class FeaturizerFileTests : IDisposable
         options.WeightsOptions = null;
         using (_context.Transforms.RepVggFeaturizer(options).Fit(data))
         {
-            Assert.Contains(log, line => !line.IsWarning && line.Text.Contains("odd.pth': batch norm epsilon 1E-05 (PyTorch's default): the file does not say it", StringComparison.Ordinal));
+            Assert.Contains(log, line => !line.IsWarning && line.Text.Contains("odd.pth': batch norm epsilon 1e-05 (PyTorch's default): the file does not say it", StringComparison.Ordinal));
             Assert.Contains(log, line => !line.IsWarning && line.Text.Contains("odd.pth': strides 2, 1, 2, 2, 2", StringComparison.Ordinal));
             Assert.Contains(log, line => line.IsWarning && line.Text.Contains("odd.pth': normalisation mean 123.675", StringComparison.Ordinal));
         }

@@ -55,7 +55,7 @@ public sealed partial class MLNetAssumptionTests : IDisposable
             Compare.Close([.. Enumerable.Range(0, classes).Select(j => i == j ? other + gain : other)], matrix[i], 1e-6, $"weights of class {i}");
 
         float[] biases = [.. head.Model.GetBiases()];
-        var scored = head.Transform(new OneHotView("Label", NamelessLabel(classes), "Features", classes));
+        var scored = head.Transform(new OneHotView(NamelessLabel(classes), "Features", classes));
         float[][] scores = [.. scored.GetColumn<float[]>("Score")];
         for (int i = 0; i < classes; i++)
             Compare.Close(Softmax([.. biases.Select((bias, j) => bias + matrix[j][i])]), scores[i], 1e-5, $"scores of row {i}");
@@ -83,7 +83,7 @@ public sealed partial class MLNetAssumptionTests : IDisposable
         Assert.Equal((SchemaShape.Column.VectorKind.Scalar, NumberDataViewType.UInt32, true), (labelShape.Kind, labelShape.ItemType, labelShape.IsKey));
 
         var label = keyed.Schema["Label"];
-        var schema = Head(label, _classes.Length).GetOutputSchema(new OneHotView("Label", label, "Features", _classes.Length).Schema);
+        var schema = Head(label, _classes.Length).GetOutputSchema(new OneHotView(label, "Features", _classes.Length).Schema);
         Assert.Equal(["Label", "Features", "PredictedLabel", "Score"], schema.Select(column => column.Name));
         Assert.Equal(new VectorDataViewType(NumberDataViewType.Single, _classes.Length), schema["Score"].Type);
         Assert.Equal(label.Type, schema["PredictedLabel"].Type);
@@ -172,7 +172,7 @@ public sealed partial class MLNetAssumptionTests : IDisposable
             MaximumNumberOfIterations = 1,
             HistorySize = 2,
             NumberOfThreads = 1,
-        }).Fit(new OneHotView("Label", label, "Features", classes));
+        }).Fit(new OneHotView(label, "Features", classes));
 
     private static DataViewSchema.Column NamelessLabel(int classes) => Schema("Label", new KeyDataViewType(typeof(uint), classes))["Label"];
 

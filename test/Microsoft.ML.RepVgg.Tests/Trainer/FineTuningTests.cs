@@ -277,7 +277,7 @@ public sealed class FineTuningTests : IDisposable
         PthWriter.Write(Weights(architecture: _inferable), path);
         using (Fit(FineTuning(path)))
         {
-            Assert.Contains(_log, line => line.Contains("own.pth' are taken to have batch norm epsilon 1E-05 (PyTorch's default): the file does not say it"));
+            Assert.Contains(_log, line => line.Contains("own.pth' are taken to have batch norm epsilon 1e-05 (PyTorch's default): the file does not say it"));
             Assert.Contains(_log, line => line.Contains("own.pth' are taken to have strides 2, 2, 2 ("));
             Assert.Contains(_log, line => line.Contains("do not say with which normalisation they were trained; that of the training images is used"));
         }
@@ -286,7 +286,7 @@ public sealed class FineTuningTests : IDisposable
         options.Architecture = Stripes.Tiny with { BatchNormEpsilon = 0.125f, Stages = [new("stage0", 8, 1, 1), new("stage1", 8, 2, 2), new("stage2", 16, 1, 1)] };
         using (Fit(options))
         {
-            Assert.Contains(_log, line => line.Contains("were trained with a batch norm epsilon of 1E-05; the architecture that was given has 0.125, which is used"));
+            Assert.Contains(_log, line => line.Contains("were trained with a batch norm epsilon of 1e-05; the architecture that was given has 0.125, which is used"));
             Assert.Contains(_log, line => line.Contains("were trained with the strides 1, 2, 2; the architecture that was given has 1, 2, 1, which are used"));
             Assert.DoesNotContain(_log, line => line.Contains("not say"));
         }

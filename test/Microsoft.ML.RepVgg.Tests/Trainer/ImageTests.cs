@@ -141,7 +141,7 @@ public sealed class ImageTests : IDisposable
         File.WriteAllBytes(victim, truncated ? bytes[..(bytes.Length / 8)] : [1, 2, 3, 4]);
         var data = _context.Data.LoadFromEnumerable(rows);
         var error = Assert.ThrowsAny<Exception>(() => Pipeline(Options(epochs: 1)).Fit(data));
-        Assert.Contains("Row 5, column 'Features': the image cannot be read", Errors.AllMessages(error));
+        Assert.Contains("Row 5, column 'Features', file '5.png': the image cannot be read", Errors.AllMessages(error));
 
         var log = new List<string>();
         _context.Log += (_, line) => { lock (log) log.Add(line.Message); };

@@ -10,7 +10,7 @@ using static Microsoft.ML.Transforms.Image.ImageResizingEstimator;
 
 namespace Microsoft.ML.RepVgg.Tests.Trainer;
 
-/// <summary>The pixels that training and scoring read are those of ML.NET's own transformers, value for value.</summary>
+/// <summary>The pixels that training and scoring read are those of ML.NET's own transformers, on white, value for value.</summary>
 public sealed class PixelReaderTests
 {
     private const int Height = 9, Width = 7, Count = 6;
@@ -55,7 +55,7 @@ public sealed class PixelReaderTests
         })];
     }
 
-    // The transformers dispose the images, so each reading gets its own.
+    // ML.NET's transformers dispose the images, so each reading gets its own.
     private IDataView Data(MLPixelFormat format) => _context.Data.LoadFromEnumerable(Rows(format));
 
     private static FeatureInput Input(DataViewSchema schema, int channels, ResizingKind kind = ResizingKind.IsoCrop, Anchor anchor = Anchor.Center) =>
@@ -68,8 +68,13 @@ public sealed class PixelReaderTests
         if (channels == 1)
             chain = chain.Append(transforms.ConvertToGrayscale("Resized"));
         var colours = channels == 1 ? ImagePixelExtractingEstimator.ColorBits.Red : ImagePixelExtractingEstimator.ColorBits.Rgb;
+        chain = chain.Append(transforms.ExtractPixels("Pixels", "Resized", colours | ImagePixelExtractingEstimator.ColorBits.Alpha));
         var view = Data(format);
-        return [.. chain.Append(transforms.ExtractPixels("Pixels", "Resized", colours)).Fit(view).Transform(view).GetColumn<float[]>("Pixels")];
+        return [.. chain.Fit(view).Transform(view).GetColumn<float[]>("Pixels").Select(OnWhite)];
+
+        // The colours are premultiplied: white shows through by 255 - alpha. The first plane is alpha.
+        static float[] OnWhite(float[] planes) =>
+            [.. planes.Skip(Height * Width).Select((colour, i) => Math.Min(255, colour + 255 - planes[i % (Height * Width)]))];
     }
 
     [Theory]
@@ -80,14 +85,13 @@ public sealed class PixelReaderTests
         Assert.Equal(Count, expected.Length);
         var view = Data(format);
         var input = Input(view.Schema, channels, kind, anchor);
-        var resized = input.Resizing!.Transform(view);
-        var column = input.FindPixels(resized.Schema);
+        var column = input.FindColumn(view.Schema);
         using var cache = new SampleCache(channels, Height, Width, 2);
-        using (var cursor = resized.GetRowCursor([column]))
-        using (var reader = PixelReader.Create(input, cursor, column, capacity: 1))
+        using (var cursor = view.GetRowCursor([column]))
+        using (var reader = PixelReader.Create(input, cursor, column, new RowLocation(cursor, "Image"), capacity: 1))
         {
             while (cursor.MoveNext())
-                reader.AddTo(cache, 1, cursor.Position);
+                reader.AddTo(cache, 1);
         }
         float[] pixels = new float[input.Length];
         for (int i = 0; i < Count; i++)
@@ -100,12 +104,11 @@ public sealed class PixelReaderTests
         using var engine = new InferenceEngine(network, threads: 1);
         float[] scores = new float[4 * Count], expectedScores = new float[4 * Count];
         engine.Run([.. expected.SelectMany(image => image)], Count, expectedScores);
-        resized = input.Resizing.Transform(Data(format));
-        using (var cursor = resized.GetRowCursor([resized.Schema[column.Name]]))
-        using (var reader = PixelReader.Create(input, cursor, resized.Schema[column.Name], Count))
+        using (var cursor = view.GetRowCursor([column]))
+        using (var reader = PixelReader.Create(input, cursor, column, new RowLocation(cursor, "Image"), Count))
         {
             for (int i = 0; cursor.MoveNext(); i++)
-                reader.Read(cursor.Position, i);
+                reader.Read(i);
             reader.Run(engine, Count, scores);
         }
         Assert.Equal(expectedScores, scores);
@@ -117,16 +120,16 @@ public sealed class PixelReaderTests
         var rows = Rows(MLPixelFormat.Bgra32);
         rows[3].Image = null;
         var input = Input(Data(MLPixelFormat.Bgra32).Schema, channels: 3);
-        var resized = input.Resizing!.Transform(_context.Data.LoadFromEnumerable(rows));
-        var column = input.FindPixels(resized.Schema);
-        using var cursor = resized.GetRowCursor([column]);
-        using var reader = PixelReader.Create(input, cursor, column, Count);
+        var view = _context.Data.LoadFromEnumerable(rows);
+        var column = input.FindColumn(view.Schema);
+        using var cursor = view.GetRowCursor([column]);
+        using var reader = PixelReader.Create(input, cursor, column, new RowLocation(cursor, "Image"), Count);
         var failed = new List<long>();
         while (cursor.MoveNext())
         {
             try
             {
-                reader.Read(cursor.Position, (int)cursor.Position);
+                reader.Read((int)cursor.Position);
             }
             catch (InvalidOperationException error)
             {

@@ -122,6 +122,50 @@ public sealed class SavedModelTests(TrainedStripes trained) : IClassFixture<Trai
         Compare.Close(ours, theirs, 1e-4);
     }
 
+    [Theory]
+    [InlineData("Score2", "PredictedLabel2")]
+    [InlineData("Score2", "PredictedLabel")]
+    [InlineData("PredictedLabel", "Score")]
+    public void Two_classifiers_in_one_pipeline_keep_their_columns(string secondScore, string secondLabel)
+    {
+        var options = Stripes.Options(epochs: 1);
+        (options.ScoreColumnName, options.PredictedLabelColumnName, options.Seed) = (secondScore, secondLabel, 8);
+        using var model = Stripes.Pipeline(_context).Append(_context.MulticlassClassification.Trainers.RepVgg(options)).Fit(trained.TrainingData);
+        var loaded = Reload(_context, model, trained.TrainingData.Schema);
+        var (ours, theirs) = (model.Transform(trained.TestData), loaded.Transform(trained.TestData));
+        Assert.Equal(Visible(ours), Visible(theirs));
+        foreach (var column in ours.Schema.Where(column => !column.IsHidden && column.Name.StartsWith("Score", StringComparison.Ordinal) | column.Name.StartsWith("Predicted", StringComparison.Ordinal)))
+        {
+            Assert.Equal(column.Type, theirs.Schema[column.Name].Type);
+            Assert.Equal(column.Annotations.Schema.Select(kind => kind.Name).Order(), theirs.Schema[column.Name].Annotations.Schema.Select(kind => kind.Name).Order());
+            if (column.Type is VectorDataViewType)
+                Compare.Close([.. ours.GetColumn<float[]>(column.Name).SelectMany(score => score)], [.. theirs.GetColumn<float[]>(column.Name).SelectMany(score => score)], 1e-4, column.Name);
+            else
+                Assert.Equal(ours.GetColumn<uint>(column.Name), theirs.GetColumn<uint>(column.Name));
+        }
+
+        static IEnumerable<string> Visible(IDataView view) => view.Schema.Where(column => !column.IsHidden).Select(column => column.Name).Order();
+    }
+
+    [Fact]
+    public void Columns_of_the_data_with_the_names_of_temporary_columns_survive()
+    {
+        string[] names = ["RepVgg.Temporary.Logits", "Score.Logits", "Features.Pixels", "Score", "PredictedLabel"];
+        var data = trained.TrainingData;
+        foreach (string name in names)
+            data = _context.Transforms.CopyColumns(name, "Number").Fit(data).Transform(data);
+        var options = Stripes.Options(epochs: 1);
+        (options.ScoreColumnName, options.PredictedLabelColumnName) = ("Chance", "Guess");
+        using var model = Stripes.Pipeline(_context, options).Fit(data);
+        foreach (var transformer in new[] { model, Reload(_context, model, data.Schema) })
+        {
+            var scored = transformer.Transform(data);
+            foreach (string name in names)
+                Assert.Equal(Enumerable.Range(0, 240), scored.GetColumn<int>(name));
+            Assert.DoesNotContain(scored.Schema, column => !column.IsHidden && column.Name.StartsWith("RepVgg.", StringComparison.Ordinal) && !names.Contains(column.Name));
+        }
+    }
+
     [Fact]
     public void Saving_leaves_no_files_behind()
     {

@@ -31,9 +31,9 @@ internal static class WeightsAssumptions
             if (weights.Description is null && weights.Form == WeightsForm.Training)
                 architecture = architecture with { BatchNormEpsilon = epsilon };
             else if (weights.Form == WeightsForm.Training && epsilon != architecture.BatchNormEpsilon)
-                throw Contradiction("BatchNormEpsilon", $"{epsilon}", $"{architecture.BatchNormEpsilon}");
+                throw Contradiction("BatchNormEpsilon", $"{epsilon:g}", $"{architecture.BatchNormEpsilon:g}");
             else if (weights.Form == WeightsForm.Deploy && epsilon != weights.Description?.Architecture.BatchNormEpsilon)
-                throw new ArgumentException($"'{path}' holds the deploy form, whose batch norms are fused, so that the option BatchNormEpsilon, {epsilon}, cannot be applied. Leave it out, or give the training form.");
+                throw new ArgumentException($"'{path}' holds the deploy form, whose batch norms are fused, so that the option BatchNormEpsilon, {epsilon:g}, cannot be applied. Leave it out, or give the training form.");
         }
         else if (weights.Description is null && weights.Form == WeightsForm.Training)
         {

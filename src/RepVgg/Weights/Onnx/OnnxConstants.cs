@@ -1,6 +1,6 @@
 namespace RepVgg.Weights.Onnx;
 
-/// <summary>The constants of an ONNX graph: initializers, Constant operations, and operations that only reorder or reshape a constant.</summary>
+/// <summary>The constants of an ONNX graph: initializers, Constant operations, and what simple operations compute from them.</summary>
 /// <param name="constants">The initializers and the tensors of Constant operations.</param>
 /// <param name="producers">The operations by the names of their outputs.</param>
 /// <param name="resolve">Gets the name of a value before operations that change nothing.</param>
@@ -20,11 +20,14 @@ internal sealed class OnnxConstants(Dictionary<string, OnnxConstant> constants, 
             return constant;
         if (depth > MaximumDepth || !producers.TryGetValue(name, out var node))
             return null;
+        _folded[name] = null; // so that a cycle ends here
         return _folded[name] = Fold(node, depth + 1);
     }
 
     private OnnxConstant? Fold(OnnxNode node, int depth)
     {
+        if (node is { Operation: "Add" or "Sub" or "Mul" or "Div", Inputs.Count: 2 })
+            return Find(node.Inputs[0], depth) is { Floats: not null } left && Find(node.Inputs[1], depth) is { Floats: not null } right ? Arithmetic(node, left, right) : null;
         if (node.Operation is not ("Transpose" or "Reshape" or "Flatten" or "Squeeze" or "Unsqueeze") || node.Inputs.Count == 0 || Find(node.Inputs[0], depth) is not { } source)
             return null;
         if (node.Operation == "Transpose")
@@ -40,6 +43,24 @@ internal sealed class OnnxConstants(Dictionary<string, OnnxConstant> constants, 
             throw new InvalidDataException($"{node} gives a constant of shape [{string.Join(", ", source.Shape)}] a shape that it cannot have");
         var floats = source.Floats is { } values ? new TensorData(shape, values.Read()) : null;
         return source with { Shape = shape, Floats = floats };
+    }
+
+    /// <summary>Computes with two constants of the same shape, or of which one is a single value; null for other shapes.</summary>
+    private static OnnxConstant? Arithmetic(OnnxNode node, OnnxConstant left, OnnxConstant right)
+    {
+        float[] first = left.Floats!.Read(), second = right.Floats!.Read();
+        if (first.Length != 1 && second.Length != 1 && !left.Shape.SequenceEqual(right.Shape))
+            return null;
+        int[] shape = first.Length == 1 && right.Shape.Length >= left.Shape.Length ? right.Shape : left.Shape;
+        if (Count(shape) != Math.Max(first.Length, second.Length))
+            return null;
+        var values = new float[Math.Max(first.Length, second.Length)];
+        for (int i = 0; i < values.Length; i++)
+        {
+            double x = first[first.Length == 1 ? 0 : i], y = second[second.Length == 1 ? 0 : i];
+            values[i] = (float)(node.Operation switch { "Add" => x + y, "Sub" => x - y, "Mul" => x * y, _ => x / y });
+        }
+        return new OnnxConstant(node.Outputs[0], shape, new TensorData(shape, values), null);
     }
 
     private static OnnxConstant Transpose(OnnxNode node, OnnxConstant source)

@@ -36,4 +36,7 @@ public sealed record OnnxExportOptions
 
     /// <summary>Names of the classes in the order of the logits, stored in the metadata of the file; null if they are unknown.</summary>
     public IReadOnlyList<string>? ClassLabels { get; init; }
+
+    /// <summary>For a graph that is part of a chain of transformers: the nodes in front of the network, and the scale that was applied to the network's last layer.</summary>
+    internal OnnxChainDetails Chain { get; init; } = new();
 }

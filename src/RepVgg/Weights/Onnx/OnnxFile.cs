@@ -57,19 +57,21 @@ internal sealed class OnnxFile : IDisposable
     private string Resolve(string tensor, string location)
     {
         string[] parts = location.Split('/');
-        if (location.AsSpan().IndexOfAny('\\', ':', '\0') >= 0 || parts.Any(part => part is "" or ".." || part.Trim() != part))
+        if (location.AsSpan().IndexOfAny('\\', ':', '\0') >= 0 || parts.Any(part => part is "" or "." or ".." || part.Trim() != part))
             throw Leaves();
         string path = _folder;
         foreach (string part in parts)
         {
             path = Path.Combine(path, part);
             if (!Path.Exists(path))
-                throw new InvalidDataException($"the values of '{tensor}' are in the file '{location}', which is not in the folder '{_folder}'; keep the files together");
+                throw Missing();
             // Reading through a link would leave the folder as a name with ".." does.
             if (new FileInfo(path).ResolveLinkTarget(returnFinalTarget: true) is { } target && !target.FullName.StartsWith(_folder + Path.DirectorySeparatorChar, StringComparison.Ordinal))
                 throw Leaves();
         }
-        return path;
+        return File.Exists(path) ? path : throw Missing();
+
+        InvalidDataException Missing() => new($"the values of '{tensor}' are in the file '{location}', which is not in the folder '{_folder}'; keep the files together");
 
         InvalidDataException Leaves() => new($"the values of '{tensor}' are in the file '{location}', which is not allowed: it must be in the folder of the ONNX file");
     }

@@ -142,8 +142,8 @@ internal sealed class OnnxGraph
         var node = Producer(value);
         if (node?.Operation == "GlobalAveragePool")
             return InputOf(node);
-        if (node?.Operation == "ReduceMean" && IntegersOf(node, "axes", 1) is { Count: 2 } axes && axes.Select(axis => axis < 0 ? axis + 4 : axis).Order().SequenceEqual([2L, 3]))
-            return InputOf(node);
+        if (node?.Operation == "ReduceMean" && SourceOfReduceMean(node) is { } reduced)
+            return reduced;
         if (allowWindow && node?.Operation == "AveragePool" && node.Integers("kernel_shape") is [var height, var width] && (node.Integers("pads") ?? []).All(pad => pad == 0))
         {
             string map = InputOf(node);
@@ -151,6 +151,20 @@ internal sealed class OnnxGraph
             return map;
         }
         throw new InvalidDataException($"'{value}' must be a mean over height and width, but it is the output of {node?.ToString() ?? "no operation"}");
+    }
+
+    /// <summary>Gets the map whose height and width a ReduceMean reduces, at once or together with another one before it; null if it reduces others.</summary>
+    private string? SourceOfReduceMean(OnnxNode node)
+    {
+        var axes = IntegersOf(node, "axes", 1);
+        if (axes is { Count: 2 })
+            return axes.Select(axis => axis < 0 ? axis + 4 : axis).Order().SequenceEqual([2L, 3]) ? InputOf(node) : null;
+        if (axes is not [var second] || Producer(InputOf(node)) is not { Operation: "ReduceMean" } before || IntegersOf(before, "axes", 1) is not [var first])
+            return null;
+        first = first < 0 ? first + 4 : first;
+        bool keeps = before.Integer("keepdims", 1) != 0;
+        second = second < 0 ? second + (keeps ? 4 : 3) : second;
+        return first is 2 or 3 && second == (keeps ? 5 - first : 2) ? InputOf(before) : null;
     }
 
     /// <summary>Whether the first output of an operation is its first input.</summary>

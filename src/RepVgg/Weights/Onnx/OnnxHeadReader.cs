@@ -5,6 +5,8 @@ namespace RepVgg.Weights.Onnx;
 /// <summary>Recognises the head of a network: a classifier (global average pooling, flatten, linear layer and an optional softmax, which is ignored), or features.</summary>
 internal sealed class OnnxHeadReader(OnnxGraph graph)
 {
+    private const int MaximumSums = 8;
+
     /// <summary>Chooses the output of the network.</summary>
     /// <param name="given">Name of the output; null for the only one, or the one that ends in a classifier.</param>
     /// <param name="assume">Receives the choice if the graph has several outputs and none is given.</param>
@@ -80,7 +82,7 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
         return value;
     }
 
-    private (LinearSource Layer, string Features) Linear(string value)
+    private (LinearSource Layer, string Features) Linear(string value, int sums = 0)
     {
         var node = graph.Producer(value) ?? throw new InvalidDataException($"no operation computes its output '{value}'");
         switch (node.Operation)
@@ -99,8 +101,8 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
                 return (Layer(node, graph.ConstantOf(node, 1), false, 1, null, 1), graph.InputOf(node));
             case "Conv":
                 return OnnxBlockReader.Pointwise(graph, node);
-            case "Add" when node.Inputs.Count == 2 && Array.FindIndex([.. node.Inputs], input => graph.Constant(input) is not null) is >= 0 and var side:
-                var (layer, source) = Linear(Unflatten(graph.InputOf(node, 1 - side)));
+            case "Add" when sums < MaximumSums && node.Inputs.Count == 2 && Array.FindIndex([.. node.Inputs], input => graph.Constant(input) is not null) is >= 0 and var side:
+                var (layer, source) = Linear(Unflatten(graph.InputOf(node, 1 - side)), sums + 1);
                 float[] shift = Bias(node, graph.ConstantOf(node, side), layer.OutputFeatures, 1), sum = layer.Bias.ToArray();
                 for (int i = 0; i < sum.Length; i++)
                     sum[i] += shift[i];

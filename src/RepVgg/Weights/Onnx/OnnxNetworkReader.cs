@@ -14,6 +14,7 @@ internal sealed class OnnxNetworkReader
     private readonly OnnxBlockReader _blocks;
     private readonly OnnxHeadReader _head;
     private readonly Lazy<ModelDescription?> _description;
+    private readonly ImmutableArray<byte> _background;
     private readonly WeightsFileOptions _options;
     private readonly List<WeightsAssumption> _assumptions = [];
 
@@ -32,6 +33,7 @@ internal sealed class OnnxNetworkReader
         _graph = new OnnxGraph(model);
         _blocks = new OnnxBlockReader(_graph);
         _head = new OnnxHeadReader(_graph);
+        _background = OnnxChainDetails.FromProperties(model.Properties).Background;
         _description = new Lazy<ModelDescription?>(description);
     }
 
@@ -168,6 +170,8 @@ internal sealed class OnnxNetworkReader
         Array.Fill(scale, 1);
         for (int steps = 0; map != input; steps++)
         {
+            if (!_background.IsEmpty && _graph.Producer(map)?.Operation == "Min" && OnnxComposition.Skip(_graph, map, _background) == input)
+                break;
             var node = _graph.Producer(map) ?? throw new InvalidDataException($"the input '{map}' of its first convolution is not computed from the input of the graph");
             bool constantFirst = node.Inputs.Count == 2 && _graph.Constant(node.Inputs[0]) is not null;
             bool known = node.Operation is "Add" or "Mul" || (node.Operation is "Sub" or "Div" && !constantFirst);
@@ -200,6 +204,9 @@ internal sealed class OnnxNetworkReader
     private (int Height, int Width) ImageSize(OnnxValue input, List<OnnxBlock> found, string map)
     {
         int channels = found[0].Convolution.InputChannels;
+        if (!_background.IsEmpty && _background.Length != channels)
+            throw new InvalidDataException($"its background has {_background.Length} values for {channels} channels");
+        channels += _background.IsEmpty ? 0 : 1;
         bool isFloat = input.ElementType is OnnxSchema.Tensor.Float or OnnxSchema.Tensor.Float16 or OnnxSchema.Tensor.Double or OnnxSchema.Tensor.BFloat16;
         long?[] shape = input.Shape.Count == 0 ? [null, null, null, null] : [.. input.Shape];
         if (!isFloat || shape.Length != 4 || shape[1] is { } given && given != channels)

@@ -5,7 +5,7 @@ namespace RepVgg.Weights.Onnx;
 /// <summary>Reads RepVGG networks from ONNX files.</summary>
 /// <remarks>
 /// Supports files of <see cref="OnnxWriter"/>, and RepVGG graphs of other exporters, such as PyTorch's, in the
-/// deploy form or the training form, which is fused. For any other graph, an exception states the reason. A softmax at the end is ignored.
+/// deploy form or the training form, which is fused. The values of tensors can be in other files in the folder of a file that is read by its path. For any other graph, an exception states the reason. A softmax at the end is ignored.
 /// </remarks>
 public static class OnnxReader
 {
@@ -61,6 +61,20 @@ public static class OnnxReader
             throw;
         }
     }
+
+    /// <summary>Reads the details of a graph that is part of a chain of transformers; they are empty for other graphs.</summary>
+    /// <exception cref="InvalidDataException">The data is not an ONNX file or is damaged.</exception>
+    internal static OnnxChainDetails ReadChainDetails(Stream stream) => Parse(stream, model => OnnxChainDetails.FromProperties(model.Properties));
+
+    /// <summary>Reads a network from a graph that is part of a chain of transformers: the scale of its output is undone, and its input is images that are composed with the background.</summary>
+    /// <returns>The network, whose output is logits or features, and how the graph differed from it.</returns>
+    /// <exception cref="InvalidDataException">The data is not an ONNX file, is damaged, or does not contain a RepVGG network.</exception>
+    internal static (DeployNetwork Network, OnnxChainDetails Details) ReadChain(Stream stream) => Parse(stream, model =>
+    {
+        var details = OnnxChainDetails.FromProperties(model.Properties);
+        var network = Reader(model).Read();
+        return (details.Scale?.Undo(network) ?? network, details);
+    });
 
     /// <summary>Reads the weights of a network, which are in the deploy form. The description is complete: what the metadata does not say follows from the graph.</summary>
     /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or contains a network whose output is the map of a stage.</exception>

@@ -50,7 +50,7 @@ public static class OnnxWriter
         opset.Text(OnnxSchema.Opset.Domain, "");
         opset.Integer(OnnxSchema.Opset.Version, options.OpsetVersion);
         model.Message(OnnxSchema.Model.OpsetImport, opset);
-        foreach (var (key, value) in description.ToProperties())
+        foreach (var (key, value) in description.ToProperties().Concat(options.Chain.ToProperties()))
         {
             var property = new ProtoMessage();
             property.Text(OnnxSchema.Property.Key, key);
@@ -69,13 +69,15 @@ public static class OnnxWriter
         var graph = new OnnxGraphBuilder();
         var architecture = network.Architecture;
         int channels = architecture.InputChannels;
+        bool isComposed = !options.Chain.Background.IsEmpty;
         bool half = options.Precision == OnnxPrecision.Half;
         graph.Message.Text(OnnxSchema.Graph.Name, architecture.Name);
-        graph.Declare(OnnxSchema.Graph.Input, graph.DefineName(options.InputName), options.BatchSize, channels, network.ImageHeight, network.ImageWidth);
+        graph.Declare(OnnxSchema.Graph.Input, graph.DefineName(options.InputName), options.BatchSize, isComposed ? 1 + channels : channels, network.ImageHeight, network.ImageWidth);
         graph.Declare(OnnxSchema.Graph.Output, options.OutputName, options.OmitOutputBatch ? [.. network.OutputShape] : [options.BatchSize, .. network.OutputShape]);
 
         int[] perChannel = [1, channels, 1, 1];
-        string map = graph.Node("Sub", "normalize/sub", [options.InputName, graph.Constant("normalize.mean", perChannel, network.Normalization.Mean, OnnxPrecision.Single)]);
+        string pixels = isComposed ? OnnxComposition.Write(graph, options.InputName, options.Chain.Background) : options.InputName;
+        string map = graph.Node("Sub", "normalize/sub", [pixels, graph.Constant("normalize.mean", perChannel, network.Normalization.Mean, OnnxPrecision.Single)]);
         map = graph.Node("Mul", "normalize/mul", [map, graph.Constant("normalize.scale", perChannel, network.Normalization.Scale, OnnxPrecision.Single)]);
         if (half)
             map = graph.Node("Cast", "to_half", [map], ("to", OnnxSchema.Tensor.Float16));
@@ -161,6 +163,8 @@ public static class OnnxWriter
             throw new ArgumentException("An output without a batch dimension requires a batch size of 1.", nameof(options));
         if (options.Softmax && network.Output != NetworkOutput.Logits)
             throw new ArgumentException("A softmax requires logits, but the output of this network is features.", nameof(options));
+        if (!options.Chain.Background.IsEmpty && options.Chain.Background.Length != network.Architecture.InputChannels)
+            throw new ArgumentException($"The background has {options.Chain.Background.Length} values for {network.Architecture.InputChannels} channels.", nameof(options));
         if (!Enum.IsDefined(options.Precision))
             throw new ArgumentException($"The precision {(int)options.Precision} is not a value of OnnxPrecision.", nameof(options));
     }

@@ -126,6 +126,12 @@ def pool(graph, x, written="GlobalAveragePool"):
         if graph.opset >= 18:
             return graph.node("ReduceMean", [x, graph.integers("axes", -1, 2)], "pool", **keep)
         return graph.node("ReduceMean", [x], "pool", axes=[3, -2], **keep)
+    if written == "two ReduceMeans":
+        first = graph.node("ReduceMean", [x], "rows", axes=[-1], keepdims=0)
+        return graph.node("ReduceMean", [first], "pool", axes=[2], keepdims=0)
+    if written == "two ReduceMeans that keep":
+        first = graph.node("ReduceMean", [x], "rows", axes=[2], keepdims=1)
+        return graph.node("ReduceMean", [first], "pool", axes=[-1], keepdims=0)
     if written == "AveragePool":
         return graph.node("AveragePool", [x], "pool", kernel_shape=[HEIGHT // 4, WIDTH // 4])
     return graph.node("GlobalAveragePool", [x], "pool")
@@ -176,7 +182,7 @@ def linear(graph, x, output="y", written="Gemm", prefix="linear"):
 
 def network(graph, x="x", padding="pads", relu="Relu", pooled="GlobalAveragePool", flat="Flatten", classifier="Gemm", output="y"):
     x = pool(graph, body(graph, x, padding, relu), pooled)
-    if pooled != "ReduceMean" and classifier != "Conv":
+    if ("ReduceMean" not in pooled or pooled.endswith("keep")) and classifier != "Conv":
         x = flatten(graph, x, flat)
     return linear(graph, x, output, classifier)
 
@@ -200,6 +206,8 @@ def main():
         for padding in ("pad node", "half pad node", "VALID"):
             save(f"opset {opset} padding {padding}", opset, padding=padding)
         save(f"opset {opset} relu Clip", opset, relu="Clip")
+    save("pool two ReduceMeans", pooled="two ReduceMeans")
+    save("pool two ReduceMeans that keep", pooled="two ReduceMeans that keep")
     save("padding SAME_UPPER", padding="SAME_UPPER")
     save("padding SAME_LOWER", padding="SAME_LOWER")
     for name, options in {"norms": {}, "scales": {"written": "scale"}, "Sum": {"add": "Sum"}, "asymmetric": {"asymmetric": True}, "padded": {"padding": "pad node"}}.items():
@@ -226,7 +234,7 @@ def main():
     graph.save("half outside")
 
     # Normalisations.
-    for name in ("Sub Div", "half Sub Div", "Div Sub Mul"):
+    for name in ("Sub Div", "half Sub Div", "Div Sub Mul", "computed"):
         graph = Graph(dtype=np.float16 if name.startswith("half") else np.float32)
         x = "x"
         if graph.dtype == np.float16:
@@ -236,7 +244,7 @@ def main():
         mean, std = np.array([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1), np.array([0.229, 0.224, 0.225]).reshape(3, 1, 1)
         factor = 1 if name == "Div Sub Mul" else 255
         x = graph.node("Sub", [x, graph.constant("mean", mean * factor)], "centred")
-        x = graph.node("Mul", [x, graph.constant("scale", 1 / std)], "scaled") if name == "Div Sub Mul" else graph.node("Div", [x, graph.constant("std", std * factor)], "scaled")
+        x = graph.node("Mul", [x, graph.constant("scale", 1 / std)], "scaled") if name == "Div Sub Mul" else graph.node("Div", [x, graph.node("Mul", [graph.constant("std", std), graph.constant("255", np.array(255))], "computed")], "scaled") if name == "computed" else graph.node("Div", [x, graph.constant("std", std * factor)], "scaled")
         y = network(graph, x, output="narrow" if graph.dtype == np.float16 else "y")
         if graph.dtype == np.float16:
             graph.node("Cast", [y], "y", to=FLOAT)
@@ -301,6 +309,8 @@ def main():
     refused("last relu6", lambda graph, _: replace(graph, "relu3", "Clip", [graph.constant("low", np.array(0)), graph.constant("high", np.array(6))]))
     refused("leaky", lambda graph, _: replace(graph, "relu0", "LeakyRelu"))
     refused("maximum", lambda graph, _: replace(graph, "pool", "GlobalMaxPool"))
+    refused("rows", lambda graph, _: replace(graph, "pool", "ReduceMean", axes=[2, 1]))
+    refused("rows twice", lambda graph, _: replace(graph, "rows", "ReduceMean", axes=[2], keepdims=1), pooled="two ReduceMeans")
     refused("window", lambda graph, _: replace(graph, "pool", "AveragePool", kernel_shape=[2, 3]))
     refused("integers", lambda graph, _: cast_to_integer(graph))
     refused("padded with ones", lambda graph, _: graph.constant("conv1.pad.value", np.array(1)), padding="pad node")

@@ -12,7 +12,7 @@ using Xunit;
 namespace RepVgg.Tests.Weights.Files;
 
 /// <summary>
-/// Checkpoints as training programs write them, with PyTorch's logits. Files named w-* were reported by users; Golden/checkpoints/make.py
+/// Checkpoints as training programs write them, with PyTorch's logits. Files named w-* are from users' reports; Golden/checkpoints/make.py
 /// makes the others.
 /// </summary>
 public sealed class CheckpointCasesTests : IDisposable
@@ -80,7 +80,7 @@ public sealed class CheckpointCasesTests : IDisposable
     [Fact]
     public void Sizes_as_long_integers_are_read()
     {
-        var weights = WeightsFile.Read(PathOf("sizes-as-long-integers.pth"));
+        var weights = WeightsFile.Read(GoldenFiles.CaseOf("sizes-as-long-integers.pth"));
         Assert.Equal((WeightsForm.Deploy, 2), (weights.Form, weights.Classes));
     }
 
@@ -252,19 +252,22 @@ public sealed class CheckpointCasesTests : IDisposable
         }
     }
 
-    private static string PathOf(string name) => GoldenFiles.PathOf(Path.Combine("checkpoints", name));
+    private static string PathOf(string name) =>
+        name.StartsWith("w-", StringComparison.Ordinal) ? GoldenFiles.CaseOf(name) : GoldenFiles.PathOf(Path.Combine("checkpoints", name));
+
+    private static string FolderOf(string reference) => reference.Length > 0 ? $"cases/{reference}" : "checkpoints/";
 
     private static void CheckLogits(string path, string reference = "", WeightsFileOptions? options = null, float shift = 0)
     {
-        float[] expected = [.. GoldenFiles.Floats($"checkpoints/{reference}logits.npy").Values.Select(value => value + shift)];
+        float[] expected = [.. GoldenFiles.Floats(FolderOf(reference) + "logits.npy").Values.Select(value => value + shift)];
         Check(path, reference, options, NetworkOutput.Logits, expected);
     }
 
-    private static void CheckFeatures(string path) => Check(path, "w-", null, NetworkOutput.PooledFeatures, GoldenFiles.Floats("checkpoints/w-pooled.npy").Values);
+    private static void CheckFeatures(string path) => Check(path, "w-", null, NetworkOutput.PooledFeatures, GoldenFiles.Floats("cases/w-pooled.npy").Values);
 
     private static void Check(string path, string reference, WeightsFileOptions? options, NetworkOutput output, float[] expected)
     {
-        var images = GoldenFiles.Floats($"checkpoints/{reference}input.npy");
+        var images = GoldenFiles.Floats(FolderOf(reference) + "input.npy");
         using var engine = InferenceEngine.Open(path, (options ?? new WeightsFileOptions()) with { ImageHeight = 32, ImageWidth = 32, Warn = _ => { } });
         Assert.Equal(output, engine.Output);
         float[] actual = new float[expected.Length];

@@ -19,8 +19,8 @@ public sealed class ForeignFormatsTests : IDisposable
     public void Dispose() => _folder.Dispose();
 
     [Theory]
-    [InlineData("checkpoints/w-lfs-pointer.pth", "is a Git LFS pointer")]
-    [InlineData("checkpoints/w-web-page.safetensors", "is a web page (HTML)")]
+    [InlineData("cases/w-lfs-pointer.pth", "is a Git LFS pointer")]
+    [InlineData("cases/w-web-page.safetensors", "is a web page (HTML)")]
     [InlineData("pytorch/script.pth", "is a TorchScript archive")]
     [InlineData("tiny-input.npy", "is a NumPy array")]
     public void Stored_files_are_named(string name, string expected) => Refused(GoldenFiles.PathOf(name), expected);
@@ -103,10 +103,10 @@ public sealed class ForeignFormatsTests : IDisposable
 
     /// <summary>Whatever is left of a file, the error is one of the reader's or names no format at all.</summary>
     [Theory]
-    [InlineData("checkpoints/w-plain.pth")]
+    [InlineData("cases/w-plain.pth")]
     [InlineData("checkpoints/beside-protocol2-legacy.pth")]
     [InlineData("checkpoints/beside-protocol1-legacy.pth")]
-    [InlineData("checkpoints/w-prefix-module.safetensors")]
+    [InlineData("cases/w-prefix-module.safetensors")]
     [InlineData("onnx/deploy.onnx")]
     public void A_file_that_is_cut_off_is_refused(string name)
     {

@@ -41,7 +41,7 @@ public sealed class WeightsFileOptionsTests : IDisposable
 
         using (var engine = InferenceEngine.Open(path, options with { BatchNormEpsilon = null }))
         {
-            Assert.Contains(engine.Assumptions, assumption => assumption.Text == "batch norm epsilon 1E-05 (PyTorch's default): the file does not say it");
+            Assert.Contains(engine.Assumptions, assumption => assumption.Text == "batch norm epsilon 1e-05 (PyTorch's default): the file does not say it");
             engine.Run(input.Values, 2, logits);
         }
         Assert.True(expected.Zip(logits).Max(pair => Math.Abs(pair.First - pair.Second)) > 0.1);
@@ -140,7 +140,7 @@ public sealed class WeightsFileOptionsTests : IDisposable
         Assert.Equal(
             [
                 "strides 1, 2, 2, 2, 1 (those of RepVGG-S2): the file does not say them",
-                "batch norm epsilon 1E-05 (PyTorch's default): the file does not say it",
+                "batch norm epsilon 1e-05 (PyTorch's default): the file does not say it",
                 "images of 64 x 64 pixels (the default of RepVGG-S2): the file does not say it",
                 "normalisation mean 123.675, 116.28, 103.53, standard deviation 58.395, 57.12, 57.375 (ImageNet's, for pixels 0 to 255): the file does not say it",
             ],

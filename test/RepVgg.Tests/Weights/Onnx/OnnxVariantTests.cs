@@ -79,6 +79,8 @@ public sealed class OnnxVariantTests : IDisposable
     [InlineData("last-relu6", "Clip 'relu3'")]
     [InlineData("leaky", "LeakyRelu 'relu0' is neither part of a RepVGG block")]
     [InlineData("maximum", "GlobalMaxPool 'pool'")]
+    [InlineData("rows", "ReduceMean 'pool'")]
+    [InlineData("rows-twice", "ReduceMean 'pool'")]
     [InlineData("window", "AveragePool 'pool' is not the mean of its whole map: it has a window of 2 x 3 in a map of 4 x 3")]
     [InlineData("integers", "Cast 'rounded' is neither part of a RepVGG block")]
     [InlineData("padded-with-ones", "Pad 'conv1.pad' pads a map in a way that is not supported")]
@@ -159,6 +161,7 @@ public sealed class OnnxVariantTests : IDisposable
     [InlineData("..\\outside.data")]
     [InlineData("link.data")]
     [InlineData("linked/outside.data")]
+    [InlineData(".")]
     [InlineData("")]
     public void A_file_outside_of_the_folder_is_not_read(string location)
     {

@@ -1,0 +1,210 @@
+using System.IO.Compression;
+using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg.Tests.Trainer;
+using Microsoft.ML.Transforms.Image;
+using RepVgg.Inference;
+using RepVgg.Testing;
+using RepVgg.Weights.Onnx;
+using Xunit;
+
+namespace Microsoft.ML.RepVgg.Tests.MLNet;
+
+/// <summary>Saved models are loaded with the transformers of this library, and are as good as the trained ones.</summary>
+public sealed class LoadRepVggTests(TrainedStripes trained) : IClassFixture<TrainedStripes>, IDisposable
+{
+    private readonly MLContext _context = trained.Context;
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    private sealed class PathRow
+    {
+        public string Path { get; set; } = "";
+
+        public string Label { get; set; } = "";
+    }
+
+    private string Save(ITransformer model, DataViewSchema? schema = null)
+    {
+        string path = _folder.File($"{Guid.NewGuid():N}.zip");
+        _context.Model.Save(model, schema ?? trained.TrainingData.Schema, path);
+        return path;
+    }
+
+    private static IEnumerable<ITransformer> Flatten(ITransformer transformer) =>
+        transformer is IEnumerable<ITransformer> parts ? parts.SelectMany(Flatten) : [transformer];
+
+    private static float[] Scores(ITransformer model, IDataView data, string column = "Score") =>
+        [.. model.Transform(data).GetColumn<float[]>(column).SelectMany(score => score)];
+
+    private static IEnumerable<string> Describe(DataViewSchema schema) =>
+        schema.Where(column => !column.IsHidden).Select(column => $"{column.Name} {column.Type} {string.Join(',', column.Annotations.Schema.Select(kind => kind.Name).Order())}").Order();
+
+    [Fact]
+    public void The_loaded_model_has_the_scores_the_columns_and_the_classes_of_the_trained_one()
+    {
+        using var loaded = new MLContext().Model.LoadRepVgg(Save(trained.Model), out var schema);
+        Assert.Equal(trained.TrainingData.Schema.Select(column => column.Name), schema!.Select(column => column.Name));
+        var (ours, original) = (Assert.IsType<RepVggTransformer>(loaded.Last()), trained.Model.LastTransformer);
+        Assert.Equal(2, Flatten(loaded).Count());
+        Assert.Equal(original.Labels, ours.Labels);
+        Assert.Equal(original.Architecture, ours.Architecture);
+        Assert.Equal((original.FeatureColumnName, original.ScoreColumnName, original.PredictedLabelColumnName), (ours.FeatureColumnName, ours.ScoreColumnName, ours.PredictedLabelColumnName));
+        Assert.Equal(Describe(((ITransformer)trained.Model).GetOutputSchema(trained.TrainingData.Schema)), Describe(((ITransformer)loaded).GetOutputSchema(trained.TrainingData.Schema)));
+        Compare.Close(Scores(trained.Model, trained.TestData), Scores(loaded, trained.TestData), 1e-6);
+        Assert.Equal(
+            trained.Model.Transform(trained.TestData).GetColumn<uint>("PredictedLabel"),
+            loaded.Transform(trained.TestData).GetColumn<uint>("PredictedLabel"));
+    }
+
+    [Fact]
+    public void It_is_evaluated_exported_and_saved_again()
+    {
+        using var loaded = new MLContext().Model.LoadRepVgg(Save(trained.Model), out _);
+        var metrics = _context.MulticlassClassification.Evaluate(loaded.Transform(trained.TestData));
+        Assert.Equal(_context.MulticlassClassification.Evaluate(trained.Model.Transform(trained.TestData)).MicroAccuracy, metrics.MicroAccuracy);
+
+        string onnx = _folder.File("network.onnx");
+        ((RepVggTransformer)loaded.Last()).ExportToOnnx(onnx);
+        Assert.Equal(trained.Model.LastTransformer.Labels, OnnxReader.ReadDescription(onnx)!.ClassLabels);
+        using var engine = InferenceEngine.Open(onnx);
+        Assert.Equal(3, engine.Classes);
+
+        string again = Save(loaded);
+        Compare.Close(Scores(trained.Model, trained.TestData), Scores(new MLContext().Model.Load(again, out _), trained.TestData), 1e-4);
+        using var twice = new MLContext().Model.LoadRepVgg(again, out _);
+        Compare.Close(Scores(trained.Model, trained.TestData), Scores(twice, trained.TestData), 1e-6);
+    }
+
+    [Fact]
+    public void A_model_that_ML_NET_loaded_is_upgraded()
+    {
+        var stock = new MLContext().Model.Load(Save(trained.Model), out _);
+        using var upgraded = new MLContext().Model.UpgradeRepVgg(stock);
+        Assert.IsType<RepVggTransformer>(upgraded.Last());
+        Compare.Close(Scores(stock, trained.TestData), Scores(upgraded, trained.TestData), 1e-4);
+    }
+
+    [Fact]
+    public void A_transformer_that_was_saved_alone_is_loaded()
+    {
+        var data = trained.Model.First().Transform(trained.TestData);
+        using var loaded = new MLContext().Model.LoadRepVgg(Save(trained.Model.LastTransformer, data.Schema), out _);
+        Assert.IsType<RepVggTransformer>(Assert.Single(loaded));
+        Compare.Close(Scores(trained.Model.LastTransformer, data), Scores(loaded, data), 1e-6);
+    }
+
+    [Fact]
+    public void Several_networks_of_one_pipeline_are_loaded_in_their_places()
+    {
+        var second = Stripes.Options(epochs: 1);
+        (second.ScoreColumnName, second.PredictedLabelColumnName, second.Seed) = ("Score2", "PredictedLabel2", 9);
+        var pipeline = Stripes.Pipeline(_context)
+            .Append(_context.MulticlassClassification.Trainers.RepVgg(second))
+            .Append(_context.Transforms.RepVggFeaturizer("Deep", trained.Model.LastTransformer, "Features"))
+            .Append(_context.Transforms.Conversion.MapKeyToValue("PredictedLabel2"));
+        using var model = pipeline.Fit(trained.TrainingData);
+        using var loaded = new MLContext().Model.LoadRepVgg(Save(model), out _);
+        Assert.Equal(2, Flatten(loaded).OfType<RepVggTransformer>().Count());
+        Assert.Single(Flatten(loaded).OfType<RepVggFeaturizingTransformer>());
+        foreach (string column in new[] { "Score", "Score2", "Deep" })
+            Compare.Close(Scores(model, trained.TestData, column), Scores(loaded, trained.TestData, column), 1e-6, column);
+        Assert.Equal(model.Transform(trained.TestData).GetColumn<string>("PredictedLabel2"), loaded.Transform(trained.TestData).GetColumn<string>("PredictedLabel2"));
+    }
+
+    [Theory]
+    [InlineData(ImageResizingEstimator.ResizingKind.IsoCrop, 3)]
+    [InlineData(ImageResizingEstimator.ResizingKind.IsoPad, 1)]
+    [InlineData(ImageResizingEstimator.ResizingKind.Fill, 3)]
+    public void Image_pipelines_are_loaded_with_their_preprocessing(ImageResizingEstimator.ResizingKind kind, int channels)
+    {
+        var random = new Random(1);
+        var rows = new List<PathRow>();
+        for (int i = 0; i < 30; i++)
+        {
+            int width = 15 + i % 4, height = 13 + i % 3;
+            byte[] pixels = new byte[4 * width * height];
+            random.NextBytes(pixels);
+            for (int p = 3; p < pixels.Length; p += 4)
+                pixels[p] = (byte)(i % 2 == 0 ? 255 : p % 256);
+            using var picture = MLImage.CreateFromPixels(width, height, MLPixelFormat.Rgba32, pixels);
+            picture.Save(_folder.File($"{i}.png"));
+            rows.Add(new PathRow { Path = $"{i}.png", Label = $"{i % 3}" });
+        }
+        var data = _context.Data.LoadFromEnumerable(rows);
+        var options = Stripes.Options(epochs: 1);
+        (options.FeatureColumnName, options.ImageHeight, options.ImageWidth, options.ImageChannels, options.Resizing) = ("Image", 12, 12, channels, kind);
+        options.BackgroundColor = System.Drawing.Color.FromArgb(10, 200, 90);
+        using var model = _context.Transforms.LoadImages("Image", _folder.Path, "Path").Append(Stripes.Pipeline(_context, options)).Fit(data);
+        string path = Save(model, data.Schema);
+        using var loaded = new MLContext().Model.LoadRepVgg(path, out _);
+        Compare.Close(Scores(model, data), Scores(loaded, data), 1e-6);
+        Compare.Close(Scores(new MLContext().Model.Load(path, out _), data), Scores(loaded, data), 1e-4);
+    }
+
+    [Fact]
+    public void Pipelines_that_load_the_content_of_files_are_saved_and_loaded()
+    {
+        var rows = Enumerable.Range(0, 30).Select(i => new PathRow { Path = $"{i}.png", Label = $"{i % 3}" }).ToList();
+        for (int i = 0; i < 30; i++)
+        {
+            using var picture = MLImage.CreateFromPixels(12, 12, MLPixelFormat.Rgba32, [.. Enumerable.Range(0, 4 * 12 * 12).Select(p => p % 4 == 3 ? (byte)255 : (byte)(i * p))]);
+            picture.Save(_folder.File(rows[i].Path));
+        }
+        var data = _context.Data.LoadFromEnumerable(rows);
+        var options = Stripes.Options(epochs: 1);
+        (options.FeatureColumnName, options.ImageHeight, options.ImageWidth, options.InvalidRows) = ("Image", 12, 12, InvalidRowHandling.Skip);
+        using var model = _context.Transforms.LoadRawImageBytes("Image", _folder.Path, "Path").Append(Stripes.Pipeline(_context, options)).Fit(data);
+        string path = Save(model, data.Schema);
+        using var loaded = new MLContext().Model.LoadRepVgg(path, out _, new RepVggScoringOptions { InvalidRows = InvalidRowHandling.Skip, NumberOfThreads = 1, ScoringBatchSize = 4 });
+        Compare.Close(Scores(model, data), Scores(loaded, data), 1e-6);
+
+        File.WriteAllBytes(_folder.File("3.png"), [1, 2, 3]);
+        Assert.Equal(0u, loaded.Transform(data).GetColumn<uint>("PredictedLabel").ElementAt(3));
+        Assert.Equal(1, Flatten(loaded).OfType<RepVggTransformer>().Single().InvalidRowCount);
+    }
+
+    [Fact]
+    public async Task Neither_loading_nor_scoring_uses_ONNX_Runtime()
+    {
+        string path = Save(trained.Model);
+        Assert.Equal("", (await Program.Child.RunAsync("loaded-onnxruntime", "engine", path)).Trim());
+        // Verifies the method of the test: ML.NET's own loading uses it.
+        Assert.Contains("onnxruntime", await Program.Child.RunAsync("loaded-onnxruntime", "stock", path));
+    }
+
+    [Fact]
+    public void Files_that_contain_no_network_of_this_library_are_refused()
+    {
+        string text = _folder.File("text.zip");
+        File.WriteAllText(text, "This is no model.");
+        Assert.Contains("it is no zip file", Assert.Throws<InvalidDataException>(() => _context.Model.LoadRepVgg(text, out _)).Message);
+
+        string other = Save(trained.Model.First());
+        string message = Assert.Throws<InvalidDataException>(() => _context.Model.LoadRepVgg(other, out _)).Message;
+        Assert.Contains("contains no RepVGG network that this library saved", message);
+        Assert.Contains(other, message);
+        Assert.Throws<InvalidDataException>(() => _context.Model.UpgradeRepVgg(trained.Model.First()));
+        Assert.Throws<FileNotFoundException>(() => _context.Model.LoadRepVgg(_folder.File("none.zip"), out _));
+    }
+
+    [Theory]
+    [InlineData(100)]
+    [InlineData(2000)]
+    public void A_damaged_network_is_refused(int kept)
+    {
+        string path = Save(trained.Model);
+        using (var archive = ZipFile.Open(path, ZipArchiveMode.Update))
+        {
+            var entry = archive.Entries.Single(entry => entry.Name == "OnnxModel");
+            string name = entry.FullName;
+            using var content = new MemoryStream();
+            using (var stream = entry.Open())
+                stream.CopyTo(content);
+            entry.Delete();
+            using var damaged = archive.CreateEntry(name).Open();
+            damaged.Write(content.ToArray().AsSpan(0, kept));
+        }
+        Assert.Throws<InvalidDataException>(() => _context.Model.LoadRepVgg(path, out _));
+    }
+}
