@@ -2,6 +2,7 @@ using System.Drawing;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
 using RepVgg.Networks;
+using RepVgg.Weights;
 
 namespace Microsoft.ML.RepVgg;
 
@@ -22,6 +23,13 @@ public sealed partial class RepVggFeaturizingEstimator
 
         /// <summary>File with the network's weights: PyTorch (.pth), safetensors or ONNX, in the training form, which is then fused, or the deploy form. Set exactly one of this property and <see cref="Network"/>.</summary>
         public string? WeightsPath { get; set; }
+
+        /// <summary>
+        /// What the file of <see cref="WeightsPath"/> does not say, such as the epsilon of its batch norms, its strides or the entry
+        /// of a checkpoint. <see cref="ImageHeight"/>, <see cref="ImageWidth"/> and <see cref="Normalization"/> go before its values.
+        /// Null for nothing; the log states what is assumed.
+        /// </summary>
+        public WeightsFileOptions? WeightsOptions { get; set; }
 
         /// <summary>The fused network, such as that of a <see cref="RepVggTransformer"/>. Set exactly one of this property and <see cref="WeightsPath"/>.</summary>
         public DeployNetwork? Network { get; set; }
@@ -58,7 +66,7 @@ public sealed partial class RepVggFeaturizingEstimator
 
         /// <summary>
         /// Mean and scale per channel, in pixel units, that the network was trained with. Null uses the normalization of the
-        /// network or its file; if the file has none, <see cref="Normalization.ImageNet"/> for three channels.
+        /// network or its file; if the file has none, <see cref="Normalization.ImageNet"/> for three channels. It must not contradict the graph of an ONNX file.
         /// </summary>
         public Normalization? Normalization { get; set; }
 
@@ -86,6 +94,9 @@ public sealed partial class RepVggFeaturizingEstimator
                 throw new ArgumentException("InputColumnName is empty; it must be a column's name, or null for the output column's.");
             if (Network is null == string.IsNullOrWhiteSpace(WeightsPath))
                 throw new ArgumentException("Give WeightsPath or Network: exactly one of the two.");
+            if (Network is not null && WeightsOptions is not null)
+                throw new ArgumentException("WeightsOptions needs WeightsPath: it says what a file of weights does not.");
+            WeightsOptions?.Check();
             if (!Enum.IsDefined(Pooling))
                 throw new ArgumentException($"Pooling is {(int)Pooling}, which is not a value of FeaturePooling.");
             if (ImageHeight is <= 0 || ImageWidth is <= 0)

@@ -6,6 +6,7 @@ using Microsoft.ML.RepVgg.Scoring;
 using Microsoft.ML.Runtime;
 using RepVgg.Architectures;
 using RepVgg.Networks;
+using RepVgg.Weights;
 using RepVgg.Weights.Files;
 
 namespace Microsoft.ML.RepVgg;
@@ -26,7 +27,9 @@ public sealed partial class RepVggFeaturizingEstimator : IEstimator<RepVggFeatur
         options.Check();
         _host = environment?.Register(LogName);
         _options = options.Clone();
-        var network = options.Network ?? ReadFile(options);
+        using var channel = _host?.Start("Loading");
+        bool hasWarned = false;
+        var network = options.Network ?? ReadFile(options, channel, out hasWarned);
         if (options.Network is not null && options.Normalization is { } normalization)
         {
             int channels = network.Architecture.InputChannels;
@@ -35,9 +38,9 @@ public sealed partial class RepVggFeaturizingEstimator : IEstimator<RepVggFeatur
             network = network with { Normalization = normalization };
         }
         _network = network.TakeFeatures(options.Stage, options.Pooling == FeaturePooling.GlobalAverage);
-        using var channel = _host?.Start("Loading");
         channel?.Info(MessageSensitivity.None, "{0}: {1} values for an image of {2} x {3} pixels.", _network.Architecture.Name, _network.OutputLength, _network.ImageHeight, _network.ImageWidth);
-        if (options.Normalization is null && network.Normalization.IsIdentity)
+        bool isGiven = options.Normalization is not null || options.WeightsOptions?.Normalization is not null;
+        if (!isGiven && !hasWarned && network.Normalization.IsIdentity)
             channel?.Warning(MessageSensitivity.None, "The network applies no normalisation to the pixels. If it was trained on normalised images, give Options.Normalization.");
     }
 
@@ -67,11 +70,23 @@ public sealed partial class RepVggFeaturizingEstimator : IEstimator<RepVggFeatur
         return new RepVggFeaturizingTransformer(_network with { ImageHeight = pixels.Height, ImageWidth = pixels.Width }, pixels, _options.OutputColumnName, scoring);
     }
 
-    private static DeployNetwork ReadFile(Options options)
+    private static DeployNetwork ReadFile(Options options, IChannel? channel, out bool hasWarned)
     {
+        var given = options.WeightsOptions ?? new WeightsFileOptions();
+        given = given with
+        {
+            ImageHeight = options.ImageHeight ?? given.ImageHeight,
+            ImageWidth = options.ImageWidth ?? given.ImageWidth,
+            Normalization = options.Normalization ?? given.Normalization,
+            Warn = given.Warn ?? (channel is null ? null : text => channel.Warning(MessageSensitivity.UserData, "{0}", text)),
+        };
         try
         {
-            return WeightsFile.ReadDeployNetwork(options.WeightsPath!, options.ImageHeight, options.ImageWidth, options.Normalization);
+            var network = WeightsFile.ReadDeployNetwork(options.WeightsPath!, given, out var assumptions);
+            hasWarned = assumptions.Any(assumption => assumption.IsWarning);
+            foreach (var assumption in assumptions.Where(assumption => !assumption.IsWarning))
+                channel?.Info(MessageSensitivity.UserData, "{0}", $"'{options.WeightsPath}': {assumption}.");
+            return network;
         }
         catch (ArgumentException error)
         {

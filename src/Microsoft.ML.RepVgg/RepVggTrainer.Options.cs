@@ -3,6 +3,7 @@ using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
 using RepVgg.Training;
 using RepVgg.Training.Data;
+using RepVgg.Weights;
 
 namespace Microsoft.ML.RepVgg;
 
@@ -40,6 +41,13 @@ public sealed partial class RepVggTrainer
         /// classifier starts from random weights. Null initializes the whole network with random weights.
         /// </summary>
         public string? PretrainedWeightsPath { get; set; }
+
+        /// <summary>
+        /// What the file of <see cref="PretrainedWeightsPath"/> does not say, such as the epsilon of its batch norms, its strides or
+        /// the entry of a checkpoint. The epsilon and the strides go before those of <see cref="Architecture"/>. Null for nothing;
+        /// the log states what is assumed.
+        /// </summary>
+        public WeightsFileOptions? PretrainedWeightsOptions { get; set; }
 
         /// <summary>
         /// Number of stages of the pretrained network, counted from the stem, that are not trained. Their batch norms keep their
@@ -236,6 +244,9 @@ public sealed partial class RepVggTrainer
                 throw new ArgumentException("PretrainedWeightsPath is empty; it must be a file's path, or null.");
             if (FrozenStages < 0)
                 throw new ArgumentException($"FrozenStages is {FrozenStages}; it must be 0 or more.");
+            if (PretrainedWeightsPath is null && PretrainedWeightsOptions is not null)
+                throw new ArgumentException("PretrainedWeightsOptions needs PretrainedWeightsPath: it says what a file of weights does not.");
+            PretrainedWeightsOptions?.Check();
             if (PretrainedWeightsPath is null && FrozenStages > 0)
                 throw new ArgumentException($"FrozenStages is {FrozenStages}, but there is no PretrainedWeightsPath: stages that are frozen at random weights learn nothing. Give a file of weights, or leave FrozenStages at 0.");
             if (PretrainedWeightsPath is null && FreezeBatchNorm)

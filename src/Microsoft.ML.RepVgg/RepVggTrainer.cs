@@ -78,14 +78,17 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
 
         var label = input.Schema[_options.LabelColumnName];
         int classes = CountClasses(label);
-        var pretrained = PretrainedWeights.Read(_options.PretrainedWeightsPath, _options.Architecture);
+        var pretrained = PretrainedWeights.Read(_options.PretrainedWeightsPath, _options.Architecture, _options.PretrainedWeightsOptions);
         var (architecture, features) = Resolve(input, pretrained, channel);
         var options = _options.ToTrainingOptions(seed, features.Height, features.Width);
         options.Validate(features.Height, features.Width);
         using var backend = CreateBackend(architecture, classes, channel);
         using var network = new TrainingNetwork(architecture, classes, backend, seed, _options.FrozenStages, _options.FreezeBatchNorm);
         if (pretrained is not null)
+        {
             channel?.Info(MessageSensitivity.UserData, "{0}", pretrained.ImportInto(network));
+            pretrained.Log(architecture, _options.Architecture is not null, _options.Normalization, (text, isWarning) => Log(channel, text, isWarning));
+        }
         var expected = pretrained?.Normalization;
         using var samples = Read(input, features, classes, "training data", channel);
         using var validationSamples = _options.ValidationSet is { } set ? Read(CheckValidation(set, label), features, classes, "validation data", channel) : null;
@@ -123,7 +126,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     private (RepVggArchitecture Architecture, FeatureInput Features) Resolve(IDataView input, PretrainedWeights? pretrained, IChannel? channel)
     {
         var schema = input.Schema;
-        var named = _options.Architecture ?? pretrained?.Architecture;
+        var named = pretrained is null ? _options.Architecture : pretrained.ArchitectureToTrain(_options.Architecture);
         bool isImage = schema.GetColumnOrNull(_options.FeatureColumnName) is { } column && FeatureInput.IsImage(column.Type);
         int? channels = _options.ImageChannels ?? (isImage ? pretrained?.Architecture.InputChannels : null);
         var settings = new ImageSettings(Role, _options.FeatureColumnName, channels, _options.ImageHeight, _options.ImageWidth, _options.Resizing, _options.CropAnchor)
@@ -228,14 +231,16 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var (gpuDeviceId, fallbackToCpu) = CatalogEnvironment.GpuSettings(_environment);
         return new DeviceChoice(_options.Device, gpuDeviceId, fallbackToCpu, _options.NumberOfThreads, _options.Bfloat16, architecture, classes)
         {
-            Log = (text, isWarning) =>
-            {
-                if (isWarning)
-                    channel?.Warning(MessageSensitivity.None, "{0}", text);
-                else
-                    channel?.Info(MessageSensitivity.None, "{0}", text);
-            },
+            Log = (text, isWarning) => Log(channel, text, isWarning),
         }.Create();
+    }
+
+    private static void Log(IChannel? channel, string text, bool isWarning)
+    {
+        if (isWarning)
+            channel?.Warning(MessageSensitivity.UserData, "{0}", text);
+        else
+            channel?.Info(MessageSensitivity.UserData, "{0}", text);
     }
 
     /// <summary>Writes the metrics of each epoch to the log, and passes every progress report to the user's callback.</summary>

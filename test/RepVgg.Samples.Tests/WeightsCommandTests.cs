@@ -50,20 +50,22 @@ public sealed class WeightsCommandTests : IDisposable
     }
 
     [Fact]
-    public void What_a_pth_file_does_not_keep_is_said_with_the_options_that_replace_it()
+    public void A_pth_file_keeps_the_description_and_what_a_foreign_one_does_not_say_is_printed()
     {
         string onnx = _folder.File("own.onnx"), pth = _folder.File("own.pth");
         Succeeds("convert", Train("tiny"), onnx, "--image-size", "32", "--mean", "91.5,60,30", "--std", "50,40,25");
-        string output = Succeeds("convert", onnx, pth);
-        string options = Regex.Match(output, @"A \.pth file keeps no normalisation.+ Give (--mean \S+ --std \S+) when it is read\.").Groups[1].Value;
-        Assert.NotEmpty(options);
+        Assert.DoesNotContain("Assumed", Succeeds("convert", onnx, pth));
 
         string images = _folder.File("images.npy"), expected = _folder.File("expected.npy"), actual = _folder.File("actual.npy");
         NumpyFile.Write(images, RandomStates.Images(2, 3, 32, 32));
-        Assert.DoesNotContain("ImageNet", Succeeds("run", onnx, images, expected));
-        Assert.Contains("The file does not contain the normalisation of the pixels; ImageNet's values are used: --mean 123.675,", Succeeds("run", pth, images, actual));
+        Assert.DoesNotContain("Assumed", Succeeds("run", onnx, images, expected));
+        Assert.DoesNotContain("Assumed", Succeeds("run", pth, images, actual));
+        Compare.Close(NumpyFile.Read(expected).Values, NumpyFile.Read(actual).Values, 1e-5);
+
+        PthWriter.Write(PthReader.Read(pth), pth);
+        Assert.Contains("Assumed: normalisation mean 123.675, 116.28, 103.53, standard deviation 58.395, 57.12, 57.375 (ImageNet's, for pixels 0 to 255): the file does not say it. Give --mean and --std if that is wrong.", Succeeds("run", pth, images, actual));
         Assert.NotEqual(NumpyFile.Read(expected).Values, NumpyFile.Read(actual).Values);
-        Succeeds(["run", pth, images, actual, .. options.Split(' ')]);
+        Succeeds("run", pth, images, actual, "--mean", "91.5,60,30", "--std", "50,40,25");
         Compare.Close(NumpyFile.Read(expected).Values, NumpyFile.Read(actual).Values, 1e-5);
     }
 
@@ -172,11 +174,88 @@ public sealed class WeightsCommandTests : IDisposable
     }
 
     [Fact]
+    public void Convert_renames_as_MMPretrain()
+    {
+        Succeeds("convert", Train("tiny-se"), _folder.File("mm.pth"), "--names", "mmpretrain");
+        var written = PthReader.Read(_folder.File("mm.pth"));
+        Assert.Equal(PthReader.Read(Checkpoint("mmpretrain-tiny-se-train.pth")).Names, written.Names);
+        Succeeds("convert", _folder.File("mm.pth"), _folder.File("back.pth"));
+        Assert.Equal(GoldenNetworks.TrainingState("tiny-se").Names, PthReader.Read(_folder.File("back.pth")).Names);
+        Assert.Contains("leaves out squeeze-and-excitation", Fails(1, "convert", Train("tiny-se"), _folder.File("mm.safetensors"), "--names", "mmpretrain", "--form", "deploy", "--image-size", "64"));
+        Assert.Contains("not for ONNX", Fails(2, "convert", Train("tiny"), _folder.File("mm.onnx"), "--names", "mmpretrain"));
+    }
+
+    [Fact]
+    public void Inspect_lists_what_was_left_out_and_the_entries()
+    {
+        string output = Succeeds("inspect", GoldenFiles.CaseOf("w-ckpt-timm-args.pth.tar"), "--image-size", "32");
+        Assert.Contains("Left out       argparse.Namespace (1), num_batches_tracked (16)", output);
+        Assert.DoesNotContain("Entries", output);
+        Assert.Contains("Entries        model_ema, model (shown here)", Succeeds("inspect", Checkpoint("entries.pth"), "--image-size", "32"));
+        Assert.Contains("Entries        model_ema (shown here), model", Succeeds("inspect", Checkpoint("entries.pth"), "--image-size", "32", "--entry", "model_ema"));
+        Assert.Contains("It has 'model_ema', 'model'", Fails(1, "inspect", Checkpoint("entries.pth"), "--entry", "best"));
+        Assert.Contains("Left out       posix.system (1), num_batches_tracked (13)", Succeeds("inspect", Checkpoint("call-beside.pth"), "--image-size", "32"));
+        Assert.False(File.Exists("/tmp/repvgg-was-here"));
+    }
+
+    [Fact]
+    public void A_backbone_has_no_logits_but_can_be_inspected_and_converted()
+    {
+        string backbone = GoldenFiles.CaseOf("w-no-classifier.pth"), onnx = _folder.File("features.onnx");
+        Assert.Contains("Classes        none: there is no classifier", Succeeds("inspect", backbone, "--image-size", "32"));
+        Assert.Contains("holds no classifier: 'linear.weight' is missing", Fails(1, "run", backbone, GoldenFiles.CaseOf("w-input.npy"), _folder.File("x.npy")));
+        Assert.Contains("hold no classifier: 'linear.weight' of shape [classes, features] is missing", Fails(1, "verify", backbone, "--image-size", "32"));
+        Succeeds("convert", backbone, onnx, "--image-size", "32");
+        var images = NumpyFile.Read(GoldenFiles.CaseOf("w-input.npy"));
+        Compare.Close(GoldenFiles.Floats("cases/w-pooled.npy").Values, ReferenceNetwork.Outputs(OnnxReader.Read(onnx), images.Values, images.Shape[0]), 1e-5);
+        Succeeds("convert", backbone, _folder.File("deploy.pth"), "--form", "deploy", "--image-size", "32");
+        Assert.Contains("none: there is no classifier", Succeeds("inspect", _folder.File("deploy.pth")));
+    }
+
+    private static string Checkpoint(string name) => GoldenFiles.PathOf(Path.Combine("checkpoints", name));
+
+    [Fact]
+    public void What_a_file_does_not_say_is_given_by_options()
+    {
+        string weights = GoldenFiles.CaseOf("w-epsilon-1e-3.pth"), images = GoldenFiles.CaseOf("w-input.npy"), logits = _folder.File("logits.npy");
+        float[] expected = GoldenFiles.Floats("cases/w-epsilon-1e-3-logits.npy").Values;
+        Assert.DoesNotContain("epsilon", Succeeds("run", weights, images, logits, "--epsilon", "1e-3"));
+        Compare.Close(expected, NumpyFile.Read(logits).Values, 1e-5);
+        Assert.Contains("Assumed: batch norm epsilon 1e-05 (PyTorch's default): the file does not say it. Give --epsilon if that is wrong.", Succeeds("run", weights, images, logits));
+
+        // What was given is stored in every format.
+        foreach (string extension in (string[])["pth", "safetensors", "onnx"])
+        {
+            string output = _folder.File($"out.{extension}");
+            Assert.DoesNotContain("epsilon", Succeeds("convert", weights, output, "--epsilon", "1e-3", "--strides", "2,2,2,2,2", "--image-size", "32"));
+            Assert.DoesNotContain("Assumed", Succeeds("run", output, images, logits));
+            Compare.Close(expected, NumpyFile.Read(logits).Values, 1e-5);
+            Assert.DoesNotContain("Assumed", Succeeds("inspect", output));
+        }
+        Assert.Contains("The option BatchNormEpsilon is 0.01, but", Fails(1, "inspect", _folder.File("out.pth"), "--epsilon", "0.01"));
+
+        string output32 = Succeeds("verify", weights, "--epsilon", "1e-3", "--image-size", "32");
+        Assert.DoesNotContain("epsilon", output32);
+        Assert.Contains("Assumed: strides 2, 2, 2, 2, 2", output32);
+        Assert.Contains("this check cannot show whether they are those of the training", output32);
+        Assert.DoesNotContain("Assumed", Succeeds("verify", weights, "--epsilon", "1e-3", "--image-size", "32", "--strides", "2,2,2,2,2"));
+        Succeeds("verify", _folder.File("out.pth"), "--against", _folder.File("out.onnx"));
+
+        Assert.Contains("--image-size", Fails(1, "inspect", GoldenFiles.CaseOf("o-dynamic-size.onnx")));
+        Assert.Matches(@"Images +3 x 32 x 32", Succeeds("inspect", GoldenFiles.CaseOf("o-dynamic-size.onnx"), "--image-size", "32"));
+        Succeeds("run", GoldenFiles.CaseOf("o-dynamic-size.onnx"), images, logits);
+        Compare.Close(GoldenFiles.Floats("cases/w-logits.npy").Values, NumpyFile.Read(logits).Values, 1e-5);
+        Assert.Contains("it must be one stride per stage", Fails(2, "inspect", weights, "--strides", "1,3"));
+        Assert.Contains("it has no output 'other'", Fails(1, "inspect", GoldenFiles.CaseOf("o-plain.onnx"), "--output", "other"));
+    }
+
+    [Fact]
     public void Gray_weights_without_a_description_need_a_normalisation_only_in_onnx()
     {
         Succeeds("create", "S0", _folder.File("gray.pth"), "--classes", "3");
         Succeeds("convert", _folder.File("gray.pth"), _folder.File("deploy.pth"), "--form", "deploy");
         Assert.Contains("normalisation", Fails(1, "convert", _folder.File("gray.pth"), _folder.File("gray.onnx")));
+        Assert.Contains("give --mean and --std", Fails(2, "convert", _folder.File("gray.pth"), _folder.File("x.pth"), "--epsilon", "1e-3"));
         Succeeds("convert", _folder.File("gray.pth"), _folder.File("gray.onnx"), "--mean", "127", "--std", "60");
         Succeeds("verify", _folder.File("gray.pth"), "--against", _folder.File("gray.onnx"));
     }
@@ -190,7 +269,7 @@ public sealed class WeightsCommandTests : IDisposable
         Assert.Contains("no known extension", Fails(2, "convert", deploy, _folder.File("x.txt")));
         Assert.Contains("must be one of: pth, safetensors, onnx", Fails(2, "convert", deploy, _folder.File("x"), "--format", "h5"));
         Assert.Contains("for ONNX only", Fails(2, "convert", deploy, _folder.File("x.pth"), "--precision", "half"));
-        Assert.Contains("with 3 numbers each", Fails(2, "convert", deploy, _folder.File("x.onnx"), "--mean", "1,2,3"));
+        Assert.Contains("must both be given", Fails(2, "convert", deploy, _folder.File("x.onnx"), "--mean", "1,2,3"));
         Assert.Contains("numbers that are separated by commas", Fails(2, "convert", deploy, _folder.File("x.onnx"), "--mean", "1,b,3"));
         Assert.Contains("OUT is missing", Fails(2, "convert", deploy));
         Assert.Contains("'three' is not an option", Fails(2, "convert", "one", "two", "three"));

@@ -11,6 +11,9 @@ internal static class GoldenFiles
 {
     public static string PathOf(string name) => Path.Combine(AppContext.BaseDirectory, "Golden", name);
 
+    /// <summary>A file of the cases from users' reports.</summary>
+    public static string CaseOf(string name) => PathOf(Path.Combine("cases", name));
+
     public static JsonElement Manifest { get; } = JsonDocument.Parse(File.ReadAllText(PathOf("manifest.json"))).RootElement;
 
     /// <summary>The data of one block of a form; the geometry is <c>same</c>, <c>down</c> or <c>grouped</c>.</summary>

@@ -1,5 +1,3 @@
-using RepVgg.Architectures;
-using RepVgg.Networks;
 using RepVgg.Samples.CommandLine;
 using RepVgg.Weights;
 using RepVgg.Weights.Files;
@@ -24,14 +22,14 @@ internal static class ConvertCommand
     public static IReadOnlyList<OptionSpec> OutputOptions { get; } =
     [
         new("format", "NAME", "pth, safetensors or onnx (default: by the extension of OUT)"),
-        new("names", "NAME", "authors or timm: whose names the weights get (default: authors)"),
+        new("names", "NAME", "authors, timm or mmpretrain: whose names the weights get (default: authors)"),
     ];
 
     public static int Run(Arguments arguments)
     {
         var (input, output) = (arguments.Operand(0), Path.GetFullPath(arguments.Operand(1)));
         var format = FormatOf(arguments, output);
-        var weights = WeightsFile.Read(input);
+        var weights = WeightsFile.Read(input, WeightsCommands.FileOptions(arguments));
         var form = arguments.Choice("form", ("", (WeightsForm?)null), ("train", WeightsForm.Training), ("deploy", WeightsForm.Deploy))
             ?? (format == Format.Onnx ? WeightsForm.Deploy : weights.Form);
         var precision = arguments.Choice("precision", ("single", OnnxPrecision.Single), ("half", OnnxPrecision.Half));
@@ -42,28 +40,25 @@ internal static class ConvertCommand
         if (form == WeightsForm.Training && weights.Form == WeightsForm.Deploy)
             throw new ArgumentException($"'{input}' holds the deploy form, which cannot be converted to the training form.");
 
-        int? size = arguments.Integer("image-size", 1);
-        var normalization = WeightsCommands.Normalization(arguments, weights);
         if (format == Format.Onnx)
         {
-            if (arguments.Choice("names", ("authors", false), ("timm", true)))
-                throw new UsageException("--names timm is not for ONNX.");
-            var network = weights.ToDeployNetwork(size, size, normalization);
+            if (Names(arguments) is not null)
+                throw new UsageException("--names is not for ONNX.");
+            var network = weights.ToDeployNetwork();
             var labels = weights.Description?.ClassLabels is { IsDefaultOrEmpty: false } known ? known : (IReadOnlyList<string>?)null;
             OnnxWriter.Write(network, output, new OnnxExportOptions { Precision = precision, ClassLabels = labels });
         }
         else
         {
-            // Only the ONNX graph requires a normalisation. Other formats store it if it is known.
-            bool known = normalization is not null || weights.Description is not null || weights.Architecture.InputChannels == 3;
-            var state = form == weights.Form
-                ? weights.State
-                : weights.ToDeployNetwork(size, size, normalization ?? (known ? null : Normalization.Identity(weights.Architecture.InputChannels))).ExportState();
-            Write(state, known ? weights.Describe(size, size, normalization) : null, output, format, arguments);
+            // Only the ONNX graph requires a normalisation. Other formats store a description if the normalisation is known.
+            bool known = weights.Options.Normalization is not null || weights.Description is not null || weights.Architecture.InputChannels == 3;
+            if (!known && (weights.Options.BatchNormEpsilon is not null || weights.Options.Strides is not null))
+                throw new UsageException("--epsilon and --strides are stored together with the normalisation: give --mean and --std.");
+            var state = form == weights.Form ? weights.State : (known ? weights : weights.WithoutNormalization()).ToDeployNetwork().ExportState();
+            Write(state, known ? weights.Describe() : null, output, format, arguments);
         }
         Report(output, weights.Architecture.Name, form);
-        if (format == Format.PyTorch && (normalization ?? weights.Description?.Normalization) is { } lost)
-            Console.WriteLine($"A .pth file keeps no normalisation, class names or image size. Give {WeightsCommands.Options(lost)} when it is read.");
+        WeightsCommands.PrintAssumptions(weights.Assumptions);
         return 0;
     }
 
@@ -76,15 +71,19 @@ internal static class ConvertCommand
 
     private static void Write(StateDict state, ModelDescription? description, string path, Format format, Arguments arguments)
     {
-        if (arguments.Choice("names", ("authors", false), ("timm", true)))
-            state = TimmNames.FromAuthors(state);
+        if (Names(arguments) is { } rename)
+            state = rename(state);
         if (format == Format.PyTorch)
-            PthWriter.Write(state, path);
+            PthWriter.Write(state, path, description);
         else if (format == Format.Safetensors)
             SafetensorsWriter.Write(state, path, description);
         else
             throw new UsageException("ONNX files hold the deploy form only.");
     }
+
+    /// <summary>Returns the conversion from the authors' names that the command line specifies; null for none.</summary>
+    private static Func<StateDict, StateDict>? Names(Arguments arguments) =>
+        arguments.Choice("names", ("authors", (Func<StateDict, StateDict>?)null), ("timm", TimmNames.FromAuthors), ("mmpretrain", MmPretrainNames.FromAuthors));
 
     private static Format FormatOf(Arguments arguments, string path) =>
         arguments.Choice("format", ("", (Format?)null), ("pth", Format.PyTorch), ("safetensors", Format.Safetensors), ("onnx", Format.Onnx))

@@ -15,8 +15,8 @@ internal static class InspectCommand
     public static int Run(Arguments arguments)
     {
         string path = arguments.Operand(0);
-        var weights = WeightsFile.Read(path);
-        int? size = arguments.Integer("image-size", 1);
+        var weights = WeightsFile.Read(path, WeightsCommands.FileOptions(arguments));
+        int? size = weights.Options.Height;
         var architecture = weights.Architecture;
         int height = size ?? weights.Description?.ImageHeight ?? architecture.DefaultImageSize, width = size ?? weights.Description?.ImageWidth ?? architecture.DefaultImageSize;
         var figures = ModelStatistics.Of(architecture, weights.Form, weights.Classes, height, width);
@@ -28,12 +28,16 @@ internal static class InspectCommand
         Console.WriteLine($"File           {path}, {Table.Number(new FileInfo(path).Length)} bytes");
         Console.WriteLine($"Architecture   {architecture.Name}{features}");
         Console.WriteLine($"Form           {weights.Form.Name()}");
-        Console.WriteLine($"Classes        {weights.Classes}{Labels(weights.Description)}");
-        Console.WriteLine($"Images         {architecture.InputChannels} x {height} x {width}{(weights.Description is null && size is null ? ", the architecture's default" : "")}");
-        Console.WriteLine($"Normalisation  {Describe(weights.Description?.Normalization)}");
+        Console.WriteLine($"Classes        {(weights.Classes == 0 ? "none: there is no classifier" : $"{weights.Classes}{Labels(weights.Description)}")}");
+        Console.WriteLine($"Images         {architecture.InputChannels} x {height} x {width}");
+        Console.WriteLine($"Normalisation  {Describe(weights.Options.Normalization ?? weights.Description?.Normalization)}");
         Console.WriteLine($"Parameters     {Table.Number(figures.Parameters)}");
         Console.WriteLine($"Multiply-adds  {Table.Number(figures.MultiplyAdds)}");
         Console.WriteLine($"Activations    {Table.Number(figures.Activations)} values for one image, at most {Table.Number(figures.LargestActivation)} at once");
+        if (weights.Entries.Count > 1)
+            Console.WriteLine($"Entries        {string.Join(", ", weights.Entries.Select(entry => $"{(entry.Length == 0 ? "(the whole file)" : entry)}{(entry == weights.Entry ? " (shown here)" : "")}"))}");
+        if (weights.LeftOut.Count > 0)
+            Console.WriteLine($"Left out       {string.Join(", ", weights.LeftOut)}");
         Console.WriteLine();
         var table = new Table("block", "output", "stride", "groups", "parameters", "multiply-adds", "activations");
         foreach (var block in figures.Blocks)
@@ -44,6 +48,9 @@ internal static class InspectCommand
                 Table.Number(block.Parameters), Table.Number(block.MultiplyAdds), Table.Number(block.Activations));
         }
         table.Write(Console.Out);
+        if (weights.Assumptions.Count > 0)
+            Console.WriteLine();
+        WeightsCommands.PrintAssumptions(weights.Assumptions);
         return 0;
     }
 

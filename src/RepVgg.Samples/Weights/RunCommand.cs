@@ -1,4 +1,3 @@
-using RepVgg.Architectures;
 using RepVgg.Inference;
 using RepVgg.Samples.CommandLine;
 using RepVgg.Weights;
@@ -15,13 +14,13 @@ internal static class RunCommand
         var images = NumpyFile.Read(imagesPath);
         if (images.Shape is not [int count and > 0, _, int height, int width])
             throw new InvalidDataException($"'{imagesPath}' is an array of {images}; [images, channels, height, width] are needed.");
-        var weights = WeightsFile.Read(path);
+        var weights = WeightsFile.Read(path, WeightsCommands.FileOptions(arguments) with { ImageHeight = height, ImageWidth = width });
         if (images.Shape[1] != weights.Architecture.InputChannels)
             throw new InvalidDataException($"The images in '{imagesPath}' have {images.Shape[1]} channels; {weights.Architecture.Name} reads {weights.Architecture.InputChannels}.");
-        var given = WeightsCommands.Normalization(arguments, weights);
-        var network = weights.ToDeployNetwork(height, width, given);
-        if (given is null && weights.Description?.Normalization is null)
-            Console.WriteLine($"The file does not contain the normalisation of the pixels; ImageNet's values are used: {WeightsCommands.Options(network.Normalization)}.");
+        if (weights.Classes == 0)
+            throw new InvalidDataException($"'{path}' holds no classifier: 'linear.weight' is missing, so there are no logits. Its features can be used, and it can be fine-tuned.");
+        WeightsCommands.PrintAssumptions(weights.Assumptions);
+        var network = weights.ToDeployNetwork();
         var logits = TensorData.Zeros(count, network.Classes);
         using (var engine = new InferenceEngine(network, arguments.Integer("threads", 0) ?? 0))
             engine.Run(images.Values, count, logits.Values);

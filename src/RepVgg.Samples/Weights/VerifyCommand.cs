@@ -1,7 +1,7 @@
-using RepVgg.Architectures;
 using RepVgg.Diagnostics;
 using RepVgg.Networks;
 using RepVgg.Samples.CommandLine;
+using RepVgg.Weights;
 using RepVgg.Weights.Files;
 using RepVgg.Weights.Naming;
 
@@ -17,11 +17,13 @@ internal static class VerifyCommand
     {
         string path = arguments.Operand(0);
         float bound = arguments.Positive("bound") ?? Bound;
-        var weights = WeightsFile.Read(path);
+        var options = WeightsCommands.FileOptions(arguments);
+        var weights = WeightsFile.Read(path, options);
         if (weights.Form != WeightsForm.Training)
             throw new ArgumentException($"'{path}' holds the deploy form: there is nothing to fuse. Verify the training form from which it was fused, with --against {path}.");
-        int? size = arguments.Integer("image-size", 1);
-        var deployed = arguments.Text("against") is { } other ? Deployed(other, size) : weights.ToDeployNetwork(size, size, Normalization.Identity(weights.Architecture.InputChannels));
+        var deployed = arguments.Text("against") is { } other
+            ? Deployed(other, options with { BatchNormEpsilon = null, Entry = null })
+            : weights.WithoutNormalization().ToDeployNetwork();
         int images = arguments.Integer("images", 1) ?? 2;
         var report = FusionCheck.Compare(weights.Architecture, weights.State, deployed, images, arguments.Integer("seed", 0) ?? 1, arguments.Integer("threads", 0) ?? 0);
 
@@ -35,14 +37,18 @@ internal static class VerifyCommand
         Console.WriteLine();
         bool good = report.Largest <= bound;
         Console.WriteLine($"{(good ? "The forms agree" : "THE FORMS DIFFER")}: at most {Table.Error(report.Largest)}, accepted {Table.Error(bound)}.");
+        var assumed = weights.Assumptions.Where(assumption => assumption.Kind is WeightsAssumptionKind.BatchNormEpsilon or WeightsAssumptionKind.Strides).ToList();
+        WeightsCommands.PrintAssumptions(assumed);
+        if (assumed.Count > 0)
+            Console.WriteLine("Both forms were computed with these values, so this check cannot show whether they are those of the training.");
         return good ? 0 : 1;
     }
 
-    private static DeployNetwork Deployed(string path, int? size)
+    private static DeployNetwork Deployed(string path, WeightsFileOptions options)
     {
-        var weights = WeightsFile.Read(path);
+        var weights = WeightsFile.Read(path, options);
         if (weights.Form != WeightsForm.Deploy)
             throw new ArgumentException($"'{path}' holds the training form; --against needs a deploy form.");
-        return weights.ToDeployNetwork(size, size, Normalization.Identity(weights.Architecture.InputChannels));
+        return weights.WithoutNormalization().ToDeployNetwork();
     }
 }

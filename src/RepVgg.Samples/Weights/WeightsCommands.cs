@@ -1,7 +1,6 @@
-using System.Globalization;
 using RepVgg.Architectures;
 using RepVgg.Samples.CommandLine;
-using RepVgg.Weights.Files;
+using RepVgg.Weights;
 using RepVgg.Weights.Naming;
 
 namespace RepVgg.Samples.Weights;
@@ -17,6 +16,15 @@ internal static class WeightsCommands
 
     private static readonly OptionSpec _imageSize = new("image-size", "N", "height and width of the images in pixels (default: the file's, or the architecture's)");
 
+    /// <summary>The options for what a file does not say.</summary>
+    private static readonly OptionSpec[] _unsaid =
+    [
+        new("epsilon", "X", "epsilon of the batch norms (default: the file's, or 1e-5)"),
+        new("strides", "N,N,...", "stride of every stage, the stem included (default: the file's, or the variant's)"),
+        new("output", "NAME", "output of an ONNX graph that has several (default: the one of the classifier)"),
+        new("entry", "KEY", "key of the weights in a PyTorch checkpoint, such as ema (default: the usual ones)"),
+    ];
+
     public static IReadOnlyList<CommandSpec> All { get; } =
     [
         new("list", "Lists the variants with their parameters and multiply-adds in both forms.",
@@ -28,12 +36,13 @@ internal static class WeightsCommands
                 new("seed", "N", "draws the weights (default: 1)"),
                 .. ConvertCommand.OutputOptions,
             ], CreateCommand.Run) { Operands = ["VARIANT", "OUT"] },
-        new("inspect", "Says what a file of weights holds.", [_imageSize], InspectCommand.Run) { Operands = ["FILE"] },
+        new("inspect", "Says what a file of weights holds.", [_imageSize, .. _normalization, .. _unsaid], InspectCommand.Run) { Operands = ["FILE"] },
         new("verify", "Fuses a training form and compares both forms on random images, block by block and in all.",
             [
                 new("bound", "X", "largest relative difference that is accepted (default: 1e-5)"),
                 new("against", "FILE", "compare with this deploy form instead of fusing"),
                 _imageSize,
+                .. _unsaid,
                 new("images", "N", "number of random images (default: 2)"),
                 new("seed", "N", "draws the images (default: 1)"),
                 new("threads", "N", "threads; 0 takes every core (default: 0)"),
@@ -43,32 +52,59 @@ internal static class WeightsCommands
                 new("form", "FORM", "train or deploy (default: that of IN; deploy for ONNX)"),
                 _imageSize,
                 .. _normalization,
+                .. _unsaid,
                 new("precision", "NAME", "single or half; half for ONNX only (default: single)"),
                 .. ConvertCommand.OutputOptions,
             ], ConvertCommand.Run) { Operands = ["IN", "OUT"] },
         new("run", "Computes the logits of raw images in a NumPy file: float32 or uint8, [images, channels, height, width].",
-            [.. _normalization, new("threads", "N", "threads; 0 takes every core (default: 0)")], RunCommand.Run) { Operands = ["FILE", "IMAGES.npy", "LOGITS.npy"] },
+            [.. _normalization, .. _unsaid, new("threads", "N", "threads; 0 takes every core (default: 0)")], RunCommand.Run) { Operands = ["FILE", "IMAGES.npy", "LOGITS.npy"] },
     ];
 
     /// <summary>Gets the name of a form on the command line.</summary>
     public static string Name(this WeightsForm form) => form == WeightsForm.Training ? "train" : "deploy";
 
+    /// <summary>Reads what the file does not say from the options of the command line.</summary>
+    public static WeightsFileOptions FileOptions(Arguments arguments) => new()
+    {
+        BatchNormEpsilon = arguments.Positive("epsilon"),
+        Strides = Strides(arguments),
+        Entry = arguments.Text("entry"),
+        Output = arguments.Text("output"),
+        ImageHeight = arguments.Integer("image-size", 1),
+        Normalization = Normalization(arguments),
+        Warn = static _ => { }, // the commands print all assumptions
+    };
+
+    /// <summary>Prints what was assumed about a file, one line each.</summary>
+    public static void PrintAssumptions(IEnumerable<WeightsAssumption> assumptions)
+    {
+        foreach (var assumption in assumptions)
+            Console.WriteLine($"Assumed: {assumption}.{(Option(assumption.Kind) is { } option ? $" Give {option} if that is wrong." : "")}");
+    }
+
+    /// <summary>Reads the strides from the option --strides; null if it is not given.</summary>
+    private static int[]? Strides(Arguments arguments) => arguments.Numbers("strides") is not { } numbers ? null
+        : numbers.All(number => number is 1 or 2) ? Array.ConvertAll(numbers, number => (int)number)
+        : throw new UsageException($"--strides is '{arguments.Text("strides")}'; it must be one stride per stage, each 1 or 2.");
+
+    private static string? Option(WeightsAssumptionKind kind) => kind switch
+    {
+        WeightsAssumptionKind.BatchNormEpsilon => "--epsilon",
+        WeightsAssumptionKind.Strides => "--strides",
+        WeightsAssumptionKind.Normalization => "--mean and --std",
+        WeightsAssumptionKind.ImageSize => "--image-size",
+        WeightsAssumptionKind.Output => "--output",
+        _ => null,
+    };
+
     /// <summary>Reads the normalisation from the options --mean and --std; null if neither is given.</summary>
-    public static Normalization? Normalization(Arguments arguments, LoadedWeights weights)
+    private static Normalization? Normalization(Arguments arguments)
     {
         var (mean, deviation) = (arguments.Numbers("mean"), arguments.Numbers("std"));
         if (mean is null && deviation is null)
             return null;
-        int channels = weights.Architecture.InputChannels;
-        if (mean?.Length != channels || deviation?.Length != channels || deviation.Any(value => value <= 0))
-            throw new UsageException($"--mean and --std must both be given, with {channels} numbers each; those of --std above 0.");
+        if (mean is null || deviation is null || mean.Length != deviation.Length || deviation.Any(value => value <= 0))
+            throw new UsageException("--mean and --std must both be given, with one number per channel; those of --std above 0.");
         return RepVgg.Architectures.Normalization.FromMeanStd(mean, deviation, maxPixelValue: 1);
     }
-
-    /// <summary>Formats a normalisation as the options --mean and --std.</summary>
-    public static string Options(Normalization normalization) => string.Create(
-        CultureInfo.InvariantCulture,
-        $"--mean {string.Join(',', normalization.Mean.Select(Invariant))} --std {string.Join(',', normalization.Scale.Select(scale => Invariant(1 / scale)))}");
-
-    private static string Invariant(float value) => value.ToString(CultureInfo.InvariantCulture);
 }

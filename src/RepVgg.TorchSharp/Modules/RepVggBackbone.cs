@@ -85,7 +85,7 @@ public sealed class RepVggBackbone : torch.nn.Module<Tensor, Tensor>
 
     /// <summary>Overwrites the weights.</summary>
     /// <param name="state">Weights in the current form of this module, training or fused. Weights of a classifier or of auxiliary heads, and batch counters, are ignored.</param>
-    /// <exception cref="ArgumentException">Tensors are missing, unexpected or of the wrong shape. The message lists all of them, and no weight is changed.</exception>
+    /// <exception cref="ArgumentException">Tensors are missing, unexpected or of the wrong shape. The message names the first ones, and no weight is changed.</exception>
     public void ImportState(StateDict state)
     {
         StateLayout.Check(
@@ -114,7 +114,7 @@ public sealed class RepVggBackbone : torch.nn.Module<Tensor, Tensor>
     }
 
     private IEnumerable<(string Name, Tensor Tensor)> Tensors() => state_dict()
-        .Where(entry => !entry.Key.EndsWith(StateLayout.BatchCounter, StringComparison.Ordinal))
+        .Where(entry => !LeftOutNames.IsCounter(entry.Key))
         .Select(entry => (entry.Key, entry.Value));
 }
 

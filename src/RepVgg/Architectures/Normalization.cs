@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 
 namespace RepVgg.Architectures;
 
@@ -52,4 +53,10 @@ public sealed record Normalization(ImmutableArray<float> Mean, ImmutableArray<fl
         Array.Fill(scale, 1f);
         return new([.. new float[channels]], [.. scale]);
     }
+
+    /// <summary>Returns the means and standard deviations as text.</summary>
+    /// <returns>A text such as <c>mean 127.5, standard deviation 255</c>.</returns>
+    public override string ToString() => $"mean {Join(Mean)}, standard deviation {Join(Scale.Select(scale => 1 / scale))}";
+
+    private static string Join(IEnumerable<float> values) => string.Join(", ", values.Select(value => value.ToString("g6", CultureInfo.InvariantCulture)));
 }

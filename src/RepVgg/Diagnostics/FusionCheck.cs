@@ -21,6 +21,7 @@ public sealed record FusionReport(IReadOnlyList<(string Block, double Error)> Bl
 /// <remarks>
 /// A relative difference is the largest absolute difference divided by the largest absolute value of the training form.
 /// The input of each block is the feature map that the training form computes. The logits of the deploy form are computed by the inference engine.
+/// Both forms have the strides and the epsilon of the same architecture, so the comparison does not show whether they are those that the weights were trained with.
 /// </remarks>
 public static class FusionCheck
 {
@@ -47,7 +48,7 @@ public static class FusionCheck
 
         using var backend = new CpuBackend(threads);
         var headless = architecture with { Stages = [.. architecture.Stages.Select(stage => stage with { AuxiliaryHead = false })] };
-        using var network = new TrainingNetwork(headless, StateLayout.ClassesOf(training), backend, 0);
+        using var network = new TrainingNetwork(headless, StateLayout.RequireClasses(training), backend, 0);
         network.ImportState(WithoutAuxiliary(training));
         if (network.Classes != deployed.Classes)
             throw new ArgumentException($"The training form has {network.Classes} classes and the deploy form {deployed.Classes}.", nameof(deployed));

@@ -44,16 +44,16 @@ public sealed record ModelStatistics(RepVggArchitecture Architecture, WeightsFor
     /// <summary>Counts the parameters, multiply-adds and activations of a network.</summary>
     /// <param name="architecture">The architecture.</param>
     /// <param name="form">The form of the network.</param>
-    /// <param name="classes">Number of classes, at least 1.</param>
+    /// <param name="classes">Number of classes; 0 for a network without a classifier.</param>
     /// <param name="imageHeight">Input height in pixels.</param>
     /// <param name="imageWidth">Input width in pixels.</param>
     /// <returns>The figures.</returns>
-    /// <exception cref="ArgumentException">The architecture is invalid, the image is too small, or the number of classes is less than 1.</exception>
+    /// <exception cref="ArgumentException">The architecture is invalid, the image is too small, or the number of classes is negative.</exception>
     public static ModelStatistics Of(RepVggArchitecture architecture, WeightsForm form, int classes, int imageHeight, int imageWidth)
     {
         architecture.Validate();
         architecture.ValidateImageSize(imageHeight, imageWidth);
-        ArgumentOutOfRangeException.ThrowIfLessThan(classes, 1);
+        ArgumentOutOfRangeException.ThrowIfNegative(classes);
         var layout = form == WeightsForm.Training ? StateLayout.Training(architecture, classes) : StateLayout.Deploy(architecture, classes);
         var blocks = ImmutableArray.CreateBuilder<BlockStatistics>();
         int height = imageHeight, width = imageWidth;

@@ -3,6 +3,7 @@ using RepVgg.Inference.Float32;
 using RepVgg.Networks;
 using RepVgg.Runtime.Simd;
 using RepVgg.Runtime.Threading;
+using RepVgg.Weights;
 using RepVgg.Weights.Files;
 
 namespace RepVgg.Inference;
@@ -58,15 +59,26 @@ public sealed class InferenceEngine : IDisposable
     /// Creates an engine for the network in a file. The weights are packed directly from the file, so that memory holds only
     /// one copy of them.
     /// </summary>
-    /// <param name="path">An ONNX file or any other file that <see cref="WeightsFile.ReadDeployNetwork"/> reads.</param>
+    /// <param name="path">An ONNX file or any other file that <see cref="WeightsFile.ReadDeployNetwork(string, WeightsFileOptions)"/> reads.</param>
+    /// <param name="options">What the file does not say; null for nothing. What is assumed then is in <see cref="Assumptions"/>.</param>
     /// <param name="threads">Maximum number of threads for one call, including the calling thread; 0 for all cores.</param>
     /// <returns>The engine.</returns>
     /// <exception cref="InvalidDataException">The file has an unknown format, is damaged, or contains no RepVGG network.</exception>
-    /// <exception cref="ArgumentException">The file does not specify the normalization of the network's input.</exception>
+    /// <exception cref="ArgumentException">An option is invalid or contradicts the file, or neither specifies the normalization of the network's input.</exception>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="threads"/> is negative or more than 1024.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static InferenceEngine Open(string path, int threads = 0) =>
-        JitWarmup.RunDuring(() => WarmupNetwork.CompileKernels(VectorWidths.Widest), () => WeightsFile.Use(path, network => new InferenceEngine(network, threads, VectorWidths.Widest, null)));
+    public static InferenceEngine Open(string path, WeightsFileOptions? options = null, int threads = 0) => JitWarmup.RunDuring(
+        () => WarmupNetwork.CompileKernels(VectorWidths.Widest),
+        () => WeightsFile.Use(path, options, (network, assumptions) => new InferenceEngine(network, threads, VectorWidths.Widest, null) { Assumptions = assumptions }));
+
+    /// <summary>Creates an engine for the network in a file, as <see cref="Open(string, WeightsFileOptions, int)"/> does without options.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="threads">Maximum number of threads for one call, including the calling thread; 0 for all cores.</param>
+    /// <returns>The engine.</returns>
+    public static InferenceEngine Open(string path, int threads) => Open(path, null, threads);
+
+    /// <summary>What was assumed about the file that the network was opened from, because neither the file nor the options say it; empty if nothing was, and for a network from memory.</summary>
+    public IReadOnlyList<WeightsAssumption> Assumptions { get; private init; } = [];
 
     /// <summary>Number of channels of an image.</summary>
     public int InputChannels { get; }

@@ -43,14 +43,14 @@ public sealed record DeployNetwork(
     /// <summary>Number of output values for one image.</summary>
     public int OutputLength => OutputShape.Aggregate(1, (product, size) => checked(product * size));
 
-    /// <summary>Fuses trained weights of the training form into a deploy network. Auxiliary heads are removed.</summary>
+    /// <summary>Fuses trained weights of the training form into a deploy network. Auxiliary heads are removed. Weights without a classifier give a network that returns pooled features.</summary>
     /// <param name="architecture">Architecture of the weights, including the epsilon of all batch norms.</param>
     /// <param name="training">Weights of the training form under the authors' names.</param>
     /// <param name="imageHeight">Input height in pixels.</param>
     /// <param name="imageWidth">Input width in pixels.</param>
     /// <param name="normalization">Normalization of the input of the deploy network.</param>
     /// <returns>The fused network.</returns>
-    /// <exception cref="ArgumentException">The weights do not fit the architecture (the message lists all differences), the image is too small, a batch norm's variance plus epsilon is not positive, or the normalisation has another number of channels.</exception>
+    /// <exception cref="ArgumentException">The weights do not fit the architecture (the message names the first differences), the image is too small, a batch norm's variance plus epsilon is not positive, or the normalisation has another number of channels.</exception>
     public static DeployNetwork FromTrainingForm(RepVggArchitecture architecture, StateDict training, int imageHeight, int imageWidth, Normalization normalization)
     {
         architecture.Validate();
@@ -59,30 +59,30 @@ public sealed record DeployNetwork(
         return Create(architecture, Fusion.Fuse(architecture, training), imageHeight, imageWidth, normalization, tensor => tensor.Values);
     }
 
-    /// <summary>Creates a deploy network from weights of the deploy form.</summary>
+    /// <summary>Creates a deploy network from weights of the deploy form. Weights without a classifier give a network that returns pooled features.</summary>
     /// <param name="architecture">The architecture of the weights.</param>
     /// <param name="deploy">Weights of the deploy form under the authors' names, which are copied; auxiliary heads in it are ignored.</param>
     /// <param name="imageHeight">Input height in pixels.</param>
     /// <param name="imageWidth">Input width in pixels.</param>
     /// <param name="normalization">Normalization of the input, per channel.</param>
     /// <returns>The network.</returns>
-    /// <exception cref="ArgumentException">The weights do not fit the architecture (all differences are listed), the image is too small, or the normalisation has another number of channels.</exception>
+    /// <exception cref="ArgumentException">The weights do not fit the architecture (the message names the first differences), the image is too small, or the normalisation has another number of channels.</exception>
     public static DeployNetwork FromDeployForm(RepVggArchitecture architecture, StateDict deploy, int imageHeight, int imageWidth, Normalization normalization)
     {
         architecture.Validate();
         int classes = StateLayout.ClassesOf(deploy);
-        StateLayout.Check(deploy, StateLayout.Deploy(architecture, classes), $"the deploy form of {architecture.Name} with {classes} classes", StateLayout.IsAuxiliary);
+        StateLayout.Check(deploy, StateLayout.Deploy(architecture, classes), $"the deploy form of {architecture.Name} {StateLayout.WithClasses(classes)}", StateLayout.IsAuxiliary);
         CheckInput(architecture, imageHeight, imageWidth, normalization);
         return Create(architecture, deploy, imageHeight, imageWidth, normalization, tensor => tensor.ToArray());
     }
 
-    /// <summary>Returns the weights under the RepVGG authors' names, such as <c>stage1.0.rbr_reparam.weight</c>. The normalisation is not included.</summary>
+    /// <summary>Returns the weights under the RepVGG authors' names, such as <c>stage1.0.rbr_reparam.weight</c>. The normalisation is not included. A network that returns pooled features has no classifier in them.</summary>
     /// <returns>Copies of the weights.</returns>
-    /// <exception cref="InvalidOperationException">The network returns features; it has no classifier, which the authors' format requires.</exception>
+    /// <exception cref="InvalidOperationException">The network returns the map of a stage, which weights under the authors' names do not tell.</exception>
     public StateDict ExportState()
     {
-        if (Output != NetworkOutput.Logits)
-            throw new InvalidOperationException($"{Architecture.Name} returns features and has no classifier; the authors' weight format requires one.");
+        if (Output == NetworkOutput.FeatureMap)
+            throw new InvalidOperationException($"{Architecture.Name} returns the map of a stage and has no classifier; weights under the authors' names do not tell that.");
         var sources = new Dictionary<string, ImmutableArray<float>>(StringComparer.Ordinal);
         foreach (var block in Blocks)
         {
@@ -96,8 +96,8 @@ public sealed record DeployNetwork(
                 sources[$"{name}.up.bias"] = block.Excite.Bias;
             }
         }
-        sources["linear.weight"] = Classifier.Weight;
-        sources["linear.bias"] = Classifier.Bias;
+        if (Output == NetworkOutput.Logits)
+            (sources["linear.weight"], sources["linear.bias"]) = (Classifier.Weight, Classifier.Bias);
 
         var state = new StateDict();
         foreach (var entry in StateLayout.Deploy(Architecture, Classes))
@@ -169,8 +169,11 @@ public sealed record DeployNetwork(
             }
             blocks.Add(new DeployBlock(shape, Values($"{shape.Name}.rbr_reparam.weight"), Values($"{shape.Name}.rbr_reparam.bias"), squeeze, excite));
         }
-        var classifier = Linear("linear", architecture.FeatureWidth, StateLayout.ClassesOf(deploy));
-        return new DeployNetwork(architecture, imageHeight, imageWidth, normalization, blocks.ToImmutable(), classifier);
+        int classes = StateLayout.ClassesOf(deploy);
+        return new DeployNetwork(architecture, imageHeight, imageWidth, normalization, blocks.ToImmutable(), classes > 0 ? Linear("linear", architecture.FeatureWidth, classes) : new LinearWeights(architecture.FeatureWidth, 0, [], []))
+        {
+            Output = classes > 0 ? NetworkOutput.Logits : NetworkOutput.PooledFeatures,
+        };
 
         LinearWeights Linear(string layer, int inputs, int outputs) => new(inputs, outputs, Values($"{layer}.weight"), Values($"{layer}.bias"));
 

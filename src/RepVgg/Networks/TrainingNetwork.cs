@@ -153,7 +153,7 @@ internal sealed class TrainingNetwork : IDisposable
 
     /// <summary>Overwrites all tensors of the network.</summary>
     /// <param name="state">Weights of this architecture's training form; PyTorch's batch counters are ignored.</param>
-    /// <exception cref="ArgumentException">Tensors are missing or surplus, or have a wrong shape. The message lists all of them, and no tensor is changed.</exception>
+    /// <exception cref="ArgumentException">Tensors are missing or surplus, or have a wrong shape. The message names the first ones, and no tensor is changed.</exception>
     public void ImportState(StateDict state)
     {
         StateLayout.Check(state, _layout, $"the training form of {Architecture.Name} with {Classes} classes");
@@ -161,19 +161,22 @@ internal sealed class TrainingNetwork : IDisposable
             _backend.CopyIn(_tensors[entry.Name], state[entry.Name].Values);
     }
 
-    /// <summary>Overwrites the tensors with those of a network that may have another number of classes.</summary>
+    /// <summary>Overwrites the tensors with those of a network that may have another number of classes, or no classifier.</summary>
     /// <param name="state">Weights of this architecture's training form; PyTorch's batch counters are ignored.</param>
-    /// <returns>Names of the tensors that keep their initial values because they compute logits and the numbers of classes differ; empty if the numbers are equal.</returns>
-    /// <exception cref="ArgumentException">Tensors are missing or surplus, or have a wrong shape. The message lists all of them, and no tensor is changed.</exception>
+    /// <returns>
+    /// Names of the tensors that keep their initial values because they compute logits and the numbers of classes differ; without a classifier in
+    /// <paramref name="state"/>, also those of the auxiliary heads. Empty if the numbers are equal.
+    /// </returns>
+    /// <exception cref="ArgumentException">Tensors are missing or surplus, or have a wrong shape. The message names the first ones, and no tensor is changed.</exception>
     public IReadOnlyList<string> ImportPretrained(StateDict state)
     {
         ArgumentNullException.ThrowIfNull(state);
         int classes = StateLayout.ClassesOf(state);
-        StateLayout.Check(state, StateLayout.Training(Architecture, classes), $"the training form of {Architecture.Name}");
+        StateLayout.Check(state, StateLayout.Training(Architecture, classes), $"the training form of {Architecture.Name}", classes == 0 ? StateLayout.IsAuxiliary : null);
         var fresh = new List<string>();
         foreach (var entry in _layout)
         {
-            if (classes != Classes && StateLayout.GivesLogits(entry.Name))
+            if (classes != Classes && (StateLayout.GivesLogits(entry.Name) || (classes == 0 && StateLayout.IsAuxiliary(entry.Name))))
                 fresh.Add(entry.Name);
             else
                 _backend.CopyIn(_tensors[entry.Name], state[entry.Name].Values);

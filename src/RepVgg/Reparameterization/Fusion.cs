@@ -12,7 +12,7 @@ public static class Fusion
     /// <param name="architecture">Architecture of the weights, including the epsilon of all batch norms.</param>
     /// <param name="training">Weights of the training form under the authors' names.</param>
     /// <returns>New weights of the deploy form under the authors' names.</returns>
-    /// <exception cref="ArgumentException">The weights do not fit the architecture (the message lists all differences), or a batch norm's variance plus epsilon is not positive.</exception>
+    /// <exception cref="ArgumentException">The weights do not fit the architecture (the message names the first differences), or a batch norm's variance plus epsilon is not positive.</exception>
     public static StateDict Fuse(RepVggArchitecture architecture, StateDict training)
     {
         ArgumentNullException.ThrowIfNull(architecture);
@@ -24,7 +24,7 @@ public static class Fusion
     /// <param name="training">Weights of the training form under the authors' names.</param>
     /// <param name="epsilonOf">Returns the epsilon of the batch norm with a given name, e.g. <c>stage1.0.rbr_dense.bn</c>.</param>
     /// <returns>New weights of the deploy form under the authors' names.</returns>
-    /// <exception cref="ArgumentException">The weights do not fit the architecture (the message lists all differences), or a batch norm's variance plus epsilon is not positive.</exception>
+    /// <exception cref="ArgumentException">The weights do not fit the architecture (the message names the first differences), or a batch norm's variance plus epsilon is not positive.</exception>
     internal static StateDict Fuse(RepVggArchitecture architecture, StateDict training, Func<string, double> epsilonOf)
     {
         architecture.Validate();
@@ -32,7 +32,7 @@ public static class Fusion
         StateLayout.Check(
             training,
             [.. StateLayout.Training(architecture, classes).Where(entry => !StateLayout.IsAuxiliary(entry.Name))],
-            $"the training form of {architecture.Name} with {classes} classes",
+            $"the training form of {architecture.Name} {StateLayout.WithClasses(classes)}",
             StateLayout.IsAuxiliary);
 
         var blocks = architecture.Blocks.ToDictionary(block => $"{block.Name}.rbr_reparam.weight");

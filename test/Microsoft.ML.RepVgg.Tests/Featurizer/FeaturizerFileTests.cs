@@ -4,6 +4,7 @@ using RepVgg.Architectures;
 using RepVgg.Networks;
 using RepVgg.Testing;
 using RepVgg.Weights;
+using RepVgg.Weights.Naming;
 using RepVgg.Weights.Onnx;
 using RepVgg.Weights.PyTorch;
 using RepVgg.Weights.Safetensors;
@@ -63,6 +64,12 @@ public sealed class FeaturizerFileTests : IDisposable
             case "train.safetensors":
                 SafetensorsWriter.Write(_state, path, Fused(_own).Describe());
                 break;
+            case "backbone.pth":
+                PthWriter.Write(Backbone("stage", "module.stage"), path);
+                break;
+            case "timm-backbone.safetensors":
+                SafetensorsWriter.Write(TimmNames.FromAuthors(Backbone("", "")), path);
+                break;
             case "plain.safetensors":
                 SafetensorsWriter.Write(_state, path);
                 break;
@@ -71,6 +78,18 @@ public sealed class FeaturizerFileTests : IDisposable
                 break;
         }
         return path;
+    }
+
+    /// <summary>The weights without the classifier.</summary>
+    private StateDict Backbone(string from, string to)
+    {
+        var backbone = new StateDict();
+        foreach (var (name, tensor) in _state)
+        {
+            if (!name.StartsWith("linear.", StringComparison.Ordinal))
+                backbone[to + name[from.Length..]] = tensor;
+        }
+        return backbone;
     }
 
     private IDataView Rows(int count)
@@ -83,6 +102,8 @@ public sealed class FeaturizerFileTests : IDisposable
     [InlineData("train.pth", false)]
     [InlineData("deploy.pth", false)]
     [InlineData("plain.safetensors", false)]
+    [InlineData("backbone.pth", false)]
+    [InlineData("timm-backbone.safetensors", false)]
     [InlineData("train.safetensors", true)]
     [InlineData("deploy.onnx", true)]
     public void Any_file_gives_the_features_with_its_own_normalisation_or_imagenets(string kind, bool describesItself)
@@ -96,10 +117,47 @@ public sealed class FeaturizerFileTests : IDisposable
     }
 
     [Fact]
-    public void The_normalisation_of_the_options_wins()
+    public void What_a_file_does_not_say_is_given_or_assumed_and_logged()
+    {
+        var architecture = _architecture with { Name = "RepVGG", BatchNormEpsilon = 0.5f, Stages = [.. _architecture.Stages.Select((stage, i) => stage with { Stride = i < 2 ? 1 : 2 })] };
+        var state = RandomStates.Training(architecture, Classes);
+        PthWriter.Write(state, PathOf("odd.pth"));
+        var log = new List<(bool IsWarning, string Text)>();
+        _context.Log += (_, line) => log.Add((line.Kind == Runtime.ChannelMessageKind.Warning, line.RawMessage));
+
+        var options = new RepVggFeaturizingEstimator.Options
+        {
+            InputColumnName = "Pixels",
+            WeightsPath = PathOf("odd.pth"),
+            WeightsOptions = new WeightsFileOptions { BatchNormEpsilon = 0.5f, Strides = [1, 1, 2, 2, 2], Normalization = Normalization.ImageNet, ImageHeight = Size },
+        };
+        var data = Rows(3);
+        using (var featurizer = _context.Transforms.RepVggFeaturizer(options).Fit(data))
+        {
+            Assert.DoesNotContain(log, line => line.IsWarning || line.Text.Contains("does not say", StringComparison.Ordinal));
+            var network = DeployNetwork.FromTrainingForm(architecture, state, Size, Size, Normalization.ImageNet);
+            float[] expected = ReferenceNetwork.Outputs(network.TakeFeatures(), RandomNetworks.Pixels(Fused(_own), 3), 3);
+            Compare.Close(expected, [.. featurizer.Transform(data).GetColumn<float[]>("Features").SelectMany(features => features)], 1e-5);
+        }
+        options.WeightsOptions = null;
+        using (_context.Transforms.RepVggFeaturizer(options).Fit(data))
+        {
+            Assert.Contains(log, line => !line.IsWarning && line.Text.Contains("odd.pth': batch norm epsilon 1e-05 (PyTorch's default): the file does not say it", StringComparison.Ordinal));
+            Assert.Contains(log, line => !line.IsWarning && line.Text.Contains("odd.pth': strides 2, 1, 2, 2, 2", StringComparison.Ordinal));
+            Assert.Contains(log, line => line.IsWarning && line.Text.Contains("odd.pth': normalisation mean 123.675", StringComparison.Ordinal));
+        }
+        Assert.Contains("WeightsOptions needs WeightsPath", Assert.Throws<ArgumentException>(
+            () => _context.Transforms.RepVggFeaturizer(new RepVggFeaturizingEstimator.Options { Network = Fused(_own), WeightsOptions = new() })).Message);
+    }
+
+    [Fact]
+    public void The_normalisation_of_the_options_wins_but_not_over_the_graph_of_an_onnx_file()
     {
         var data = Rows(2);
-        foreach (string kind in new[] { "train.pth", "deploy.onnx" })
+        string onnx = Write("deploy.onnx");
+        string message = Assert.Throws<ArgumentException>(() => _context.Transforms.RepVggFeaturizer(new RepVggFeaturizingEstimator.Options { WeightsPath = onnx, Normalization = Normalization.ImageNet })).Message;
+        Assert.Contains("already normalises its input, with mean 100, 110, 120", message);
+        foreach (string kind in new[] { "train.pth", "train.safetensors" })
         {
             var options = new RepVggFeaturizingEstimator.Options { InputColumnName = "Pixels", WeightsPath = Write(kind), Normalization = Normalization.Identity(3) };
             using var featurizer = _context.Transforms.RepVggFeaturizer(options).Fit(data);

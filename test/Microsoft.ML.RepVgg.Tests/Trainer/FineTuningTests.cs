@@ -89,6 +89,26 @@ public sealed class FineTuningTests : IDisposable
     }
 
     [Fact]
+    public void A_backbone_without_a_classifier_gets_a_fresh_one_and_logs_it()
+    {
+        var backbone = new StateDict();
+        foreach (var (name, tensor) in Weights(architecture: _inferable))
+        {
+            if (!name.StartsWith("linear.", StringComparison.Ordinal))
+                backbone["backbone." + name] = tensor;
+        }
+        PthWriter.Write(backbone, _folder.File("backbone.pth"));
+        var options = FineTuning(_folder.File("backbone.pth"));
+        options.FrozenStages = 3;
+        using var model = Fit(options);
+        Assert.Equal(3, model.Network.Classes);
+        var start = DeployNetwork.FromTrainingForm(_inferable, Weights(architecture: _inferable), Stripes.Size, Stripes.Size, _normalization);
+        foreach (var (expected, actual) in start.Blocks.Zip(model.Network.Blocks))
+            Same(expected.Kernel, actual.Kernel);
+        Assert.Contains(_log, line => line.Contains("they have no classifier, so that for 3 classes starts from random weights (linear.weight, linear.bias)"));
+    }
+
+    [Fact]
     public void Fine_tuning_starts_from_the_trained_weights()
     {
         var first = Stripes.Options(epochs: 4);
@@ -221,10 +241,62 @@ public sealed class FineTuningTests : IDisposable
         Refused("PretrainedWeightsPath is empty", options => options.PretrainedWeightsPath = " ");
         Refused("FrozenStages is -1", options => options.FrozenStages = -1);
         Refused("FrozenStages is 2, but there is no PretrainedWeightsPath", options => options.FrozenStages = 2);
+        Refused("PretrainedWeightsOptions needs PretrainedWeightsPath", options => options.PretrainedWeightsOptions = new());
+        Refused("BatchNormEpsilon is -1", options => (options.PretrainedWeightsPath, options.PretrainedWeightsOptions) = ("a.pth", new() { BatchNormEpsilon = -1 }));
         Refused("FreezeBatchNorm needs PretrainedWeightsPath", options => options.FreezeBatchNorm = true);
         var many = FineTuning(Described());
         many.FrozenStages = 4;
         Assert.Contains("FrozenStages is 4, but Tiny has 3 stages", Error(many));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void What_the_file_does_not_say_is_given(bool isArchitectureGiven)
+    {
+        var odd = _inferable with { BatchNormEpsilon = 0.25f, Stages = [new("stage0", 8, 1, 1), new("stage1", 8, 2, 2), new("stage2", 16, 1, 1)] };
+        string path = _folder.File("odd.pth");
+        PthWriter.Write(Weights(architecture: odd), path);
+        var options = FineTuning(path);
+        options.Architecture = isArchitectureGiven ? _inferable : null;
+        options.FrozenStages = 3;
+        options.PretrainedWeightsOptions = new WeightsFileOptions { BatchNormEpsilon = 0.25f, Strides = [1, 2, 1], Normalization = _normalization };
+        using var model = Fit(options);
+        Assert.Equal(odd, model.Architecture);
+        var start = DeployNetwork.FromTrainingForm(odd, Weights(architecture: odd), Stripes.Size, Stripes.Size, _normalization);
+        foreach (var (expected, actual) in start.Blocks.Zip(model.Network.Blocks))
+            Same(expected.Kernel, actual.Kernel);
+        Same(_normalization.Mean, model.Network.Normalization.Mean);
+        Assert.DoesNotContain(_log, line => line.Contains("does not say") || line.Contains("do not say"));
+    }
+
+    [Fact]
+    public void What_is_assumed_about_the_file_is_logged_and_where_the_given_architecture_differs()
+    {
+        string path = _folder.File("own.pth");
+        PthWriter.Write(Weights(architecture: _inferable), path);
+        using (Fit(FineTuning(path)))
+        {
+            Assert.Contains(_log, line => line.Contains("own.pth' are taken to have batch norm epsilon 1e-05 (PyTorch's default): the file does not say it"));
+            Assert.Contains(_log, line => line.Contains("own.pth' are taken to have strides 2, 2, 2 ("));
+            Assert.Contains(_log, line => line.Contains("do not say with which normalisation they were trained; that of the training images is used"));
+        }
+        _log.Clear();
+        var options = FineTuning(Described());
+        options.Architecture = Stripes.Tiny with { BatchNormEpsilon = 0.125f, Stages = [new("stage0", 8, 1, 1), new("stage1", 8, 2, 2), new("stage2", 16, 1, 1)] };
+        using (Fit(options))
+        {
+            Assert.Contains(_log, line => line.Contains("were trained with a batch norm epsilon of 1e-05; the architecture that was given has 0.125, which is used"));
+            Assert.Contains(_log, line => line.Contains("were trained with the strides 1, 2, 2; the architecture that was given has 1, 2, 1, which are used"));
+            Assert.DoesNotContain(_log, line => line.Contains("not say"));
+        }
+        options = FineTuning(Described());
+        options.PretrainedWeightsOptions = new WeightsFileOptions { Strides = [1, 2, 1] };
+        Assert.Contains("The option Strides is 1, 2, 1, but", Error(options));
+        options = FineTuning(path);
+        options.Architecture = _inferable;
+        options.PretrainedWeightsOptions = new WeightsFileOptions { Strides = [1, 2] };
+        Assert.Contains("2 strides were given for 3 stages", Error(options));
     }
 
     [Fact]

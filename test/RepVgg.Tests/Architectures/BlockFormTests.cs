@@ -5,6 +5,7 @@ using RepVgg.Diagnostics;
 using RepVgg.Networks;
 using RepVgg.Testing;
 using RepVgg.Training;
+using RepVgg.Weights;
 using RepVgg.Weights.Files;
 using RepVgg.Weights.Naming;
 using RepVgg.Weights.PyTorch;
@@ -50,8 +51,8 @@ public class BlockFormTests
         using var folder = new TemporaryFolder();
         var architecture = Architecture(form, squeezeExcitation, groups);
         PthWriter.Write(RandomStates.Training(architecture, 5), folder.File("weights.pth"));
-        Assert.Equal(architecture with { Name = "RepVGG" }, WeightsFile.Read(folder.File("weights.pth"), form).Architecture);
-        Assert.Equal(32, WeightsFile.ReadDeployNetwork(folder.File("weights.pth"), 32, 40, blockForm: form).ImageHeight);
+        Assert.Equal(architecture with { Name = "RepVGG" }, WeightsFile.Read(folder.File("weights.pth"), new WeightsFileOptions { BlockForm = form }).Architecture);
+        Assert.Equal(32, WeightsFile.ReadDeployNetwork(folder.File("weights.pth"), new WeightsFileOptions { ImageHeight = 32, ImageWidth = 40, BlockForm = form }).ImageHeight);
         if (form == BlockForm.IdentityWithoutNorm)
             Assert.Contains("Missing (12): stage1.1.rbr_identity.weight", Assert.Throws<InvalidDataException>(() => WeightsFile.Read(folder.File("weights.pth"))).Message);
         else

@@ -92,7 +92,7 @@ public class FeatureNetworkTests
             Assert.Contains("stage1, stage2, stage3", error.Message);
         }
         var features = network.TakeFeatures();
-        Assert.Contains("no classifier", Assert.Throws<InvalidOperationException>(() => features.ExportState()).Message);
+        Assert.Contains("no classifier", Assert.Throws<InvalidOperationException>(() => network.TakeFeatures(pooled: false).ExportState()).Message);
         Assert.Contains("softmax", Assert.Throws<ArgumentException>(() => OnnxWriter.Write(features, Stream.Null, new OnnxExportOptions { Softmax = true })).Message);
         Assert.Contains("batch size of 1", Assert.Throws<ArgumentException>(() => OnnxWriter.Write(features, Stream.Null, new OnnxExportOptions { OmitOutputBatch = true })).Message);
         using var engine = new InferenceEngine(features);

@@ -167,7 +167,7 @@ public class TrainingNetworkTests
     }
 
     [Fact]
-    public void A_wrong_state_lists_everything_and_changes_nothing()
+    public void A_wrong_state_is_described_and_changes_nothing()
     {
         using var backend = new CpuBackend();
         using var network = new TrainingNetwork(GoldenNetworks.All["tiny"], 10, backend, seed: 1);
@@ -177,6 +177,27 @@ public class TrainingNetworkTests
         Assert.Contains("stage1.0.se.down.weight", error.Message);
         Assert.Contains("linear.weight is [5, 32], not [10, 64]", error.Message);
         Assert.All(network.ExportState(), item => Assert.Equal(before[item.Key].Values, item.Value.Values));
+    }
+
+    /// <summary>A backbone with or without its auxiliary heads: they and the classifier keep their initial weights.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_backbone_is_imported_without_heads(bool withAuxiliary)
+    {
+        var backbone = new StateDict();
+        foreach (var (name, tensor) in GoldenNetworks.TrainingState("tinyplus-pse"))
+        {
+            if (!name.StartsWith("linear.", StringComparison.Ordinal) && (withAuxiliary || !StateLayout.IsAuxiliary(name)))
+                backbone[name] = tensor;
+        }
+        using var backend = new CpuBackend();
+        using var network = new TrainingNetwork(GoldenNetworks.All["tinyplus-pse"], 4, backend, 5);
+        var initial = network.ExportState();
+        var fresh = network.ImportPretrained(backbone);
+        Assert.Equal(initial.Names.Where(name => name.StartsWith("linear.", StringComparison.Ordinal) || StateLayout.IsAuxiliary(name)), fresh);
+        foreach (var (name, tensor) in network.ExportState())
+            Assert.Equal(fresh.Contains(name) ? initial[name].Values : backbone[name].Values, tensor.Values);
     }
 
     [Fact]

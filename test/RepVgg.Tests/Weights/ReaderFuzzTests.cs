@@ -18,14 +18,18 @@ public class ReaderFuzzTests
 
     private static readonly byte[] _interesting = [0, 1, 2, 0x7f, 0x80, 0xfe, 0xff, (byte)'.', (byte)'R', (byte)'(', (byte)'{'];
 
-    public static TheoryData<string> Checkpoints => ["dtypes-zip", "dtypes-legacy", "strided-zip", "strided-legacy", "wrapped-model", "protocol4", "evil-system"];
+    public static TheoryData<string> Checkpoints =>
+    [
+        "pytorch/dtypes-zip", "pytorch/dtypes-legacy", "pytorch/strided-zip", "pytorch/strided-legacy", "pytorch/wrapped-model", "pytorch/protocol4", "pytorch/evil-system",
+        "checkpoints/beside-protocol1-legacy", "checkpoints/beside-protocol4-zip", "checkpoints/entries-nested",
+    ];
 
     [Theory]
     [MemberData(nameof(Checkpoints))]
     public void Damaged_checkpoints(string name)
     {
         // Together more than ten thousand for each of the two formats.
-        byte[] file = File.ReadAllBytes(GoldenFiles.PathOf(Path.Combine("pytorch", $"{name}.pth")));
+        byte[] file = File.ReadAllBytes(GoldenFiles.PathOf($"{name}.pth"));
         int accepted = Fuzz(file, Iterations / 2, stream => PthReader.Read(stream));
         Assert.False(File.Exists("/tmp/repvgg-was-here"));
         Assert.True(accepted < Iterations / 2);

@@ -21,7 +21,7 @@ internal sealed unsafe class MappedFile : MemoryManager<byte>
     /// <exception cref="IOException">The file cannot be opened.</exception>
     public MappedFile(string path)
     {
-        _file = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read);
+        _file = InputFile.OpenHandle(path);
         try
         {
             long length = RandomAccess.GetLength(_file);

@@ -39,7 +39,7 @@ internal static class CheckpointFile
     /// <exception cref="InvalidDataException">The file is truncated, damaged, or something else.</exception>
     public static (string Text, StateDict Tensors) Read(string path)
     {
-        using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, BufferLength);
+        using var file = InputFile.Open(path, BufferLength);
         Verify(file, path);
         using var reader = new BinaryReader(file, Encoding.UTF8);
         file.Position = Magic.Length;

@@ -33,27 +33,29 @@ internal static partial class StateInference
     /// <summary>Infers the architecture.</summary>
     /// <param name="state">Weights under the authors' names, of either form.</param>
     /// <param name="blockForm">The block form of training weights; null to find it from their names.</param>
-    /// <returns>A named variant if one has these names and shapes, otherwise an architecture named <c>RepVGG</c>.</returns>
+    /// <param name="strides">The stride of every stage, the stem included; null for those of a variant, or the usual ones.</param>
+    /// <returns>A named variant if one has these names, shapes and strides, otherwise an architecture named <c>RepVGG</c>.</returns>
     /// <exception cref="ArgumentException">The weights match no RepVGG architecture; the message states why.</exception>
-    public static RepVggArchitecture Infer(StateDict state, BlockForm? blockForm = null)
+    public static RepVggArchitecture Infer(StateDict state, BlockForm? blockForm = null, IReadOnlyList<int>? strides = null)
     {
         var form = FormOf(state);
         int classes = StateLayout.ClassesOf(state);
         if (form == WeightsForm.Deploy)
         {
-            var deployed = ArchitectureInference.Infer(Find(state, null));
+            var deployed = ArchitectureInference.Infer(Find(state, null, strides));
             StateLayout.Check(state, StateLayout.Deploy(deployed, classes), "the deploy form that their shapes suggest", StateLayout.IsAuxiliary);
             return deployed;
         }
         BlockForm[] forms = blockForm is { } given ? [given]
             : [.. BlockForms.ToldByNames.Where(block => HasKernels(state, block))];
-        RepVggArchitecture[] candidates = [.. forms.Select(block => ArchitectureInference.Infer(Find(state, block)))];
-        var architecture = candidates.FirstOrDefault(candidate => StateLayout.Fits(state, StateLayout.Training(candidate, classes)));
+        RepVggArchitecture[] candidates = [.. forms.Select(block => ArchitectureInference.Infer(Find(state, block, strides)))];
+        Func<string, bool>? ignored = classes == 0 ? StateLayout.IsAuxiliary : null; // a backbone may still have them
+        var architecture = candidates.FirstOrDefault(candidate => StateLayout.Fits(state, StateLayout.Training(candidate, classes), ignored));
         if (architecture is null)
         {
             // The message lists the differences from the first form.
             architecture = candidates[0];
-            StateLayout.Check(state, StateLayout.Training(architecture, classes), "the training form that their shapes suggest");
+            StateLayout.Check(state, StateLayout.Training(architecture, classes), "the training form that their shapes suggest", ignored);
         }
         return architecture;
     }
@@ -61,17 +63,32 @@ internal static partial class StateInference
     /// <summary>Collects what the names and shapes tell about the network.</summary>
     /// <param name="state">The weights.</param>
     /// <param name="form">The block form of training weights; null for the deploy form.</param>
-    private static FoundNetwork Find(StateDict state, BlockForm? form)
+    /// <param name="strides">The stride of every stage; null if unknown.</param>
+    private static FoundNetwork Find(StateDict state, BlockForm? form, IReadOnlyList<int>? strides)
     {
         var blocks = FindBlocks(state, form);
+        if (strides is not null)
+            blocks = WithStrides(blocks, strides);
+        bool isBackbone = StateLayout.ClassesOf(state) == 0;
         var auxiliary = blocks.Select(block => block.Stage!).Where(stage => state.Contains($"{stage}{StateLayout.AuxiliarySuffix}.0.conv.weight"));
         return new FoundNetwork(blocks, FindSqueezeExcitation(state, blocks[0].Name!))
         {
             Form = form ?? default,
             PlusLayout = state.Names.Any(name => name.Contains(".blocks.", StringComparison.Ordinal)),
             AuxiliaryHeads = auxiliary.ToHashSet(StringComparer.Ordinal),
-            AuxiliaryHeadsAreComplete = form is not null,
+            AuxiliaryHeadsAreComplete = form is not null && !isBackbone,
         };
+    }
+
+    private static List<FoundBlock> WithStrides(List<FoundBlock> blocks, IReadOnlyList<int> strides)
+    {
+        string[] stages = [.. blocks.Select(block => block.Stage!).Distinct()];
+        if (stages.Length != strides.Count)
+            throw new ArgumentException($"{strides.Count} strides were given for {stages.Length} stages: {string.Join(", ", stages)}.", nameof(strides));
+        var found = new List<FoundBlock>(blocks.Count);
+        foreach (var block in blocks)
+            found.Add(block with { Stride = found.Count > 0 && found[^1].Stage == block.Stage ? 1 : strides[Array.IndexOf(stages, block.Stage)] });
+        return found;
     }
 
     private static bool HasKernels(StateDict state, BlockForm form) => state.Names.Any(name => name.EndsWith(KernelSuffix(form), StringComparison.Ordinal));

@@ -57,13 +57,12 @@ internal sealed record StateEntry(string Name, int[] Shape, StateKind Kind, int 
 /// <summary>The names and shapes of a network's tensors, in the order of the authors' checkpoints.</summary>
 internal static class StateLayout
 {
-    /// <summary>Suffix of the names of the batch counters in PyTorch checkpoints, which are ignored.</summary>
-    public const string BatchCounter = "num_batches_tracked";
-
     /// <summary>Suffix of the stage name in the names of auxiliary heads.</summary>
     public const string AuxiliarySuffix = "_aux";
 
     /// <summary>Returns the tensors of the training form.</summary>
+    /// <param name="architecture">The architecture.</param>
+    /// <param name="classes">Number of classes; 0 for a backbone, which has neither a classifier nor auxiliary heads.</param>
     public static IReadOnlyList<StateEntry> Training(RepVggArchitecture architecture, int classes)
     {
         var entries = new List<StateEntry>();
@@ -74,6 +73,8 @@ internal static class StateLayout
             foreach (var branch in block.Branches.OrderBy(branch => branch.Kind == BranchKind.Identity ? 0 : 1))
                 AddBranch(entries, block, branch);
         }
+        if (classes == 0)
+            return entries;
         AddLinear(entries, "linear", architecture.FeatureWidth, classes);
         foreach (var stage in architecture.Stages.Where(stage => stage.AuxiliaryHead))
         {
@@ -86,6 +87,8 @@ internal static class StateLayout
     }
 
     /// <summary>Returns the tensors of the deploy form.</summary>
+    /// <param name="architecture">The architecture.</param>
+    /// <param name="classes">Number of classes; 0 for a backbone without a classifier.</param>
     public static IReadOnlyList<StateEntry> Deploy(RepVggArchitecture architecture, int classes)
     {
         var entries = new List<StateEntry>();
@@ -95,7 +98,8 @@ internal static class StateLayout
             AddConv(entries, $"{block.Name}.rbr_reparam", block, 3, 3);
             entries.Add(new StateEntry($"{block.Name}.rbr_reparam.bias", [block.OutputChannels], StateKind.ConvBias, block.InputChannels / block.Groups * 9));
         }
-        AddLinear(entries, "linear", architecture.FeatureWidth, classes);
+        if (classes > 0)
+            AddLinear(entries, "linear", architecture.FeatureWidth, classes);
         return entries;
     }
 
@@ -116,17 +120,32 @@ internal static class StateLayout
     /// <summary>Number of trained values.</summary>
     public static long CountParameters(IEnumerable<StateEntry> entries) => entries.Where(entry => entry.IsParameter).Sum(entry => entry.Count);
 
-    /// <summary>Returns the number of classes of weights, from the shape of the classifier.</summary>
-    /// <exception cref="ArgumentException">There is no classifier weight of shape [classes, features].</exception>
+    /// <summary>Returns the number of classes of weights, from the shape of the classifier; 0 for a backbone without one.</summary>
+    /// <exception cref="ArgumentException">There is a part of a classifier, but no weight of shape [classes, features].</exception>
     public static int ClassesOf(StateDict state)
     {
         ArgumentNullException.ThrowIfNull(state);
-        if (!state.TryGet("linear.weight", out var weight) || weight.Shape.Count != 2 || weight.Shape[0] < 1)
-            throw new ArgumentException("The weights hold no classifier: 'linear.weight' of shape [classes, features] is missing.", nameof(state));
-        return weight.Shape[0];
+        if (!state.TryGet("linear.weight", out var weight))
+        {
+            return state.Contains("linear.bias")
+                ? throw new ArgumentException("The weights hold a part of a classifier: 'linear.bias' without 'linear.weight'.", nameof(state))
+                : 0;
+        }
+        return weight.Shape is [> 0, _]
+            ? weight.Shape[0]
+            : throw new ArgumentException($"The weights hold no classifier: 'linear.weight' is {weight}, not [classes, features].", nameof(state));
     }
 
-    /// <summary>Compares weights with the expected tensors of a network and reports all differences in one exception.</summary>
+    /// <summary>Returns the number of classes of weights that must have a classifier.</summary>
+    /// <exception cref="ArgumentException">There is no classifier weight of shape [classes, features].</exception>
+    public static int RequireClasses(StateDict state) => ClassesOf(state) is > 0 and var classes
+        ? classes
+        : throw new ArgumentException("The weights hold no classifier: 'linear.weight' of shape [classes, features] is missing.", nameof(state));
+
+    /// <summary>Describes a number of classes in messages.</summary>
+    public static string WithClasses(int classes) => classes > 0 ? $"with {classes} classes" : "without a classifier ('linear.weight' is missing)";
+
+    /// <summary>Compares weights with the expected tensors of a network and reports the differences in one exception.</summary>
     /// <param name="state">The weights.</param>
     /// <param name="expected">The tensors of the network.</param>
     /// <param name="what">Description of the network for the message.</param>
@@ -138,10 +157,10 @@ internal static class StateLayout
             throw new ArgumentException($"The weights do not fit {what}.{differences}", nameof(state));
     }
 
-    /// <summary>Whether weights have exactly the expected names and shapes; batch counters are ignored.</summary>
-    public static bool Fits(StateDict state, IReadOnlyList<StateEntry> expected) => Differences(state, expected, null) is null;
+    /// <summary>Whether weights have exactly the expected names and shapes; counters are ignored.</summary>
+    public static bool Fits(StateDict state, IReadOnlyList<StateEntry> expected, Func<string, bool>? ignored = null) => Differences(state, expected, ignored) is null;
 
-    /// <summary>Lists the missing, misshapen and surplus tensors as text; null if there are none.</summary>
+    /// <summary>Describes the missing, misshapen and surplus tensors, the first of each and their number; null if there are none.</summary>
     private static string? Differences(StateDict state, IReadOnlyList<StateEntry> expected, Func<string, bool>? ignored)
     {
         ArgumentNullException.ThrowIfNull(state);
@@ -156,7 +175,7 @@ internal static class StateLayout
             else if (!tensor.Shape.SequenceEqual(entry.Shape))
                 misshapen.Add($"{entry.Name} is {tensor}, not [{string.Join(", ", entry.Shape)}]");
         }
-        var surplus = state.Names.Where(name => !known.Contains(name) && !name.EndsWith(BatchCounter, StringComparison.Ordinal) && ignored?.Invoke(name) != true).ToList();
+        var surplus = state.Names.Where(name => !known.Contains(name) && !LeftOutNames.IsCounter(name) && ignored?.Invoke(name) != true).ToList();
         if (missing.Count + misshapen.Count + surplus.Count == 0)
             return null;
 
@@ -170,7 +189,7 @@ internal static class StateLayout
     private static void Append(StringBuilder text, string title, List<string> names)
     {
         if (names.Count > 0)
-            text.Append($" {title} ({names.Count}): {string.Join("; ", names)}.");
+            text.Append($" {title} ({names.Count}): {NameList.Join(names)}.");
     }
 
     private static void AddSqueezeExcitation(List<StateEntry> entries, BlockSpec block)

@@ -23,7 +23,7 @@ internal sealed class OnnxBlockReader(OnnxGraph graph)
     public OnnxBlock? Read(string map)
     {
         var last = graph.Producer(map);
-        if (last?.Operation == "Relu")
+        if (last is not null && graph.IsRelu(last))
         {
             string inner = graph.InputOf(last);
             return TryGate(inner) is { } gate
@@ -32,8 +32,7 @@ internal sealed class OnnxBlockReader(OnnxGraph graph)
         }
         if (TryGate(map) is not { } after)
             return null;
-        var relu = graph.Producer(after.Map, "Relu");
-        return Block(graph.InputOf(relu), SqueezeExcitation.AfterRelu, after.Squeeze, after.Excite);
+        return Block(graph.InputOf(Relu(after.Map)), SqueezeExcitation.AfterRelu, after.Squeeze, after.Excite);
     }
 
     private OnnxBlock Block(string value, SqueezeExcitation squeezeExcitation, LinearSource? squeeze, LinearSource? excite) =>
@@ -51,19 +50,22 @@ internal sealed class OnnxBlockReader(OnnxGraph graph)
             return null;
         string map = graph.InputOf(product, 1 - side);
         var (excite, middle) = Linear(graph.InputOf(sigmoid));
-        var (squeeze, pooled) = Linear(graph.InputOf(graph.Producer(middle, "Relu")));
+        var (squeeze, pooled) = Linear(graph.InputOf(Relu(middle)));
         if (graph.SourceOfMean(pooled) != map)
             throw new InvalidDataException($"the gate of {product} is not computed from the map that it scales");
         return (map, squeeze, excite);
     }
 
+    private OnnxNode Relu(string value) => graph.Producer(value) is { } node && graph.IsRelu(node) ? node : graph.Producer(value, "Relu");
+
+    private (LinearSource Layer, string Source) Linear(string value) => Pointwise(graph, graph.Producer(value, "Conv"));
+
     /// <summary>Reads a 1x1 convolution on a pooled feature map as a linear layer.</summary>
-    private (LinearSource Layer, string Source) Linear(string value)
+    internal static (LinearSource Layer, string Source) Pointwise(OnnxGraph graph, OnnxNode node)
     {
-        var node = graph.Producer(value, "Conv");
         var kernel = graph.ConstantOf(node, 1);
         if (kernel.Shape is not [int outputs and > 0, int inputs and > 0, 1, 1] || node.Integer("group", 1) != 1 || (node.Integers("pads") ?? []).Any(pad => pad != 0))
-            throw new InvalidDataException($"{node} is not the 1x1 convolution that a squeeze-and-excitation has");
+            throw new InvalidDataException($"{node} is not a 1x1 convolution, as it must be on a pooled map");
         var bias = graph.HasInput(node, 2) ? graph.ConstantOf(node, 2) : TensorData.Zeros(outputs);
         if (bias.Length != outputs)
             throw new InvalidDataException($"the bias of {node} has {bias.Length} values for {outputs} channels");

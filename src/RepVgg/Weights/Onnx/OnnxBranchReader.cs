@@ -12,7 +12,7 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
 {
     private const int MaximumDepth = 64;
 
-    /// <summary>Reads the linear map that ends in a value, from the output to the input, through Add, BatchNormalization and Conv.</summary>
+    /// <summary>Reads the linear map that ends in a value, from the output to the input, through Conv with Pad, BatchNormalization, sums, and sums and products with constants.</summary>
     /// <exception cref="InvalidDataException">An operation cannot be part of a RepVGG block.</exception>
     public OnnxBranch Read(string value) => Read(value, 0);
 
@@ -25,20 +25,37 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
         {
             "Conv" => Convolution(node),
             "BatchNormalization" => Norm(node, depth),
-            "Add" => Sum(node, depth),
+            "Add" or "Sum" => Sum(node, depth),
+            "Sub" or "Mul" or "Div" when Constant(node) is { } side => Scaled(node, Read(graph.InputOf(node, 1 - side), depth + 1), graph.ConstantOf(node, side), side == 0),
             _ => new OnnxBranch(graph.Resolve(value), null),
         };
     }
 
+    /// <summary>Gets the index of the only constant input of an operation with two inputs; null if there is not exactly one.</summary>
+    private int? Constant(OnnxNode node)
+    {
+        if (node.Inputs.Count != 2)
+            return null;
+        bool first = graph.Constant(node.Inputs[0]) is not null, second = graph.Constant(node.Inputs[1]) is not null;
+        return first == second ? null : first ? 0 : 1;
+    }
+
     private OnnxBranch Sum(OnnxNode node, int depth)
     {
-        string left = graph.InputOf(node, 0), right = graph.InputOf(node, 1);
-        if (graph.Constant(left) is { } leftConstant)
-            return Shift(node, Read(right, depth + 1), leftConstant);
-        if (graph.Constant(right) is { } rightConstant)
-            return Shift(node, Read(left, depth + 1), rightConstant);
-        var (source, first) = Read(left, depth + 1);
-        var (otherSource, second) = Read(right, depth + 1);
+        if (Constant(node) is { } side)
+            return Scaled(node, Read(graph.InputOf(node, 1 - side), depth + 1), graph.ConstantOf(node, side), side == 0);
+        if (node.Inputs.Count < 2)
+            throw new InvalidDataException($"{node} has {node.Inputs.Count} inputs");
+        var sum = Read(graph.InputOf(node), depth + 1);
+        for (int i = 1; i < node.Inputs.Count; i++)
+            sum = Plus(node, sum, Read(graph.InputOf(node, i), depth + 1));
+        return sum;
+    }
+
+    private static OnnxBranch Plus(OnnxNode node, OnnxBranch left, OnnxBranch right)
+    {
+        var (source, first) = left;
+        var (otherSource, second) = right;
         if (source != otherSource)
             throw new InvalidDataException($"branches that read '{source}' and '{otherSource}' are added");
         if (first is null && second is null)
@@ -50,14 +67,27 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
         return new OnnxBranch(source, first.Plus(second));
     }
 
-    private OnnxBranch Shift(OnnxNode node, OnnxBranch map, TensorData constant)
+    /// <summary>Reads a sum, difference, product or quotient of a map and a constant.</summary>
+    private OnnxBranch Scaled(OnnxNode node, OnnxBranch map, TensorData constant, bool constantFirst)
     {
-        if (constant.Values is [0])
+        if (node.Operation is "Add" or "Sum" && constant.Read() is [0])
             return map;
         if (map.Branch is not { } branch)
-            throw new InvalidDataException($"{node} adds a constant to a map without a convolution");
-        var shift = Array.ConvertAll(graph.PerChannel(node, constant, branch.OutputChannels), value => (double)value);
-        return map with { Branch = branch.Then([.. Enumerable.Repeat(1.0, shift.Length)], shift) };
+            throw new InvalidDataException($"{node} adds or multiplies a constant and a map without a convolution");
+        var values = Array.ConvertAll(graph.PerChannel(node, constant, branch.OutputChannels), value => (double)value);
+        double[] ones = [.. Enumerable.Repeat(1.0, values.Length)], zeros = new double[values.Length];
+        return map with
+        {
+            Branch = (node.Operation, constantFirst) switch
+            {
+                ("Add" or "Sum", _) => branch.Then(ones, values),
+                ("Sub", false) => branch.Then(ones, Array.ConvertAll(values, value => -value)),
+                ("Sub", true) => branch.Then(Array.ConvertAll(ones, value => -value), values),
+                ("Mul", _) => branch.Then(values, zeros),
+                ("Div", false) when Array.IndexOf(values, 0.0) < 0 => branch.Then(Array.ConvertAll(values, value => 1 / value), zeros),
+                _ => throw new InvalidDataException($"{node} divides by a map or by zero"),
+            },
+        };
     }
 
     private OnnxBranch Norm(OnnxNode node, int depth)
@@ -81,17 +111,17 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
     private OnnxBranch Convolution(OnnxNode node)
     {
         var kernel = graph.ConstantOf(node, 1);
-        if (kernel.Shape is not [int outputs and > 0, int inputs and > 0, int height, int width] || height != width || height is not (1 or 3))
+        if (kernel.Shape is not [int outputs and > 0, int inputs and > 0, int height and (1 or 3), int width and (1 or 3)])
             throw new InvalidDataException($"the kernel of {node} has shape [{string.Join(", ", kernel.Shape)}]; RepVGG has 3x3 and 1x1 kernels only");
         long groups = node.Integer("group", 1);
         int stride = Square(node, "strides", 1), dilation = Square(node, "dilations", 1);
-        CheckPadding(node, height / 2);
         if (dilation != 1 || stride is not (1 or 2) || groups < 1 || outputs % groups != 0 || groups * inputs > int.MaxValue)
             throw new InvalidDataException($"{node} has a stride, a dilation or groups that a RepVGG block cannot have");
+        string source = CheckPadding(node, height, width, stride);
         var bias = graph.HasInput(node, 2) ? graph.ConstantOf(node, 2) : null;
         if (bias is not null && bias.Length != outputs)
             throw new InvalidDataException($"the bias of {node} has {bias.Length} values for {outputs} channels");
-        return new OnnxBranch(graph.InputOf(node), LinearBranch.Convolution(kernel, (int)groups * inputs, outputs, height, width, stride, (int)groups, bias));
+        return new OnnxBranch(source, LinearBranch.Convolution(kernel, (int)groups * inputs, outputs, height, width, stride, (int)groups, bias));
     }
 
     private static int Square(OnnxNode node, string attribute, int otherwise) => node.Integers(attribute) switch
@@ -101,13 +131,60 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
         _ => throw new InvalidDataException($"the {attribute} of {node} are not equal for height and width"),
     };
 
-    private static void CheckPadding(OnnxNode node, int expected)
+    /// <summary>Checks that the input is padded by half the kernel's size on all sides, by the convolution, a Pad before it, or both together.</summary>
+    /// <returns>The name of the map that is padded.</returns>
+    private string CheckPadding(OnnxNode node, int height, int width, int stride)
     {
-        if (node.Attributes.ContainsKey("auto_pad") && node.Integers("pads") is null or [])
-            throw new InvalidDataException($"{node} leaves its padding to the runtime, which is not supported");
-        var pads = node.Integers("pads");
-        bool fits = pads is null or [] ? expected == 0 : pads is [var top, var left, var bottom, var right] && top == expected && left == expected && bottom == expected && right == expected;
-        if (!fits)
-            throw new InvalidDataException($"{node} is padded by [{string.Join(", ", pads ?? [])}], not by {expected} on all sides");
+        string source = graph.InputOf(node);
+        long[] before = [0, 0, 0, 0];
+        if (graph.Producer(source) is { Operation: "Pad" } pad)
+        {
+            before = ZerosAround(pad);
+            source = graph.InputOf(pad);
+        }
+        var pads = node.Integers("pads") is { Count: > 0 } given ? given : [0, 0, 0, 0];
+        long[] expected = [height / 2, width / 2, height / 2, width / 2];
+        string auto = node.Text("auto_pad", "NOTSET");
+        if (auto is "SAME_UPPER" or "SAME_LOWER" && before.All(size => size == 0))
+        {
+            // With stride 2, a 3x3 kernel is padded on both sides only if the size of the map is odd.
+            if (stride > 1 && (height > 1 || width > 1))
+            {
+                graph.SizeConditions.Add((source, (mapHeight, mapWidth) => (height == 1 || mapHeight % 2 == 1) && (width == 1 || mapWidth % 2 == 1)
+                    ? null : $"{node} is padded on one side only ({auto} in a map of {mapHeight} x {mapWidth} pixels), which a RepVGG block cannot be"));
+            }
+            pads = expected;
+        }
+        else if (auto == "VALID")
+        {
+            pads = [0, 0, 0, 0];
+        }
+        else if (auto is not ("NOTSET" or ""))
+        {
+            throw new InvalidDataException($"{node} has the padding {auto}, which is not supported");
+        }
+        long[] total = [.. before.Zip(pads, (first, second) => first + second)];
+        return pads.Count == 4 && total.SequenceEqual(expected) ? source : throw new InvalidDataException(
+            $"{node} is padded by [{string.Join(", ", total)}], not by {(height == width ? $"{height / 2} on all sides" : $"[{string.Join(", ", expected)}]")}");
+    }
+
+    /// <summary>Gets the numbers of zeros that a Pad adds at the top, left, bottom and right of a map.</summary>
+    private long[] ZerosAround(OnnxNode pad)
+    {
+        var sizes = graph.IntegersOf(pad, "pads", 1);
+        bool zeros = pad.Text("mode", "constant") == "constant" && pad.Float("value", 0) == 0 && (!graph.HasInput(pad, 2) || graph.Constant(pad.Inputs[2])?.Read() is [0]);
+        var axes = graph.HasInput(pad, 3) ? graph.Integers(pad.Inputs[3]) : [0, 1, 2, 3];
+        if (sizes is null || !zeros || axes is null || sizes.Count != 2 * axes.Length)
+            throw new InvalidDataException($"{pad} pads a map in a way that is not supported: by constant numbers of zeros only");
+        long[] around = [0, 0, 0, 0];
+        for (int i = 0; i < axes.Length; i++)
+        {
+            long axis = axes[i] < 0 ? axes[i] + 4 : axes[i];
+            if (axis is not (2 or 3) && (sizes[i] != 0 || sizes[i + axes.Length] != 0))
+                throw new InvalidDataException($"{pad} pads more than height and width");
+            if (axis is 2 or 3)
+                (around[axis - 2], around[axis]) = (sizes[i], sizes[i + axes.Length]);
+        }
+        return around;
     }
 }

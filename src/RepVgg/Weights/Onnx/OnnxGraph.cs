@@ -1,11 +1,12 @@
 namespace RepVgg.Weights.Onnx;
 
-/// <summary>The operations of an ONNX model, indexed by the names of their outputs. Identity, Cast and Dropout are skipped.</summary>
+/// <summary>The operations of an ONNX model, indexed by the names of their outputs. Operations that change no value, such as Identity, are skipped.</summary>
 internal sealed class OnnxGraph
 {
     private readonly OnnxModel _model;
     private readonly Dictionary<string, OnnxNode> _producers = new(StringComparer.Ordinal);
     private readonly Dictionary<string, string> _aliases = new(StringComparer.Ordinal);
+    private readonly OnnxConstants _constants;
 
     /// <exception cref="InvalidDataException">Two operations have the same output, or an operation is not in the ONNX domain.</exception>
     public OnnxGraph(OnnxModel model)
@@ -20,12 +21,25 @@ internal sealed class OnnxGraph
                 if (output.Length > 0 && !_producers.TryAdd(output, node))
                     throw new InvalidDataException($"two operations have the output '{output}'");
             }
-            if (node is { Inputs.Count: >= 1, Outputs.Count: >= 1 } && node.Operation is "Identity" or "Cast" or "Dropout")
+            if (node is { Operation: "Constant", Outputs.Count: 1 } && ConstantValue(node) is { } constant)
+                model.Constants[node.Outputs[0]] = constant;
+        }
+        _constants = new OnnxConstants(model.Constants, _producers, Resolve);
+        foreach (var node in model.Nodes)
+        {
+            if (node is { Inputs.Count: >= 1, Outputs.Count: >= 1 } && ChangesNothing(node))
                 _aliases[node.Outputs[0]] = node.Inputs[0];
-            else if (node is { Operation: "Constant", Outputs.Count: 1 } && node.Attributes.TryGetValue("value", out var value) && value.Tensor is { } tensor)
-                model.Constants[node.Outputs[0]] = tensor;
         }
     }
+
+    /// <summary>The outputs of the graph, at least one.</summary>
+    public IReadOnlyList<OnnxValue> Outputs => _model.Outputs.Count > 0 ? _model.Outputs : throw new InvalidDataException("it has no outputs");
+
+    /// <summary>
+    /// What must hold of the height and width of feature maps, which are known only when the whole network is: the map's name, and
+    /// a function that returns the problem with a size, or null.
+    /// </summary>
+    public List<(string Map, Func<int, int, string?> Problem)> SizeConditions { get; } = [];
 
     /// <summary>The only input of the graph that is not a constant.</summary>
     public OnnxValue Input
@@ -44,9 +58,6 @@ internal sealed class OnnxGraph
             return count == 1 ? only! : throw new InvalidDataException($"it has {count} inputs, not one");
         }
     }
-
-    /// <summary>The only output of the graph.</summary>
-    public OnnxValue Output => _model.Outputs.Count == 1 ? _model.Outputs[0] : throw new InvalidDataException($"it has {_model.Outputs.Count} outputs, not one");
 
     /// <summary>Gets the name of a value before the skipped operations.</summary>
     public string Resolve(string name)
@@ -80,15 +91,32 @@ internal sealed class OnnxGraph
     public bool HasInput(OnnxNode node, int index) => index < node.Inputs.Count && node.Inputs[index].Length > 0;
 
     /// <summary>Gets a floating-point constant, or null if there is none of this name.</summary>
-    public TensorData? Constant(string name) => _model.Constants.TryGetValue(Resolve(name), out var constant) ? constant.Floats : null;
+    public TensorData? Constant(string name) => _constants.Find(name)?.Floats;
 
     /// <summary>Gets the values of an integer constant, or null if there is none of this name.</summary>
-    public long[]? Integers(string name) => _model.Constants.TryGetValue(Resolve(name), out var constant) ? constant.Integers : null;
+    public long[]? Integers(string name) => _constants.Find(name)?.Integers;
 
     /// <summary>Gets an input of an operation that must be a floating-point constant.</summary>
     /// <exception cref="InvalidDataException">The input is missing or is not a floating-point constant.</exception>
     public TensorData ConstantOf(OnnxNode node, int index) =>
         Constant(InputOf(node, index)) ?? throw new InvalidDataException($"input {index} of {node} is not a floating-point constant");
+
+    /// <summary>Gets a list of integers that is an attribute in older operator sets and an input in newer ones; null if it is missing or not constant.</summary>
+    public IReadOnlyList<long>? IntegersOf(OnnxNode node, string attribute, int input) =>
+        node.Integers(attribute) ?? (HasInput(node, input) ? Integers(node.Inputs[input]) : null);
+
+    /// <summary>Whether an operation is a ReLU, which can be written as a Clip without an upper bound.</summary>
+    public bool IsRelu(OnnxNode? node)
+    {
+        if (node?.Operation != "Clip")
+            return node?.Operation == "Relu";
+        float? low = Bound("min", 1), high = Bound("max", 2);
+        return low == 0 && high is null or >= float.MaxValue;
+
+        float? Bound(string attribute, int input) => node.Attributes.ContainsKey(attribute) ? node.Float(attribute, 0)
+            : !HasInput(node, input) ? null
+            : Constant(node.Inputs[input])?.Values is [var value] ? value : float.NaN;
+    }
 
     /// <summary>Gets one value for each of <paramref name="channels"/> channels from a constant that is broadcast to [N, C, H, W].</summary>
     public float[] PerChannel(OnnxNode node, TensorData constant, int channels)
@@ -106,18 +134,64 @@ internal sealed class OnnxGraph
     }
 
     /// <summary>Gets the feature map of which a pooled value is the mean over height and width.</summary>
+    /// <param name="value">Name of the pooled value.</param>
+    /// <param name="allowWindow">Whether the mean may be an AveragePool, whose window must be the whole map (see <see cref="SizeConditions"/>).</param>
     /// <exception cref="InvalidDataException">The value is not a mean over height and width.</exception>
-    public string SourceOfMean(string value)
+    public string SourceOfMean(string value, bool allowWindow = false)
     {
         var node = Producer(value);
         if (node?.Operation == "GlobalAveragePool")
             return InputOf(node);
-        if (node?.Operation == "ReduceMean")
+        if (node?.Operation == "ReduceMean" && SourceOfReduceMean(node) is { } reduced)
+            return reduced;
+        if (allowWindow && node?.Operation == "AveragePool" && node.Integers("kernel_shape") is [var height, var width] && (node.Integers("pads") ?? []).All(pad => pad == 0))
         {
-            var axes = node.Integers("axes") ?? (HasInput(node, 1) ? Integers(node.Inputs[1]) : null);
-            if (axes is [2, 3] or [-2, -1] or [-1, -2] or [3, 2])
-                return InputOf(node);
+            string map = InputOf(node);
+            SizeConditions.Add((map, (mapHeight, mapWidth) => (mapHeight, mapWidth) == (height, width) ? null : $"{node} is not the mean of its whole map: it has a window of {height} x {width} in a map of {mapHeight} x {mapWidth}"));
+            return map;
         }
         throw new InvalidDataException($"'{value}' must be a mean over height and width, but it is the output of {node?.ToString() ?? "no operation"}");
+    }
+
+    /// <summary>Gets the map whose height and width a ReduceMean reduces, at once or together with another one before it; null if it reduces others.</summary>
+    private string? SourceOfReduceMean(OnnxNode node)
+    {
+        var axes = IntegersOf(node, "axes", 1);
+        if (axes is { Count: 2 })
+            return axes.Select(axis => axis < 0 ? axis + 4 : axis).Order().SequenceEqual([2L, 3]) ? InputOf(node) : null;
+        if (axes is not [var second] || Producer(InputOf(node)) is not { Operation: "ReduceMean" } before || IntegersOf(before, "axes", 1) is not [var first])
+            return null;
+        first = first < 0 ? first + 4 : first;
+        bool keeps = before.Integer("keepdims", 1) != 0;
+        second = second < 0 ? second + (keeps ? 4 : 3) : second;
+        return first is 2 or 3 && second == (keeps ? 5 - first : 2) ? InputOf(before) : null;
+    }
+
+    /// <summary>Whether the first output of an operation is its first input.</summary>
+    private bool ChangesNothing(OnnxNode node) => node.Operation switch
+    {
+        "Identity" => true,
+        "Cast" => node.Integer("to", 0) is OnnxSchema.Tensor.Float or OnnxSchema.Tensor.Float16 or OnnxSchema.Tensor.Double or OnnxSchema.Tensor.BFloat16 || _constants.Find(node.Inputs[0])?.Integers is not null,
+        "Dropout" => !HasInput(node, 2) || _constants.Find(node.Inputs[2]) is { Integers: [0] },
+        "Pad" => IntegersOf(node, "pads", 1) is { } pads && pads.All(pad => pad == 0),
+        _ => false,
+    };
+
+    /// <summary>Gets the value of a Constant operation; null for a type that no RepVGG needs.</summary>
+    private static OnnxConstant? ConstantValue(OnnxNode node)
+    {
+        string name = node.Outputs[0];
+        foreach (var (key, value) in node.Attributes)
+        {
+            switch (key)
+            {
+                case "value": return value.Tensor;
+                case "value_float" when value.Float is { } number: return new OnnxConstant(name, [], new TensorData([], [number]), null);
+                case "value_int" when value.Integer is { } number: return new OnnxConstant(name, [], null, [number]);
+                case "value_floats": return new OnnxConstant(name, [value.Floats.Count], new TensorData([.. value.Floats]), null);
+                case "value_ints": return new OnnxConstant(name, [value.Integers.Count], null, [.. value.Integers]);
+            }
+        }
+        return null;
     }
 }

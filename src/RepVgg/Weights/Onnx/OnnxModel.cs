@@ -43,6 +43,8 @@ internal sealed class OnnxNode
 
     public float Float(string name, float otherwise) => Attributes.TryGetValue(name, out var attribute) ? attribute.Float ?? throw Wrong(name) : otherwise;
 
+    public string Text(string name, string otherwise) => Attributes.TryGetValue(name, out var attribute) ? attribute.Text ?? throw Wrong(name) : otherwise;
+
     public IReadOnlyList<long>? Integers(string name) => Attributes.TryGetValue(name, out var attribute) ? attribute.Integers : null;
 
     private InvalidDataException Wrong(string name) => new($"the attribute '{name}' of {this} is of the wrong type");
@@ -56,6 +58,10 @@ internal sealed class OnnxAttribute
     public float? Float { get; set; }
 
     public long? Integer { get; set; }
+
+    public string? Text { get; set; }
+
+    public List<float> Floats { get; } = [];
 
     public List<long> Integers { get; } = [];
 

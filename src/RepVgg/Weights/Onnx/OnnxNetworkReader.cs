@@ -9,24 +9,36 @@ namespace RepVgg.Weights.Onnx;
 internal sealed class OnnxNetworkReader
 {
     private const int MaximumBlocks = 10_000;
-    private const int SingleType = OnnxSchema.Tensor.Float;
 
     private readonly OnnxGraph _graph;
     private readonly OnnxBlockReader _blocks;
     private readonly OnnxHeadReader _head;
     private readonly Lazy<ModelDescription?> _description;
     private readonly ImmutableArray<byte> _background;
+    private readonly WeightsFileOptions _options;
+    private readonly List<WeightsAssumption> _assumptions = [];
+
+    // The names of the blocks' outputs, in order of execution.
+    private readonly List<string> _maps = [];
+
+    // The normalisation that the operations of the graph compute; null if they compute none.
+    private Normalization? _normalization;
 
     /// <param name="model">The parsed model.</param>
     /// <param name="description">Returns the description in the file, or null if the file has none. Called when the description is first needed.</param>
-    public OnnxNetworkReader(OnnxModel model, Func<ModelDescription?> description)
+    /// <param name="options">What the file does not say; null for nothing.</param>
+    public OnnxNetworkReader(OnnxModel model, Func<ModelDescription?> description, WeightsFileOptions? options = null)
     {
+        _options = options ?? new WeightsFileOptions();
         _graph = new OnnxGraph(model);
         _blocks = new OnnxBlockReader(_graph);
         _head = new OnnxHeadReader(_graph);
         _background = OnnxChainDetails.FromProperties(model.Properties).Background;
         _description = new Lazy<ModelDescription?>(description);
     }
+
+    /// <summary>What was assumed because neither the file nor the options say it, after the network was read.</summary>
+    public IReadOnlyList<WeightsAssumption> Assumptions => _assumptions;
 
     /// <summary>Reads the network.</summary>
     /// <exception cref="InvalidDataException">The graph is not a RepVGG network. The message contains only the reason.</exception>
@@ -35,9 +47,9 @@ internal sealed class OnnxNetworkReader
     {
         var input = _graph.Input;
         var (output, head, found, map) = Find();
+        var normalization = Normalization(map, input.Name, found[0].Convolution.InputChannels);
         var architecture = Architecture(found);
-        var normalization = Normalization(map, input.Name, architecture.InputChannels);
-        var (height, width) = ImageSize(input, architecture.InputChannels);
+        var (height, width) = ImageSize(input, found, map);
         DeployNetwork.CheckInput(architecture, height, width, normalization);
         if (head is not null && head.InputFeatures != architecture.FeatureWidth)
             throw new InvalidDataException($"its classifier reads {head.InputFeatures} features of {architecture.FeatureWidth}");
@@ -63,7 +75,7 @@ internal sealed class OnnxNetworkReader
         var (output, head, found, map) = Find();
         int channels = found[0].Convolution.InputChannels;
         var normalization = Normalization(map, input.Name, channels);
-        var (height, width) = ImageSize(input, channels);
+        var (height, width) = ImageSize(input, found, map);
         var blocks = new BlockSource[found.Count];
         for (int i = 0; i < blocks.Length; i++)
         {
@@ -76,13 +88,29 @@ internal sealed class OnnxNetworkReader
         return new NetworkSource(channels, height, width, normalization, output, blocks, head) { File = file };
     }
 
+    /// <summary>Checks that the options do not contradict the network that was read.</summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="ArgumentException">An option contradicts the network. The message names both values.</exception>
+    public void CheckOptions(string path)
+    {
+        if (_options.Normalization is { } given && _normalization is { } own && !(Agree(given.Mean, own.Mean) && Agree(given.Scale, own.Scale)))
+            throw new ArgumentException($"The option Normalization is {given}, but the graph of '{path}' already normalises its input, with {own}. Leave the option out.");
+
+        static bool Agree(ImmutableArray<float> given, ImmutableArray<float> own)
+        {
+            const double Tolerance = 1e-3; // constants may be stored as 16-bit floats
+            return given.Length == own.Length && given.Zip(own).All(pair => Math.Abs(pair.First - pair.Second) <= Tolerance * Math.Abs(pair.Second));
+        }
+    }
+
     private (NetworkOutput Output, LinearSource? Head, List<OnnxBlock> Blocks, string Map) Find()
     {
-        var (output, head, map) = _head.Read();
+        var (output, head, map) = _head.Read(_head.Choose(_options.Output, _assumptions.Add));
         var found = new List<OnnxBlock>();
         for (var block = _blocks.Read(map); block is not null; block = _blocks.Read(map))
         {
             found.Add(block);
+            _maps.Add(map);
             map = block.Source;
             if (found.Count > MaximumBlocks)
                 throw new InvalidDataException("its operations form a cycle");
@@ -90,6 +118,7 @@ internal sealed class OnnxNetworkReader
         if (found.Count == 0)
             throw new InvalidDataException($"the input of its pooling is the output of {_graph.Producer(map)?.ToString() ?? "no operation"}, not of a RepVGG block");
         found.Reverse();
+        _maps.Reverse();
         return (output, head, found, map);
     }
 
@@ -120,7 +149,21 @@ internal sealed class OnnxNetworkReader
             "The blocks do not form a RepVGG network: the input channels of a block must be the output channels of the block before it, and every second block, from the third on, must have the same number of groups");
     }
 
+    /// <summary>Gets the normalisation of the graph, or that of the options if the graph has none.</summary>
     private Normalization Normalization(string map, string input, int channels)
+    {
+        var read = ReadNormalization(map, input, channels);
+        if (!read.IsIdentity)
+        {
+            _normalization = read;
+            return read;
+        }
+        if (_options.Normalization is null && _description.Value is null)
+            _assumptions.Add(WeightsAssumption.NoNormalization);
+        return _options.Normalization ?? read;
+    }
+
+    private Normalization ReadNormalization(string map, string input, int channels)
     {
         // The operations before the first convolution compute y = scale * x + shift per channel. They are read from the last to the first.
         double[] scale = new double[channels], shift = new double[channels];
@@ -133,7 +176,10 @@ internal sealed class OnnxNetworkReader
             bool constantFirst = node.Inputs.Count == 2 && _graph.Constant(node.Inputs[0]) is not null;
             bool known = node.Operation is "Add" or "Mul" || (node.Operation is "Sub" or "Div" && !constantFirst);
             if (!known || node.Inputs.Count != 2 || steps > 16)
-                throw new InvalidDataException($"{node} is between the input and the first convolution, where only a normalisation (Add, Sub, Mul, Div) is supported");
+            {
+                throw new InvalidDataException(
+                    $"{node} is neither part of a RepVGG block (Conv, BatchNormalization, Add, Relu, squeeze-and-excitation) nor of a normalisation between the input and the first convolution (Add, Sub, Mul, Div)");
+            }
             float[] values = _graph.PerChannel(node, _graph.ConstantOf(node, constantFirst ? 0 : 1), channels);
             for (int c = 0; c < channels; c++)
             {
@@ -149,25 +195,54 @@ internal sealed class OnnxNetworkReader
         {
             means[c] = shift[c] == 0 ? 0 : (float)(-shift[c] / scale[c]);
             scales[c] = (float)scale[c];
+            if (!float.IsFinite(means[c]) || !float.IsFinite(scales[c]))
+                throw new InvalidDataException($"its normalisation of channel {c} is x * {scale[c]} + {shift[c]}");
         }
         return new Normalization(ImmutableCollectionsMarshal.AsImmutableArray(means), ImmutableCollectionsMarshal.AsImmutableArray(scales));
     }
 
-    private (int Height, int Width) ImageSize(OnnxValue input, int channels)
+    private (int Height, int Width) ImageSize(OnnxValue input, List<OnnxBlock> found, string map)
     {
+        int channels = found[0].Convolution.InputChannels;
         if (!_background.IsEmpty && _background.Length != channels)
             throw new InvalidDataException($"its background has {_background.Length} values for {channels} channels");
         channels += _background.IsEmpty ? 0 : 1;
-        if (input.ElementType != SingleType || input.Shape.Count != 4 || input.Shape[1] is { } given && given != channels)
-            throw new InvalidDataException($"its input '{input.Name}' is not an image batch of 32-bit floats, [N, {channels}, H, W]");
-        return (Side(2), Side(3));
+        bool isFloat = input.ElementType is OnnxSchema.Tensor.Float or OnnxSchema.Tensor.Float16 or OnnxSchema.Tensor.Double or OnnxSchema.Tensor.BFloat16;
+        long?[] shape = input.Shape.Count == 0 ? [null, null, null, null] : [.. input.Shape];
+        if (!isFloat || shape.Length != 4 || shape[1] is { } given && given != channels)
+            throw new InvalidDataException($"its input '{input.Name}' is not an image batch of floats, [N, {channels}, H, W]");
+        int height = Side(2, _options.Height, _description.Value?.ImageHeight), width = Side(3, _options.Width, _description.Value?.ImageWidth);
+        CheckConditions(found, map, height, width);
+        return (height, width);
 
-        int Side(int axis) => (input.Shape[axis] ?? (axis == 2 ? _description.Value?.ImageHeight : _description.Value?.ImageWidth)) switch
+        // A size of the options goes before that of the file: a network with global pooling can read images of any size.
+        int Side(int axis, int? given, int? described) => (given ?? shape[axis] ?? described) switch
         {
-            null => throw new InvalidDataException($"its input '{input.Name}' has no fixed height and width; export it with a fixed image size"),
+            null => throw new InvalidDataException($"its input '{input.Name}' has no fixed height and width; give the image size (ImageHeight and ImageWidth of the options, or --image-size)"),
             > 0 and <= 1 << 16 and var side => (int)side,
             var side => throw new InvalidDataException($"its input '{input.Name}' has a height or width of {side} pixels"),
         };
+    }
+
+    /// <summary>Checks what the operations require of the sizes of feature maps.</summary>
+    private void CheckConditions(List<OnnxBlock> found, string map, int height, int width)
+    {
+        if (_graph.SizeConditions.Count == 0)
+            return;
+        var sizes = new Dictionary<string, (int Height, int Width)>(StringComparer.Ordinal) { [map] = (height, width) };
+        foreach (var (block, name) in found.Zip(_maps))
+        {
+            int stride = block.Convolution.Stride;
+            (height, width) = (ConvolutionSize.OutputOfBlock(height, stride), ConvolutionSize.OutputOfBlock(width, stride));
+            sizes[name] = (height, width);
+        }
+        foreach (var (name, problem) in _graph.SizeConditions)
+        {
+            if (!sizes.TryGetValue(name, out var size))
+                throw new InvalidDataException($"the size of '{name}' is not known");
+            if (problem(size.Height, size.Width) is { } text)
+                throw new InvalidDataException(text);
+        }
     }
 
     private static ImmutableArray<float> Load(TensorData weights) => ImmutableCollectionsMarshal.AsImmutableArray(weights.ToArray());

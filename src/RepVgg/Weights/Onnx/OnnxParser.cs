@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.InteropServices;
 using RepVgg.Runtime.Files;
 
@@ -15,10 +16,10 @@ internal sealed class OnnxParser
     private const int PageBytes = 4096;
 
     private readonly OnnxModel _model = new();
-    private readonly MappedFile? _file;
+    private readonly OnnxFile? _file;
     private readonly List<long> _numbers = [];
 
-    private OnnxParser(MappedFile? file) => _file = file;
+    private OnnxParser(OnnxFile? file) => _file = file;
 
     /// <summary>Parses a model.</summary>
     /// <param name="stream">Stream with the model; it is read from the current position to the end.</param>
@@ -30,10 +31,10 @@ internal sealed class OnnxParser
         return new OnnxParser(null).Model(new ProtoReader(content.GetBuffer().AsMemory(0, (int)content.Length)));
     }
 
-    /// <summary>Parses a model without copying its tensors, which refer to the mapped file.</summary>
+    /// <summary>Parses a model without copying its tensors, which refer to the mapped files.</summary>
     /// <param name="file">The file. It must stay open while the model is used.</param>
     /// <exception cref="InvalidDataException">The data is not an ONNX model. The message contains only the reason.</exception>
-    public static OnnxModel Parse(MappedFile file) => new OnnxParser(file).Model(new ProtoReader(file.Memory));
+    public static OnnxModel Parse(OnnxFile file) => new OnnxParser(file).Model(new ProtoReader(file.Main.Memory));
 
     private OnnxModel Model(ProtoReader reader)
     {
@@ -57,6 +58,13 @@ internal sealed class OnnxParser
 
     private void Property(ProtoReader reader)
     {
+        Pair(reader, _model.Properties);
+        if (_model.Properties.Count > MaximumParts)
+            throw new InvalidDataException($"it has more than {MaximumParts} properties");
+    }
+
+    private static void Pair(ProtoReader reader, Dictionary<string, string> pairs)
+    {
         string key = "", value = "";
         while (reader.Next(out int field))
         {
@@ -67,9 +75,7 @@ internal sealed class OnnxParser
                 default: reader.Skip(); break;
             }
         }
-        _model.Properties[key] = value;
-        if (_model.Properties.Count > MaximumParts)
-            throw new InvalidDataException($"it has more than {MaximumParts} properties");
+        pairs[key] = value;
     }
 
     private void Graph(ProtoReader reader)
@@ -129,6 +135,8 @@ internal sealed class OnnxParser
                 case OnnxSchema.Attribute.Name: attribute.Name = reader.Text(); break;
                 case OnnxSchema.Attribute.Float: attribute.Float = reader.Single(); break;
                 case OnnxSchema.Attribute.Integer: attribute.Integer = reader.Integer(); break;
+                case OnnxSchema.Attribute.Text: attribute.Text = reader.Text(); break;
+                case OnnxSchema.Attribute.Floats: Floats(ref reader, attribute.Floats); break;
                 case OnnxSchema.Attribute.Integers: reader.Integers(attribute.Integers, MaximumIntegers); break;
                 case OnnxSchema.Attribute.Tensor: attribute.Tensor = Tensor(reader.Message()); break;
                 default: reader.Skip(); break;
@@ -137,13 +145,24 @@ internal sealed class OnnxParser
         return attribute;
     }
 
+    private static void Floats(ref ProtoReader reader, List<float> values)
+    {
+        if (reader.WireType != 2)
+            values.Add(reader.Single());
+        else
+            values.AddRange(MemoryMarshal.Cast<byte, float>(reader.Bytes().Span));
+        if (values.Count > MaximumIntegers)
+            throw new InvalidDataException($"it holds a list of more than {MaximumIntegers} numbers");
+    }
+
     private OnnxConstant Tensor(ProtoReader reader)
     {
         string name = "";
+        var external = new Dictionary<string, string>(StringComparer.Ordinal);
         var integers = new List<long>();
         ReadOnlyMemory<byte> raw = default, list = default;
         int type = 0;
-        bool external = false, hasRaw = false, hasList = false;
+        bool isExternal = false, hasRaw = false, hasList = false;
         _numbers.Clear();
         while (reader.Next(out int field))
         {
@@ -162,28 +181,55 @@ internal sealed class OnnxParser
                     hasList = true;
                     break;
                 case OnnxSchema.Tensor.Int64Data or OnnxSchema.Tensor.Int32Data: reader.Integers(integers, MaximumIntegers); break;
-                case OnnxSchema.Tensor.DataLocation: external = reader.Integer() != 0; break;
+                case OnnxSchema.Tensor.ExternalData: Pair(reader.Message(), external); break;
+                case OnnxSchema.Tensor.DataLocation: isExternal = reader.Integer() != 0; break;
                 default: reader.Skip(); break;
             }
         }
-        if (external)
-            throw new InvalidDataException($"the values of '{name}' are in another file, which is not supported: save the model as one file");
         var shape = new int[_numbers.Count];
         for (int i = 0; i < shape.Length; i++)
             shape[i] = _numbers[i] is >= 0 and <= int.MaxValue and var size ? (int)size : throw new InvalidDataException($"'{name}' has a dimension {_numbers[i]}");
-        return Constant(name, shape, type, hasRaw ? raw : list, hasRaw || hasList, integers);
+        if (!isExternal)
+            return Constant(name, shape, type, hasRaw ? raw : list, hasRaw || hasList, integers, _file?.Main);
+        var (file, bytes) = External(name, shape, type, external);
+        return Constant(name, shape, type, bytes, true, integers, file);
     }
 
-    private OnnxConstant Constant(string name, int[] shape, int type, ReadOnlyMemory<byte> stored, bool isStored, List<long> integers)
+    /// <summary>Gets the values of a tensor that are in another file.</summary>
+    private (MappedFile File, ReadOnlyMemory<byte> Bytes) External(string name, int[] shape, int type, Dictionary<string, string> properties)
+    {
+        if (_file is null)
+            throw new InvalidDataException($"the values of '{name}' are in another file, which a stream does not have: read the file by its path");
+        int size = type switch
+        {
+            OnnxSchema.Tensor.Double or OnnxSchema.Tensor.Int64 => 8,
+            OnnxSchema.Tensor.Float or OnnxSchema.Tensor.Int32 => 4,
+            OnnxSchema.Tensor.Float16 or OnnxSchema.Tensor.BFloat16 => 2,
+            _ => 0, // a type that no RepVGG needs; its values are not read
+        };
+        double length = shape.Aggregate((double)size, (product, dimension) => product * dimension);
+        if (!properties.TryGetValue("location", out string? location))
+            throw new InvalidDataException($"the values of '{name}' are in another file that is not named");
+        if (length > int.MaxValue || (size > 0 && Number("length") is { } given && given != (long)length))
+            throw new InvalidDataException($"the values of '{name}', of shape [{string.Join(", ", shape)}], are said to be {Number("length")} bytes");
+        return _file.External(name, location, Number("offset") ?? 0, (long)length);
+
+        long? Number(string key) => !properties.TryGetValue(key, out string? text) ? null
+            : long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long value) ? value
+            : throw new InvalidDataException($"the {key} of the values of '{name}' in '{location}' is '{text}'");
+    }
+
+    private OnnxConstant Constant(string name, int[] shape, int type, ReadOnlyMemory<byte> stored, bool isStored, List<long> integers, MappedFile? file)
     {
         switch (type)
         {
             case OnnxSchema.Tensor.Float16 when !isStored:
                 CheckCount(name, shape, integers.Count);
                 return new OnnxConstant(name, shape, new TensorData(shape, [.. integers.Select(bits => (float)BitConverter.UInt16BitsToHalf((ushort)bits))]), null);
-            case OnnxSchema.Tensor.Float: return Floats(name, shape, ScalarType.Float32, stored);
-            case OnnxSchema.Tensor.Double: return Floats(name, shape, ScalarType.Float64, stored);
-            case OnnxSchema.Tensor.Float16: return Floats(name, shape, ScalarType.Float16, stored);
+            case OnnxSchema.Tensor.Float: return Floats(name, shape, ScalarType.Float32, stored, file);
+            case OnnxSchema.Tensor.Double: return Floats(name, shape, ScalarType.Float64, stored, file);
+            case OnnxSchema.Tensor.Float16: return Floats(name, shape, ScalarType.Float16, stored, file);
+            case OnnxSchema.Tensor.BFloat16 when isStored: return Floats(name, shape, ScalarType.BFloat16, stored, file);
             case OnnxSchema.Tensor.Int64 when isStored: return Integers(name, shape, MemoryMarshal.Cast<byte, long>(stored.Span).ToArray());
             case OnnxSchema.Tensor.Int32 when isStored: return Integers(name, shape, Array.ConvertAll(MemoryMarshal.Cast<byte, int>(stored.Span).ToArray(), value => (long)value));
             case OnnxSchema.Tensor.Int64 or OnnxSchema.Tensor.Int32: return Integers(name, shape, [.. integers]);
@@ -192,11 +238,10 @@ internal sealed class OnnxParser
     }
 
     /// <summary>Creates a floating-point constant without copying its values, which are read when they are used.</summary>
-    private OnnxConstant Floats(string name, int[] shape, ScalarType type, ReadOnlyMemory<byte> stored)
+    private static OnnxConstant Floats(string name, int[] shape, ScalarType type, ReadOnlyMemory<byte> stored, MappedFile? file)
     {
         int size = StorageDecoder.SizeOf(type);
         CheckCount(name, shape, stored.Length / size);
-        var file = _file;
         return new OnnxConstant(name, shape, new TensorData(shape, (start, values) =>
         {
             var bytes = stored.Span.Slice(start * size, values.Length * size);

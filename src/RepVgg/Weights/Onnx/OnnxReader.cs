@@ -1,12 +1,11 @@
 using RepVgg.Networks;
-using RepVgg.Runtime.Files;
 
 namespace RepVgg.Weights.Onnx;
 
 /// <summary>Reads RepVGG networks from ONNX files.</summary>
 /// <remarks>
 /// Supports files of <see cref="OnnxWriter"/>, and RepVGG graphs of other exporters, such as PyTorch's, in the
-/// deploy form or the training form, which is fused. For any other graph, an exception states the reason. A softmax at the end is ignored.
+/// deploy form or the training form, which is fused. The values of tensors can be in other files in the folder of a file that is read by its path. For any other graph, an exception states the reason. A softmax at the end is ignored.
 /// </remarks>
 public static class OnnxReader
 {
@@ -15,13 +14,13 @@ public static class OnnxReader
     /// <returns>The network.</returns>
     /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a RepVGG network.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static DeployNetwork Read(string path) => Map(path, Network);
+    public static DeployNetwork Read(string path) => Map(path, model => Reader(model).Read());
 
     /// <summary>Reads a network.</summary>
     /// <param name="stream">Stream with the content of the file from the current position on. It is copied to memory first.</param>
     /// <returns>The network.</returns>
     /// <exception cref="InvalidDataException">The data is not an ONNX file, is damaged, or does not contain a RepVGG network.</exception>
-    public static DeployNetwork Read(Stream stream) => Parse(stream, Network);
+    public static DeployNetwork Read(Stream stream) => Parse(stream, model => Reader(model).Read());
 
     /// <summary>Reads the description of the network in a file, including the class labels.</summary>
     /// <param name="path">The file.</param>
@@ -36,18 +35,25 @@ public static class OnnxReader
     /// <exception cref="InvalidDataException">The data is not an ONNX file or is damaged.</exception>
     public static ModelDescription? ReadDescription(Stream stream) => Parse(stream, Describe);
 
-    /// <summary>Opens a network whose weights stay in the mapped file, which the result owns.</summary>
+    /// <summary>Whether a file with the given first bytes can be an ONNX model: it starts with a field of a model, and is not a TensorFlow SavedModel.</summary>
+    internal static bool IsLikely(ReadOnlySpan<byte> start) =>
+        !start.StartsWith((ReadOnlySpan<byte>)[8, 1, 0x12]) && start.Length >= 2 && OnnxSchema.Model.IsField(start[0], start[1]);
+
+    /// <summary>Opens a network whose weights stay in the mapped file, which the result owns, and returns what was assumed.</summary>
+    /// <exception cref="ArgumentException">An option contradicts the graph.</exception>
     /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a RepVGG network that an engine can run.</exception>
-    internal static NetworkSource OpenNetwork(string path)
+    internal static (NetworkSource Network, IReadOnlyList<WeightsAssumption> Assumptions) OpenNetwork(string path, WeightsFileOptions options)
     {
-        var file = new MappedFile(path);
+        var file = new OnnxFile(path);
         try
         {
-            return Guard($"'{path}'", () =>
+            var (network, reader) = Guard($"'{path}'", () =>
             {
-                var model = OnnxParser.Parse(file);
-                return new OnnxNetworkReader(model, () => Describe(model)).Open(file);
+                var reader = Reader(OnnxParser.Parse(file), options);
+                return (reader.Open(file), reader);
             });
+            reader.CheckOptions(path);
+            return (network, reader.Assumptions);
         }
         catch
         {
@@ -66,28 +72,34 @@ public static class OnnxReader
     internal static (DeployNetwork Network, OnnxChainDetails Details) ReadChain(Stream stream) => Parse(stream, model =>
     {
         var details = OnnxChainDetails.FromProperties(model.Properties);
-        var network = Network(model);
+        var network = Reader(model).Read();
         return (details.Scale?.Undo(network) ?? network, details);
     });
 
-    /// <summary>Reads the weights of a network, which are in the deploy form.</summary>
-    /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a RepVGG network with a classifier.</exception>
-    internal static OpenedWeights OpenWeights(string path)
+    /// <summary>Reads the weights of a network, which are in the deploy form. The description is complete: what the metadata does not say follows from the graph.</summary>
+    /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or contains a network whose output is the map of a stage.</exception>
+    /// <exception cref="ArgumentException">An option contradicts the graph.</exception>
+    internal static OpenedWeights OpenWeights(string path, WeightsFileOptions options)
     {
-        var (network, description) = Map(path, model => (Network(model), Describe(model)));
-        if (network.Output != NetworkOutput.Logits)
-            throw new InvalidDataException($"'{path}' holds a network without a classifier, whose output is features; weights of a network with a classifier are needed.");
-        return new OpenedWeights(network.ExportState(), description ?? network.Describe(), null);
+        var (network, description, reader) = Map(path, model =>
+        {
+            var reader = Reader(model, options);
+            var read = reader.Read();
+            return (read, read.Describe(Describe(model) is { ClassLabels: { IsDefaultOrEmpty: false } labels } ? labels : null), reader);
+        });
+        reader.CheckOptions(path);
+        if (network.Output == NetworkOutput.FeatureMap)
+            throw new InvalidDataException($"'{path}' holds a network whose output is the map of a stage; weights of a network with a classifier or with pooled features are needed.");
+        return new OpenedWeights(network.ExportState(), description, null) { Assumptions = reader.Assumptions };
     }
 
-    private static DeployNetwork Network(OnnxModel model) => new OnnxNetworkReader(model, () => Describe(model)).Read();
+    private static OnnxNetworkReader Reader(OnnxModel model, WeightsFileOptions? options = null) => new(model, () => Describe(model), options);
 
     private static ModelDescription? Describe(OnnxModel model) => ModelDescription.FromProperties(model.Properties);
 
     private static T Map<T>(string path, Func<OnnxModel, T> read)
     {
-        ArgumentException.ThrowIfNullOrWhiteSpace(path);
-        using var file = new MappedFile(path);
+        using var file = new OnnxFile(path);
         return Guard($"'{path}'", () => read(OnnxParser.Parse(file)));
     }
 

@@ -14,10 +14,13 @@ internal sealed class LegacyFile
     private readonly Dictionary<string, long> _positions = new(StringComparer.Ordinal);
     private readonly string _file;
 
-    private LegacyFile(object? root, string file) => (Root, _file) = (root, file);
+    private LegacyFile(object? root, IReadOnlyDictionary<string, int> foreign, string file) => (Root, Foreign, _file) = (root, foreign, file);
 
     /// <summary>The object of the fourth pickle, usually a state_dict.</summary>
     public object? Root { get; }
+
+    /// <summary>The foreign classes and functions of that pickle, as <see cref="PickleMachine.Foreign"/>.</summary>
+    public IReadOnlyDictionary<string, int> Foreign { get; }
 
     /// <summary>Reads the pickles, and determines the positions of the storages.</summary>
     /// <param name="stream">Seekable stream with the file, which is read from position 0.</param>
@@ -26,18 +29,22 @@ internal sealed class LegacyFile
     public static LegacyFile Read(Stream stream, long limit, string file)
     {
         stream.Position = 0;
-        var input = new PickleInput(stream, limit, file);
-        if (input.Byte() != 0x80)
+        var input = new PickleInput(stream, Math.Min(limit, stream.Length), file);
+        if (stream.ReadByte() is not (0x80 or 'L'))
             throw input.Bad("it is neither a zip file nor a pickle");
         stream.Position = 0;
-        if (new PickleMachine(input).Load() is not BigInteger magic || magic != _magic)
-            throw input.Bad("it is a pickle, but not PyTorch's");
+        var first = new PickleMachine(input);
+        if (first.Load() is not BigInteger magic || magic != _magic)
+        {
+            string made = first.Foreign.Count > 0 ? $" (it refers to {ForeignObjects.Describe(first.Foreign)})" : "";
+            throw input.Bad($"it is a pickle, but not PyTorch's{made}. Save torch.save(model.state_dict(), path) and try again");
+        }
         if (new PickleMachine(input).Load() is not Protocol)
             throw input.Bad("its protocol is not 1001");
         if (new PickleMachine(input).Load() is PickleDictionary platform && platform.Entries.GetValueOrDefault("little_endian") is false)
             throw input.Bad("it was written on a big-endian machine");
         var machine = new PickleMachine(input);
-        var legacy = new LegacyFile(machine.Load(), file);
+        var legacy = new LegacyFile(machine.Load(), machine.Foreign, file);
         if (new PickleMachine(input).Load() is not List<object?> keys)
             throw input.Bad("its list of storages is missing");
 
@@ -45,7 +52,7 @@ internal sealed class LegacyFile
         foreach (object? item in keys)
         {
             if (item is not string key || !machine.Storages.TryGetValue(key, out var storage))
-                throw input.Bad("it lists a storage that no tensor refers to");
+                throw input.Bad("it lists a storage that no tensor refers to, or whose values are of an unknown type");
             stream.ReadExactly(count);
             long bytes = checked(storage.Count * StorageDecoder.SizeOf(storage.Type));
             if (BinaryPrimitives.ReadInt64LittleEndian(count) != storage.Count || bytes > stream.Length - stream.Position)

@@ -9,8 +9,9 @@ namespace RepVgg.Weights.PyTorch;
 /// <param name="file">Name of the file in error messages.</param>
 internal sealed class PickleInput(Stream stream, long limit, string file)
 {
-    private const int MaximumLine = 512;
+    private const int MaximumName = 512;
 
+    private readonly StringBuilder _line = new();
     private long _left = limit;
 
     public InvalidDataException Bad(string reason) => new($"{file} is not a readable PyTorch checkpoint: {reason}.");
@@ -38,17 +39,17 @@ internal sealed class PickleInput(Stream stream, long limit, string file)
         return bytes;
     }
 
-    /// <summary>Reads text up to a line feed.</summary>
-    public string Line()
+    /// <summary>Reads text up to a line feed. Each character is one byte.</summary>
+    public string Line(int maximum = MaximumName)
     {
-        var line = new StringBuilder();
+        _line.Clear();
         for (byte next = Byte(); next != (byte)'\n'; next = Byte())
         {
-            if (line.Length >= MaximumLine)
+            if (_line.Length >= maximum)
                 throw Bad("its pickle holds a line that is too long");
-            line.Append((char)next);
+            _line.Append((char)next);
         }
-        return line.ToString();
+        return _line.ToString();
     }
 
     private Span<byte> Fill(Span<byte> bytes)

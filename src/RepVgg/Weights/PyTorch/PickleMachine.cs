@@ -1,23 +1,31 @@
+using System.Globalization;
 using System.Numerics;
 using System.Text;
+using RepVgg.Weights.Naming;
 
 namespace RepVgg.Weights.PyTorch;
 
 /// <summary>Reads a pickle without executing code. The result contains data, and tensors as references to storages.</summary>
 /// <remarks>
-/// Source: Python's pickletools, protocols 2 to 5. A global that is not in <see cref="PickleGlobals"/> causes an exception that names it.
-/// The number of objects is limited, which limits the memory. The time is proportional to the number of bytes.
+/// Source: Python's pickletools, protocols 0 to 5. A call of a global that is not in <see cref="PickleGlobals"/> gives a <see cref="PickleObject"/>,
+/// which holds only the name of the global; its arguments, items and state are dropped. The number of objects is limited, which limits the
+/// memory. The time is proportional to the number of bytes.
 /// </remarks>
 internal sealed class PickleMachine
 {
     private const int MaximumObjects = 4_000_000;
-    private const int MaximumText = 1 << 20;
+    private const int MaximumText = 16 << 20; // arrays beside the weights are texts
+    private const int MaximumInteger = 256;
 
     private readonly PickleInput _input;
     private readonly List<object?> _stack = [];
     private readonly List<int> _marks = [];
     private readonly Dictionary<uint, object?> _memo = [];
+    private readonly OrderedDictionary<string, int> _foreign = new(StringComparer.Ordinal);
     private int _objects;
+
+    /// <summary>The foreign classes and functions that the pickle refers to, in order, with the number of objects made of each; 0 for a mere reference.</summary>
+    public IReadOnlyDictionary<string, int> Foreign => _foreign;
 
     /// <summary>The storages that tensors refer to, by key. They are whole storages, not views.</summary>
     public Dictionary<string, PickleStorage> Storages { get; } = new(StringComparer.Ordinal);
@@ -49,9 +57,13 @@ internal sealed class PickleMachine
             case (byte)'K': Push((long)_input.Byte()); break;
             case (byte)'M': Push((long)_input.UInt16()); break;
             case (byte)'J': Push((long)(int)_input.UInt32()); break;
+            case (byte)'I' or (byte)'L': Push(IntegerLine(_input.Line())); break; // INT, LONG
             case 0x8a: Push(Integer(_input.Byte())); break; // LONG1
             case 0x8b: Push(Integer(_input.UInt32())); break; // LONG4
+            case (byte)'F': Push(FloatLine(_input.Line())); break; // FLOAT
             case (byte)'G': Push(BitConverter.Int64BitsToDouble((long)System.Buffers.Binary.BinaryPrimitives.ReverseEndianness(_input.UInt64()))); break;
+            case (byte)'S': Push(Quoted(_input.Line(MaximumText))); break; // STRING
+            case (byte)'V': Push(Unescape(_input.Line(MaximumText))); break; // UNICODE
             case (byte)'X': Push(Text(_input.UInt32())); break; // BINUNICODE
             case 0x8c: Push(Text(_input.Byte())); break; // SHORT_BINUNICODE
             case 0x8d: Push(Text(_input.UInt64())); break; // BINUNICODE8
@@ -59,9 +71,11 @@ internal sealed class PickleMachine
             case (byte)'T': Push(Text(_input.UInt32())); break; // BINSTRING
             case (byte)'C': Push(Bytes(_input.Byte())); break; // SHORT_BINBYTES
             case (byte)'B': Push(Bytes(_input.UInt32())); break; // BINBYTES
-            case 0x8e: Push(Bytes(_input.UInt64())); break; // BINBYTES8
+            case 0x8e or 0x96: Push(Bytes(_input.UInt64())); break; // BINBYTES8, BYTEARRAY8
             case (byte)'}': Push(new PickleDictionary()); break;
+            case (byte)'d': { var items = PopMark(); var dictionary = new PickleDictionary(); SetItems(dictionary, items); Push(dictionary); break; } // DICT
             case (byte)']' or 0x8f: Push(new List<object?>()); break; // EMPTY_LIST, EMPTY_SET
+            case (byte)'l' or 0x91: Push(new List<object?>(PopMark())); break; // LIST, FROZENSET
             case (byte)')': Push(Array.Empty<object?>()); break;
             case (byte)'(': Mark(); break;
             case (byte)'t': Push(PopMark()); break;
@@ -71,23 +85,44 @@ internal sealed class PickleMachine
             case (byte)'0': Pop(); break;
             case (byte)'1': PopMark(); break;
             case (byte)'2': Push(Peek()); break; // DUP
-            case (byte)'q': _memo[_input.Byte()] = Peek(); break;
+            case (byte)'p': Memoize(Index(_input.Line())); break; // PUT
+            case (byte)'q': Memoize(_input.Byte()); break;
             case (byte)'r': Memoize(_input.UInt32()); break;
             case 0x94: Memoize((uint)_memo.Count); break; // MEMOIZE
+            case (byte)'g': Push(Recall(Index(_input.Line()))); break; // GET
             case (byte)'h': Push(Recall(_input.Byte())); break;
             case (byte)'j': Push(Recall(_input.UInt32())); break;
-            case (byte)'a': { object? item = Pop(); Peek<List<object?>>("APPEND").Add(item); break; }
-            case (byte)'e': { var items = PopMark(); Peek<List<object?>>("APPENDS").AddRange(items); break; }
-            case 0x90: { var items = PopMark(); Peek<List<object?>>("ADDITEMS").AddRange(items); break; }
-            case (byte)'s': { var items = PopMany(2); SetItems(Peek<PickleDictionary>("SETITEM"), items); break; }
-            case (byte)'u': { var items = PopMark(); SetItems(Peek<PickleDictionary>("SETITEMS"), items); break; }
+            case (byte)'a': { object? item = Pop(); Append("APPEND", item); break; }
+            case (byte)'e': { var items = PopMark(); Append("APPENDS", items); break; }
+            case 0x90: { var items = PopMark(); Append("ADDITEMS", items); break; }
+            case (byte)'s': { var items = PopMany(2); SetItems("SETITEM", items); break; }
+            case (byte)'u': { var items = PopMark(); SetItems("SETITEMS", items); break; }
             case (byte)'c': Push(Global(_input.Line(), _input.Line())); break;
             case 0x93: { var names = PopMany(2); Push(Global(Expect<string>(names[0], "STACK_GLOBAL"), Expect<string>(names[1], "STACK_GLOBAL"))); break; }
-            case (byte)'R' or 0x81: { var call = PopMany(2); Push(Reduce(Expect<PickleGlobal>(call[0], "REDUCE"), Expect<object?[]>(call[1], "REDUCE"))); break; } // NEWOBJ too
-            case (byte)'b': Pop(); Peek<PickleDictionary>("BUILD"); break; // attributes of an OrderedDict (_metadata) are not needed
+            case (byte)'R': { var call = PopMany(2); Push(Call(call[0], Expect<object?[]>(call[1], "REDUCE"), "REDUCE")); break; }
+            case 0x81: { var call = PopMany(2); Push(Call(call[0], Expect<object?[]>(call[1], "NEWOBJ"), "NEWOBJ")); break; }
+            case 0x92: { var call = PopMany(3); Push(Call(call[0], Expect<object?[]>(call[1], "NEWOBJ_EX"), "NEWOBJ_EX")); break; }
+            case (byte)'i': { var type = Global(_input.Line(), _input.Line()); Push(Call(type, PopMark(), "INST")); break; }
+            case (byte)'o': { var call = PopMark(); Push(Call(call is [var type, ..] ? type : null, call.Length > 0 ? call[1..] : [], "OBJ")); break; }
+            case (byte)'b': Pop(); CheckBuild(); break; // the state is not needed: attributes of an OrderedDict (_metadata) or of a foreign object
             case (byte)'Q': Push(Storage(Expect<object?[]>(Pop(), "BINPERSID"))); break;
             default: throw _input.Bad($"its pickle holds instruction 0x{code:x2}, which is not supported");
         }
+    }
+
+    /// <summary>Makes the result of a call or of the creation of an object. Nothing is executed.</summary>
+    private object? Call(object? callee, object?[] arguments, string instruction)
+    {
+        if (callee is PickleObject made)
+            return made; // the result of a foreign call is called in turn
+        var global = Expect<PickleGlobal>(callee, instruction);
+        if (PickleGlobals.IsKnown(global.Name))
+            return Reduce(global, arguments);
+        // Python's default reduction names the class in the first argument.
+        if (PickleGlobals.MakesObjectOfFirstArgument(global.Name) && arguments is [PickleGlobal type, ..])
+            global = type;
+        _foreign[global.Name] = _foreign.GetValueOrDefault(global.Name) + 1;
+        return new PickleObject(global.Name);
     }
 
     private object? Reduce(PickleGlobal global, object?[] arguments)
@@ -98,20 +133,29 @@ internal sealed class PickleMachine
                 var dictionary = new PickleDictionary();
                 if (arguments is [List<object?> pairs])
                 {
+                    // Python 2 writes the pairs as lists.
                     foreach (object? pair in pairs)
-                        SetItems(dictionary, Expect<object?[]>(pair, "OrderedDict"));
+                        SetItems(dictionary, pair is List<object?> { Count: 2 } list ? [.. list] : Expect<object?[]>(pair, "OrderedDict"));
                 }
                 else if (arguments.Length != 0)
                 {
                     throw _input.Bad("its pickle makes an OrderedDict of something other than pairs");
                 }
                 return dictionary;
+            case PickleGlobals.DefaultDictionary:
+                return new PickleDictionary();
             case PickleGlobals.Size when arguments is [object?[] dimensions]:
                 return dimensions;
-            case PickleGlobals.RebuildParameter when arguments is [PickleTensor tensor, ..]:
-                return tensor;
+            case PickleGlobals.RebuildParameter or PickleGlobals.RebuildParameterWithState when arguments is [PickleTensor or PickleObject, ..]:
+                return arguments[0];
+            case PickleGlobals.RebuildFromType when arguments is [PickleGlobal { Name: PickleGlobals.RebuildTensorV2 } rebuild, _, object?[] rest, ..]:
+                return Reduce(rebuild, rest);
+            case PickleGlobals.RebuildFromType:
+                return new PickleObject(global.Name);
             case PickleGlobals.RebuildTensor or PickleGlobals.RebuildTensorV2 when arguments is [PickleStorage storage, long offset, object?[] shape, object?[] strides, ..]:
                 return Tensor(storage, offset, shape, strides);
+            case PickleGlobals.RebuildTensor or PickleGlobals.RebuildTensorV2 when arguments is [PickleObject storage, ..]:
+                return storage; // a tensor of values of an unknown type
             default:
                 throw _input.Bad($"its pickle calls '{global.Name}' with arguments that it does not take");
         }
@@ -139,14 +183,17 @@ internal sealed class PickleMachine
         return new PickleTensor(storage, offset, dimensions, steps);
     }
 
-    private PickleStorage Storage(object?[] id)
+    /// <summary>Reads the reference to a storage; a storage of an unknown class gives a <see cref="PickleObject"/>.</summary>
+    private object Storage(object?[] id)
     {
+        // In legacy files of whole modules: ('module', class, source file, source text).
+        if (id is ["module", PickleGlobal module, ..])
+            return module;
         // ('storage', class, key, location, count) and, in legacy files, (view key, offset, count) or None.
-        if (id is not [string kind, PickleGlobal type, string key, _, long count, ..] || kind != "storage"
-            || PickleGlobals.StorageType(type.Name) is not { } scalar || count < 0)
-        {
+        if (id is not [string kind, PickleGlobal type, string key, _, long count, ..] || kind != "storage" || count < 0)
             throw _input.Bad("its pickle refers to a persistent object that is not a storage");
-        }
+        if (PickleGlobals.StorageType(type.Name) is not { } scalar)
+            return PickleGlobals.IsKnown(type.Name) ? throw _input.Bad("its pickle refers to a persistent object that is not a storage") : Call(type, [], "BINPERSID")!;
         var storage = new PickleStorage(scalar, key, count);
         if (Storages.TryGetValue(key, out var other) && other != storage)
             throw _input.Bad($"its pickle describes storage '{key}' in two ways");
@@ -160,14 +207,23 @@ internal sealed class PickleMachine
 
     private PickleGlobal Global(string module, string name)
     {
-        string full = $"{module}.{name}";
-        if (!PickleGlobals.IsAllowed(full))
-        {
-            throw _input.Bad(
-                $"it refers to '{full}', which is not needed for weights and is not allowed. "
-                + "Save only the weights, torch.save(model.state_dict(), path), and try again");
-        }
+        string full = NameList.Printable($"{module}.{name}");
+        if (!PickleGlobals.IsKnown(full) && !PickleGlobals.IsPartOfReduction(full))
+            _foreign.TryAdd(full, 0);
         return new PickleGlobal(full);
+    }
+
+    private void Append(string instruction, params object?[] items)
+    {
+        // The items of a foreign object, such as one of a class derived from list, are dropped.
+        if (Peek() is not PickleObject)
+            Peek<List<object?>>(instruction).AddRange(items);
+    }
+
+    private void SetItems(string instruction, object?[] items)
+    {
+        if (Peek() is not PickleObject)
+            SetItems(Peek<PickleDictionary>(instruction), items);
     }
 
     private void SetItems(PickleDictionary dictionary, object?[] items)
@@ -181,15 +237,69 @@ internal sealed class PickleMachine
         }
     }
 
+    private void CheckBuild()
+    {
+        if (Peek() is not (PickleDictionary or PickleObject or PickleTensor))
+            throw _input.Bad("its pickle uses BUILD on an object of the wrong type");
+    }
+
+    private object IntegerLine(string line) => line switch
+    {
+        "00" => false,
+        "01" => true,
+        _ when BigInteger.TryParse(line.TrimEnd('L'), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var value) => Narrow(value),
+        _ => throw _input.Bad("its pickle holds an integer that is not a number"),
+    };
+
+    private double FloatLine(string line) => line switch
+    {
+        "nan" => double.NaN,
+        "inf" => double.PositiveInfinity,
+        "-inf" => double.NegativeInfinity,
+        _ when double.TryParse(line, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) => value,
+        _ => throw _input.Bad("its pickle holds a number that cannot be read"),
+    };
+
+    private uint Index(string line) =>
+        uint.TryParse(line, NumberStyles.None, CultureInfo.InvariantCulture, out uint index) ? index : throw _input.Bad("its pickle refers to an object that it did not memoize");
+
+    /// <summary>Removes the quotes of a byte string. Escape sequences in it are kept, because names of weights have none.</summary>
+    private string Quoted(string line) =>
+        line is ['\'', .., '\''] or ['"', .., '"'] ? line[1..^1] : throw _input.Bad("its pickle holds a string without quotes");
+
+    /// <summary>Decodes Python's raw-unicode-escape, in which \uXXXX and \UXXXXXXXX are the only escape sequences.</summary>
+    private string Unescape(string line)
+    {
+        if (!line.Contains('\\'))
+            return line;
+        var text = new StringBuilder(line.Length);
+        for (int i = 0; i < line.Length; i++)
+        {
+            int digits = line[i] == '\\' && i + 1 < line.Length ? line[i + 1] switch { 'u' => 4, 'U' => 8, _ => 0 } : 0;
+            if (digits == 0)
+            {
+                text.Append(line[i]);
+                continue;
+            }
+            if (i + 2 + digits > line.Length || !int.TryParse(line.AsSpan(i + 2, digits), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out int code)
+                || code is < 0 or > 0x10ffff)
+            {
+                throw _input.Bad("its pickle holds a text with a damaged escape sequence");
+            }
+            text.Append(code is >= 0xd800 and < 0xe000 || code < 0x10000 ? ((char)code).ToString() : char.ConvertFromUtf32(code));
+            i += 1 + digits;
+        }
+        return text.ToString();
+    }
+
     private string Text(ulong length) => Encoding.UTF8.GetString(_input.Bytes(length, MaximumText));
 
     private byte[] Bytes(ulong length) => _input.Bytes(length, MaximumText);
 
-    private object Integer(ulong length)
-    {
-        var value = new BigInteger(_input.Bytes(length, 256));
-        return value >= long.MinValue && value <= long.MaxValue ? (long)value : value;
-    }
+    private object Integer(ulong length) => Narrow(new BigInteger(_input.Bytes(length, MaximumInteger)));
+
+    /// <summary>Boxes an integer as a long, the type of all sizes and counts, if it is in range.</summary>
+    private static object Narrow(BigInteger value) => value >= long.MinValue && value <= long.MaxValue ? (object)(long)value : value;
 
     private void Push(object? value)
     {

@@ -1,7 +1,11 @@
 namespace RepVgg.Weights.PyTorch;
 
-/// <summary>A Python class or function that a pickle refers to. Only those in <see cref="PickleGlobals"/> are allowed.</summary>
+/// <summary>A Python class or function that a pickle refers to. It is a name only; nothing is imported or called.</summary>
 internal sealed record PickleGlobal(string Name);
+
+/// <summary>A placeholder for an object that is not needed for weights. It is not built and holds no data.</summary>
+/// <param name="ClassName">Full name of its class, or of the function that would have made it.</param>
+internal sealed record PickleObject(string ClassName);
 
 /// <summary>A reference to a storage: an array of values that the checkpoint contains outside the pickle.</summary>
 /// <param name="Type">Type of the values.</param>
@@ -27,18 +31,36 @@ internal sealed class PickleDictionary
     public OrderedDictionary<string, object?> Entries { get; } = new(StringComparer.Ordinal);
 }
 
-/// <summary>The Python globals that a checkpoint may refer to. None of them is executed.</summary>
+/// <summary>The Python globals that weights consist of. None of them is executed; calls of all others give a <see cref="PickleObject"/>.</summary>
 internal static class PickleGlobals
 {
     public const string OrderedDictionary = "collections.OrderedDict";
+    public const string DefaultDictionary = "collections.defaultdict";
     public const string RebuildTensor = "torch._utils._rebuild_tensor";
     public const string RebuildTensorV2 = "torch._utils._rebuild_tensor_v2";
     public const string RebuildParameter = "torch._utils._rebuild_parameter";
+    public const string RebuildParameterWithState = "torch._utils._rebuild_parameter_with_state";
+    public const string RebuildFromType = "torch._tensor._rebuild_from_type_v2";
     public const string Size = "torch.Size";
 
-    private static readonly HashSet<string> _others = new(StringComparer.Ordinal) { OrderedDictionary, RebuildTensor, RebuildTensorV2, RebuildParameter, Size };
+    private static readonly HashSet<string> _others = new(StringComparer.Ordinal)
+    {
+        OrderedDictionary, DefaultDictionary, RebuildTensor, RebuildTensorV2, RebuildParameter, RebuildParameterWithState, RebuildFromType, Size,
+    };
 
-    public static bool IsAllowed(string name) => _others.Contains(name) || StorageType(name) is not null;
+    private static readonly HashSet<string> _reductions = new(StringComparer.Ordinal)
+    {
+        "copyreg._reconstructor", "copy_reg._reconstructor", "copyreg.__newobj__", "copy_reg.__newobj__", "copyreg.__newobj_ex__", "copy_reg.__newobj_ex__",
+    };
+
+    /// <summary>Whether calls of a global give weights or containers of weights.</summary>
+    public static bool IsKnown(string name) => _others.Contains(name) || StorageType(name) is not null;
+
+    /// <summary>Whether a global makes an object of the class that is its first argument.</summary>
+    public static bool MakesObjectOfFirstArgument(string name) => _reductions.Contains(name);
+
+    /// <summary>Whether a global is only a part of Python's default reduction, so that it tells nothing about the file.</summary>
+    public static bool IsPartOfReduction(string name) => _reductions.Contains(name) || name is "builtins.object" or "__builtin__.object";
 
     /// <summary>Gets the value type of a storage class; null if the name is not that of a storage class.</summary>
     public static ScalarType? StorageType(string name) => name switch

@@ -1,21 +1,22 @@
+using RepVgg.Runtime.Files;
 using RepVgg.Weights.Naming;
 
 namespace RepVgg.Weights.PyTorch;
 
 /// <summary>Reads PyTorch checkpoints (.pth, .pt) without executing code.</summary>
 /// <remarks>
-/// Supports the zip format of PyTorch 1.6 and later, and the format before it. The pickle may refer only to the functions that
-/// rebuild tensors and to storages; any other global causes an exception that names it. Half, bfloat16 and double are converted to float. Integer batch counters
-/// (<c>num_batches_tracked</c>) are ignored. The wrappers <c>{"state_dict": ..}</c>, <c>{"model": ..}</c> and
-/// <c>{"model_state_dict": ..}</c> and the prefix <c>module.</c> are removed. The memory is limited in proportion to the size of the file.
+/// Supports the zip format of PyTorch 1.6 and later, and the format before it. Objects of other classes than tensors and dictionaries, such as
+/// a configuration beside the weights, are skipped without being built. Half, bfloat16 and double are converted to float. Counters
+/// (<c>num_batches_tracked</c>, <c>total_ops</c>, ...) are ignored. The weights may be in a dictionary of the checkpoint, such as
+/// <c>{"state_dict": ..}</c> or <c>{"model": ..}</c>, also nested; tensors beside it are ignored, and plain weights are preferred to their moving average.
+/// Names are those in the file; <see cref="Files.WeightsFile"/> also removes prefixes and converts names. The memory is limited in proportion to the size of the file.
 /// </remarks>
 public static class PthReader
 {
     private const int MaximumPickle = 32 << 20;
-    private const int MaximumWrappers = 4;
     private const long SpareBytes = 64 << 20;
 
-    private static readonly string[] _wrappers = ["state_dict", "model", "model_state_dict"];
+    private static readonly string[] _weightSuffixes = [".weight", ".bias", ".running_mean", ".running_var"];
 
     /// <summary>Reads a checkpoint.</summary>
     /// <param name="path">The file.</param>
@@ -32,24 +33,25 @@ public static class PthReader
     {
         ArgumentNullException.ThrowIfNull(stream);
         if (stream.CanSeek && stream.Position == 0)
-            return Open(stream, "The stream").LoadAll();
+            return Open(stream, "The stream", null).Load();
         using var copy = new MemoryStream();
         stream.CopyTo(copy);
         copy.Position = 0;
-        return Open(copy, "The stream").LoadAll();
+        return Open(copy, "The stream", null).Load();
     }
 
     /// <summary>Whether a file with the given first bytes can be a checkpoint: a zip file, or a pickle of protocol 5 or lower.</summary>
-    internal static bool IsLikely(ReadOnlySpan<byte> start) => start.StartsWith("PK"u8) || start is [0x80, <= 5, ..];
+    internal static bool IsLikely(ReadOnlySpan<byte> start) => start.StartsWith("PK"u8) || start is [0x80, <= 5, ..] || start.StartsWith("L1195470371"u8);
 
     /// <summary>Opens a checkpoint. Values are read from the file when they are first used.</summary>
-    internal static OpenedWeights Open(string path)
+    /// <param name="path">The file.</param>
+    /// <param name="entry">Path of the dictionary in the checkpoint that is read, or of one in it; if no such dictionary holds tensors, or for null, the plain weights are read.</param>
+    internal static OpenedWeights Open(string path, string? entry = null)
     {
-        ArgumentException.ThrowIfNullOrWhiteSpace(path);
-        var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16);
+        var stream = InputFile.Open(path, 1 << 16);
         try
         {
-            return new OpenedWeights(Open(stream, $"'{path}'"), null, stream);
+            return Open(stream, $"'{path}'", entry) with { Description = PthDescription.Read(stream, $"'{path}'"), File = stream };
         }
         catch
         {
@@ -61,14 +63,15 @@ public static class PthReader
     /// <summary>Reads the names and shapes of a checkpoint. Values are read from the stream when they are first used.</summary>
     /// <param name="stream">Seekable stream at position 0. It must stay open while the weights are used.</param>
     /// <param name="file">Name of the file in error messages.</param>
-    private static StateDict Open(Stream stream, string file)
+    /// <param name="entry">Path of the dictionary to read, or null.</param>
+    private static OpenedWeights Open(Stream stream, string file, string? entry)
     {
         try
         {
             Span<byte> start = stackalloc byte[2];
             if (stream.ReadAtLeast(start, 2, throwOnEndOfStream: false) < 2)
                 throw new InvalidDataException($"{file} is not a readable PyTorch checkpoint: it is empty.");
-            return start.SequenceEqual("PK"u8) ? ReadZip(stream, file) : ReadLegacy(stream, file);
+            return start.SequenceEqual("PK"u8) ? ReadZip(stream, file, entry) : ReadLegacy(stream, file, entry);
         }
         catch (EndOfStreamException error)
         {
@@ -76,20 +79,20 @@ public static class PthReader
         }
     }
 
-    private static StateDict ReadZip(Stream stream, string file)
+    private static OpenedWeights ReadZip(Stream stream, string file, string? entry)
     {
         var zip = new ZipDirectory(stream, file);
-        string pickle = zip.Names.FirstOrDefault(name => name.EndsWith("/data.pkl", StringComparison.Ordinal) && name.IndexOf('/') == name.Length - "/data.pkl".Length)
-            ?? throw new InvalidDataException($"{file} is not a readable PyTorch checkpoint: it is a zip file without 'data.pkl'.");
-        string folder = pickle[..^"data.pkl".Length];
-        if (zip.Contains(folder + "constants.pkl"))
-            throw new InvalidDataException($"{file} is a TorchScript program, not weights. Save torch.save(model.state_dict(), path) and try again.");
+        string? pickle = zip.Names.FirstOrDefault(name => name.EndsWith("/data.pkl", StringComparison.Ordinal) && name.IndexOf('/') == name.Length - "/data.pkl".Length);
+        if (ZipKinds.Refusal(zip, pickle) is { } refusal)
+            throw new InvalidDataException($"{file} is {refusal}");
+        string folder = pickle![..^"data.pkl".Length];
         if (zip.Contains(folder + "byteorder") && !zip.Read(folder + "byteorder", 16).AsSpan().SequenceEqual("little"u8))
             throw new InvalidDataException($"{file} was written on a big-endian machine, which is not supported.");
 
         using var bytes = new MemoryStream(zip.Read(pickle, MaximumPickle));
-        object? root = new PickleMachine(new PickleInput(bytes, bytes.Length, file)).Load();
-        return Collect(stream, file, root, storage =>
+        var machine = new PickleMachine(new PickleInput(bytes, bytes.Length, file));
+        object? root = machine.Load();
+        return Collect(stream, file, root, machine.Foreign, entry, storage =>
         {
             var (position, size) = zip.Locate($"{folder}data/{storage.Key}");
             return size / StorageDecoder.SizeOf(storage.Type) >= storage.Count
@@ -98,32 +101,49 @@ public static class PthReader
         });
     }
 
-    private static StateDict ReadLegacy(Stream stream, string file)
+    private static OpenedWeights ReadLegacy(Stream stream, string file, string? entry)
     {
         var legacy = LegacyFile.Read(stream, MaximumPickle, file);
-        return Collect(stream, file, legacy.Root, legacy.Locate);
+        return Collect(stream, file, legacy.Root, legacy.Foreign, entry, legacy.Locate);
     }
 
-    /// <summary>Collects the tensors of an unpickled object as weights.</summary>
-    private static StateDict Collect(Stream stream, string file, object? root, Func<PickleStorage, long> locate)
+    /// <summary>Collects the tensors of an entry of the checkpoint as weights.</summary>
+    private static OpenedWeights Collect(
+        Stream stream, string file, object? root, IReadOnlyDictionary<string, int> foreign, string? path, Func<PickleStorage, long> locate)
     {
-        var entries = Unwrap(root, file);
-        var tensors = entries.Where(entry => entry.Value is PickleTensor && !entry.Key.EndsWith(StateLayout.BatchCounter, StringComparison.Ordinal)).ToList();
-        string prefix = tensors.All(entry => entry.Key.StartsWith("module.", StringComparison.Ordinal)) ? "module." : "";
+        var entries = new PthEntries(root);
+        var entry = entries.FindOrParent(path) ?? entries.Default() ?? throw NoWeights(file, root, entries, foreign);
 
         long budget = stream.Length * 4 + SpareBytes;
         var state = new StateDict();
-        foreach (var (name, value) in tensors)
+        var leftOut = new LeftOutNames();
+        foreach (var (name, value) in entry.Values)
         {
-            var tensor = (PickleTensor)value!;
+            if (value is PickleObject placeholder && _weightSuffixes.Any(suffix => name.EndsWith(suffix, StringComparison.Ordinal)))
+            {
+                throw new InvalidDataException(
+                    $"{file} holds '{NameList.Printable(name)}' as an object of {placeholder.ClassName}, which is not a plain tensor and cannot be read. "
+                    + "Convert the weights to dense float tensors before they are saved.");
+            }
+            if (value is not PickleTensor tensor || leftOut.AddIfCounter(name))
+                continue;
             budget -= Math.Max(tensor.Count, tensor.Extent) * sizeof(float);
             if (budget < 0)
                 throw new InvalidDataException($"{file} is not a readable PyTorch checkpoint: its tensors share storages so often that they would need far more memory than the file has.");
             long position = locate(tensor.Storage);
-            state[name[prefix.Length..]] = new TensorData(tensor.Shape, (start, values) => Load(stream, file, name, position, tensor, start, values));
+            state[name] = new TensorData(tensor.Shape, (start, values) => Load(stream, file, name, position, tensor, start, values));
         }
-        return state;
+        if (entry.Path.Length > 0 && root is PickleDictionary outer)
+            leftOut.AddTensors(outer.Entries.Where(pair => pair.Value is PickleTensor).Select(pair => NameList.Printable(pair.Key)));
+        return new OpenedWeights(state, null, null)
+        {
+            Entry = entry.Path,
+            Entries = [.. entries.All.Where(other => other == entry || HoldsKernel(other)).Select(other => other.Path)],
+            LeftOut = [.. ForeignObjects.List(foreign), .. leftOut.List()],
+        };
     }
+
+    private static bool HoldsKernel(PthEntry entry) => entry.Values.Values.Any(value => value is PickleTensor { Shape.Length: 4 });
 
     private static void Load(Stream stream, string file, string name, long position, PickleTensor tensor, int start, Span<float> values)
     {
@@ -141,18 +161,14 @@ public static class PthReader
         }
     }
 
-    private static OrderedDictionary<string, object?> Unwrap(object? root, string file)
+    private static InvalidDataException NoWeights(string file, object? root, PthEntries entries, IReadOnlyDictionary<string, int> foreign)
     {
-        for (int i = 0; i <= MaximumWrappers && root is PickleDictionary dictionary; i++)
-        {
-            if (dictionary.Entries.Values.Any(value => value is PickleTensor))
-                return dictionary.Entries;
-            string? wrapper = Array.Find(_wrappers, name => dictionary.Entries.GetValueOrDefault(name) is PickleDictionary);
-            if (wrapper is null)
-                break;
-            root = dictionary.Entries[wrapper];
-        }
-        throw new InvalidDataException(
-            $"{file} holds no weights: neither named tensors nor any of '{string.Join("', '", _wrappers)}'. Save torch.save(model.state_dict(), path) and try again.");
+        const string Advice = "Save torch.save(model.state_dict(), path) and try again.";
+        if (entries.All.Count > 1)
+            return new InvalidDataException($"{file} holds several dictionaries of tensors, '{string.Join("', '", entries.All.Select(entry => NameList.Printable(entry.Path)))}': name the one that is to be read, or save only the weights.");
+        if (root is PickleObject whole)
+            return new InvalidDataException($"{file} holds no weights: it is an object of {whole.ClassName}, and objects of a checkpoint are never built. {Advice}");
+        string made = foreign.Count > 0 ? $", but objects that are never built: {ForeignObjects.Describe(foreign)}" : "";
+        return new InvalidDataException($"{file} holds no weights: neither named tensors nor a dictionary of them{made}. {Advice}");
     }
 }

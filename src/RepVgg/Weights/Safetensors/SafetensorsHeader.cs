@@ -30,9 +30,9 @@ internal sealed class SafetensorsHeader
     /// <summary>The string properties of <c>__metadata__</c>.</summary>
     public IReadOnlyDictionary<string, string> Metadata { get; }
 
-    /// <summary>Whether a file with the given first bytes and length can be a safetensors file.</summary>
-    public static bool IsLikely(ReadOnlySpan<byte> start, long length) =>
-        start.Length > LengthBytes && start[LengthBytes] == (byte)'{' && BinaryPrimitives.ReadUInt64LittleEndian(start) <= (ulong)Math.Max(length - LengthBytes, 0);
+    /// <summary>Whether a file with the given first bytes can be a safetensors file, which may be cut off: a length below 4 GiB and the start of a JSON object.</summary>
+    public static bool IsLikely(ReadOnlySpan<byte> start) =>
+        start.Length > LengthBytes && start[LengthBytes] == (byte)'{' && BinaryPrimitives.ReadUInt64LittleEndian(start) <= uint.MaxValue;
 
     /// <summary>Reads and checks a header.</summary>
     /// <param name="stream">Seekable stream with the file.</param>

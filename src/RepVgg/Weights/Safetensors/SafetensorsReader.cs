@@ -1,10 +1,11 @@
 using System.IO.MemoryMappedFiles;
+using RepVgg.Runtime.Files;
 using RepVgg.Weights.Naming;
 
 namespace RepVgg.Weights.Safetensors;
 
 /// <summary>Reads safetensors files. Files that are specified by path are memory-mapped.</summary>
-/// <remarks>Half, bfloat16 and double are converted to float. Integer batch counters (<c>num_batches_tracked</c>) are ignored.</remarks>
+/// <remarks>Half, bfloat16 and double are converted to float. Counters (<c>num_batches_tracked</c>, <c>total_ops</c>, ...) are ignored.</remarks>
 public static class SafetensorsReader
 {
     /// <summary>Reads the weights of a file.</summary>
@@ -40,8 +41,7 @@ public static class SafetensorsReader
     /// <summary>Maps a file into memory and reads the names and shapes. Values are read from the file when they are first used.</summary>
     internal static OpenedWeights Open(string path)
     {
-        ArgumentException.ThrowIfNullOrWhiteSpace(path);
-        var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
+        var stream = InputFile.Open(path);
         MemoryMappedFile? map = null;
         try
         {
@@ -65,12 +65,13 @@ public static class SafetensorsReader
     {
         var header = SafetensorsHeader.Read(stream);
         var state = new StateDict();
+        var leftOut = new LeftOutNames();
         foreach (var entry in header.Entries)
         {
-            if (!entry.Name.EndsWith(StateLayout.BatchCounter, StringComparison.Ordinal))
+            if (!leftOut.AddIfCounter(entry.Name))
                 state[entry.Name] = new TensorData(entry.Shape, (start, values) => Load(stream, map, file, header.DataStart, entry, start, values));
         }
-        return new OpenedWeights(state, ModelDescription.FromProperties(header.Metadata), map);
+        return new OpenedWeights(state, ModelDescription.FromProperties(header.Metadata), map) { LeftOut = [.. leftOut.List()] };
     });
 
     private static void Load(Stream stream, MemoryMappedFile? map, string file, long dataStart, SafetensorsEntry entry, int start, Span<float> values)

@@ -28,7 +28,7 @@ public class WeightsFileTests
         Assert.Equal(WeightsForm.Training, training.Form);
         OnnxRoundTripTests.AssertSame(
             DeployNetwork.FromTrainingForm(training.Architecture, training.State, input.Shape[2], input.Shape[3], Normalization.Identity(3)),
-            WeightsFile.ReadDeployNetwork(GoldenFiles.PathOf($"{name}-train.pth"), input.Shape[2], input.Shape[3], Normalization.Identity(3)));
+            WeightsFile.ReadDeployNetwork(GoldenFiles.PathOf($"{name}-train.pth"), new WeightsFileOptions { ImageHeight = input.Shape[2], ImageWidth = input.Shape[3], Normalization = Normalization.Identity(3) }));
         Check(training, 1e-5);
 
         PthWriter.Write(training.State, folder.File("training.pth"));
@@ -79,9 +79,9 @@ public class WeightsFileTests
 
         var network = WeightsFile.ReadDeployNetwork(folder.File("a"));
         Assert.Equal((48, 48), (network.ImageHeight, network.ImageWidth));
-        network = WeightsFile.ReadDeployNetwork(folder.File("a"), 64, 40, new Normalization([1, 2, 3], [4, 5, 6]));
+        network = WeightsFile.ReadDeployNetwork(folder.File("a"), new WeightsFileOptions { ImageHeight = 64, ImageWidth = 40, Normalization = new Normalization([1, 2, 3], [4, 5, 6]) });
         Assert.Equal((64, 40, 6f), (network.ImageHeight, network.ImageWidth, network.Normalization.Scale[2]));
-        Assert.Contains("too small", Assert.Throws<ArgumentException>(() => WeightsFile.ReadDeployNetwork(folder.File("a"), 8, 8)).Message);
+        Assert.Contains("too small", Assert.Throws<ArgumentException>(() => WeightsFile.ReadDeployNetwork(folder.File("a"), new WeightsFileOptions { ImageHeight = 8 })).Message);
         Assert.Equal(224, WeightsFile.ReadDeployNetwork(GoldenFiles.PathOf("tiny-deploy.pth")).ImageWidth);
     }
 

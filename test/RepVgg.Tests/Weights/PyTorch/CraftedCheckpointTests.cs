@@ -2,31 +2,59 @@ using System.Buffers.Binary;
 using System.IO.Compression;
 using System.Text;
 using RepVgg.Runtime.Simd;
+using RepVgg.Testing;
 using RepVgg.Weights.PyTorch;
 using Xunit;
 
 namespace RepVgg.Tests.Weights.PyTorch;
 
-/// <summary>Checkpoints made to hurt: each gives one clear error, executes nothing and takes little memory.</summary>
-public class CraftedCheckpointTests
+/// <summary>Checkpoints made to hurt: each gives one clear error, or its weights alone; nothing is executed, and little memory is taken.</summary>
+public sealed class CraftedCheckpointTests : IDisposable
 {
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
     private static readonly int[] _four = [4], _one = [1];
 
     public static TheoryData<string> Pickles => [.. Crafted.Keys];
 
     private static Dictionary<string, (Func<CraftedPickle> Pickle, string Expected)> Crafted { get; } = new()
     {
-        ["os.system"] = (() => Start.Global("os", "system").Text("true").Raw("\u0085R."), "refers to 'os.system'"),
-        ["stack global"] = (() => Start.Text("builtins").Text("exec").Raw("\u0093."), "refers to 'builtins.exec'"),
-        ["subprocess by NEWOBJ"] = (() => Start.Global("subprocess", "Popen").Raw(")\u0081."), "refers to 'subprocess.Popen'"),
-        ["nested attribute"] = (() => Start.Text("torch").Text("storage._load_from_bytes").Raw("\u0093."), "refers to 'torch.storage._load_from_bytes'"),
-        ["allowed class, evil module"] = (() => Start.Global("torch", "FloatStorage.__init__"), "refers to 'torch.FloatStorage.__init__'"),
-        ["complex storage"] = (() => CraftedPickle.OneTensor(_four, _one, type: "ComplexFloatStorage"), "refers to 'torch.ComplexFloatStorage'"),
-        ["INST"] = (() => Start.Raw("(ios\nsystem\n."), "instruction 0x69"),
-        ["OBJ"] = (() => Start.Raw("(o."), "instruction 0x6f"),
+        ["os.system"] = (() => Start.Global("os", "system").Text("true").Raw("\u0085R."), "holds no weights: it is an object of os.system"),
+        ["stack global"] = (() => Start.Text("builtins").Text("exec").Raw("\u0093."), "holds no weights: neither named tensors nor a dictionary of them, but objects that are never built: builtins.exec (1)"),
+        ["subprocess by NEWOBJ"] = (() => Start.Global("subprocess", "Popen").Raw(")\u0081."), "holds no weights: it is an object of subprocess.Popen"),
+        ["nested attribute"] = (() => Start.Text("torch").Text("storage._load_from_bytes").Raw("\u0093."), "holds no weights: neither named tensors nor a dictionary of them, but objects that are never built: torch.storage._load_from_bytes (1)"),
+        ["allowed class, evil module"] = (() => Start.Global("torch", "FloatStorage.__init__"), "cut off"),
+        ["complex storage"] = (() => CraftedPickle.OneTensor(_four, _one, type: "ComplexFloatStorage"), "objects that are never built: torch.ComplexFloatStorage (1)"),
+        ["INST"] = (() => Start.Raw("(").Text("true").Raw("ios\nsystem\n."), "holds no weights: it is an object of os.system"),
+        ["OBJ"] = (() => Start.Raw("(").Global("os", "system").Text("true").Raw("o."), "holds no weights: it is an object of os.system"),
         ["EXT1"] = (() => Start.Raw("\u0082\u0001."), "instruction 0x82"),
         ["PERSID"] = (() => Start.Raw("Pkey\n."), "instruction 0x50"),
-        ["protocol 0 integer"] = (() => Start.Raw("I1\n."), "instruction 0x49"),
+        ["EXT2"] = (() => Start.Raw("\u0083\u0001\0."), "instruction 0x83"),
+        ["EXT4"] = (() => Start.Raw("\u0084\u0001\0\0\0."), "instruction 0x84"),
+        ["NEXT_BUFFER"] = (() => Start.Raw("\u0097."), "instruction 0x97"),
+        ["OBJ of nothing"] = (() => Start.Raw("(o."), "OBJ on an object of the wrong type"),
+        ["OBJ of a text"] = (() => Start.Raw("(").Text("os.system").Raw("o."), "OBJ on an object of the wrong type"),
+        ["NEWOBJ_EX of a text"] = (() => Start.Text("os.system").Raw(")}\u0092."), "NEWOBJ_EX on an object of the wrong type"),
+        ["NEWOBJ_EX"] = (() => Start.Global("os", "system").Raw(")}\u0092."), "holds no weights: it is an object of os.system"),
+        ["reconstructor"] = (() => Start.Global("copyreg", "_reconstructor").Raw("(").Global("os", "system").Global("builtins", "object").Raw("NtR."), "holds no weights: it is an object of os.system"),
+        ["call of a call"] = (() => Start.Global("builtins", "getattr").Text("a").Raw("\u0085R)R."), "holds no weights: it is an object of builtins.getattr"),
+        ["control characters in a name"] = (() => Start.Text("o\u001b[2Js").Text("system").Raw("\u0093)R."), "it is an object of o?[2Js.system"),
+        ["long name"] = (() => Start.Text(new string('a', 100_000)).Text("b").Raw("\u0093)R."), $"it is an object of {new string('a', 200)}..., and"),
+        ["integer without digits"] = (() => Start.Raw("Ix\n."), "an integer that is not a number"),
+        ["long of letters"] = (() => Start.Raw("L0x10L\n."), "an integer that is not a number"),
+        ["float of letters"] = (() => Start.Raw("Fx\n."), "a number that cannot be read"),
+        ["string without quotes"] = (() => Start.Raw("Sabc\n."), "a string without quotes"),
+        ["string of one quote"] = (() => Start.Raw("S'\n."), "a string without quotes"),
+        ["damaged escape sequence"] = (() => Start.Raw("V\\u12\n."), "a damaged escape sequence"),
+        ["escape sequence beyond Unicode"] = (() => Start.Raw("V\\U00110000\n."), "a damaged escape sequence"),
+        ["memo of a text"] = (() => Start.Raw("Npx\n."), "an object that it did not memoize"),
+        ["unknown memo by line"] = (() => Start.Raw("g12\n."), "an object that it did not memoize"),
+        ["dict without value"] = (() => Start.Raw("(Nd."), "a key without a value"),
+        ["weight of a foreign class"] = (() => Start.Raw("}").Text("a.weight").Global("os", "system").Raw(")Rs").Text("b").Rebuild().Storage().Window(0, _four, _one).Raw("s."), "'a.weight' as an object of os.system"),
+        ["weight of a foreign storage"] = (() => Start.Raw("}").Text("a.weight").Rebuild().Storage(type: "FloatStorage.__init__").Window(0, _four, _one).Raw("s").Text("b").Rebuild().Storage().Window(0, _four, _one).Raw("s."), "'a.weight' as an object of torch.FloatStorage.__init__"),
+        ["a million foreign classes"] = (() => Foreign(1_000_000), "more classes"),
         ["call of a text"] = (() => Start.Text("system").Raw(")R."), "REDUCE on an object of the wrong type"),
         ["call with a list"] = (() => Start.Global("collections", "OrderedDict").Raw("]R."), "REDUCE on an object of the wrong type"),
         ["BUILD on a text"] = (() => Start.Text("a").Raw("}b."), "BUILD on an object of the wrong type"),
@@ -75,6 +103,14 @@ public class CraftedCheckpointTests
         ["storage that is none"] = (() => Start.Raw("(").Text("module").Raw("tQ."), "not a storage"),
     };
 
+    private static CraftedPickle Foreign(int count)
+    {
+        var pickle = Start.Raw("](");
+        for (int i = 0; i < count; i++)
+            pickle.Raw($"cm\n{i}\n");
+        return pickle.Raw("e.");
+    }
+
     private static CraftedPickle Start => new CraftedPickle().Raw("\u0080\u0002");
 
     [Theory]
@@ -94,6 +130,89 @@ public class CraftedCheckpointTests
     {
         var state = PthReader.Read(new MemoryStream(CraftedPickle.OneTensor(_four, _one).InZip(("0", 16))));
         Assert.Equal(new float[4], state["a"].Values);
+    }
+
+    /// <summary>Calls beside the weights, by every instruction that makes an object. None is executed; the file that they would make does not appear.</summary>
+    [Theory]
+    [InlineData("(Vtouch /tmp/repvgg-was-here\ntR")]
+    [InlineData("(Vtouch /tmp/repvgg-was-here\nt\u0081")]
+    [InlineData("(Vtouch /tmp/repvgg-was-here\nt}\u0092")]
+    [InlineData(")R}b")]
+    [InlineData(")R(NNe")]
+    [InlineData(")R(VK\nNu")]
+    [InlineData(")R)R")]
+    public void Calls_beside_the_weights_are_not_executed(string call)
+    {
+        var pickle = Start.Raw("}").Text("a").Rebuild().Storage().Window(0, _four, _one).Raw("s").Text("b").Global("os", "system").Raw(call).Raw("s.");
+        Assert.Equal(["a"], PthReader.Read(new MemoryStream(pickle.InZip(("0", 16)))).Names);
+        pickle = Start.Raw("}").Text("a").Rebuild().Storage().Window(0, _four, _one).Raw("s").Text("b").Raw("(").Global("os", "system").Text("touch /tmp/repvgg-was-here").Raw("os.");
+        Assert.Equal(["a"], PthReader.Read(new MemoryStream(pickle.InZip(("0", 16)))).Names);
+        Assert.False(File.Exists("/tmp/repvgg-was-here"));
+    }
+
+    /// <summary>Dictionaries of tensors under keys with dots, and one that contains itself under a thousand keys.</summary>
+    [Fact]
+    public void Keys_of_any_kind_lead_to_the_weights()
+    {
+        foreach (string key in (string[])[".a", "a.", ".", "..", "a.b", "x"])
+        {
+            string path = Write(Start.Raw("}").Text(key).Raw("}").Text("n").Rebuild().Storage().Window(0, _four, _one).Raw("ss."));
+            using var opened = PthReader.Open(path);
+            Assert.Equal((key, "n"), (opened.Entry, Assert.Single(opened.State.Names)));
+            using var named = PthReader.Open(path, key);
+            Assert.Equal(key, named.Entry);
+            using var below = PthReader.Open(path, key + ".n");
+            Assert.Equal(key, below.Entry);
+        }
+
+        var cyclic = Start.Raw("}q\0(");
+        for (int i = 0; i < 1000; i++)
+            cyclic.Text($"k{i}").Raw("h\0");
+        cyclic.Text("n").Rebuild().Storage().Window(0, _four, _one).Raw("u.");
+        using var own = PthReader.Open(Write(cyclic));
+        Assert.Equal(("", "n"), (own.Entry, Assert.Single(own.State.Names)));
+    }
+
+    /// <summary>Python 2 writes the pairs of an OrderedDict as lists.</summary>
+    [Fact]
+    public void Pairs_of_an_OrderedDict_may_be_lists()
+    {
+        var pickle = Start.Global("collections", "OrderedDict").Raw("]](").Text("a").Rebuild().Storage().Window(0, _four, _one).Raw("ea\u0085R.");
+        Assert.Equal(["a"], PthReader.Read(new MemoryStream(pickle.InZip(("0", 16)))).Names);
+    }
+
+    private string Write(CraftedPickle pickle) => _folder.Write("crafted.pth", pickle.InZip(("0", 16)));
+
+    /// <summary>Sizes, offsets and counts in every instruction that Python has for integers.</summary>
+    [Theory]
+    [InlineData("K\u0004", "K\u0001", "K\0")]
+    [InlineData("M\u0004\0", "M\u0001\0", "M\0\0")]
+    [InlineData("\u008a\u0001\u0004", "\u008a\u0001\u0001", "\u008a\0")]
+    [InlineData("\u008a\u0008\u0004\0\0\0\0\0\0\0", "\u008a\u0009\u0001\0\0\0\0\0\0\0\0", "\u008a\u0001\0")]
+    [InlineData("\u008b\u0001\0\0\0\u0004", "\u008b\u0001\0\0\0\u0001", "\u008b\0\0\0\0")]
+    [InlineData("I4\n", "I1\n", "I0\n")]
+    [InlineData("L4L\n", "L1L\n", "L0L\n")]
+    public void Sizes_may_be_written_as_any_integer(string four, string one, string zero)
+    {
+        var pickle = Start.Raw("}").Text("a").Rebuild()
+            .Raw("(").Text("storage").Global("torch", "FloatStorage").Text("0").Text("cpu").Raw(four).Raw("tQ")
+            .Raw(zero).Raw($"({four}t({one}t\u0089").Global("collections", "OrderedDict").Raw(")RtRs.");
+        var state = PthReader.Read(new MemoryStream(pickle.InZip(("0", 16))));
+        Assert.Equal([4], state["a"].Shape);
+        Assert.Equal(new float[4], state["a"].Values);
+    }
+
+    [Theory]
+    [InlineData("Va\\u00fc\\U0001f600\n", "aü\U0001f600")]
+    [InlineData("S'abc'\n", "abc")]
+    [InlineData("S\"abc\"\n", "abc")]
+    [InlineData("U\u0003abc", "abc")]
+    [InlineData("\u008c\u0003abc", "abc")]
+    [InlineData("\u008d\u0003\0\0\0\0\0\0\0abc", "abc")]
+    public void Names_may_be_written_as_any_text(string instruction, string expected)
+    {
+        var pickle = Start.Raw("(").Raw(instruction).Rebuild().Storage().Window(0, _four, _one).Raw("d.");
+        Assert.Equal([expected], PthReader.Read(new MemoryStream(pickle.InZip(("0", 16)))).Names);
     }
 
     [Theory]
@@ -132,7 +251,7 @@ public class CraftedCheckpointTests
         var zip = new ZipWriter(stream);
         zip.Add("word/document.xml", "<w/>"u8);
         zip.Finish();
-        Assert.Contains("without 'data.pkl'", Refusal(stream.ToArray()));
+        Assert.Contains("without 'data.pkl', not a PyTorch checkpoint", Refusal(stream.ToArray()));
     }
 
     [Fact]

@@ -59,22 +59,31 @@ public class PthReaderTests
     }
 
     [Theory]
-    [InlineData("wrapped-model", "a", "b")]
+    [InlineData("wrapped-model", "module.a", "module.b")]
     [InlineData("wrapped-twice", "a")]
     [InlineData("protocol4", "a", "b")]
-    public void Wrappers_and_prefixes_are_taken_off(string name, params string[] expected)
+    public void Wrappers_are_taken_off(string name, params string[] expected)
     {
         var state = Read(name);
         Assert.Equal(expected, state.Names);
-        Assert.All(state["a"].Values, value => Assert.Equal(1f, value));
+        Assert.All(state[expected[0]].Values, value => Assert.Equal(1f, value));
+    }
+
+    [Fact]
+    public void A_call_beside_the_weights_is_not_executed_and_listed()
+    {
+        using var opened = PthReader.Open(PathOf("evil-system"));
+        Assert.Equal([1f], opened.State["a"].Values);
+        Assert.Equal("a", Assert.Single(opened.State.Names));
+        Assert.Equal(["posix.system (1)"], opened.LeftOut);
+        Assert.False(File.Exists("/tmp/repvgg-was-here"));
     }
 
     [Theory]
-    [InlineData("evil-system", "refers to 'posix.system'")]
-    [InlineData("evil-eval", "refers to '__builtin__.eval'")]
-    [InlineData("whole-module", "refers to 'torch.nn.modules.container.Sequential'")]
+    [InlineData("evil-eval", "holds no weights: it is an object of __builtin__.eval")]
+    [InlineData("whole-module", "holds no weights: it is an object of torch.nn.modules.container.Sequential")]
     [InlineData("no-weights", "holds no weights")]
-    [InlineData("script", "is a TorchScript program")]
+    [InlineData("script", "is a TorchScript archive")]
     [InlineData("not-a-float", "'a' of integers, and 1099511627777 cannot be represented exactly")]
     [InlineData("expanded", "[1000] reaches beyond its storage of 1 values")]
     public void What_is_no_weights_is_refused_by_name(string name, string expected)

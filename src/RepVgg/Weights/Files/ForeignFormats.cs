@@ -1,0 +1,107 @@
+using System.Text;
+
+namespace RepVgg.Weights.Files;
+
+/// <summary>Recognises files that hold no weights that can be read, so that the error names what they are.</summary>
+internal static class ForeignFormats
+{
+    private const string Formats = "Only PyTorch (.pth), safetensors, ONNX and this library's training checkpoints can be read.";
+    private const int TarMagic = 257;
+
+    private static readonly (byte[] Start, string Name, string Advice)[] _known =
+    [
+        ([0x89, .. "HDF\r\n\x1a\n"u8], "an HDF5 file, such as Keras writes (.h5)", "Export the model as ONNX."),
+        ([0x93, .. "NUMPY"u8], "a NumPy array (.npy)", "Save the weights as .pth or .safetensors."),
+        ([0x1f, 0x8b], "a gzip file", "Unpack it and give the path of the file in it."),
+        ([.. "BZh"u8], "a bzip2 file", "Unpack it and give the path of the file in it."),
+        ([0xfd, .. "7zXZ\0"u8], "an xz file", "Unpack it and give the path of the file in it."),
+        ([0x28, 0xb5, 0x2f, 0xfd], "a Zstandard file", "Unpack it and give the path of the file in it."),
+        ([.. "7z"u8, 0xbc, 0xaf, 0x27, 0x1c], "a 7-Zip archive", "Unpack it and give the path of the file in it."),
+        ([.. "Rar!"u8], "a RAR archive", "Unpack it and give the path of the file in it."),
+        ([0x89, .. "PNG"u8], "a PNG image", Formats),
+        ([0xff, 0xd8, 0xff], "a JPEG image", Formats),
+        ([.. "GIF8"u8], "a GIF image", Formats),
+        ([.. "RIFF"u8], "a RIFF file, such as a WebP image", Formats),
+        ([.. "%PDF"u8], "a PDF document", Formats),
+        ([.. "GGUF"u8], "a GGUF file of a language model", Formats),
+        ([0x7f, .. "ELF"u8], "a program", Formats),
+    ];
+
+    /// <summary>Creates the exception for a file that no reader detected.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="start">Its first bytes: 512, or all if the file is shorter.</param>
+    /// <param name="length">Its length in bytes.</param>
+    public static InvalidDataException Refuse(string path, ReadOnlySpan<byte> start, long length)
+    {
+        var (name, advice) = Describe(start, length);
+        return new InvalidDataException($"'{path}' {name}. {advice}");
+    }
+
+    /// <summary>Whether bytes are the start of a text: printable characters and white space, in ASCII or UTF-8 or with a byte order mark.</summary>
+    public static bool IsText(ReadOnlySpan<byte> start)
+    {
+        if (start.StartsWith((ReadOnlySpan<byte>)[0xff, 0xfe]) || start.StartsWith((ReadOnlySpan<byte>)[0xfe, 0xff]))
+            return true;
+        foreach (byte value in start)
+        {
+            if (value is < 0x20 and not ((byte)'\t' or (byte)'\n' or (byte)'\r' or (byte)'\f') or 0x7f)
+                return false;
+        }
+        // A character may be cut off at the end.
+        for (int cut = 0; cut < 4 && cut < start.Length; cut++)
+        {
+            if (System.Text.Unicode.Utf8.IsValid(start[..^cut]))
+                return true;
+        }
+        return false;
+    }
+
+    private static (string Name, string Advice) Describe(ReadOnlySpan<byte> start, long length)
+    {
+        if (length == 0)
+            return ("is empty", "Its download or its copy may have failed.");
+        foreach (var (known, name, advice) in _known)
+        {
+            if (start.StartsWith(known))
+                return ($"is {name}", advice);
+        }
+        if (start.Length > TarMagic + 5 && start.Slice(TarMagic, 5).SequenceEqual("ustar"u8))
+            return DescribeTar(start);
+        if (start.Length >= 8 && start.Slice(4, 4).SequenceEqual("TFL3"u8))
+            return ("is a TensorFlow Lite model", Formats);
+        if (start.StartsWith((ReadOnlySpan<byte>)[8, 1, 0x12]))
+            return ("is a TensorFlow SavedModel", Formats);
+        if (IsText(start))
+            return DescribeText(start);
+        if (start is [0x80, _, ..])
+            return ("is not a pickle of a known protocol", "Save torch.save(model.state_dict(), path) and try again.");
+        string bytes = Convert.ToHexStringLower(start[..Math.Min(start.Length, 8)]);
+        return ($"has an unknown format (first bytes {bytes}, {length} bytes in all), or was cut off", Formats);
+    }
+
+    private static (string Name, string Advice) DescribeTar(ReadOnlySpan<byte> start)
+    {
+        int end = start[..100].IndexOf((byte)0);
+        string first = Encoding.UTF8.GetString(start[..(end < 0 ? 100 : end)]);
+        return first.TrimStart('.', '/') is "sys_info" or "pickle" or "storages" or "tensors"
+            ? ("is a tar file of a PyTorch before 0.2", "Load it with PyTorch and save torch.save(model.state_dict(), path).")
+            : ("is a tar archive", "Unpack it and give the path of the file in it.");
+    }
+
+    private static (string Name, string Advice) DescribeText(ReadOnlySpan<byte> start)
+    {
+        string text = Encoding.UTF8.GetString(start).TrimStart('\uFEFF', ' ', '\t', '\r', '\n', '\f');
+        if (text.StartsWith("version https://git-lfs", StringComparison.Ordinal))
+            return ("is a Git LFS pointer, not the file that it stands for", "Run 'git lfs pull' in the repository, or download the file itself.");
+        if (text.StartsWith("<!doctype html", StringComparison.OrdinalIgnoreCase) || text.StartsWith("<html", StringComparison.OrdinalIgnoreCase)
+            || (text.StartsWith('<') && text.Contains("<html", StringComparison.OrdinalIgnoreCase)))
+        {
+            return ("is a web page (HTML), not the file that it links to", "Download the file itself: the link may lead to a page about the file or ask to sign in.");
+        }
+        if (text.StartsWith('<'))
+            return ("is an XML file", Formats);
+        if (text.StartsWith('{') || text.StartsWith('['))
+            return ("is a JSON file or a similar text", Formats);
+        return ("is a text file", Formats);
+    }
+}

@@ -1,0 +1,52 @@
+using System.Text.Json;
+
+namespace RepVgg.Weights.PyTorch;
+
+/// <summary>The description of a network in a checkpoint: an entry of the zip file that PyTorch does not read, since the pickle does not name it.</summary>
+internal static class PthDescription
+{
+    private const string Entry = "extra/repvgg.json";
+    private const int MaximumSize = 16 << 20;
+
+    /// <summary>Writes a description.</summary>
+    /// <param name="zip">The zip file.</param>
+    /// <param name="folder">The folder of the checkpoint in the zip file, without a slash at the end.</param>
+    /// <param name="description">The description.</param>
+    public static void Write(ZipWriter zip, string folder, ModelDescription description)
+    {
+        using var json = new MemoryStream();
+        using (var writer = new Utf8JsonWriter(json))
+        {
+            writer.WriteStartObject();
+            foreach (var (key, value) in description.ToProperties())
+                writer.WriteString(key, value);
+            writer.WriteEndObject();
+        }
+        zip.Add($"{folder}/{Entry}", json.ToArray());
+    }
+
+    /// <summary>Reads the description of a checkpoint.</summary>
+    /// <param name="stream">Seekable stream with the checkpoint; its position is changed.</param>
+    /// <param name="file">Name of the file in error messages.</param>
+    /// <returns>The description; null if there is none, as in files of PyTorch.</returns>
+    /// <exception cref="InvalidDataException">The description is damaged.</exception>
+    public static ModelDescription? Read(Stream stream, string file)
+    {
+        Span<byte> start = stackalloc byte[2];
+        stream.Position = 0;
+        if (stream.ReadAtLeast(start, start.Length, throwOnEndOfStream: false) < start.Length || !start.SequenceEqual("PK"u8))
+            return null; // the format before PyTorch 1.6 is not a zip file
+        var zip = new ZipDirectory(stream, file);
+        if (zip.Names.FirstOrDefault(name => name.EndsWith($"/{Entry}", StringComparison.Ordinal) && name.IndexOf('/') == name.Length - Entry.Length - 1) is not { } entry)
+            return null;
+        try
+        {
+            using var json = JsonDocument.Parse(zip.Read(entry, MaximumSize));
+            return ModelDescription.FromProperties(json.RootElement.EnumerateObject().ToDictionary(property => property.Name, property => property.Value.GetString() ?? ""));
+        }
+        catch (Exception error) when (error is JsonException or InvalidOperationException or ArgumentException or FormatException)
+        {
+            throw new InvalidDataException($"{file} contains a description of its network, '{entry}', that cannot be read: {error.Message}", error);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+using RepVgg.Architectures;
+
+namespace RepVgg.Weights;
+
+/// <summary>What a weights file does not say about its network, and the caller knows.</summary>
+/// <remarks>
+/// Files that this library writes say everything. A PyTorch state_dict has names and shapes only: it does not say the epsilon of its
+/// batch norms, most strides, the normalization of the pixels and the image size. Where neither the file nor the caller says a value,
+/// a common one is assumed and reported, see <see cref="WeightsAssumption"/>. A <see cref="BlockForm"/>, an epsilon or strides that
+/// contradict the file are an error.
+/// </remarks>
+public sealed record WeightsFileOptions
+{
+    /// <summary>The block form of training weights, which <see cref="BlockForm.IdentityWithoutNorm"/> needs because its names are not unique; null to find it from the names.</summary>
+    public BlockForm? BlockForm { get; init; }
+
+    /// <summary>The value that every batch norm adds to the variance, more than 0; null for that of the file, or 1e-5, PyTorch's default.</summary>
+    public float? BatchNormEpsilon { get; init; }
+
+    /// <summary>The stride of every stage, 1 or 2, the stem included: five values for the networks of the paper. Null for those of the file, or those of the variant that has these names and shapes.</summary>
+    public IReadOnlyList<int>? Strides { get; init; }
+
+    /// <summary>Input height in pixels. Null is <see cref="ImageWidth"/>; if both are null, the height of the file, or the architecture's default.</summary>
+    public int? ImageHeight { get; init; }
+
+    /// <summary>Input width in pixels. Null is <see cref="ImageHeight"/>; if both are null, the width of the file, or the architecture's default.</summary>
+    public int? ImageWidth { get; init; }
+
+    /// <summary>
+    /// Normalization of the input, which replaces that of a file's description. Null for that of the file, or
+    /// <see cref="Normalization.ImageNet"/> for three channels. It must not contradict the operations of an ONNX graph.
+    /// </summary>
+    public Normalization? Normalization { get; init; }
+
+    /// <summary>
+    /// Key of the weights in a PyTorch checkpoint that holds several, such as <c>ema</c> or <c>state_dict_ema</c>; null for the plain weights, such as
+    /// those of <c>state_dict</c> or <c>model</c>. Keys of nested dictionaries are joined by dots: <c>checkpoint.ema</c>. In any format, it can also be a
+    /// prefix of names, if the weights of several networks are under different prefixes.
+    /// </summary>
+    public string? Entry { get; init; }
+
+    /// <summary>Name of the output of an ONNX graph that has several; null for the one that ends in the classifier. Other formats have no outputs.</summary>
+    public string? Output { get; init; }
+
+    /// <summary>Called with every warning: an assumption that makes the results wrong if it does not hold. Null writes warnings with <see cref="System.Diagnostics.Trace.TraceWarning(string)"/>.</summary>
+    public Action<string>? Warn { get; init; }
+
+    /// <summary>Height of the images; null if neither side is given.</summary>
+    internal int? Height => ImageHeight ?? ImageWidth;
+
+    /// <summary>Width of the images; null if neither side is given.</summary>
+    internal int? Width => ImageWidth ?? ImageHeight;
+
+    /// <summary>Throws an exception if an option has a value that is invalid for every file.</summary>
+    /// <exception cref="ArgumentException">An option has an invalid value.</exception>
+    internal void Check()
+    {
+        if (BlockForm is { } form && !Enum.IsDefined(form))
+            throw new ArgumentException($"WeightsFileOptions.BlockForm is {(int)form}, which is not a value of BlockForm.");
+        if (BatchNormEpsilon is { } epsilon && !(epsilon > 0 && float.IsFinite(epsilon)))
+            throw new ArgumentException($"WeightsFileOptions.BatchNormEpsilon is {epsilon}; it must be a finite number above 0.");
+        if (Strides is not null && (Strides.Count == 0 || Strides.Any(stride => stride is not (1 or 2))))
+            throw new ArgumentException($"WeightsFileOptions.Strides is [{string.Join(", ", Strides)}]; it must have one stride per stage, each 1 or 2.");
+        if (ImageHeight is < 1 || ImageWidth is < 1)
+            throw new ArgumentException($"The image size of WeightsFileOptions is {Height} x {Width}; both must be 1 or more.");
+        if (Entry is not null && string.IsNullOrWhiteSpace(Entry))
+            throw new ArgumentException("WeightsFileOptions.Entry is empty; it must be a key, or null.");
+    }
+
+    /// <summary>Reports a warning about a file.</summary>
+    internal void Report(string path, WeightsAssumption assumption)
+    {
+        if (!assumption.IsWarning)
+            return;
+        string text = $"'{path}': {assumption}. {assumption.Remedy}";
+        if (Warn is { } warn)
+            warn(text);
+        else
+            System.Diagnostics.Trace.TraceWarning(text);
+    }
+}

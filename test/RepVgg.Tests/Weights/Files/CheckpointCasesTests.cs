@@ -1,0 +1,277 @@
+using RepVgg.Architectures;
+using RepVgg.Inference;
+using RepVgg.Networks;
+using RepVgg.Testing;
+using RepVgg.Weights;
+using RepVgg.Weights.Files;
+using RepVgg.Weights.Naming;
+using RepVgg.Weights.PyTorch;
+using RepVgg.Weights.Safetensors;
+using Xunit;
+
+namespace RepVgg.Tests.Weights.Files;
+
+/// <summary>
+/// Checkpoints as training programs write them, with PyTorch's logits. Files named w-* are from users' reports; Golden/checkpoints/make.py
+/// makes the others.
+/// </summary>
+public sealed class CheckpointCasesTests : IDisposable
+{
+    private static readonly string[] _prefixes =
+    [
+        "module.", "model.", "backbone.", "_orig_mod.", "net.", "encoder.", "state_dict.", "module._orig_mod.backbone.", "model.module.", "my_repvgg.", "a.b.c.d.",
+    ];
+
+    private readonly TemporaryFolder _folder = new();
+
+    public static TheoryData<string> Prefixes => [.. _prefixes];
+
+    public void Dispose() => _folder.Dispose();
+
+    [Theory]
+    [InlineData("w-plain.pth")]
+    [InlineData("w-ckpt-accuracy-tensor.pth.tar", "tensor best_acc1")]
+    [InlineData("w-ckpt-config-object.pth", "yacs.config.CfgNode (2)")]
+    [InlineData("w-ckpt-timm-args.pth.tar", "argparse.Namespace (1)")]
+    [InlineData("w-prefix-module.safetensors", "num_batches_tracked (16)")]
+    [InlineData("w-prefix-compiled.pth")]
+    [InlineData("w-counters.pth", "num_batches_tracked (16)", "total_ops (31)", "total_params (31)")]
+    public void Reported_files_give_PyTorchs_logits(string name, params string[] leftOut)
+    {
+        var weights = WeightsFile.Read(PathOf(name));
+        Assert.Equal(4, weights.Classes);
+        Assert.Equal(WeightsForm.Training, weights.Form);
+        Assert.All(leftOut, text => Assert.Contains(text, weights.LeftOut));
+        CheckLogits(PathOf(name), "w-");
+    }
+
+    [Theory]
+    [InlineData("beside-protocol1-legacy")]
+    [InlineData("beside-protocol2-legacy")]
+    [InlineData("beside-protocol2-zip")]
+    [InlineData("beside-protocol3-legacy")]
+    [InlineData("beside-protocol4-legacy")]
+    [InlineData("beside-protocol4-zip")]
+    [InlineData("beside-protocol5-legacy")]
+    [InlineData("beside-protocol5-zip")]
+    public void Objects_beside_the_weights_are_listed_and_not_built(string name)
+    {
+        var weights = WeightsFile.Read(PathOf(name + ".pth"));
+        Assert.Equal("state_dict", weights.Entry);
+        string[] expected =
+        [
+            "argparse.Namespace (1)", "__main__.Config (2)", "__main__.Settings (1)", "__main__.History (1)", "numpy.dtype (4)",
+            "datetime.datetime (1)", "pathlib.PurePosixPath (1)", "__main__.Color (1)", "torch.device (1)", "collections.deque (1)", "decimal.Decimal (1)",
+            "torch.nn.modules.linear.Linear (1)", "torch._utils._rebuild_sparse_tensor (1)", "num_batches_tracked (13)", "tensors torch_rng, parameter, acc1",
+        ];
+        Assert.All(expected, text => Assert.Contains(text, weights.LeftOut));
+        CheckLogits(PathOf(name + ".pth"));
+    }
+
+    [Fact]
+    public void A_call_beside_the_weights_is_listed_and_not_executed()
+    {
+        Assert.Equal(["posix.system (1)", "num_batches_tracked (13)"], WeightsFile.Read(PathOf("call-beside.pth")).LeftOut);
+        CheckLogits(PathOf("call-beside.pth"));
+        Assert.False(File.Exists("/tmp/repvgg-was-here"));
+    }
+
+    /// <summary>PyTorch writes sizes as 32-bit integers; other programs write them as arbitrary-precision integers.</summary>
+    [Fact]
+    public void Sizes_as_long_integers_are_read()
+    {
+        var weights = WeightsFile.Read(GoldenFiles.CaseOf("sizes-as-long-integers.pth"));
+        Assert.Equal((WeightsForm.Deploy, 2), (weights.Form, weights.Classes));
+    }
+
+    [Theory]
+    [InlineData("entries", null, "model", 0)]
+    [InlineData("entries", "model", "model", 0)]
+    [InlineData("entries", "model_ema", "model_ema", 1)]
+    [InlineData("entries-nested", null, "checkpoint.net.state_dict", 0)]
+    [InlineData("entries-nested", "checkpoint.net", "checkpoint.net.state_dict", 0)]
+    [InlineData("entries-nested", "checkpoint.ema", "checkpoint.ema.module", 1)]
+    [InlineData("entries-nested", "checkpoint.ema.module", "checkpoint.ema.module", 1)]
+    [InlineData("lightning", null, "model", 0)]
+    [InlineData("lightning", "ema_model", "ema_model", 1)]
+    [InlineData("lightning", "state_dict.ema_model", "state_dict.ema_model", 1)]
+    [InlineData("lightning", "state_dict", "model", 0)]
+    [InlineData("swa", null, "", 0)]
+    [InlineData("swa", "module", "module", 0)]
+    public void The_plain_weights_are_read_unless_an_entry_is_given(string name, string? entry, string expected, float shift)
+    {
+        var options = new WeightsFileOptions { Entry = entry };
+        var weights = WeightsFile.Read(PathOf(name + ".pth"), options);
+        Assert.Equal(expected, weights.Entry);
+        CheckLogits(PathOf(name + ".pth"), options: options, shift: shift);
+    }
+
+    [Theory]
+    [InlineData("entries", "ema", "'model_ema', 'model'")]
+    [InlineData("entries", "model.x", "'model_ema', 'model'")]
+    [InlineData("entries-nested", "net", "'checkpoint.net.state_dict', 'checkpoint.ema.module'")]
+    [InlineData("lightning", "ema", "'state_dict', 'model', 'ema_model'")]
+    [InlineData("w-plain", "ema", "Its weights are not in entries")]
+    public void An_unknown_entry_is_refused_with_the_entries_that_there_are(string name, string entry, string expected)
+    {
+        string message = Assert.Throws<InvalidDataException>(() => WeightsFile.Read(PathOf(name + ".pth"), new WeightsFileOptions { Entry = entry })).Message;
+        Assert.Contains($"has no entry '{entry}' of weights", message);
+        Assert.Contains(expected, message);
+    }
+
+    [Fact]
+    public void All_entries_with_weights_are_listed()
+    {
+        Assert.Equal(["model_ema", "model"], WeightsFile.Read(PathOf("entries.pth")).Entries);
+        Assert.Equal(["checkpoint.net.state_dict", "checkpoint.ema.module"], WeightsFile.Read(PathOf("entries-nested.pth")).Entries);
+        Assert.Equal(["model", "ema_model"], WeightsFile.Read(PathOf("lightning.pth")).Entries);
+    }
+
+    [Theory]
+    [InlineData("weight-is-sparse", "'linear.weight' as an object of torch._utils._rebuild_sparse_tensor")]
+    [InlineData("model-is-object", "torch.nn.modules.linear.Linear (1)")]
+    public void An_object_in_place_of_weights_is_refused_by_name(string name, string expected)
+    {
+        Assert.Contains(expected, Assert.Throws<InvalidDataException>(() => WeightsFile.Read(PathOf(name + ".pth"))).Message);
+    }
+
+    [Theory]
+    [MemberData(nameof(Prefixes))]
+    public void Prefixes_of_names_are_removed_in_every_format_and_style(string prefix)
+    {
+        var authors = WeightsFile.Read(PathOf("w-plain.pth")).State;
+        foreach (var state in (StateDict[])[authors, TimmNames.FromAuthors(authors), MmPretrainNames.FromAuthors(authors)])
+        {
+            var renamed = new StateDict();
+            foreach (var (name, tensor) in state)
+                renamed[prefix + name] = tensor;
+            renamed["total_ops"] = TensorData.Zeros(1);
+            PthWriter.Write(renamed, _folder.File("a.pth"));
+            SafetensorsWriter.Write(renamed, _folder.File("a.safetensors"));
+            foreach (string file in (string[])["a.pth", "a.safetensors"])
+            {
+                Assert.Contains("total_ops (1)", WeightsFile.Read(_folder.File(file)).LeftOut);
+                CheckLogits(_folder.File(file), "w-");
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData("module.backbone.", "module.")]
+    [InlineData("backbone.", "")]
+    [InlineData("_orig_mod.module.encoder.", "_orig_mod.")]
+    public void The_classifier_may_have_a_part_of_the_prefix(string blocks, string classifier)
+    {
+        var renamed = new StateDict();
+        foreach (var (name, tensor) in WeightsFile.Read(PathOf("w-plain.pth")).State)
+            renamed[(name.StartsWith("linear.", StringComparison.Ordinal) ? classifier : blocks) + name] = tensor;
+        SafetensorsWriter.Write(renamed, _folder.File("a"));
+        CheckLogits(_folder.File("a"), "w-");
+    }
+
+    [Fact]
+    public void Names_that_cannot_be_told_apart_are_refused()
+    {
+        var plain = WeightsFile.Read(PathOf("w-plain.pth")).State;
+        var twice = new StateDict();
+        foreach (var (name, tensor) in plain)
+            (twice["student." + name], twice["other." + name]) = (tensor, tensor);
+        Assert.Contains("under the prefixes 'student.', 'other.'", Refusal(twice));
+        SafetensorsWriter.Write(twice, _folder.File("a"));
+        CheckLogits(_folder.File("a"), "w-", new WeightsFileOptions { Entry = "other" });
+
+        var classifiers = new StateDict();
+        foreach (var (name, tensor) in plain)
+            classifiers["model." + name] = tensor;
+        classifiers["linear.weight"] = plain["linear.weight"];
+        Assert.Contains("Two tensors have the name 'linear.weight'", Refusal(classifiers));
+
+        var neck = new StateDict();
+        foreach (var (name, tensor) in plain)
+            neck["backbone." + name] = tensor;
+        neck["neck.linear.weight"] = plain["linear.weight"];
+        Assert.Contains("Surplus (1): neck.linear.weight", Refusal(neck));
+
+        string Refusal(StateDict state)
+        {
+            SafetensorsWriter.Write(state, _folder.File("a"));
+            return Assert.Throws<InvalidDataException>(() => WeightsFile.Read(_folder.File("a"))).Message;
+        }
+    }
+
+    [Fact]
+    public void A_backbone_without_a_classifier_gives_PyTorchs_features()
+    {
+        var weights = WeightsFile.Read(PathOf("w-no-classifier.pth"));
+        Assert.Equal(0, weights.Classes);
+        CheckFeatures(PathOf("w-no-classifier.pth"));
+        var network = WeightsFile.ReadDeployNetwork(PathOf("w-no-classifier.pth"), new WeightsFileOptions { ImageHeight = 32 });
+        Assert.Equal((NetworkOutput.PooledFeatures, 0, 32), (network.Output, network.Classes, network.OutputLength));
+
+        PthWriter.Write(network.ExportState(), _folder.File("deploy"));
+        CheckFeatures(_folder.File("deploy"));
+        SafetensorsWriter.Write(network.ExportState(), _folder.File("described"), network.Describe());
+        CheckFeatures(_folder.File("described"));
+        PthWriter.Write(TimmNames.FromAuthors(weights.State), _folder.File("timm"));
+        CheckFeatures(_folder.File("timm"));
+        PthWriter.Write(MmPretrainNames.FromAuthors(weights.State), _folder.File("mmpretrain"));
+        CheckFeatures(_folder.File("mmpretrain"));
+        RepVgg.Weights.Onnx.OnnxWriter.Write(network, _folder.File("onnx"));
+        CheckFeatures(_folder.File("onnx"));
+        Assert.Equal(0, WeightsFile.Read(_folder.File("onnx")).Classes);
+    }
+
+    [Fact]
+    public void A_part_of_a_classifier_is_refused()
+    {
+        var state = WeightsFile.Read(PathOf("w-no-classifier.pth")).State;
+        state["linear.bias"] = TensorData.Zeros(4);
+        PthWriter.Write(state, _folder.File("a"));
+        Assert.Contains("'linear.bias' without 'linear.weight'", Assert.Throws<InvalidDataException>(() => WeightsFile.Read(_folder.File("a"))).Message);
+    }
+
+    [Theory]
+    [InlineData("tiny-train")]
+    [InlineData("tiny-se-train")]
+    [InlineData("tiny-deploy")]
+    public void MMPretrains_checkpoints_give_the_golden_logits(string name)
+    {
+        string path = PathOf($"mmpretrain-{name}.pth"), golden = name[..name.LastIndexOf('-')];
+        CheckGolden(null);
+        if (name == "tiny-deploy")
+            CheckGolden("ema_state_dict");
+
+        void CheckGolden(string? entry)
+        {
+            var input = GoldenNetworks.Input(golden);
+            var options = new WeightsFileOptions { ImageHeight = input.Shape[2], ImageWidth = input.Shape[3], Normalization = Normalization.Identity(3), Entry = entry };
+            using var engine = InferenceEngine.Open(path, options);
+            float[] expected = GoldenFiles.Floats($"{golden}-logits-deploy.npy").Values, actual = new float[expected.Length];
+            engine.Run(input.Values, input.Shape[0], actual);
+            Compare.Close(expected, actual, 1e-5);
+        }
+    }
+
+    private static string PathOf(string name) =>
+        name.StartsWith("w-", StringComparison.Ordinal) ? GoldenFiles.CaseOf(name) : GoldenFiles.PathOf(Path.Combine("checkpoints", name));
+
+    private static string FolderOf(string reference) => reference.Length > 0 ? $"cases/{reference}" : "checkpoints/";
+
+    private static void CheckLogits(string path, string reference = "", WeightsFileOptions? options = null, float shift = 0)
+    {
+        float[] expected = [.. GoldenFiles.Floats(FolderOf(reference) + "logits.npy").Values.Select(value => value + shift)];
+        Check(path, reference, options, NetworkOutput.Logits, expected);
+    }
+
+    private static void CheckFeatures(string path) => Check(path, "w-", null, NetworkOutput.PooledFeatures, GoldenFiles.Floats("cases/w-pooled.npy").Values);
+
+    private static void Check(string path, string reference, WeightsFileOptions? options, NetworkOutput output, float[] expected)
+    {
+        var images = GoldenFiles.Floats(FolderOf(reference) + "input.npy");
+        using var engine = InferenceEngine.Open(path, (options ?? new WeightsFileOptions()) with { ImageHeight = 32, ImageWidth = 32, Warn = _ => { } });
+        Assert.Equal(output, engine.Output);
+        float[] actual = new float[expected.Length];
+        engine.Run(images.Values, images.Shape[0], actual);
+        Compare.Close(expected, actual, 1e-5);
+    }
+}

@@ -1,0 +1,238 @@
+using Microsoft.ML.OnnxRuntime;
+using RepVgg.Architectures;
+using RepVgg.Inference;
+using RepVgg.Networks;
+using RepVgg.Testing;
+using RepVgg.Weights;
+using RepVgg.Weights.Files;
+using RepVgg.Weights.Onnx;
+using Xunit;
+
+namespace RepVgg.Tests.Weights.Onnx;
+
+/// <summary>One network in the ways in which exporters write it (Golden/onnx/variants.py says how), and files from users' reports.</summary>
+public sealed class OnnxVariantTests : IDisposable
+{
+    private const int Height = 16, Width = 12, Images = 2;
+
+    private static readonly WeightsFileOptions _sized = new() { ImageHeight = Height, ImageWidth = Width, Warn = static _ => { } };
+
+    private readonly TemporaryFolder _folder = new();
+
+    public static TheoryData<string> Variants => [.. Directory.GetFiles(FolderOf("variants"), "*.onnx").Select(file => Path.GetFileNameWithoutExtension(file)).Order(StringComparer.Ordinal)];
+
+    public void Dispose() => _folder.Dispose();
+
+    [Theory]
+    [MemberData(nameof(Variants))]
+    public void The_logits_are_those_of_ONNX_Runtime(string name)
+    {
+        string path = Path.Combine(FolderOf("variants"), $"{name}.onnx");
+        var random = new Random(3);
+        float[] pixels = [.. Enumerable.Range(0, Images * 3 * Height * Width).Select(_ => (float)random.Next(256))];
+        // ONNX Runtime rounds every result of a network of 16-bit floats to 16 bits; the engine computes in 32 bits.
+        double tolerance = name.Contains("half-inside", StringComparison.Ordinal) || name.Contains("half-outside", StringComparison.Ordinal) || name.Contains("half-Sub", StringComparison.Ordinal) ? 5e-3 : 1e-5;
+        foreach (int count in (int[])[1, name == "size-batch" ? 1 : Images])
+        {
+            float[] images = pixels[..(count * 3 * Height * Width)], expected = OnnxRuntimeLogits(path, images, count);
+            var logits = new float[expected.Length];
+            using (var engine = InferenceEngine.Open(path, _sized))
+                engine.Run(images, count, logits);
+            Compare.Close(expected, logits, tolerance, "the engine that was opened from the file");
+            var network = WeightsFile.ReadDeployNetwork(path, _sized);
+            Assert.Equal((Height, Width, 3), (network.ImageHeight, network.ImageWidth, network.Classes));
+            using (var engine = new InferenceEngine(network))
+                engine.Run(images, count, logits);
+            Compare.Close(expected, logits, tolerance, "the network that was read from the file");
+        }
+    }
+
+    [Theory]
+    [InlineData("o-plain", false)]
+    [InlineData("o-external", false)]
+    [InlineData("o-transposed-weight", false)]
+    [InlineData("o-dynamic-size", true)]
+    public void Files_of_users_are_read(string name, bool needsSize)
+    {
+        string path = GoldenFiles.CaseOf($"{name}.onnx");
+        var input = GoldenFiles.Floats("cases/w-input.npy");
+        float[] expected = GoldenFiles.Floats("cases/w-logits.npy").Values, logits = new float[expected.Length];
+        using (var engine = InferenceEngine.Open(path, needsSize ? new WeightsFileOptions { ImageHeight = 32 } : null))
+        {
+            Assert.Empty(engine.Assumptions);
+            engine.Run(input.Values, 2, logits);
+        }
+        Compare.Close(expected, logits, 1e-5);
+        if (needsSize)
+        {
+            Assert.Contains("give the image size (ImageHeight and ImageWidth of the options, or --image-size)", Assert.Throws<InvalidDataException>(() => InferenceEngine.Open(path)).Message);
+            Assert.Contains("--image-size", Assert.Throws<InvalidDataException>(() => WeightsFile.Read(path)).Message);
+        }
+    }
+
+    [Fact]
+    public void A_ReLU6_is_named() =>
+        Assert.Contains("Clip 'relu6' is neither part of a RepVGG block", Assert.Throws<InvalidDataException>(() => OnnxReader.Read(GoldenFiles.CaseOf("o-relu6.onnx"))).Message);
+
+    [Theory]
+    [InlineData("relu6", "Clip 'relu1' is neither part of a RepVGG block")]
+    [InlineData("last-relu6", "Clip 'relu3'")]
+    [InlineData("leaky", "LeakyRelu 'relu0' is neither part of a RepVGG block")]
+    [InlineData("maximum", "GlobalMaxPool 'pool'")]
+    [InlineData("rows", "ReduceMean 'pool'")]
+    [InlineData("rows-twice", "ReduceMean 'pool'")]
+    [InlineData("window", "AveragePool 'pool' is not the mean of its whole map: it has a window of 2 x 3 in a map of 4 x 3")]
+    [InlineData("integers", "Cast 'rounded' is neither part of a RepVGG block")]
+    [InlineData("padded-with-ones", "Pad 'conv1.pad' pads a map in a way that is not supported")]
+    [InlineData("reflected", "Pad 'conv1.pad' pads a map in a way that is not supported")]
+    [InlineData("padded-on-one-side", "Conv 'conv2' is padded on one side only (SAME_UPPER in a map of 8 x 6 pixels)")]
+    [InlineData("divided", "'z' must be the output of a linear layer, but it is the output of Div 'z'")]
+    [InlineData("log", "LogSoftmax 'z'")]
+    [InlineData("two-classifiers", "2 outputs, 'y', 'z', of which 2 end in a classifier of their own; give the name of one")]
+    [InlineData("no-classifier-among-two", "2 outputs, 'relu3', 'flat', of which 0 end in a classifier")]
+    public void What_is_not_understood_is_named(string name, string expected)
+    {
+        string path = Path.Combine(FolderOf("refused"), $"{name}.onnx");
+        Assert.Contains(expected, Assert.Throws<InvalidDataException>(() => OnnxReader.Read(path)).Message);
+        Assert.Contains(expected, Assert.Throws<InvalidDataException>(() => InferenceEngine.Open(path, _sized)).Message);
+    }
+
+    [Fact]
+    public void Of_several_outputs_the_classifier_is_chosen_or_the_given_one()
+    {
+        string path = Path.Combine(FolderOf("variants"), "outputs-features.onnx");
+        using (var engine = InferenceEngine.Open(path, _sized with { Normalization = Normalization.Identity(3) }))
+            Assert.Equal("output 'y', which ends in the classifier: left out is 'relu3', 'flat'", Assert.Single(engine.Assumptions).Text);
+        using (var engine = InferenceEngine.Open(path, _sized with { Output = "flat" }))
+            Assert.Equal((NetworkOutput.PooledFeatures, 8), (engine.Output, engine.OutputLength));
+        using (var engine = InferenceEngine.Open(path, _sized with { Output = "relu3" }))
+            Assert.Equal((NetworkOutput.FeatureMap, 8 * 4 * 3), (engine.Output, engine.OutputLength));
+        Assert.Contains("it has no output 'other'; it has 'relu3', 'flat', 'y'", Assert.Throws<InvalidDataException>(() => InferenceEngine.Open(path, _sized with { Output = "other" })).Message);
+
+        string two = Path.Combine(FolderOf("refused"), "two-classifiers.onnx");
+        float[] pixels = [.. Enumerable.Range(0, 3 * Height * Width).Select(i => i % 256f)];
+        var logits = new float[3];
+        foreach (string output in (string[])["y", "z"])
+        {
+            using (var engine = InferenceEngine.Open(two, _sized with { Output = output }))
+                engine.Run(pixels, 1, logits);
+            Compare.Close(OnnxRuntimeLogits(two, pixels, 1, output), logits, 1e-5);
+        }
+    }
+
+    [Fact]
+    public void A_normalisation_is_warned_about_if_the_graph_has_none_and_must_not_contradict_it()
+    {
+        var warnings = new List<string>();
+        var options = new WeightsFileOptions { Warn = warnings.Add };
+        string plain = Path.Combine(FolderOf("variants"), "classifier-MatMul.onnx"), normalised = Path.Combine(FolderOf("variants"), "normalisation-Sub-Div.onnx");
+        using (InferenceEngine.Open(plain, options))
+            Assert.StartsWith($"'{plain}': no normalisation of the pixels: the graph has none.", Assert.Single(warnings));
+        warnings.Clear();
+        using (InferenceEngine.Open(normalised, options))
+            Assert.Empty(warnings);
+        using (InferenceEngine.Open(normalised, options with { Normalization = Normalization.ImageNet }))
+            Assert.Empty(warnings);
+        using (InferenceEngine.Open(plain, options with { Normalization = Normalization.Identity(3) }))
+            Assert.Empty(warnings);
+
+        // The plain network with the normalisation of the other one, which the engine applies.
+        var given = new Normalization([1, 2, 3], [0.5f, 0.25f, 0.125f]);
+        float[] pixels = [.. Enumerable.Range(0, 3 * Height * Width).Select(i => i * 7 % 256f)], logits = new float[3];
+        using (var engine = InferenceEngine.Open(plain, options with { Normalization = given }))
+            engine.Run(pixels, 1, logits);
+        float[] scaled = [.. pixels.Select((pixel, i) => (pixel - given.Mean[i / (Height * Width)]) * given.Scale[i / (Height * Width)])];
+        Compare.Close(OnnxRuntimeLogits(plain, scaled, 1), logits, 1e-5);
+
+        foreach (var open in (Action<WeightsFileOptions>[])[o => InferenceEngine.Open(normalised, o), o => WeightsFile.Read(normalised, o), o => WeightsFile.ReadDeployNetwork(normalised, o)])
+        {
+            string message = Assert.Throws<ArgumentException>(() => open(options with { Normalization = given })).Message;
+            Assert.Contains("The option Normalization is mean 1, 2, 3, standard deviation 2, 4, 8, but the graph of", message);
+            Assert.Contains("already normalises its input, with mean 123.675", message);
+        }
+        Assert.Contains("Strides is 2, 2, 2, 2", Assert.Throws<ArgumentException>(() => WeightsFile.Read(plain, options with { Strides = [2, 2, 2, 2] })).Message);
+    }
+
+    [Theory]
+    [InlineData("../outside.data")]
+    [InlineData("sub/../../outside.data")]
+    [InlineData("/etc/hostname")]
+    [InlineData("C:\\outside.data")]
+    [InlineData("..\\outside.data")]
+    [InlineData("link.data")]
+    [InlineData("linked/outside.data")]
+    [InlineData(".")]
+    [InlineData("")]
+    public void A_file_outside_of_the_folder_is_not_read(string location)
+    {
+        string inside = Directory.CreateDirectory(_folder.File("inside")).FullName, outside = Directory.CreateDirectory(_folder.File("elsewhere")).FullName;
+        File.WriteAllBytes(_folder.File("outside.data"), new byte[64]);
+        File.WriteAllBytes(Path.Combine(outside, "outside.data"), new byte[64]);
+        if (location.StartsWith("link", StringComparison.Ordinal))
+        {
+            File.CreateSymbolicLink(Path.Combine(inside, "link.data"), _folder.File("outside.data"));
+            Directory.CreateSymbolicLink(Path.Combine(inside, "linked"), outside);
+        }
+        Assert.Contains("which is not allowed: it must be in the folder of the ONNX file", Refusal(Path.Combine(inside, "a.onnx"), location, "0", "16"));
+    }
+
+    [Theory]
+    [InlineData("0", "16", "its")]
+    [InlineData("48", "16", "its")]
+    [InlineData("0", null, "its")]
+    [InlineData("49", "16", "are 16 bytes at position 49 of 'a.data', which has 64 bytes")]
+    [InlineData("9223372036854775807", "16", "are 16 bytes at position 9223372036854775807")]
+    [InlineData("-1", "16", "the offset of the values of 'w' in 'a.data' is '-1'")]
+    [InlineData("0", "15", "are said to be 15 bytes")]
+    [InlineData("0", "many", "the length of the values of 'w' in 'a.data' is 'many'")]
+    public void A_part_outside_of_the_file_is_not_read(string offset, string? length, string expected)
+    {
+        File.WriteAllBytes(_folder.File("a.data"), new byte[64]);
+        string refusal = Refusal(_folder.File("a.onnx"), "a.data", offset, length);
+        // A part that is in the file is read; then the graph, which has only this tensor, is refused.
+        Assert.Contains(expected == "its" ? "it has 0 inputs" : expected, refusal);
+        Assert.Contains("'b.data', which is not in the folder", Refusal(_folder.File("a.onnx"), "b.data", "0", "16"));
+        byte[] file = File.ReadAllBytes(_folder.File("a.onnx"));
+        Assert.Contains("read the file by its path", Assert.Throws<InvalidDataException>(() => OnnxReader.Read(new MemoryStream(file))).Message);
+    }
+
+    /// <summary>Writes a model with one tensor of four floats in another file, and returns why it is refused.</summary>
+    private static string Refusal(string path, string location, string offset, string? length)
+    {
+        var tensor = new ProtoMessage();
+        tensor.Integer(OnnxSchema.Tensor.Dims, 4);
+        tensor.Integer(OnnxSchema.Tensor.DataType, OnnxSchema.Tensor.Float);
+        tensor.Text(OnnxSchema.Tensor.Name, "w");
+        foreach (var (key, value) in ((string, string?)[])[("location", location), ("offset", offset), ("length", length)])
+        {
+            if (value is null)
+                continue;
+            var pair = new ProtoMessage();
+            pair.Text(OnnxSchema.Property.Key, key);
+            pair.Text(OnnxSchema.Property.Value, value);
+            tensor.Message(OnnxSchema.Tensor.ExternalData, pair);
+        }
+        tensor.Integer(OnnxSchema.Tensor.DataLocation, 1);
+        ProtoMessage graph = new(), model = new();
+        graph.Message(OnnxSchema.Graph.Initializer, tensor);
+        model.Message(OnnxSchema.Model.Graph, graph);
+        using (var file = File.Create(path))
+            model.WriteTo(file);
+        return Assert.Throws<InvalidDataException>(() => OnnxReader.Read(path)).Message;
+    }
+
+    private static string FolderOf(string name) => GoldenFiles.PathOf(Path.Combine("onnx", name));
+
+    private static float[] OnnxRuntimeLogits(string path, float[] pixels, int count, string output = "y")
+    {
+        using var session = new InferenceSession(path);
+        long[] shape = [count, 3, Height, Width];
+        bool isHalf = session.InputMetadata["x"].ElementType == typeof(Float16);
+        using var input = isHalf
+            ? OrtValue.CreateTensorValueFromMemory(Array.ConvertAll(pixels, pixel => (Float16)pixel), shape)
+            : OrtValue.CreateTensorValueFromMemory(pixels, shape);
+        using var run = new RunOptions();
+        using var results = session.Run(run, new Dictionary<string, OrtValue> { ["x"] = input }, [output]);
+        return isHalf ? [.. results[0].GetTensorDataAsSpan<Float16>().ToArray().Select(value => (float)value)] : results[0].GetTensorDataAsSpan<float>().ToArray();
+    }
+}
