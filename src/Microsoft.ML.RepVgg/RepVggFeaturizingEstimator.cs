@@ -50,9 +50,7 @@ public sealed partial class RepVggFeaturizingEstimator : IEstimator<RepVggFeatur
         ArgumentNullException.ThrowIfNull(inputSchema);
         string name = _options.InputName;
         var input = inputSchema.Find(name) ?? throw new ArgumentException($"Could not find input column '{name}'", nameof(inputSchema));
-        bool isVector = input.Kind == SchemaShape.Column.VectorKind.Vector && input.ItemType == NumberDataViewType.Single;
-        if (!isVector && !FeatureInput.IsImage(input))
-            throw new ArgumentException($"Schema mismatch for input column '{name}': expected images, the content of image files as Vector<Byte>, or a Vector<Single> of known size, got {input.Kind} of {input.ItemType}.", nameof(inputSchema));
+        FeatureInput.Check(input, Role);
         return new SchemaShape([.. inputSchema.Where(column => column.Name != _options.OutputColumnName), SchemaShapes.FloatVector(_options.OutputColumnName, 1)]);
     }
 

@@ -23,6 +23,7 @@ namespace Microsoft.ML.RepVgg;
 public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
 {
     private const string LogName = "RepVgg";
+    private const string Role = "feature";
 
     private readonly IHostEnvironment? _environment;
     private readonly IHost? _host;
@@ -42,7 +43,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         ArgumentNullException.ThrowIfNull(inputSchema);
         // ML.NET's maximum-entropy trainer checks the columns and computes the output shape. It does not accept images, so it gets a vector of floats instead.
         var shown = inputSchema;
-        if (inputSchema.Find(_options.FeatureColumnName) is { } feature && FeatureInput.IsImage(feature))
+        if (inputSchema.Find(_options.FeatureColumnName) is { } feature && FeatureInput.Check(feature, Role))
             shown = new SchemaShape([.. inputSchema.Where(column => column.Name != _options.FeatureColumnName), SchemaShapes.FloatVector(_options.FeatureColumnName, 1)]);
         var context = new MLContext(seed: 1);
         var output = context.MulticlassClassification.Trainers
@@ -113,8 +114,10 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     private static int CountClasses(DataViewSchema.Column label)
     {
         ulong count = label.Type is KeyDataViewType key ? key.Count : 0;
+        if (KeyValues.HasNone(label))
+            throw new ArgumentException($"The label column '{label.Name}' has no classes: the data that its key mapping was fitted to has no rows, or no row with a label. Check the folder, file or filter that the data comes from.");
         if (count < 2)
-            throw new ArgumentException($"The label column '{label.Name}' has {count} class; at least two are needed.");
+            throw new ArgumentException($"The label column '{label.Name}' has one class, '{KeyValues.Read(label, 1)[0]}'; at least two are needed.");
         if (count > 1_000_000)
             throw new ArgumentException($"The label column '{label.Name}' has {count} classes, more than a classifier can have. Map it with MapValueToKey.");
         return (int)count;
@@ -126,7 +129,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var named = pretrained is null ? _options.Architecture : pretrained.ArchitectureToTrain(_options.Architecture);
         bool isImage = schema.GetColumnOrNull(_options.FeatureColumnName) is { } column && FeatureInput.IsImage(column.Type);
         int? channels = _options.ImageChannels ?? (isImage ? pretrained?.Architecture.InputChannels : null);
-        var settings = new ImageSettings("feature", _options.FeatureColumnName, channels, _options.ImageHeight, _options.ImageWidth, _options.Resizing, _options.CropAnchor)
+        var settings = new ImageSettings(Role, _options.FeatureColumnName, channels, _options.ImageHeight, _options.ImageWidth, _options.Resizing, _options.CropAnchor)
         {
             BackgroundColor = _options.BackgroundColor,
             Decoding = new ImageDecoding(_options.ApplyExifOrientation, _options.MaximumImagePixels),
@@ -170,7 +173,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var cache = new SampleCache(features.Channels, features.Height, features.Width, classes, _options.CacheLimit);
         try
         {
-            var (skipped, reason) = TrainingRows.Read(view, features, _options.LabelColumnName, cache, _options.InvalidRows == InvalidRowHandling.Skip, _options.CancellationToken);
+            var (skipped, reason) = TrainingRows.Read(view, features, _options.LabelColumnName, cache, _options.InvalidRows == InvalidRowHandling.Skip, _options.CancellationToken, _options.NumberOfThreads);
             if (skipped > 0)
                 channel?.Warning(MessageSensitivity.UserData, "{0} rows of the {1} were skipped; the first: {2}", skipped, what, reason);
             if (cache.Count == 0)

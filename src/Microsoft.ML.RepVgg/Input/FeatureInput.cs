@@ -14,6 +14,8 @@ namespace Microsoft.ML.RepVgg.Input;
 /// </remarks>
 internal sealed class FeatureInput
 {
+    private const string Expected = "expected images, the content of image files as Vector<Byte>, or a Vector<Single> of known size";
+
     private readonly string _resizedColumnName;
 
     private FeatureInput(DataViewSchema schema, ImageSettings settings, string resizedColumnName, string pixelColumnName, DataViewType pixelType, int channels, int height, int width, IReadOnlyList<ITransformer> stockTransformers)
@@ -72,9 +74,20 @@ internal sealed class FeatureInput
     /// <summary>Whether a column of this type contains images: decoded, or the content of image files as vectors of bytes.</summary>
     public static bool IsImage(DataViewType type) => type is ImageDataViewType || (type is VectorDataViewType vector && vector.ItemType == NumberDataViewType.Byte);
 
-    /// <summary>Whether a column of this shape contains images, as <see cref="IsImage(DataViewType)"/>.</summary>
-    public static bool IsImage(SchemaShape.Column column) =>
-        column.ItemType is ImageDataViewType || (column.Kind != SchemaShape.Column.VectorKind.Scalar && column.ItemType == NumberDataViewType.Byte);
+    /// <summary>Checks the shape of the input column.</summary>
+    /// <param name="column">The column.</param>
+    /// <param name="role">Kind of column named in error messages.</param>
+    /// <returns>Whether it contains images, as <see cref="IsImage(DataViewType)"/>; otherwise it is a vector of floats.</returns>
+    /// <exception cref="ArgumentException">The column is of another type.</exception>
+    public static bool Check(SchemaShape.Column column, string role)
+    {
+        if (column.ItemType is ImageDataViewType || (column.Kind != SchemaShape.Column.VectorKind.Scalar && column.ItemType == NumberDataViewType.Byte))
+            return true;
+        if (column.Kind == SchemaShape.Column.VectorKind.Vector && column.ItemType == NumberDataViewType.Single)
+            return false;
+        string type = column.Kind == SchemaShape.Column.VectorKind.Scalar ? $"{column.ItemType}" : $"{column.Kind} of {column.ItemType}";
+        throw new ArgumentException($"Schema mismatch for {role} column '{column.Name}': {Expected}, got {type}.{Advice(column.ItemType)}", "inputSchema");
+    }
 
     /// <summary>Determines the type and size of the images in a column, and creates the preprocessing that they need.</summary>
     /// <param name="schema">The input schema of the trainer or transformer.</param>
@@ -91,7 +104,7 @@ internal sealed class FeatureInput
         if (IsImage(column.Type))
             return FromImages(schema, settings, defaultHeight, defaultWidth);
         if (column.Type is not VectorDataViewType { IsKnownSize: true } vector || vector.ItemType != NumberDataViewType.Single)
-            throw new ArgumentException($"Schema mismatch for {settings.Role} column '{name}': expected images, the content of image files as Vector<Byte>, or a Vector<Single> of known size, got {column.Type}.{Advice(column.Type)}", nameof(schema));
+            throw new ArgumentException($"Schema mismatch for {settings.Role} column '{name}': {Expected}, got {column.Type}.{Advice(column.Type)}", nameof(schema));
 
         var (channels, height, width) = VectorSize(vector, settings);
         return new FeatureInput(schema, settings, name, name, vector, channels, height, width, []);
@@ -172,7 +185,7 @@ internal sealed class FeatureInput
     private static string Advice(DataViewType type) => type switch
     {
         TextDataViewType => " If the column contains the paths of image files, load them with mlContext.Transforms.LoadImages.",
-        VectorDataViewType { ItemType: NumberDataViewType } => " If the column contains pixels, convert it with mlContext.Transforms.Conversion.ConvertType to DataKind.Single; they must be planar (channels, height, width), in the order R, G, B, as ExtractPixels gives them.",
+        NumberDataViewType or VectorDataViewType { ItemType: NumberDataViewType } => " If the column contains pixels, convert it with mlContext.Transforms.Conversion.ConvertType to DataKind.Single; they must be planar (channels, height, width), in the order R, G, B, as ExtractPixels gives them.",
         _ => "",
     };
 

@@ -13,42 +13,49 @@ internal abstract class BytePixelReader(FeatureInput input, RowLocation location
     // The array is rented because allocating arrays of this size takes as long as scoring a few images.
     private byte[] _batch = ArrayPool<byte>.Shared.Rent(capacity * input.Length);
 
-    /// <summary>Resizes images to the network's input.</summary>
-    protected ImageResizer Resizer { get; } = input.CreateResizer();
-
-    public override void Read(int index) => ReadPlanes(_batch.AsSpan(index * Input.Length, Input.Length));
+    /// <summary>Maximum number of images of a batch.</summary>
+    protected int Capacity => capacity;
 
     public override void Run(InferenceEngine engine, int count, Span<float> outputs) => engine.Run(_batch.AsSpan(0, count * Input.Length), count, outputs);
 
-    public override void AddTo(SampleCache cache, int label)
-    {
-        Read(0);
-        cache.Add(_batch.AsSpan(0, Input.Length), label, Location.Position);
-    }
-
     public override void Dispose()
     {
-        Resizer.Dispose();
         ArrayPool<byte>.Shared.Return(_batch);
         _batch = [];
     }
 
-    /// <summary>Reads the image of the current row and writes its planes.</summary>
-    protected abstract void ReadPlanes(Span<byte> planes);
+    /// <summary>Gets the planes of an image of the batch.</summary>
+    protected Span<byte> Planes(int index) => _batch.AsSpan(index * Input.Length, Input.Length);
 }
 
 /// <summary>Reads a column of decoded images (MLImage). The images belong to the source of the column: they are neither changed nor disposed.</summary>
 internal sealed class ImagePixelReader(FeatureInput input, RowLocation location, ValueGetter<MLImage> getter, int capacity) : BytePixelReader(input, location, capacity)
 {
+    private readonly ImageResizer _resizer = input.CreateResizer();
     private MLImage? _image;
+
+    public override void AddTo(SampleCache cache, int label, Action<InvalidRowException> invalid)
+    {
+        try
+        {
+            Read(0);
+        }
+        catch (InvalidRowException error)
+        {
+            invalid(error);
+            return;
+        }
+        cache.Add(Planes(0), label, Location.Position);
+    }
 
     public override void Dispose()
     {
         _image = null;
+        _resizer.Dispose();
         base.Dispose();
     }
 
-    protected override void ReadPlanes(Span<byte> planes)
+    public override void Read(int index)
     {
         var previous = _image;
         try
@@ -79,7 +86,7 @@ internal sealed class ImagePixelReader(FeatureInput input, RowLocation location,
             throw Location.Invalid($"the image cannot be used: {defect}", file);
         try
         {
-            Resizer.Resize(_image, planes);
+            _resizer.Resize(_image, Planes(index));
         }
         catch (ImageException error)
         {
@@ -106,41 +113,4 @@ internal sealed class ImagePixelReader(FeatureInput input, RowLocation location,
         && error.ToString().Contains("SkiaSharp", StringComparison.Ordinal);
 
     private static Exception InnermostOf(Exception error) => error.InnerException is { } inner ? InnermostOf(inner) : error;
-}
-
-/// <summary>Reads a column with the content of image files (vectors of bytes), as LoadRawImageBytes gives it, and decodes it.</summary>
-internal sealed class EncodedPixelReader(FeatureInput input, RowLocation location, ValueGetter<VBuffer<byte>> getter, int capacity) : BytePixelReader(input, location, capacity)
-{
-    private VBuffer<byte> _encoded;
-
-    protected override void ReadPlanes(Span<byte> planes)
-    {
-        try
-        {
-            getter(ref _encoded);
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            throw Location.Invalid($"the image cannot be read: {error.Message}", inner: error);
-        }
-        if (_encoded.Length == 0)
-        {
-            string? path = Location.FindPath();
-            throw Location.Invalid(path is null ? "there is no image" : "the file is empty", path);
-        }
-        ReadOnlySpan<byte> encoded = _encoded.IsDense ? _encoded.GetValues() : _encoded.DenseValues().ToArray();
-        try
-        {
-            using var image = ImageDecoder.Decode(encoded, Input.Decoding);
-            Resizer.Resize(image, planes);
-        }
-        catch (ImageException error)
-        {
-            long pixels = (long)Input.Height * Input.Width;
-            string advice = _encoded.Length == pixels || _encoded.Length == 3 * pixels || _encoded.Length == 4 * pixels
-                ? "; if the column contains pixels and not the content of an image file, convert it with mlContext.Transforms.ConvertToImage"
-                : "";
-            throw Location.Invalid($"the image cannot be read: {error.Message}{advice}", inner: error);
-        }
-    }
 }

@@ -24,6 +24,10 @@ internal static class KeyValues
         return [.. Enumerable.Range(1, count).Select(key => key.ToString(CultureInfo.InvariantCulture))];
     }
 
+    /// <summary>Whether the mapping of a key column was fitted to no rows. MapValueToKey then gives a type of one key, without key values.</summary>
+    public static bool HasNone(DataViewSchema.Column column) =>
+        column.Type is KeyDataViewType { Count: <= 1 } && column.Annotations.Schema.GetColumnOrNull(Kind) is null;
+
     private static string[] ReadAs<T>(DataViewSchema.Annotations annotations)
     {
         VBuffer<T> values = default;

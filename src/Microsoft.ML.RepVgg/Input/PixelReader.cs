@@ -16,17 +16,21 @@ internal abstract class PixelReader(FeatureInput input, RowLocation location) : 
     /// <summary>Describes the current row in error messages.</summary>
     protected RowLocation Location { get; } = location;
 
+    /// <summary>Whether the batch must be completed before another image is read, because the images that are kept take much memory.</summary>
+    public virtual bool IsFull => false;
+
     /// <summary>Creates a reader of the rows of a cursor, or of a single row.</summary>
     /// <param name="input">Description of the column.</param>
     /// <param name="row">The row or cursor.</param>
     /// <param name="column">The column that <see cref="FeatureInput.FindColumn"/> finds.</param>
     /// <param name="location">Describes the current row in error messages.</param>
     /// <param name="capacity">Maximum number of images of a batch.</param>
+    /// <param name="threads">Maximum number of threads that decode images; 0 for all cores.</param>
     /// <returns>The reader.</returns>
-    public static PixelReader Create(FeatureInput input, DataViewRow row, DataViewSchema.Column column, RowLocation location, int capacity) =>
+    public static PixelReader Create(FeatureInput input, DataViewRow row, DataViewSchema.Column column, RowLocation location, int capacity, int threads = 0) =>
         input.IsVector ? new VectorPixelReader(input, location, row.GetGetter<VBuffer<float>>(column), capacity)
         : column.Type is ImageDataViewType ? new ImagePixelReader(input, location, row.GetGetter<MLImage>(column), capacity)
-        : new EncodedPixelReader(input, location, row.GetGetter<VBuffer<byte>>(column), capacity);
+        : new EncodedPixelReader(input, location, row.GetGetter<VBuffer<byte>>(column), capacity, threads);
 
     /// <summary>Reads the image of the current row into the batch.</summary>
     /// <param name="index">Index of the image in the batch.</param>
@@ -34,18 +38,31 @@ internal abstract class PixelReader(FeatureInput input, RowLocation location) : 
     /// <exception cref="NotSupportedException">ML.NET cannot decode any image in this application because SkiaSharp is missing or has another version.</exception>
     public abstract void Read(int index);
 
-    /// <summary>Runs a network on the first images of the batch.</summary>
+    /// <summary>Completes the first images of the batch: those that <see cref="Read"/> has not decoded yet are decoded now, in parallel.</summary>
+    /// <param name="count">Number of images.</param>
+    /// <param name="errors">Receives the error of each image that cannot be decoded, and null for the others. The pixels of such an image are 0.</param>
+    /// <returns>Whether all images can be used.</returns>
+    public virtual bool Complete(int count, Span<InvalidRowException?> errors) => true;
+
+    /// <summary>Runs a network on the first images of the batch, which are complete.</summary>
     /// <param name="engine">The network.</param>
     /// <param name="count">Number of images.</param>
     /// <param name="outputs">Receives the outputs of the network.</param>
     public abstract void Run(InferenceEngine engine, int count, Span<float> outputs);
 
-    /// <summary>Appends the image of the current row to a cache.</summary>
+    /// <summary>Appends the image of the current row to a cache. A reader with a batch can do that later, but keeps the order.</summary>
     /// <param name="cache">The cache.</param>
     /// <param name="label">Label of the image.</param>
-    /// <exception cref="InvalidRowException">As for <see cref="Read"/>.</exception>
+    /// <param name="invalid">Called for each image that cannot be used. An exception that it throws is passed on.</param>
     /// <exception cref="NotSupportedException">As for <see cref="Read"/>.</exception>
-    public abstract void AddTo(SampleCache cache, int label);
+    public abstract void AddTo(SampleCache cache, int label, Action<InvalidRowException> invalid);
+
+    /// <summary>Appends the images that <see cref="AddTo"/> has kept.</summary>
+    /// <param name="cache">The cache.</param>
+    /// <param name="invalid">As for <see cref="AddTo"/>.</param>
+    public virtual void Flush(SampleCache cache, Action<InvalidRowException> invalid)
+    {
+    }
 
     /// <summary>Releases the memory of the batch.</summary>
     public abstract void Dispose();

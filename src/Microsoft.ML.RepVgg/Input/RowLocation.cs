@@ -62,15 +62,28 @@ internal sealed class RowLocation(DataViewRow row, string columnName, string? im
         }
     }
 
+    /// <summary>Describes the current row.</summary>
+    /// <param name="path">Path of the image; null finds it by <see cref="FindPath"/>.</param>
+    public RowPlace Place(string? path = null) => new(Position, columnName, path ?? FindPath());
+
     /// <summary>Creates the exception for a row that cannot be used.</summary>
     /// <param name="reason">The reason, a clause.</param>
     /// <param name="path">Path of the image; null finds it by <see cref="FindPath"/>.</param>
     /// <param name="inner">The cause, or null.</param>
-    public InvalidRowException Invalid(string reason, string? path = null, Exception? inner = null)
-    {
-        path ??= FindPath();
-        return new InvalidRowException($"Row {Position}, column '{columnName}'{(path is null ? "" : $", file '{path}'")}: {reason}", inner);
-    }
+    public InvalidRowException Invalid(string reason, string? path = null, Exception? inner = null) => Place(path).Invalid(reason, inner);
+}
+
+/// <summary>Describes a row in error messages.</summary>
+/// <param name="Position">Position of the row.</param>
+/// <param name="Column">Name of the image column.</param>
+/// <param name="Path">Path of the image file; null if it is unknown.</param>
+internal readonly record struct RowPlace(long Position, string Column, string? Path)
+{
+    /// <summary>Creates the exception for the row.</summary>
+    /// <param name="reason">The reason, a clause.</param>
+    /// <param name="inner">The cause, or null.</param>
+    public InvalidRowException Invalid(string reason, Exception? inner = null) =>
+        new($"Row {Position}, column '{Column}'{(Path is null ? "" : $", file '{Path}'")}: {reason}", inner);
 }
 
 /// <summary>The image or label of a row is missing or cannot be used.</summary>

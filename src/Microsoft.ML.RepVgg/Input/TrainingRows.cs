@@ -6,6 +6,9 @@ namespace Microsoft.ML.RepVgg.Input;
 /// <summary>Reads a data view once into a cache of bounded memory, from which the training loop reads samples by index.</summary>
 internal static class TrainingRows
 {
+    /// <summary>Maximum number of encoded images that are decoded in parallel.</summary>
+    private const int DecodedTogether = 32;
+
     /// <summary>Reads every row.</summary>
     /// <param name="view">The data.</param>
     /// <param name="input">Description of the feature column.</param>
@@ -13,9 +16,10 @@ internal static class TrainingRows
     /// <param name="cache">Receives the samples.</param>
     /// <param name="skipInvalid">True to skip and count invalid rows; false to throw an exception for the first one.</param>
     /// <param name="cancellation">Cancellation token, checked at every row.</param>
+    /// <param name="threads">Maximum number of threads that decode images; 0 for all cores.</param>
     /// <returns>The number of skipped rows, and the error message of the first one.</returns>
     /// <exception cref="InvalidOperationException">A row cannot be used; the message names it and the reason.</exception>
-    public static (long Skipped, string? FirstReason) Read(IDataView view, FeatureInput input, string labelName, SampleCache cache, bool skipInvalid, CancellationToken cancellation)
+    public static (long Skipped, string? FirstReason) Read(IDataView view, FeatureInput input, string labelName, SampleCache cache, bool skipInvalid, CancellationToken cancellation, int threads = 0)
     {
         var pixelColumn = input.FindColumn(view.Schema);
         var labelColumn = view.Schema[labelName];
@@ -25,30 +29,34 @@ internal static class TrainingRows
         using var cursor = view.GetRowCursorSet([pixelColumn, labelColumn, .. input.IsVector ? [] : RowLocation.TextColumns(view.Schema)], 1)[0];
         var getLabel = cursor.GetGetter<uint>(labelColumn);
         var location = new RowLocation(cursor, input.ColumnName, input.IsVector ? null : ImageFolder.Find(view));
-        using var reader = PixelReader.Create(input, cursor, pixelColumn, location, capacity: 1);
+        using var reader = PixelReader.Create(input, cursor, pixelColumn, location, capacity: DecodedTogether, threads);
         long skipped = 0;
         string? firstReason = null;
         while (cursor.MoveNext())
         {
             cancellation.ThrowIfCancellationRequested();
-            try
+            uint key = 0;
+            getLabel(ref key);
+            if (key > 0 && key <= cache.Classes)
             {
-                uint key = 0;
-                getLabel(ref key);
-                if (key == 0)
-                    throw new InvalidRowException($"Row {cursor.Position}, column '{labelName}': the label is missing (its value is not among the values of the key mapping).");
-                if (key > cache.Classes)
-                    throw new InvalidRowException($"Row {cursor.Position}, column '{labelName}': the label is key {key}, but the column's type has {cache.Classes} keys.");
-                reader.AddTo(cache, (int)key - 1);
+                reader.AddTo(cache, (int)key - 1, Invalid);
+                continue;
             }
-            catch (InvalidRowException error)
-            {
-                if (!skipInvalid)
-                    throw new InvalidOperationException($"{error.Message} Correct or remove the row, or set Options.InvalidRows to Skip.", error.InnerException);
-                skipped++;
-                firstReason ??= error.Message;
-            }
+            reader.Flush(cache, Invalid);
+            string reason = key == 0
+                ? "the label is missing (its value is not among the values of the key mapping)."
+                : $"the label is key {key}, but the column's type has {cache.Classes} keys.";
+            Invalid(new InvalidRowException($"Row {cursor.Position}, column '{labelName}': {reason}"));
         }
+        reader.Flush(cache, Invalid);
         return (skipped, firstReason);
+
+        void Invalid(InvalidRowException error)
+        {
+            if (!skipInvalid)
+                throw new InvalidOperationException($"{error.Message.TrimEnd('.')}. Correct or remove the row, or set Options.InvalidRows to Skip.", error.InnerException);
+            skipped++;
+            firstReason ??= error.Message;
+        }
     }
 }

@@ -24,16 +24,25 @@ internal sealed class VectorPixelReader(FeatureInput input, RowLocation location
 
     public override void Run(InferenceEngine engine, int count, Span<float> outputs) => engine.Run(_batch.AsSpan(0, count * Input.Length), count, outputs);
 
-    public override void AddTo(SampleCache cache, int label)
+    public override void AddTo(SampleCache cache, int label, Action<InvalidRowException> invalid)
     {
-        var values = Values();
+        ReadOnlySpan<float> values;
+        try
+        {
+            values = Values();
+        }
+        catch (InvalidRowException error)
+        {
+            invalid(error);
+            return;
+        }
         try
         {
             cache.Add(values, label, Location.Position);
         }
         catch (ArgumentException error) when (FirstNonFinite(values) < values.Length)
         {
-            throw NotFinite(values, error);
+            invalid(NotFinite(values, error));
         }
     }
 

@@ -158,7 +158,7 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
                     column.Read(filled);
                 _scorer.Read();
                 filled++;
-                if (Stopwatch.GetElapsedTime(start) > _maximumWait)
+                if (_scorer.IsFull || Stopwatch.GetElapsedTime(start) > _maximumWait)
                     break;
             }
         }
@@ -168,8 +168,9 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
         }
         if (filled == _batch)
             _batch = Math.Min(2 * _batch, _maximumBatch);
-        _scorer.Run(_outputs.AsSpan(0, filled * _outputLength));
-        _filled = filled;
+        _filled = _scorer.Run(_outputs.AsSpan(0, filled * _outputLength), out var failure);
+        if (failure is not null)
+            _failure = ExceptionDispatchInfo.Capture(failure);
     }
 
     /// <summary>What a cursor tells about its row, besides the columns.</summary>

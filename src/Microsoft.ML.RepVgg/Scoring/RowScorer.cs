@@ -13,6 +13,7 @@ internal sealed class RowScorer : IDisposable
 
     // The index of each row's image in the batch of images, or Invalid.
     private readonly List<int> _images = [];
+    private readonly InvalidRowException?[] _errors;
     private int _count;
 
     /// <param name="mapper">The mapper, which defines the image column.</param>
@@ -21,8 +22,12 @@ internal sealed class RowScorer : IDisposable
     public RowScorer(ScoringMapper mapper, DataViewRow row, int capacity)
     {
         _scorer = mapper.Scorer;
-        _reader = PixelReader.Create(_scorer.Input, row, mapper.Input, new RowLocation(row, _scorer.Input.ColumnName, mapper.ImageFolder), capacity);
+        _reader = PixelReader.Create(_scorer.Input, row, mapper.Input, new RowLocation(row, _scorer.Input.ColumnName, mapper.ImageFolder), capacity, _scorer.Engine.Threads);
+        _errors = new InvalidRowException?[capacity];
     }
+
+    /// <summary>Whether <see cref="Run"/> must be called before another row is read.</summary>
+    public bool IsFull => _reader.IsFull;
 
     /// <summary>Reads the image of the current row.</summary>
     /// <exception cref="InvalidRowException">The image is missing or cannot be used, and invalid rows are errors.</exception>
@@ -42,23 +47,32 @@ internal sealed class RowScorer : IDisposable
 
     /// <summary>Runs the network on the images that were read since the last call.</summary>
     /// <param name="outputs">Receives the output of each row; NaN for an invalid row.</param>
-    public void Run(Span<float> outputs)
+    /// <param name="failure">Receives the error of the first row whose image cannot be decoded, if invalid rows are errors; otherwise null.</param>
+    /// <returns>Number of rows that were scored: all, or those before the failure.</returns>
+    public int Run(Span<float> outputs, out InvalidRowException? failure)
     {
-        int length = _scorer.Engine.OutputLength, count = _count;
+        int rows = _images.Count, count = _count;
         _count = 0;
+        failure = null;
         try
         {
-            if (count > 0)
-                _reader.Run(_scorer.Engine, count, outputs[..(count * length)]);
-            // Backwards, because the output of a row lies at or after that of its image.
-            for (int row = _images.Count - 1; row >= 0; row--)
+            if (!_reader.Complete(count, _errors))
             {
-                var output = outputs.Slice(row * length, length);
-                if (_images[row] == Invalid)
-                    output.Fill(float.NaN);
-                else if (_images[row] != row)
-                    outputs.Slice(_images[row] * length, length).CopyTo(output);
+                for (int row = 0; row < rows; row++)
+                {
+                    if (_images[row] == Invalid || _errors[_images[row]] is not { } error)
+                        continue;
+                    if (!_scorer.SkipInvalidRows)
+                    {
+                        (failure, rows, count) = (error, row, _images[row]);
+                        break;
+                    }
+                    _scorer.CountInvalidRow(error.Message);
+                    _images[row] = Invalid;
+                }
             }
+            Score(outputs, rows, count);
+            return rows;
         }
         finally
         {
@@ -67,4 +81,20 @@ internal sealed class RowScorer : IDisposable
     }
 
     public void Dispose() => _reader.Dispose();
+
+    private void Score(Span<float> outputs, int rows, int images)
+    {
+        int length = _scorer.Engine.OutputLength;
+        if (images > 0)
+            _reader.Run(_scorer.Engine, images, outputs[..(images * length)]);
+        // Backwards, because the output of a row lies at or after that of its image.
+        for (int row = rows - 1; row >= 0; row--)
+        {
+            var output = outputs.Slice(row * length, length);
+            if (_images[row] == Invalid)
+                output.Fill(float.NaN);
+            else if (_images[row] != row)
+                outputs.Slice(_images[row] * length, length).CopyTo(output);
+        }
+    }
 }

@@ -59,7 +59,9 @@ internal sealed class ScoringRow : DataViewRow
         if (_scoredPosition != _input.Position)
         {
             _scorer!.Read();
-            _scorer.Run(_output);
+            _scorer.Run(_output, out var failure);
+            if (failure is not null)
+                throw failure;
             _scoredPosition = _input.Position;
         }
         return _output;

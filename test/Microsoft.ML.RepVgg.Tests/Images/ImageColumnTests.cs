@@ -250,6 +250,51 @@ public sealed class ImageColumnTests : IDisposable
         }
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Bytes_that_cannot_be_decoded_anywhere_in_a_batch_are_found_in_order(bool skip)
+    {
+        var rows = FileRows(100).Select(file => new BytesRow { Image = File.ReadAllBytes(_folder.File(file.Path)), Label = file.Label }).ToList();
+        var options = Options(epochs: 1);
+        options.InvalidRows = skip ? InvalidRowHandling.Skip : InvalidRowHandling.Error;
+        using var model = Train(_context.Data.LoadFromEnumerable(rows), options).LastTransformer;
+        float[][] expected = Scores(model, _context.Data.LoadFromEnumerable(rows));
+        int[] bad = [3, 41, 42, 77, 99];
+        foreach (int row in bad)
+            rows[row].Image = row % 2 == 0 ? rows[row].Image[..30] : [];
+        var data = _context.Data.LoadFromEnumerable(rows);
+        if (skip)
+        {
+            float[][] scores = Scores(model, data);
+            for (int i = 0; i < 100; i++)
+                Assert.Equal(bad.Contains(i) ? [float.NaN, float.NaN, float.NaN] : expected[i], scores[i]);
+            Assert.Equal(bad.Length, model.InvalidRowCount);
+            return;
+        }
+        foreach (int row in bad)
+        {
+            var view = model.Transform(data);
+            using var cursor = view.GetRowCursor(view.Schema);
+            var score = cursor.GetGetter<VBuffer<float>>(view.Schema["Score"]);
+            VBuffer<float> values = default;
+            int read = 0;
+            string error = Error(() =>
+            {
+                while (cursor.MoveNext())
+                {
+                    score(ref values);
+                    Assert.Equal(expected[read++], values.DenseValues());
+                }
+            });
+            Assert.Equal(row, read);
+            Assert.Contains($"Row {row}, column 'Image'", error);
+            Assert.Contains($"Row {row}, column 'Image'", Error(() => Train(data, options)));
+            rows[row].Image = rows[row == 0 ? 1 : 0].Image;
+            expected[row] = expected[0];
+        }
+    }
+
     [Fact]
     public void The_limit_on_pixels_is_checked_before_an_image_is_decoded()
     {

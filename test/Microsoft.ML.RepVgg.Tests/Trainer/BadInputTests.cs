@@ -105,10 +105,6 @@ public sealed class BadInputTests
         public string Features { get; set; } = "x";
     }
 
-    [Fact]
-    public void Features_of_another_type() =>
-        Assert.Contains("Schema mismatch for feature column 'Features'", FitError([new TextFeatures(), new TextFeatures { Label = "b" }]));
-
     private sealed class FlatRow
     {
         public string Label { get; set; } = "";
@@ -148,7 +144,7 @@ public sealed class BadInputTests
     {
         var rows = Stripes.Rows(9, 1);
         rows.ForEach(row => row.Label = "same");
-        Assert.Contains("at least two", FitError(rows));
+        Assert.Contains("has one class, 'same'; at least two are needed", FitError(rows));
     }
 
     [Fact]
@@ -179,7 +175,102 @@ public sealed class BadInputTests
     }
 
     [Fact]
-    public void Empty_data() => Assert.ThrowsAny<Exception>(() => Stripes.Pipeline(_context).Fit(_context.Data.LoadFromEnumerable(new List<Stripes.Row>())));
+    public void Empty_data() => Assert.Contains("has no rows", FitError(new List<Stripes.Row>()));
+
+    [Theory]
+    [InlineData(4)]
+    [InlineData(12)]
+    public void Too_few_images_to_validate_on(int count)
+    {
+        string message = FitError(Stripes.Rows(count, 1));
+        Assert.Contains($"{count} images are too few to split off 0.1 of each class for validation", message);
+        Assert.Contains("Options.ValidationSetFraction = 0", message);
+        var options = Stripes.Options(epochs: 1);
+        (options.ValidationSetFraction, options.BatchSize) = (0, 4);
+        Stripes.Pipeline(_context, options).Fit(_context.Data.LoadFromEnumerable(Stripes.Rows(count, 1))).Dispose();
+    }
+
+    private sealed class InterleavedRow
+    {
+        public string Label { get; set; } = "";
+
+        [VectorType(Stripes.Size, Stripes.Size, 3)]
+        public float[] Features { get; set; } = new float[Stripes.Size * Stripes.Size * 3];
+    }
+
+    [Fact]
+    public void Interleaved_pixels()
+    {
+        string message = FitError([new InterleavedRow { Label = "a" }, new InterleavedRow { Label = "b" }]);
+        Assert.Contains("(height, width, channels)", message);
+        Assert.Contains("planar (channels, height, width), in the order R, G, B", message);
+        Assert.Contains("ExtractPixels", message);
+    }
+
+    private sealed class IntegerRow
+    {
+        public string Label { get; set; } = "";
+
+        [VectorType(1, Stripes.Size, Stripes.Size)]
+        public int[] Features { get; set; } = new int[Stripes.Size * Stripes.Size];
+    }
+
+    [Fact]
+    public void Pixels_of_another_number_type()
+    {
+        string message = FitError([new IntegerRow { Label = "a" }, new IntegerRow { Label = "b" }]);
+        Assert.Contains("Schema mismatch for feature column 'Features'", message);
+    }
+
+    private sealed class RawBytesRow
+    {
+        public string Label { get; set; } = "";
+
+        public byte[] Features { get; set; } = new byte[3 * Stripes.Size * Stripes.Size];
+    }
+
+    [Fact]
+    public void Bytes_that_are_pixels_and_no_file()
+    {
+        var options = new RepVggTrainer.Options { ImageHeight = Stripes.Size, ImageWidth = Stripes.Size, Epochs = 1 };
+        string message = FitError([new RawBytesRow { Label = "a" }, new RawBytesRow { Label = "b" }], options);
+        Assert.Contains("Row 0, column 'Features': the image cannot be read", message);
+        Assert.Contains("mlContext.Transforms.ConvertToImage", message);
+    }
+
+    [Fact]
+    public void Paths_that_were_not_loaded()
+    {
+        string message = FitError([new TextFeatures(), new TextFeatures { Label = "b" }]);
+        Assert.Contains("Schema mismatch for feature column 'Features'", message);
+        Assert.Contains("LoadImages", message);
+    }
+
+    [Fact]
+    public void A_validation_set_that_was_not_transformed()
+    {
+        var options = Stripes.Options(epochs: 1);
+        options.ValidationSet = _context.Data.LoadFromEnumerable(Stripes.Rows(30, 2));
+        string message = FitError(Stripes.Rows(30, 1), options);
+        Assert.Contains("Options.ValidationSet does not fit", message);
+        Assert.Contains("same fitted transformers as the training data", message);
+    }
+
+    [Fact]
+    public void Options_are_checked_before_the_rows_are_read()
+    {
+        IEnumerable<Stripes.Row> Rows()
+        {
+            yield return Stripes.Rows(1, 1)[0];
+            throw new InvalidOperationException("The rows were read.");
+        }
+
+        var map = _context.Transforms.Conversion.MapValueToKey("Label").Fit(_context.Data.LoadFromEnumerable(Stripes.Rows(9, 1)));
+        var options = Stripes.Options();
+        options.BatchSize = 1;
+        var error = Assert.Throws<ArgumentException>(() => _context.MulticlassClassification.Trainers.RepVgg(options).Fit(map.Transform(_context.Data.LoadFromEnumerable(Rows()))));
+        Assert.Contains("BatchSize is 1", error.Message);
+    }
 
     [Fact]
     public void Empty_data_with_known_classes()
