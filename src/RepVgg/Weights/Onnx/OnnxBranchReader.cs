@@ -163,9 +163,11 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
         {
             throw new InvalidDataException($"{node} has the padding {auto}, which is not supported");
         }
-        long[] total = [.. before.Zip(pads, (first, second) => first + second)];
-        return pads.Count == 4 && total.SequenceEqual(expected) ? source : throw new InvalidDataException(
-            $"{node} is padded by [{string.Join(", ", total)}], not by {(height == width ? $"{height / 2} on all sides" : $"[{string.Join(", ", expected)}]")}");
+        bool fits = pads.Count == 4;
+        for (int side = 0; fits && side < 4; side++)
+            fits = before[side] + pads[side] == expected[side];
+        return fits ? source : throw new InvalidDataException(
+            $"{node} is padded by [{string.Join(", ", before.Zip(pads, (first, second) => first + second))}], not by {(height == width ? $"{height / 2} on all sides" : $"[{string.Join(", ", expected)}]")}");
     }
 
     /// <summary>Gets the numbers of zeros that a Pad adds at the top, left, bottom and right of a map.</summary>

@@ -188,7 +188,7 @@ internal sealed class OnnxGraph
                 case "value": return value.Tensor;
                 case "value_float" when value.Float is { } number: return new OnnxConstant(name, [], new TensorData([], [number]), null);
                 case "value_int" when value.Integer is { } number: return new OnnxConstant(name, [], null, [number]);
-                case "value_floats": return new OnnxConstant(name, [value.Floats.Count], new TensorData([.. value.Floats]), null);
+                case "value_floats" when value.Floats is { } numbers: return new OnnxConstant(name, [numbers.Count], new TensorData([.. numbers]), null);
                 case "value_ints": return new OnnxConstant(name, [value.Integers.Count], null, [.. value.Integers]);
             }
         }

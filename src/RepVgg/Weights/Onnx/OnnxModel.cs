@@ -61,7 +61,7 @@ internal sealed class OnnxAttribute
 
     public string? Text { get; set; }
 
-    public List<float> Floats { get; } = [];
+    public List<float>? Floats { get; set; }
 
     public List<long> Integers { get; } = [];
 

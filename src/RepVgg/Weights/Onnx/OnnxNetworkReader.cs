@@ -152,18 +152,15 @@ internal sealed class OnnxNetworkReader
     /// <summary>Gets the normalisation of the graph, or that of the options if the graph has none.</summary>
     private Normalization Normalization(string map, string input, int channels)
     {
-        var read = ReadNormalization(map, input, channels);
-        if (!read.IsIdentity)
-        {
-            _normalization = read;
-            return read;
-        }
+        var read = ReadNormalization(map, input, channels, out bool isIdentity);
+        if (!isIdentity)
+            return _normalization = read;
         if (_options.Normalization is null && _description.Value is null)
             _assumptions.Add(WeightsAssumption.NoNormalization);
         return _options.Normalization ?? read;
     }
 
-    private Normalization ReadNormalization(string map, string input, int channels)
+    private Normalization ReadNormalization(string map, string input, int channels, out bool isIdentity)
     {
         // The operations before the first convolution compute y = scale * x + shift per channel. They are read from the last to the first.
         double[] scale = new double[channels], shift = new double[channels];
@@ -191,10 +188,12 @@ internal sealed class OnnxNetworkReader
             map = _graph.InputOf(node, constantFirst ? 1 : 0);
         }
         float[] means = new float[channels], scales = new float[channels];
+        isIdentity = true;
         for (int c = 0; c < channels; c++)
         {
             means[c] = shift[c] == 0 ? 0 : (float)(-shift[c] / scale[c]);
             scales[c] = (float)scale[c];
+            isIdentity &= means[c] == 0 && scales[c] == 1;
             if (!float.IsFinite(means[c]) || !float.IsFinite(scales[c]))
                 throw new InvalidDataException($"its normalisation of channel {c} is x * {scale[c]} + {shift[c]}");
         }
@@ -208,20 +207,23 @@ internal sealed class OnnxNetworkReader
             throw new InvalidDataException($"its background has {_background.Length} values for {channels} channels");
         channels += _background.IsEmpty ? 0 : 1;
         bool isFloat = input.ElementType is OnnxSchema.Tensor.Float or OnnxSchema.Tensor.Float16 or OnnxSchema.Tensor.Double or OnnxSchema.Tensor.BFloat16;
-        long?[] shape = input.Shape.Count == 0 ? [null, null, null, null] : [.. input.Shape];
-        if (!isFloat || shape.Length != 4 || shape[1] is { } given && given != channels)
+        if (!isFloat || input.Shape.Count is not (0 or 4) || Dimension(1) is { } given && given != channels)
             throw new InvalidDataException($"its input '{input.Name}' is not an image batch of floats, [N, {channels}, H, W]");
-        int height = Side(2, _options.Height, _description.Value?.ImageHeight), width = Side(3, _options.Width, _description.Value?.ImageWidth);
+        int height = Side(2, _options.Height), width = Side(3, _options.Width);
         CheckConditions(found, map, height, width);
         return (height, width);
 
         // A size of the options goes before that of the file: a network with global pooling can read images of any size.
-        int Side(int axis, int? given, int? described) => (given ?? shape[axis] ?? described) switch
+        // The description is read only if it is needed, because the file is opened faster without it.
+        int Side(int axis, int? given) => (given ?? Dimension(axis) ?? (axis == 2 ? _description.Value?.ImageHeight : _description.Value?.ImageWidth)) switch
         {
             null => throw new InvalidDataException($"its input '{input.Name}' has no fixed height and width; give the image size (ImageHeight and ImageWidth of the options, or --image-size)"),
             > 0 and <= 1 << 16 and var side => (int)side,
             var side => throw new InvalidDataException($"its input '{input.Name}' has a height or width of {side} pixels"),
         };
+
+        // The shape may be missing as a whole.
+        long? Dimension(int axis) => input.Shape.Count == 0 ? null : input.Shape[axis];
     }
 
     /// <summary>Checks what the operations require of the sizes of feature maps.</summary>

@@ -136,7 +136,7 @@ internal sealed class OnnxParser
                 case OnnxSchema.Attribute.Float: attribute.Float = reader.Single(); break;
                 case OnnxSchema.Attribute.Integer: attribute.Integer = reader.Integer(); break;
                 case OnnxSchema.Attribute.Text: attribute.Text = reader.Text(); break;
-                case OnnxSchema.Attribute.Floats: Floats(ref reader, attribute.Floats); break;
+                case OnnxSchema.Attribute.Floats: Floats(ref reader, attribute.Floats ??= []); break;
                 case OnnxSchema.Attribute.Integers: reader.Integers(attribute.Integers, MaximumIntegers); break;
                 case OnnxSchema.Attribute.Tensor: attribute.Tensor = Tensor(reader.Message()); break;
                 default: reader.Skip(); break;
@@ -158,7 +158,7 @@ internal sealed class OnnxParser
     private OnnxConstant Tensor(ProtoReader reader)
     {
         string name = "";
-        var external = new Dictionary<string, string>(StringComparer.Ordinal);
+        Dictionary<string, string>? external = null;
         var integers = new List<long>();
         ReadOnlyMemory<byte> raw = default, list = default;
         int type = 0;
@@ -181,7 +181,7 @@ internal sealed class OnnxParser
                     hasList = true;
                     break;
                 case OnnxSchema.Tensor.Int64Data or OnnxSchema.Tensor.Int32Data: reader.Integers(integers, MaximumIntegers); break;
-                case OnnxSchema.Tensor.ExternalData: Pair(reader.Message(), external); break;
+                case OnnxSchema.Tensor.ExternalData: Pair(reader.Message(), external ??= new Dictionary<string, string>(StringComparer.Ordinal)); break;
                 case OnnxSchema.Tensor.DataLocation: isExternal = reader.Integer() != 0; break;
                 default: reader.Skip(); break;
             }
@@ -191,7 +191,7 @@ internal sealed class OnnxParser
             shape[i] = _numbers[i] is >= 0 and <= int.MaxValue and var size ? (int)size : throw new InvalidDataException($"'{name}' has a dimension {_numbers[i]}");
         if (!isExternal)
             return Constant(name, shape, type, hasRaw ? raw : list, hasRaw || hasList, integers, _file?.Main);
-        var (file, bytes) = External(name, shape, type, external);
+        var (file, bytes) = External(name, shape, type, external ?? []);
         return Constant(name, shape, type, bytes, true, integers, file);
     }
 
