@@ -9,7 +9,7 @@ namespace RepVgg.Benchmarks;
 internal sealed class AlternatingRounds(int rounds, double seconds, bool processorTime)
 {
     /// <summary>Longer than idle threads of either side spin before they sleep.</summary>
-    private static readonly TimeSpan _pause = TimeSpan.FromMilliseconds(200);
+    public static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(200);
 
     /// <summary>How many rounds.</summary>
     public int Rounds => rounds;
@@ -42,7 +42,7 @@ internal sealed class AlternatingRounds(int rounds, double seconds, bool process
     {
         if (run is null)
             return double.NaN;
-        Thread.Sleep(_pause);
+        Thread.Sleep(Pause);
         Time(run, seconds / 10);
         return Median(Time(run, seconds));
     }

@@ -80,6 +80,8 @@ internal static class ScoringBenchmark
         {
             for (int side = 0; side < sides.Length; side++)
             {
+                // Idle threads of ONNX Runtime spin for a while before they sleep.
+                Thread.Sleep(AlternatingRounds.Pause);
                 long start = Stopwatch.GetTimestamp();
                 sides[side].Once();
                 if (round > 0)

@@ -12,7 +12,7 @@ namespace Microsoft.ML.RepVgg.Scoring;
 /// <see cref="RowScoringCursor"/> is used if a column cannot be copied.
 /// </para>
 /// <para>
-/// The first batch is one row. Each further batch is twice as large, up to the maximum. A batch also ends when reading it
+/// The first batch is one row, the second one eight, and the further ones have the maximum size. A batch also ends when reading it
 /// has taken 50 ms, so that the results of a slow source, such as a camera, do not wait for a full batch.
 /// </para>
 /// <para>If a row cannot be read or scored, the rows before it are returned first. The cursor cannot be used after an exception.</para>
@@ -21,6 +21,9 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
 {
     /// <summary>Maximum number of images per batch if the options give none. It is large enough to use all cores and limits the memory for the batch.</summary>
     public const int DefaultBatch = 32;
+
+    /// <summary>Factor by which batches grow, from one row. Few small batches cost little time, and the first results are early.</summary>
+    private const int BatchGrowth = 8;
 
     /// <summary>Maximum number of values for the pixels and outputs of one batch: 64 Mi values, at most 256 MiB. For large images and feature maps the batch is smaller.</summary>
     private const long MaximumValues = 64L << 20;
@@ -167,7 +170,7 @@ internal sealed class BatchScoringCursor : DataViewRowCursor
             _failure = ExceptionDispatchInfo.Capture(error);
         }
         if (filled == _batch)
-            _batch = Math.Min(2 * _batch, _maximumBatch);
+            _batch = Math.Min(BatchGrowth * _batch, _maximumBatch);
         _filled = _scorer.Run(_outputs.AsSpan(0, filled * _outputLength), out var failure);
         if (failure is not null)
             _failure = ExceptionDispatchInfo.Capture(failure);
