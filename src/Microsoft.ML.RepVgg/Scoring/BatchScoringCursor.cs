@@ -12,7 +12,7 @@ namespace Microsoft.ML.RepVgg.Scoring;
 /// <see cref="RowScoringCursor"/> is used if a column cannot be copied.
 /// </para>
 /// <para>
-/// The first batch is one row, the second one eight, and the further ones have the maximum size. A batch also ends when reading it
+/// The first batch is one row, the second one has eight, and the further ones have the maximum size. A batch also ends when reading it
 /// has taken 50 ms, so that the results of a slow source, such as a camera, do not wait for a full batch.
 /// </para>
 /// <para>If a row cannot be read or scored, the rows before it are returned first. The cursor cannot be used after an exception.</para>
