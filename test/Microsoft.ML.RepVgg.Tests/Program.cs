@@ -21,6 +21,9 @@ internal static class Program
                 LoadAndScore(way, path);
                 Console.WriteLine(string.Join(' ', NativeLibraries("onnxruntime")));
                 return 0;
+            case ["load", var path]:
+                new MLContext(seed: 1).Model.LoadRepVgg(path, out _).Dispose();
+                return 0;
             default:
                 Console.Error.WriteLine("These are tests: run them with dotnet test.");
                 return 2;

@@ -17,18 +17,28 @@ internal sealed class ChildProgram(Assembly assembly)
 
     /// <summary>Starts it from a folder that holds a copy.</summary>
     /// <returns>How it ended and what it wrote.</returns>
-    public Task<(int ExitCode, string Output, string Errors)> RunInAsync(string folder, params string[] arguments) => StartAsync(folder, null, arguments);
+    public Task<(int ExitCode, string Output, string Errors)> RunInAsync(string folder, params string[] arguments) => StartAsync(folder, _ => { }, arguments);
 
     /// <summary>Starts it without a variable of this process's environment.</summary>
     /// <returns>How it ended and what it wrote.</returns>
-    public Task<(int ExitCode, string Output, string Errors)> RunWithoutAsync(string variable, params string[] arguments) => StartAsync(AppContext.BaseDirectory, variable, arguments);
+    public Task<(int ExitCode, string Output, string Errors)> RunWithoutAsync(string variable, params string[] arguments) => StartAsync(AppContext.BaseDirectory, environment => environment.Remove(variable), arguments);
 
-    private async Task<(int ExitCode, string Output, string Errors)> StartAsync(string folder, string? unset, string[] arguments)
+    /// <summary>Starts it with other variables in its environment.</summary>
+    /// <returns>How it ended and what it wrote.</returns>
+    public Task<(int ExitCode, string Output, string Errors)> RunWithAsync(Dictionary<string, string> variables, params string[] arguments) => StartAsync(
+        AppContext.BaseDirectory,
+        environment =>
+        {
+            foreach (var (name, value) in variables)
+                environment[name] = value;
+        },
+        arguments);
+
+    private async Task<(int ExitCode, string Output, string Errors)> StartAsync(string folder, Action<IDictionary<string, string?>> change, string[] arguments)
     {
         string program = Path.Combine(folder, Path.GetFileName(assembly.Location));
         var start = new ProcessStartInfo("dotnet", [program, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
-        if (unset is not null)
-            start.Environment.Remove(unset);
+        change(start.Environment);
         using var process = Process.Start(start)!;
         var errors = process.StandardError.ReadToEndAsync();
         string output = await process.StandardOutput.ReadToEndAsync();

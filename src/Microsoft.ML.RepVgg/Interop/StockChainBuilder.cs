@@ -49,6 +49,10 @@ internal sealed class StockChainBuilder
         }
     }
 
+    /// <summary>Checks that the folder for temporary files, in which ML.NET saves and loads models, can be used.</summary>
+    /// <exception cref="IOException">It cannot be used; the message says how to set another one.</exception>
+    public static void CheckTemporaryFolder() => CreateTemporaryFolder().Delete();
+
     private static DirectoryInfo CreateTemporaryFolder()
     {
         try
@@ -58,7 +62,7 @@ internal sealed class StockChainBuilder
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             string variable = OperatingSystem.IsWindows() ? "TEMP" : "TMPDIR";
-            throw new IOException($"The model cannot be saved because the folder for temporary files, '{Path.GetTempPath()}', cannot be used: {error.Message} Set the environment variable {variable} to a folder that exists and can be written.", error);
+            throw new IOException($"A model cannot be saved or loaded because the folder for temporary files, '{Path.GetTempPath()}', cannot be used: {error.Message} Set the environment variable {variable} to a folder that exists and can be written.", error);
         }
     }
 

@@ -46,7 +46,7 @@ internal static class Classification
         Evaluate(context, model, classifier.Labels, testRows, test.Count);
 
         string modelPath = Path.Combine(folder, "model.zip"), onnxPath = Path.Combine(folder, "model.onnx");
-        AtomicFile.Write(modelPath, stream => context.Model.Save(model, trainingRows.Schema, stream));
+        context.Model.SaveRepVgg(model, trainingRows.Schema, modelPath);
         classifier.ExportToOnnx(onnxPath);
         Score(modelPath, test);
 

@@ -188,6 +188,52 @@ public sealed class LoadRepVggTests(TrainedStripes trained) : IClassFixture<Trai
         Assert.Throws<FileNotFoundException>(() => _context.Model.LoadRepVgg(_folder.File("none.zip"), out _));
     }
 
+    [Fact]
+    public void A_save_that_fails_leaves_the_old_model()
+    {
+        string path = _folder.File("model.zip");
+        _context.Model.SaveRepVgg(trained.Model, trained.TrainingData.Schema, path);
+        byte[] before = File.ReadAllBytes(path);
+        using var disposed = new Unsaved();
+        Assert.Throws<IOException>(() => _context.Model.SaveRepVgg(trained.Model.Append<ITransformer>(disposed), trained.TrainingData.Schema, path));
+        Assert.Equal(before, File.ReadAllBytes(path));
+        Assert.Equal(["model.zip"], Directory.GetFiles(_folder.Path).Select(Path.GetFileName));
+
+        // The method of the test: ML.NET's own Save destroys it.
+        Assert.Throws<IOException>(() => _context.Model.Save(trained.Model.Append<ITransformer>(disposed), trained.TrainingData.Schema, path));
+        Assert.NotEqual(before, File.ReadAllBytes(path));
+        Assert.Throws<DirectoryNotFoundException>(() => _context.Model.SaveRepVgg(trained.Model, null, _folder.File("none/model.zip")));
+    }
+
+    [Fact]
+    public async Task A_folder_for_temporary_files_that_cannot_be_used_is_named()
+    {
+        // The folder lies in a file, so that nothing can create it.
+        string path = Save(trained.Model), folder = Path.Combine(path, "temporary");
+        var (code, _, errors) = await Program.Child.RunWithAsync(new() { ["TMPDIR"] = folder, ["TEMP"] = folder, ["TMP"] = folder }, "load", path);
+        Assert.NotEqual(0, code);
+        Assert.Contains("the folder for temporary files, '" + folder, errors);
+        Assert.Contains(OperatingSystem.IsWindows() ? "variable TEMP" : "variable TMPDIR", errors);
+    }
+
+    /// <summary>A transformer that cannot be saved.</summary>
+    private sealed class Unsaved : ITransformer, IDisposable
+    {
+        public bool IsRowToRowMapper => false;
+
+        public DataViewSchema GetOutputSchema(DataViewSchema inputSchema) => inputSchema;
+
+        public IRowToRowMapper GetRowToRowMapper(DataViewSchema inputSchema) => throw new NotSupportedException();
+
+        public IDataView Transform(IDataView input) => input;
+
+        public void Save(ModelSaveContext ctx) => throw new IOException("The disk is full.");
+
+        public void Dispose()
+        {
+        }
+    }
+
     [Theory]
     [InlineData(100)]
     [InlineData(2000)]

@@ -1,0 +1,107 @@
+using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg;
+using Microsoft.ML.RepVgg.Interop;
+using Microsoft.ML.RepVgg.Scoring;
+using RepVgg.Networks;
+using RepVgg.Runtime.Files;
+
+namespace Microsoft.ML;
+
+/// <summary>Extension methods of <c>mlContext.Model</c> that save and load models with RepVGG networks.</summary>
+public static class RepVggModelOperations
+{
+    /// <summary>Saves a model as ML.NET's own transformers, as <c>mlContext.Model.Save</c>, but creates or replaces the file only when it is complete.</summary>
+    /// <remarks>
+    /// <c>mlContext.Model.Save</c> empties an existing file before it writes, so that an error, a full disk or the end of the
+    /// process destroys the model that was there. Any model can be saved, not only those of this library.
+    /// </remarks>
+    /// <param name="catalog"><c>mlContext.Model</c>.</param>
+    /// <param name="model">The model.</param>
+    /// <param name="inputSchema">The schema of the model's input; null to save the model without one.</param>
+    /// <param name="filePath">The file.</param>
+    /// <exception cref="IOException">The file cannot be written, or the folder for temporary files cannot be used. An existing file is unchanged.</exception>
+    public static void SaveRepVgg(this ModelOperationsCatalog catalog, ITransformer model, DataViewSchema? inputSchema, string filePath)
+    {
+        ArgumentNullException.ThrowIfNull(catalog);
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentException.ThrowIfNullOrWhiteSpace(filePath);
+        StockChainBuilder.CheckTemporaryFolder();
+        AtomicFile.Write(filePath, stream => catalog.Save(model, inputSchema, stream));
+    }
+
+    /// <summary>Loads a model with the transformers of this library, instead of the chains of ML.NET's transformers that it was saved as.</summary>
+    /// <remarks>
+    /// The model scores in batches on this library's engine, without ONNX Runtime, as before it was saved. Its input column can also
+    /// contain the content of image files (Vector&lt;Byte&gt;). The transformers are parts of the returned chain:
+    /// <see cref="RepVggTransformer"/> and <see cref="RepVggFeaturizingTransformer"/>.
+    /// </remarks>
+    /// <param name="catalog"><c>mlContext.Model</c>.</param>
+    /// <param name="filePath">The model file.</param>
+    /// <param name="inputSchema">Receives the schema of the data that the model was saved with; null if it was saved without one.</param>
+    /// <param name="options">How rows are scored; null for the defaults.</param>
+    /// <returns>The model. Dispose it when no data view or prediction engine uses it any longer.</returns>
+    /// <exception cref="InvalidDataException">The file is not an ML.NET model, is damaged, or contains no network that this library saved.</exception>
+    /// <exception cref="IOException">The file cannot be read, or the folder for temporary files cannot be used.</exception>
+    public static TransformerChain<ITransformer> LoadRepVgg(this ModelOperationsCatalog catalog, string filePath, out DataViewSchema? inputSchema, RepVggScoringOptions? options = null)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(filePath);
+        using var file = new FileStream(filePath, FileMode.Open, FileAccess.Read, FileShare.Read);
+        try
+        {
+            return catalog.LoadRepVgg(file, out inputSchema, options);
+        }
+        catch (InvalidDataException error)
+        {
+            throw new InvalidDataException($"The model '{filePath}' cannot be loaded. {error.Message}", error);
+        }
+    }
+
+    /// <summary>Loads a model with the transformers of this library, as <see cref="LoadRepVgg(ModelOperationsCatalog, string, out DataViewSchema?, RepVggScoringOptions?)"/>.</summary>
+    /// <param name="catalog"><c>mlContext.Model</c>.</param>
+    /// <param name="stream">The content of the model file, from the current position on.</param>
+    /// <param name="inputSchema">Receives the schema of the data that the model was saved with; null if it was saved without one.</param>
+    /// <param name="options">How rows are scored; null for the defaults.</param>
+    /// <returns>The model. Dispose it when no data view or prediction engine uses it any longer.</returns>
+    /// <exception cref="InvalidDataException">The stream does not contain an ML.NET model, is damaged, or contains no network that this library saved.</exception>
+    public static TransformerChain<ITransformer> LoadRepVgg(this ModelOperationsCatalog catalog, Stream stream, out DataViewSchema? inputSchema, RepVggScoringOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(catalog);
+        ArgumentNullException.ThrowIfNull(stream);
+        options ??= new RepVggScoringOptions();
+        StockChainBuilder.CheckTemporaryFolder();
+        DataViewSchema? schema = null;
+        var scoring = options.ToScoringOptions(CatalogEnvironment.Find(catalog)?.Register(nameof(RepVgg)));
+        var model = SavedModel.Load(stream, copy => catalog.Load(copy, out schema), (part, network, label) => Create(part, network, label, scoring));
+        inputSchema = schema;
+        return model as TransformerChain<ITransformer> ?? new TransformerChain<ITransformer>(model);
+    }
+
+    /// <summary>Replaces, in a model that ML.NET loaded, the chains of ML.NET's transformers that this library saved by its own transformers.</summary>
+    /// <remarks>The result is the same as that of <see cref="LoadRepVgg(ModelOperationsCatalog, string, out DataViewSchema?, RepVggScoringOptions?)"/>. Other parts of the model are copies.</remarks>
+    /// <param name="catalog"><c>mlContext.Model</c>.</param>
+    /// <param name="model">The loaded model. It is not changed or disposed.</param>
+    /// <param name="options">How rows are scored; null for the defaults.</param>
+    /// <returns>The model. Dispose it when no data view or prediction engine uses it any longer.</returns>
+    /// <exception cref="InvalidDataException">The model contains no network that this library saved.</exception>
+    public static TransformerChain<ITransformer> UpgradeRepVgg(this ModelOperationsCatalog catalog, ITransformer model, RepVggScoringOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(catalog);
+        ArgumentNullException.ThrowIfNull(model);
+        using var stream = new MemoryStream();
+        catalog.Save(model, null, stream);
+        stream.Position = 0;
+        return catalog.LoadRepVgg(stream, out _, options);
+    }
+
+    private static ITransformer Create(SavedPart part, DeployNetwork network, DataViewSchema.Column? predictedLabel, ScoringOptions scoring)
+    {
+        var input = part.Input.ToFeatureInput();
+        if (part.Head is not { } head)
+            return new RepVggFeaturizingTransformer(network, input, part.OutputColumn, scoring);
+        if (predictedLabel is not { Type: KeyDataViewType } label)
+            throw new InvalidDataException("The model's RepVGG classifier has no head.");
+        var builder = new DataViewSchema.Builder();
+        builder.AddColumn(head.LabelColumn, label.Type, label.Annotations);
+        return new RepVggTransformer(network, input, part.OutputColumn, head.PredictedLabelColumn, builder.ToSchema()[0], scoring);
+    }
+}
