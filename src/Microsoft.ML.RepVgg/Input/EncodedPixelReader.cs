@@ -38,10 +38,7 @@ internal sealed class EncodedPixelReader(FeatureInput input, RowLocation locatio
             throw Location.Invalid($"the image cannot be read: {error.Message}", inner: error);
         }
         if (_contents[index].Length == 0)
-        {
-            string? path = Location.FindPath();
-            throw Location.Invalid(path is null ? "there is no image" : "the file is empty", path);
-        }
+            throw Location.NoContent();
         _places[index] = Location.Place();
         _content += _contents[index].Length;
     }

@@ -4,53 +4,48 @@ using Microsoft.ML.RepVgg.Input.Images;
 namespace Microsoft.ML.RepVgg.Input;
 
 /// <summary>Describes the current row in error messages: its position, the image column, and the image file if a text column contains its path.</summary>
-/// <param name="row">The row or cursor. Its text columns should be active (<see cref="TextColumns"/>).</param>
+/// <param name="row">The row or cursor. The columns with paths should be active (<see cref="ImageFiles.CandidatesIn"/>).</param>
 /// <param name="columnName">Name of the image column.</param>
-/// <param name="imageFolder">The folder of relative paths; null if it is unknown.</param>
-internal sealed class RowLocation(DataViewRow row, string columnName, string? imageFolder = null)
+/// <param name="files">Where the files of the column come from.</param>
+internal sealed class RowLocation(DataViewRow row, string columnName, ImageFiles files)
 {
     private static readonly string[] _imageExtensions = [".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ico", ".heic", ".avif", ".jfif"];
 
-    private string? _imageFolder = imageFolder;
+    private string? _folder = files.Folder;
     private ValueGetter<ReadOnlyMemory<char>>[]? _paths;
 
-    // Index of the column with the path: -1 if no row had one, and null before the first row.
+    // Index of the column with the path: -1 if it is not known, and null before the first row.
     private int? _pathColumn;
 
     /// <summary>Position of the row.</summary>
     public long Position => row.Position;
 
-    /// <summary>The columns that may contain the path of the row's image: all scalar text columns that are not hidden.</summary>
-    public static IEnumerable<DataViewSchema.Column> TextColumns(DataViewSchema schema) =>
-        schema.Where(column => column.Type is TextDataViewType && !column.IsHidden);
-
-    /// <summary>Finds the path of the image file among the values of the text columns: the first value with the extension of an image file.</summary>
+    /// <summary>Finds the path of the image file: the value of the column that is known, or else the first value with the extension of an image file.</summary>
     /// <returns>The path as the column contains it; null if there is none.</returns>
     public string? FindPath()
     {
-        _paths ??= [.. TextColumns(row.Schema).Where(row.IsColumnActive).Select(column => row.GetGetter<ReadOnlyMemory<char>>(column))];
+        _paths ??= [.. files.CandidatesIn(row.Schema).Where(row.IsColumnActive).Select(column => row.GetGetter<ReadOnlyMemory<char>>(column))];
         for (int i = 0; i < _paths.Length; i++)
         {
-            ReadOnlyMemory<char> text = default;
-            _paths[i](ref text);
-            if (_imageExtensions.Any(extension => text.Span.EndsWith(extension, StringComparison.OrdinalIgnoreCase)))
+            string text = Read(i);
+            if (text.Length > 0 && (files.PathColumn is not null || _imageExtensions.Any(extension => text.EndsWith(extension, StringComparison.OrdinalIgnoreCase))))
             {
                 _pathColumn = i;
-                return text.ToString();
+                return text;
             }
         }
         return null;
     }
 
-    /// <summary>Notes the file of the current row's image, whose folder is used for the files of later rows.</summary>
+    /// <summary>Notes the file of the current row's image, which tells the folder and the column of the paths of later rows.</summary>
     /// <param name="tag">The image's tag, in which LoadImages stores the path of the file.</param>
     /// <returns>The path; null if the tag is no path of a file.</returns>
     public string? NoteFile(string? tag)
     {
         if (string.IsNullOrEmpty(tag) || !File.Exists(tag))
             return null;
-        if (_imageFolder is null && FindPath() is { } path && tag.EndsWith(path, StringComparison.Ordinal))
-            _imageFolder = tag[..^path.Length];
+        if (_folder is null && FindPath() is { } path && tag.EndsWith(path, StringComparison.Ordinal))
+            _folder = tag[..^path.Length];
         return tag;
     }
 
@@ -61,12 +56,21 @@ internal sealed class RowLocation(DataViewRow row, string columnName, string? im
         try
         {
             string? path = FindPath();
-            return path is null ? null : EncodedImageCheck.Explain(Path.Combine(_imageFolder ?? "", path), decoding);
+            return path is null ? null : EncodedImageCheck.Explain(Path.Combine(_folder ?? "", path), decoding);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
         {
             return null;
         }
+    }
+
+    /// <summary>Explains why the content of an image file has no bytes: the file is empty, or the row has no file.</summary>
+    /// <returns>The exception.</returns>
+    public InvalidRowException NoContent()
+    {
+        string? path = FindPath();
+        bool isFile = path is not null && (files.PathColumn is not null || File.Exists(path));
+        return Invalid(isFile ? "the file is empty" : "there is no image", path);
     }
 
     /// <summary>Describes the current row, for an error that may be found later. Only the column that had a path in the first row is read.</summary>
@@ -77,10 +81,8 @@ internal sealed class RowLocation(DataViewRow row, string columnName, string? im
             _pathColumn = -1;
             return new RowPlace(Position, columnName, FindPath());
         }
-        ReadOnlyMemory<char> text = default;
-        if (_pathColumn >= 0)
-            _paths![_pathColumn.Value](ref text);
-        return new RowPlace(Position, columnName, text.IsEmpty ? null : text.ToString());
+        string path = _pathColumn >= 0 ? Read(_pathColumn.Value) : "";
+        return new RowPlace(Position, columnName, path.Length == 0 ? null : path);
     }
 
     /// <summary>Creates the exception for a row that cannot be used.</summary>
@@ -89,6 +91,21 @@ internal sealed class RowLocation(DataViewRow row, string columnName, string? im
     /// <param name="inner">The cause, or null.</param>
     public InvalidRowException Invalid(string reason, string? path = null, Exception? inner = null) =>
         new RowPlace(Position, columnName, path ?? FindPath()).Invalid(reason, inner);
+
+    /// <summary>Reads a text; it is empty if the column cannot be read, because it is wanted for a message only.</summary>
+    private string Read(int index)
+    {
+        try
+        {
+            ReadOnlyMemory<char> text = default;
+            _paths![index](ref text);
+            return text.ToString();
+        }
+        catch (Exception error) when (error is not OperationCanceledException)
+        {
+            return "";
+        }
+    }
 }
 
 /// <summary>Describes a row in error messages.</summary>

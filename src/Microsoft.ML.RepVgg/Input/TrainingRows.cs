@@ -25,11 +25,13 @@ internal static class TrainingRows
         var pixelColumn = input.FindColumn(view.Schema);
         var labelColumn = view.Schema[labelName];
 
+        var files = ImageFiles.Find(view, input.ColumnName);
+
         // A cursor set of one cursor is used because GetRowCursor may read ahead on other threads. An image that cannot be
         // read would then end the whole cursor, and the row could neither be named in the message nor skipped.
-        using var cursor = view.GetRowCursorSet([pixelColumn, labelColumn, .. input.IsVector ? [] : RowLocation.TextColumns(view.Schema)], 1)[0];
+        using var cursor = view.GetRowCursorSet([pixelColumn, labelColumn, .. input.IsVector ? [] : files.CandidatesIn(view.Schema)], 1)[0];
         var getLabel = cursor.GetGetter<uint>(labelColumn);
-        var location = new RowLocation(cursor, input.ColumnName, input.IsVector ? null : ImageFolder.Find(view));
+        var location = new RowLocation(cursor, input.ColumnName, files);
         using var reader = PixelReader.Create(input, cursor, pixelColumn, location, capacity: input.IsVector || pixelColumn.Type is ImageDataViewType ? 1 : DecodedTogether, threads);
         long skipped = 0;
         string? firstReason = null;

@@ -35,9 +35,8 @@ internal static class StockChain
             chain.Copy(hidden, kept);
 
             string logits = chain.AddTemporary("Logits");
-            var head = StockHead.Create(label, logits, network.Classes);
-            chain.AddNetwork(network, logits, head.Scale, new SavedPart(SavedInput.Of(input), scoreColumn, new SavedHead(predictedLabelColumn, label.Name)));
-            chain.Add(head.Transformer);
+            chain.AddNetwork(network, logits, omitBatch: false, new SavedPart(SavedInput.Of(input), scoreColumn, new SavedHead(predictedLabelColumn, label.Name)));
+            chain.Add(StockHead.Create(label, logits, network.Classes));
             chain.Copy(added, outputs);
             chain.Copy(kept, hidden);
             foreach (string name in added.Except(outputs).Except(hidden))
@@ -54,7 +53,7 @@ internal static class StockChain
         {
             // The output of an ONNX graph cannot have the same name as its input.
             string features = outputColumn == input.PixelColumnName ? chain.AddTemporary("Features") : outputColumn;
-            chain.AddNetwork(network, features, scale: null, new SavedPart(SavedInput.Of(input), outputColumn, Head: null));
+            chain.AddNetwork(network, features, omitBatch: true, new SavedPart(SavedInput.Of(input), outputColumn, Head: null));
             chain.Copy([features], [outputColumn]);
         });
 }

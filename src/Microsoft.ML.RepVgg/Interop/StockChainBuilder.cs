@@ -69,21 +69,20 @@ internal sealed class StockChainBuilder
     /// <summary>Adds the network.</summary>
     /// <param name="network">The network, whose input is the pixel column.</param>
     /// <param name="outputColumn">Name of the network's output column.</param>
-    /// <param name="scale">The scale of the logits that the head needs; null if the output is features, whose type then omits the leading batch dimension, 1, that columns of the ONNX transformer have.</param>
+    /// <param name="omitBatch">Whether the type of the output column omits the leading batch dimension, 1, that columns of the ONNX transformer have.</param>
     /// <param name="part">Description of the saved transformer.</param>
-    public void AddNetwork(DeployNetwork network, string outputColumn, LogitsScale? scale, SavedPart part)
+    public void AddNetwork(DeployNetwork network, string outputColumn, bool omitBatch, SavedPart part)
     {
         string model = Path.Combine(_folder, "network.onnx");
-        bool omitBatch = scale is null;
         var options = new OnnxExportOptions
         {
             InputName = _input.PixelColumnName,
             OutputName = outputColumn,
             OmitOutputBatch = omitBatch,
             BatchSize = omitBatch ? 1 : null,
-            Chain = new OnnxChainDetails { Background = _input.Background, Scale = scale, Transformer = part.ToJson() },
+            Chain = new OnnxChainDetails { Background = _input.Background, Transformer = part.ToJson() },
         };
-        OnnxWriter.Write(scale?.Apply(network) ?? network, model, options);
+        OnnxWriter.Write(network, model, options);
         Add(_transforms.ApplyOnnxModel([outputColumn], [_input.PixelColumnName], model));
     }
 

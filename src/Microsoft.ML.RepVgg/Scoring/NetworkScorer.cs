@@ -50,12 +50,12 @@ internal sealed class NetworkScorer(FeatureInput input, DeployNetwork network, S
     /// <summary>Number of invalid rows that were skipped since the scorer was created.</summary>
     public long InvalidRowCount => Interlocked.Read(ref _invalidRowCount);
 
-    public ScoringMapper Map(DataViewSchema inputSchema) => new(this, inputSchema, imageFolder: null);
+    public ScoringMapper Map(DataViewSchema inputSchema) => new(this, inputSchema, ImageFiles.Unknown);
 
     public IDataView Transform(IDataView input)
     {
         ArgumentNullException.ThrowIfNull(input);
-        return new ScoredView(input, new ScoringMapper(this, input.Schema, Input.IsVector ? null : ImageFolder.Find(input)));
+        return new ScoredView(input, new ScoringMapper(this, input.Schema, ImageFiles.Find(input, Input.ColumnName)));
     }
 
     /// <summary>Counts an invalid row that is skipped, and writes a warning for the first one.</summary>

@@ -22,7 +22,7 @@ internal sealed class RowScorer : IDisposable
     public RowScorer(ScoringMapper mapper, DataViewRow row, int capacity)
     {
         _scorer = mapper.Scorer;
-        _reader = PixelReader.Create(_scorer.Input, row, mapper.Input, new RowLocation(row, _scorer.Input.ColumnName, mapper.ImageFolder), capacity, _scorer.Engine.Threads);
+        _reader = PixelReader.Create(_scorer.Input, row, mapper.Input, new RowLocation(row, _scorer.Input.ColumnName, mapper.Files), capacity, _scorer.Engine.Threads);
         _errors = new InvalidRowException?[capacity];
     }
 

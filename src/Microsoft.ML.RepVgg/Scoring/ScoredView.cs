@@ -41,13 +41,13 @@ internal sealed class ScoringMapper : IRowToRowMapper
 {
     /// <param name="scorer">The input column, the network and the output columns.</param>
     /// <param name="inputSchema">The schema of the input rows.</param>
-    /// <param name="imageFolder">Folder of the image files, for error messages; null if it is unknown.</param>
-    public ScoringMapper(NetworkScorer scorer, DataViewSchema inputSchema, string? imageFolder)
+    /// <param name="files">Where the files of the image column come from, for error messages.</param>
+    public ScoringMapper(NetworkScorer scorer, DataViewSchema inputSchema, ImageFiles files)
     {
         ArgumentNullException.ThrowIfNull(inputSchema);
         Scorer = scorer;
         InputSchema = inputSchema;
-        ImageFolder = imageFolder;
+        Files = files;
         Input = scorer.Input.FindColumn(inputSchema);
 
         var builder = new DataViewSchema.Builder();
@@ -66,8 +66,8 @@ internal sealed class ScoringMapper : IRowToRowMapper
     /// <summary>The image column in the input schema.</summary>
     public DataViewSchema.Column Input { get; }
 
-    /// <summary>Folder of the image files, for error messages; null if it is unknown.</summary>
-    public string? ImageFolder { get; }
+    /// <summary>Where the files of the image column come from, for error messages.</summary>
+    public ImageFiles Files { get; }
 
     /// <summary>Gets the getter of a column that this mapper adds.</summary>
     public ValueGetter<TValue> Getter<TValue>(DataViewSchema.Column column, OutputOfRow output) =>
@@ -89,7 +89,7 @@ internal sealed class ScoringMapper : IRowToRowMapper
             needed.Add(Input.Index);
             // Error messages contain the path of an image.
             if (!Scorer.Input.IsVector)
-                needed.UnionWith(RowLocation.TextColumns(InputSchema).Select(text => text.Index));
+                needed.UnionWith(Files.CandidatesIn(InputSchema).Select(text => text.Index));
         }
         return needed.Select(index => InputSchema[index]);
     }

@@ -321,6 +321,65 @@ public sealed class ImageColumnTests : IDisposable
         loading.Append(Stripes.Pipeline(_context, options)).Fit(data).Dispose();
     }
 
+    private sealed class TwoPathsRow
+    {
+        public string Thumbnail { get; set; } = "";
+
+        public string Document { get; set; } = "";
+
+        public string Label { get; set; } = "";
+    }
+
+    [Theory]
+    [InlineData(false, "broken.png")]
+    [InlineData(true, "broken.png")]
+    [InlineData(false, "broken")]
+    [InlineData(true, "broken")]
+    public void The_file_that_is_named_is_the_one_that_was_loaded(bool asBytes, string name)
+    {
+        File.WriteAllText(_folder.File(name), "This is text and no picture.");
+        var rows = FileRows(30).Select(row => new TwoPathsRow { Document = row.Path, Thumbnail = "0.png", Label = row.Label }).ToList();
+        rows[5].Document = name;
+        IEstimator<ITransformer> loading = asBytes
+            ? _context.Transforms.LoadRawImageBytes("Image", _folder.Path, "Document")
+            : _context.Transforms.LoadImages("Image", _folder.Path, "Document");
+        string error = Error(() => loading.Append(Stripes.Pipeline(_context, Options(epochs: 1))).Fit(_context.Data.LoadFromEnumerable(rows)));
+        Assert.Contains($"Row 5, column 'Image', file '{name}': the image cannot be read: its format is unknown", error);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_path_that_is_no_path_can_be_skipped(bool asBytes)
+    {
+        var rows = FileRows(30);
+        rows[4].Path = "a\0b.png";
+        var data = _context.Data.LoadFromEnumerable(rows);
+        IEstimator<ITransformer> loading = asBytes
+            ? _context.Transforms.LoadRawImageBytes("Image", _folder.Path, "Path")
+            : _context.Transforms.LoadImages("Image", _folder.Path, "Path");
+        Assert.Contains("Row 4, column 'Image'", Error(() => loading.Append(Stripes.Pipeline(_context, Options(epochs: 1))).Fit(data)));
+        var options = Options(epochs: 1);
+        options.InvalidRows = InvalidRowHandling.Skip;
+        using var model = loading.Append(Stripes.Pipeline(_context, options)).Fit(data);
+        Assert.Equal(0u, model.Transform(data).GetColumn<uint>("PredictedLabel").ElementAt(4));
+    }
+
+    private sealed class NamedBytesRow
+    {
+        public byte[]? Image { get; set; }
+
+        public string FileName { get; set; } = "photo.jpg";
+    }
+
+    [Fact]
+    public void Bytes_that_are_missing_are_no_empty_file()
+    {
+        using var model = Train(_context.Data.LoadFromEnumerable(ImageRows(18)));
+        using var engine = Engine<NamedBytesRow>(model.LastTransformer);
+        Assert.Contains("file 'photo.jpg': there is no image", Error(() => engine.Predict(new NamedBytesRow())));
+    }
+
     [Fact]
     public void The_tag_of_an_image_need_not_be_an_image_file()
     {

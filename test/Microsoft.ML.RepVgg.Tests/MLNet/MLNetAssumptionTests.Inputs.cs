@@ -172,6 +172,12 @@ public sealed partial class MLNetAssumptionTests
         orderOfExtraction: ImagePixelExtractingEstimator.ColorsOrder.ARGB);
 
     /// <summary>The red plane.</summary>
+    private static float[] Softmax(float[] logits)
+    {
+        double[] exponentials = [.. logits.Select(logit => Math.Exp(logit))];
+        return [.. exponentials.Select(value => (float)(value / exponentials.Sum()))];
+    }
+
     private float[] Resize(MLImage image, int width, int height, ResizingKind kind, Anchor anchor = Anchor.Center)
     {
         // The size that the column's type states is not looked at.

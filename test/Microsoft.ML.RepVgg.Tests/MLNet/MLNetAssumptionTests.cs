@@ -37,32 +37,7 @@ public sealed partial class MLNetAssumptionTests : IDisposable
         }
     }
 
-    // Interop/StockHead trains the saved model's head like this; only with weights a I + b J does its softmax become that of our logits.
-    [Theory]
-    [InlineData(2)]
-    [InlineData(10)]
-    [InlineData(100)]
-    public void One_iteration_on_one_hot_rows_gives_weights_of_the_symmetric_form(int classes)
-    {
-        var head = Head(NamelessLabel(classes), classes);
-        VBuffer<float>[]? weights = null;
-        head.Model.GetWeights(ref weights, out int modelClasses);
-        Assert.Equal(classes, modelClasses);
-        float[][] matrix = [.. weights!.Select(row => row.DenseValues().ToArray())];
-        float other = matrix[0][1], gain = matrix[0][0] - other;
-        Assert.True(gain > 0, $"{matrix[0][0]} on the diagonal, {other} beside it.");
-        for (int i = 0; i < classes; i++)
-            Compare.Close([.. Enumerable.Range(0, classes).Select(j => i == j ? other + gain : other)], matrix[i], 1e-6, $"weights of class {i}");
-
-        float[] biases = [.. head.Model.GetBiases()];
-        var scored = head.Transform(new OneHotView(NamelessLabel(classes), "Features", classes));
-        float[][] scores = [.. scored.GetColumn<float[]>("Score")];
-        for (int i = 0; i < classes; i++)
-            Compare.Close(Softmax([.. biases.Select((bias, j) => bias + matrix[j][i])]), scores[i], 1e-5, $"scores of row {i}");
-        Assert.Equal(Enumerable.Range(1, classes).Select(key => (uint)key), scored.GetColumn<uint>("PredictedLabel"));
-    }
-
-    // Interop/OneHotView has features of dimensions (1, n), like the output of the ONNX transformer, because the head compares them.
+    // Interop/StockHead has features of dimensions (1, n), like the output of the ONNX transformer, because the head compares them.
     [Fact]
     public void The_stock_head_refuses_features_of_other_dimensions_than_in_training()
     {
@@ -83,7 +58,7 @@ public sealed partial class MLNetAssumptionTests : IDisposable
         Assert.Equal((SchemaShape.Column.VectorKind.Scalar, NumberDataViewType.UInt32, true), (labelShape.Kind, labelShape.ItemType, labelShape.IsKey));
 
         var label = keyed.Schema["Label"];
-        var schema = Head(label, _classes.Length).GetOutputSchema(new OneHotView(label, "Features", _classes.Length).Schema);
+        var schema = Head(label, _classes.Length).GetOutputSchema(HeadSchema(label, _classes.Length));
         Assert.Equal(["Label", "Features", "PredictedLabel", "Score"], schema.Select(column => column.Name));
         Assert.Equal(new VectorDataViewType(NumberDataViewType.Single, _classes.Length), schema["Score"].Type);
         Assert.Equal(label.Type, schema["PredictedLabel"].Type);
@@ -172,7 +147,15 @@ public sealed partial class MLNetAssumptionTests : IDisposable
             MaximumNumberOfIterations = 1,
             HistorySize = 2,
             NumberOfThreads = 1,
-        }).Fit(new OneHotView(label, "Features", classes));
+        }).Fit(new OneHotView(HeadSchema(label, classes), classes));
+
+    private static DataViewSchema HeadSchema(DataViewSchema.Column label, int classes)
+    {
+        var builder = new DataViewSchema.Builder();
+        builder.AddColumn("Label", label.Type, label.Annotations);
+        builder.AddColumn("Features", new VectorDataViewType(NumberDataViewType.Single, 1, classes));
+        return builder.ToSchema();
+    }
 
     private static DataViewSchema.Column NamelessLabel(int classes) => Schema("Label", new KeyDataViewType(typeof(uint), classes))["Label"];
 
@@ -181,12 +164,6 @@ public sealed partial class MLNetAssumptionTests : IDisposable
         var builder = new DataViewSchema.Builder();
         builder.AddColumn(name, type);
         return builder.ToSchema();
-    }
-
-    private static float[] Softmax(float[] logits)
-    {
-        double[] exponentials = [.. logits.Select(logit => Math.Exp(logit))];
-        return [.. exponentials.Select(value => (float)(value / exponentials.Sum()))];
     }
 
     private static string[] Texts(DataViewSchema.Column column, string annotation)

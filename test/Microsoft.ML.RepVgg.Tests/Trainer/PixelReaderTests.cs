@@ -88,7 +88,7 @@ public sealed class PixelReaderTests
         var column = input.FindColumn(view.Schema);
         using var cache = new SampleCache(channels, Height, Width, 2);
         using (var cursor = view.GetRowCursor([column]))
-        using (var reader = PixelReader.Create(input, cursor, column, new RowLocation(cursor, "Image"), capacity: 1))
+        using (var reader = PixelReader.Create(input, cursor, column, new RowLocation(cursor, "Image", ImageFiles.Unknown), capacity: 1))
         {
             while (cursor.MoveNext())
                 reader.AddTo(cache, 1, error => throw error);
@@ -105,7 +105,7 @@ public sealed class PixelReaderTests
         float[] scores = new float[4 * Count], expectedScores = new float[4 * Count];
         engine.Run([.. expected.SelectMany(image => image)], Count, expectedScores);
         using (var cursor = view.GetRowCursor([column]))
-        using (var reader = PixelReader.Create(input, cursor, column, new RowLocation(cursor, "Image"), Count))
+        using (var reader = PixelReader.Create(input, cursor, column, new RowLocation(cursor, "Image", ImageFiles.Unknown), Count))
         {
             for (int i = 0; cursor.MoveNext(); i++)
                 reader.Read(i);
@@ -123,7 +123,7 @@ public sealed class PixelReaderTests
         var view = _context.Data.LoadFromEnumerable(rows);
         var column = input.FindColumn(view.Schema);
         using var cursor = view.GetRowCursor([column]);
-        using var reader = PixelReader.Create(input, cursor, column, new RowLocation(cursor, "Image"), Count);
+        using var reader = PixelReader.Create(input, cursor, column, new RowLocation(cursor, "Image", ImageFiles.Unknown), Count);
         var failed = new List<long>();
         while (cursor.MoveNext())
         {

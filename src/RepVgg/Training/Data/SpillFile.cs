@@ -23,7 +23,7 @@ internal sealed class SpillFile : IDisposable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new IOException($"A temporary file for samples cannot be created in '{folder}': {e.Message} Specify another folder, or raise the memory limit.", e);
+            throw new IOException($"A temporary file for samples cannot be created in '{folder}': {e.Message} Set the environment variable TMPDIR (TEMP on Windows) to another folder, or raise the memory limit (CacheLimit).", e);
         }
         if (!OperatingSystem.IsWindows())
             File.Delete(path);
@@ -42,7 +42,7 @@ internal sealed class SpillFile : IDisposable
         }
         catch (IOException e)
         {
-            throw new IOException($"The temporary file for samples in '{_folder}' cannot be written: {e.Message} Specify a folder with more free space, or raise the memory limit.", e);
+            throw new IOException($"The temporary file for samples in '{_folder}' cannot be written: {e.Message} Set the environment variable TMPDIR (TEMP on Windows) to a folder with more free space, or raise the memory limit (CacheLimit).", e);
         }
         Length += data.Length;
         return offset;

@@ -1,7 +1,5 @@
 using System.Collections.Immutable;
-using System.Globalization;
 using System.Text.Json;
-using RepVgg.Networks;
 
 namespace RepVgg.Weights.Onnx;
 
@@ -9,15 +7,10 @@ namespace RepVgg.Weights.Onnx;
 internal sealed record OnnxChainDetails
 {
     private const string BackgroundKey = "repvgg.background";
-    private const string GainKey = "repvgg.logits_gain";
-    private const string OffsetsKey = "repvgg.logits_offsets";
     private const string TransformerKey = "repvgg.transformer";
 
     /// <summary>The background on which <see cref="OnnxComposition"/> puts images, one value for each channel of the network; empty if the graph has no such nodes.</summary>
     public ImmutableArray<byte> Background { get; init; } = [];
-
-    /// <summary>The scale of the graph's output; null if the output is the logits or features.</summary>
-    public LogitsScale? Scale { get; init; }
 
     /// <summary>Description of the transformer that was saved as the chain, which the ML.NET library writes and reads; null if there is none.</summary>
     public string? Transformer { get; init; }
@@ -27,15 +20,8 @@ internal sealed record OnnxChainDetails
     {
         if (!Background.IsEmpty)
             yield return new(BackgroundKey, $"[{string.Join(',', Background)}]");
-        if (Scale is not null)
-        {
-            yield return new(GainKey, Text(Scale.Gain));
-            yield return new(OffsetsKey, $"[{string.Join(',', Scale.Offsets.Select(Text))}]");
-        }
         if (Transformer is not null)
             yield return new(TransformerKey, Transformer);
-
-        static string Text(float value) => value.ToString("R", CultureInfo.InvariantCulture);
     }
 
     /// <summary>Reads the details from the properties that <see cref="ToProperties"/> returned; they are empty if there are none.</summary>
@@ -43,11 +29,6 @@ internal sealed record OnnxChainDetails
     public static OnnxChainDetails FromProperties(IReadOnlyDictionary<string, string> properties) => new()
     {
         Background = Parse(properties, BackgroundKey, value => value.EnumerateArray().Select(item => item.GetByte()).ToImmutableArray(), []),
-        Scale = properties.ContainsKey(GainKey)
-            ? new LogitsScale(
-                Parse(properties, GainKey, value => value.GetSingle(), 1),
-                Parse(properties, OffsetsKey, value => value.EnumerateArray().Select(item => item.GetSingle()).ToImmutableArray(), []))
-            : null,
         Transformer = properties.GetValueOrDefault(TransformerKey),
     };
 
@@ -65,30 +46,4 @@ internal sealed record OnnxChainDetails
             throw new InvalidDataException($"the property '{key}' is damaged: {error.Message}", error);
         }
     }
-}
-
-/// <summary>The scale of a graph's output z: the logits are Gain * z + Offsets.</summary>
-/// <param name="Gain">The factor, greater than 0.</param>
-/// <param name="Offsets">The offset of each class.</param>
-internal sealed record LogitsScale(float Gain, ImmutableArray<float> Offsets)
-{
-    /// <summary>Changes the last layer of a network from logits to z.</summary>
-    public DeployNetwork Apply(DeployNetwork network) =>
-        WithClassifier(network, weight => weight / Gain, (bias, offset) => (bias - offset) / Gain);
-
-    /// <summary>Changes the last layer of a network from z to logits.</summary>
-    /// <exception cref="InvalidDataException">The number of offsets is not the number of classes, or the gain is not positive.</exception>
-    public DeployNetwork Undo(DeployNetwork network) =>
-        Offsets.Length == network.Classes && Gain > 0
-            ? WithClassifier(network, weight => weight * Gain, (bias, offset) => bias * Gain + offset)
-            : throw new InvalidDataException($"the scale of its output has {Offsets.Length} offsets and a gain of {Gain} for {network.Classes} classes");
-
-    private DeployNetwork WithClassifier(DeployNetwork network, Func<float, float> weight, Func<float, float, float> bias) => network with
-    {
-        Classifier = network.Classifier with
-        {
-            Weight = [.. network.Classifier.Weight.Select(weight)],
-            Bias = [.. network.Classifier.Bias.Zip(Offsets, bias)],
-        },
-    };
 }

@@ -1,0 +1,63 @@
+using System.Reflection;
+using Microsoft.ML.Data;
+
+namespace Microsoft.ML.RepVgg.Input;
+
+/// <summary>Where the files of an image column come from, for error messages.</summary>
+/// <param name="Folder">The folder of relative paths; null if it is unknown.</param>
+/// <param name="PathColumn">The column with the paths; null if it is unknown.</param>
+internal sealed record ImageFiles(string? Folder, string? PathColumn)
+{
+    /// <summary>Maximum number of views that are searched.</summary>
+    private const int MaximumDepth = 100;
+
+    private static readonly string[] _pathWords = ["path", "file", "image", "picture", "photo", "url", "uri", "name", "source"];
+
+    /// <summary>Nothing is known.</summary>
+    public static ImageFiles Unknown { get; } = new(null, null);
+
+    /// <summary>Finds the step that loads the files of a column: ML.NET's LoadImages or LoadRawImageBytes.</summary>
+    /// <remarks>Data views do not tell it, so private fields are looked up by name. If a later ML.NET version does not have them, messages contain less.</remarks>
+    /// <param name="view">The data.</param>
+    /// <param name="imageColumn">Name of the image column.</param>
+    public static ImageFiles Find(IDataView view, string imageColumn)
+    {
+        try
+        {
+            object? current = view;
+            for (int depth = 0; depth < MaximumDepth && current is not null; depth++)
+            {
+                if (Field(Field(current, "_mapper"), "_parent") is ImageLoadingTransformer loading
+                    && (Field(loading, "ColumnPairs") as (string Output, string Input)[])?.FirstOrDefault(pair => pair.Output == imageColumn) is { Input: { } path })
+                {
+                    return new ImageFiles(loading.ImageFolder, path);
+                }
+                current = current.GetType().GetProperty("Source")?.GetValue(current);
+            }
+        }
+        catch (Exception error) when (error is AmbiguousMatchException or TargetInvocationException or NotSupportedException)
+        {
+            // A view of another library has other members of these names.
+        }
+        return Unknown;
+    }
+
+    /// <summary>The columns that may contain the path of a row's image: the one that is known, or else the scalar text columns that are named like paths.</summary>
+    /// <param name="schema">The columns of the rows.</param>
+    public IEnumerable<DataViewSchema.Column> CandidatesIn(DataViewSchema schema)
+    {
+        if (PathColumn is not null && schema.GetColumnOrNull(PathColumn) is { Type: TextDataViewType } known)
+            return [known];
+        return schema.Where(column => column.Type is TextDataViewType && !column.IsHidden && _pathWords.Any(word => column.Name.Contains(word, StringComparison.OrdinalIgnoreCase)));
+    }
+
+    private static object? Field(object? instance, string name)
+    {
+        for (var type = instance?.GetType(); type is not null; type = type.BaseType)
+        {
+            if (type.GetField(name, BindingFlags.Instance | BindingFlags.NonPublic | BindingFlags.Public | BindingFlags.DeclaredOnly) is { } field)
+                return field.GetValue(instance);
+        }
+        return null;
+    }
+}
