@@ -81,7 +81,7 @@ internal sealed record LogitsScale(float Gain, ImmutableArray<float> Offsets)
     public DeployNetwork Undo(DeployNetwork network) =>
         Offsets.Length == network.Classes && Gain > 0
             ? WithClassifier(network, weight => weight * Gain, (bias, offset) => bias * Gain + offset)
-            : throw new InvalidDataException($"the scale of its output has {Offsets.Length} offsets and a gain of {Gain} for {network.Classes} classes");
+            : throw new InvalidDataException(string.Create(CultureInfo.InvariantCulture, $"the scale of its output has {Offsets.Length} offsets and a gain of {Gain} for {network.Classes} classes"));
 
     private DeployNetwork WithClassifier(DeployNetwork network, Func<float, float> weight, Func<float, float, float> bias) => network with
     {
