@@ -1,3 +1,5 @@
+using RepVgg.Runtime;
+
 namespace RepVgg.Samples.CommandLine;
 
 /// <summary>Finds and runs the command. An exception is reported as one line on the error stream.</summary>
@@ -41,13 +43,13 @@ internal static class CommandRunner
         }
     }
 
-    /// <summary>Gets the message of an exception as one line, without the parameter name that .NET appends. For an exception that only wraps another one, gets the message of the inner exception.</summary>
+    /// <summary>Gets the message of an exception as one line, without control characters and without the parameter name that .NET appends. For an exception that only wraps another one, gets the message of the inner exception.</summary>
     private static string Meaning(Exception exception)
     {
         while (exception is AggregateException or System.Reflection.TargetInvocationException && exception.InnerException is { } inner)
             exception = inner;
         string message = exception.Message.ReplaceLineEndings(" ");
         string suffix = exception is ArgumentException { ParamName: { } name } ? $" (Parameter '{name}')" : "";
-        return suffix.Length > 0 && message.EndsWith(suffix, StringComparison.Ordinal) ? message[..^suffix.Length] : message;
+        return MessageText.WithoutControls(suffix.Length > 0 && message.EndsWith(suffix, StringComparison.Ordinal) ? message[..^suffix.Length] : message);
     }
 }

@@ -51,7 +51,7 @@ internal static class ConvertCommand
         else
         {
             // Only the ONNX graph requires a normalisation. Other formats store a description if the normalisation is known.
-            bool known = weights.Options.Normalization is not null || weights.Description is not null || weights.Architecture.InputChannels == 3;
+            bool known = weights.KnownNormalization is not null;
             if (!known && (weights.Options.BatchNormEpsilon is not null || weights.Options.Strides is not null))
                 throw new UsageException("--epsilon and --strides are stored together with the normalisation: give --mean and --std.");
             var state = form == weights.Form ? weights.State : (known ? weights : weights.WithoutNormalization()).ToDeployNetwork().ExportState();

@@ -1,7 +1,6 @@
-using System.Globalization;
 using RepVgg.Architectures;
 using RepVgg.Diagnostics;
-using RepVgg.Networks;
+using RepVgg.Runtime;
 using RepVgg.Samples.CommandLine;
 using RepVgg.Weights;
 using RepVgg.Weights.Files;
@@ -16,10 +15,8 @@ internal static class InspectCommand
     {
         string path = arguments.Operand(0);
         var weights = WeightsFile.Read(path, WeightsCommands.FileOptions(arguments));
-        int? size = weights.Options.Height;
         var architecture = weights.Architecture;
-        int height = size ?? weights.Description?.ImageHeight ?? architecture.DefaultImageSize, width = size ?? weights.Description?.ImageWidth ?? architecture.DefaultImageSize;
-        var figures = ModelStatistics.Of(architecture, weights.Form, weights.Classes, height, width);
+        var figures = ModelStatistics.Of(architecture, weights.Form, weights.Classes, weights.ImageHeight, weights.ImageWidth);
 
         string features = string.Concat(
             architecture.Groups > 1 ? $", {architecture.Groups} groups on every second layer" : "",
@@ -29,13 +26,13 @@ internal static class InspectCommand
         Console.WriteLine($"Architecture   {architecture.Name}{features}");
         Console.WriteLine($"Form           {weights.Form.Name()}");
         Console.WriteLine($"Classes        {(weights.Classes == 0 ? "none: there is no classifier" : $"{weights.Classes}{Labels(weights.Description)}")}");
-        Console.WriteLine($"Images         {architecture.InputChannels} x {height} x {width}");
-        Console.WriteLine($"Normalisation  {Describe(weights.Options.Normalization ?? weights.Description?.Normalization)}");
+        Console.WriteLine($"Images         {architecture.InputChannels} x {weights.ImageHeight} x {weights.ImageWidth}");
+        Console.WriteLine($"Normalisation  {weights.KnownNormalization?.ToString() ?? "unknown: give --mean and --std"}");
         Console.WriteLine($"Parameters     {Table.Number(figures.Parameters)}");
         Console.WriteLine($"Multiply-adds  {Table.Number(figures.MultiplyAdds)}");
         Console.WriteLine($"Activations    {Table.Number(figures.Activations)} values for one image, at most {Table.Number(figures.LargestActivation)} at once");
         if (weights.Entries.Count > 1)
-            Console.WriteLine($"Entries        {string.Join(", ", weights.Entries.Select(entry => $"{(entry.Length == 0 ? "(the whole file)" : entry)}{(entry == weights.Entry ? " (shown here)" : "")}"))}");
+            Console.WriteLine($"Entries        {string.Join(", ", weights.Entries.Select(entry => $"{(entry.Length == 0 ? "(the whole file)" : MessageText.Printable(entry))}{(entry == weights.Entry ? " (shown here)" : "")}"))}");
         if (weights.LeftOut.Count > 0)
             Console.WriteLine($"Left out       {string.Join(", ", weights.LeftOut)}");
         Console.WriteLine();
@@ -55,11 +52,5 @@ internal static class InspectCommand
     }
 
     private static string Labels(ModelDescription? description) =>
-        description is null || description.ClassLabels.IsDefaultOrEmpty ? "" : $": {string.Join(", ", description.ClassLabels.Take(10))}{(description.ClassLabels.Length > 10 ? ", ..." : "")}";
-
-    private static string Describe(Normalization? normalization) => normalization is null
-        ? "not said"
-        : $"mean {Join(normalization.Mean)}, scale {Join(normalization.Scale)}";
-
-    private static string Join(IEnumerable<float> values) => string.Join(" ", values.Select(value => value.ToString("g6", CultureInfo.InvariantCulture)));
+        description is null || description.ClassLabels.IsDefaultOrEmpty ? "" : $": {string.Join(", ", description.ClassLabels.Take(10).Select(MessageText.Printable))}{(description.ClassLabels.Length > 10 ? ", ..." : "")}";
 }

@@ -18,11 +18,13 @@ internal static class VerifyCommand
         string path = arguments.Operand(0);
         float bound = arguments.Positive("bound") ?? Bound;
         var options = WeightsCommands.FileOptions(arguments);
-        var weights = WeightsFile.Read(path, options);
+        string? against = arguments.Text("against");
+        // Only ONNX files have outputs, and they hold the deploy form, so that the output is one of the other file.
+        var weights = WeightsFile.Read(path, against is null ? options : options with { Output = null });
         if (weights.Form != WeightsForm.Training)
             throw new ArgumentException($"'{path}' holds the deploy form: there is nothing to fuse. Verify the training form from which it was fused, with --against {path}.");
-        var deployed = arguments.Text("against") is { } other
-            ? Deployed(other, options with { BatchNormEpsilon = null, Entry = null })
+        var deployed = against is not null
+            ? Deployed(against, options with { BatchNormEpsilon = null, Entry = null })
             : weights.WithoutNormalization().ToDeployNetwork();
         int images = arguments.Integer("images", 1) ?? 2;
         var report = FusionCheck.Compare(weights.Architecture, weights.State, deployed, images, arguments.Integer("seed", 0) ?? 1, arguments.Integer("threads", 0) ?? 0);

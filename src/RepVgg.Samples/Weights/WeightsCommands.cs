@@ -16,14 +16,15 @@ internal static class WeightsCommands
 
     private static readonly OptionSpec _imageSize = new("image-size", "N", "height and width of the images in pixels (default: the file's, or the architecture's)");
 
-    /// <summary>The options for what a file does not say.</summary>
+    /// <summary>The options for what a PyTorch checkpoint does not say.</summary>
     private static readonly OptionSpec[] _unsaid =
     [
         new("epsilon", "X", "epsilon of the batch norms (default: the file's, or 1e-5)"),
         new("strides", "N,N,...", "stride of every stage, the stem included (default: the file's, or the variant's)"),
-        new("output", "NAME", "output of an ONNX graph that has several (default: the one of the classifier)"),
         new("entry", "KEY", "key of the weights in a PyTorch checkpoint, such as ema (default: the usual ones)"),
     ];
+
+    private static readonly OptionSpec _output = new("output", "NAME", "output of an ONNX graph that has several (default: the one of the classifier)");
 
     public static IReadOnlyList<CommandSpec> All { get; } =
     [
@@ -36,11 +37,12 @@ internal static class WeightsCommands
                 new("seed", "N", "draws the weights (default: 1)"),
                 .. ConvertCommand.OutputOptions,
             ], CreateCommand.Run) { Operands = ["VARIANT", "OUT"] },
-        new("inspect", "Says what a file of weights holds.", [_imageSize, .. _normalization, .. _unsaid], InspectCommand.Run) { Operands = ["FILE"] },
+        new("inspect", "Says what a file of weights holds.", [_imageSize, .. _normalization, .. _unsaid, _output], InspectCommand.Run) { Operands = ["FILE"] },
         new("verify", "Fuses a training form and compares both forms on random images, block by block and in all.",
             [
                 new("bound", "X", "largest relative difference that is accepted (default: 1e-5)"),
                 new("against", "FILE", "compare with this deploy form instead of fusing"),
+                new("output", "NAME", "output of the ONNX graph of --against, if it has several (default: the one of the classifier)"),
                 _imageSize,
                 .. _unsaid,
                 new("images", "N", "number of random images (default: 2)"),
@@ -53,11 +55,12 @@ internal static class WeightsCommands
                 _imageSize,
                 .. _normalization,
                 .. _unsaid,
+                _output,
                 new("precision", "NAME", "single or half; half for ONNX only (default: single)"),
                 .. ConvertCommand.OutputOptions,
             ], ConvertCommand.Run) { Operands = ["IN", "OUT"] },
         new("run", "Computes the logits of raw images in a NumPy file: float32 or uint8, [images, channels, height, width].",
-            [.. _normalization, .. _unsaid, new("threads", "N", "threads; 0 takes every core (default: 0)")], RunCommand.Run) { Operands = ["FILE", "IMAGES.npy", "LOGITS.npy"] },
+            [.. _normalization, .. _unsaid, _output, new("threads", "N", "threads; 0 takes every core (default: 0)")], RunCommand.Run) { Operands = ["FILE", "IMAGES.npy", "LOGITS.npy"] },
     ];
 
     /// <summary>Gets the name of a form on the command line.</summary>

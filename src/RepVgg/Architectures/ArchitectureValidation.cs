@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using RepVgg.Runtime;
 
 namespace RepVgg.Architectures;
 
@@ -16,7 +17,7 @@ internal static partial class ArchitectureValidation
         ArgumentNullException.ThrowIfNull(architecture);
         var problems = Problems(architecture);
         if (problems.Count > 0)
-            throw new ArgumentException($"The architecture '{architecture.Name}' cannot be built: {string.Join("; ", problems)}.", nameof(architecture));
+            throw new ArgumentException(MessageText.WithoutControls($"The architecture '{architecture.Name}' cannot be built: {string.Join("; ", problems)}."), nameof(architecture));
     }
 
     /// <summary>Throws an exception if an image size is too small for an architecture.</summary>
@@ -41,6 +42,8 @@ internal static partial class ArchitectureValidation
         var problems = new List<string>();
         if (string.IsNullOrWhiteSpace(architecture.Name))
             problems.Add("it has no name");
+        else if (architecture.Name.Any(char.IsControl))
+            problems.Add("its name contains control characters");
         if (architecture.InputChannels is not (1 or 3))
             problems.Add($"it has {architecture.InputChannels} input channels, not 1 or 3");
         if (architecture.DefaultImageSize < 1)

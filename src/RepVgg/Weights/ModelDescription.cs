@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using RepVgg.Architectures;
+using RepVgg.Runtime;
 
 namespace RepVgg.Weights;
 
@@ -72,7 +73,7 @@ public sealed record ModelDescription(
             }
             catch (Exception error) when (error is JsonException or InvalidOperationException or KeyNotFoundException or FormatException or ArgumentException)
             {
-                throw new FormatException($"the property '{key}' is damaged: {error.Message}", error);
+                throw new FormatException($"the property '{key}' is damaged: {MessageText.Reason(error)}", error);
             }
         }
     }

@@ -30,16 +30,6 @@ public sealed record WeightsAssumption(WeightsAssumptionKind Kind, string Text)
     /// <summary>Whether the assumption is reported as a warning: it often does not hold, and the results are wrong then.</summary>
     public bool IsWarning => Kind == WeightsAssumptionKind.Normalization;
 
-    /// <summary>What to do if the assumption does not hold.</summary>
-    internal string Remedy => Kind switch
-    {
-        WeightsAssumptionKind.Normalization => "If the network was trained with another normalisation, give it as the option Normalization.",
-        WeightsAssumptionKind.BatchNormEpsilon => "If the network was trained with another epsilon, give it as the option BatchNormEpsilon.",
-        WeightsAssumptionKind.Strides => "If the network has other strides, give them as the option Strides.",
-        WeightsAssumptionKind.ImageSize => "For images of another size, give ImageHeight and ImageWidth.",
-        _ => "",
-    };
-
     /// <summary>Returns <see cref="Text"/>.</summary>
     /// <returns>The text.</returns>
     public override string ToString() => Text;

@@ -1,3 +1,4 @@
+using System.Globalization;
 using RepVgg.Architectures;
 
 namespace RepVgg.Weights;
@@ -34,12 +35,12 @@ public sealed record WeightsFileOptions
 
     /// <summary>
     /// Key of the weights in a PyTorch checkpoint that holds several, such as <c>ema</c> or <c>state_dict_ema</c>; null for the plain weights, such as
-    /// those of <c>state_dict</c> or <c>model</c>. Keys of nested dictionaries are joined by dots: <c>checkpoint.ema</c>. In any format, it can also be a
-    /// prefix of names, if the weights of several networks are under different prefixes.
+    /// those of <c>state_dict</c> or <c>model</c>. Keys of nested dictionaries are joined by dots: <c>checkpoint.ema</c>. In any format but ONNX, it can also be a
+    /// prefix of names, if the weights of several networks are under different prefixes. An entry that the file does not have is an error.
     /// </summary>
     public string? Entry { get; init; }
 
-    /// <summary>Name of the output of an ONNX graph that has several; null for the one that ends in the classifier. Other formats have no outputs.</summary>
+    /// <summary>Name of the output of an ONNX graph that has several; null for the one that ends in the classifier. Other formats have no outputs, so that a name is an error.</summary>
     public string? Output { get; init; }
 
     /// <summary>Called with every warning: an assumption that makes the results wrong if it does not hold. Null writes warnings with <see cref="System.Diagnostics.Trace.TraceWarning(string)"/>.</summary>
@@ -58,13 +59,20 @@ public sealed record WeightsFileOptions
         if (BlockForm is { } form && !Enum.IsDefined(form))
             throw new ArgumentException($"WeightsFileOptions.BlockForm is {(int)form}, which is not a value of BlockForm.");
         if (BatchNormEpsilon is { } epsilon && !(epsilon > 0 && float.IsFinite(epsilon)))
-            throw new ArgumentException($"WeightsFileOptions.BatchNormEpsilon is {epsilon}; it must be a finite number above 0.");
+            throw new ArgumentException(string.Create(CultureInfo.InvariantCulture, $"WeightsFileOptions.BatchNormEpsilon is {epsilon}; it must be a finite number above 0."));
         if (Strides is not null && (Strides.Count == 0 || Strides.Any(stride => stride is not (1 or 2))))
             throw new ArgumentException($"WeightsFileOptions.Strides is [{string.Join(", ", Strides)}]; it must have one stride per stage, each 1 or 2.");
         if (ImageHeight is < 1 || ImageWidth is < 1)
             throw new ArgumentException($"The image size of WeightsFileOptions is {Height} x {Width}; both must be 1 or more.");
+        if (Normalization is { } normalization
+            && (normalization.Mean.IsDefault || normalization.Scale.IsDefault || normalization.Mean.Length != normalization.Scale.Length || !normalization.Mean.Concat(normalization.Scale).All(float.IsFinite)))
+        {
+            throw new ArgumentException("WeightsFileOptions.Normalization must have one finite mean and one finite scale per channel.");
+        }
         if (Entry is not null && string.IsNullOrWhiteSpace(Entry))
             throw new ArgumentException("WeightsFileOptions.Entry is empty; it must be a key, or null.");
+        if (Output is not null && string.IsNullOrWhiteSpace(Output))
+            throw new ArgumentException("WeightsFileOptions.Output is empty; it must be the name of an output, or null.");
     }
 
     /// <summary>Reports a warning about a file.</summary>
@@ -72,7 +80,7 @@ public sealed record WeightsFileOptions
     {
         if (!assumption.IsWarning)
             return;
-        string text = $"'{path}': {assumption}. {assumption.Remedy}";
+        string text = $"'{path}': {assumption}. If the network was trained with another normalisation, give it as the option Normalization.";
         if (Warn is { } warn)
             warn(text);
         else

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
+using RepVgg.Runtime.Files;
 
 namespace Microsoft.ML.RepVgg.Input.Images;
 
@@ -112,28 +113,16 @@ internal static class ImageSignature
                 return "an AVIF file";
             return brand.StartsWith("hei"u8) || brand.StartsWith("hev"u8) || brand.SequenceEqual("mif1"u8) || brand.SequenceEqual("msf1"u8) ? "a HEIC file" : "a video file";
         }
-        if (bytes.StartsWith("%PDF"u8))
-            return "a PDF file";
         if (bytes.StartsWith("8BPS"u8))
             return "a Photoshop file (PSD)";
         if (bytes.StartsWith(new byte[] { 0xFF, 0x0A }) || bytes.StartsWith("\0\0\0\u000CJXL "u8))
             return "a JPEG XL file";
         if (bytes.StartsWith("\0\0\0\u000CjP  "u8))
             return "a JPEG 2000 file";
-        if (bytes.StartsWith("version https://git-lfs"u8))
-            return "a Git LFS pointer in place of the file; fetch the files with 'git lfs pull'";
-        return TextFormat(Encoding.ASCII.GetString(bytes[..Math.Min(512, bytes.Length)]));
-    }
-
-    private static string? TextFormat(string start)
-    {
-        // A byte order mark of UTF-8 is three characters '?' here.
-        start = start.TrimStart('?', ' ', '\t', '\r', '\n');
-        if (start.StartsWith("<!DOCTYPE html", StringComparison.OrdinalIgnoreCase) || start.StartsWith("<html", StringComparison.OrdinalIgnoreCase))
-            return "a web page (HTML) in place of the file";
-        if (start.StartsWith('<') && start.Contains("<svg", StringComparison.OrdinalIgnoreCase))
-            return "an SVG file";
-        return null;
+        if (MisplacedFile.Recognize(bytes) is { } misplaced)
+            return misplaced.Name;
+        string text = MisplacedFile.Text(bytes);
+        return text.StartsWith('<') && text.Contains("<svg", StringComparison.OrdinalIgnoreCase) ? "an SVG file" : null;
     }
 
     private static string FirstBytes(ReadOnlySpan<byte> bytes)

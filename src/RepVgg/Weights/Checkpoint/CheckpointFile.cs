@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using RepVgg.Runtime;
 using RepVgg.Runtime.Files;
 
 namespace RepVgg.Weights.Checkpoint;
@@ -56,7 +57,7 @@ internal static class CheckpointFile
         }
         catch (Exception error) when (error is EndOfStreamException or OverflowException or ArgumentException)
         {
-            throw new InvalidDataException($"The training checkpoint '{path}' was not written by this library: {error.Message}", error);
+            throw new InvalidDataException($"The training checkpoint '{path}' was not written by this library: {MessageText.Reason(error)}.", error);
         }
     }
 
@@ -93,7 +94,7 @@ internal static class CheckpointFile
         }
         catch (Exception error) when (error is FormatException or JsonException or InvalidOperationException or ArgumentException)
         {
-            throw new InvalidDataException($"The training checkpoint '{path}' contains a description of its network that cannot be read: {error.Message}", error);
+            throw new InvalidDataException($"The training checkpoint '{path}' contains a description of its network that cannot be read: {MessageText.Reason(error)}.", error);
         }
     }
 

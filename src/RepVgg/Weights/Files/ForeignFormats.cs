@@ -1,4 +1,5 @@
 using System.Text;
+using RepVgg.Runtime.Files;
 
 namespace RepVgg.Weights.Files;
 
@@ -12,17 +13,10 @@ internal static class ForeignFormats
     [
         ([0x89, .. "HDF\r\n\x1a\n"u8], "an HDF5 file, such as Keras writes (.h5)", "Export the model as ONNX."),
         ([0x93, .. "NUMPY"u8], "a NumPy array (.npy)", "Save the weights as .pth or .safetensors."),
-        ([0x1f, 0x8b], "a gzip file", "Unpack it and give the path of the file in it."),
-        ([.. "BZh"u8], "a bzip2 file", "Unpack it and give the path of the file in it."),
-        ([0xfd, .. "7zXZ\0"u8], "an xz file", "Unpack it and give the path of the file in it."),
-        ([0x28, 0xb5, 0x2f, 0xfd], "a Zstandard file", "Unpack it and give the path of the file in it."),
-        ([.. "7z"u8, 0xbc, 0xaf, 0x27, 0x1c], "a 7-Zip archive", "Unpack it and give the path of the file in it."),
-        ([.. "Rar!"u8], "a RAR archive", "Unpack it and give the path of the file in it."),
         ([0x89, .. "PNG"u8], "a PNG image", Formats),
         ([0xff, 0xd8, 0xff], "a JPEG image", Formats),
         ([.. "GIF8"u8], "a GIF image", Formats),
         ([.. "RIFF"u8], "a RIFF file, such as a WebP image", Formats),
-        ([.. "%PDF"u8], "a PDF document", Formats),
         ([.. "GGUF"u8], "a GGUF file of a language model", Formats),
         ([0x7f, .. "ELF"u8], "a program", Formats),
     ];
@@ -60,6 +54,8 @@ internal static class ForeignFormats
     {
         if (length == 0)
             return ("is empty", "Its download or its copy may have failed.");
+        if (MisplacedFile.Recognize(start) is { } misplaced)
+            return ($"is {misplaced.Name}", misplaced.Advice.Length > 0 ? misplaced.Advice : Formats);
         foreach (var (known, name, advice) in _known)
         {
             if (start.StartsWith(known))
@@ -90,14 +86,7 @@ internal static class ForeignFormats
 
     private static (string Name, string Advice) DescribeText(ReadOnlySpan<byte> start)
     {
-        string text = Encoding.UTF8.GetString(start).TrimStart('\uFEFF', ' ', '\t', '\r', '\n', '\f');
-        if (text.StartsWith("version https://git-lfs", StringComparison.Ordinal))
-            return ("is a Git LFS pointer, not the file that it stands for", "Run 'git lfs pull' in the repository, or download the file itself.");
-        if (text.StartsWith("<!doctype html", StringComparison.OrdinalIgnoreCase) || text.StartsWith("<html", StringComparison.OrdinalIgnoreCase)
-            || (text.StartsWith('<') && text.Contains("<html", StringComparison.OrdinalIgnoreCase)))
-        {
-            return ("is a web page (HTML), not the file that it links to", "Download the file itself: the link may lead to a page about the file or ask to sign in.");
-        }
+        string text = MisplacedFile.Text(start);
         if (text.StartsWith('<'))
             return ("is an XML file", Formats);
         if (text.StartsWith('{') || text.StartsWith('['))

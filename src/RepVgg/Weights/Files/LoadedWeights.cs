@@ -12,10 +12,14 @@ namespace RepVgg.Weights.Files;
 /// <param name="Description">The description in the file; null if the file has none.</param>
 public sealed record LoadedWeights(StateDict State, WeightsForm Form, RepVggArchitecture Architecture, int Classes, ModelDescription? Description)
 {
-    /// <summary>Path of the dictionary in a PyTorch checkpoint that the weights were read from, such as <c>state_dict</c>; empty if they are the whole file.</summary>
+    /// <summary>
+    /// Where in the file the weights were read from; empty if they are the whole file. It is the path of a dictionary in a PyTorch checkpoint, such as
+    /// <c>state_dict</c>; the prefix of names of a network that is not alone in a dictionary or, in any format, in the file, such as <c>ema_model</c>; or both, joined by a
+    /// dot.
+    /// </summary>
     public string Entry { get; init; } = "";
 
-    /// <summary>Paths of the dictionaries in a PyTorch checkpoint that hold weights, such as <c>model</c> and <c>model_ema</c>; empty for other formats.</summary>
+    /// <summary>All values that <see cref="Entry"/> can have for this file, such as <c>model</c> and <c>model_ema</c>. For a PyTorch checkpoint, it has at least one; for other formats, it is empty unless the file holds several networks.</summary>
     public IReadOnlyList<string> Entries { get; init; } = [];
 
     /// <summary>What the file holds beside the weights and was not read, such as <c>argparse.Namespace (1)</c> or <c>num_batches_tracked (20)</c>.</summary>
@@ -27,17 +31,25 @@ public sealed record LoadedWeights(StateDict State, WeightsForm Form, RepVggArch
     /// <summary>The options that the file was read with.</summary>
     internal WeightsFileOptions Options { get; init; } = new();
 
+    /// <summary>Input height in pixels: that of the options, else that of the file, else the architecture's default.</summary>
+    internal int ImageHeight => Options.Height ?? Description?.ImageHeight ?? Architecture.DefaultImageSize;
+
+    /// <summary>Input width in pixels: that of the options, else that of the file, else the architecture's default.</summary>
+    internal int ImageWidth => Options.Width ?? Description?.ImageWidth ?? Architecture.DefaultImageSize;
+
+    /// <summary>The normalisation of the options, else that of the file, else the assumed one of images with three channels; null if it is unknown.</summary>
+    internal Normalization? KnownNormalization => Options.Normalization ?? Description?.Normalization ?? (Architecture.InputChannels == 3 ? Normalization.ImageNet : null);
+
     /// <summary>Gets the description of the network. The options that the file was read with go before the values of the file; values that neither has are the assumed ones.</summary>
     /// <returns>The description.</returns>
     /// <exception cref="ArgumentException">The normalisation is unknown: neither the options nor the file specify it, and the input does not have three channels.</exception>
     public ModelDescription Describe() => new(
         Architecture,
         Classes,
-        Options.Height ?? Description?.ImageHeight ?? Architecture.DefaultImageSize,
-        Options.Width ?? Description?.ImageWidth ?? Architecture.DefaultImageSize,
-        Options.Normalization ?? Description?.Normalization
-            ?? (Architecture.InputChannels == 3 ? Normalization.ImageNet : throw new ArgumentException(
-                $"The file does not contain the normalisation of its {Architecture.InputChannels}-channel images: give the mean and scale that the network was trained with.")),
+        ImageHeight,
+        ImageWidth,
+        KnownNormalization ?? throw new ArgumentException(
+            $"The file does not contain the normalisation of its {Architecture.InputChannels}-channel images: give the mean and scale that the network was trained with."),
         Description?.ClassLabels ?? []);
 
     /// <summary>Returns the same weights for a network that does not normalise its input.</summary>

@@ -1,3 +1,5 @@
+using System.Globalization;
+using RepVgg.Architectures;
 using RepVgg.Weights.Naming;
 
 namespace RepVgg.Weights.Files;
@@ -13,40 +15,46 @@ internal static class WeightsAssumptions
     public static LoadedWeights Complete(string path, LoadedWeights weights, IReadOnlyList<WeightsAssumption> found)
     {
         var (options, architecture) = (weights.Options, weights.Architecture);
-        var assumptions = found.ToList();
         if (weights.Description is not null)
         {
-            if (weights.Form == WeightsForm.Training && options.BlockForm is { } form && form != architecture.BlockForm)
-                throw Contradiction("BlockForm", $"{form}", $"{architecture.BlockForm}");
-            if (options.Strides is { } strides && !strides.SequenceEqual(architecture.Stages.Select(stage => stage.Stride)))
-                throw Contradiction("Strides", string.Join(", ", strides), string.Join(", ", architecture.Stages.Select(stage => stage.Stride)));
+            Check(path, options, weights.Form, architecture);
+            return weights with { Assumptions = found };
         }
-        else if (options.Strides is null)
-        {
+        var assumptions = found.ToList();
+        if (options.Strides is null)
             assumptions.Add(WeightsAssumption.StridesOf(architecture));
-        }
-
         if (options.BatchNormEpsilon is { } epsilon)
-        {
-            if (weights.Description is null && weights.Form == WeightsForm.Training)
-                architecture = architecture with { BatchNormEpsilon = epsilon };
-            else if (weights.Form == WeightsForm.Training && epsilon != architecture.BatchNormEpsilon)
-                throw Contradiction("BatchNormEpsilon", $"{epsilon:g}", $"{architecture.BatchNormEpsilon:g}");
-            else if (weights.Form == WeightsForm.Deploy && epsilon != weights.Description?.Architecture.BatchNormEpsilon)
-                throw new ArgumentException($"'{path}' holds the deploy form, whose batch norms are fused, so that the option BatchNormEpsilon, {epsilon:g}, cannot be applied. Leave it out, or give the training form.");
-        }
-        else if (weights.Description is null && weights.Form == WeightsForm.Training)
-        {
+            architecture = weights.Form == WeightsForm.Training ? architecture with { BatchNormEpsilon = epsilon } : throw IsFused(path, epsilon);
+        else if (weights.Form == WeightsForm.Training)
             assumptions.Add(WeightsAssumption.Epsilon(architecture.BatchNormEpsilon));
-        }
-
-        if (weights.Description is null && options.Height is null)
+        if (options.Height is null)
             assumptions.Add(WeightsAssumption.ImageSize(architecture));
-        if (weights.Description is null && options.Normalization is null && architecture.InputChannels == 3)
+        if (options.Normalization is null && architecture.InputChannels == 3)
             assumptions.Add(WeightsAssumption.ImageNetNormalization);
         return weights with { Architecture = architecture, Assumptions = assumptions };
+    }
+
+    /// <summary>Checks that options do not contradict the architecture that a file describes or that its graph computes.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="options">The options.</param>
+    /// <param name="form">The form of the weights. The deploy form has no block form.</param>
+    /// <param name="architecture">The architecture of the file.</param>
+    /// <exception cref="ArgumentException">An option contradicts the file. The message names both values.</exception>
+    public static void Check(string path, WeightsFileOptions options, WeightsForm form, RepVggArchitecture architecture)
+    {
+        if (form == WeightsForm.Training && options.BlockForm is { } block && block != architecture.BlockForm)
+            throw Contradiction("BlockForm", $"{block}", $"{architecture.BlockForm}");
+        if (options.Strides is { } strides && !strides.SequenceEqual(architecture.Stages.Select(stage => stage.Stride)))
+            throw Contradiction("Strides", string.Join(", ", strides), string.Join(", ", architecture.Stages.Select(stage => stage.Stride)));
+        if (options.BatchNormEpsilon is { } epsilon && epsilon != architecture.BatchNormEpsilon)
+            throw form == WeightsForm.Training ? Contradiction("BatchNormEpsilon", Text(epsilon), Text(architecture.BatchNormEpsilon)) : IsFused(path, epsilon);
 
         ArgumentException Contradiction(string option, string given, string stored) =>
             new($"The option {option} is {given}, but '{path}' says that it is {stored}. Leave the option out, or give the value of the file.");
     }
+
+    private static ArgumentException IsFused(string path, float epsilon) =>
+        new($"'{path}' holds the deploy form, whose batch norms are fused, so that the option BatchNormEpsilon, {Text(epsilon)}, cannot be applied. Leave it out, or give the training form.");
+
+    private static string Text(float value) => value.ToString("g", CultureInfo.InvariantCulture);
 }

@@ -1,5 +1,6 @@
 using RepVgg.Architectures;
 using RepVgg.Networks;
+using RepVgg.Runtime;
 using RepVgg.Weights.Naming;
 
 namespace RepVgg.Weights.Files;
@@ -17,7 +18,7 @@ public static class WeightsFile
     public static LoadedWeights Read(string path, WeightsFileOptions? options = null)
     {
         options = Checked(options);
-        using var opened = WeightsFormat.Of(path).Open(path, options);
+        using var opened = FormatOf(path, options).Open(path, options);
         var weights = Identify(path, opened, options);
         weights.State.LoadAll();
         return weights;
@@ -36,7 +37,7 @@ public static class WeightsFile
     internal static DeployNetwork ReadDeployNetwork(string path, WeightsFileOptions? options, out IReadOnlyList<WeightsAssumption> assumptions)
     {
         options = Checked(options);
-        using var opened = WeightsFormat.Of(path).Open(path, options);
+        using var opened = FormatOf(path, options).Open(path, options);
         var weights = Identify(path, opened, options);
         assumptions = weights.Assumptions;
         return weights.ToDeployNetwork();
@@ -50,11 +51,14 @@ public static class WeightsFile
         where T : class
     {
         options = Checked(options);
-        if (WeightsFormat.Of(path).OpenNetwork is not { } open)
+        if (FormatOf(path, options).OpenNetwork is not { } open)
             return use(NetworkSource.Of(ReadDeployNetwork(path, options, out var known)), known);
-        var (network, assumptions) = open(path, options);
+        var (network, assumptions, architecture) = open(path, options);
         using (network)
         {
+            // The architecture is inferred only if an option can contradict it, because the file is opened faster without it.
+            if (options.Strides is not null || options.BatchNormEpsilon is not null)
+                WeightsAssumptions.Check(path, options, WeightsForm.Deploy, architecture());
             Report(path, options, assumptions);
             return use(network, assumptions);
         }
@@ -67,6 +71,17 @@ public static class WeightsFile
         return options;
     }
 
+    /// <summary>Detects the format of a file, and refuses options that files of this format do not have.</summary>
+    private static WeightsFormat FormatOf(string path, WeightsFileOptions options)
+    {
+        var format = WeightsFormat.Of(path);
+        if (format.IsGraph && options.Entry is { } entry)
+            throw new InvalidDataException($"'{path}' has no entry '{entry}' of weights: it is an {format.Name} file, whose weights are those of its graph. Leave the option Entry out.");
+        if (!format.IsGraph && options.Output is { } output)
+            throw new InvalidDataException($"'{path}' has no output '{output}': only ONNX files have outputs, and its format is {format.Name}. Leave the option Output out.");
+        return format;
+    }
+
     private static void Report(string path, WeightsFileOptions options, IReadOnlyList<WeightsAssumption> assumptions)
     {
         foreach (var assumption in assumptions)
@@ -74,13 +89,17 @@ public static class WeightsFile
     }
 
     /// <summary>Selects the weights of an entry that is a prefix of names, not a dictionary of the checkpoint, which its reader selects.</summary>
-    private static StateDict Select(string path, OpenedWeights opened, string entry)
+    /// <returns>The weights, and the prefix without the path of the dictionary.</returns>
+    private static (StateDict State, string Prefix) Select(string path, OpenedWeights opened, string entry)
     {
-        string[] known = [.. opened.Entries.Concat(StatePrefixes.Prefixes(opened.State).Select(prefix => prefix.TrimEnd('.'))).Where(name => name.Length > 0).Distinct()];
+        string[] known = [.. opened.Entries.Concat(StatePrefixes.Prefixes(opened.State).Select(prefix => Joined(opened.Entry, prefix))).Where(name => name.Length > 0).Distinct()];
         string prefix = opened.Entry.Length > 0 && entry.StartsWith(opened.Entry + ".", StringComparison.Ordinal) ? entry[(opened.Entry.Length + 1)..] : entry;
-        return StatePrefixes.Select(opened.State, prefix) ?? throw new InvalidDataException(
-            $"'{path}' has no entry '{entry}' of weights. {(known.Length > 0 ? $"It has '{NameList.Join(known, separator: "', '")}'." : "Its weights are not in entries.")}");
+        return StatePrefixes.Select(opened.State, prefix) is { } state ? (state, prefix) : throw new InvalidDataException(
+            $"'{path}' has no entry '{entry}' of weights. {(known.Length > 0 ? $"It has '{MessageText.Join(known, separator: "', '")}'." : "Its weights are not in entries.")}");
     }
+
+    /// <summary>Joins the path of a dictionary and prefixes of names in it, each of which can be empty or end in a dot.</summary>
+    private static string Joined(params ReadOnlySpan<string> parts) => string.Join('.', parts.ToArray().Select(part => part.TrimEnd('.')).Where(part => part.Length > 0));
 
     /// <summary>Determines the names, the form, the number of classes and the architecture of weights.</summary>
     private static LoadedWeights Identify(string path, OpenedWeights opened, WeightsFileOptions options)
@@ -89,14 +108,18 @@ public static class WeightsFile
         LoadedWeights weights;
         try
         {
-            string entry = opened.Entry;
+            string selected = "";
+            if (options.Entry is { } wanted && opened.Entry != wanted && !opened.Entry.StartsWith(wanted + ".", StringComparison.Ordinal))
+                (state, selected) = Select(path, opened, wanted);
+            string prefix = StatePrefixes.Choose(StatePrefixes.Prefixes(state));
+            string entry = Joined(opened.Entry, selected);
             var entries = opened.Entries;
-            if (options.Entry is { } wanted && entry != wanted && !entry.StartsWith(wanted + ".", StringComparison.Ordinal))
-                (state, entry) = (Select(path, opened, wanted), wanted);
-            string[] prefixes = StatePrefixes.Prefixes(state);
-            string prefix = StatePrefixes.Choose(prefixes);
-            if (prefixes.Length > 1)
-                (entry, entries) = (prefix.TrimEnd('.'), [.. prefixes.Select(other => other.TrimEnd('.'))]);
+            if (StatePrefixes.Prefixes(opened.State) is { Length: > 1 } networks)
+            {
+                // The dictionary holds several networks, each of which is an entry of its own.
+                entry = Joined(entry, prefix);
+                entries = [.. (entries.Count > 0 ? entries : [""]).SelectMany(other => other != opened.Entry ? [other] : networks.Select(network => Joined(other, network)))];
+            }
             state = StatePrefixes.Remove(state, prefix);
             if (TimmNames.AreIn(state))
                 state = TimmNames.ToAuthors(state);
@@ -115,7 +138,7 @@ public static class WeightsFile
         }
         catch (ArgumentException error)
         {
-            throw new InvalidDataException($"'{path}' holds no weights of a RepVGG network{With(options)}: {error.Message}", error);
+            throw new InvalidDataException($"'{path}' holds no weights of a RepVGG network{With(options)}: {MessageText.Reason(error)}.", error);
         }
         weights = WeightsAssumptions.Complete(path, weights, opened.Assumptions);
         Report(path, options, weights.Assumptions);

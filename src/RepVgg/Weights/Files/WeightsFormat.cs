@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Networks;
 using RepVgg.Runtime.Files;
 using RepVgg.Weights.Checkpoint;
@@ -28,8 +29,11 @@ internal sealed record WeightsFormat(string Name, FormatDetector Detect, Func<st
         new("ONNX", start => OnnxReader.IsLikely(start) && !ForeignFormats.IsText(start), OnnxReader.OpenWeights) { OpenNetwork = OnnxReader.OpenNetwork },
     ];
 
-    /// <summary>Opens the network in a file of this format without reading its weights, and returns what was assumed; null if the weights must be fused or renamed first.</summary>
-    public Func<string, WeightsFileOptions, (NetworkSource Network, IReadOnlyList<WeightsAssumption> Assumptions)>? OpenNetwork { get; init; }
+    /// <summary>Opens the network in a file of this format without reading its weights, and returns what was assumed and a function that infers the architecture; null if the weights must be fused or renamed first.</summary>
+    public Func<string, WeightsFileOptions, (NetworkSource Network, IReadOnlyList<WeightsAssumption> Assumptions, Func<RepVggArchitecture> Architecture)>? OpenNetwork { get; init; }
+
+    /// <summary>Whether files of this format hold a graph, which has outputs, and not dictionaries of weights.</summary>
+    public bool IsGraph => OpenNetwork is not null;
 
     /// <summary>Detects the format of a file from its content.</summary>
     /// <exception cref="InvalidDataException">The file has no format that can be read. The message says what it is, if that is known.</exception>

@@ -1,3 +1,5 @@
+using RepVgg.Runtime;
+
 namespace RepVgg.Weights.Naming;
 
 /// <summary>Collects the names of tensors in a file that are not weights.</summary>
@@ -34,6 +36,6 @@ internal sealed class LeftOutNames
     public IEnumerable<string> List()
     {
         var counters = _counts.Select(pair => $"{pair.Key} ({pair.Value})");
-        return _tensors.Count == 0 ? counters : counters.Append($"{(_tensors.Count == 1 ? "tensor" : "tensors")} {NameList.Join(_tensors, MaximumTensors, ", ")}");
+        return _tensors.Count == 0 ? counters : counters.Append($"{(_tensors.Count == 1 ? "tensor" : "tensors")} {MessageText.Join(_tensors, MaximumTensors, ", ")}");
     }
 }

@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using RepVgg.Runtime;
 
 namespace RepVgg.Weights.Naming;
 
@@ -66,7 +67,7 @@ internal sealed partial class NameStyle(string library, Regex blocks, (string Th
         if (without.Count > 0)
         {
             throw new ArgumentException(
-                $"{library}'s RepVGG has a batch norm in the identity branch of every block after the first one of a stage; these blocks have none ({without.Count}): {NameList.Join(without)}. "
+                $"{library}'s RepVGG has a batch norm in the identity branch of every block after the first one of a stage; these blocks have none ({without.Count}): {MessageText.Join(without)}. "
                 + "Write the weights under the authors' names, or the deploy form.", nameof(state));
         }
     }
@@ -95,7 +96,7 @@ internal sealed partial class NameStyle(string library, Regex blocks, (string Th
         }
         return unknown.Count == 0
             ? renamed
-            : throw new ArgumentException($"These are not names of {whose} RepVGG that can be renamed ({unknown.Count}): {NameList.Join(unknown)}.", nameof(state));
+            : throw new ArgumentException($"These are not names of {whose} RepVGG that can be renamed ({unknown.Count}): {MessageText.Join(unknown)}.", nameof(state));
     }
 
     [GeneratedRegex(@"\Astage(?<stage>[0-9]{1,3})(\.(?<block>[0-9]{1,4}))?\.(?<rest>(rbr_\w+|se)\..+)\z")]

@@ -1,5 +1,6 @@
 using System.Text.RegularExpressions;
 using RepVgg.Architectures;
+using RepVgg.Runtime;
 
 namespace RepVgg.Weights.Naming;
 
@@ -112,7 +113,10 @@ internal static partial class StateInference
                 continue;
             var match = BlockName().Match(name[..^suffix.Length]);
             if (!match.Success || kernel.Shape is not [> 0, > 0, 3, 3])
-                throw new ArgumentException($"'{name}' of shape {kernel} is not the 3x3 kernel of a RepVGG block.", nameof(state));
+            {
+                string digits = name.Any(character => char.IsDigit(character) && !char.IsAsciiDigit(character)) ? " The digits of its name must be 0 to 9." : "";
+                throw new ArgumentException($"'{MessageText.Printable(name)}' of shape {kernel} is not the 3x3 kernel of a RepVGG block.{digits}", nameof(state));
+            }
             kernels.Add((match, kernel));
         }
         kernels.Sort((left, right) => Position(left.Name).CompareTo(Position(right.Name)));
@@ -136,6 +140,6 @@ internal static partial class StateInference
     private static (int Number, string Part, int Index) Position(Match name) => (
         int.Parse(name.Groups["number"].ValueSpan), name.Groups["part"].Value, name.Groups["block"].Success ? int.Parse(name.Groups["block"].ValueSpan) : 0);
 
-    [GeneratedRegex(@"\A(?<stage>stage(?<number>\d{1,4})(?<part>_[a-z]+)?)(\.(blocks\.)?(?<block>\d{1,5}))?\z")]
+    [GeneratedRegex(@"\A(?<stage>stage(?<number>[0-9]{1,4})(?<part>_[a-z]+)?)(\.(blocks\.)?(?<block>[0-9]{1,5}))?\z")]
     private static partial Regex BlockName();
 }

@@ -1,5 +1,6 @@
 using System.Text;
 using RepVgg.Architectures;
+using RepVgg.Runtime;
 
 namespace RepVgg.Weights.Naming;
 
@@ -189,7 +190,7 @@ internal static class StateLayout
     private static void Append(StringBuilder text, string title, List<string> names)
     {
         if (names.Count > 0)
-            text.Append($" {title} ({names.Count}): {NameList.Join(names)}.");
+            text.Append($" {title} ({names.Count}): {MessageText.Join(names)}.");
     }
 
     private static void AddSqueezeExcitation(List<StateEntry> entries, BlockSpec block)

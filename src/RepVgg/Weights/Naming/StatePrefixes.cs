@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using RepVgg.Runtime;
 
 namespace RepVgg.Weights.Naming;
 
@@ -48,7 +49,7 @@ internal static partial class StatePrefixes
             0 when prefixes.Length == 0 => "",
             1 => plain[0],
             _ => throw new ArgumentException(
-                $"The weights hold stages of several networks, under the prefixes '{NameList.Join(prefixes, separator: "', '")}': name the one that is to be read as the entry, or save only its weights.", nameof(prefixes)),
+                $"The weights hold stages of several networks, under the prefixes '{MessageText.Join(prefixes, separator: "', '")}': name the one that is to be read as the entry, or save only its weights.", nameof(prefixes)),
         };
     }
 

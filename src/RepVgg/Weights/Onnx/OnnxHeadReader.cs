@@ -1,4 +1,5 @@
 using RepVgg.Networks;
+using RepVgg.Runtime;
 
 namespace RepVgg.Weights.Onnx;
 
@@ -26,7 +27,8 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
         if (classifiers.Count != 1)
             throw new InvalidDataException($"it has {names.Length} outputs, {list}, of which {classifiers.Count} end in a classifier of their own; give the name of one (Output of the options, or --output)");
         string chosen = classifiers[0].Name;
-        assume(new WeightsAssumption(WeightsAssumptionKind.Output, $"output '{chosen}', which ends in the classifier: left out is {string.Join(", ", names.Where(name => name != chosen).Select(name => $"'{name}'"))}"));
+        string others = string.Join(", ", names.Where(name => name != chosen).Select(name => $"'{name}'"));
+        assume(new WeightsAssumption(WeightsAssumptionKind.Output, MessageText.WithoutControls($"output '{chosen}', which ends in the classifier: left out is {others}")));
         return chosen;
     }
 
@@ -60,14 +62,28 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
     /// <summary>Gets the linear layer that an output ends in; null if there is none.</summary>
     private OnnxNode? LinearOf(string output)
     {
-        var node = graph.Producer(Unflatten(output));
-        if (node?.Operation == "Softmax")
-            node = graph.Producer(Unflatten(graph.InputOf(node)));
-        if (node is { Operation: "Add", Inputs.Count: 2 })
-            node = graph.Producer(graph.InputOf(node, graph.Constant(node.Inputs[0]) is null ? 0 : 1));
+        string value = Unflatten(output);
+        if (graph.Producer(value) is { Operation: "Softmax" } softmax)
+            value = Unflatten(graph.InputOf(softmax));
+        var node = graph.Producer(SkipSums(value, out _));
         return node?.Operation is "Gemm" or "MatMul" ? node
             : node?.Operation == "Conv" && graph.Producer(graph.InputOf(node))?.Operation is "GlobalAveragePool" or "ReduceMean" or "AveragePool" ? node
             : null;
+    }
+
+    /// <summary>Skips sums with a constant, which are biases of a linear layer.</summary>
+    /// <param name="value">The result of the last sum.</param>
+    /// <param name="sums">Receives the sums, the last one first, and which input of each is the constant.</param>
+    private string SkipSums(string value, out List<(OnnxNode Node, int Constant)> sums)
+    {
+        sums = [];
+        while (sums.Count < MaximumSums && graph.Producer(value) is { Operation: "Add", Inputs.Count: 2 } node
+            && node.Inputs.FindIndex(input => graph.Constant(input) is not null) is >= 0 and var side)
+        {
+            sums.Add((node, side));
+            value = Unflatten(graph.InputOf(node, 1 - side));
+        }
+        return value;
     }
 
     /// <summary>
@@ -82,7 +98,22 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
         return value;
     }
 
-    private (LinearSource Layer, string Features) Linear(string value, int sums = 0)
+    private (LinearSource Layer, string Features) Linear(string value)
+    {
+        var (layer, features) = LinearWithoutSums(SkipSums(value, out var sums));
+        if (sums.Count == 0)
+            return (layer, features);
+        float[] bias = layer.Bias.ToArray();
+        foreach (var (node, side) in Enumerable.Reverse(sums))
+        {
+            float[] shift = Bias(node, graph.ConstantOf(node, side), layer.OutputFeatures, 1);
+            for (int i = 0; i < bias.Length; i++)
+                bias[i] += shift[i];
+        }
+        return (new LinearSource(layer.InputFeatures, layer.OutputFeatures, layer.Weight, new TensorData(bias)), features);
+    }
+
+    private (LinearSource Layer, string Features) LinearWithoutSums(string value)
     {
         var node = graph.Producer(value) ?? throw new InvalidDataException($"no operation computes its output '{value}'");
         switch (node.Operation)
@@ -101,12 +132,6 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
                 return (Layer(node, graph.ConstantOf(node, 1), false, 1, null, 1), graph.InputOf(node));
             case "Conv":
                 return OnnxBlockReader.Pointwise(graph, node);
-            case "Add" when sums < MaximumSums && node.Inputs.Count == 2 && Array.FindIndex([.. node.Inputs], input => graph.Constant(input) is not null) is >= 0 and var side:
-                var (layer, source) = Linear(Unflatten(graph.InputOf(node, 1 - side)), sums + 1);
-                float[] shift = Bias(node, graph.ConstantOf(node, side), layer.OutputFeatures, 1), sum = layer.Bias.ToArray();
-                for (int i = 0; i < sum.Length; i++)
-                    sum[i] += shift[i];
-                return (new LinearSource(layer.InputFeatures, layer.OutputFeatures, layer.Weight, new TensorData(sum)), source);
             default:
                 throw new InvalidDataException($"'{value}' must be the output of a linear layer, but it is the output of {node}");
         }

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using System.Runtime.InteropServices;
 using RepVgg.Architectures;
 using RepVgg.Networks;
@@ -18,11 +19,13 @@ internal sealed class OnnxNetworkReader
     private readonly WeightsFileOptions _options;
     private readonly List<WeightsAssumption> _assumptions = [];
 
-    // The names of the blocks' outputs, in order of execution.
+    // The blocks, and the names of their outputs, in order of execution.
+    private readonly List<OnnxBlock> _found = [];
     private readonly List<string> _maps = [];
 
     // The normalisation that the operations of the graph compute; null if they compute none.
     private Normalization? _normalization;
+    private int _channels;
 
     /// <param name="model">The parsed model.</param>
     /// <param name="description">Returns the description in the file, or null if the file has none. Called when the description is first needed.</param>
@@ -48,7 +51,7 @@ internal sealed class OnnxNetworkReader
         var input = _graph.Input;
         var (output, head, found, map) = Find();
         var normalization = Normalization(map, input.Name, found[0].Convolution.InputChannels);
-        var architecture = Architecture(found);
+        var architecture = Architecture();
         var (height, width) = ImageSize(input, found, map);
         DeployNetwork.CheckInput(architecture, height, width, normalization);
         if (head is not null && head.InputFeatures != architecture.FeatureWidth)
@@ -93,7 +96,11 @@ internal sealed class OnnxNetworkReader
     /// <exception cref="ArgumentException">An option contradicts the network. The message names both values.</exception>
     public void CheckOptions(string path)
     {
-        if (_options.Normalization is { } given && _normalization is { } own && !(Agree(given.Mean, own.Mean) && Agree(given.Scale, own.Scale)))
+        if (_options.Normalization is not { } given)
+            return;
+        if (!Fits(given))
+            throw new ArgumentException($"The option Normalization is {given}; it needs {_channels} means and scales, one per channel of the images of '{path}'.");
+        if (_normalization is { } own && !(Agree(given.Mean, own.Mean) && Agree(given.Scale, own.Scale)))
             throw new ArgumentException($"The option Normalization is {given}, but the graph of '{path}' already normalises its input, with {own}. Leave the option out.");
 
         static bool Agree(ImmutableArray<float> given, ImmutableArray<float> own)
@@ -106,7 +113,7 @@ internal sealed class OnnxNetworkReader
     private (NetworkOutput Output, LinearSource? Head, List<OnnxBlock> Blocks, string Map) Find()
     {
         var (output, head, map) = _head.Read(_head.Choose(_options.Output, _assumptions.Add));
-        var found = new List<OnnxBlock>();
+        var found = _found;
         for (var block = _blocks.Read(map); block is not null; block = _blocks.Read(map))
         {
             found.Add(block);
@@ -122,8 +129,12 @@ internal sealed class OnnxNetworkReader
         return (output, head, found, map);
     }
 
-    private RepVggArchitecture Architecture(List<OnnxBlock> found)
+    /// <summary>Returns the architecture of the description or, without one, that of the blocks, after the network was read.</summary>
+    /// <exception cref="InvalidDataException">The blocks are not those of the description, or do not form a RepVGG network. The message contains only the reason.</exception>
+    /// <exception cref="ArgumentException">The blocks do not form a valid architecture. The message contains only the reason.</exception>
+    public RepVggArchitecture Architecture()
     {
+        var found = _found;
         var shapes = found.ConvertAll(block => new BlockShape(block.Convolution.InputChannels, block.Convolution.OutputChannels, block.Convolution.Stride, block.Convolution.Groups));
         if (found.Any(block => block.SqueezeExcitation != found[0].SqueezeExcitation))
             throw new InvalidDataException("some of its blocks have squeeze-and-excitation and others do not");
@@ -152,13 +163,17 @@ internal sealed class OnnxNetworkReader
     /// <summary>Gets the normalisation of the graph, or that of the options if the graph has none.</summary>
     private Normalization Normalization(string map, string input, int channels)
     {
+        _channels = channels;
         var read = ReadNormalization(map, input, channels, out bool isIdentity);
         if (!isIdentity)
             return _normalization = read;
         if (_options.Normalization is null && _description.Value is null)
             _assumptions.Add(WeightsAssumption.NoNormalization);
-        return _options.Normalization ?? read;
+        // An option with another number of channels is refused by CheckOptions.
+        return _options.Normalization is { } given && Fits(given) ? given : read;
     }
+
+    private bool Fits(Normalization given) => given.Mean.Length == _channels && given.Scale.Length == _channels;
 
     private Normalization ReadNormalization(string map, string input, int channels, out bool isIdentity)
     {
@@ -195,7 +210,7 @@ internal sealed class OnnxNetworkReader
             scales[c] = (float)scale[c];
             isIdentity &= means[c] == 0 && scales[c] == 1;
             if (!float.IsFinite(means[c]) || !float.IsFinite(scales[c]))
-                throw new InvalidDataException($"its normalisation of channel {c} is x * {scale[c]} + {shift[c]}");
+                throw new InvalidDataException(string.Create(CultureInfo.InvariantCulture, $"its normalisation of channel {c} is x * {scale[c]} + {shift[c]}"));
         }
         return new Normalization(ImmutableCollectionsMarshal.AsImmutableArray(means), ImmutableCollectionsMarshal.AsImmutableArray(scales));
     }

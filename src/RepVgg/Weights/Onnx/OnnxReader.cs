@@ -1,4 +1,6 @@
+using RepVgg.Architectures;
 using RepVgg.Networks;
+using RepVgg.Runtime;
 
 namespace RepVgg.Weights.Onnx;
 
@@ -39,10 +41,10 @@ public static class OnnxReader
     internal static bool IsLikely(ReadOnlySpan<byte> start) =>
         !start.StartsWith((ReadOnlySpan<byte>)[8, 1, 0x12]) && start.Length >= 2 && OnnxSchema.Model.IsField(start[0], start[1]);
 
-    /// <summary>Opens a network whose weights stay in the mapped file, which the result owns, and returns what was assumed.</summary>
+    /// <summary>Opens a network whose weights stay in the mapped file, which the result owns, and returns what was assumed and a function that infers the architecture, which the network itself does not need.</summary>
     /// <exception cref="ArgumentException">An option contradicts the graph.</exception>
     /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a RepVGG network that an engine can run.</exception>
-    internal static (NetworkSource Network, IReadOnlyList<WeightsAssumption> Assumptions) OpenNetwork(string path, WeightsFileOptions options)
+    internal static (NetworkSource Network, IReadOnlyList<WeightsAssumption> Assumptions, Func<RepVggArchitecture> Architecture) OpenNetwork(string path, WeightsFileOptions options)
     {
         var file = new OnnxFile(path);
         try
@@ -53,7 +55,7 @@ public static class OnnxReader
                 return (reader.Open(file), reader);
             });
             reader.CheckOptions(path);
-            return (network, reader.Assumptions);
+            return (network, reader.Assumptions, () => Guard($"'{path}'", reader.Architecture));
         }
         catch
         {
@@ -113,14 +115,7 @@ public static class OnnxReader
         }
         catch (Exception error) when (error is InvalidDataException or FormatException or ArgumentException)
         {
-            throw new InvalidDataException($"{file} is not an ONNX file of a RepVGG: {Reason(error)}.", error);
+            throw new InvalidDataException($"{file} is not an ONNX file of a RepVGG: {MessageText.Reason(error)}.", error);
         }
-    }
-
-    /// <summary>Gets the message of an exception without the parameter name that .NET appends to the message of an <see cref="ArgumentException"/>.</summary>
-    private static string Reason(Exception error)
-    {
-        int parameter = error is ArgumentException ? error.Message.LastIndexOf(" (Parameter ", StringComparison.Ordinal) : -1;
-        return (parameter < 0 ? error.Message : error.Message[..parameter]).TrimEnd('.');
     }
 }

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Numerics;
+using RepVgg.Runtime;
 
 namespace RepVgg.Weights.PyTorch;
 
@@ -68,5 +69,5 @@ internal sealed class LegacyFile
     public long Locate(PickleStorage storage) =>
         _positions.TryGetValue(storage.Key, out long position)
             ? position
-            : throw new InvalidDataException($"{_file} is not a readable PyTorch checkpoint: it does not hold storage '{storage.Key}'.");
+            : throw new InvalidDataException($"{_file} is not a readable PyTorch checkpoint: it does not hold storage '{MessageText.Printable(storage.Key)}'.");
 }

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
+using RepVgg.Runtime;
 
 namespace RepVgg.Weights.PyTorch;
 
@@ -14,7 +15,7 @@ internal sealed class PickleInput(Stream stream, long limit, string file)
     private readonly StringBuilder _line = new();
     private long _left = limit;
 
-    public InvalidDataException Bad(string reason) => new($"{file} is not a readable PyTorch checkpoint: {reason}.");
+    public InvalidDataException Bad(string reason) => new($"{file} is not a readable PyTorch checkpoint: {MessageText.WithoutControls(reason)}.");
 
     public byte Byte()
     {

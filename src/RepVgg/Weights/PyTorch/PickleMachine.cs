@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Numerics;
 using System.Text;
-using RepVgg.Weights.Naming;
+using RepVgg.Runtime;
 
 namespace RepVgg.Weights.PyTorch;
 
@@ -207,7 +207,7 @@ internal sealed class PickleMachine
 
     private PickleGlobal Global(string module, string name)
     {
-        string full = NameList.Printable($"{module}.{name}");
+        string full = MessageText.Printable($"{module}.{name}");
         if (!PickleGlobals.IsKnown(full) && !PickleGlobals.IsPartOfReduction(full))
             _foreign.TryAdd(full, 0);
         return new PickleGlobal(full);

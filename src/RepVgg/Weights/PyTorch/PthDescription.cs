@@ -1,4 +1,5 @@
 using System.Text.Json;
+using RepVgg.Runtime;
 
 namespace RepVgg.Weights.PyTorch;
 
@@ -26,18 +27,15 @@ internal static class PthDescription
     }
 
     /// <summary>Reads the description of a checkpoint.</summary>
-    /// <param name="stream">Seekable stream with the checkpoint; its position is changed.</param>
+    /// <param name="zip">The zip file.</param>
+    /// <param name="folder">The folder of the checkpoint in the zip file, with a slash at the end.</param>
     /// <param name="file">Name of the file in error messages.</param>
     /// <returns>The description; null if there is none, as in files of PyTorch.</returns>
     /// <exception cref="InvalidDataException">The description is damaged.</exception>
-    public static ModelDescription? Read(Stream stream, string file)
+    public static ModelDescription? Read(ZipDirectory zip, string folder, string file)
     {
-        Span<byte> start = stackalloc byte[2];
-        stream.Position = 0;
-        if (stream.ReadAtLeast(start, start.Length, throwOnEndOfStream: false) < start.Length || !start.SequenceEqual("PK"u8))
-            return null; // the format before PyTorch 1.6 is not a zip file
-        var zip = new ZipDirectory(stream, file);
-        if (zip.Names.FirstOrDefault(name => name.EndsWith($"/{Entry}", StringComparison.Ordinal) && name.IndexOf('/') == name.Length - Entry.Length - 1) is not { } entry)
+        string entry = folder + Entry;
+        if (!zip.Contains(entry))
             return null;
         try
         {
@@ -46,7 +44,7 @@ internal static class PthDescription
         }
         catch (Exception error) when (error is JsonException or InvalidOperationException or ArgumentException or FormatException)
         {
-            throw new InvalidDataException($"{file} contains a description of its network, '{entry}', that cannot be read: {error.Message}", error);
+            throw new InvalidDataException($"{file} contains a description of its network, '{MessageText.Printable(entry)}', that cannot be read: {MessageText.Reason(error)}.", error);
         }
     }
 }

@@ -1,4 +1,4 @@
-using RepVgg.Weights.Naming;
+using RepVgg.Runtime;
 
 namespace RepVgg.Weights.PyTorch;
 
@@ -85,7 +85,7 @@ internal sealed class PthEntries
             _entries.Add(new PthEntry(keys, dictionary.Entries));
         foreach (var (key, value) in dictionary.Entries)
         {
-            if (value is PickleDictionary inner && key.Length > 0 && NameList.Printable(key) == key)
+            if (value is PickleDictionary inner && key.Length > 0 && MessageText.Printable(key) == key)
                 Add(inner, [.. keys, key]);
         }
     }

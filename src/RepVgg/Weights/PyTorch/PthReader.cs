@@ -1,3 +1,4 @@
+using RepVgg.Runtime;
 using RepVgg.Runtime.Files;
 using RepVgg.Weights.Naming;
 
@@ -51,7 +52,7 @@ public static class PthReader
         var stream = InputFile.Open(path, 1 << 16);
         try
         {
-            return Open(stream, $"'{path}'", entry) with { Description = PthDescription.Read(stream, $"'{path}'"), File = stream };
+            return Open(stream, $"'{path}'", entry) with { File = stream };
         }
         catch
         {
@@ -97,8 +98,8 @@ public static class PthReader
             var (position, size) = zip.Locate($"{folder}data/{storage.Key}");
             return size / StorageDecoder.SizeOf(storage.Type) >= storage.Count
                 ? position
-                : throw new InvalidDataException($"{file} is not a readable PyTorch checkpoint: storage '{storage.Key}' has {size} bytes, too few for {storage.Count} values.");
-        });
+                : throw new InvalidDataException($"{file} is not a readable PyTorch checkpoint: storage '{MessageText.Printable(storage.Key)}' has {size} bytes, too few for {storage.Count} values.");
+        }) with { Description = PthDescription.Read(zip, folder, file) };
     }
 
     private static OpenedWeights ReadLegacy(Stream stream, string file, string? entry)
@@ -122,7 +123,7 @@ public static class PthReader
             if (value is PickleObject placeholder && _weightSuffixes.Any(suffix => name.EndsWith(suffix, StringComparison.Ordinal)))
             {
                 throw new InvalidDataException(
-                    $"{file} holds '{NameList.Printable(name)}' as an object of {placeholder.ClassName}, which is not a plain tensor and cannot be read. "
+                    $"{file} holds '{MessageText.Printable(name)}' as an object of {placeholder.ClassName}, which is not a plain tensor and cannot be read. "
                     + "Convert the weights to dense float tensors before they are saved.");
             }
             if (value is not PickleTensor tensor || leftOut.AddIfCounter(name))
@@ -133,14 +134,30 @@ public static class PthReader
             long position = locate(tensor.Storage);
             state[name] = new TensorData(tensor.Shape, (start, values) => Load(stream, file, name, position, tensor, start, values));
         }
-        if (entry.Path.Length > 0 && root is PickleDictionary outer)
-            leftOut.AddTensors(outer.Entries.Where(pair => pair.Value is PickleTensor).Select(pair => NameList.Printable(pair.Key)));
+        leftOut.AddTensors(TensorsBeside(root, entry));
         return new OpenedWeights(state, null, null)
         {
             Entry = entry.Path,
             Entries = [.. entries.All.Where(other => other == entry || HoldsKernel(other)).Select(other => other.Path)],
             LeftOut = [.. ForeignObjects.List(foreign), .. leftOut.List()],
         };
+    }
+
+    /// <summary>Returns the paths of the tensors that are in the dictionaries around an entry.</summary>
+    private static IEnumerable<string> TensorsBeside(object? root, PthEntry entry)
+    {
+        string path = "";
+        foreach (string key in entry.Keys)
+        {
+            var around = ((PickleDictionary)root!).Entries;
+            foreach (var (name, value) in around)
+            {
+                if (value is PickleTensor)
+                    yield return MessageText.Printable(path + name);
+            }
+            path += key + ".";
+            root = around[key];
+        }
     }
 
     private static bool HoldsKernel(PthEntry entry) => entry.Values.Values.Any(value => value is PickleTensor { Shape.Length: 4 });
@@ -153,11 +170,11 @@ public static class PthReader
         }
         catch (OverflowException error)
         {
-            throw new InvalidDataException($"{file} holds the tensor '{name}' of integers, and {error.Message}.", error);
+            throw new InvalidDataException($"{file} holds the tensor '{MessageText.Printable(name)}' of integers, and {error.Message}.", error);
         }
         catch (EndOfStreamException error)
         {
-            throw new InvalidDataException($"{file} is not a readable PyTorch checkpoint: it ends within '{name}'.", error);
+            throw new InvalidDataException($"{file} is not a readable PyTorch checkpoint: it ends within '{MessageText.Printable(name)}'.", error);
         }
     }
 
@@ -165,7 +182,7 @@ public static class PthReader
     {
         const string Advice = "Save torch.save(model.state_dict(), path) and try again.";
         if (entries.All.Count > 1)
-            return new InvalidDataException($"{file} holds several dictionaries of tensors, '{string.Join("', '", entries.All.Select(entry => NameList.Printable(entry.Path)))}': name the one that is to be read, or save only the weights.");
+            return new InvalidDataException($"{file} holds several dictionaries of tensors, '{string.Join("', '", entries.All.Select(entry => MessageText.Printable(entry.Path)))}': name the one that is to be read, or save only the weights.");
         if (root is PickleObject whole)
             return new InvalidDataException($"{file} holds no weights: it is an object of {whole.ClassName}, and objects of a checkpoint are never built. {Advice}");
         string made = foreign.Count > 0 ? $", but objects that are never built: {ForeignObjects.Describe(foreign)}" : "";

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
+using RepVgg.Runtime;
 
 namespace RepVgg.Weights.PyTorch;
 
@@ -168,5 +169,5 @@ internal sealed class ZipDirectory
         return bytes;
     }
 
-    private InvalidDataException Bad(string reason) => new($"{_file} is not a readable PyTorch checkpoint: {reason}.");
+    private InvalidDataException Bad(string reason) => new($"{_file} is not a readable PyTorch checkpoint: {MessageText.WithoutControls(reason)}.");
 }

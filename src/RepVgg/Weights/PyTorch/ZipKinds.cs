@@ -1,4 +1,4 @@
-using RepVgg.Weights.Naming;
+using RepVgg.Runtime;
 
 namespace RepVgg.Weights.PyTorch;
 
@@ -35,8 +35,8 @@ internal static class ZipKinds
             return Start + "a TensorFlow SavedModel. Only weights of PyTorch, safetensors and ONNX can be read.";
         string? inner = zip.Names.FirstOrDefault(name => Array.Exists(_weightsExtensions, extension => name.EndsWith(extension, StringComparison.OrdinalIgnoreCase)));
         if (inner is not null)
-            return Start + $"an archive that contains '{NameList.Printable(inner)}'. Unpack that file and give its path.";
-        return Start + (zip.Names.FirstOrDefault() is { } first ? $"an archive of something else, with '{NameList.Printable(first)}'." : "an empty archive.");
+            return Start + $"an archive that contains '{MessageText.Printable(inner)}'. Unpack that file and give its path.";
+        return Start + (zip.Names.FirstOrDefault() is { } first ? $"an archive of something else, with '{MessageText.Printable(first)}'." : "an empty archive.");
 
         bool Any(Func<string, bool> condition) => zip.Names.Any(condition);
     }

@@ -1,4 +1,5 @@
 using System.IO.MemoryMappedFiles;
+using RepVgg.Runtime;
 using RepVgg.Runtime.Files;
 using RepVgg.Weights.Naming;
 
@@ -95,7 +96,7 @@ public static class SafetensorsReader
         }
         catch (EndOfStreamException error)
         {
-            throw Unreadable(file, error.Message, error);
+            throw Unreadable(file, MessageText.Reason(error), error);
         }
     }
 
@@ -117,10 +118,10 @@ public static class SafetensorsReader
         }
         catch (Exception error) when (error is InvalidDataException or FormatException or EndOfStreamException)
         {
-            throw Unreadable(file, error.Message, error);
+            throw Unreadable(file, MessageText.Reason(error), error);
         }
     }
 
     private static InvalidDataException Unreadable(string file, string reason, Exception error) =>
-        new($"{file} is not a readable safetensors file: {reason.TrimEnd('.')}.", error);
+        new($"{file} is not a readable safetensors file: {MessageText.WithoutControls(reason)}.", error);
 }

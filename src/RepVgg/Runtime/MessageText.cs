@@ -1,0 +1,36 @@
+using System.Globalization;
+
+namespace RepVgg.Runtime;
+
+/// <summary>Formats texts from files, and reasons of exceptions, for messages.</summary>
+internal static class MessageText
+{
+    private const int LastNames = 2;
+    private const int MaximumName = 200;
+
+    /// <summary>Joins the names of a list. Of a long list, it takes the first names and the last two, and says how many are between them.</summary>
+    /// <param name="names">The names.</param>
+    /// <param name="maximum">Maximum number of names in the text, more than 2.</param>
+    /// <param name="separator">Text between two names.</param>
+    public static string Join(IReadOnlyList<string> names, int maximum = 8, string separator = "; ") => names.Count <= maximum
+        ? string.Join(separator, names.Select(Printable))
+        : string.Join(separator, [.. names.Take(maximum - LastNames).Select(Printable), $"... ({names.Count - maximum} more) ...", .. names.TakeLast(LastNames).Select(Printable)]);
+
+    /// <summary>Shortens a name from a file, and replaces characters that are not printable.</summary>
+    public static string Printable(string name) => WithoutControls(name.Length > MaximumName ? name[..MaximumName] + "..." : name);
+
+    /// <summary>Replaces control characters, which a terminal would execute, and other characters that are not printable.</summary>
+    public static string WithoutControls(string text) => text.AsSpan().ContainsAnyExceptInRange(' ', '~')
+        ? string.Concat(text.Select(character => char.IsControl(character) || char.IsSurrogate(character) || char.GetUnicodeCategory(character) == UnicodeCategory.Format ? '?' : character))
+        : text;
+
+    /// <summary>
+    /// Gets the message of an exception as a part of another message: without the parameter name that .NET appends to the message of an
+    /// <see cref="ArgumentException"/>, without a period at the end, and without control characters, since it can contain names from a file.
+    /// </summary>
+    public static string Reason(Exception error)
+    {
+        int parameter = error is ArgumentException ? error.Message.LastIndexOf(" (Parameter ", StringComparison.Ordinal) : -1;
+        return WithoutControls((parameter < 0 ? error.Message : error.Message[..parameter]).TrimEnd('.'));
+    }
+}
