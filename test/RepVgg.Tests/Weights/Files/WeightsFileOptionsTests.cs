@@ -204,7 +204,6 @@ public sealed class WeightsFileOptionsTests : IDisposable
             Check("says that it is 0.25.", () => WeightsFile.Read(path, _quiet with { BatchNormEpsilon = 0.5f }));
             Check("BatchNormEpsilon, 0.5, cannot", () => WeightsFile.Read(fused, _quiet with { BatchNormEpsilon = 0.5f }));
             Check("BatchNormEpsilon is -0.5;", () => WeightsFile.Read(path, _quiet with { BatchNormEpsilon = -0.5f }));
-            Assert.Contains("a gain of -0.5 for", Assert.Throws<InvalidDataException>(() => new LogitsScale(-0.5f, [1, 2]).Undo(network)).Message);
         }
         finally
         {
