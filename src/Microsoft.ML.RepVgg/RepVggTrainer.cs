@@ -92,8 +92,9 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             pretrained.Log(architecture, _options.Architecture is not null, _options.Normalization, (text, isWarning) => Log(channel, text, isWarning));
         }
         var expected = pretrained?.Normalization;
-        using var samples = Read(input, features, classes, "training data", channel);
-        using var validationSamples = _options.ValidationSet is { } set ? Read(CheckValidation(set, label), features, classes, "validation data", channel) : null;
+        long skippedRows = 0;
+        using var samples = Read(input, features, classes, "training data", channel, ref skippedRows);
+        using var validationSamples = _options.ValidationSet is { } set ? Read(CheckValidation(set, label), features, classes, "validation data", channel, ref skippedRows) : null;
         var (training, validation) = Divide(samples, validationSamples, seed);
 
         var normalization = _options.Normalization ?? expected ?? PixelStatistics.Measure(training);
@@ -109,6 +110,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             History = result.History,
             BestEpoch = result.BestEpoch,
             StopReason = result.StopReason,
+            SkippedTrainingRowCount = skippedRows,
         };
     }
 
@@ -163,12 +165,13 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         return (height, width);
     }
 
-    private SampleCache Read(IDataView view, FeatureInput features, int classes, string what, IChannel? channel)
+    private SampleCache Read(IDataView view, FeatureInput features, int classes, string what, IChannel? channel, ref long skippedRows)
     {
         var cache = new SampleCache(features.Channels, features.Height, features.Width, classes, _options.CacheLimit);
         try
         {
             var (skipped, reason) = TrainingRows.Read(view, features, _options.LabelColumnName, cache, _options.InvalidRows == InvalidRowHandling.Skip, _options.CancellationToken, _options.NumberOfThreads);
+            skippedRows += skipped;
             if (skipped > 0)
                 channel?.Warning(MessageSensitivity.UserData, "{0} rows of the {1} were skipped; the first: {2}", skipped, what, reason);
             if (cache.Count == 0)

@@ -64,6 +64,9 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
     /// <summary>Number of rows without a usable image that were skipped at scoring, over all data views and prediction engines of this transformer (see <see cref="RepVggScoringOptions.InvalidRows"/>).</summary>
     public long InvalidRowCount => _scorer.InvalidRowCount;
 
+    /// <summary>Number of rows of the training and validation data that were skipped because their image or label is invalid (see <see cref="RepVggScoringOptions.InvalidRows"/>); 0 for a model that was loaded.</summary>
+    public long SkippedTrainingRowCount { get; internal init; }
+
     /// <summary>The metrics of every epoch; empty for a model that was loaded.</summary>
     public IReadOnlyList<EpochResult> History { get; internal init; } = [];
 

@@ -316,6 +316,7 @@ public sealed class BadInputTests
         options.InvalidRows = InvalidRowHandling.Skip;
         using var model = Stripes.Pipeline(context, options).Fit(context.Data.LoadFromEnumerable(rows));
         Assert.Contains(log, line => line.Contains("2 rows of the training data were skipped; the first: Row 7"));
+        Assert.Equal(2, model.LastTransformer.SkippedTrainingRowCount);
     }
 
     [Fact]
