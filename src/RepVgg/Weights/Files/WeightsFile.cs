@@ -108,17 +108,32 @@ public static class WeightsFile
         LoadedWeights weights;
         try
         {
-            string selected = "";
-            if (options.Entry is { } wanted && opened.Entry != wanted && !opened.Entry.StartsWith(wanted + ".", StringComparison.Ordinal))
-                (state, selected) = Select(path, opened, wanted);
-            string prefix = StatePrefixes.Choose(StatePrefixes.Prefixes(state));
-            string entry = Joined(opened.Entry, selected);
-            var entries = opened.Entries;
-            if (StatePrefixes.Prefixes(opened.State) is { Length: > 1 } networks)
+            var (prefix, entry, entries) = ("", opened.Entry, opened.Entries);
+            string[] networks = StatePrefixes.Prefixes(state);
+            if (networks.Length > 1)
             {
                 // The dictionary holds several networks, each of which is an entry of its own.
-                entry = Joined(entry, prefix);
                 entries = [.. (entries.Count > 0 ? entries : [""]).SelectMany(other => other != opened.Entry ? [other] : networks.Select(network => Joined(other, network)))];
+            }
+            if (options.Entry is { } wanted && wanted != opened.Entry && !opened.Entry.StartsWith(wanted + ".", StringComparison.Ordinal))
+            {
+                // A part of the dictionary: one of its networks, or all names under a prefix.
+                prefix = Array.Find(networks, network => wanted == network.TrimEnd('.') || wanted == Joined(opened.Entry, network)) ?? "";
+                if (prefix.Length == 0)
+                {
+                    (state, string selected) = Select(path, opened, wanted);
+                    prefix = StatePrefixes.Choose(StatePrefixes.Prefixes(state));
+                    entry = Joined(entry, selected, networks.Length > 1 ? prefix : "");
+                }
+                else
+                {
+                    entry = Joined(entry, prefix);
+                }
+            }
+            else
+            {
+                prefix = StatePrefixes.Choose(networks);
+                entry = Joined(entry, networks.Length > 1 ? prefix : "");
             }
             state = StatePrefixes.Remove(state, prefix);
             if (TimmNames.AreIn(state))
@@ -140,7 +155,8 @@ public static class WeightsFile
         {
             throw new InvalidDataException($"'{path}' holds no weights of a RepVGG network{With(options)}: {MessageText.Reason(error)}.", error);
         }
-        weights = WeightsAssumptions.Complete(path, weights, opened.Assumptions);
+        var found = options.Entry is null && weights.Entries.Count > 1 ? opened.Assumptions.Append(WeightsAssumption.EntryOf(weights.Entry, weights.Entries)) : opened.Assumptions;
+        weights = WeightsAssumptions.Complete(path, weights, [.. found]);
         Report(path, options, weights.Assumptions);
         return weights;
     }
