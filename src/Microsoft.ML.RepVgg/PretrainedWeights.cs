@@ -1,3 +1,4 @@
+using System.Globalization;
 using RepVgg.Architectures;
 using RepVgg.Networks;
 using RepVgg.Weights;
@@ -13,8 +14,9 @@ internal sealed class PretrainedWeights
 
     private readonly string _path;
     private readonly LoadedWeights _weights;
+    private readonly Action<string>? _warn;
 
-    private PretrainedWeights(string path, LoadedWeights weights) => (_path, _weights) = (path, weights);
+    private PretrainedWeights(string path, LoadedWeights weights, Action<string>? warn) => (_path, _weights, _warn) = (path, weights, warn);
 
     /// <summary>The architecture of the weights.</summary>
     public RepVggArchitecture Architecture => _weights.Architecture;
@@ -45,15 +47,17 @@ internal sealed class PretrainedWeights
         if (path is null)
             return null;
         options ??= new WeightsFileOptions();
-        // Log writes the warnings: for training, not every assumption of the file's reader is used.
-        var weights = WeightsFile.Read(path, options with { BlockForm = options.BlockForm ?? architecture?.BlockForm, Warn = static _ => { } });
+        // The names of this form are those of another one, so the file does not tell it. Log writes the warnings: for training, not
+        // every assumption of the file's reader is used.
+        var form = options.BlockForm ?? (architecture?.BlockForm == BlockForm.IdentityWithoutNorm ? BlockForm.IdentityWithoutNorm : null);
+        var weights = WeightsFile.Read(path, options with { BlockForm = form, Warn = static _ => { } });
         if (weights.Form == WeightsForm.Deploy)
         {
             throw new ArgumentException(
                 $"Options.PretrainedWeightsPath: '{path}' holds the deploy form of {weights.Architecture.Name}. Its branches and batch norms are fused, "
                 + "so it can be scored but not trained on. Give the training form, the file that it was fused from (with names such as 'stage1.0.rbr_dense.conv.weight').");
         }
-        return new PretrainedWeights(path, weights);
+        return new PretrainedWeights(path, weights, options.Warn);
     }
 
     /// <summary>Gets the architecture to train.</summary>
@@ -89,15 +93,19 @@ internal sealed class PretrainedWeights
         if (isGiven && _weights.Description is not null)
         {
             if (trained.BatchNormEpsilon != Architecture.BatchNormEpsilon)
-                log($"{file} were trained with a batch norm epsilon of {Architecture.BatchNormEpsilon:g}; the architecture that was given has {trained.BatchNormEpsilon:g}, which is used.", true);
+                log($"{file} were trained with a batch norm epsilon of {Epsilon(Architecture)}; the architecture that was given has {Epsilon(trained)}, which is used.", true);
             if (!Strides(trained).SequenceEqual(Strides(Architecture)))
                 log($"{file} were trained with the strides {string.Join(", ", Strides(Architecture))}; the architecture that was given has {string.Join(", ", Strides(trained))}, which are used.", true);
         }
         if (normalization is null && KnownNormalization is null)
         {
             string used = IsOfThePaper ? $"that of ImageNet is used: {Normalization}" : "that of the training images is used";
-            log($"{file} do not say with which normalisation they were trained; {used}. If they were trained with another one, give Options.Normalization.", true);
+            string warning = $"{file} do not say with which normalisation they were trained; {used}. If they were trained with another one, give Options.Normalization.";
+            log(warning, true);
+            _warn?.Invoke(warning);
         }
+
+        static string Epsilon(RepVggArchitecture architecture) => architecture.BatchNormEpsilon.ToString("g", CultureInfo.InvariantCulture);
 
         static IEnumerable<int> Strides(RepVggArchitecture architecture) => architecture.Stages.Select(stage => stage.Stride);
     }

@@ -32,9 +32,7 @@ public sealed partial class RepVggFeaturizingEstimator : IEstimator<RepVggFeatur
         var network = options.Network ?? ReadFile(options, channel, out hasWarned);
         if (options.Network is not null && options.Normalization is { } normalization)
         {
-            int channels = network.Architecture.InputChannels;
-            if (normalization.Mean.Length != channels || normalization.Scale.Length != channels)
-                throw new ArgumentException($"Options.Normalization has {normalization.Mean.Length} means and {normalization.Scale.Length} scales; {network.Architecture.Name} reads {channels} channels.");
+            RepVggImageOptions.CheckNormalization(normalization, network.Architecture.InputChannels);
             network = network with { Normalization = normalization };
         }
         _network = network.TakeFeatures(options.Stage, options.Pooling == FeaturePooling.GlobalAverage);
@@ -66,8 +64,7 @@ public sealed partial class RepVggFeaturizingEstimator : IEstimator<RepVggFeatur
         if (pixels.TemporaryColumns.Contains(_options.OutputColumnName))
             throw new ArgumentException($"The output column '{_options.OutputColumnName}' has the same name as a temporary column; choose another name.");
         _network.Architecture.ValidateImageSize(pixels.Height, pixels.Width);
-        var scoring = new ScoringOptions(_options.NumberOfThreads, _options.ScoringBatchSize, _options.InvalidRows == InvalidRowHandling.Skip, _host);
-        return new RepVggFeaturizingTransformer(_network with { ImageHeight = pixels.Height, ImageWidth = pixels.Width }, pixels, _options.OutputColumnName, scoring);
+        return new RepVggFeaturizingTransformer(_network with { ImageHeight = pixels.Height, ImageWidth = pixels.Width }, pixels, _options.OutputColumnName, _options.ToScoringOptions(_host));
     }
 
     private static DeployNetwork ReadFile(Options options, IChannel? channel, out bool hasWarned)
@@ -104,11 +101,7 @@ public sealed partial class RepVggFeaturizingEstimator : IEstimator<RepVggFeatur
             channels = null;
         else if (type is VectorDataViewType && !FeatureInput.IsImage(type))
             (height, width) = (height ?? _network.ImageHeight, width ?? _network.ImageWidth);
-        var settings = new ImageSettings(Role, _options.InputName, channels, height, width, _options.Resizing, _options.CropAnchor)
-        {
-            BackgroundColor = _options.BackgroundColor,
-            Decoding = new ImageDecoding(_options.ApplyExifOrientation, _options.MaximumImagePixels),
-        };
+        var settings = _options.ToImageSettings(Role, _options.InputName, channels) with { Height = height, Width = width };
         var pixels = FeatureInput.Create(schema, settings, _network.ImageHeight, _network.ImageWidth);
         return pixels.Channels == architecture.InputChannels
             ? pixels

@@ -36,7 +36,7 @@ public sealed class RepVggFeaturizingTransformer : ITransformer, IDisposable
     /// <summary>Name of the output column: Vector&lt;Single&gt; with dimensions (channels), or (channels, height, width) without pooling.</summary>
     public string OutputColumnName { get; }
 
-    /// <summary>Number of rows without a usable image that were skipped, over all data views and prediction engines of this transformer (see <see cref="RepVggFeaturizingEstimator.Options.InvalidRows"/>).</summary>
+    /// <summary>Number of rows without a usable image that were skipped, over all data views and prediction engines of this transformer (see <see cref="RepVggScoringOptions.InvalidRows"/>).</summary>
     public long InvalidRowCount => _scorer.InvalidRowCount;
 
     /// <inheritdoc/>

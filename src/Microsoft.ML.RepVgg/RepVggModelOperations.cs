@@ -45,7 +45,7 @@ public static class RepVggModelOperations
     public static TransformerChain<ITransformer> LoadRepVgg(this ModelOperationsCatalog catalog, string filePath, out DataViewSchema? inputSchema, RepVggScoringOptions? options = null)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(filePath);
-        using var file = new FileStream(filePath, FileMode.Open, FileAccess.Read, FileShare.Read);
+        using var file = InputFile.Open(filePath);
         try
         {
             return catalog.LoadRepVgg(file, out inputSchema, options);
@@ -68,10 +68,14 @@ public static class RepVggModelOperations
         ArgumentNullException.ThrowIfNull(catalog);
         ArgumentNullException.ThrowIfNull(stream);
         options ??= new RepVggScoringOptions();
+        options.Check();
         StockChainBuilder.CheckTemporaryFolder();
         DataViewSchema? schema = null;
         var scoring = options.ToScoringOptions(CatalogEnvironment.Find(catalog)?.Register(nameof(RepVgg)));
-        var model = SavedModel.Load(stream, copy => catalog.Load(copy, out schema), (part, network, label) => Create(part, network, label, scoring));
+        // The positions in a zip file count from its start, which need not be that of the stream.
+        using var file = new MemoryStream();
+        stream.CopyTo(file);
+        var model = SavedModel.Load(file, copy => catalog.Load(copy, out schema), (part, network, label) => Create(part, network, label, scoring, options.MaximumImagePixels));
         inputSchema = schema;
         return model as TransformerChain<ITransformer> ?? new TransformerChain<ITransformer>(model);
     }
@@ -93,9 +97,9 @@ public static class RepVggModelOperations
         return catalog.LoadRepVgg(stream, out _, options);
     }
 
-    private static ITransformer Create(SavedPart part, DeployNetwork network, DataViewSchema.Column? predictedLabel, ScoringOptions scoring)
+    private static ITransformer Create(SavedPart part, DeployNetwork network, DataViewSchema.Column? predictedLabel, ScoringOptions scoring, long? maximumPixels)
     {
-        var input = part.Input.ToFeatureInput();
+        var input = part.Input.ToFeatureInput(network, maximumPixels);
         if (part.Head is not { } head)
             return new RepVggFeaturizingTransformer(network, input, part.OutputColumn, scoring);
         if (predictedLabel is not { Type: KeyDataViewType } label)

@@ -1,29 +1,112 @@
+using System.Drawing;
+using Microsoft.ML.RepVgg.Input;
+using Microsoft.ML.RepVgg.Input.Images;
 using Microsoft.ML.RepVgg.Scoring;
 using Microsoft.ML.Runtime;
+using Microsoft.ML.Transforms.Image;
+using RepVgg.Architectures;
 
 namespace Microsoft.ML.RepVgg;
 
-/// <summary>How a loaded model scores rows.</summary>
-public sealed class RepVggScoringOptions
+/// <summary>How a model scores rows. The options of the trainer and of the featurizer contain these options; for a saved model they are given when it is loaded.</summary>
+public class RepVggScoringOptions
 {
-    /// <summary>Number of threads; 0 uses all cores. The scores do not depend on it.</summary>
+    /// <summary>Number of threads for training and for scoring; 0 uses all cores. The scores do not depend on it, nor do the results of training on this library's CPU backend.</summary>
     public int NumberOfThreads { get; set; }
 
     /// <summary>
-    /// Maximum number of rows that are read before they are scored, 1 or more; 0 uses up to 32. With 1, every row is scored before
-    /// the next one is read, which a source needs that waits for a result before it gives the next row.
+    /// Maximum number of rows that a model reads before it scores them, 1 or more; 0 uses up to 32. With 1, every row is scored
+    /// before the next one is read, which a source needs that waits for a result before it gives the next row.
     /// </summary>
     public int ScoringBatchSize { get; set; }
 
-    /// <summary>How rows with an invalid image are handled. With <see cref="InvalidRowHandling.Skip"/>, such a row gets a missing prediction: key 0 and scores (or features) NaN.</summary>
+    /// <summary>
+    /// How rows with an invalid image (or label, in training) are handled. With <see cref="InvalidRowHandling.Skip"/>, such a row
+    /// is skipped in training and gets a missing prediction at scoring: key 0 and scores (or features) NaN.
+    /// </summary>
     public InvalidRowHandling InvalidRows { get; set; } = InvalidRowHandling.Error;
 
-    internal ScoringOptions ToScoringOptions(IHost? host)
+    /// <summary>
+    /// Largest number of pixels, width times height, of an image, at most 2^29. Rows with larger images are invalid; the content of
+    /// image files is checked before it is decoded. Null is 100 million, or the limit of the model that is loaded.
+    /// </summary>
+    public long? MaximumImagePixels { get; set; }
+
+    internal ScoringOptions ToScoringOptions(IHost? host) => new(NumberOfThreads, ScoringBatchSize, InvalidRows == InvalidRowHandling.Skip, host);
+
+    /// <exception cref="ArgumentException">An option is out of range.</exception>
+    internal virtual void Check()
     {
         ArgumentOutOfRangeException.ThrowIfNegative(NumberOfThreads);
         ArgumentOutOfRangeException.ThrowIfNegative(ScoringBatchSize);
-        if (!Enum.IsDefined(InvalidRows))
-            throw new ArgumentException($"InvalidRows is {(int)InvalidRows}, which is not a value of InvalidRowHandling.");
-        return new ScoringOptions(NumberOfThreads, ScoringBatchSize, InvalidRows == InvalidRowHandling.Skip, host);
+        RequireDefined(InvalidRows, nameof(InvalidRows));
+        if (MaximumImagePixels is < 1 or > ImageDecoding.LargestMaximum)
+            throw new ArgumentException($"MaximumImagePixels is {MaximumImagePixels}; it must be 1 to {ImageDecoding.LargestMaximum}.");
+    }
+
+    private protected static void RequireDefined<T>(T value, string option)
+        where T : struct, Enum
+    {
+        if (!Enum.IsDefined(value))
+            throw new ArgumentException($"{option} is {value:d}, which is not a value of {typeof(T).Name}.");
+    }
+}
+
+/// <summary>How images are brought to the input of a network, and how rows are scored.</summary>
+public abstract class RepVggImageOptions : RepVggScoringOptions
+{
+    private protected RepVggImageOptions()
+    {
+    }
+
+    /// <summary>
+    /// Image height in pixels; if only one of height and width is given, images are square. Null uses, for vectors, the dimensions
+    /// of the column's type; for images, the size of the network or file of weights, or that of the named architecture; or else a size
+    /// that suits the images: those of the first 16 rows, or the size of the column's type.
+    /// </summary>
+    public int? ImageHeight { get; set; }
+
+    /// <summary>Image width in pixels; null as for <see cref="ImageHeight"/>.</summary>
+    public int? ImageWidth { get; set; }
+
+    /// <summary>How images of another size are resized to the network's input size.</summary>
+    public ImageResizingEstimator.ResizingKind Resizing { get; set; } = ImageResizingEstimator.ResizingKind.IsoCrop;
+
+    /// <summary>Which part of the image is kept if resizing crops it.</summary>
+    public ImageResizingEstimator.Anchor CropAnchor { get; set; } = ImageResizingEstimator.Anchor.Center;
+
+    /// <summary>
+    /// The colour on which transparent images are put, and the colour of the pixels that <see cref="ImageResizingEstimator.ResizingKind.IsoPad"/>
+    /// adds. Its alpha value is not used. An image whose alpha is 0 everywhere counts as opaque.
+    /// </summary>
+    public Color BackgroundColor { get; set; } = Color.White;
+
+    /// <summary>
+    /// Whether the images in a column of bytes, which this library decodes, are turned or mirrored as their EXIF orientation says.
+    /// Images of ML.NET's LoadImages have the orientation in which they are stored.
+    /// </summary>
+    public bool ApplyExifOrientation { get; set; } = true;
+
+    internal override void Check()
+    {
+        base.Check();
+        if (ImageHeight is <= 0 || ImageWidth is <= 0)
+            throw new ArgumentException($"The image size is {ImageHeight} x {ImageWidth}; both must be 1 or more.");
+        RequireDefined(Resizing, nameof(Resizing));
+        RequireDefined(CropAnchor, nameof(CropAnchor));
+    }
+
+    /// <summary>Describes the image column.</summary>
+    internal ImageSettings ToImageSettings(string role, string column, int? channels) => new(role, column, channels, ImageHeight, ImageWidth, Resizing, CropAnchor)
+    {
+        BackgroundColor = BackgroundColor,
+        Decoding = new ImageDecoding(ApplyExifOrientation, MaximumImagePixels ?? ImageDecoding.DefaultMaximum),
+    };
+
+    /// <summary>Checks that a normalization has a mean and a scale for every channel.</summary>
+    internal static void CheckNormalization(Normalization? normalization, int channels)
+    {
+        if (normalization is { } given && (given.Mean.Length != channels || given.Scale.Length != channels))
+            throw new ArgumentException($"Options.Normalization has {given.Mean.Length} means and {given.Scale.Length} scales; the images have {channels} channels.");
     }
 }

@@ -1,5 +1,3 @@
-using System.Drawing;
-using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
 using RepVgg.Training;
 using RepVgg.Training.Data;
@@ -10,14 +8,14 @@ namespace Microsoft.ML.RepVgg;
 public sealed partial class RepVggTrainer
 {
     /// <summary>Options of <see cref="RepVggTrainer"/>: the network, the data columns, the training hyperparameters and the device. The trainer copies the options, so later changes have no effect on it.</summary>
-    public sealed class Options
+    public sealed class Options : RepVggImageOptions
     {
         /// <summary>Name of the label column: a key of UInt32, as <c>MapValueToKey</c> makes it.</summary>
         public string LabelColumnName { get; set; } = "Label";
 
         /// <summary>
         /// Name of the feature column: images of any size (MLImage), the content of image files (Vector&lt;Byte&gt;), or Vector&lt;Single&gt; with dimensions
-        /// (channels, height, width), or flat with the size given by <see cref="ImageHeight"/> and <see cref="ImageWidth"/>.
+        /// (channels, height, width), or flat with the size given by the options.
         /// Pixels are planar (CHW), colours in the order R, G, B, usually 0..255.
         /// </summary>
         public string FeatureColumnName { get; set; } = "Features";
@@ -61,32 +59,8 @@ public sealed partial class RepVggTrainer
         /// <summary>Factor by which the learning rate of the classifier is multiplied; 10 is common for fine-tuning.</summary>
         public float HeadLearningRateScale { get; set; } = 1;
 
-        /// <summary>Image height in pixels. Null uses that of the feature column's type; for images, that of the pretrained weights or the architecture's default.</summary>
-        public int? ImageHeight { get; set; }
-
-        /// <summary>Image width in pixels. Null uses that of the feature column's type; for images, that of the pretrained weights or the architecture's default.</summary>
-        public int? ImageWidth { get; set; }
-
         /// <summary>Number of colour channels: 3 (R, G, B) or 1 (grey). Null uses that of the feature column's type; for images, that of the pretrained weights, or 3.</summary>
         public int? ImageChannels { get; set; }
-
-        /// <summary>How images of another size are resized to the network's input size.</summary>
-        public ImageResizingEstimator.ResizingKind Resizing { get; set; } = ImageResizingEstimator.ResizingKind.IsoCrop;
-
-        /// <summary>Which part of the image is kept if resizing crops it.</summary>
-        public ImageResizingEstimator.Anchor CropAnchor { get; set; } = ImageResizingEstimator.Anchor.Center;
-
-        /// <summary>The colour on which transparent images are put, and the colour of the pixels that <see cref="ImageResizingEstimator.ResizingKind.IsoPad"/> adds. Its alpha value is not used. An image without any pixel that is not fully transparent counts as opaque.</summary>
-        public Color BackgroundColor { get; set; } = Color.White;
-
-        /// <summary>
-        /// Whether images in files or byte vectors are turned or mirrored as their EXIF orientation says. It applies to columns of
-        /// bytes, which this library decodes; images of ML.NET's LoadImages have the orientation in which they are stored.
-        /// </summary>
-        public bool ApplyExifOrientation { get; set; } = true;
-
-        /// <summary>Largest number of pixels, width times height, of an image. Larger ones are invalid. For columns of bytes it is checked before an image is decoded.</summary>
-        public long MaximumImagePixels { get; set; } = 100_000_000;
 
         /// <summary>
         /// Mean and scale per channel, in pixel units. They are part of the trained model, which scores raw pixels. Null computes
@@ -152,9 +126,6 @@ public sealed partial class RepVggTrainer
         /// <summary>Seed of the initial weights, the validation split, shuffling and augmentation; null draws one from the MLContext's random numbers.</summary>
         public int? Seed { get; set; }
 
-        /// <summary>Number of threads for training and for scoring; 0 uses all cores. On the CPU backend of this library, the results do not depend on it.</summary>
-        public int NumberOfThreads { get; set; }
-
         /// <summary>Decay of the exponential moving average of the weights per step, such as 0.999; 0 for no average. If there is an average, the averaged weights are validated and returned.</summary>
         public float EmaDecay { get; set; }
 
@@ -163,18 +134,6 @@ public sealed partial class RepVggTrainer
 
         /// <summary>The device to train on. Scoring needs neither a GPU nor TorchSharp.</summary>
         public TrainingDevice Device { get; set; } = TrainingDevice.Auto;
-
-        /// <summary>
-        /// How rows with an invalid image or label are handled in training, and rows with an invalid image at scoring. With
-        /// <see cref="InvalidRowHandling.Skip"/>, such a row gets a missing prediction at scoring: key 0 and scores NaN.
-        /// </summary>
-        public InvalidRowHandling InvalidRows { get; set; } = InvalidRowHandling.Error;
-
-        /// <summary>
-        /// Maximum number of rows that the trained model reads before it scores them, 1 or more; 0 uses up to 32. With 1, every
-        /// row is scored before the next one is read, which a source needs that waits for a result before it gives the next row.
-        /// </summary>
-        public int ScoringBatchSize { get; set; }
 
         /// <summary>Maximum memory for the images that are read, in bytes; images beyond it are stored in a temporary file.</summary>
         public long CacheLimit { get; set; } = SampleCache.DefaultMemoryLimit;
@@ -190,8 +149,9 @@ public sealed partial class RepVggTrainer
 
         internal Options Clone() => (Options)MemberwiseClone();
 
-        internal void Check()
+        internal override void Check()
         {
+            base.Check();
             Require(LabelColumnName, nameof(LabelColumnName));
             Require(FeatureColumnName, nameof(FeatureColumnName));
             Require(ScoreColumnName, nameof(ScoreColumnName));
@@ -203,14 +163,8 @@ public sealed partial class RepVggTrainer
                 throw new ArgumentException($"ImageChannels is {ImageChannels}; it must be 1 or 3.");
             if (!(ValidationSetFraction is >= 0 and < 1))
                 throw new ArgumentException($"ValidationSetFraction is {ValidationSetFraction}; it must be 0 or more and less than 1.");
-            if (ImageHeight is <= 0 || ImageWidth is <= 0)
-                throw new ArgumentException($"The image size is {ImageHeight} x {ImageWidth}; both must be 1 or more.");
-            ArgumentOutOfRangeException.ThrowIfNegative(NumberOfThreads);
             ArgumentOutOfRangeException.ThrowIfNegative(CacheLimit);
-            ArgumentOutOfRangeException.ThrowIfNegative(ScoringBatchSize);
-            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(MaximumImagePixels);
-            if (!Enum.IsDefined(InvalidRows))
-                throw new ArgumentException($"InvalidRows is {(int)InvalidRows}, which is not a value of InvalidRowHandling.");
+            RequireDefined(OnCancellation, nameof(OnCancellation));
         }
 
         internal TrainingOptions ToTrainingOptions(ulong seed, int height, int width) => new()

@@ -64,7 +64,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     /// <exception cref="ArgumentException">A column is missing or of the wrong type, there are fewer than two classes, or an option does not fit the data.</exception>
     /// <exception cref="InvalidDataException">The file of pretrained weights is damaged, or does not contain a RepVGG network.</exception>
     /// <exception cref="IOException">The file of pretrained weights cannot be read, or a checkpoint cannot be written.</exception>
-    /// <exception cref="InvalidOperationException">A row is invalid (see <see cref="Options.InvalidRows"/>), there is no valid row, or all rows have the same label.</exception>
+    /// <exception cref="InvalidOperationException">A row is invalid (see <see cref="RepVggScoringOptions.InvalidRows"/>), there is no valid row, or all rows have the same label.</exception>
     /// <exception cref="TrainingDivergedException">Training diverged: the loss or a weight is not finite, or the running mean of the loss exceeds 20 ln(number of classes).</exception>
     /// <exception cref="DeviceUnavailableException">The requested device cannot be used, and MLContext.FallbackToCpu is false.</exception>
     /// <exception cref="InsufficientMemoryException">The device does not have enough memory for the network and a batch; the message suggests a smaller batch size.</exception>
@@ -86,7 +86,9 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         using var network = new TrainingNetwork(architecture, classes, backend, seed, _options.FrozenStages, _options.FreezeBatchNorm);
         if (pretrained is not null)
         {
-            channel?.Info(MessageSensitivity.UserData, "{0}", pretrained.ImportInto(network));
+            // Not an argument of the call, which is not evaluated if there is no channel.
+            string imported = pretrained.ImportInto(network);
+            channel?.Info(MessageSensitivity.UserData, "{0}", imported);
             pretrained.Log(architecture, _options.Architecture is not null, _options.Normalization, (text, isWarning) => Log(channel, text, isWarning));
         }
         var expected = pretrained?.Normalization;
@@ -102,8 +104,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             throw new OperationCanceledException("Training was cancelled.", _options.CancellationToken);
 
         var fused = DeployNetwork.FromTrainingForm(architecture, result.Weights, features.Height, features.Width, normalization);
-        var scoring = new ScoringOptions(_options.NumberOfThreads, _options.ScoringBatchSize, _options.InvalidRows == InvalidRowHandling.Skip, _host);
-        return new RepVggTransformer(fused, features, _options.ScoreColumnName, _options.PredictedLabelColumnName, label, scoring)
+        return new RepVggTransformer(fused, features, _options.ScoreColumnName, _options.PredictedLabelColumnName, label, _options.ToScoringOptions(_host))
         {
             History = result.History,
             BestEpoch = result.BestEpoch,
@@ -129,11 +130,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var named = pretrained is null ? _options.Architecture : pretrained.ArchitectureToTrain(_options.Architecture);
         bool isImage = schema.GetColumnOrNull(_options.FeatureColumnName) is { } column && FeatureInput.IsImage(column.Type);
         int? channels = _options.ImageChannels ?? (isImage ? pretrained?.Architecture.InputChannels : null);
-        var settings = new ImageSettings(Role, _options.FeatureColumnName, channels, _options.ImageHeight, _options.ImageWidth, _options.Resizing, _options.CropAnchor)
-        {
-            BackgroundColor = _options.BackgroundColor,
-            Decoding = new ImageDecoding(_options.ApplyExifOrientation, _options.MaximumImagePixels),
-        };
+        var settings = _options.ToImageSettings(Role, _options.FeatureColumnName, channels);
         var (height, width) = pretrained?.ImageSize ?? DefaultImageSize(input, named, settings, channel);
         var features = FeatureInput.Create(schema, settings, height, width);
         var architecture = named ?? RepVggVariants.ForImageSize(Math.Max(features.Height, features.Width));
@@ -143,8 +140,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         if (_options.FrozenStages > architecture.Stages.Length)
             throw new ArgumentException($"FrozenStages is {_options.FrozenStages}, but {architecture.Name} has {architecture.Stages.Length} stages, the stem included.");
         architecture.ValidateImageSize(features.Height, features.Width);
-        if (_options.Normalization is { } normalization && (normalization.Mean.Length != features.Channels || normalization.Scale.Length != features.Channels))
-            throw new ArgumentException($"Options.Normalization has {normalization.Mean.Length} means and {normalization.Scale.Length} scales; the images have {features.Channels} channels.");
+        RepVggImageOptions.CheckNormalization(_options.Normalization, features.Channels);
         return (architecture, features);
     }
 
@@ -152,11 +148,10 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     private (int Height, int Width) DefaultImageSize(IDataView input, RepVggArchitecture? architecture, ImageSettings settings, IChannel? channel)
     {
         int side = (architecture ?? RepVggVariants.A0).DefaultImageSize;
-        var column = input.Schema.GetColumnOrNull(settings.ColumnName);
-        if (column?.Type is ImageDataViewType { Height: > 0, Width: > 0 } image)
-            return (image.Height, image.Width);
-        if (architecture is not null || settings.Height is not null || settings.Width is not null || column is not { } images || !FeatureInput.IsImage(images.Type))
+        if (architecture is not null || settings.Height is not null || settings.Width is not null || input.Schema.GetColumnOrNull(settings.ColumnName) is not { } images || !FeatureInput.IsImage(images.Type))
             return (side, side);
+        if (images.Type is ImageDataViewType { Height: > 0, Width: > 0 } type)
+            return ImageSizes.Choose([(type.Width, type.Height)]);
         var sizes = ImageSizes.Measure(input, images, settings.Decoding);
         if (sizes.Count == 0)
             return (side, side);

@@ -61,7 +61,7 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
     /// <summary>Name of the output column with the predicted key.</summary>
     public string PredictedLabelColumnName { get; }
 
-    /// <summary>Number of rows without a usable image that were skipped at scoring, over all data views and prediction engines of this transformer (see <see cref="RepVggTrainer.Options.InvalidRows"/>).</summary>
+    /// <summary>Number of rows without a usable image that were skipped at scoring, over all data views and prediction engines of this transformer (see <see cref="RepVggScoringOptions.InvalidRows"/>).</summary>
     public long InvalidRowCount => _scorer.InvalidRowCount;
 
     /// <summary>The metrics of every epoch; empty for a model that was loaded.</summary>

@@ -4,12 +4,15 @@ using System.Globalization;
 using System.Text.RegularExpressions;
 using RepVgg.Architectures;
 using RepVgg.Diagnostics;
+using RepVgg.Networks;
 using RepVgg.Samples.Weights;
 using RepVgg.Testing;
+using RepVgg.Weights;
 using RepVgg.Weights.Files;
 using RepVgg.Weights.Naming;
 using RepVgg.Weights.Onnx;
 using RepVgg.Weights.PyTorch;
+using RepVgg.Weights.Safetensors;
 using Xunit;
 using NumpyFile = samples::RepVgg.Samples.Weights.NumpyFile;
 
@@ -157,6 +160,34 @@ public sealed class WeightsCommandTests : IDisposable
     }
 
     [Fact]
+    public void Verify_reads_the_deploy_form_with_the_options_that_concern_it()
+    {
+        string onnx = _folder.File("deploy.onnx"), deploy = GoldenFiles.PathOf("tiny-deploy.pth");
+        Succeeds("convert", Train("tiny"), onnx, "--image-size", "64");
+        Succeeds("verify", Train("tiny"), "--against", onnx, "--image-size", "64", "--output", "logits");
+        Assert.Contains($"'{onnx}' is not an ONNX file of a RepVGG: it has no output 'other'", Fails(1, "verify", Train("tiny"), "--against", onnx, "--image-size", "64", "--output", "other"));
+        Assert.Contains($"'{deploy}' has no output 'logits': only ONNX files have outputs", Fails(1, "verify", Train("tiny"), "--against", deploy, "--output", "logits"));
+        Assert.Contains($"'{Train("tiny")}' has no output 'logits'", Fails(1, "verify", Train("tiny"), "--output", "logits"));
+        Succeeds("verify", Checkpoint("entries.pth"), "--entry", "model_ema", "--against", FusedEntry("model_ema"), "--image-size", "32");
+        Assert.Contains("THE FORMS DIFFER", Fails(1, "verify", Checkpoint("entries.pth"), "--against", FusedEntry("model_ema"), "--image-size", "32"));
+
+        // The strides are those of the network, whose deploy form does not say them either.
+        var architecture = RepVggVariants.S0 with { Name = "RepVGG", InputChannels = 3, Stages = [.. RepVggVariants.S0.Stages.Select(stage => stage with { Stride = 1 })] };
+        string train = _folder.File("train.pth"), fused = _folder.File("fused.pth"), strides = string.Join(',', architecture.Stages.Select(stage => stage.Stride));
+        var state = RandomStates.Training(architecture, 3);
+        PthWriter.Write(state, train);
+        PthWriter.Write(DeployNetwork.FromTrainingForm(architecture, state, 8, 8, Normalization.Identity(3)).ExportState(), fused);
+        Succeeds("verify", train, "--against", fused, "--image-size", "8", "--strides", strides);
+
+        string FusedEntry(string entry)
+        {
+            string path = _folder.File($"{entry}.pth");
+            Succeeds("convert", Checkpoint("entries.pth"), path, "--form", "deploy", "--entry", entry, "--image-size", "32");
+            return path;
+        }
+    }
+
+    [Fact]
     public void Convert_keeps_what_the_file_says_and_renames_as_timm()
     {
         Succeeds("convert", Train("tiny"), _folder.File("a.safetensors"), "--image-size", "48", "--mean", "1,2,3", "--std", "4,5,8");
@@ -195,7 +226,44 @@ public sealed class WeightsCommandTests : IDisposable
         Assert.Contains("Entries        model_ema (shown here), model", Succeeds("inspect", Checkpoint("entries.pth"), "--image-size", "32", "--entry", "model_ema"));
         Assert.Contains("It has 'model_ema', 'model'", Fails(1, "inspect", Checkpoint("entries.pth"), "--entry", "best"));
         Assert.Contains("Left out       posix.system (1), num_batches_tracked (13)", Succeeds("inspect", Checkpoint("call-beside.pth"), "--image-size", "32"));
-        Assert.False(File.Exists("/tmp/repvgg-was-here"));
+        Assert.Contains("Entries        state_dict.model (shown here), state_dict.ema_model", Succeeds("inspect", Checkpoint("lightning.pth"), "--image-size", "32"));
+        Assert.Contains("Entries        state_dict.model, state_dict.ema_model (shown here)", Succeeds("inspect", Checkpoint("lightning.pth"), "--image-size", "32", "--entry", "ema_model"));
+    }
+
+    /// <summary>The numbers are in the unit of --std, so that they can be given again.</summary>
+    [Fact]
+    public void Inspect_prints_the_normalisation_as_it_is_given()
+    {
+        string[] given = ["--image-size", "32", "--mean", "91.5,60,30", "--std", "50,40,25"];
+        const string Expected = "Normalisation  mean 91.5, 60, 30, standard deviation 50, 40, 25";
+        Assert.Contains(Expected, Succeeds(["inspect", Train("tiny"), .. given]));
+        Succeeds(["convert", Train("tiny"), _folder.File("a.pth"), .. given]);
+        string output = Succeeds("inspect", _folder.File("a.pth"));
+        Assert.Contains(Expected, output);
+        Assert.Matches(@"Images +3 x 32 x 32", output);
+
+        output = Succeeds("inspect", Train("tiny"), "--image-size", "32");
+        Assert.Contains("Normalisation  mean 123.675, 116.28, 103.53, standard deviation 58.395, 57.12, 57.375", output);
+        Assert.Contains("Assumed: normalisation mean 123.675", output);
+        Succeeds("create", "S0", _folder.File("gray.pth"), "--channels", "1", "--classes", "3");
+        PthWriter.Write(PthReader.Read(_folder.File("gray.pth")), _folder.File("gray.pth"));
+        Assert.Contains("Normalisation  unknown: give --mean and --std", Succeeds("inspect", _folder.File("gray.pth")));
+    }
+
+    [Fact]
+    public void Inspect_prints_names_of_a_file_without_control_characters()
+    {
+        const string Commands = "\u001b[2J\u001b]0;title\u0007";
+        var weights = WeightsFile.Read(GoldenFiles.PathOf("tiny-deploy.pth"));
+        var state = new StateDict();
+        foreach (var (name, tensor) in weights.State)
+            (state[$"a{Commands}.{name}"], state[$"ema_{Commands}.{name}"]) = (tensor, tensor);
+        string[] labels = [Commands, .. Enumerable.Range(1, weights.Classes - 1).Select(i => $"label {i}")];
+        SafetensorsWriter.Write(state, _folder.File("a.safetensors"), weights.Describe() with { ClassLabels = [.. labels] });
+        string output = Succeeds("inspect", _folder.File("a.safetensors"));
+        Assert.Contains(": ?[2J?]0;title?, label 1", output);
+        Assert.Contains("Entries        a?[2J?]0;title? (shown here), ema_?[2J?]0;title?", output);
+        Assert.DoesNotContain(output, character => char.IsControl(character) && character is not ('\r' or '\n'));
     }
 
     [Fact]

@@ -33,14 +33,16 @@ internal sealed class EncodedPixelReader(FeatureInput input, RowLocation locatio
         {
             getter(ref _contents[index]);
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is not OperationCanceledException)
         {
-            throw Location.Place().Invalid($"the image cannot be read: {error.Message}", error);
+            throw Location.Invalid($"the image cannot be read: {error.Message}", inner: error);
         }
-        var place = Location.Place();
         if (_contents[index].Length == 0)
-            throw place.Invalid(place.Path is null ? "there is no image" : "the file is empty");
-        _places[index] = place;
+        {
+            string? path = Location.FindPath();
+            throw Location.Invalid(path is null ? "there is no image" : "the file is empty", path);
+        }
+        _places[index] = Location.Place();
         _content += _contents[index].Length;
     }
 
@@ -115,6 +117,10 @@ internal sealed class EncodedPixelReader(FeatureInput input, RowLocation locatio
                 ? "; if the column contains pixels and not the content of an image file, convert it with mlContext.Transforms.ConvertToImage"
                 : "";
             _errors[index] = _places[index].Invalid($"the image cannot be read: {error.Message}{advice}", error);
+        }
+        catch (Exception error) when (MissingDecoder.IsCauseOf(error))
+        {
+            throw MissingDecoder.Explain(error);
         }
     }
 }

@@ -51,7 +51,7 @@ internal sealed class FeatureInput
     public bool IsVector => StockTransformers.Count == 0;
 
     /// <summary>Number of values per image.</summary>
-    public int Length => Channels * Height * Width;
+    public int Length => checked(Channels * Height * Width);
 
     /// <summary>ML.NET's transformers with which the saved model converts images to pixels; empty if the feature column is a vector. The last one extracts the pixels.</summary>
     public IReadOnlyList<ITransformer> StockTransformers { get; }
@@ -115,7 +115,18 @@ internal sealed class FeatureInput
     public string TemporaryName(string purpose) => TemporaryName(InputNames.Contains, purpose);
 
     /// <summary>Creates a resizer that gives the bytes that the network reads.</summary>
-    public ImageResizer CreateResizer() => new(Height, Width, Settings.Resizing, Settings.CropAnchor, Background);
+    /// <exception cref="NotSupportedException">SkiaSharp is missing or has another version.</exception>
+    public ImageResizer CreateResizer()
+    {
+        try
+        {
+            return new ImageResizer(Height, Width, Settings.Resizing, Settings.CropAnchor, Background);
+        }
+        catch (Exception error) when (MissingDecoder.IsCauseOf(error))
+        {
+            throw MissingDecoder.Explain(error);
+        }
+    }
 
     /// <summary>Creates the exception for a schema that does not have the column.</summary>
     public ArgumentException Missing(string parameter) => Missing(Settings.Role, ColumnName, parameter);
@@ -173,11 +184,11 @@ internal sealed class FeatureInput
             CheckSame(settings.Width, width, settings, vector, "width");
             return (channels, height, width);
         }
-        if (settings.Height is not { } flatHeight || settings.Width is not { } flatWidth)
-            throw new ArgumentException($"The {settings.Role} column '{settings.ColumnName}' is a flat vector of {vector.Size} values. Give its size by Options.ImageHeight, Options.ImageWidth and Options.ImageChannels, or a column with dimensions (channels, height, width).");
-        int flatChannels = settings.Channels ?? Math.Max(1, vector.Size / (flatHeight * flatWidth));
+        if ((settings.Height ?? settings.Width) is not { } flatHeight || (settings.Width ?? settings.Height) is not { } flatWidth)
+            throw new ArgumentException($"The {settings.Role} column '{settings.ColumnName}' is a flat vector of {vector.Size} values. Give its size by Options.ImageHeight and Options.ImageWidth, or a column with dimensions (channels, height, width).");
+        int flatChannels = settings.Channels ?? (int)Math.Max(1, vector.Size / ((long)flatHeight * flatWidth));
         if ((long)flatChannels * flatHeight * flatWidth != vector.Size)
-            throw new ArgumentException($"The {settings.Role} column '{settings.ColumnName}' holds {vector.Size} values, but {flatChannels} channels x {flatHeight} x {flatWidth} = {(long)flatChannels * flatHeight * flatWidth} are expected. Correct Options.ImageHeight, ImageWidth or ImageChannels.");
+            throw new ArgumentException($"The {settings.Role} column '{settings.ColumnName}' holds {vector.Size} values, but {flatChannels} channels x {flatHeight} x {flatWidth} = {(long)flatChannels * flatHeight * flatWidth} are expected. Correct Options.ImageHeight or ImageWidth, or the number of channels.");
         return (flatChannels, flatHeight, flatWidth);
     }
 

@@ -1,32 +1,8 @@
-using System.Buffers;
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Input.Images;
-using RepVgg.Inference;
 using RepVgg.Training.Data;
 
 namespace Microsoft.ML.RepVgg.Input;
-
-/// <summary>Reads images as planes (CHW) of bytes: red, green and blue, or grey for a network of one channel.</summary>
-/// <remarks>The bytes are those that the saved model's transformers convert to floats. No byte is a value that is not finite, so none is checked.</remarks>
-internal abstract class BytePixelReader(FeatureInput input, RowLocation location, int capacity) : PixelReader(input, location)
-{
-    // The array is rented because allocating arrays of this size takes as long as scoring a few images.
-    private byte[] _batch = ArrayPool<byte>.Shared.Rent(capacity * input.Length);
-
-    /// <summary>Maximum number of images of a batch.</summary>
-    protected int Capacity => capacity;
-
-    public override void Run(InferenceEngine engine, int count, Span<float> outputs) => engine.Run(_batch.AsSpan(0, count * Input.Length), count, outputs);
-
-    public override void Dispose()
-    {
-        ArrayPool<byte>.Shared.Return(_batch);
-        _batch = [];
-    }
-
-    /// <summary>Gets the planes of an image of the batch.</summary>
-    protected Span<byte> Planes(int index) => _batch.AsSpan(index * Input.Length, Input.Length);
-}
 
 /// <summary>Reads a column of decoded images (MLImage). The images belong to the source of the column: they are neither changed nor disposed.</summary>
 internal sealed class ImagePixelReader(FeatureInput input, RowLocation location, ValueGetter<MLImage> getter, int capacity) : BytePixelReader(input, location, capacity)
@@ -57,6 +33,18 @@ internal sealed class ImagePixelReader(FeatureInput input, RowLocation location,
 
     public override void Read(int index)
     {
+        try
+        {
+            ReadImage(index);
+        }
+        catch (Exception error) when (MissingDecoder.IsCauseOf(error))
+        {
+            throw MissingDecoder.Explain(error);
+        }
+    }
+
+    private void ReadImage(int index)
+    {
         var previous = _image;
         try
         {
@@ -64,12 +52,7 @@ internal sealed class ImagePixelReader(FeatureInput input, RowLocation location,
             // leaves the disposed image in place has no image either.
             getter(ref _image!);
         }
-        catch (Exception error) when (error is not OperationCanceledException && LacksDecoder(error))
-        {
-            string skia = AppDomain.CurrentDomain.GetAssemblies().FirstOrDefault(assembly => assembly.GetName().Name == "SkiaSharp")?.GetName().Version?.ToString(3) ?? "none";
-            throw new NotSupportedException($"ML.NET cannot read images in this application: {InnermostOf(error).Message.TrimEnd('.')}. Its decoder needs SkiaSharp 2.88, with SkiaSharp's native library of the same version; the loaded version is {skia}. Reference SkiaSharp 2.88.9, and no package that needs a later version.", error);
-        }
-        catch (Exception error) when (error is not OperationCanceledException)
+        catch (Exception error) when (error is not OperationCanceledException && !MissingDecoder.IsCauseOf(error))
         {
             _image = null;
             throw Location.Invalid($"the image cannot be read: {Location.ExplainFile(Input.Decoding) ?? error.Message}", inner: error);
@@ -82,7 +65,7 @@ internal sealed class ImagePixelReader(FeatureInput input, RowLocation location,
         string? file = Location.NoteFile(_image.Tag);
         if ((long)_image.Width * _image.Height > Input.Decoding.MaximumPixels)
             throw Location.Invalid(FormattableString.Invariant($"the image has {_image.Width} x {_image.Height} pixels, more than the limit of {Input.Decoding.MaximumPixels:N0}"), file);
-        if (file is not null && EncodedImageCheck.FindDefect(file, Input.Decoding) is { } defect)
+        if (file is not null && FindDefect(file) is { } defect)
             throw Location.Invalid($"the image cannot be used: {defect}", file);
         try
         {
@@ -91,6 +74,19 @@ internal sealed class ImagePixelReader(FeatureInput input, RowLocation location,
         catch (ImageException error)
         {
             throw Location.Invalid($"the image cannot be used: {error.Message}", file, error);
+        }
+    }
+
+    /// <summary>Checks the file of an image; a file that cannot be read any more has no known defect.</summary>
+    private string? FindDefect(string file)
+    {
+        try
+        {
+            return EncodedImageCheck.FindDefect(file, Input.Decoding);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return null;
         }
     }
 
@@ -106,11 +102,4 @@ internal sealed class ImagePixelReader(FeatureInput input, RowLocation location,
             return true;
         }
     }
-
-    /// <summary>Whether the error is due to SkiaSharp, ML.NET's image decoder, being missing or of another version. The text is checked too, since the user's own columns can throw the same exception types.</summary>
-    private static bool LacksDecoder(Exception error) =>
-        InnermostOf(error) is MissingMemberException or TypeLoadException or DllNotFoundException or BadImageFormatException
-        && error.ToString().Contains("SkiaSharp", StringComparison.Ordinal);
-
-    private static Exception InnermostOf(Exception error) => error.InnerException is { } inner ? InnermostOf(inner) : error;
 }

@@ -12,6 +12,10 @@ internal sealed class RowLocation(DataViewRow row, string columnName, string? im
     private static readonly string[] _imageExtensions = [".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ico", ".heic", ".avif", ".jfif"];
 
     private string? _imageFolder = imageFolder;
+    private ValueGetter<ReadOnlyMemory<char>>[]? _paths;
+
+    // Index of the column with the path: -1 if no row had one, and null before the first row.
+    private int? _pathColumn;
 
     /// <summary>Position of the row.</summary>
     public long Position => row.Position;
@@ -24,13 +28,16 @@ internal sealed class RowLocation(DataViewRow row, string columnName, string? im
     /// <returns>The path as the column contains it; null if there is none.</returns>
     public string? FindPath()
     {
-        foreach (var column in TextColumns(row.Schema).Where(row.IsColumnActive))
+        _paths ??= [.. TextColumns(row.Schema).Where(row.IsColumnActive).Select(column => row.GetGetter<ReadOnlyMemory<char>>(column))];
+        for (int i = 0; i < _paths.Length; i++)
         {
             ReadOnlyMemory<char> text = default;
-            row.GetGetter<ReadOnlyMemory<char>>(column)(ref text);
-            string value = text.ToString();
-            if (_imageExtensions.Any(extension => value.EndsWith(extension, StringComparison.OrdinalIgnoreCase)))
-                return value;
+            _paths[i](ref text);
+            if (_imageExtensions.Any(extension => text.Span.EndsWith(extension, StringComparison.OrdinalIgnoreCase)))
+            {
+                _pathColumn = i;
+                return text.ToString();
+            }
         }
         return null;
     }
@@ -56,21 +63,32 @@ internal sealed class RowLocation(DataViewRow row, string columnName, string? im
             string? path = FindPath();
             return path is null ? null : EncodedImageCheck.Explain(Path.Combine(_imageFolder ?? "", path), decoding);
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
         {
             return null;
         }
     }
 
-    /// <summary>Describes the current row.</summary>
-    /// <param name="path">Path of the image; null finds it by <see cref="FindPath"/>.</param>
-    public RowPlace Place(string? path = null) => new(Position, columnName, path ?? FindPath());
+    /// <summary>Describes the current row, for an error that may be found later. Only the column that had a path in the first row is read.</summary>
+    public RowPlace Place()
+    {
+        if (_pathColumn is null)
+        {
+            _pathColumn = -1;
+            return new RowPlace(Position, columnName, FindPath());
+        }
+        ReadOnlyMemory<char> text = default;
+        if (_pathColumn >= 0)
+            _paths![_pathColumn.Value](ref text);
+        return new RowPlace(Position, columnName, text.IsEmpty ? null : text.ToString());
+    }
 
     /// <summary>Creates the exception for a row that cannot be used.</summary>
     /// <param name="reason">The reason, a clause.</param>
     /// <param name="path">Path of the image; null finds it by <see cref="FindPath"/>.</param>
     /// <param name="inner">The cause, or null.</param>
-    public InvalidRowException Invalid(string reason, string? path = null, Exception? inner = null) => Place(path).Invalid(reason, inner);
+    public InvalidRowException Invalid(string reason, string? path = null, Exception? inner = null) =>
+        new RowPlace(Position, columnName, path ?? FindPath()).Invalid(reason, inner);
 }
 
 /// <summary>Describes a row in error messages.</summary>

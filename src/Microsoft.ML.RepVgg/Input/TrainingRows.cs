@@ -1,4 +1,5 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.Transforms.Image;
 using RepVgg.Training.Data;
 
 namespace Microsoft.ML.RepVgg.Input;
@@ -29,7 +30,7 @@ internal static class TrainingRows
         using var cursor = view.GetRowCursorSet([pixelColumn, labelColumn, .. input.IsVector ? [] : RowLocation.TextColumns(view.Schema)], 1)[0];
         var getLabel = cursor.GetGetter<uint>(labelColumn);
         var location = new RowLocation(cursor, input.ColumnName, input.IsVector ? null : ImageFolder.Find(view));
-        using var reader = PixelReader.Create(input, cursor, pixelColumn, location, capacity: DecodedTogether, threads);
+        using var reader = PixelReader.Create(input, cursor, pixelColumn, location, capacity: input.IsVector || pixelColumn.Type is ImageDataViewType ? 1 : DecodedTogether, threads);
         long skipped = 0;
         string? firstReason = null;
         while (cursor.MoveNext())

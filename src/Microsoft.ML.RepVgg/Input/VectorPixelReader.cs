@@ -63,7 +63,7 @@ internal sealed class VectorPixelReader(FeatureInput input, RowLocation location
     private InvalidRowException NotFinite(ReadOnlySpan<float> values, Exception? inner = null)
     {
         int bad = FirstNonFinite(values);
-        return Location.Invalid($"value {bad} is {values[bad]}; pixels must be finite numbers", inner: inner);
+        return Location.Invalid(FormattableString.Invariant($"value {bad} is {values[bad]}; pixels must be finite numbers"), inner: inner);
     }
 
     /// <summary>Returns the index of the first value that is not finite; the number of values if all are finite.</summary>

@@ -10,30 +10,52 @@ namespace Microsoft.ML.RepVgg.Interop;
 /// <summary>Loads a saved model with the transformers of this library in place of the chains of ML.NET's transformers that it was saved as.</summary>
 /// <remarks>
 /// A copy of the model file is loaded in which every ONNX transformer that <see cref="StockChain"/> wrote is replaced by an
-/// empty chain, so that ONNX Runtime is not used for it. In the loaded model, each chain with an empty chain is then replaced
-/// by the transformer that its ONNX file describes.
+/// empty chain, so that ONNX Runtime is not used for it. In the loaded model, each chain that contained such a transformer is
+/// then replaced by the transformer that the ONNX file describes. The names of folders in the model file give its place: the
+/// transformer with index 2 in the chain with index 1 is in <c>Transform_001/Transform_002</c>.
 /// </remarks>
-internal sealed class SavedModel
+internal sealed partial class SavedModel
 {
     private const string OnnxEntry = "OnnxModel";
 
-    private readonly Queue<(SavedPart Part, DeployNetwork Network)> _networks = [];
+    /// <summary>The networks by their place: the indices of the ONNX transformer and of the chains around it, such as <c>1/2</c>.</summary>
+    private readonly Dictionary<string, (SavedPart Part, DeployNetwork Network)> _networks = [];
+    private readonly List<IDisposable> _created = [];
     private readonly Func<SavedPart, DeployNetwork, DataViewSchema.Column?, ITransformer> _create;
 
     private SavedModel(Func<SavedPart, DeployNetwork, DataViewSchema.Column?, ITransformer> create) => _create = create;
 
     /// <summary>Loads a model.</summary>
-    /// <param name="stream">The model file.</param>
+    /// <param name="stream">The model file, from its start.</param>
     /// <param name="load">Loads a model with ML.NET.</param>
     /// <param name="create">Creates the transformer from its description, its network, and for a classifier a column with the type and the key values of the label.</param>
-    /// <exception cref="InvalidDataException">The stream is no ML.NET model, or it contains no transformer that this library saved.</exception>
+    /// <exception cref="InvalidDataException">The stream is no ML.NET model, is damaged, or contains no transformer that this library saved.</exception>
     public static ITransformer Load(Stream stream, Func<Stream, ITransformer> load, Func<SavedPart, DeployNetwork, DataViewSchema.Column?, ITransformer> create)
     {
         var model = new SavedModel(create);
         using var copy = new MemoryStream();
         model.CopyWithoutNetworks(stream, copy);
         copy.Position = 0;
-        return model.Replace(load(copy));
+        ITransformer loaded;
+        try
+        {
+            loaded = load(copy);
+        }
+        catch (Exception error) when (error is FormatException or InvalidOperationException or EndOfStreamException)
+        {
+            throw new InvalidDataException($"It is damaged: {error.Message}", error);
+        }
+        try
+        {
+            var replaced = model.Replace(loaded, "");
+            return model._networks.Count == 0 ? replaced : throw new InvalidDataException("It is damaged: it does not contain its transformers where its folders say.");
+        }
+        catch
+        {
+            model._created.ForEach(created => created.Dispose());
+            (loaded as IDisposable)?.Dispose();
+            throw;
+        }
     }
 
     private void CopyWithoutNetworks(Stream stream, Stream copy)
@@ -45,20 +67,19 @@ internal sealed class SavedModel
         }
         catch (InvalidDataException error)
         {
-            throw new InvalidDataException("It is not an ML.NET model: it is no zip file.", error);
+            throw new InvalidDataException("It is not an ML.NET model: it is no zip file, or it is cut off.", error);
         }
         using (source)
         using (var target = new ZipArchive(copy, ZipArchiveMode.Create, leaveOpen: true))
         {
-            // In the order of the transformers in the chains, because the loaded chains are searched in this order.
             var replaced = new HashSet<string>(StringComparer.Ordinal);
-            foreach (var entry in source.Entries.Where(entry => entry.Name == OnnxEntry).OrderBy(entry => Order(entry.FullName), StringComparer.Ordinal))
+            foreach (var entry in source.Entries.Where(entry => entry.Name == OnnxEntry))
             {
-                if (ReadNetwork(entry) is { } network)
-                {
-                    _networks.Enqueue(network);
-                    replaced.Add(FolderOf(entry));
-                }
+                if (ReadNetwork(entry) is not { } network)
+                    continue;
+                string folder = FolderOf(entry);
+                _networks[string.Join('/', PartFolder().Matches(folder).Select(part => int.Parse(part.Groups[1].ValueSpan)))] = network;
+                replaced.Add(folder);
             }
             if (replaced.Count == 0)
                 throw new InvalidDataException("It contains no RepVGG network that this library saved. Load it with mlContext.Model.Load.");
@@ -72,6 +93,7 @@ internal sealed class SavedModel
         }
     }
 
+    /// <summary>Reads the network of an ONNX transformer; null if another library saved it.</summary>
     private static (SavedPart, DeployNetwork)? ReadNetwork(ZipArchiveEntry entry)
     {
         // ML.NET writes the length of the file, then the file.
@@ -80,7 +102,6 @@ internal sealed class SavedModel
         if (length != entry.Length - sizeof(int))
             throw new InvalidDataException($"It is damaged: the entry '{entry.FullName}' has {entry.Length} bytes, and {length} are expected after the first four.");
         using var content = new MemoryStream(reader.ReadBytes(length));
-        // ONNX files of other transformers are not read further.
         if (OnnxReader.ReadChainDetails(content).Transformer is not { } json)
             return null;
         content.Position = 0;
@@ -104,21 +125,25 @@ internal sealed class SavedModel
             Copy(entry, target.CreateEntry($"{folder}/{entry.Name}", CompressionLevel.NoCompression));
     }
 
-    /// <summary>Pads numbers with zeros, so that names with numbers are sorted by them: ML.NET writes Transform_000, and Transform_1000 after Transform_999.</summary>
-    private static string Order(string name) => Regex.Replace(name, "[0-9]+", number => number.Value.PadLeft(10, '0'));
-
     private static string FolderOf(ZipArchiveEntry entry) => Path.GetDirectoryName(entry.FullName)!.Replace('\\', '/');
 
-    /// <summary>Replaces each chain that contains an empty chain.</summary>
-    private ITransformer Replace(ITransformer loaded)
+    /// <summary>Replaces each chain that contained the ONNX transformer of a network.</summary>
+    /// <param name="loaded">A transformer of the loaded model.</param>
+    /// <param name="place">Its index and those of the chains around it, each followed by a slash.</param>
+    private ITransformer Replace(ITransformer loaded, string place)
     {
         if (loaded is not TransformerChain<ITransformer> chain)
             return loaded;
         ITransformer[] parts = [.. chain];
-        if (!parts.Any(part => part is TransformerChain<ITransformer> inner && !inner.Any()))
-            return new TransformerChain<ITransformer>([.. parts.Select(Replace)]);
-        var (part, network) = _networks.Dequeue();
-        return _create(part, network, Label(parts));
+        for (int i = 0; i < parts.Length; i++)
+        {
+            if (!_networks.Remove($"{place}{i}", out var network))
+                continue;
+            var transformer = _create(network.Part, network.Network, Label(parts));
+            _created.Add((IDisposable)transformer);
+            return transformer;
+        }
+        return new TransformerChain<ITransformer>([.. parts.Select((part, i) => Replace(part, $"{place}{i}/"))]);
     }
 
     /// <summary>Gets a column of the type and key values of the label from the head in a chain; null if the chain has no head.</summary>
@@ -131,4 +156,7 @@ internal sealed class SavedModel
         builder.AddColumn(head.FeatureColumnName, head.FeatureColumnType);
         return head.GetOutputSchema(builder.ToSchema())[StockChain.PredictedLabel];
     }
+
+    [GeneratedRegex("Transform_([0-9]{1,9})(?=/|$)")]
+    private static partial Regex PartFolder();
 }

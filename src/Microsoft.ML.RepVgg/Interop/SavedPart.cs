@@ -6,6 +6,7 @@ using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Input;
 using Microsoft.ML.RepVgg.Input.Images;
 using Microsoft.ML.Transforms.Image;
+using RepVgg.Networks;
 
 namespace Microsoft.ML.RepVgg.Interop;
 
@@ -80,9 +81,13 @@ internal sealed record SavedInput(
     }
 
     /// <summary>Creates the input that this describes.</summary>
-    /// <exception cref="InvalidDataException">The description is inconsistent.</exception>
-    public FeatureInput ToFeatureInput()
+    /// <param name="network">The network.</param>
+    /// <param name="maximumPixels">Largest number of pixels of an image; null for that of the description.</param>
+    /// <exception cref="InvalidDataException">The description is inconsistent, or does not fit the network.</exception>
+    public FeatureInput ToFeatureInput(DeployNetwork network, long? maximumPixels)
     {
+        if (!Size.SequenceEqual([network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth]) || !Enum.IsDefined(Resizing) || !Enum.IsDefined(CropAnchor) || MaximumPixels < 1)
+            throw new InvalidDataException("The model's description of its RepVGG network is damaged: it does not fit the network.");
         var builder = new DataViewSchema.Builder();
         foreach (string name in DataColumns.Where(name => name != Column))
             builder.AddColumn(name, NumberDataViewType.Single);
@@ -92,7 +97,7 @@ internal sealed record SavedInput(
             var settings = new ImageSettings(Role, Column, Size[0], Size[1], Size[2], Resizing, CropAnchor)
             {
                 BackgroundColor = Color.FromArgb(Background[0], Background[1], Background[2]),
-                Decoding = new ImageDecoding(ApplyOrientation, MaximumPixels),
+                Decoding = new ImageDecoding(ApplyOrientation, maximumPixels ?? MaximumPixels),
             };
             return FeatureInput.Create(builder.ToSchema(), settings, Size[1], Size[2]);
         }

@@ -117,6 +117,8 @@ internal sealed class StockChainBuilder
     public string AddTemporary(string purpose)
     {
         string name = _input.TemporaryName(purpose);
+        while (_dropped.Contains(name))
+            name += "_";
         _dropped.Add(name);
         return name;
     }

@@ -1,3 +1,4 @@
+using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Microsoft.ML.Data;
@@ -20,7 +21,7 @@ internal abstract class BufferedColumn
         var buffer = column.Type is VectorDataViewType vector
             ? typeof(VectorBuffer<>).MakeGenericType(vector.ItemType.RawType)
             : typeof(ValueBuffer<>).MakeGenericType(column.Type.RawType);
-        return (BufferedColumn)Activator.CreateInstance(buffer, row, column, capacity)!;
+        return (BufferedColumn)Activator.CreateInstance(buffer, BindingFlags.DoNotWrapExceptions | BindingFlags.Public | BindingFlags.Instance, null, [row, column, capacity], null)!;
     }
 
     /// <summary>Copies the value of the current row.</summary>

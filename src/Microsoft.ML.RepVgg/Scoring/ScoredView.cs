@@ -15,10 +15,20 @@ internal sealed class ScoredView(IDataView source, ScoringMapper mapper) : IData
     public DataViewRowCursor GetRowCursor(IEnumerable<DataViewSchema.Column> columnsNeeded, Random? rand = null)
     {
         var needed = columnsNeeded.ToArray();
-        var rows = source.GetRowCursor(mapper.GetDependencies(needed), rand);
-        return needed.Any(mapper.IsAdded) && BatchScoringCursor.CanScore(mapper, needed)
-            ? new BatchScoringCursor(mapper, needed, rows)
-            : new RowScoringCursor(mapper, needed, rows);
+        // A cursor set of one cursor is used because GetRowCursor may read ahead on other threads: rows would be read before they
+        // are needed, and a row that cannot be read would end the whole cursor.
+        var rows = source.GetRowCursorSet(mapper.GetDependencies(needed), 1, rand)[0];
+        try
+        {
+            return needed.Any(mapper.IsAdded) && BatchScoringCursor.CanScore(mapper, needed)
+                ? new BatchScoringCursor(mapper, needed, rows)
+                : new RowScoringCursor(mapper, needed, rows);
+        }
+        catch
+        {
+            rows.Dispose();
+            throw;
+        }
     }
 
     // Always returns one cursor, because the engine itself uses all cores.

@@ -10,7 +10,7 @@ internal sealed class ScoringRow : DataViewRow
     private readonly HashSet<int> _active;
     private readonly RowScorer? _scorer;
     private readonly float[] _output = [];
-    private long _scoredPosition = -1;
+    private long? _scoredPosition;
     private bool _disposed;
 
     public ScoringRow(ScoringMapper mapper, DataViewRow input, IEnumerable<DataViewSchema.Column> activeColumns)
@@ -58,6 +58,7 @@ internal sealed class ScoringRow : DataViewRow
     {
         if (_scoredPosition != _input.Position)
         {
+            _scoredPosition = null;
             _scorer!.Read();
             _scorer.Run(_output, out var failure);
             if (failure is not null)

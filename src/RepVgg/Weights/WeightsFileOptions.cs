@@ -64,6 +64,11 @@ public sealed record WeightsFileOptions
             throw new ArgumentException($"WeightsFileOptions.Strides is [{string.Join(", ", Strides)}]; it must have one stride per stage, each 1 or 2.");
         if (ImageHeight is < 1 || ImageWidth is < 1)
             throw new ArgumentException($"The image size of WeightsFileOptions is {Height} x {Width}; both must be 1 or more.");
+        if (Normalization is { } normalization
+            && (normalization.Mean.IsDefault || normalization.Scale.IsDefault || normalization.Mean.Length != normalization.Scale.Length || !normalization.Mean.Concat(normalization.Scale).All(float.IsFinite)))
+        {
+            throw new ArgumentException("WeightsFileOptions.Normalization must have one finite mean and one finite scale per channel.");
+        }
         if (Entry is not null && string.IsNullOrWhiteSpace(Entry))
             throw new ArgumentException("WeightsFileOptions.Entry is empty; it must be a key, or null.");
         if (Output is not null && string.IsNullOrWhiteSpace(Output))

@@ -165,6 +165,54 @@ public sealed class LoadRepVggTests(TrainedStripes trained) : IClassFixture<Trai
     }
 
     [Fact]
+    public void Empty_chains_stay_where_they_are()
+    {
+        var empty = new TransformerChain<ITransformer>();
+        var model = new TransformerChain<ITransformer>(empty, trained.Model, new TransformerChain<ITransformer>(empty, _context.Transforms.CopyColumns("Number2", "Number").Fit(trained.TrainingData)));
+        using var loaded = new MLContext().Model.LoadRepVgg(Save(model), out _);
+        Assert.Equal(3, loaded.Count());
+        Assert.Empty(Assert.IsType<TransformerChain<ITransformer>>(loaded.First()));
+        Assert.IsType<RepVggTransformer>(Flatten(loaded.ElementAt(1)).Last());
+        Compare.Close(Scores(trained.Model, trained.TestData), Scores(loaded, trained.TestData), 1e-6);
+        Assert.Equal(Enumerable.Range(0, 75), loaded.Transform(trained.TestData).GetColumn<int>("Number2"));
+    }
+
+    [Fact]
+    public void A_stream_is_read_from_its_position_on()
+    {
+        byte[] model = File.ReadAllBytes(Save(trained.Model));
+        using var stream = new MemoryStream([1, 2, 3, .. model]) { Position = 3 };
+        using var loaded = new MLContext().Model.LoadRepVgg(stream, out _);
+        Compare.Close(Scores(trained.Model, trained.TestData), Scores(loaded, trained.TestData), 1e-6);
+    }
+
+    [Theory]
+    [InlineData("\"size\":[1,12,12]", "\"size\":[1,12,13]")]
+    [InlineData("\"resizing\":\"IsoCrop\"", "\"resizing\":77       ")]
+    [InlineData("\"output_column\"", "\"output_columx\"")]
+    public void A_damaged_description_is_refused(string text, string damaged)
+    {
+        string path = Save(trained.Model);
+        using (var archive = ZipFile.Open(path, ZipArchiveMode.Update))
+        {
+            var entry = archive.Entries.Single(entry => entry.Name == "OnnxModel");
+            string name = entry.FullName;
+            using var content = new MemoryStream();
+            using (var stream = entry.Open())
+                stream.CopyTo(content);
+            entry.Delete();
+            byte[] bytes = content.ToArray();
+            int position = bytes.AsSpan().IndexOf(System.Text.Encoding.UTF8.GetBytes(text));
+            Assert.True(position > 0);
+            System.Text.Encoding.UTF8.GetBytes(damaged).CopyTo(bytes, position);
+            using var written = archive.CreateEntry(name).Open();
+            written.Write(bytes);
+        }
+        var error = Assert.Throws<InvalidDataException>(() => _context.Model.LoadRepVgg(path, out _));
+        Assert.Contains("description of its RepVGG network is damaged", error.Message);
+    }
+
+    [Fact]
     public async Task Neither_loading_nor_scoring_uses_ONNX_Runtime()
     {
         string path = Save(trained.Model);

@@ -183,6 +183,36 @@ public sealed class SourceTests(TrainedStripes trained) : IClassFixture<TrainedS
     }
 
     [Fact]
+    public void Rows_are_not_read_ahead_by_transforms_before_the_network()
+    {
+        var options = Stripes.Options(epochs: 1);
+        options.ScoringBatchSize = 1;
+        using var model = Stripes.Pipeline(_context, options).Fit(trained.TrainingData);
+        int read = 0;
+        IEnumerable<Tagged> Source()
+        {
+            for (int i = 0; i < 1000; i++)
+            {
+                read++;
+                yield return Make(i);
+            }
+        }
+
+        // A conversion of a column is read on other threads by ML.NET's own cursors.
+        var source = _context.Data.LoadFromEnumerable(Source());
+        var view = _context.Transforms.Conversion.ConvertType("Number", "Tag", DataKind.Double)
+            .Append(_context.Transforms.Conversion.MapValueToKey("TextKey", "Text")).Fit(_context.Data.LoadFromEnumerable([Make(0)])).Transform(source);
+        read = 0;
+        var scored = model.LastTransformer.Transform(view);
+        using var cursor = scored.GetRowCursor(scored.Schema);
+        for (int i = 1; i <= 20; i++)
+        {
+            Assert.True(cursor.MoveNext());
+            Assert.Equal(i, read);
+        }
+    }
+
+    [Fact]
     public void Rows_before_an_invalid_one_are_returned_and_then_the_cursor_cannot_be_used()
     {
         var rows = Enumerable.Range(0, 50).Select(Make).ToList();

@@ -6,7 +6,14 @@ namespace Microsoft.ML.RepVgg.Input.Images;
 /// <summary>How encoded images are decoded.</summary>
 /// <param name="ApplyOrientation">Whether the image is turned or mirrored as its EXIF orientation says.</param>
 /// <param name="MaximumPixels">Largest number of pixels, width times height, of an image that is decoded.</param>
-internal sealed record ImageDecoding(bool ApplyOrientation = true, long MaximumPixels = 100_000_000);
+internal sealed record ImageDecoding(bool ApplyOrientation = true, long MaximumPixels = ImageDecoding.DefaultMaximum)
+{
+    /// <summary>The default of <see cref="MaximumPixels"/>.</summary>
+    public const long DefaultMaximum = 100_000_000;
+
+    /// <summary>The largest value of <see cref="MaximumPixels"/>: the bytes of the pixels have indices of 32 bits.</summary>
+    public const long LargestMaximum = (1L << 29) - 1;
+}
 
 /// <summary>The exception for an image that cannot be decoded.</summary>
 /// <param name="reason">What is wrong, as a clause without a full stop, such as <c>it is cut off</c>. It does not name the file.</param>
@@ -49,7 +56,17 @@ internal static class ImageDecoder
             var bitmap = Decode(codec, out var decoded);
             if (bitmap is null)
                 throw new ImageException(ImageSignature.ExplainUndecoded(encoded, isCutOff: decoded == SKCodecResult.IncompleteInput));
-            return decoding.ApplyOrientation ? ImageOrientation.Apply(bitmap, codec.EncodedOrigin) : bitmap;
+            if (!decoding.ApplyOrientation)
+                return bitmap;
+            try
+            {
+                return ImageOrientation.Apply(bitmap, codec.EncodedOrigin);
+            }
+            catch
+            {
+                bitmap.Dispose();
+                throw;
+            }
         }
     }
 
@@ -101,7 +118,12 @@ internal static class ImageDecoder
         if (info.AlphaType == SKAlphaType.Unpremul)
             info.AlphaType = SKAlphaType.Premul;
         info.ColorSpace = null;
-        var bitmap = new SKBitmap(info);
+        var bitmap = new SKBitmap();
+        if (!bitmap.TryAllocPixels(info))
+        {
+            bitmap.Dispose();
+            throw new ImageException(string.Create(CultureInfo.InvariantCulture, $"there is not enough memory for its {info.Width} x {info.Height} pixels"));
+        }
         result = codec.GetPixels(info, bitmap.GetPixels());
         if (result == SKCodecResult.Success && info.ColorType is (SKColorType.Bgra8888 or SKColorType.Rgba8888))
             return bitmap;

@@ -27,6 +27,11 @@ internal static class ImageSignature
 
     private static ReadOnlySpan<byte> Bmp => "BM"u8;
 
+    /// <summary>Whether a file has one of the formats that are read.</summary>
+    /// <param name="head">The first <see cref="HeadLength"/> bytes of the file.</param>
+    public static bool IsReadable(ReadOnlySpan<byte> head) =>
+        head.StartsWith(Jpeg) || head.StartsWith(Png) || head.StartsWith(Gif) || head.StartsWith(Bmp) || IsWebP(head);
+
     /// <summary>Whether a file of one of the formats that are read ends as files of its format do.</summary>
     /// <param name="head">The first <see cref="HeadLength"/> bytes of the file.</param>
     /// <param name="tail">The last <see cref="TailLength"/> bytes of the file.</param>

@@ -173,7 +173,7 @@ internal sealed class OnnxNetworkReader
         return _options.Normalization is { } given && Fits(given) ? given : read;
     }
 
-    private bool Fits(Normalization given) => !given.Mean.IsDefault && !given.Scale.IsDefault && given.Mean.Length == _channels && given.Scale.Length == _channels;
+    private bool Fits(Normalization given) => given.Mean.Length == _channels && given.Scale.Length == _channels;
 
     private Normalization ReadNormalization(string map, string input, int channels, out bool isIdentity)
     {

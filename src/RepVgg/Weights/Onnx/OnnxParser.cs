@@ -36,6 +36,25 @@ internal sealed class OnnxParser
     /// <exception cref="InvalidDataException">The data is not an ONNX model. The message contains only the reason.</exception>
     public static OnnxModel Parse(OnnxFile file) => new OnnxParser(file).Model(new ProtoReader(file.Main.Memory));
 
+    /// <summary>Reads the metadata of a model. Its graph is skipped, so that it need not be one that this parser reads.</summary>
+    /// <param name="stream">Stream with the model; it is read from the current position to the end.</param>
+    /// <exception cref="InvalidDataException">The data is not an ONNX model. The message contains only the reason.</exception>
+    public static IReadOnlyDictionary<string, string> ParseProperties(Stream stream)
+    {
+        var content = new MemoryStream();
+        stream.CopyTo(content);
+        var parser = new OnnxParser(null);
+        var reader = new ProtoReader(content.GetBuffer().AsMemory(0, (int)content.Length));
+        while (reader.Next(out int field))
+        {
+            if (field == OnnxSchema.Model.Metadata)
+                parser.Property(reader.Message());
+            else
+                reader.Skip();
+        }
+        return parser._model.Properties;
+    }
+
     private OnnxModel Model(ProtoReader reader)
     {
         bool hasGraph = false;

@@ -66,7 +66,7 @@ public static class OnnxReader
 
     /// <summary>Reads the details of a graph that is part of a chain of transformers; they are empty for other graphs.</summary>
     /// <exception cref="InvalidDataException">The data is not an ONNX file or is damaged.</exception>
-    internal static OnnxChainDetails ReadChainDetails(Stream stream) => Parse(stream, model => OnnxChainDetails.FromProperties(model.Properties));
+    internal static OnnxChainDetails ReadChainDetails(Stream stream) => Guard("The stream", () => OnnxChainDetails.FromProperties(OnnxParser.ParseProperties(stream)));
 
     /// <summary>Reads a network from a graph that is part of a chain of transformers: the scale of its output is undone, and its input is images that are composed with the background.</summary>
     /// <returns>The network, whose output is logits or features, and how the graph differed from it.</returns>

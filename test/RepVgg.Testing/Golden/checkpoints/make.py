@@ -200,6 +200,7 @@ for protocol in (1, 2, 3, 4, 5):
 
 save("entries", {"epoch": 1, "model_ema": average, "model": state, "decay": torch.tensor(0.9), "optimizer": {"state": {0: {"step": torch.tensor(1.0)}}}})
 save("entries-nested", {"checkpoint": {"net": {"state_dict": state}, "ema": {"module": prefixed(average, "module."), "decay": torch.tensor(0.9)}}})
+save("tensors-beside-nested", {"checkpoint": {"best": torch.tensor(0.9), "model": {"loss": torch.ones(2), "state_dict": state}}, "other": {"name": "a"}})
 save("lightning", {"pytorch-lightning_version": "2.0", "state_dict": collections.OrderedDict(
     list(prefixed(state, "model.").items()) + list(prefixed(average, "ema_model.").items())), "hyper_parameters": Settings()})
 save("swa", collections.OrderedDict(list(prefixed(state, "module.").items()) + [("n_averaged", torch.tensor(5))]))

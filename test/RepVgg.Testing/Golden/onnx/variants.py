@@ -257,7 +257,7 @@ def main():
         network(graph)
         graph.save(f"size {name}")
 
-    # Two outputs: features and logits; probabilities and logits; logits of two classifiers.
+    # Two outputs: features and logits; probabilities and logits; features and logits with two more biases; logits of two classifiers.
     graph = Graph()
     network(graph)
     graph.outputs = ["relu3", "flat", "y"]
@@ -266,6 +266,10 @@ def main():
     graph.node("Softmax", [network(graph)], "p", axis=1)
     graph.outputs = ["y", "p"]
     graph.save("outputs probabilities")
+    graph = Graph()
+    graph.node("Add", [graph.node("Add", [network(graph, classifier="MatMul and Add", output="z"), graph.constant("shift", graph.value(CLASSES))], "shifted"), graph.constant("prior", graph.value(1))], "y")
+    graph.outputs = ["flat", "y"]
+    graph.save("outputs several sums")
     graph = Graph()
     network(graph)
     linear(graph, "flat", "z", "Gemm", "other")

@@ -30,6 +30,9 @@ public sealed class ForeignFormatsTests : IDisposable
     [InlineData("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "'git lfs pull'")]
     [InlineData("\n  <!DOCTYPE html>\n<html lang=\"en\">", "is a web page (HTML)")]
     [InlineData("<HTML><head>", "is a web page (HTML)")]
+    [InlineData("<html><title>Fichier supprim\u00e9</title>", "is a web page (HTML)")] // in Latin-1, not UTF-8
+    [InlineData("\u00ef\u00bb\u00bf<!doctype html>", "is a web page (HTML)")]
+    [InlineData("%PDF-1.7\n%\u00e2\u00e3", "is a PDF file. Only PyTorch")]
     [InlineData("<?xml version=\"1.0\"?><!-- page --><html xmlns=\"http://www.w3.org/1999/xhtml\">", "is a web page (HTML)")]
     [InlineData("<?xml version=\"1.0\"?><net name=\"RepVGG\">", "is an XML file")]
     [InlineData("{\"stage0.weight\": [1, 2]}", "is a JSON file")]

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.IO.Compression;
 using RepVgg.Architectures;
 using RepVgg.Inference;
@@ -6,6 +7,7 @@ using RepVgg.Networks;
 using RepVgg.Testing;
 using RepVgg.Tests.Weights.Onnx;
 using RepVgg.Weights;
+using RepVgg.Weights.Checkpoint;
 using RepVgg.Weights.Files;
 using RepVgg.Weights.Naming;
 using RepVgg.Weights.Onnx;
@@ -21,6 +23,14 @@ public sealed class WeightsFileOptionsTests : IDisposable
     private static readonly WeightsFileOptions _quiet = new() { Warn = static _ => { } };
 
     private readonly TemporaryFolder _folder = new();
+
+    /// <summary>Everything that opens a file with options; the first one reads weights without making a network of them.</summary>
+    private static Action<string, WeightsFileOptions>[] Readers =>
+    [
+        (path, options) => WeightsFile.Read(path, options),
+        (path, options) => WeightsFile.ReadDeployNetwork(path, options),
+        (path, options) => InferenceEngine.Open(path, options).Dispose(),
+    ];
 
     public void Dispose() => _folder.Dispose();
 
@@ -119,15 +129,89 @@ public sealed class WeightsFileOptionsTests : IDisposable
 
         // Values that agree are no contradiction.
         Assert.Empty(WeightsFile.Read(path, options with { BatchNormEpsilon = 2e-3f, Strides = [1, 1, 2], BlockForm = BlockForm.RepVgg }).Assumptions);
-        string message = Assert.Throws<ArgumentException>(() => WeightsFile.Read(path, options with { Strides = [1, 2, 2] })).Message;
-        Assert.Contains($"The option Strides is 1, 2, 2, but '{path}' says that it is 1, 1, 2.", message);
-        message = Assert.Throws<ArgumentException>(() => WeightsFile.Read(path, options with { BatchNormEpsilon = 0.5f })).Message;
-        Assert.Contains(form == WeightsForm.Training ? $"The option BatchNormEpsilon is 0.5, but '{path}' says that it is 0.002." : "holds the deploy form, whose batch norms are fused", message);
+        using (var engine = InferenceEngine.Open(path, options with { BatchNormEpsilon = 2e-3f, Strides = [1, 1, 2], BlockForm = BlockForm.RepVgg }))
+            Assert.Empty(engine.Assumptions);
+        Contradicted($"The option Strides is 1, 2, 2, but '{path}' says that it is 1, 1, 2.", options with { Strides = [1, 2, 2] });
+        Contradicted(
+            form == WeightsForm.Training ? $"The option BatchNormEpsilon is 0.5, but '{path}' says that it is 0.002." : "holds the deploy form, whose batch norms are fused, so that the option BatchNormEpsilon, 0.5,",
+            options with { BatchNormEpsilon = 0.5f });
         if (form == WeightsForm.Training)
+            Contradicted($"The option BlockForm is IdentityWithoutNorm, but '{path}' says that it is RepVgg.", options with { BlockForm = BlockForm.IdentityWithoutNorm });
+
+        void Contradicted(string expected, WeightsFileOptions given)
         {
-            message = Assert.Throws<ArgumentException>(() => WeightsFile.Read(path, options with { BlockForm = BlockForm.IdentityWithoutNorm })).Message;
-            Assert.Contains($"The option BlockForm is IdentityWithoutNorm, but '{path}' says that it is RepVgg.", message);
+            foreach (var read in Readers)
+                Assert.Contains(expected, Assert.Throws<ArgumentException>(() => read(path, given)).Message);
         }
+    }
+
+    [Theory]
+    [InlineData("pth")]
+    [InlineData("safetensors")]
+    [InlineData("checkpoint")]
+    [InlineData("onnx")]
+    public void What_a_format_does_not_have_is_refused(string format)
+    {
+        var network = RandomNetworks.Create(RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (8, 1, 1), (8, 2, 2)), 8, 8, 2);
+        string path = _folder.File("weights");
+        if (format == "pth")
+            PthWriter.Write(network.ExportState(), path);
+        else if (format == "safetensors")
+            SafetensorsWriter.Write(network.ExportState(), path);
+        else if (format == "checkpoint")
+            WriteCheckpoint(network, path);
+        else
+            OnnxWriter.Write(network, path);
+        foreach (var read in Readers)
+        {
+            string message = Assert.Throws<InvalidDataException>(() => read(path, _quiet with { Entry = "ema" })).Message;
+            Assert.StartsWith($"'{path}' has no entry 'ema' of weights", message);
+            message = Assert.Throws<InvalidDataException>(() => read(path, _quiet with { Output = "other" })).Message;
+            Assert.Contains($"has no output 'other'", message);
+            Assert.Contains($"'{path}'", message);
+        }
+        // A normalisation for another number of channels is an error of the caller, not of the file.
+        foreach (var read in Readers[1..])
+            Assert.Contains("3 means and scales", Assert.Throws<ArgumentException>(() => read(path, _quiet with { Normalization = Normalization.Identity(1) })).Message);
+    }
+
+    private static void WriteCheckpoint(DeployNetwork network, string path)
+    {
+        var tensors = new StateDict();
+        foreach (var (name, tensor) in network.ExportState())
+            tensors[CheckpointFile.WeightsPrefix + name] = tensor;
+        CheckpointFile.Write(path, "{}", tensors);
+    }
+
+    /// <summary>Messages do not depend on the culture, so that the numbers in them can be given as options.</summary>
+    [Fact]
+    public void Numbers_in_messages_have_a_decimal_point_in_every_culture()
+    {
+        var architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (8, 1, 1), (8, 2, 2)) with { BatchNormEpsilon = 0.25f };
+        var training = RandomStates.Training(architecture, 2);
+        var network = DeployNetwork.FromTrainingForm(architecture, training, 8, 8, Normalization.Identity(3));
+        string path = _folder.File("train.pth"), fused = _folder.File("fused.pth");
+        PthWriter.Write(training, path, network.Describe());
+        PthWriter.Write(network.ExportState(), fused);
+        var culture = (CultureInfo)CultureInfo.InvariantCulture.Clone();
+        culture.NumberFormat.NumberDecimalSeparator = ",";
+        var before = CultureInfo.CurrentCulture;
+        CultureInfo.CurrentCulture = culture;
+        try
+        {
+            Assert.Equal("0,5", $"{0.5f}");
+            Check("is 0.5, but", () => WeightsFile.Read(path, _quiet with { BatchNormEpsilon = 0.5f }));
+            Check("says that it is 0.25.", () => WeightsFile.Read(path, _quiet with { BatchNormEpsilon = 0.5f }));
+            Check("BatchNormEpsilon, 0.5, cannot", () => WeightsFile.Read(fused, _quiet with { BatchNormEpsilon = 0.5f }));
+            Check("BatchNormEpsilon is -0.5;", () => WeightsFile.Read(path, _quiet with { BatchNormEpsilon = -0.5f }));
+            Assert.Contains("a gain of -0.5 for", Assert.Throws<InvalidDataException>(() => new LogitsScale(-0.5f, [1, 2]).Undo(network)).Message);
+        }
+        finally
+        {
+            CultureInfo.CurrentCulture = before;
+        }
+
+        static void Check(string expected, Action read) => Assert.Contains(expected, Assert.Throws<ArgumentException>(read).Message);
     }
 
     [Fact]
@@ -188,6 +272,10 @@ public sealed class WeightsFileOptionsTests : IDisposable
         Refused("8 x -1", new() { ImageHeight = 8, ImageWidth = -1 });
         Refused("BlockForm is 99", new() { BlockForm = (BlockForm)99 });
         Refused("Entry is empty", new() { Entry = " " });
+        Refused("Output is empty", new() { Output = "" });
+        Refused("Normalization must have one finite mean", new() { Normalization = new Normalization([1, 2, 3], [1, 2]) });
+        Refused("Normalization must have one finite mean", new() { Normalization = new Normalization([1, float.NaN, 3], [1, 2, 3]) });
+        Refused("Normalization must have one finite mean", new() { Normalization = new Normalization(default, [1, 2, 3]) });
 
         static void Refused(string expected, WeightsFileOptions options)
         {

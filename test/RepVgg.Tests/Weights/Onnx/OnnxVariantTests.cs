@@ -103,6 +103,8 @@ public sealed class OnnxVariantTests : IDisposable
         string path = Path.Combine(FolderOf("variants"), "outputs-features.onnx");
         using (var engine = InferenceEngine.Open(path, _sized with { Normalization = Normalization.Identity(3) }))
             Assert.Equal("output 'y', which ends in the classifier: left out is 'relu3', 'flat'", Assert.Single(engine.Assumptions).Text);
+        using (var engine = InferenceEngine.Open(Path.Combine(FolderOf("variants"), "outputs-several-sums.onnx"), _sized with { Normalization = Normalization.Identity(3) }))
+            Assert.Equal("output 'y', which ends in the classifier: left out is 'flat'", Assert.Single(engine.Assumptions).Text);
         using (var engine = InferenceEngine.Open(path, _sized with { Output = "flat" }))
             Assert.Equal((NetworkOutput.PooledFeatures, 8), (engine.Output, engine.OutputLength));
         using (var engine = InferenceEngine.Open(path, _sized with { Output = "relu3" }))
@@ -150,7 +152,23 @@ public sealed class OnnxVariantTests : IDisposable
             Assert.Contains("The option Normalization is mean 1, 2, 3, standard deviation 2, 4, 8, but the graph of", message);
             Assert.Contains("already normalises its input, with mean 123.675", message);
         }
-        Assert.Contains("Strides is 2, 2, 2, 2", Assert.Throws<ArgumentException>(() => WeightsFile.Read(plain, options with { Strides = [2, 2, 2, 2] })).Message);
+    }
+
+    [Fact]
+    public void Options_that_contradict_a_graph_are_refused()
+    {
+        string path = Path.Combine(FolderOf("variants"), "classifier-MatMul.onnx");
+        using (InferenceEngine.Open(path, _sized with { Strides = [2, 1, 2] }))
+            Assert.Equal([2, 1, 2], WeightsFile.Read(path, _sized with { Strides = [2, 1, 2] }).Architecture.Stages.Select(stage => stage.Stride));
+        foreach (var open in (Action<WeightsFileOptions>[])[o => InferenceEngine.Open(path, o).Dispose(), o => WeightsFile.Read(path, o), o => WeightsFile.ReadDeployNetwork(path, o)])
+        {
+            Assert.Contains($"The option Strides is 2, 2, 2, 2, but '{path}' says that it is 2, 1, 2.", Assert.Throws<ArgumentException>(() => open(_sized with { Strides = [2, 2, 2, 2] })).Message);
+            Assert.Contains("whose batch norms are fused", Assert.Throws<ArgumentException>(() => open(_sized with { BatchNormEpsilon = 1e-3f })).Message);
+        }
+        // The maps of a stage are no weights, but options can contradict them as well.
+        string features = Path.Combine(FolderOf("variants"), "outputs-features.onnx");
+        using (InferenceEngine.Open(features, _sized with { Output = "relu3", Strides = [2, 1, 2] }))
+            Assert.Throws<ArgumentException>(() => InferenceEngine.Open(features, _sized with { Output = "relu3", Strides = [1, 1, 2] }));
     }
 
     [Theory]

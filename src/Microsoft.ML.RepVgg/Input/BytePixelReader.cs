@@ -1,0 +1,26 @@
+using System.Buffers;
+using RepVgg.Inference;
+
+namespace Microsoft.ML.RepVgg.Input;
+
+/// <summary>Reads images as planes (CHW) of bytes: red, green and blue, or grey for a network of one channel.</summary>
+/// <remarks>The bytes are those that the saved model's transformers convert to floats. No byte is a value that is not finite, so none is checked.</remarks>
+internal abstract class BytePixelReader(FeatureInput input, RowLocation location, int capacity) : PixelReader(input, location)
+{
+    // The array is rented because allocating arrays of this size takes as long as scoring a few images.
+    private byte[] _batch = ArrayPool<byte>.Shared.Rent(checked(capacity * input.Length));
+
+    /// <summary>Maximum number of images of a batch.</summary>
+    protected int Capacity => capacity;
+
+    public override void Run(InferenceEngine engine, int count, Span<float> outputs) => engine.Run(_batch.AsSpan(0, count * Input.Length), count, outputs);
+
+    public override void Dispose()
+    {
+        ArrayPool<byte>.Shared.Return(_batch);
+        _batch = [];
+    }
+
+    /// <summary>Gets the planes of an image of the batch.</summary>
+    protected Span<byte> Planes(int index) => _batch.AsSpan(index * Input.Length, Input.Length);
+}
