@@ -135,6 +135,7 @@ public static class WeightsFile
                 prefix = StatePrefixes.Choose(networks);
                 entry = Joined(entry, networks.Length > 1 ? prefix : "");
             }
+            state = StoredValues.Checked(path, state, options.BatchNormEpsilon ?? description?.Architecture.BatchNormEpsilon ?? RepVggArchitecture.DefaultBatchNormEpsilon);
             state = StatePrefixes.Remove(state, prefix);
             if (TimmNames.AreIn(state))
                 state = TimmNames.ToAuthors(state);
@@ -153,12 +154,19 @@ public static class WeightsFile
         }
         catch (ArgumentException error)
         {
-            throw new InvalidDataException($"'{path}' holds no weights of a RepVGG network{With(options)}: {MessageText.Reason(error)}.", error);
+            throw new InvalidDataException($"'{path}' holds no weights of a RepVGG network{With(options)}: {MessageText.Reason(error)}.{Advice(opened, options)}", error);
         }
         var found = options.Entry is null && weights.Entries.Count > 1 ? opened.Assumptions.Append(WeightsAssumption.EntryOf(weights.Entry, weights.Entries)) : opened.Assumptions;
         weights = WeightsAssumptions.Complete(path, weights, [.. found]);
         Report(path, options, weights.Assumptions);
         return weights;
+    }
+
+    /// <summary>Names the parts of a file that can be read alone; empty if there are none, or the caller has given one.</summary>
+    private static string Advice(OpenedWeights opened, WeightsFileOptions options)
+    {
+        string[] parts = [.. opened.Entries.Where(entry => entry != opened.Entry).Concat(StatePrefixes.Parts(opened.State).Select(part => Joined(opened.Entry, part)))];
+        return options.Entry is not null || parts.Length == 0 ? "" : $" With the option Entry (--entry), a part of the file is read alone: '{MessageText.Join(parts, separator: "', '")}'.";
     }
 
     /// <summary>Describes the options from which an architecture is inferred.</summary>

@@ -74,6 +74,10 @@ internal static partial class StatePrefixes
     public static string[] Prefixes(StateDict state) =>
         [.. state.Names.Where(IsOfStage).Select(name => name[..OwnStart(name)]).Distinct(StringComparer.Ordinal)];
 
+    /// <summary>Returns the different parts of names before their last stage, without the dot at the end, which can contain the names of stages themselves.</summary>
+    public static string[] Parts(StateDict state) =>
+        [.. state.Names.Where(IsOfStage).Select(name => name[..LastStart(name)].TrimEnd('.')).Where(part => part.Length > 0).Distinct(StringComparer.Ordinal)];
+
     /// <summary>Whether a name is that of a tensor in a stage of a network, after any prefix.</summary>
     public static bool IsOfStage(string name) => OwnStart(name) is >= 0 and var start && !IsClassifier(name[start..]);
 
@@ -96,6 +100,15 @@ internal static partial class StatePrefixes
             start = dot + 1;
         }
         return -1;
+    }
+
+    /// <summary>Finds where the last stage in a name begins.</summary>
+    private static int LastStart(string name)
+    {
+        int last = 0;
+        for (int start = 0, next; (next = OwnStart(name[start..])) >= 0 && !IsClassifier(name[(start + next)..]); start = last + 1)
+            last = start + next;
+        return last;
     }
 
     // Names of the RepVGG authors, timm and MMPretrain.

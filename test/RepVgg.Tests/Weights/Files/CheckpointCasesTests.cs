@@ -341,6 +341,25 @@ public sealed class CheckpointCasesTests : IDisposable
         Assert.Equal(0, WeightsFile.Read(_folder.File("onnx")).Classes);
     }
 
+    /// <summary>The suggested entry reads the network.</summary>
+    [Theory]
+    [InlineData("backbone.", "fc.weight", "backbone", "Surplus (1): fc.weight")]
+    [InlineData("stage1.model.", null, "stage1.model", "'stage1.model.stage0.rbr_dense.conv.weight'")]
+    public void An_entry_is_suggested_where_the_whole_file_is_no_network(string prefix, string? other, string suggested, string reason)
+    {
+        var state = new StateDict();
+        foreach (var (name, tensor) in WeightsFile.Read(PathOf("w-no-classifier.pth")).State)
+            state[prefix + name] = tensor;
+        if (other is not null)
+            state[other] = TensorData.Zeros(4, 32);
+        SafetensorsWriter.Write(state, _folder.File("a"));
+        string message = Assert.Throws<InvalidDataException>(() => WeightsFile.Read(_folder.File("a"))).Message;
+        Assert.Contains(reason, message);
+        Assert.EndsWith($"With the option Entry (--entry), a part of the file is read alone: '{suggested}'.", message);
+        var options = new WeightsFileOptions { Entry = suggested };
+        Assert.Equal(0, WeightsFile.Read(_folder.File("a"), options).Classes);
+    }
+
     [Fact]
     public void A_part_of_a_classifier_is_refused()
     {

@@ -134,4 +134,18 @@ public sealed class ForeignFormatsTests : IDisposable
             Assert.DoesNotContain("is not an ONNX file", message);
         }
     }
+
+    /// <summary>Opening a pipe would wait for its writer, and a device has no end.</summary>
+    [Fact]
+    public void Pipes_and_devices_are_refused()
+    {
+        if (!OperatingSystem.IsLinux())
+            return;
+        string pipe = _folder.File("pipe"), link = _folder.File("link");
+        using (var made = System.Diagnostics.Process.Start("mkfifo", [pipe]))
+            made.WaitForExit();
+        File.CreateSymbolicLink(link, pipe);
+        foreach (string path in (string[])[pipe, link, "/dev/zero", "/dev/null"])
+            Assert.Contains($"'{path}' is not a regular file", Assert.Throws<IOException>(() => WeightsFile.Read(path)).Message);
+    }
 }
