@@ -118,7 +118,7 @@ public static class WeightsFile
             if (options.Entry is { } wanted && wanted != opened.Entry && !opened.Entry.StartsWith(wanted + ".", StringComparison.Ordinal))
             {
                 // A part of the dictionary: one of its networks, or all names under a prefix.
-                prefix = Array.Find(networks, network => wanted == network.TrimEnd('.') || wanted == Joined(opened.Entry, network)) ?? "";
+                prefix = networks.Length > 1 ? Array.Find(networks, network => wanted == network.TrimEnd('.') || wanted == Joined(opened.Entry, network)) ?? "" : "";
                 if (prefix.Length == 0)
                 {
                     (state, string selected) = Select(path, opened, wanted);
@@ -127,6 +127,7 @@ public static class WeightsFile
                 }
                 else
                 {
+                    state = StatePrefixes.SelectNetwork(state, prefix);
                     entry = Joined(entry, prefix);
                 }
             }

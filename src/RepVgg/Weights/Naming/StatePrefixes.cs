@@ -70,6 +70,19 @@ internal static partial class StatePrefixes
         return selected.Count > 0 ? selected : null;
     }
 
+    /// <summary>Selects the tensors of the network under a prefix of stages, and its classifier, which may have a part of the prefix. Names are not changed.</summary>
+    public static StateDict SelectNetwork(StateDict state, string prefix)
+    {
+        var selected = new StateDict();
+        foreach (var (name, tensor) in state)
+        {
+            bool isClassifier = OwnStart(name) is >= 0 and var start && IsClassifier(name[start..]) && prefix.StartsWith(name[..start], StringComparison.Ordinal);
+            if (isClassifier || name.StartsWith(prefix, StringComparison.Ordinal))
+                selected[name] = tensor;
+        }
+        return selected;
+    }
+
     /// <summary>Returns the different prefixes of stages, in the order of the weights, each with the dot at its end.</summary>
     public static string[] Prefixes(StateDict state) =>
         [.. state.Names.Where(IsOfStage).Select(name => name[..OwnStart(name)]).Distinct(StringComparer.Ordinal)];
