@@ -59,7 +59,7 @@ public sealed record WeightsAssumption(WeightsAssumptionKind Kind, string Text)
     internal static WeightsAssumption EntryOf(string entry, IReadOnlyList<string> entries) =>
         new(WeightsAssumptionKind.Entry, $"weights of {Quoted(entry)}: the file also has {MessageText.Join([.. entries.Where(other => other != entry).Select(Quoted)], separator: ", ")}");
 
-    private static string Quoted(string entry) => entry.Length == 0 ? "the outermost dictionary" : $"the entry '{entry}'";
+    private static string Quoted(string entry) => entry.Length == 0 ? "the outermost dictionary" : $"the entry '{MessageText.Printable(entry)}'";
 
     internal static WeightsAssumption ImageSize(RepVggArchitecture architecture) =>
         new(WeightsAssumptionKind.ImageSize, $"images of {architecture.DefaultImageSize} x {architecture.DefaultImageSize} pixels (the default of {architecture.Name}): the file does not say it");

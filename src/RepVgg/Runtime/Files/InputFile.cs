@@ -26,6 +26,11 @@ internal static class InputFile
         {
             return open();
         }
+        catch (Exception error) when (error is FileNotFoundException or DirectoryNotFoundException)
+        {
+            bool isLink = new FileInfo(path).LinkTarget is not null;
+            throw new FileNotFoundException($"'{path}' {(isLink ? "is a link to a file that does not exist" : "does not exist")}.", path, error);
+        }
         catch (UnauthorizedAccessException error)
         {
             throw new IOException(
