@@ -1,6 +1,7 @@
 using RepVgg.Architectures;
 using RepVgg.Diagnostics;
 using RepVgg.Runtime;
+using RepVgg.Runtime.Files;
 using RepVgg.Samples.CommandLine;
 using RepVgg.Weights;
 using RepVgg.Weights.Files;
@@ -11,6 +12,8 @@ namespace RepVgg.Samples.Weights;
 /// <summary>Prints the architecture, metadata and size of the network in a weights file.</summary>
 internal static class InspectCommand
 {
+    private const int MaximumEntries = 20;
+
     public static int Run(Arguments arguments)
     {
         string path = arguments.Operand(0);
@@ -22,7 +25,7 @@ internal static class InspectCommand
             architecture.Groups > 1 ? $", {architecture.Groups} groups on every second layer" : "",
             architecture.SqueezeExcitation switch { SqueezeExcitation.BeforeRelu => ", squeeze-and-excitation before the ReLU", SqueezeExcitation.AfterRelu => ", squeeze-and-excitation after the ReLU", _ => "" },
             weights.Form == WeightsForm.Training && architecture.Stages.Any(stage => stage.AuxiliaryHead) ? ", auxiliary heads" : "");
-        Console.WriteLine($"File           {path}, {Table.Number(new FileInfo(path).Length)} bytes");
+        Console.WriteLine($"File           {path}, {Table.Number(SizeOf(path))} bytes");
         Console.WriteLine($"Architecture   {architecture.Name}{features}");
         Console.WriteLine($"Form           {weights.Form.Name()}");
         Console.WriteLine($"Classes        {(weights.Classes == 0 ? "none: there is no classifier" : $"{weights.Classes}{Labels(weights.Description)}")}");
@@ -32,7 +35,7 @@ internal static class InspectCommand
         Console.WriteLine($"Multiply-adds  {Table.Number(figures.MultiplyAdds)}");
         Console.WriteLine($"Activations    {Table.Number(figures.Activations)} values for one image, at most {Table.Number(figures.LargestActivation)} at once");
         if (weights.Entries.Count > 1)
-            Console.WriteLine($"Entries        {string.Join(", ", weights.Entries.Select(entry => $"{(entry.Length == 0 ? "(the whole file)" : MessageText.Printable(entry))}{(entry == weights.Entry ? " (shown here)" : "")}"))}");
+            Console.WriteLine($"Entries        {MessageText.Join([.. weights.Entries.Select(entry => $"{(entry.Length == 0 ? "(the whole file)" : MessageText.Printable(entry))}{(entry == weights.Entry ? " (shown here)" : "")}")], MaximumEntries, ", ")}");
         if (weights.LeftOut.Count > 0)
             Console.WriteLine($"Left out       {string.Join(", ", weights.LeftOut)}");
         Console.WriteLine();
@@ -49,6 +52,13 @@ internal static class InspectCommand
             Console.WriteLine();
         WeightsCommands.PrintAssumptions(weights.Assumptions);
         return 0;
+    }
+
+    /// <summary>Gets the size of a file, or of the file that a symbolic link leads to.</summary>
+    private static long SizeOf(string path)
+    {
+        using var file = InputFile.OpenHandle(path);
+        return RandomAccess.GetLength(file);
     }
 
     private static string Labels(ModelDescription? description) =>

@@ -45,7 +45,7 @@ internal static partial class NumpyFile
     /// <summary>Reads a file whose values have one of the given types. The types are specified by their names in the header, such as '&lt;f4'.</summary>
     private static (string Type, int[] Shape, ReadOnlyMemory<byte> Values) ReadContent(string path, params string[] types)
     {
-        byte[] file = File.ReadAllBytes(path);
+        byte[] file = Content(path);
         if (file.Length < 12 || !file.AsSpan(0, 6).SequenceEqual(_magic))
             throw new InvalidDataException($"'{path}' is not a NumPy array file (.npy).");
         bool isLong = file[6] > 1;
@@ -61,6 +61,14 @@ internal static partial class NumpyFile
         if (content.Length != count * (type[^1] - '0'))
             throw new InvalidDataException($"'{path}' is damaged: {content.Length} bytes do not make an array of ({string.Join(", ", sizes)}).");
         return (type, sizes, content);
+    }
+
+    private static byte[] Content(string path)
+    {
+        using var stream = InputFile.Open(path);
+        byte[] content = new byte[stream.Length];
+        stream.ReadExactly(content);
+        return content;
     }
 
     private static string NameOf(string type) => type switch

@@ -40,7 +40,7 @@ internal static class VerifyCommand
         bool good = report.Largest <= bound;
         Console.WriteLine($"{(good ? "The forms agree" : "THE FORMS DIFFER")}: at most {Table.Error(report.Largest)}, accepted {Table.Error(bound)}.");
         var assumed = weights.Assumptions.Where(assumption => assumption.Kind is WeightsAssumptionKind.BatchNormEpsilon or WeightsAssumptionKind.Strides).ToList();
-        WeightsCommands.PrintAssumptions(assumed);
+        WeightsCommands.PrintAssumptions([.. weights.Assumptions.Where(assumption => assumption.Kind is WeightsAssumptionKind.Entry), .. assumed]);
         if (assumed.Count > 0)
             Console.WriteLine("Both forms were computed with these values, so this check cannot show whether they are those of the training.");
         return good ? 0 : 1;

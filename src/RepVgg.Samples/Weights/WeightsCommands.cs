@@ -92,6 +92,7 @@ internal static class WeightsCommands
 
     private static string? Option(WeightsAssumptionKind kind) => kind switch
     {
+        WeightsAssumptionKind.Entry => "--entry",
         WeightsAssumptionKind.BatchNormEpsilon => "--epsilon",
         WeightsAssumptionKind.Strides => "--strides",
         WeightsAssumptionKind.Normalization => "--mean and --std",

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.RegularExpressions;
 using RepVgg.Runtime;
 
@@ -8,6 +9,8 @@ internal static partial class ArchitectureValidation
 {
     private const int MaximumWidth = 1 << 16;
     private const int MaximumBlocks = 1 << 12;
+    private const int MaximumImageSide = (1 << 16) - 1;
+    private const long MaximumImageValues = 1L << 29;
 
     /// <summary>Throws an exception if an architecture is invalid.</summary>
     /// <param name="architecture">The architecture.</param>
@@ -20,20 +23,44 @@ internal static partial class ArchitectureValidation
             throw new ArgumentException(MessageText.WithoutControls($"The architecture '{architecture.Name}' cannot be built: {string.Join("; ", problems)}."), nameof(architecture));
     }
 
-    /// <summary>Throws an exception if an image size is too small for an architecture.</summary>
+    /// <summary>Throws an exception if an image size is not positive, or larger than any network can use.</summary>
+    /// <param name="height">Image height in pixels.</param>
+    /// <param name="width">Image width in pixels.</param>
+    /// <exception cref="ArgumentException">The height or width is not 1 to 65,535, or there are more than 2^29 pixels.</exception>
+    public static void CheckImageSize(int height, int width)
+    {
+        if (height is < 1 or > MaximumImageSide || width is < 1 or > MaximumImageSide || (long)height * width > MaximumImageValues)
+            throw new ArgumentException(string.Create(CultureInfo.InvariantCulture, $"Images of {width}x{height} pixels cannot be used: the width and the height must be 1 to {MaximumImageSide}, and there can be at most {MaximumImageValues} pixels."));
+    }
+
+    /// <summary>Throws an exception if an image size is too small or too large for an architecture.</summary>
     /// <param name="architecture">The architecture.</param>
     /// <param name="height">Image height in pixels.</param>
     /// <param name="width">Image width in pixels.</param>
-    /// <exception cref="ArgumentException">The height or width is less than the product of the strides.</exception>
+    /// <exception cref="ArgumentException">The height or width is less than the product of the strides, or the image or a feature map would have more than 2^29 values.</exception>
     public static void ValidateImageSize(this RepVggArchitecture architecture, int height, int width)
     {
         ArgumentNullException.ThrowIfNull(architecture);
+        CheckImageSize(height, width);
         int stride = architecture.TotalStride;
         if (height < stride || width < stride)
         {
             throw new ArgumentException(
                 $"Images of {width}x{height} pixels are too small for {architecture.Name}, which reduces them by {stride}: "
                 + $"use at least {stride}x{stride} pixels, or a variant for small images such as {RepVggVariants.S1.Name}.");
+        }
+
+        long largest = (long)architecture.InputChannels * height * width;
+        long rows = height, columns = width;
+        foreach (var block in architecture.Blocks)
+        {
+            (rows, columns) = ((rows - 1) / block.Stride + 1, (columns - 1) / block.Stride + 1);
+            largest = Math.Max(largest, block.OutputChannels * rows * columns);
+        }
+        if (largest > MaximumImageValues)
+        {
+            throw new ArgumentException(string.Create(
+                CultureInfo.InvariantCulture, $"Images of {width}x{height} pixels are too large for {architecture.Name}: the image or a feature map would have {largest} values, more than {MaximumImageValues}."));
         }
     }
 
@@ -46,8 +73,8 @@ internal static partial class ArchitectureValidation
             problems.Add("its name contains control characters");
         if (architecture.InputChannels is not (1 or 3))
             problems.Add($"it has {architecture.InputChannels} input channels, not 1 or 3");
-        if (architecture.DefaultImageSize < 1)
-            problems.Add($"its default image size is {architecture.DefaultImageSize}, not at least 1");
+        if (architecture.DefaultImageSize is < 1 or > MaximumImageSide)
+            problems.Add($"its default image size is {architecture.DefaultImageSize}, not 1 to {MaximumImageSide}");
         if (!(architecture.BatchNormEpsilon > 0) || !float.IsFinite(architecture.BatchNormEpsilon))
             problems.Add($"its batch-norm epsilon is {architecture.BatchNormEpsilon}, not above 0");
         if (!Enum.IsDefined(architecture.SqueezeExcitation))

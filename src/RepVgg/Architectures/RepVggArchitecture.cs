@@ -15,6 +15,8 @@ public sealed record StageSpec(string Name, int Width, int Depth, int Stride, bo
 /// <remarks>Source: Ding et al., "RepVGG: Making VGG-style ConvNets Great Again", CVPR 2021, table 2 and section 3.4.</remarks>
 public sealed record RepVggArchitecture
 {
+    internal const float DefaultBatchNormEpsilon = 1e-5f;
+
     /// <summary>Name of the variant, e.g. <c>RepVGG-A0</c>.</summary>
     public required string Name { get; init; }
 
@@ -37,7 +39,7 @@ public sealed record RepVggArchitecture
     public bool PlusLayout { get; init; }
 
     /// <summary>Value that every batch normalisation adds to the variance; 1e-5 in the authors' code and by default in PyTorch.</summary>
-    public float BatchNormEpsilon { get; init; } = 1e-5f;
+    public float BatchNormEpsilon { get; init; } = DefaultBatchNormEpsilon;
 
     /// <summary>Height and width of the images that the variant is designed for, in pixels.</summary>
     public int DefaultImageSize { get; init; } = 224;

@@ -60,6 +60,14 @@ public sealed record ModelDescription(
             : [];
         if (size.Length != 2 || classes < 0 || (labels.Length != 0 && labels.Length != classes))
             throw new FormatException("the classes, labels and image size of the description are inconsistent");
+        try
+        {
+            ArchitectureValidation.CheckImageSize(size[0], size[1]);
+        }
+        catch (ArgumentException error)
+        {
+            throw new FormatException($"the property '{ImageSizeKey}' is invalid: {MessageText.Reason(error)}", error);
+        }
         return new ModelDescription(architecture, classes, size[0], size[1], normalization, labels);
 
         T Parse<T>(string key, Func<JsonElement, T> read)

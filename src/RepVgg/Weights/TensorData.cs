@@ -45,6 +45,22 @@ public sealed class TensorData
     /// <param name="read">Reads or computes values. What it needs, such as an open file, must be available for as long as it can be called.</param>
     internal TensorData(int[] shape, ValueReader read) => (Shape, Length, _read) = (shape, CountValues(shape), read);
 
+    /// <summary>Returns a tensor of the same values, with a check of all that are read. Values in memory are checked at once.</summary>
+    /// <param name="check">Throws an exception if values are invalid. It gets the index of the first value in row-major order, and the values.</param>
+    internal TensorData WithCheck(Action<int, ReadOnlySpan<float>> check)
+    {
+        if (_values is not null)
+        {
+            check(0, _values);
+            return this;
+        }
+        return new TensorData([.. Shape], (start, values) =>
+        {
+            _read!(start, values);
+            check(start, values);
+        });
+    }
+
     /// <summary>Creates a tensor of zeros.</summary>
     /// <param name="shape">The dimensions, each at least 0.</param>
     /// <returns>The new tensor.</returns>

@@ -1,5 +1,6 @@
 using System.Globalization;
 using RepVgg.Architectures;
+using RepVgg.Runtime;
 
 namespace RepVgg.Weights;
 
@@ -20,6 +21,9 @@ public enum WeightsAssumptionKind
 
     /// <summary>Which of several outputs of a graph is used.</summary>
     Output,
+
+    /// <summary>Which of several networks in the file is read.</summary>
+    Entry,
 }
 
 /// <summary>A value that a weights file does not say and the caller did not give, so that it was assumed.</summary>
@@ -49,6 +53,13 @@ public sealed record WeightsAssumption(WeightsAssumptionKind Kind, string Text)
 
     internal static WeightsAssumption NoNormalization { get; } =
         new(WeightsAssumptionKind.Normalization, "no normalisation of the pixels: the graph has none");
+
+    /// <param name="entry">The entry that is read; empty for the whole file.</param>
+    /// <param name="entries">All entries of the file.</param>
+    internal static WeightsAssumption EntryOf(string entry, IReadOnlyList<string> entries) =>
+        new(WeightsAssumptionKind.Entry, $"weights of {Quoted(entry)}: the file also has {MessageText.Join([.. entries.Where(other => other != entry).Select(Quoted)], separator: ", ")}");
+
+    private static string Quoted(string entry) => entry.Length == 0 ? "the outermost dictionary" : $"the entry '{MessageText.Printable(entry)}'";
 
     internal static WeightsAssumption ImageSize(RepVggArchitecture architecture) =>
         new(WeightsAssumptionKind.ImageSize, $"images of {architecture.DefaultImageSize} x {architecture.DefaultImageSize} pixels (the default of {architecture.Name}): the file does not say it");

@@ -64,6 +64,8 @@ public sealed record WeightsFileOptions
             throw new ArgumentException($"WeightsFileOptions.Strides is [{string.Join(", ", Strides)}]; it must have one stride per stage, each 1 or 2.");
         if (ImageHeight is < 1 || ImageWidth is < 1)
             throw new ArgumentException($"The image size of WeightsFileOptions is {Height} x {Width}; both must be 1 or more.");
+        if (Height is { } height && Width is { } width)
+            ArchitectureValidation.CheckImageSize(height, width);
         if (Normalization is { } normalization
             && (normalization.Mean.IsDefault || normalization.Scale.IsDefault || normalization.Mean.Length != normalization.Scale.Length || !normalization.Mean.Concat(normalization.Scale).All(float.IsFinite)))
         {

@@ -20,6 +20,7 @@ public class ArchitectureValidationTests
         { _good with { Groups = 3 }, "stage1.1 has 32 to 32 channels, which 3 groups do not divide" },
         { _good with { BatchNormEpsilon = float.NaN }, "epsilon" },
         { _good with { DefaultImageSize = 0 }, "image size" },
+        { _good with { DefaultImageSize = 1 << 20 }, "image size is 1048576, not 1 to 65535" },
         { _good with { Stages = default }, "a stem and at least one stage" },
         { _good with { Stages = _good.Stages.RemoveAt(1) }, "a stem and at least one stage" },
         { _good with { SqueezeExcitation = (SqueezeExcitation)7 }, "squeeze-and-excitation is 7" },
@@ -60,6 +61,16 @@ public class ArchitectureValidationTests
         Assert.Contains("28x64", error.Message);
         Assert.Contains("32x32", error.Message);
     }
+
+    [Theory]
+    [InlineData(1 << 20, 32, "32x1048576 pixels cannot be used: the width and the height must be 1 to 65535")]
+    [InlineData(32, 1 << 20, "1048576x32 pixels cannot be used")]
+    [InlineData(40000, 40000, "40000x40000 pixels cannot be used: the width and the height must be 1 to 65535, and there can be at most 536870912 pixels")]
+    [InlineData(20000, 20000, "20000x20000 pixels are too large for RepVGG-A0: the image or a feature map would have 4800000000 values, more than 536870912")]
+    [InlineData(int.MaxValue, int.MaxValue, "2147483647x2147483647 pixels cannot be used")]
+    [InlineData(-5, 32, "32x-5 pixels cannot be used")]
+    public void Images_too_large_are_refused_with_the_limit(int height, int width, string expected) =>
+        Assert.Contains(expected, Assert.Throws<ArgumentException>(() => RepVggVariants.A0.ValidateImageSize(height, width)).Message);
 
     private static RepVggArchitecture With(int index, Func<StageSpec, StageSpec> change) =>
         _good with { Stages = _good.Stages.SetItem(index, change(_good.Stages[index])) };

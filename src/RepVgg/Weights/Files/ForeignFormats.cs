@@ -31,6 +31,17 @@ internal static class ForeignFormats
         return new InvalidDataException($"'{path}' {name}. {advice}");
     }
 
+    /// <summary>Whether a file has the first bytes of a known format without weights, or of an archive that was not unpacked.</summary>
+    public static bool IsKnown(ReadOnlySpan<byte> start)
+    {
+        foreach (var (known, _, _) in _known)
+        {
+            if (start.StartsWith(known))
+                return true;
+        }
+        return MisplacedFile.Recognize(start) is not null;
+    }
+
     /// <summary>Whether bytes are the start of a text: printable characters and white space, in ASCII or UTF-8 or with a byte order mark.</summary>
     public static bool IsText(ReadOnlySpan<byte> start)
     {

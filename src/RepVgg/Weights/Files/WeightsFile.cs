@@ -108,18 +108,35 @@ public static class WeightsFile
         LoadedWeights weights;
         try
         {
-            string selected = "";
-            if (options.Entry is { } wanted && opened.Entry != wanted && !opened.Entry.StartsWith(wanted + ".", StringComparison.Ordinal))
-                (state, selected) = Select(path, opened, wanted);
-            string prefix = StatePrefixes.Choose(StatePrefixes.Prefixes(state));
-            string entry = Joined(opened.Entry, selected);
-            var entries = opened.Entries;
-            if (StatePrefixes.Prefixes(opened.State) is { Length: > 1 } networks)
+            var (prefix, entry, entries) = ("", opened.Entry, opened.Entries);
+            string[] networks = StatePrefixes.Prefixes(state);
+            if (networks.Length > 1)
             {
                 // The dictionary holds several networks, each of which is an entry of its own.
-                entry = Joined(entry, prefix);
                 entries = [.. (entries.Count > 0 ? entries : [""]).SelectMany(other => other != opened.Entry ? [other] : networks.Select(network => Joined(other, network)))];
             }
+            if (options.Entry is { } wanted && wanted != opened.Entry && !opened.Entry.StartsWith(wanted + ".", StringComparison.Ordinal))
+            {
+                // A part of the dictionary: one of its networks, or all names under a prefix.
+                prefix = networks.Length > 1 ? Array.Find(networks, network => wanted == network.TrimEnd('.') || wanted == Joined(opened.Entry, network)) ?? "" : "";
+                if (prefix.Length == 0)
+                {
+                    (state, string selected) = Select(path, opened, wanted);
+                    prefix = StatePrefixes.Choose(StatePrefixes.Prefixes(state));
+                    entry = Joined(entry, selected, networks.Length > 1 ? prefix : "");
+                }
+                else
+                {
+                    state = StatePrefixes.SelectNetwork(state, prefix);
+                    entry = Joined(entry, prefix);
+                }
+            }
+            else
+            {
+                prefix = StatePrefixes.Choose(networks);
+                entry = Joined(entry, networks.Length > 1 ? prefix : "");
+            }
+            state = StoredValues.Checked(path, state, options.BatchNormEpsilon ?? description?.Architecture.BatchNormEpsilon ?? RepVggArchitecture.DefaultBatchNormEpsilon);
             state = StatePrefixes.Remove(state, prefix);
             if (TimmNames.AreIn(state))
                 state = TimmNames.ToAuthors(state);
@@ -138,11 +155,19 @@ public static class WeightsFile
         }
         catch (ArgumentException error)
         {
-            throw new InvalidDataException($"'{path}' holds no weights of a RepVGG network{With(options)}: {MessageText.Reason(error)}.", error);
+            throw new InvalidDataException($"'{path}' holds no weights of a RepVGG network{With(options)}: {MessageText.Reason(error)}.{Advice(opened, options)}", error);
         }
-        weights = WeightsAssumptions.Complete(path, weights, opened.Assumptions);
+        var found = options.Entry is null && weights.Entries.Count > 1 ? opened.Assumptions.Append(WeightsAssumption.EntryOf(weights.Entry, weights.Entries)) : opened.Assumptions;
+        weights = WeightsAssumptions.Complete(path, weights, [.. found]);
         Report(path, options, weights.Assumptions);
         return weights;
+    }
+
+    /// <summary>Names the parts of a file that can be read alone; empty if there are none, or the caller has given one.</summary>
+    private static string Advice(OpenedWeights opened, WeightsFileOptions options)
+    {
+        string[] parts = [.. opened.Entries.Where(entry => entry != opened.Entry).Concat(StatePrefixes.Parts(opened.State).Select(part => Joined(opened.Entry, part)))];
+        return options.Entry is not null || parts.Length == 0 ? "" : $" With the option Entry (--entry), a part of the file is read alone: '{MessageText.Join(parts, separator: "', '")}'.";
     }
 
     /// <summary>Describes the options from which an architecture is inferred.</summary>

@@ -26,7 +26,7 @@ internal sealed record WeightsFormat(string Name, FormatDetector Detect, Func<st
         new("safetensors", SafetensorsHeader.IsLikely, (path, _) => SafetensorsReader.Open(path)),
         new("training checkpoint", start => start.StartsWith(CheckpointFile.Magic), (path, _) => CheckpointFile.OpenWeights(path)),
         new("PyTorch", PthReader.IsLikely, (path, options) => PthReader.Open(path, options.Entry)),
-        new("ONNX", start => OnnxReader.IsLikely(start) && !ForeignFormats.IsText(start), OnnxReader.OpenWeights) { OpenNetwork = OnnxReader.OpenNetwork },
+        new("ONNX", start => OnnxReader.IsLikely(start) && !ForeignFormats.IsText(start) && !ForeignFormats.IsKnown(start), OnnxReader.OpenWeights) { OpenNetwork = OnnxReader.OpenNetwork },
     ];
 
     /// <summary>Opens the network in a file of this format without reading its weights, and returns what was assumed and a function that infers the architecture; null if the weights must be fused or renamed first.</summary>

@@ -15,7 +15,7 @@ internal static partial class StatePrefixes
     /// <summary>Removes the prefixes.</summary>
     /// <param name="state">Weights under the names in a file.</param>
     /// <param name="prefix">The prefix of the stages, as <see cref="Choose"/> returns it.</param>
-    /// <returns>The same weights in the same order, without those of stages under other prefixes; names that belong to no stage or classifier are not changed.</returns>
+    /// <returns>The same weights in the same order, without those of networks under other prefixes; names that belong to no stage or classifier are not changed.</returns>
     /// <exception cref="ArgumentException">Two tensors would get the same name.</exception>
     public static StateDict Remove(StateDict state, string prefix)
     {
@@ -28,6 +28,8 @@ internal static partial class StatePrefixes
             if (Array.Exists(others, other => name.StartsWith(other, StringComparison.Ordinal)))
                 continue;
             int start = OwnStart(name);
+            if (start > 0 && !prefix.StartsWith(name[..start], StringComparison.Ordinal) && Array.Exists(others, other => other.StartsWith(name[..start], StringComparison.Ordinal)))
+                continue; // the classifier of another network, such as teacher.head.fc beside teacher.backbone.stem
             // The prefix of the classifier is the whole prefix or its first parts.
             string own = start > 0 && prefix.StartsWith(name[..start], StringComparison.Ordinal) ? name[start..] : name;
             if (renamed.Contains(own))
@@ -49,7 +51,7 @@ internal static partial class StatePrefixes
             0 when prefixes.Length == 0 => "",
             1 => plain[0],
             _ => throw new ArgumentException(
-                $"The weights hold stages of several networks, under the prefixes '{MessageText.Join(prefixes, separator: "', '")}': name the one that is to be read as the entry, or save only its weights.", nameof(prefixes)),
+                $"The weights hold stages of several networks, under the prefixes '{MessageText.Join(prefixes, separator: "', '")}': give the one that is to be read as the option Entry (--entry), or save only its weights.", nameof(prefixes)),
         };
     }
 
@@ -68,9 +70,29 @@ internal static partial class StatePrefixes
         return selected.Count > 0 ? selected : null;
     }
 
+    /// <summary>Selects the tensors of the network under a prefix of stages, and its classifier, which may have a part of the prefix. Names are not changed.</summary>
+    public static StateDict SelectNetwork(StateDict state, string prefix)
+    {
+        var selected = new StateDict();
+        foreach (var (name, tensor) in state)
+        {
+            bool isClassifier = OwnStart(name) is >= 0 and var start && IsClassifier(name[start..]) && prefix.StartsWith(name[..start], StringComparison.Ordinal);
+            if (isClassifier || name.StartsWith(prefix, StringComparison.Ordinal))
+                selected[name] = tensor;
+        }
+        return selected;
+    }
+
     /// <summary>Returns the different prefixes of stages, in the order of the weights, each with the dot at its end.</summary>
     public static string[] Prefixes(StateDict state) =>
-        [.. state.Names.Select(name => (Name: name, Start: OwnStart(name))).Where(item => item.Start >= 0 && !IsClassifier(item.Name[item.Start..])).Select(item => item.Name[..item.Start]).Distinct(StringComparer.Ordinal)];
+        [.. state.Names.Where(IsOfStage).Select(name => name[..OwnStart(name)]).Distinct(StringComparer.Ordinal)];
+
+    /// <summary>Returns the different parts of names before their last stage, without the dot at the end, which can contain the names of stages themselves.</summary>
+    public static string[] Parts(StateDict state) =>
+        [.. state.Names.Where(IsOfStage).Select(name => name[..LastStart(name)].TrimEnd('.')).Where(part => part.Length > 0).Distinct(StringComparer.Ordinal)];
+
+    /// <summary>Whether a name is that of a tensor in a stage of a network, after any prefix.</summary>
+    public static bool IsOfStage(string name) => OwnStart(name) is >= 0 and var start && !IsClassifier(name[start..]);
 
     private static bool IsAverage(string prefix) => prefix.Split('.', '_').Any(part => part is "ema" or "averaged" or "average" or "swa" or "teacher");
 
@@ -91,6 +113,15 @@ internal static partial class StatePrefixes
             start = dot + 1;
         }
         return -1;
+    }
+
+    /// <summary>Finds where the last stage in a name begins.</summary>
+    private static int LastStart(string name)
+    {
+        int last = 0;
+        for (int start = 0, next; (next = OwnStart(name[start..])) >= 0 && !IsClassifier(name[(start + next)..]); start = last + 1)
+            last = start + next;
+        return last;
     }
 
     // Names of the RepVGG authors, timm and MMPretrain.

@@ -52,15 +52,18 @@ internal sealed class LegacyFile
         Span<byte> count = stackalloc byte[8];
         foreach (object? item in keys)
         {
-            if (item is not string key || !machine.Storages.TryGetValue(key, out var storage))
-                throw input.Bad("it lists a storage that no tensor refers to, or whose values are of an unknown type");
+            string key = item as string ?? "";
+            (long Count, int? Size) declared = machine.Storages.TryGetValue(key, out var storage) ? (storage.Count, StorageDecoder.SizeOf(storage.Type))
+                : machine.ForeignStorages.TryGetValue(key, out var foreign) ? foreign
+                : throw input.Bad("it lists a storage that no tensor refers to");
             stream.ReadExactly(count);
-            long bytes = checked(storage.Count * StorageDecoder.SizeOf(storage.Type));
-            if (BinaryPrimitives.ReadInt64LittleEndian(count) != storage.Count || bytes > stream.Length - stream.Position)
+            if (declared.Size is not { } size)
+                throw input.Bad($"its storage '{key}' holds values of an unknown type, so that the storages after it cannot be found. Save torch.save(model.state_dict(), path) and try again");
+            if (BinaryPrimitives.ReadInt64LittleEndian(count) != declared.Count || (Int128)declared.Count * size > stream.Length - stream.Position)
                 throw input.Bad($"its storage '{key}' is cut off");
             if (!legacy._positions.TryAdd(key, stream.Position))
                 throw input.Bad($"it lists storage '{key}' twice");
-            stream.Position += bytes;
+            stream.Position += declared.Count * size;
         }
         return legacy;
     }

@@ -30,6 +30,9 @@ internal sealed class PickleMachine
     /// <summary>The storages that tensors refer to, by key. They are whole storages, not views.</summary>
     public Dictionary<string, PickleStorage> Storages { get; } = new(StringComparer.Ordinal);
 
+    /// <summary>The number of values of storages whose values cannot be read, and the size of a value in bytes, by key; null is an unknown size.</summary>
+    public Dictionary<string, (long Count, int? Size)> ForeignStorages { get; } = new(StringComparer.Ordinal);
+
     /// <param name="input">The bytes of the pickle.</param>
     public PickleMachine(PickleInput input) => _input = input;
 
@@ -178,7 +181,9 @@ internal sealed class PickleMachine
             count = count > Array.MaxLength ? count : count * dimension;
             last += dimension == 0 ? 0 : (Int128)(dimension - 1) * step;
         }
-        if (count > 0 && (last >= storage.Count || count > storage.Count))
+        if (count > Array.MaxLength)
+            throw _input.Bad($"a tensor of shape [{string.Join(", ", dimensions)}] has too many values");
+        if (count > 0 && last >= storage.Count) // several indices can have the same value, as in an expanded tensor
             throw _input.Bad($"a tensor of shape [{string.Join(", ", dimensions)}] reaches beyond its storage of {storage.Count} values");
         return new PickleTensor(storage, offset, dimensions, steps);
     }
@@ -193,7 +198,10 @@ internal sealed class PickleMachine
         if (id is not [string kind, PickleGlobal type, string key, _, long count, ..] || kind != "storage" || count < 0)
             throw _input.Bad("its pickle refers to a persistent object that is not a storage");
         if (PickleGlobals.StorageType(type.Name) is not { } scalar)
+        {
+            ForeignStorages[key] = (count, PickleGlobals.ForeignValueSize(type.Name));
             return PickleGlobals.IsKnown(type.Name) ? throw _input.Bad("its pickle refers to a persistent object that is not a storage") : Call(type, [], "BINPERSID")!;
+        }
         var storage = new PickleStorage(scalar, key, count);
         if (Storages.TryGetValue(key, out var other) && other != storage)
             throw _input.Bad($"its pickle describes storage '{key}' in two ways");

@@ -77,4 +77,14 @@ internal static class PickleGlobals
         "torch.BoolStorage" => ScalarType.Bool,
         _ => null,
     };
+
+    /// <summary>Gets the size in bytes of one value of a storage class whose values cannot be read; null if it is unknown.</summary>
+    public static int? ForeignValueSize(string name) => name switch
+    {
+        "torch.ComplexDoubleStorage" => 16,
+        "torch.ComplexFloatStorage" => 8,
+        "torch.ComplexHalfStorage" or "torch.QInt32Storage" => 4,
+        "torch.QInt8Storage" or "torch.QUInt8Storage" or "torch.QUInt4x2Storage" or "torch.QUInt2x4Storage" => 1,
+        _ => null,
+    };
 }

@@ -1,21 +1,22 @@
 using RepVgg.Runtime;
+using RepVgg.Weights.Naming;
 
 namespace RepVgg.Weights.PyTorch;
 
 /// <summary>A dictionary of named tensors in a checkpoint.</summary>
 /// <param name="Keys">The keys that lead to it; empty if it is the whole checkpoint.</param>
 /// <param name="Values">The dictionary.</param>
-internal sealed record PthEntry(string[] Keys, OrderedDictionary<string, object?> Values)
+/// <param name="HoldsNetwork">Whether it holds tensors under the names of a RepVGG network, with any prefix.</param>
+internal sealed record PthEntry(string[] Keys, OrderedDictionary<string, object?> Values, bool HoldsNetwork)
 {
     /// <summary>The keys, joined by dots.</summary>
-    public string Path { get; } = string.Join('.', Keys);
+    public string Path => string.Join('.', Keys);
 }
 
 /// <summary>Finds the weights among the objects of a checkpoint.</summary>
 internal sealed class PthEntries
 {
     private const int MaximumDepth = 5;
-    private const int MaximumEntries = 100;
 
     // The plain weights come before their moving average.
     private static readonly string[] _wrappers =
@@ -25,6 +26,7 @@ internal sealed class PthEntries
     ];
 
     private readonly List<PthEntry> _entries = [];
+    private readonly Dictionary<PickleDictionary, bool> _holdsNetwork = [];
 
     // The number of values that may still be visited: a dictionary can be in many others, also in itself.
     private long _budget = 8_000_000;
@@ -36,12 +38,15 @@ internal sealed class PthEntries
             Add(dictionary, []);
     }
 
-    /// <summary>Every dictionary that holds tensors, outer ones first.</summary>
+    /// <summary>Every dictionary that holds tensors and is not the state of an optimizer, outer ones first.</summary>
     public IReadOnlyList<PthEntry> All => _entries;
 
-    /// <summary>Finds the entry that is read by default.</summary>
-    /// <returns>At each level, the weights in the first known wrapper, such as <c>state_dict</c>; else the tensors there; else what is in the only dictionary that holds tensors. Null if there are several.</returns>
-    public PthEntry? Default() => Choose(_entries, 0);
+    /// <summary>Finds the entry that is read by default, among those that hold a network, or among all if none does.</summary>
+    /// <returns>
+    /// At each level, the network there; else the weights in the first known wrapper, such as <c>state_dict</c>; else the tensors there; else what is in the
+    /// only dictionary that holds tensors. Null if there are several.
+    /// </returns>
+    public PthEntry? Default() => Choose(Networks(_entries), 0);
 
     /// <summary>Finds the entry at a path, or at the longest start of the path, whose rest may be a prefix of names.</summary>
     /// <returns>The entry; null if there are no tensors, or several dictionaries of tensors and none of them is a wrapper.</returns>
@@ -51,42 +56,57 @@ internal sealed class PthEntries
         {
             for (int depth = 1; depth <= MaximumDepth; depth++)
             {
-                if (Choose(_entries.FindAll(entry => entry.Keys.Length >= depth && string.Join('.', entry.Keys, 0, depth) == at), depth) is { } found)
+                var inside = _entries.FindAll(entry => entry.Keys.Length >= depth && string.Join('.', entry.Keys, 0, depth) == at);
+                if (Choose(Networks(inside), depth) is { } found)
                     return found;
             }
         }
         return null;
     }
 
+    /// <summary>Returns the entries that hold a network; all, if none does.</summary>
+    private static List<PthEntry> Networks(List<PthEntry> entries) =>
+        entries.FindAll(entry => entry.HoldsNetwork) is { Count: > 0 } networks ? networks : entries;
+
     /// <summary>Chooses one of the entries in a dictionary.</summary>
     /// <param name="entries">The entries.</param>
     /// <param name="depth">The number of keys that lead to the dictionary.</param>
     private static PthEntry? Choose(List<PthEntry> entries, int depth)
     {
+        var here = entries.Find(entry => entry.Keys.Length == depth);
+        if (here is { HoldsNetwork: true })
+            return here;
         foreach (string wrapper in _wrappers)
         {
             // Tensors beside a wrapper, such as the best accuracy, are not the weights.
             if (entries.FindAll(entry => entry.Keys.Length > depth && entry.Keys[depth] == wrapper) is { Count: > 0 } wrapped)
                 return Choose(wrapped, depth + 1);
         }
-        if (entries.Count == 0)
-            return null;
-        if (entries.Find(entry => entry.Keys.Length == depth) is { } here)
-            return here;
-        return entries.TrueForAll(entry => entry.Keys[depth] == entries[0].Keys[depth]) ? Choose(entries, depth + 1) : null;
+        return entries.Count == 0 || here is not null ? here
+            : entries.TrueForAll(entry => entry.Keys[depth] == entries[0].Keys[depth]) ? Choose(entries, depth + 1) : null;
     }
 
     private void Add(PickleDictionary dictionary, string[] keys)
     {
         _budget -= 1 + dictionary.Entries.Count;
-        if (keys.Length > MaximumDepth || _entries.Count >= MaximumEntries || _budget < 0)
+        if (keys.Length > MaximumDepth || _budget < 0 || IsOptimizer(dictionary))
             return;
         if (dictionary.Entries.Values.Any(value => value is PickleTensor))
-            _entries.Add(new PthEntry(keys, dictionary.Entries));
+            _entries.Add(new PthEntry(keys, dictionary.Entries, HoldsNetwork(dictionary)));
         foreach (var (key, value) in dictionary.Entries)
         {
             if (value is PickleDictionary inner && key.Length > 0 && MessageText.Printable(key) == key)
                 Add(inner, [.. keys, key]);
         }
+    }
+
+    /// <summary>Whether a dictionary is the state_dict of an optimizer, which can have a dictionary of tensors for every weight.</summary>
+    private static bool IsOptimizer(PickleDictionary dictionary) => dictionary.Entries.ContainsKey("state") && dictionary.Entries.ContainsKey("param_groups");
+
+    private bool HoldsNetwork(PickleDictionary dictionary)
+    {
+        if (!_holdsNetwork.TryGetValue(dictionary, out bool holds))
+            _holdsNetwork[dictionary] = holds = dictionary.Entries.Any(pair => pair.Value is PickleTensor && StatePrefixes.IsOfStage(pair.Key));
+        return holds;
     }
 }

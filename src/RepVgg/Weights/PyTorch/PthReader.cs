@@ -9,15 +9,13 @@ namespace RepVgg.Weights.PyTorch;
 /// Supports the zip format of PyTorch 1.6 and later, and the format before it. Objects of other classes than tensors and dictionaries, such as
 /// a configuration beside the weights, are skipped without being built. Half, bfloat16 and double are converted to float. Counters
 /// (<c>num_batches_tracked</c>, <c>total_ops</c>, ...) are ignored. The weights may be in a dictionary of the checkpoint, such as
-/// <c>{"state_dict": ..}</c> or <c>{"model": ..}</c>, also nested; tensors beside it are ignored, and plain weights are preferred to their moving average.
+/// <c>{"state_dict": ..}</c> or <c>{"model": ..}</c>, also nested; tensors and other dictionaries beside it are ignored, and plain weights are preferred to their moving average.
 /// Names are those in the file; <see cref="Files.WeightsFile"/> also removes prefixes and converts names. The memory is limited in proportion to the size of the file.
 /// </remarks>
 public static class PthReader
 {
     private const int MaximumPickle = 32 << 20;
     private const long SpareBytes = 64 << 20;
-
-    private static readonly string[] _weightSuffixes = [".weight", ".bias", ".running_mean", ".running_var"];
 
     /// <summary>Reads a checkpoint.</summary>
     /// <param name="path">The file.</param>
@@ -120,7 +118,7 @@ public static class PthReader
         var leftOut = new LeftOutNames();
         foreach (var (name, value) in entry.Values)
         {
-            if (value is PickleObject placeholder && _weightSuffixes.Any(suffix => name.EndsWith(suffix, StringComparison.Ordinal)))
+            if (value is PickleObject placeholder && WeightTypes.IsWeight(name))
             {
                 throw new InvalidDataException(
                     $"{file} holds '{MessageText.Printable(name)}' as an object of {placeholder.ClassName}, which is not a plain tensor and cannot be read. "
@@ -138,7 +136,7 @@ public static class PthReader
         return new OpenedWeights(state, null, null)
         {
             Entry = entry.Path,
-            Entries = [.. entries.All.Where(other => other == entry || HoldsKernel(other)).Select(other => other.Path)],
+            Entries = [.. entries.All.Where(other => other == entry || other.HoldsNetwork).Select(other => other.Path)],
             LeftOut = [.. ForeignObjects.List(foreign), .. leftOut.List()],
         };
     }
@@ -160,10 +158,10 @@ public static class PthReader
         }
     }
 
-    private static bool HoldsKernel(PthEntry entry) => entry.Values.Values.Any(value => value is PickleTensor { Shape.Length: 4 });
-
     private static void Load(Stream stream, string file, string name, long position, PickleTensor tensor, int start, Span<float> values)
     {
+        if (WeightTypes.Refusal(name, tensor.Storage.Type) is { } refusal)
+            throw new InvalidDataException($"{file} cannot be used: {refusal}.");
         try
         {
             TensorReader.Read(stream, position, tensor, start, values);
@@ -181,8 +179,9 @@ public static class PthReader
     private static InvalidDataException NoWeights(string file, object? root, PthEntries entries, IReadOnlyDictionary<string, int> foreign)
     {
         const string Advice = "Save torch.save(model.state_dict(), path) and try again.";
-        if (entries.All.Count > 1)
-            return new InvalidDataException($"{file} holds several dictionaries of tensors, '{string.Join("', '", entries.All.Select(entry => MessageText.Printable(entry.Path)))}': name the one that is to be read, or save only the weights.");
+        string[] networks = [.. entries.All.Where(entry => entry.HoldsNetwork).Select(entry => entry.Path)], paths = networks.Length > 0 ? networks : [.. entries.All.Select(entry => entry.Path)];
+        if (paths.Length > 1)
+            return new InvalidDataException($"{file} holds several dictionaries of tensors, '{MessageText.Join(paths, separator: "', '")}': give the one that is to be read as the option Entry (--entry), or save only the weights.");
         if (root is PickleObject whole)
             return new InvalidDataException($"{file} holds no weights: it is an object of {whole.ClassName}, and objects of a checkpoint are never built. {Advice}");
         string made = foreign.Count > 0 ? $", but objects that are never built: {ForeignObjects.Describe(foreign)}" : "";

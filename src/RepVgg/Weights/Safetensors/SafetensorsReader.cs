@@ -77,6 +77,8 @@ public static class SafetensorsReader
 
     private static void Load(Stream stream, MemoryMappedFile? map, string file, long dataStart, SafetensorsEntry entry, int start, Span<float> values)
     {
+        if (WeightTypes.Refusal(entry.Name, entry.Type) is { } refusal)
+            throw new InvalidDataException($"{file} cannot be used: {refusal}.");
         int size = StorageDecoder.SizeOf(entry.Type);
         long position = dataStart + entry.Begin + (long)start * size;
         try

@@ -245,3 +245,18 @@ for name in ("tiny-train", "tiny-se-train", "tiny-deploy"):
     renamed = collections.OrderedDict((mmpretrain_name(key), value) for key, value in golden.items())
     ema = collections.OrderedDict([("steps", torch.tensor(3))] + [("module." + key, value) for key, value in renamed.items()])
     save(f"mmpretrain-{name}", {"meta": {"epoch": 3, "time": "20240101"}, "state_dict": renamed, "message_hub": {"log_scalars": {"loss": history}}, "ema_state_dict": ema if name == "tiny-deploy" else None})
+
+kernel = torch.ones(2, 3, 3, 3)
+slots = {name: {"step": torch.tensor(1.0), "exp_avg": kernel} for name in (f"layer{i}.weight" for i in range(150))}
+save("optimizer-by-name", {"optim": {"state": slots, "param_groups": [{"lr": 0.1, "params": list(slots)}]}, "best_acc": torch.tensor(71.5), "model": state})
+save("slots-by-name", {"slots": slots, "my_weights": state})
+save("unusual-key", {"best_acc": torch.tensor(71.5), "metrics": {"loss": torch.tensor(0.5)}, "student": state})
+save("unusual-keys", {"best_acc": torch.tensor(71.5), "student": state, "other": average})
+save("expanded", {**state, "stage0.rbr_dense.bn.weight": torch.ones(1).expand(2), "linear.bias": torch.zeros(1).expand(3)})
+strange = {"complex": torch.ones(3, dtype=torch.complex64), "complex128": torch.ones(2, dtype=torch.complex128), "quantized": torch.quantize_per_tensor(torch.ones(5), 0.1, 0, torch.qint8)}
+save("strange-tensors-legacy", {**strange, "state_dict": state}, _use_new_zipfile_serialization=False)
+teacher = collections.OrderedDict((("backbone." if name.startswith("stage") else "") + mmpretrain_name(name).removeprefix("backbone."), value) for name, value in average.items())
+student = collections.OrderedDict((("backbone." if name.startswith("stage") else "") + mmpretrain_name(name).removeprefix("backbone."), value) for name, value in state.items())
+save("mmpretrain-student-teacher", {"state_dict": collections.OrderedDict(list(prefixed(student, "student.").items()) + list(prefixed(teacher, "teacher.").items()))})
+for name, kind in (("int8", torch.int8), ("uint8", torch.uint8), ("bool", torch.bool)):
+    save(f"weight-is-{name}", {**state, "stage1.0.rbr_dense.conv.weight": torch.ones(4, 2, 3, 3, dtype=kind)})

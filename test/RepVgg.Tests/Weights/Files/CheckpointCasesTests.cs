@@ -138,6 +138,77 @@ public sealed class CheckpointCasesTests : IDisposable
         Assert.Contains(expected, message);
     }
 
+    /// <summary>The state of an optimizer, or the metrics beside the weights, can have any number of dictionaries of tensors.</summary>
+    [Theory]
+    [InlineData("optimizer-by-name", "model")]
+    [InlineData("slots-by-name", "my_weights")]
+    [InlineData("unusual-key", "student")]
+    public void The_only_network_among_other_dictionaries_of_tensors_is_read(string name, string expected)
+    {
+        var weights = WeightsFile.Read(PathOf(name + ".pth"));
+        Assert.Equal(expected, weights.Entry);
+        Assert.Equal([expected], weights.Entries);
+        CheckLogits(PathOf(name + ".pth"));
+    }
+
+    [Fact]
+    public void Several_networks_under_unusual_keys_are_refused_with_the_option_that_chooses_one()
+    {
+        string message = Assert.Throws<InvalidDataException>(() => WeightsFile.Read(PathOf("unusual-keys.pth"))).Message;
+        Assert.Contains("holds several dictionaries of tensors, 'student', 'other': give the one that is to be read as the option Entry (--entry)", message);
+        CheckLogits(PathOf("unusual-keys.pth"), options: new WeightsFileOptions { Entry = "other" }, shift: 1);
+    }
+
+    [Theory]
+    [InlineData("entries", "weights of the entry 'model': the file also has the entry 'model_ema'")]
+    [InlineData("lightning", "weights of the entry 'state_dict.model': the file also has the entry 'state_dict.ema_model'")]
+    [InlineData("mmpretrain-student-teacher", "weights of the entry 'state_dict.student.backbone': the file also has the entry 'state_dict.teacher.backbone'")]
+    public void The_choice_among_several_networks_is_an_assumption(string name, string expected)
+    {
+        var weights = WeightsFile.Read(PathOf(name + ".pth"));
+        Assert.Equal(expected, Assert.Single(weights.Assumptions, assumption => assumption.Kind == WeightsAssumptionKind.Entry).Text);
+        var given = WeightsFile.Read(PathOf(name + ".pth"), new WeightsFileOptions { Entry = weights.Entry });
+        Assert.Equal(weights.Entry, given.Entry);
+        Assert.DoesNotContain(given.Assumptions, assumption => assumption.Kind == WeightsAssumptionKind.Entry);
+        Assert.DoesNotContain(WeightsFile.Read(PathOf("unusual-key.pth")).Assumptions, assumption => assumption.Kind == WeightsAssumptionKind.Entry);
+    }
+
+    [Theory]
+    [InlineData(null, 0)]
+    [InlineData("student", 0)]
+    [InlineData("teacher", 1)]
+    [InlineData("teacher.backbone", 1)]
+    [InlineData("state_dict.teacher.backbone", 1)]
+    public void The_classifier_of_another_network_is_left_out(string? entry, float shift) =>
+        CheckLogits(PathOf("mmpretrain-student-teacher.pth"), options: new WeightsFileOptions { Entry = entry }, shift: shift);
+
+    [Fact]
+    public void Complex_and_quantized_tensors_beside_the_weights_of_a_legacy_file_are_skipped()
+    {
+        Assert.Contains("torch.ComplexFloatStorage (1)", WeightsFile.Read(PathOf("strange-tensors-legacy.pth")).LeftOut);
+        CheckLogits(PathOf("strange-tensors-legacy.pth"));
+    }
+
+    [Fact]
+    public void Expanded_tensors_are_read()
+    {
+        var state = WeightsFile.Read(PathOf("expanded.pth")).State;
+        Assert.Equal([1f, 1], state["stage0.rbr_dense.bn.weight"].Values);
+        Assert.Equal([0f, 0, 0], state["linear.bias"].Values);
+    }
+
+    [Theory]
+    [InlineData("int8")]
+    [InlineData("uint8")]
+    [InlineData("bool")]
+    public void Weights_that_are_not_floating_point_numbers_are_refused(string type)
+    {
+        const string Expected = "'stage1.0.rbr_dense.conv.weight' is of type ";
+        string path = PathOf($"weight-is-{type}.pth");
+        Assert.Contains($"{Expected}{type}; weights must be floating-point numbers", Assert.Throws<InvalidDataException>(() => WeightsFile.Read(path)).Message);
+        Assert.Contains($"{Expected}{type}; weights must be floating-point numbers", Assert.Throws<InvalidDataException>(() => InferenceEngine.Open(path)).Message);
+    }
+
     [Fact]
     public void All_entries_with_weights_are_listed()
     {
@@ -268,6 +339,25 @@ public sealed class CheckpointCasesTests : IDisposable
         RepVgg.Weights.Onnx.OnnxWriter.Write(network, _folder.File("onnx"));
         CheckFeatures(_folder.File("onnx"));
         Assert.Equal(0, WeightsFile.Read(_folder.File("onnx")).Classes);
+    }
+
+    /// <summary>The suggested entry reads the network.</summary>
+    [Theory]
+    [InlineData("backbone.", "fc.weight", "backbone", "Surplus (1): fc.weight")]
+    [InlineData("stage1.model.", null, "stage1.model", "'stage1.model.stage0.rbr_dense.conv.weight'")]
+    public void An_entry_is_suggested_where_the_whole_file_is_no_network(string prefix, string? other, string suggested, string reason)
+    {
+        var state = new StateDict();
+        foreach (var (name, tensor) in WeightsFile.Read(PathOf("w-no-classifier.pth")).State)
+            state[prefix + name] = tensor;
+        if (other is not null)
+            state[other] = TensorData.Zeros(4, 32);
+        SafetensorsWriter.Write(state, _folder.File("a"));
+        string message = Assert.Throws<InvalidDataException>(() => WeightsFile.Read(_folder.File("a"))).Message;
+        Assert.Contains(reason, message);
+        Assert.EndsWith($"With the option Entry (--entry), a part of the file is read alone: '{suggested}'.", message);
+        var options = new WeightsFileOptions { Entry = suggested };
+        Assert.Equal(0, WeightsFile.Read(_folder.File("a"), options).Classes);
     }
 
     [Fact]

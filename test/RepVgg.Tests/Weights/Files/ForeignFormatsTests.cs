@@ -134,4 +134,42 @@ public sealed class ForeignFormatsTests : IDisposable
             Assert.DoesNotContain("is not an ONNX file", message);
         }
     }
+
+    /// <summary>Opening a pipe would wait for its writer, and a device has no end.</summary>
+    [Fact]
+    public void Pipes_and_devices_are_refused()
+    {
+        if (!OperatingSystem.IsLinux())
+            return;
+        string pipe = _folder.File("pipe"), link = _folder.File("link");
+        using (var made = System.Diagnostics.Process.Start("mkfifo", [pipe]))
+            made.WaitForExit();
+        File.CreateSymbolicLink(link, pipe);
+        foreach (string path in (string[])[pipe, link, "/dev/zero", "/dev/null"])
+            Assert.Contains($"'{path}' is not a regular file", Assert.Throws<IOException>(() => WeightsFile.Read(path)).Message);
+    }
+
+    /// <summary>The bytes after the first ones vary, and could be read as the fields of an ONNX file.</summary>
+    [Theory]
+    [InlineData("BZh91AY&SY", "is a bzip2 file. Unpack it")]
+    [InlineData("\u0028\u00b5\u002f\u00fd", "is a Zstandard file. Unpack it")]
+    public void Compressed_files_are_named_whatever_follows(string start, string expected)
+    {
+        string path = _folder.File("packed");
+        foreach (byte next in (byte[])[0, 8, 0x12, 0x3a, 0x80, 0xff])
+        {
+            File.WriteAllBytes(path, [.. System.Text.Encoding.Latin1.GetBytes(start), .. Enumerable.Repeat(next, 100)]);
+            Assert.Contains($"'{path}' {expected}", Assert.Throws<InvalidDataException>(() => WeightsFile.Read(path)).Message);
+        }
+    }
+
+    [Fact]
+    public void A_missing_file_and_a_link_to_one_are_named()
+    {
+        string path = _folder.File("missing"), link = _folder.File("link");
+        File.CreateSymbolicLink(link, path);
+        Assert.Equal($"'{path}' does not exist.", Assert.Throws<FileNotFoundException>(() => WeightsFile.Read(path)).Message);
+        Assert.Equal($"'{path}/a' does not exist.", Assert.Throws<FileNotFoundException>(() => WeightsFile.Read(path + "/a")).Message);
+        Assert.Equal($"'{link}' is a link to a file that does not exist.", Assert.Throws<FileNotFoundException>(() => WeightsFile.Read(link)).Message);
+    }
 }

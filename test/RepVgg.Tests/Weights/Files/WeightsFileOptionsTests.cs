@@ -269,6 +269,7 @@ public sealed class WeightsFileOptionsTests : IDisposable
         Refused("Strides is []", new() { Strides = [] });
         Refused("0 x 0", new() { ImageHeight = 0 });
         Refused("8 x -1", new() { ImageHeight = 8, ImageWidth = -1 });
+        Refused("1048576x1048576 pixels cannot be used", new() { ImageHeight = 1 << 20 });
         Refused("BlockForm is 99", new() { BlockForm = (BlockForm)99 });
         Refused("Entry is empty", new() { Entry = " " });
         Refused("Output is empty", new() { Output = "" });

@@ -1,0 +1,67 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Numerics;
+using RepVgg.Runtime;
+
+namespace RepVgg.Weights.Files;
+
+/// <summary>Checks the values of weights when they are read from a file, so that the error names the file and the tensor.</summary>
+internal static class StoredValues
+{
+    private const string VarianceSuffix = ".running_var";
+
+    /// <summary>Returns weights whose values are checked when they are read: all must be finite, and the variance of a batch norm plus epsilon must be positive.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="state">Weights under the names in the file.</param>
+    /// <param name="epsilon">The epsilon of the batch norms.</param>
+    /// <exception cref="InvalidDataException">A value that is in memory is invalid. The same exception is thrown when other values are read.</exception>
+    public static StateDict Checked(string path, StateDict state, float epsilon)
+    {
+        var result = new StateDict();
+        foreach (var (name, tensor) in state)
+            result[name] = tensor.WithCheck((start, values) => Check(path, name, tensor.Shape, start, values, epsilon));
+        return result;
+    }
+
+    /// <summary>Finds the first value that is NaN or infinite.</summary>
+    /// <returns>Its index; -1 if all values are finite.</returns>
+    public static int IndexOfNonFinite(ReadOnlySpan<float> values)
+    {
+        // x - x is 0 for finite values only.
+        int i = 0;
+        foreach (var vector in MemoryMarshal.Cast<float, Vector<float>>(values))
+        {
+            if (!Vector.EqualsAll(vector - vector, Vector<float>.Zero))
+                break;
+            i += Vector<float>.Count;
+        }
+        while (i < values.Length && float.IsFinite(values[i]))
+            i++;
+        return i < values.Length ? i : -1;
+    }
+
+    private static void Check(string path, string name, IReadOnlyList<int> shape, int start, ReadOnlySpan<float> values, float epsilon)
+    {
+        if (IndexOfNonFinite(values) is >= 0 and var invalid)
+            throw Invalid(values[invalid], invalid, "weights must be finite numbers. Use a checkpoint from before the training diverged");
+        if (!name.EndsWith(VarianceSuffix, StringComparison.Ordinal))
+            return;
+        for (int i = 0; i < values.Length; i++)
+        {
+            if (!(values[i] + (double)epsilon > 0))
+                throw Invalid(values[i], i, "a variance plus epsilon must be positive");
+        }
+
+        InvalidDataException Invalid(float value, int at, string rule) => new(string.Create(
+            CultureInfo.InvariantCulture, $"'{path}' cannot be used: '{MessageText.Printable(name)}' holds {value} at index [{string.Join(", ", IndexOf(shape, start + at))}]; {rule}."));
+    }
+
+    /// <summary>Converts a row-major index to one index per dimension.</summary>
+    private static int[] IndexOf(IReadOnlyList<int> shape, int index)
+    {
+        var indices = new int[shape.Count];
+        for (int axis = indices.Length - 1; axis >= 0; axis--)
+            (index, indices[axis]) = Math.DivRem(index, shape[axis]);
+        return indices;
+    }
+}

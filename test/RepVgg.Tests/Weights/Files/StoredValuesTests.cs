@@ -1,0 +1,98 @@
+using RepVgg.Architectures;
+using RepVgg.Inference;
+using RepVgg.Networks;
+using RepVgg.Testing;
+using RepVgg.Weights;
+using RepVgg.Weights.Checkpoint;
+using RepVgg.Weights.Files;
+using RepVgg.Weights.Naming;
+using RepVgg.Weights.PyTorch;
+using RepVgg.Weights.Safetensors;
+using Xunit;
+
+namespace RepVgg.Tests.Weights.Files;
+
+/// <summary>Values that no trained network has are refused with the file, the tensor under its name in the file, and the index.</summary>
+public sealed class StoredValuesTests : IDisposable
+{
+    private static readonly RepVggArchitecture _architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (8, 1, 1), (8, 2, 1), (16, 2, 2));
+
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Theory]
+    [InlineData("stage1.0.rbr_dense.conv.weight", 575, float.NaN, "NaN at index [7, 7, 2, 2]")]
+    [InlineData("stage0.rbr_dense.conv.weight", 0, float.PositiveInfinity, "Infinity at index [0, 0, 0, 0]")]
+    [InlineData("stage2.1.rbr_identity.running_var", 3, float.NaN, "NaN at index [3]")]
+    [InlineData("stage2.1.rbr_identity.running_var", 3, float.PositiveInfinity, "Infinity at index [3]")]
+    [InlineData("stage2.0.rbr_1x1.bn.running_var", 15, -0.5f, "-0.5 at index [15]; a variance plus epsilon must be positive")]
+    [InlineData("linear.bias", 1, float.NegativeInfinity, "-Infinity at index [1]")]
+    public void An_invalid_value_is_named_in_every_format(string name, int index, float value, string expected)
+    {
+        var state = RandomStates.Training(_architecture, 2);
+        Assert.Equal(-1, StoredValues.IndexOfNonFinite(state[name].Values));
+        state[name].Values[index] = value;
+
+        PthWriter.Write(state, _folder.File("a.pth"));
+        SafetensorsWriter.Write(state, _folder.File("a.safetensors"));
+        SafetensorsWriter.Write(state, _folder.File("described"), new ModelDescription(_architecture, 2, 16, 16, Normalization.ImageNet, []));
+        var run = new StateDict();
+        foreach (var (tensor, values) in state)
+            run[CheckpointFile.WeightsPrefix + tensor] = values;
+        CheckpointFile.Write(_folder.File("checkpoint"), "{}", run);
+        foreach (string file in (string[])["a.pth", "a.safetensors", "described", "checkpoint"])
+            Refused(_folder.File(file), $"'{name}' holds {expected}");
+
+        PthWriter.Write(TimmNames.FromAuthors(state), _folder.File("timm"));
+        Refused(_folder.File("timm"), expected);
+    }
+
+    [Fact]
+    public void An_invalid_value_of_the_deploy_form_is_named()
+    {
+        var state = RandomNetworks.Create(_architecture, 16, 16, 2).ExportState();
+        state["stage2.0.rbr_reparam.bias"].Values[4] = float.NaN;
+        PthWriter.Write(state, _folder.File("a"));
+        Refused(_folder.File("a"), "'stage2.0.rbr_reparam.bias' holds NaN at index [4]");
+    }
+
+    /// <summary>The epsilon decides whether a variance that is slightly negative can be used.</summary>
+    [Fact]
+    public void A_variance_above_minus_epsilon_is_accepted()
+    {
+        var state = RandomStates.Training(_architecture, 2);
+        state["stage0.rbr_dense.bn.running_var"].Values[0] = -1e-4f;
+        PthWriter.Write(state, _folder.File("a"));
+        Refused(_folder.File("a"), "'stage0.rbr_dense.bn.running_var' holds -0.0001 at index [0]");
+        WeightsFile.ReadDeployNetwork(_folder.File("a"), new WeightsFileOptions { BatchNormEpsilon = 1e-3f, Warn = _ => { } });
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(7)]
+    [InlineData(8)]
+    [InlineData(67)]
+    public void The_first_value_that_is_not_finite_is_found_at_every_position(int length)
+    {
+        float[] values = [.. Enumerable.Range(0, length).Select(i => i % 2 == 0 ? float.MaxValue : -float.Epsilon)];
+        Assert.Equal(-1, StoredValues.IndexOfNonFinite(values));
+        for (int i = length - 1; i >= 0; i--)
+        {
+            values[i] = (i % 3) switch { 0 => float.NaN, 1 => float.PositiveInfinity, _ => float.NegativeInfinity };
+            Assert.Equal(i, StoredValues.IndexOfNonFinite(values));
+        }
+    }
+
+    private static void Refused(string path, string expected)
+    {
+        var options = new WeightsFileOptions { Warn = _ => { } };
+        foreach (var read in (Action[])[() => WeightsFile.Read(path, options), () => WeightsFile.ReadDeployNetwork(path, options), () => InferenceEngine.Open(path, options).Dispose()])
+        {
+            string message = Assert.Throws<InvalidDataException>(read).Message;
+            Assert.StartsWith($"'{path}' cannot be used: '", message);
+            Assert.Contains(expected, message);
+        }
+    }
+}
