@@ -92,7 +92,8 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
 
     private OnnxBranch Norm(OnnxNode node, int depth)
     {
-        if (node.Integer("training_mode", 0) != 0)
+        // Before operator set 14, the mode follows from the outputs: a batch norm in training mode also has the statistics as outputs.
+        if (node.Integer("training_mode", 0) != 0 || node.Integer("is_test", 1) == 0 || node.Outputs.Skip(1).Any(output => output.Length > 0))
             throw new InvalidDataException($"{node} is in training mode; export the network in evaluation mode");
         float[] weight = graph.ConstantOf(node, 1).Values, bias = graph.ConstantOf(node, 2).Values;
         float[] mean = graph.ConstantOf(node, 3).Values, variance = graph.ConstantOf(node, 4).Values;

@@ -171,7 +171,8 @@ internal sealed class OnnxGraph
     private bool ChangesNothing(OnnxNode node) => node.Operation switch
     {
         "Identity" => true,
-        "Cast" => node.Integer("to", 0) is OnnxSchema.Tensor.Float or OnnxSchema.Tensor.Float16 or OnnxSchema.Tensor.Double or OnnxSchema.Tensor.BFloat16 || _constants.Find(node.Inputs[0])?.Integers is not null,
+        // Whether a Cast of a map rounds its values is checked separately; constants are converted.
+        "Cast" => OnnxSchema.Tensor.IsFloat(node.Integer("to", 0)) && _constants.Find(node.Inputs[0]) is null,
         "Dropout" => !HasInput(node, 2) || _constants.Find(node.Inputs[2]) is { Integers: [0] },
         "Pad" => IntegersOf(node, "pads", 1) is { } pads && pads.All(pad => pad == 0),
         _ => false,

@@ -63,6 +63,8 @@ def conv(graph, x, name, size, shape, padding="pads", bias=True, kernel=None):
     elif padding == "half pad node" and any(pads):
         x = pad(graph, x, f"{name}.pad", [0, 0, pads[0], 0, 0, 0, pads[2], 0])
         attributes["pads"] = [0, pads[1], 0, pads[3]]
+    elif padding.startswith("PyTorch pad") and any(pads):
+        x = pytorch_pad(graph, x, f"{name}.pad", [pads[1], pads[3], pads[0], pads[2]], padding.endswith("unfolded"))
     elif padding in ("SAME_UPPER", "SAME_LOWER") and stride == 1:
         attributes["auto_pad"] = padding
     elif padding == "VALID" and any(pads):
@@ -81,6 +83,26 @@ def pad(graph, x, name, pads, value=0):
         graph.integers(f"{name}.pads", *pads[2:4], *pads[6:])
         inputs.append(graph.integers(f"{name}.axes", 2, -1))
     return graph.node("Pad", inputs, name, mode="constant")
+
+
+def pytorch_pad(graph, x, name, pads, unfolded=False):
+    """F.pad as PyTorch 1.13 exports it in operator sets 11 to 17: the pads, from the last dimension to the first, are brought into ONNX's order."""
+    def constant(part, value):
+        return graph.node("Constant", [], f"{name}.{part}", value=numpy_helper.from_array(np.array(value, np.int64)))
+
+    given = constant("given", pads)
+    if unfolded:
+        length = graph.node("Gather", [graph.node("Shape", [given], f"{name}.shape"), constant("first", 0)], f"{name}.length", axis=0)
+        doubled = graph.node("Mul", [constant("rank", 4), constant("two", 2)], f"{name}.doubled")
+        missing = graph.node("Sub", [doubled, length], f"{name}.difference")
+        missing = graph.node("Cast", [graph.node("Unsqueeze", [missing, constant("axes", [0])], f"{name}.list")], f"{name}.missing", to=TensorProto.INT64)
+    else:
+        missing = constant("missing", [4])
+    zeros = graph.node("ConstantOfShape", [missing], f"{name}.zeros", value=numpy_helper.from_array(np.array([0], np.int64)))
+    pairs = graph.node("Reshape", [graph.node("Concat", [given, zeros], f"{name}.all", axis=0), constant("pair", [-1, 2])], f"{name}.pairs")
+    backwards = graph.node("Slice", [pairs, constant("start", [-1]), constant("end", [-(2**63) + 1]), constant("axis", [0]), constant("step", [-1])], f"{name}.backwards")
+    flat = graph.node("Reshape", [graph.node("Transpose", [backwards], f"{name}.turned", perm=[1, 0]), constant("flat", [-1])], f"{name}.sizes")
+    return graph.node("Pad", [x, graph.node("Cast", [flat], f"{name}.cast", to=TensorProto.INT64), ""], name, mode="constant")
 
 
 def norm(graph, x, name, channels, written="norm"):
@@ -210,6 +232,8 @@ def main():
     save("pool two ReduceMeans that keep", pooled="two ReduceMeans that keep")
     save("padding SAME_UPPER", padding="SAME_UPPER")
     save("padding SAME_LOWER", padding="SAME_LOWER")
+    save("padding PyTorch", padding="PyTorch pad")
+    save("padding PyTorch unfolded", padding="PyTorch pad unfolded")
     for name, options in {"norms": {}, "scales": {"written": "scale"}, "Sum": {"add": "Sum"}, "asymmetric": {"asymmetric": True}, "padded": {"padding": "pad node"}}.items():
         graph = Graph()
         linear(graph, flatten(graph, pool(graph, branches(graph, "x", **options))))
@@ -321,6 +345,15 @@ def main():
     refused("reflected", lambda graph, _: replace_mode(graph), padding="pad node")
     refused("divided", lambda graph, _: graph.node("Div", [graph.constant("one", np.array(1)), graph.nodes[-1].output[0]], "z") and setattr(graph, "outputs", ["z"]))
     refused("log", lambda graph, y: graph.node("LogSoftmax", [y], "z") and setattr(graph, "outputs", ["z"]))
+    # Before operator set 14, further outputs of a batch norm mean training mode.
+    for opset in (9, 13):
+        graph = Graph(opset)
+        linear(graph, flatten(graph, pool(graph, branches(graph, "x"))))
+        for node in graph.nodes:
+            if node.op_type == "BatchNormalization":
+                node.output.extend(f"{node.name}.{part}" for part in ("mean", "var", "saved_mean", "saved_var"))
+        graph.save(f"training mode opset {opset}", "refused")
+    refused("padded on one side by PyTorch", lambda graph, _: one_side(graph), padding="PyTorch pad")
     graph = Graph()
     network(graph, padding="SAME_UPPER")
     replace(graph, "conv2", "Conv", auto_pad="SAME_UPPER", strides=[2, 2], kernel_shape=[3, 3])
@@ -335,6 +368,11 @@ def cast_to_integer(graph):
     graph.nodes[0].input[0] = "float"
     graph.nodes.insert(0, helper.make_node("Cast", ["x"], ["rounded"], name="rounded", to=TensorProto.INT32))
     graph.nodes.insert(1, helper.make_node("Cast", ["rounded"], ["float"], name="float", to=FLOAT))
+
+
+def one_side(graph):
+    node = next(node for node in graph.nodes if node.name == "conv1.pad.given")
+    node.attribute[0].t.CopyFrom(numpy_helper.from_array(np.array([2, 0, 2, 0], np.int64)))
 
 
 def replace_mode(graph):

@@ -89,6 +89,9 @@ public sealed class OnnxVariantTests : IDisposable
     [InlineData("divided", "'z' must be the output of a linear layer, but it is the output of Div 'z'")]
     [InlineData("log", "LogSoftmax 'z'")]
     [InlineData("two-classifiers", "2 outputs, 'y', 'z', of which 2 end in a classifier of their own; give the name of one")]
+    [InlineData("training-mode-opset-9", "BatchNormalization 'b3.0.bn' is in training mode; export the network in evaluation mode")]
+    [InlineData("training-mode-opset-13", "BatchNormalization 'b3.0.bn' is in training mode")]
+    [InlineData("padded-on-one-side-by-PyTorch", "Conv 'conv1' is padded by [2, 2, 0, 0], not by 1 on all sides")]
     [InlineData("no-classifier-among-two", "2 outputs, 'relu3', 'flat', of which 0 end in a classifier")]
     public void What_is_not_understood_is_named(string name, string expected)
     {
