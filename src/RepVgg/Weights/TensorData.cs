@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace RepVgg.Weights;
 
 /// <summary>Computes or reads consecutive values of a tensor.</summary>
@@ -84,6 +86,24 @@ public sealed class TensorData
         return values;
     }
 
+    /// <summary>Returns a tensor of the same values that are checked to be finite: values in memory at once, values on demand whenever they are read.</summary>
+    /// <param name="name">Name of the tensor, for error messages.</param>
+    /// <exception cref="InvalidDataException">A value in memory is not finite. The message contains only the reason.</exception>
+    internal TensorData Finite(string name)
+    {
+        if (_values is not null)
+        {
+            CheckFinite(name, 0, _values);
+            return this;
+        }
+        var read = _read!;
+        return new TensorData([.. Shape], (start, values) =>
+        {
+            read(start, values);
+            CheckFinite(name, start, values);
+        });
+    }
+
     /// <summary>Returns all values in a new array.</summary>
     internal float[] ToArray() => _values is null ? ReadAll() : (float[])_values.Clone();
 
@@ -99,6 +119,20 @@ public sealed class TensorData
         foreach (int dimension in shape)
             count = checked(count * dimension);
         return count;
+    }
+
+    private static void CheckFinite(string name, int start, ReadOnlySpan<float> values)
+    {
+        // All bits of the exponent are set in NaN and infinite values only.
+        var exponent = new Vector<int>(0x7f80_0000);
+        int i = 0;
+        while (i <= values.Length - Vector<float>.Count && !Vector.EqualsAny(Vector.AsVectorInt32(new Vector<float>(values[i..])) & exponent, exponent))
+            i += Vector<float>.Count;
+        for (; i < values.Length; i++)
+        {
+            if (!float.IsFinite(values[i]))
+                throw new InvalidDataException($"'{name}' holds {(float.IsNaN(values[i]) ? "NaN" : "a value that is infinite or too large for a 32-bit float")} at index {start + i}; weights must be finite numbers");
+        }
     }
 
     private float[] ReadAll()

@@ -20,6 +20,9 @@ public enum WeightsAssumptionKind
 
     /// <summary>Which of several outputs of a graph is used.</summary>
     Output,
+
+    /// <summary>A softmax at the end of a graph, which is left out: the results are logits.</summary>
+    Softmax,
 }
 
 /// <summary>A value that a weights file does not say and the caller did not give, so that it was assumed.</summary>

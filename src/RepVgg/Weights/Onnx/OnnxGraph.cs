@@ -90,16 +90,63 @@ internal sealed class OnnxGraph
 
     public bool HasInput(OnnxNode node, int index) => index < node.Inputs.Count && node.Inputs[index].Length > 0;
 
+    /// <summary>Checks that no value is rounded to 16 bits inside a network that computes in more: the engine would not round it.</summary>
+    /// <remarks>A network whose convolutions and linear layers all compute with 16 bits can have any Cast: its results differ by rounding only.</remarks>
+    /// <param name="output">Name of the output that is used.</param>
+    /// <exception cref="InvalidDataException">A Cast rounds values.</exception>
+    public void CheckPrecision(string output)
+    {
+        if (!_model.Nodes.Exists(IsNarrowing))
+            return;
+        var used = Ancestors(output);
+        var types = new Dictionary<string, long>(StringComparer.Ordinal);
+        foreach (var input in _model.Inputs)
+            types[input.Name] = input.ElementType;
+        OnnxNode? rounds = null;
+        bool isWide = false;
+        foreach (var node in _model.Nodes)
+        {
+            if (node.Inputs.Find(name => name.Length > 0 && _constants.Find(name) is null) is not { } source)
+                continue;
+            long type = types.GetValueOrDefault(source, OnnxSchema.Tensor.Float);
+            foreach (string name in node.Outputs)
+                types[name] = node.Operation == "Cast" ? node.Integer("to", 0) : type;
+            if (!used.Contains(node))
+                continue;
+            if (IsNarrowing(node) && node.Integer("to", 0) != type)
+                rounds ??= node;
+            isWide |= node.Operation is "Conv" or "Gemm" or "MatMul" && !OnnxSchema.Tensor.IsNarrow(type);
+        }
+        if (isWide && rounds is not null)
+            throw new InvalidDataException($"{rounds} rounds values to 16 bits in a network that is not of 16 bits throughout, which is not supported");
+
+        static bool IsNarrowing(OnnxNode node) => node is { Operation: "Cast", Inputs.Count: 1 } && OnnxSchema.Tensor.IsNarrow(node.Integer("to", 0));
+    }
+
+    /// <summary>Gets the operations that a value is computed by.</summary>
+    private HashSet<OnnxNode> Ancestors(string value)
+    {
+        var found = new HashSet<OnnxNode>();
+        var names = new Stack<string>([value]);
+        while (names.TryPop(out string? name))
+        {
+            if (_producers.TryGetValue(name, out var node) && found.Add(node))
+                node.Inputs.ForEach(names.Push);
+        }
+        return found;
+    }
+
     /// <summary>Gets a floating-point constant, or null if there is none of this name.</summary>
     public TensorData? Constant(string name) => _constants.Find(name)?.Floats;
 
     /// <summary>Gets the values of an integer constant, or null if there is none of this name.</summary>
     public long[]? Integers(string name) => _constants.Find(name)?.Integers;
 
-    /// <summary>Gets an input of an operation that must be a floating-point constant.</summary>
-    /// <exception cref="InvalidDataException">The input is missing or is not a floating-point constant.</exception>
-    public TensorData ConstantOf(OnnxNode node, int index) =>
-        Constant(InputOf(node, index)) ?? throw new InvalidDataException($"input {index} of {node} is not a floating-point constant");
+    /// <summary>Gets an input of an operation that must be a floating-point constant of finite values. The values are checked when they are read.</summary>
+    /// <exception cref="InvalidDataException">The input is missing or is not a floating-point constant, or a value in memory is not finite.</exception>
+    public TensorData ConstantOf(OnnxNode node, int index) => _constants.Find(InputOf(node, index)) is { Floats: { } values } constant
+        ? values.Finite(constant.Name)
+        : throw new InvalidDataException($"input {index} of {node} is not a floating-point constant");
 
     /// <summary>Gets a list of integers that is an attribute in older operator sets and an input in newer ones; null if it is missing or not constant.</summary>
     public IReadOnlyList<long>? IntegersOf(OnnxNode node, string attribute, int input) =>

@@ -112,7 +112,9 @@ internal sealed class OnnxNetworkReader
 
     private (NetworkOutput Output, LinearSource? Head, List<OnnxBlock> Blocks, string Map) Find()
     {
-        var (output, head, map) = _head.Read(_head.Choose(_options.Output, _assumptions.Add));
+        string name = _head.Choose(_options.Output, _assumptions.Add);
+        _graph.CheckPrecision(name);
+        var (output, head, map) = _head.Read(name, _assumptions.Add);
         var found = _found;
         for (var block = _blocks.Read(map); block is not null; block = _blocks.Read(map))
         {

@@ -315,6 +315,15 @@ def main():
         network(graph)
         graph.save(f"constants in {name}", save_as_external_data=True, all_tensors_to_one_file=single, location="constants-in-one-file.data", size_threshold=16)
 
+    # Weights of 32 bits that are rounded to 16.
+    graph = Graph()
+    network(graph)
+    for node, name in ((node, "conv2.weight" if node.op_type == "Conv" else "linear.weight") for node in list(graph.nodes) if node.output[0] in ("conv2", "y")):
+        graph.nodes.insert(0, helper.make_node("Cast", [name], [f"{name}.half"], to=HALF if name == "conv2.weight" else TensorProto.BFLOAT16))
+        graph.nodes.insert(1, helper.make_node("Cast", [f"{name}.half"], [f"{name}.rounded"], to=FLOAT))
+        node.input[1] = f"{name}.rounded"
+    graph.save("rounded weights")
+
     # Operations that change nothing.
     graph = Graph()
     x = graph.node("Dropout", [graph.node("Identity", ["x"], "same"), graph.constant("ratio", np.array(0.5))], "dropped")
@@ -353,6 +362,29 @@ def main():
             if node.op_type == "BatchNormalization":
                 node.output.extend(f"{node.name}.{part}" for part in ("mean", "var", "saved_mean", "saved_var"))
         graph.save(f"training mode opset {opset}", "refused")
+    for name, where in (("rounded map", "relu1"), ("rounded features", "flat"), ("rounded input", "x"), ("rounded logits", "y")):
+        refused(name, lambda graph, _, where=where: rounded(graph, where))
+    graph = Graph(dtype=np.float16)  # all in 16 bits but the classifier
+    x = flatten(graph, pool(graph, body(graph, graph.node("Cast", ["x"], "narrow", to=HALF))))
+    graph.dtype = np.float32
+    linear(graph, graph.node("Cast", [x], "wide", to=FLOAT))
+    graph.save("half without the classifier", "refused")
+    for name, constant, value in (("NaN in a kernel", "conv1.weight", np.nan), ("infinity in a bias", "conv2.bias", -np.inf), ("NaN in the classifier", "linear.weight", np.nan), ("infinity in the classifier", "linear.bias", np.inf)):
+        refused(name, lambda graph, _, constant=constant, value=value: spoil(graph, constant, value))
+    for name, constant, value in (("infinite variance", "b1.0.bn.var", np.inf), ("NaN in a mean", "b1.identity.mean", np.nan), ("NaN in a branch", "b2.1.weight", np.nan)):
+        graph = Graph()
+        linear(graph, flatten(graph, pool(graph, branches(graph, "x"))))
+        spoil(graph, constant, value)
+        graph.save(name, "refused")
+    graph = Graph(dtype=np.float64)
+    network(graph)
+    for node in list(graph.nodes):
+        for i, name in enumerate(node.input):
+            if name in graph.constants:
+                node.input[i] = f"{name}.single"
+                graph.nodes.insert(0, helper.make_node("Cast", [name], [node.input[i]], to=FLOAT))
+    spoil(graph, "conv3.weight", 1e300)
+    graph.save("too large", "refused")
     refused("padded on one side by PyTorch", lambda graph, _: one_side(graph), padding="PyTorch pad")
     graph = Graph()
     network(graph, padding="SAME_UPPER")
@@ -368,6 +400,22 @@ def cast_to_integer(graph):
     graph.nodes[0].input[0] = "float"
     graph.nodes.insert(0, helper.make_node("Cast", ["x"], ["rounded"], name="rounded", to=TensorProto.INT32))
     graph.nodes.insert(1, helper.make_node("Cast", ["rounded"], ["float"], name="float", to=FLOAT))
+
+
+def rounded(graph, value):
+    """Rounds a value to 16 bits and back."""
+    for node in graph.nodes:
+        node.input[:] = [f"{value}.wide" if name == value else name for name in node.input]
+    graph.outputs = [f"{value}.wide" if name == value else name for name in graph.outputs]
+    after = next((i + 1 for i, node in enumerate(graph.nodes) if node.output[0] == value), 0)
+    graph.nodes.insert(after, helper.make_node("Cast", [value], [f"{value}.narrow"], name=f"{value}.narrow", to=HALF))
+    graph.nodes.insert(after + 1, helper.make_node("Cast", [f"{value}.narrow"], [f"{value}.wide"], name=f"{value}.wide", to=FLOAT))
+
+
+def spoil(graph, name, value):
+    array = numpy_helper.to_array(graph.constants[name]).copy()
+    array.flat[min(5, array.size - 1)] = value
+    graph.constants[name] = numpy_helper.from_array(array, name)
 
 
 def one_side(graph):

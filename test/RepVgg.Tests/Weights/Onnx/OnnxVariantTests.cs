@@ -92,12 +92,47 @@ public sealed class OnnxVariantTests : IDisposable
     [InlineData("training-mode-opset-9", "BatchNormalization 'b3.0.bn' is in training mode; export the network in evaluation mode")]
     [InlineData("training-mode-opset-13", "BatchNormalization 'b3.0.bn' is in training mode")]
     [InlineData("padded-on-one-side-by-PyTorch", "Conv 'conv1' is padded by [2, 2, 0, 0], not by 1 on all sides")]
+    [InlineData("rounded-map", "Cast 'relu1.narrow' rounds values to 16 bits in a network that is not of 16 bits throughout")]
+    [InlineData("rounded-features", "Cast 'flat.narrow' rounds values to 16 bits")]
+    [InlineData("rounded-input", "Cast 'x.narrow' rounds values to 16 bits")]
+    [InlineData("rounded-logits", "Cast 'y.narrow' rounds values to 16 bits")]
+    [InlineData("half-without-the-classifier", "Cast 'narrow' rounds values to 16 bits")]
+    [InlineData("NaN-in-a-kernel", "'conv1.weight' holds NaN at index 5")]
+    [InlineData("infinity-in-a-bias", "'conv2.bias' holds a value that is infinite or too large for a 32-bit float at index 5")]
+    [InlineData("NaN-in-the-classifier", "'linear.weight' holds NaN at index 5")]
+    [InlineData("infinity-in-the-classifier", "'linear.bias' holds a value that is infinite or too large for a 32-bit float at index 2")]
+    [InlineData("infinite-variance", "'b1.0.bn.var' holds a value that is infinite or too large for a 32-bit float at index 3")]
+    [InlineData("NaN-in-a-mean", "'b1.identity.mean' holds NaN at index 3")]
+    [InlineData("NaN-in-a-branch", "'b2.1.weight' holds NaN at index 5")]
+    [InlineData("too-large", "'conv3.weight' holds a value that is infinite or too large for a 32-bit float at index 5")]
     [InlineData("no-classifier-among-two", "2 outputs, 'relu3', 'flat', of which 0 end in a classifier")]
     public void What_is_not_understood_is_named(string name, string expected)
     {
         string path = Path.Combine(FolderOf("refused"), $"{name}.onnx");
         Assert.Contains(expected, Assert.Throws<InvalidDataException>(() => OnnxReader.Read(path)).Message);
-        Assert.Contains(expected, Assert.Throws<InvalidDataException>(() => InferenceEngine.Open(path, _sized)).Message);
+        string message = Assert.Throws<InvalidDataException>(() => InferenceEngine.Open(path, _sized)).Message;
+        Assert.Contains(expected, message);
+        Assert.StartsWith($"'{path}'", message);
+    }
+
+    [Fact]
+    public void A_softmax_at_the_end_is_left_out_and_this_is_said()
+    {
+        string path = Path.Combine(FolderOf("variants"), "outputs-probabilities.onnx");
+        var options = _sized with { Output = "p", Normalization = Normalization.Identity(3) };
+        var expected = (WeightsAssumptionKind.Softmax, "Softmax 'p' at the end is left out: the results are logits, not probabilities");
+        float[] pixels = [.. Enumerable.Range(0, 3 * Height * Width).Select(i => i * 5 % 256f)], logits = new float[3];
+        using (var engine = InferenceEngine.Open(path, options))
+        {
+            engine.Run(pixels, 1, logits);
+            var assumption = Assert.Single(engine.Assumptions);
+            Assert.Equal(expected, (assumption.Kind, assumption.Text));
+        }
+        Compare.Close(OnnxRuntimeLogits(path, pixels, 1), logits, 1e-5);
+        var read = Assert.Single(WeightsFile.Read(path, options).Assumptions);
+        Assert.Equal(expected, (read.Kind, read.Text));
+        using (var engine = InferenceEngine.Open(path, options with { Output = "y" }))
+            Assert.Empty(engine.Assumptions);
     }
 
     [Fact]
