@@ -32,6 +32,9 @@ internal sealed class OnnxGraph
         }
     }
 
+    /// <summary>Version of the operator set; null if the file does not say it.</summary>
+    public int? OperatorSet => _model.OperatorSet;
+
     /// <summary>The outputs of the graph, at least one.</summary>
     public IReadOnlyList<OnnxValue> Outputs => _model.Outputs.Count > 0 ? _model.Outputs : throw new InvalidDataException("it has no outputs");
 
@@ -200,12 +203,31 @@ internal sealed class OnnxGraph
         throw new InvalidDataException($"'{value}' must be a mean over height and width, but it is the output of {node?.ToString() ?? "no operation"}");
     }
 
+    /// <summary>Gets the kernel of a convolution.</summary>
+    /// <exception cref="InvalidDataException">The kernel is not a constant, or has another size than the convolution.</exception>
+    public TensorData KernelOf(OnnxNode node)
+    {
+        var kernel = ConstantOf(node, 1);
+        return node.Integers("kernel_shape") is not { Count: > 0 } size || kernel.Shape.Count != 4 || size.SequenceEqual(kernel.Shape.Skip(2).Select(side => (long)side)) ? kernel
+            : throw new InvalidDataException($"the kernel_shape of {node} is [{string.Join(", ", size)}], but its kernel has shape [{string.Join(", ", kernel.Shape)}]");
+    }
+
     /// <summary>Gets the map whose height and width a ReduceMean reduces, at once or together with another one before it; null if it reduces others.</summary>
     private string? SourceOfReduceMean(OnnxNode node)
     {
         var axes = IntegersOf(node, "axes", 1);
         if (axes is { Count: 2 })
-            return axes.Select(axis => axis < 0 ? axis + 4 : axis).Order().SequenceEqual([2L, 3]) ? InputOf(node) : null;
+        {
+            string map = InputOf(node);
+            long[] order = [0, 1, 2, 3];
+            // A map whose channels are the last dimension has the same mean.
+            if (node.Integer("keepdims", 1) == 0 && Producer(map) is { Operation: "Transpose" } transpose && transpose.Integers("perm") is [0, 2, 3, 1])
+            {
+                order = [0, 2, 3, 1];
+                map = InputOf(transpose);
+            }
+            return axes.Select(axis => axis is >= -4 and < 4 ? order[axis < 0 ? axis + 4 : axis] : -1).Order().SequenceEqual([2L, 3]) ? map : null;
+        }
         if (axes is not [var second] || Producer(InputOf(node)) is not { Operation: "ReduceMean" } before || IntegersOf(before, "axes", 1) is not [var first])
             return null;
         first = first < 0 ? first + 4 : first;

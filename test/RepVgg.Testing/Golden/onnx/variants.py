@@ -119,7 +119,10 @@ def norm(graph, x, name, channels, written="norm"):
 def body(graph, x, padding="pads", relu="Relu"):
     for i, shape in enumerate(SHAPES):
         x = conv(graph, x, f"conv{i}", 3, shape, padding)
-        if relu == "Clip":
+        if relu == "Clip with a Cast":
+            graph.node("Constant", [], f"zero{i}", value=numpy_helper.from_array(np.array(0, np.int64)))
+            x = graph.node("Clip", [x, graph.node("Cast", [f"zero{i}"], f"low{i}", to=FLOAT), graph.constant(f"high{i}", np.array(np.inf))], f"relu{i}")
+        elif relu == "Clip":
             x = graph.node("Clip", [x, graph.constant(f"low{i}", np.array(0))], f"relu{i}") if graph.opset >= 11 else graph.node("Clip", [x], f"relu{i}", min=0.0)
         else:
             x = graph.node("Relu", [x], f"relu{i}")
@@ -148,6 +151,8 @@ def pool(graph, x, written="GlobalAveragePool"):
         if graph.opset >= 18:
             return graph.node("ReduceMean", [x, graph.integers("axes", -1, 2)], "pool", **keep)
         return graph.node("ReduceMean", [x], "pool", axes=[3, -2], **keep)
+    if written == "ReduceMean of channels last":
+        return graph.node("ReduceMean", [graph.node("Transpose", [x], "last", perm=[0, 2, 3, 1])], "pool", axes=[1, -2], keepdims=0)
     if written == "two ReduceMeans":
         first = graph.node("ReduceMean", [x], "rows", axes=[-1], keepdims=0)
         return graph.node("ReduceMean", [first], "pool", axes=[2], keepdims=0)
@@ -228,6 +233,8 @@ def main():
         for padding in ("pad node", "half pad node", "VALID"):
             save(f"opset {opset} padding {padding}", opset, padding=padding)
         save(f"opset {opset} relu Clip", opset, relu="Clip")
+    save("relu Clip with a Cast", relu="Clip with a Cast")
+    save("pool ReduceMean of channels last", pooled="ReduceMean of channels last")
     save("pool two ReduceMeans", pooled="two ReduceMeans")
     save("pool two ReduceMeans that keep", pooled="two ReduceMeans that keep")
     save("padding SAME_UPPER", padding="SAME_UPPER")
@@ -354,6 +361,40 @@ def main():
     refused("reflected", lambda graph, _: replace_mode(graph), padding="pad node")
     refused("divided", lambda graph, _: graph.node("Div", [graph.constant("one", np.array(1)), graph.nodes[-1].output[0]], "z") and setattr(graph, "outputs", ["z"]))
     refused("log", lambda graph, y: graph.node("LogSoftmax", [y], "z") and setattr(graph, "outputs", ["z"]))
+    def after(graph, name, operation, *more, swap=False):
+        """Puts an operation with constants, or with the result of another operation, behind an operation."""
+        index = next(i for i, node in enumerate(graph.nodes) if node.output[0] == name)
+        for node in graph.nodes:
+            node.input[:] = [f"{name}.after" if value == name else value for value in node.input]
+        graph.nodes.insert(index + 1, helper.make_node(operation, [name, *more], [f"{name}.after"], name=f"{name}.after"))
+        return index + 1
+
+    def silu(graph, name):
+        graph.nodes.insert(after(graph, name, "Mul", f"{name}.sigmoid"), helper.make_node("Sigmoid", [name], [f"{name}.sigmoid"], name=f"{name}.sigmoid"))
+
+    refused("SiLU", lambda graph, _: silu(graph, "conv1"))
+    refused("last SiLU", lambda graph, _: silu(graph, "conv3"))
+    refused("halved map", lambda graph, _: after(graph, "relu1", "Mul", graph.constant("half", np.array(0.5))))
+    refused("kernel shape", lambda graph, _: replace(graph, "conv1", "Conv", kernel_shape=[5, 5], pads=[1, 1, 1, 1]))
+    for opset in (0, -1, 26, 100):
+        graph = Graph()
+        network(graph)
+        graph.opset = opset
+        graph.save(f"operator set {opset}", "refused")
+    graph = Graph(6)  # is_test is 0 by default
+    linear(graph, flatten(graph, pool(graph, branches(graph, "x"))))
+    graph.save("training mode opset 6", "refused")
+    for name, shape in {"size too large": ["n", 3, 20000, 20000], "height too large": ["n", 3, 2**20, 12], "height beyond an int": ["n", 3, 2**40, 12]}.items():
+        graph = Graph()
+        graph.inputs = [helper.make_tensor_value_info("x", FLOAT, shape)]
+        network(graph)
+        graph.save(name, "refused")
+    graph = Graph()
+    network(graph)
+    node = next(node for node in graph.nodes if node.name == "conv1")
+    graph.constant("conv1.weight", graph.value(4, 2, 3, 3))
+    node.attribute.append(helper.make_attribute("group", 2))
+    graph.save("groups in one block", "refused")
     # Before operator set 14, further outputs of a batch norm mean training mode.
     for opset in (9, 13):
         graph = Graph(opset)
