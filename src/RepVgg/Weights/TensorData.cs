@@ -1,4 +1,6 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace RepVgg.Weights;
 
@@ -121,14 +123,15 @@ public sealed class TensorData
         return count;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void CheckFinite(string name, int start, ReadOnlySpan<float> values)
     {
         // All bits of the exponent are set in NaN and infinite values only.
-        var exponent = new Vector<int>(0x7f80_0000);
-        int i = 0;
-        while (i <= values.Length - Vector<float>.Count && !Vector.EqualsAny(Vector.AsVectorInt32(new Vector<float>(values[i..])) & exponent, exponent))
-            i += Vector<float>.Count;
-        for (; i < values.Length; i++)
+        Vector<int> exponent = new(0x7f80_0000), found = Vector<int>.Zero;
+        var vectors = MemoryMarshal.Cast<float, Vector<int>>(values);
+        foreach (var bits in vectors)
+            found |= Vector.Equals(bits & exponent, exponent);
+        for (int i = found == Vector<int>.Zero ? vectors.Length * Vector<int>.Count : 0; i < values.Length; i++)
         {
             if (!float.IsFinite(values[i]))
                 throw new InvalidDataException($"'{name}' holds {(float.IsNaN(values[i]) ? "NaN" : "a value that is infinite or too large for a 32-bit float")} at index {start + i}; weights must be finite numbers");
