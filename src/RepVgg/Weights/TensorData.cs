@@ -1,3 +1,7 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
 namespace RepVgg.Weights;
 
 /// <summary>Computes or reads consecutive values of a tensor.</summary>
@@ -98,6 +102,33 @@ public sealed class TensorData
         if (count > 0)
             _read!(start, values);
         return values;
+    }
+
+    /// <summary>Returns a tensor of the same values that are checked when they are read: NaN and infinite values are refused.</summary>
+    /// <param name="name">Name of the tensor in the message.</param>
+    /// <exception cref="InvalidDataException">A value that is in memory is not finite. The same exception is thrown when other values are read. The message contains only the reason.</exception>
+    internal TensorData Finite(string name) => WithCheck((start, values) =>
+    {
+        if (IndexOfNonFinite(values) is >= 0 and var i)
+            throw new InvalidDataException($"'{name}' holds {(float.IsNaN(values[i]) ? "NaN" : "a value that is infinite or too large for a 32-bit float")} at index {start + i}; weights must be finite numbers");
+    });
+
+    /// <summary>Finds the first value that is NaN or infinite.</summary>
+    /// <returns>Its index; -1 if all values are finite.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    internal static int IndexOfNonFinite(ReadOnlySpan<float> values)
+    {
+        // All bits of the exponent are set in NaN and infinite values only.
+        Vector<int> exponent = new(0x7f80_0000), found = Vector<int>.Zero;
+        var vectors = MemoryMarshal.Cast<float, Vector<int>>(values);
+        foreach (var bits in vectors)
+            found |= Vector.Equals(bits & exponent, exponent);
+        for (int i = found == Vector<int>.Zero ? vectors.Length * Vector<int>.Count : 0; i < values.Length; i++)
+        {
+            if (!float.IsFinite(values[i]))
+                return i;
+        }
+        return -1;
     }
 
     /// <summary>Returns all values in a new array.</summary>

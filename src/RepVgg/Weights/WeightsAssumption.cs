@@ -24,6 +24,9 @@ public enum WeightsAssumptionKind
 
     /// <summary>Which of several networks in the file is read.</summary>
     Entry,
+
+    /// <summary>A softmax at the end of a graph, which is left out: the results are logits.</summary>
+    Softmax,
 }
 
 /// <summary>A value that a weights file does not say and the caller did not give, so that it was assumed.</summary>

@@ -1,6 +1,4 @@
 using System.Globalization;
-using System.Runtime.InteropServices;
-using System.Numerics;
 using RepVgg.Runtime;
 
 namespace RepVgg.Weights.Files;
@@ -23,26 +21,9 @@ internal static class StoredValues
         return result;
     }
 
-    /// <summary>Finds the first value that is NaN or infinite.</summary>
-    /// <returns>Its index; -1 if all values are finite.</returns>
-    public static int IndexOfNonFinite(ReadOnlySpan<float> values)
-    {
-        // x - x is 0 for finite values only.
-        int i = 0;
-        foreach (var vector in MemoryMarshal.Cast<float, Vector<float>>(values))
-        {
-            if (!Vector.EqualsAll(vector - vector, Vector<float>.Zero))
-                break;
-            i += Vector<float>.Count;
-        }
-        while (i < values.Length && float.IsFinite(values[i]))
-            i++;
-        return i < values.Length ? i : -1;
-    }
-
     private static void Check(string path, string name, IReadOnlyList<int> shape, int start, ReadOnlySpan<float> values, float epsilon)
     {
-        if (IndexOfNonFinite(values) is >= 0 and var invalid)
+        if (TensorData.IndexOfNonFinite(values) is >= 0 and var invalid)
             throw Invalid(values[invalid], invalid, "weights must be finite numbers. Use a checkpoint from before the training diverged");
         if (!name.EndsWith(VarianceSuffix, StringComparison.Ordinal))
             return;

@@ -60,7 +60,15 @@ public static class WeightsFile
             if (options.Strides is not null || options.BatchNormEpsilon is not null)
                 WeightsAssumptions.Check(path, options, WeightsForm.Deploy, architecture());
             Report(path, options, assumptions);
-            return use(network, assumptions);
+            try
+            {
+                return use(network, assumptions);
+            }
+            catch (InvalidDataException error)
+            {
+                // The reader of a value does not know the file.
+                throw new InvalidDataException($"'{path}' holds no usable weights: {MessageText.Reason(error)}.", error);
+            }
         }
     }
 

@@ -48,12 +48,19 @@ internal sealed class OnnxBlockReader(OnnxGraph graph)
         int side = graph.Producer(graph.InputOf(product, 1))?.Operation == "Sigmoid" ? 1 : 0;
         if (graph.Producer(graph.InputOf(product, side)) is not { Operation: "Sigmoid" } sigmoid)
             return null;
-        string map = graph.InputOf(product, 1 - side);
-        var (excite, middle) = Linear(graph.InputOf(sigmoid));
-        var (squeeze, pooled) = Linear(graph.InputOf(Relu(middle)));
-        if (graph.SourceOfMean(pooled) != map)
-            throw new InvalidDataException($"the gate of {product} is not computed from the map that it scales");
-        return (map, squeeze, excite);
+        string map = graph.InputOf(product, 1 - side), gate = graph.InputOf(sigmoid);
+        if (gate == map)
+            throw new InvalidDataException($"{product} is the activation x * sigmoid(x) (SiLU), which a RepVGG block cannot have: its activation is ReLU");
+        try
+        {
+            var (excite, middle) = Linear(gate);
+            var (squeeze, pooled) = Linear(graph.InputOf(Relu(middle)));
+            return graph.SourceOfMean(pooled) == map ? (map, squeeze, excite) : throw new InvalidDataException("its gate is not computed from the map that it scales");
+        }
+        catch (InvalidDataException error)
+        {
+            throw new InvalidDataException($"{product} is not a squeeze-and-excitation: {error.Message}", error);
+        }
     }
 
     private OnnxNode Relu(string value) => graph.Producer(value) is { } node && graph.IsRelu(node) ? node : graph.Producer(value, "Relu");
@@ -63,7 +70,7 @@ internal sealed class OnnxBlockReader(OnnxGraph graph)
     /// <summary>Reads a 1x1 convolution on a pooled feature map as a linear layer.</summary>
     internal static (LinearSource Layer, string Source) Pointwise(OnnxGraph graph, OnnxNode node)
     {
-        var kernel = graph.ConstantOf(node, 1);
+        var kernel = graph.KernelOf(node);
         if (kernel.Shape is not [int outputs and > 0, int inputs and > 0, 1, 1] || node.Integer("group", 1) != 1 || (node.Integers("pads") ?? []).Any(pad => pad != 0))
             throw new InvalidDataException($"{node} is not a 1x1 convolution, as it must be on a pooled map");
         var bias = graph.HasInput(node, 2) ? graph.ConstantOf(node, 2) : TensorData.Zeros(outputs);

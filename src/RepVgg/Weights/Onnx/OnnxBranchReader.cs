@@ -57,9 +57,9 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
         var (source, first) = left;
         var (otherSource, second) = right;
         if (source != otherSource)
-            throw new InvalidDataException($"branches that read '{source}' and '{otherSource}' are added");
+            throw new InvalidDataException($"branches that read '{source}' and '{otherSource}' are added by {node}");
         if (first is null && second is null)
-            throw new InvalidDataException($"two identity branches of '{source}' are added without a convolution");
+            throw new InvalidDataException($"two identity branches of '{source}' are added by {node} without a convolution");
         first ??= LinearBranch.Identity(second!.InputChannels);
         second ??= LinearBranch.Identity(first.InputChannels);
         if (!first.CanAdd(second))
@@ -92,7 +92,8 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
 
     private OnnxBranch Norm(OnnxNode node, int depth)
     {
-        if (node.Integer("training_mode", 0) != 0)
+        // Before operator set 7, is_test says the mode; before 14, a batch norm in training mode also has the statistics as outputs.
+        if (node.Integer("training_mode", 0) != 0 || node.Integer("is_test", graph.OperatorSet < 7 ? 0 : 1) == 0 || node.Outputs.Skip(1).Any(output => output.Length > 0))
             throw new InvalidDataException($"{node} is in training mode; export the network in evaluation mode");
         float[] weight = graph.ConstantOf(node, 1).Values, bias = graph.ConstantOf(node, 2).Values;
         float[] mean = graph.ConstantOf(node, 3).Values, variance = graph.ConstantOf(node, 4).Values;
@@ -104,13 +105,13 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
         var map = Read(graph.InputOf(node), depth + 1);
         var branch = map.Branch ?? LinearBranch.Identity(weight.Length);
         if (branch.OutputChannels != weight.Length)
-            throw new InvalidDataException($"a batch norm of {weight.Length} channels follows {branch.OutputChannels} channels");
+            throw new InvalidDataException($"{node} of {weight.Length} channels follows {branch.OutputChannels} channels");
         return map with { Branch = branch.Then(norm) };
     }
 
     private OnnxBranch Convolution(OnnxNode node)
     {
-        var kernel = graph.ConstantOf(node, 1);
+        var kernel = graph.KernelOf(node);
         if (kernel.Shape is not [int outputs and > 0, int inputs and > 0, int height and (1 or 3), int width and (1 or 3)])
             throw new InvalidDataException($"the kernel of {node} has shape [{string.Join(", ", kernel.Shape)}]; RepVGG has 3x3 and 1x1 kernels only");
         long groups = node.Integer("group", 1);

@@ -6,7 +6,10 @@ namespace RepVgg.Weights.Onnx;
 /// <param name="resolve">Gets the name of a value before operations that change nothing.</param>
 internal sealed class OnnxConstants(Dictionary<string, OnnxConstant> constants, Dictionary<string, OnnxNode> producers, Func<string, string> resolve)
 {
-    private const int MaximumDepth = 16;
+    private const int MaximumDepth = 32;
+
+    // Constants that operations make larger, such as Concat, are computed up to this number of values.
+    private const int MaximumValues = 1 << 24;
 
     private readonly Dictionary<string, OnnxConstant?> _folded = new(StringComparer.Ordinal);
 
@@ -26,75 +29,250 @@ internal sealed class OnnxConstants(Dictionary<string, OnnxConstant> constants, 
 
     private OnnxConstant? Fold(OnnxNode node, int depth)
     {
-        if (node is { Operation: "Add" or "Sub" or "Mul" or "Div", Inputs.Count: 2 })
-            return Find(node.Inputs[0], depth) is { Floats: not null } left && Find(node.Inputs[1], depth) is { Floats: not null } right ? Arithmetic(node, left, right) : null;
-        if (node.Operation is not ("Transpose" or "Reshape" or "Flatten" or "Squeeze" or "Unsqueeze") || node.Inputs.Count == 0 || Find(node.Inputs[0], depth) is not { } source)
+        if (node.Operation is not ("Add" or "Sub" or "Mul" or "Div" or "Cast" or "Transpose" or "Reshape" or "Flatten" or "Squeeze" or "Unsqueeze" or "Shape" or "ConstantOfShape" or "Concat" or "Gather" or "Slice"))
             return null;
-        if (node.Operation == "Transpose")
-            return Transpose(node, source);
-        int[]? shape = node.Operation switch
+        var inputs = new List<OnnxConstant?>();
+        foreach (string name in node.Inputs)
         {
-            "Reshape" => Reshaped(source, List(node, "shape", depth)),
-            "Flatten" => Flattened(source.Shape, node.Integer("axis", 1)),
-            "Squeeze" => Squeezed(source.Shape, List(node, "axes", depth)),
-            _ => Unsqueezed(source.Shape, List(node, "axes", depth)),
+            if (name.Length > 0 && Find(name, depth) is null)
+                return null;
+            inputs.Add(name.Length > 0 ? Find(name, depth) : null);
+        }
+        if (inputs is not [{ } source, ..])
+            return null;
+        var second = inputs.Count > 1 ? inputs[1] : null;
+        return node.Operation switch
+        {
+            "Cast" => Cast(node, source),
+            "Transpose" => Transpose(node, source),
+            "Reshape" => Shaped(node, source, Reshaped(source, List(node, "shape", second))),
+            "Flatten" => Shaped(node, source, Flattened(source.Shape, node.Integer("axis", 1))),
+            "Squeeze" => Shaped(node, source, Squeezed(source.Shape, List(node, "axes", second))),
+            "Unsqueeze" => Shaped(node, source, Unsqueezed(source.Shape, List(node, "axes", second))),
+            "Shape" => node.Attributes.Count > 0 ? null : new OnnxConstant(node.Outputs[0], [source.Shape.Length], null, Array.ConvertAll(source.Shape, size => (long)size)),
+            "ConstantOfShape" => Repeated(node, source),
+            "Concat" => Concatenate(node, inputs),
+            "Gather" => second is null ? null : Gather(node, source, second),
+            "Slice" => Slice(node, source, inputs),
+            _ => second is null || inputs.Count != 2 ? null : Arithmetic(node, source, second),
         };
+    }
+
+    private static OnnxConstant Shaped(OnnxNode node, OnnxConstant source, int[]? shape)
+    {
         if (shape is null || Count(shape) != Count(source.Shape))
             throw new InvalidDataException($"{node} gives a constant of shape [{string.Join(", ", source.Shape)}] a shape that it cannot have");
         var floats = source.Floats is { } values ? new TensorData(shape, values.Read()) : null;
         return source with { Shape = shape, Floats = floats };
     }
 
+    /// <summary>Converts the type of a constant. The 32-bit values of a constant of 64 bits remain as they are.</summary>
+    private static OnnxConstant? Cast(OnnxNode node, OnnxConstant source)
+    {
+        long type = node.Integer("to", 0);
+        if (type is OnnxSchema.Tensor.Int64 or OnnxSchema.Tensor.Int32)
+            return source.Floats is { } floats ? source with { Floats = null, Integers = Array.ConvertAll(floats.Read(), value => (long)value) } : source;
+        if (!OnnxSchema.Tensor.IsFloat(type))
+            return null;
+        if (source.Integers is { } integers)
+            source = source with { Floats = new TensorData(source.Shape, Array.ConvertAll(integers, value => (float)value)), Integers = null };
+        return source.Floats is null || !OnnxSchema.Tensor.IsNarrow(type) ? source
+            : source with { Floats = new TensorData(source.Shape, Array.ConvertAll(source.Floats.Read(), value => type == OnnxSchema.Tensor.Float16 ? (float)(Half)value : Rounded(value))) };
+
+        // To 16 bits, to the nearest and then to even.
+        static float Rounded(float value)
+        {
+            uint bits = BitConverter.SingleToUInt32Bits(value);
+            return float.IsFinite(value) ? BitConverter.UInt32BitsToSingle((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000) : value;
+        }
+    }
+
     /// <summary>Computes with two constants of the same shape, or of which one is a single value; null for other shapes.</summary>
     private static OnnxConstant? Arithmetic(OnnxNode node, OnnxConstant left, OnnxConstant right)
     {
-        float[] first = left.Floats!.Read(), second = right.Floats!.Read();
-        if (first.Length != 1 && second.Length != 1 && !left.Shape.SequenceEqual(right.Shape))
+        if (Count(left.Shape) != 1 && Count(right.Shape) != 1 && !left.Shape.SequenceEqual(right.Shape))
             return null;
-        int[] shape = first.Length == 1 && right.Shape.Length >= left.Shape.Length ? right.Shape : left.Shape;
-        if (Count(shape) != Math.Max(first.Length, second.Length))
+        int[] shape = Count(left.Shape) == 1 && right.Shape.Length >= left.Shape.Length ? right.Shape : left.Shape;
+        if (Count(shape) != Math.Max(Count(left.Shape), Count(right.Shape)))
             return null;
-        var values = new float[Math.Max(first.Length, second.Length)];
-        for (int i = 0; i < values.Length; i++)
+        if (left.Integers is { } integers && right.Integers is { } others)
         {
-            double x = first[first.Length == 1 ? 0 : i], y = second[second.Length == 1 ? 0 : i];
-            values[i] = (float)(node.Operation switch { "Add" => x + y, "Sub" => x - y, "Mul" => x * y, _ => x / y });
+            return node.Operation == "Div" && others.Contains(0) ? null : new OnnxConstant(node.Outputs[0], shape, null, Pairs(integers, others, (x, y) => node.Operation switch { "Add" => x + y, "Sub" => x - y, "Mul" => x * y, _ => y == -1 ? -x : x / y }));
         }
+        if (left.Floats is null || right.Floats is null)
+            return null;
+        float[] values = Pairs(left.Floats.Read(), right.Floats.Read(), (first, second) =>
+        {
+            double x = first, y = second;
+            return (float)(node.Operation switch { "Add" => x + y, "Sub" => x - y, "Mul" => x * y, _ => x / y });
+        });
         return new OnnxConstant(node.Outputs[0], shape, new TensorData(shape, values), null);
+
+        static T[] Pairs<T>(T[] first, T[] second, Func<T, T, T> compute)
+        {
+            var results = new T[Math.Max(first.Length, second.Length)];
+            for (int i = 0; i < results.Length; i++)
+                results[i] = compute(first[first.Length == 1 ? 0 : i], second[second.Length == 1 ? 0 : i]);
+            return results;
+        }
     }
 
     private static OnnxConstant Transpose(OnnxNode node, OnnxConstant source)
     {
         int rank = source.Shape.Length;
         int[] order = node.Integers("perm") is { Count: > 0 } given ? [.. given.Select(axis => (int)Math.Clamp(axis, -1, rank))] : [.. Enumerable.Range(0, rank).Reverse()];
-        if (source.Floats is null || !order.Order().SequenceEqual(Enumerable.Range(0, rank)))
+        if (!order.Order().SequenceEqual(Enumerable.Range(0, rank)))
             throw new InvalidDataException($"{node} transposes a constant of shape [{string.Join(", ", source.Shape)}] in a way that is not supported");
         int[] shape = Array.ConvertAll(order, axis => source.Shape[axis]);
         // The distance in the source between neighbours along each axis of the result.
         var strides = new int[rank];
         for (int axis = rank - 1, stride = 1; axis >= 0; stride *= source.Shape[axis--])
             strides[Array.IndexOf(order, axis)] = stride;
-        float[] values = source.Floats.Read();
-        var transposed = new float[values.Length];
-        var index = new int[rank];
-        for (int i = 0, from = 0; i < transposed.Length; i++)
+        return With(source, shape, Transposed, Transposed);
+
+        T[] Transposed<T>(T[] values)
         {
-            transposed[i] = values[from];
-            for (int axis = rank - 1; axis >= 0; axis--)
+            var transposed = new T[values.Length];
+            var index = new int[rank];
+            for (int i = 0, from = 0; i < transposed.Length; i++)
             {
-                from += strides[axis];
-                if (++index[axis] < shape[axis])
-                    break;
-                from -= strides[axis] * shape[axis];
-                index[axis] = 0;
+                transposed[i] = values[from];
+                for (int axis = rank - 1; axis >= 0; axis--)
+                {
+                    from += strides[axis];
+                    if (++index[axis] < shape[axis])
+                        break;
+                    from -= strides[axis] * shape[axis];
+                    index[axis] = 0;
+                }
             }
+            return transposed;
         }
-        return new OnnxConstant(source.Name, shape, new TensorData(shape, transposed), null);
     }
 
+    private static OnnxConstant? Repeated(OnnxNode node, OnnxConstant sizes)
+    {
+        if (sizes.Integers is null || sizes.Integers.Any(size => size is < 0 or > MaximumValues))
+            return null;
+        int[] shape = Array.ConvertAll(sizes.Integers, size => (int)size);
+        if (Count(shape) > MaximumValues)
+            return null;
+        int count = (int)Count(shape);
+        if (!node.Attributes.TryGetValue("value", out var attribute))
+            return new OnnxConstant(node.Outputs[0], shape, TensorData.Zeros(shape), null);
+        return attribute.Tensor switch
+        {
+            { Floats: { Length: 1 } value } => new OnnxConstant(node.Outputs[0], shape, new TensorData(shape, [.. Enumerable.Repeat(value.Read()[0], count)]), null),
+            { Integers: [var value] } => new OnnxConstant(node.Outputs[0], shape, null, [.. Enumerable.Repeat(value, count)]),
+            _ => null,
+        };
+    }
+
+    private static OnnxConstant? Concatenate(OnnxNode node, List<OnnxConstant?> inputs)
+    {
+        var parts = inputs.OfType<OnnxConstant>().ToList();
+        int[] shape = [.. parts[0].Shape];
+        if (Axis(node.Integer("axis", 1), shape.Length) is not { } axis || parts.Any(part => !Fits(part)))
+            return null;
+        shape[axis] = 0;
+        foreach (var part in parts)
+            shape[axis] = (int)Math.Min((long)shape[axis] + part.Shape[axis], int.MaxValue);
+        if (Count(shape) > MaximumValues)
+            return null;
+        int outer = (int)Count(shape[..axis]);
+        return parts[0].Floats is not null
+            ? new OnnxConstant(node.Outputs[0], shape, new TensorData(shape, Joined(parts.ConvertAll(part => part.Floats!.Read()))), null)
+            : new OnnxConstant(node.Outputs[0], shape, null, Joined(parts.ConvertAll(part => part.Integers!)));
+
+        bool Fits(OnnxConstant part) => part.Shape.Length == shape.Length && (part.Floats, part.Integers) switch
+        {
+            (not null, _) => parts[0].Floats is not null,
+            (_, not null) => parts[0].Integers is not null,
+            _ => false,
+        } && part.Shape.Index().All(size => size.Index == axis || size.Item == shape[size.Index]);
+
+        T[] Joined<T>(List<T[]> values)
+        {
+            var joined = new List<T>();
+            for (int i = 0; i < outer; i++)
+            {
+                foreach (var part in values)
+                    joined.AddRange(part.AsSpan(part.Length / outer * i, part.Length / outer));
+            }
+            return [.. joined];
+        }
+    }
+
+    private static OnnxConstant? Gather(OnnxNode node, OnnxConstant source, OnnxConstant indices)
+    {
+        if (Axis(node.Integer("axis", 0), source.Shape.Length) is not { } axis || indices.Integers is not { } positions)
+            return null;
+        int size = source.Shape[axis];
+        if (positions.Any(position => position < -size || position >= size) || Count(source.Shape) / size * positions.Length > MaximumValues)
+            return null;
+        var taken = Take(source, axis, Array.ConvertAll(positions, position => (int)(position < 0 ? position + size : position)));
+        return Shaped(node, taken, [.. source.Shape[..axis], .. indices.Shape, .. source.Shape[(axis + 1)..]]);
+    }
+
+    private static OnnxConstant? Slice(OnnxNode node, OnnxConstant source, List<OnnxConstant?> inputs)
+    {
+        var starts = Numbers("starts", 1);
+        var ends = Numbers("ends", 2);
+        if (starts is null || ends is null)
+            return null;
+        var axes = Numbers("axes", 3) ?? [.. Enumerable.Range(0, starts.Count).Select(i => (long)i)];
+        var steps = Numbers("steps", 4) ?? [.. Enumerable.Repeat(1L, starts.Count)];
+        if (ends.Count != starts.Count || axes.Count != starts.Count || steps.Count != starts.Count)
+            return null;
+        for (int i = 0; i < starts.Count; i++)
+        {
+            if (Axis(axes[i], source.Shape.Length) is not { } axis || steps[i] is 0 or < -int.MaxValue or > int.MaxValue)
+                return null;
+            int size = source.Shape[axis];
+            bool forward = steps[i] > 0;
+            long start = Bounded(starts[i], 0, forward ? size : size - 1), end = Bounded(ends[i], forward ? 0 : -1, forward ? size : size - 1);
+            var positions = new List<int>();
+            for (long position = start; forward ? position < end : position > end; position += steps[i])
+                positions.Add((int)position);
+            source = Take(source, axis, [.. positions]);
+
+            long Bounded(long position, long low, long high) => size == 0 ? low : Math.Clamp(position < 0 ? position + size : position, low, high);
+        }
+        return source;
+
+        IReadOnlyList<long>? Numbers(string attribute, int input) => node.Integers(attribute) ?? (inputs.Count > input ? inputs[input]?.Integers : null);
+    }
+
+    /// <summary>Selects positions along one axis.</summary>
+    private static OnnxConstant Take(OnnxConstant source, int axis, int[] positions)
+    {
+        int size = source.Shape[axis], inner = (int)Count(source.Shape[(axis + 1)..]);
+        int[] shape = [.. source.Shape[..axis], positions.Length, .. source.Shape[(axis + 1)..]];
+        return With(source, shape, Taken, Taken);
+
+        T[] Taken<T>(T[] values)
+        {
+            var taken = new List<T>();
+            for (int block = 0; block + size * inner <= values.Length && size * inner > 0; block += size * inner)
+            {
+                foreach (int position in positions)
+                    taken.AddRange(values.AsSpan(block + position * inner, inner));
+            }
+            return [.. taken];
+        }
+    }
+
+    private static OnnxConstant With(OnnxConstant source, int[] shape, Func<float[], float[]> floats, Func<long[], long[]> integers) => source with
+    {
+        Shape = shape,
+        Floats = source.Floats is { } values ? new TensorData(shape, floats(values.Read())) : null,
+        Integers = source.Integers is { } numbers ? integers(numbers) : null,
+    };
+
+    private static int? Axis(long axis, int rank) => axis >= -rank && axis < rank ? (int)(axis < 0 ? axis + rank : axis) : null;
+
     /// <summary>Gets a list of integers that is an attribute in older operator sets and the second input in newer ones; null if it is missing.</summary>
-    private IReadOnlyList<long>? List(OnnxNode node, string attribute, int depth) =>
-        node.Integers(attribute) ?? (node.Inputs.Count > 1 && node.Inputs[1].Length > 0 ? Find(node.Inputs[1], depth)?.Integers : null);
+    private static IReadOnlyList<long>? List(OnnxNode node, string attribute, OnnxConstant? input) => node.Integers(attribute) ?? input?.Integers;
 
     private static int[]? Reshaped(OnnxConstant source, IReadOnlyList<long>? sizes)
     {

@@ -56,23 +56,42 @@ internal sealed class OnnxFile : IDisposable
     /// <summary>Gets the path of an external file. A name that leaves the folder is refused, so that a model from elsewhere cannot have other files read.</summary>
     private string Resolve(string tensor, string location)
     {
-        string[] parts = location.Split('/');
-        if (location.AsSpan().IndexOfAny('\\', ':', '\0') >= 0 || parts.Any(part => part is "" or "." or ".." || part.Trim() != part))
-            throw Leaves();
-        string path = _folder;
-        foreach (string part in parts)
+        const int MaximumLinks = 32;
+        var parts = new List<string>();
+        bool isInside = location.AsSpan().IndexOfAny('\\', ':', '\0') < 0;
+        foreach (string part in location.Split('/'))
         {
-            path = Path.Combine(path, part);
-            if (!Path.Exists(path))
-                throw Missing();
-            // Reading through a link would leave the folder as a name with ".." does.
-            if (new FileInfo(path).ResolveLinkTarget(returnFinalTarget: true) is { } target && !target.FullName.StartsWith(_folder + Path.DirectorySeparatorChar, StringComparison.Ordinal))
-                throw Leaves();
+            isInside &= part.Length > 0 && part.Trim() == part && (part != ".." || parts.Count > 0);
+            if (part == ".." && parts.Count > 0)
+                parts.RemoveAt(parts.Count - 1);
+            else if (part != ".")
+                parts.Add(part);
         }
+        if (!isInside || parts.Count == 0)
+            throw Leaves("");
+        string path = Follow(parts, 0);
         return File.Exists(path) ? path : throw Missing();
+
+        string Follow(IEnumerable<string> names, int links)
+        {
+            string path = _folder;
+            foreach (string name in names)
+            {
+                path = Path.Combine(path, name);
+                if (!Path.Exists(path))
+                    throw Missing();
+                if (new FileInfo(path).ResolveLinkTarget(returnFinalTarget: false) is not { } target)
+                    continue;
+                // Reading through a link would leave the folder as a name with ".." does.
+                if (links == MaximumLinks || !target.FullName.StartsWith(_folder + Path.DirectorySeparatorChar, StringComparison.Ordinal))
+                    throw Leaves($", but '{name}' is a link to '{target.FullName}'");
+                path = Follow(Path.GetRelativePath(_folder, target.FullName).Split(Path.DirectorySeparatorChar), links + 1);
+            }
+            return path;
+        }
 
         InvalidDataException Missing() => new($"the values of '{tensor}' are in the file '{location}', which is not in the folder '{_folder}'; keep the files together");
 
-        InvalidDataException Leaves() => new($"the values of '{tensor}' are in the file '{location}', which is not allowed: it must be in the folder of the ONNX file");
+        InvalidDataException Leaves(string link) => new($"the values of '{tensor}' are in the file '{location}', which is not allowed: it must be in the folder of the ONNX file{link}");
     }
 }

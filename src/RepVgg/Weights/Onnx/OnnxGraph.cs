@@ -32,6 +32,9 @@ internal sealed class OnnxGraph
         }
     }
 
+    /// <summary>Version of the operator set; null if the file does not say it.</summary>
+    public int? OperatorSet => _model.OperatorSet;
+
     /// <summary>The outputs of the graph, at least one.</summary>
     public IReadOnlyList<OnnxValue> Outputs => _model.Outputs.Count > 0 ? _model.Outputs : throw new InvalidDataException("it has no outputs");
 
@@ -90,16 +93,63 @@ internal sealed class OnnxGraph
 
     public bool HasInput(OnnxNode node, int index) => index < node.Inputs.Count && node.Inputs[index].Length > 0;
 
+    /// <summary>Checks that no value is rounded to 16 bits inside a network that computes in more: the engine would not round it.</summary>
+    /// <remarks>A network whose convolutions and linear layers all compute with 16 bits can have any Cast: its results differ by rounding only.</remarks>
+    /// <param name="output">Name of the output that is used.</param>
+    /// <exception cref="InvalidDataException">A Cast rounds values.</exception>
+    public void CheckPrecision(string output)
+    {
+        if (!_model.Nodes.Exists(IsNarrowing))
+            return;
+        var used = Ancestors(output);
+        var types = new Dictionary<string, long>(StringComparer.Ordinal);
+        foreach (var input in _model.Inputs)
+            types[input.Name] = input.ElementType;
+        OnnxNode? rounds = null;
+        bool isWide = false;
+        foreach (var node in _model.Nodes)
+        {
+            if (node.Inputs.Find(name => name.Length > 0 && _constants.Find(name) is null) is not { } source)
+                continue;
+            long type = types.GetValueOrDefault(source, OnnxSchema.Tensor.Float);
+            foreach (string name in node.Outputs)
+                types[name] = node.Operation == "Cast" ? node.Integer("to", 0) : type;
+            if (!used.Contains(node))
+                continue;
+            if (IsNarrowing(node) && node.Integer("to", 0) != type)
+                rounds ??= node;
+            isWide |= node.Operation is "Conv" or "Gemm" or "MatMul" && !OnnxSchema.Tensor.IsNarrow(type);
+        }
+        if (isWide && rounds is not null)
+            throw new InvalidDataException($"{rounds} rounds values to 16 bits in a network that is not of 16 bits throughout, which is not supported");
+
+        static bool IsNarrowing(OnnxNode node) => node is { Operation: "Cast", Inputs.Count: 1 } && OnnxSchema.Tensor.IsNarrow(node.Integer("to", 0));
+    }
+
+    /// <summary>Gets the operations that a value is computed by.</summary>
+    private HashSet<OnnxNode> Ancestors(string value)
+    {
+        var found = new HashSet<OnnxNode>();
+        var names = new Stack<string>([value]);
+        while (names.TryPop(out string? name))
+        {
+            if (_producers.TryGetValue(name, out var node) && found.Add(node))
+                node.Inputs.ForEach(names.Push);
+        }
+        return found;
+    }
+
     /// <summary>Gets a floating-point constant, or null if there is none of this name.</summary>
     public TensorData? Constant(string name) => _constants.Find(name)?.Floats;
 
     /// <summary>Gets the values of an integer constant, or null if there is none of this name.</summary>
     public long[]? Integers(string name) => _constants.Find(name)?.Integers;
 
-    /// <summary>Gets an input of an operation that must be a floating-point constant.</summary>
-    /// <exception cref="InvalidDataException">The input is missing or is not a floating-point constant.</exception>
-    public TensorData ConstantOf(OnnxNode node, int index) =>
-        Constant(InputOf(node, index)) ?? throw new InvalidDataException($"input {index} of {node} is not a floating-point constant");
+    /// <summary>Gets an input of an operation that must be a floating-point constant of finite values. The values are checked when they are read.</summary>
+    /// <exception cref="InvalidDataException">The input is missing or is not a floating-point constant, or a value in memory is not finite.</exception>
+    public TensorData ConstantOf(OnnxNode node, int index) => _constants.Find(InputOf(node, index)) is { Floats: { } values } constant
+        ? values.Finite(constant.Name)
+        : throw new InvalidDataException($"input {index} of {node} is not a floating-point constant");
 
     /// <summary>Gets a list of integers that is an attribute in older operator sets and an input in newer ones; null if it is missing or not constant.</summary>
     public IReadOnlyList<long>? IntegersOf(OnnxNode node, string attribute, int input) =>
@@ -153,12 +203,31 @@ internal sealed class OnnxGraph
         throw new InvalidDataException($"'{value}' must be a mean over height and width, but it is the output of {node?.ToString() ?? "no operation"}");
     }
 
+    /// <summary>Gets the kernel of a convolution.</summary>
+    /// <exception cref="InvalidDataException">The kernel is not a constant, or has another size than the convolution.</exception>
+    public TensorData KernelOf(OnnxNode node)
+    {
+        var kernel = ConstantOf(node, 1);
+        return node.Integers("kernel_shape") is not { Count: > 0 } size || kernel.Shape.Count != 4 || size.SequenceEqual(kernel.Shape.Skip(2).Select(side => (long)side)) ? kernel
+            : throw new InvalidDataException($"the kernel_shape of {node} is [{string.Join(", ", size)}], but its kernel has shape [{string.Join(", ", kernel.Shape)}]");
+    }
+
     /// <summary>Gets the map whose height and width a ReduceMean reduces, at once or together with another one before it; null if it reduces others.</summary>
     private string? SourceOfReduceMean(OnnxNode node)
     {
         var axes = IntegersOf(node, "axes", 1);
         if (axes is { Count: 2 })
-            return axes.Select(axis => axis < 0 ? axis + 4 : axis).Order().SequenceEqual([2L, 3]) ? InputOf(node) : null;
+        {
+            string map = InputOf(node);
+            long[] order = [0, 1, 2, 3];
+            // A map whose channels are the last dimension has the same mean.
+            if (node.Integer("keepdims", 1) == 0 && Producer(map) is { Operation: "Transpose" } transpose && transpose.Integers("perm") is [0, 2, 3, 1])
+            {
+                order = [0, 2, 3, 1];
+                map = InputOf(transpose);
+            }
+            return axes.Select(axis => axis is >= -4 and < 4 ? order[axis < 0 ? axis + 4 : axis] : -1).Order().SequenceEqual([2L, 3]) ? map : null;
+        }
         if (axes is not [var second] || Producer(InputOf(node)) is not { Operation: "ReduceMean" } before || IntegersOf(before, "axes", 1) is not [var first])
             return null;
         first = first < 0 ? first + 4 : first;
@@ -171,7 +240,8 @@ internal sealed class OnnxGraph
     private bool ChangesNothing(OnnxNode node) => node.Operation switch
     {
         "Identity" => true,
-        "Cast" => node.Integer("to", 0) is OnnxSchema.Tensor.Float or OnnxSchema.Tensor.Float16 or OnnxSchema.Tensor.Double or OnnxSchema.Tensor.BFloat16 || _constants.Find(node.Inputs[0])?.Integers is not null,
+        // Whether a Cast of a map rounds its values is checked separately; constants are converted.
+        "Cast" => OnnxSchema.Tensor.IsFloat(node.Integer("to", 0)) && _constants.Find(node.Inputs[0]) is null,
         "Dropout" => !HasInput(node, 2) || _constants.Find(node.Inputs[2]) is { Integers: [0] },
         "Pad" => IntegersOf(node, "pads", 1) is { } pads && pads.All(pad => pad == 0),
         _ => false,

@@ -3,7 +3,7 @@ using RepVgg.Runtime;
 
 namespace RepVgg.Weights.Onnx;
 
-/// <summary>Recognises the head of a network: a classifier (global average pooling, flatten, linear layer and an optional softmax, which is ignored), or features.</summary>
+/// <summary>Recognises the head of a network: a classifier (global average pooling, flatten, linear layer and an optional softmax, which is left out), or features.</summary>
 internal sealed class OnnxHeadReader(OnnxGraph graph)
 {
     private const int MaximumSums = 8;
@@ -33,9 +33,11 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
     }
 
     /// <summary>Reads the head that computes an output.</summary>
+    /// <param name="output">Name of the output.</param>
+    /// <param name="assume">Receives that a softmax is left out, if there is one.</param>
     /// <returns>The kind of output; the linear layer, or null if the output is features; and the name of the last block's feature map.</returns>
     /// <exception cref="InvalidDataException">The graph has an unsupported head.</exception>
-    public (NetworkOutput Output, LinearSource? Classifier, string Map) Read(string output)
+    public (NetworkOutput Output, LinearSource? Classifier, string Map) Read(string output, Action<WeightsAssumption> assume)
     {
         string value = Unflatten(output);
         if (graph.Producer(value) is { Operation: "Softmax" } softmax)
@@ -43,6 +45,7 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
             if (softmax.Integer("axis", -1) is not (1 or -1))
                 throw new InvalidDataException($"{softmax} is not over the classes");
             value = Unflatten(graph.InputOf(softmax));
+            assume(new WeightsAssumption(WeightsAssumptionKind.Softmax, MessageText.WithoutControls($"{softmax} at the end is left out: the results are logits, not probabilities")));
         }
         else if (graph.Producer(value)?.Operation is "GlobalAveragePool" or "ReduceMean" or "AveragePool")
         {

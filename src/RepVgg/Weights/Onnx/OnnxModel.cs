@@ -3,6 +3,9 @@ namespace RepVgg.Weights.Onnx;
 /// <summary>The parts of an ONNX model that are needed to recognise a network.</summary>
 internal sealed class OnnxModel
 {
+    /// <summary>Version of the operator set of ONNX's own operations; null if the file does not say it.</summary>
+    public int? OperatorSet { get; set; }
+
     public List<OnnxNode> Nodes { get; } = [];
 
     public Dictionary<string, OnnxConstant> Constants { get; } = new(StringComparer.Ordinal);

@@ -11,6 +11,10 @@ internal sealed class OnnxNetworkReader
 {
     private const int MaximumBlocks = 10_000;
 
+    // Limits on the height and width of an image, and on its values in all channels.
+    private const int MaximumSide = 65_535;
+    private const int MaximumValues = 1 << 29;
+
     private readonly OnnxGraph _graph;
     private readonly OnnxBlockReader _blocks;
     private readonly OnnxHeadReader _head;
@@ -112,7 +116,9 @@ internal sealed class OnnxNetworkReader
 
     private (NetworkOutput Output, LinearSource? Head, List<OnnxBlock> Blocks, string Map) Find()
     {
-        var (output, head, map) = _head.Read(_head.Choose(_options.Output, _assumptions.Add));
+        string name = _head.Choose(_options.Output, _assumptions.Add);
+        _graph.CheckPrecision(name);
+        var (output, head, map) = _head.Read(name, _assumptions.Add);
         var found = _found;
         for (var block = _blocks.Read(map); block is not null; block = _blocks.Read(map))
         {
@@ -136,8 +142,9 @@ internal sealed class OnnxNetworkReader
     {
         var found = _found;
         var shapes = found.ConvertAll(block => new BlockShape(block.Convolution.InputChannels, block.Convolution.OutputChannels, block.Convolution.Stride, block.Convolution.Groups));
-        if (found.Any(block => block.SqueezeExcitation != found[0].SqueezeExcitation))
-            throw new InvalidDataException("some of its blocks have squeeze-and-excitation and others do not");
+        int other = found.FindIndex(block => block.SqueezeExcitation != found[0].SqueezeExcitation);
+        if (other >= 0)
+            throw new InvalidDataException($"some of its blocks have squeeze-and-excitation and others do not: {Name(0)} has {found[0].SqueezeExcitation}, {Name(other)} {found[other].SqueezeExcitation}");
         var architecture = _description.Value?.Architecture ?? Infer(shapes, found[0].SqueezeExcitation);
         foreach (var (i, shape) in architecture.Blocks.Index())
         {
@@ -151,13 +158,24 @@ internal sealed class OnnxNetworkReader
         return architecture.Blocks.Count() == found.Count ? architecture : throw new InvalidDataException($"it has {found.Count} blocks, more than in its description");
     }
 
-    private static RepVggArchitecture Infer(List<BlockShape> blocks, SqueezeExcitation squeezeExcitation)
+    /// <summary>Names a block by its number and its output, for messages.</summary>
+    private string Name(int block) => $"block {block} (with the output '{_maps[block]}')";
+
+    private RepVggArchitecture Infer(List<BlockShape> blocks, SqueezeExcitation squeezeExcitation)
     {
+        for (int i = 0; i < blocks.Count; i++)
+        {
+            int groups = i > 0 && i % 2 == 0 ? blocks[2].Groups : 1;
+            if (i > 0 && blocks[i].InputChannels != blocks[i - 1].OutputChannels)
+                throw new InvalidDataException($"its {Name(i)} reads {blocks[i].InputChannels} channels of {blocks[i - 1].OutputChannels}");
+            if (blocks[i].Groups != groups)
+                throw new InvalidDataException($"its {Name(i)} has {blocks[i].Groups} groups, not {groups}: every second block of a RepVGG, from the third on, has the same number of groups, and the others have one group");
+        }
         var network = new FoundNetwork(
             blocks.ConvertAll(block => new FoundBlock(block.InputChannels, block.OutputChannels, block.Groups) { Stride = block.Stride }), squeezeExcitation);
         var architecture = ArchitectureInference.Infer(network);
         return network.Fits(architecture) ? architecture : throw new InvalidDataException(
-            "The blocks do not form a RepVGG network: the input channels of a block must be the output channels of the block before it, and every second block, from the third on, must have the same number of groups");
+            "its blocks do not form a RepVGG network");
     }
 
     /// <summary>Gets the normalisation of the graph, or that of the options if the graph has none.</summary>
@@ -180,17 +198,20 @@ internal sealed class OnnxNetworkReader
         // The operations before the first convolution compute y = scale * x + shift per channel. They are read from the last to the first.
         double[] scale = new double[channels], shift = new double[channels];
         Array.Fill(scale, 1);
+        OnnxNode? next = null;
         for (int steps = 0; map != input; steps++)
         {
             if (!_background.IsEmpty && _graph.Producer(map)?.Operation == "Min" && OnnxComposition.Skip(_graph, map, _background) == input)
                 break;
             var node = _graph.Producer(map) ?? throw new InvalidDataException($"the input '{map}' of its first convolution is not computed from the input of the graph");
             bool constantFirst = node.Inputs.Count == 2 && _graph.Constant(node.Inputs[0]) is not null;
-            bool known = node.Operation is "Add" or "Mul" || (node.Operation is "Sub" or "Div" && !constantFirst);
-            if (!known || node.Inputs.Count != 2 || steps > 16)
+            bool constantSecond = node.Inputs.Count == 2 && _graph.Constant(node.Inputs[1]) is not null;
+            bool known = constantFirst != constantSecond && (node.Operation is "Add" or "Mul" || (node.Operation is "Sub" or "Div" && constantSecond));
+            if (!known || steps > 16)
             {
-                throw new InvalidDataException(
-                    $"{node} is neither part of a RepVGG block (Conv, BatchNormalization, Add, Relu, squeeze-and-excitation) nor of a normalisation between the input and the first convolution (Add, Sub, Mul, Div)");
+                throw new InvalidDataException(next is not null && _graph.IsRelu(node)
+                    ? $"{next} follows {node}, but between two RepVGG blocks is no other operation"
+                    : $"{node} is neither part of a RepVGG block (Conv, BatchNormalization, Add, Relu, squeeze-and-excitation) nor of a normalisation between the input and the first convolution (Add, Sub, Mul, Div)");
             }
             float[] values = _graph.PerChannel(node, _graph.ConstantOf(node, constantFirst ? 0 : 1), channels);
             for (int c = 0; c < channels; c++)
@@ -201,6 +222,7 @@ internal sealed class OnnxNetworkReader
                 scale[c] *= factor;
             }
             map = _graph.InputOf(node, constantFirst ? 1 : 0);
+            next = node;
         }
         float[] means = new float[channels], scales = new float[channels];
         isIdentity = true;
@@ -225,6 +247,9 @@ internal sealed class OnnxNetworkReader
         if (!isFloat || input.Shape.Count is not (0 or 4) || Dimension(1) is { } given && given != channels)
             throw new InvalidDataException($"its input '{input.Name}' is not an image batch of floats, [N, {channels}, H, W]");
         int height = Side(2, _options.Height), width = Side(3, _options.Width);
+        // As long, because the product can exceed an int.
+        if ((long)channels * height * width > MaximumValues)
+            throw new InvalidDataException($"images of {channels} channels and {height} x {width} pixels are too large: they have {(long)channels * height * width} values, of at most {MaximumValues}");
         CheckConditions(found, map, height, width);
         return (height, width);
 
@@ -233,25 +258,25 @@ internal sealed class OnnxNetworkReader
         int Side(int axis, int? given) => (given ?? Dimension(axis) ?? (axis == 2 ? _description.Value?.ImageHeight : _description.Value?.ImageWidth)) switch
         {
             null => throw new InvalidDataException($"its input '{input.Name}' has no fixed height and width; give the image size (ImageHeight and ImageWidth of the options, or --image-size)"),
-            > 0 and <= 1 << 16 and var side => (int)side,
-            var side => throw new InvalidDataException($"its input '{input.Name}' has a height or width of {side} pixels"),
+            > 0 and <= MaximumSide and var side => (int)side,
+            var side => throw new InvalidDataException($"{(given is null ? $"its input '{input.Name}' has" : "the options give")} a {(axis == 2 ? "height" : "width")} of {side} pixels, which must be from 1 to {MaximumSide}"),
         };
 
         // The shape may be missing as a whole.
         long? Dimension(int axis) => input.Shape.Count == 0 ? null : input.Shape[axis];
     }
 
-    /// <summary>Checks what the operations require of the sizes of feature maps.</summary>
+    /// <summary>Checks the sizes of feature maps, and what the operations require of them.</summary>
     private void CheckConditions(List<OnnxBlock> found, string map, int height, int width)
     {
-        if (_graph.SizeConditions.Count == 0)
-            return;
         var sizes = new Dictionary<string, (int Height, int Width)>(StringComparer.Ordinal) { [map] = (height, width) };
         foreach (var (block, name) in found.Zip(_maps))
         {
             int stride = block.Convolution.Stride;
             (height, width) = (ConvolutionSize.OutputOfBlock(height, stride), ConvolutionSize.OutputOfBlock(width, stride));
             sizes[name] = (height, width);
+            if ((long)block.Convolution.OutputChannels * height * width > Array.MaxLength)
+                throw new InvalidDataException($"the images are too large: the map '{name}' of {block.Convolution.OutputChannels} channels and {height} x {width} pixels has more than {Array.MaxLength} values");
         }
         foreach (var (name, problem) in _graph.SizeConditions)
         {

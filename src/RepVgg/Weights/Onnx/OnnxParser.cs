@@ -11,6 +11,7 @@ internal sealed class OnnxParser
     private const int MaximumIntegers = 1 << 16;
     private const int MaximumParts = 1000;
     private const int MaximumRank = 8;
+    private const int MaximumOperatorSet = 25;
 
     // Up to this size, values are copied from the mapped memory instead of being read from the file.
     private const int PageBytes = 4096;
@@ -68,11 +69,31 @@ internal sealed class OnnxParser
                     hasGraph = true;
                     Graph(reader.Message());
                     break;
+                case OnnxSchema.Model.OpsetImport: OperatorSet(reader.Message()); break;
                 case OnnxSchema.Model.Metadata: Property(reader.Message()); break;
                 default: reader.Skip(); break;
             }
         }
         return hasGraph ? _model : throw new InvalidDataException("it holds no graph");
+    }
+
+    private void OperatorSet(ProtoReader reader)
+    {
+        string domain = "";
+        long version = 0;
+        while (reader.Next(out int field))
+        {
+            switch (field)
+            {
+                case OnnxSchema.Opset.Domain: domain = reader.Text(); break;
+                case OnnxSchema.Opset.Version: version = reader.Integer(); break;
+                default: reader.Skip(); break;
+            }
+        }
+        if (domain is not ("" or "ai.onnx"))
+            return;
+        _model.OperatorSet = version is >= 1 and <= MaximumOperatorSet ? (int)version
+            : throw new InvalidDataException($"it is of operator set {version}; the sets 1 to {MaximumOperatorSet} are supported");
     }
 
     private void Property(ProtoReader reader)

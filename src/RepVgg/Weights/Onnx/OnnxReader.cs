@@ -7,7 +7,7 @@ namespace RepVgg.Weights.Onnx;
 /// <summary>Reads RepVGG networks from ONNX files.</summary>
 /// <remarks>
 /// Supports files of <see cref="OnnxWriter"/>, and RepVGG graphs of other exporters, such as PyTorch's, in the
-/// deploy form or the training form, which is fused. The values of tensors can be in other files in the folder of a file that is read by its path. For any other graph, an exception states the reason. A softmax at the end is ignored.
+/// deploy form or the training form, which is fused. The values of tensors can be in other files in the folder of a file that is read by its path. For any other graph, an exception states the reason. A softmax at the end is left out: the output is logits.
 /// </remarks>
 public static class OnnxReader
 {

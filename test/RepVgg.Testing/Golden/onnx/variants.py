@@ -63,6 +63,8 @@ def conv(graph, x, name, size, shape, padding="pads", bias=True, kernel=None):
     elif padding == "half pad node" and any(pads):
         x = pad(graph, x, f"{name}.pad", [0, 0, pads[0], 0, 0, 0, pads[2], 0])
         attributes["pads"] = [0, pads[1], 0, pads[3]]
+    elif padding.startswith("PyTorch pad") and any(pads):
+        x = pytorch_pad(graph, x, f"{name}.pad", [pads[1], pads[3], pads[0], pads[2]], padding.endswith("unfolded"))
     elif padding in ("SAME_UPPER", "SAME_LOWER") and stride == 1:
         attributes["auto_pad"] = padding
     elif padding == "VALID" and any(pads):
@@ -83,6 +85,26 @@ def pad(graph, x, name, pads, value=0):
     return graph.node("Pad", inputs, name, mode="constant")
 
 
+def pytorch_pad(graph, x, name, pads, unfolded=False):
+    """F.pad as PyTorch 1.13 exports it in operator sets 11 to 17: the pads, from the last dimension to the first, are brought into ONNX's order."""
+    def constant(part, value):
+        return graph.node("Constant", [], f"{name}.{part}", value=numpy_helper.from_array(np.array(value, np.int64)))
+
+    given = constant("given", pads)
+    if unfolded:
+        length = graph.node("Gather", [graph.node("Shape", [given], f"{name}.shape"), constant("first", 0)], f"{name}.length", axis=0)
+        doubled = graph.node("Mul", [constant("rank", 4), constant("two", 2)], f"{name}.doubled")
+        missing = graph.node("Sub", [doubled, length], f"{name}.difference")
+        missing = graph.node("Cast", [graph.node("Unsqueeze", [missing, constant("axes", [0])], f"{name}.list")], f"{name}.missing", to=TensorProto.INT64)
+    else:
+        missing = constant("missing", [4])
+    zeros = graph.node("ConstantOfShape", [missing], f"{name}.zeros", value=numpy_helper.from_array(np.array([0], np.int64)))
+    pairs = graph.node("Reshape", [graph.node("Concat", [given, zeros], f"{name}.all", axis=0), constant("pair", [-1, 2])], f"{name}.pairs")
+    backwards = graph.node("Slice", [pairs, constant("start", [-1]), constant("end", [-(2**63) + 1]), constant("axis", [0]), constant("step", [-1])], f"{name}.backwards")
+    flat = graph.node("Reshape", [graph.node("Transpose", [backwards], f"{name}.turned", perm=[1, 0]), constant("flat", [-1])], f"{name}.sizes")
+    return graph.node("Pad", [x, graph.node("Cast", [flat], f"{name}.cast", to=TensorProto.INT64), ""], name, mode="constant")
+
+
 def norm(graph, x, name, channels, written="norm"):
     weight, bias, mean, variance = (graph.random.uniform(0.5, 1.5, channels), graph.value(channels, scale=0.3), graph.value(channels, scale=0.3), graph.random.uniform(0.5, 1.5, channels))
     if written == "norm":
@@ -97,7 +119,10 @@ def norm(graph, x, name, channels, written="norm"):
 def body(graph, x, padding="pads", relu="Relu"):
     for i, shape in enumerate(SHAPES):
         x = conv(graph, x, f"conv{i}", 3, shape, padding)
-        if relu == "Clip":
+        if relu == "Clip with a Cast":
+            graph.node("Constant", [], f"zero{i}", value=numpy_helper.from_array(np.array(0, np.int64)))
+            x = graph.node("Clip", [x, graph.node("Cast", [f"zero{i}"], f"low{i}", to=FLOAT), graph.constant(f"high{i}", np.array(np.inf))], f"relu{i}")
+        elif relu == "Clip":
             x = graph.node("Clip", [x, graph.constant(f"low{i}", np.array(0))], f"relu{i}") if graph.opset >= 11 else graph.node("Clip", [x], f"relu{i}", min=0.0)
         else:
             x = graph.node("Relu", [x], f"relu{i}")
@@ -126,6 +151,8 @@ def pool(graph, x, written="GlobalAveragePool"):
         if graph.opset >= 18:
             return graph.node("ReduceMean", [x, graph.integers("axes", -1, 2)], "pool", **keep)
         return graph.node("ReduceMean", [x], "pool", axes=[3, -2], **keep)
+    if written == "ReduceMean of channels last":
+        return graph.node("ReduceMean", [graph.node("Transpose", [x], "last", perm=[0, 2, 3, 1])], "pool", axes=[1, -2], keepdims=0)
     if written == "two ReduceMeans":
         first = graph.node("ReduceMean", [x], "rows", axes=[-1], keepdims=0)
         return graph.node("ReduceMean", [first], "pool", axes=[2], keepdims=0)
@@ -206,10 +233,14 @@ def main():
         for padding in ("pad node", "half pad node", "VALID"):
             save(f"opset {opset} padding {padding}", opset, padding=padding)
         save(f"opset {opset} relu Clip", opset, relu="Clip")
+    save("relu Clip with a Cast", relu="Clip with a Cast")
+    save("pool ReduceMean of channels last", pooled="ReduceMean of channels last")
     save("pool two ReduceMeans", pooled="two ReduceMeans")
     save("pool two ReduceMeans that keep", pooled="two ReduceMeans that keep")
     save("padding SAME_UPPER", padding="SAME_UPPER")
     save("padding SAME_LOWER", padding="SAME_LOWER")
+    save("padding PyTorch", padding="PyTorch pad")
+    save("padding PyTorch unfolded", padding="PyTorch pad unfolded")
     for name, options in {"norms": {}, "scales": {"written": "scale"}, "Sum": {"add": "Sum"}, "asymmetric": {"asymmetric": True}, "padded": {"padding": "pad node"}}.items():
         graph = Graph()
         linear(graph, flatten(graph, pool(graph, branches(graph, "x", **options))))
@@ -291,6 +322,15 @@ def main():
         network(graph)
         graph.save(f"constants in {name}", save_as_external_data=True, all_tensors_to_one_file=single, location="constants-in-one-file.data", size_threshold=16)
 
+    # Weights of 32 bits that are rounded to 16.
+    graph = Graph()
+    network(graph)
+    for node, name in ((node, "conv2.weight" if node.op_type == "Conv" else "linear.weight") for node in list(graph.nodes) if node.output[0] in ("conv2", "y")):
+        graph.nodes.insert(0, helper.make_node("Cast", [name], [f"{name}.half"], to=HALF if name == "conv2.weight" else TensorProto.BFLOAT16))
+        graph.nodes.insert(1, helper.make_node("Cast", [f"{name}.half"], [f"{name}.rounded"], to=FLOAT))
+        node.input[1] = f"{name}.rounded"
+    graph.save("rounded weights")
+
     # Operations that change nothing.
     graph = Graph()
     x = graph.node("Dropout", [graph.node("Identity", ["x"], "same"), graph.constant("ratio", np.array(0.5))], "dropped")
@@ -321,6 +361,72 @@ def main():
     refused("reflected", lambda graph, _: replace_mode(graph), padding="pad node")
     refused("divided", lambda graph, _: graph.node("Div", [graph.constant("one", np.array(1)), graph.nodes[-1].output[0]], "z") and setattr(graph, "outputs", ["z"]))
     refused("log", lambda graph, y: graph.node("LogSoftmax", [y], "z") and setattr(graph, "outputs", ["z"]))
+    def after(graph, name, operation, *more, swap=False):
+        """Puts an operation with constants, or with the result of another operation, behind an operation."""
+        index = next(i for i, node in enumerate(graph.nodes) if node.output[0] == name)
+        for node in graph.nodes:
+            node.input[:] = [f"{name}.after" if value == name else value for value in node.input]
+        graph.nodes.insert(index + 1, helper.make_node(operation, [name, *more], [f"{name}.after"], name=f"{name}.after"))
+        return index + 1
+
+    def silu(graph, name):
+        graph.nodes.insert(after(graph, name, "Mul", f"{name}.sigmoid"), helper.make_node("Sigmoid", [name], [f"{name}.sigmoid"], name=f"{name}.sigmoid"))
+
+    refused("SiLU", lambda graph, _: silu(graph, "conv1"))
+    refused("last SiLU", lambda graph, _: silu(graph, "conv3"))
+    refused("halved map", lambda graph, _: after(graph, "relu1", "Mul", graph.constant("half", np.array(0.5))))
+    refused("kernel shape", lambda graph, _: replace(graph, "conv1", "Conv", kernel_shape=[5, 5], pads=[1, 1, 1, 1]))
+    for opset in (0, -1, 26, 100):
+        graph = Graph()
+        network(graph)
+        graph.opset = opset
+        graph.save(f"operator set {opset}", "refused")
+    graph = Graph(6)  # is_test is 0 by default
+    linear(graph, flatten(graph, pool(graph, branches(graph, "x"))))
+    graph.save("training mode opset 6", "refused")
+    for name, shape in {"size too large": ["n", 3, 20000, 20000], "height too large": ["n", 3, 2**20, 12], "height beyond an int": ["n", 3, 2**40, 12]}.items():
+        graph = Graph()
+        graph.inputs = [helper.make_tensor_value_info("x", FLOAT, shape)]
+        network(graph)
+        graph.save(name, "refused")
+    graph = Graph()
+    network(graph)
+    node = next(node for node in graph.nodes if node.name == "conv1")
+    graph.constant("conv1.weight", graph.value(4, 2, 3, 3))
+    node.attribute.append(helper.make_attribute("group", 2))
+    graph.save("groups in one block", "refused")
+    # Before operator set 14, further outputs of a batch norm mean training mode.
+    for opset in (9, 13):
+        graph = Graph(opset)
+        linear(graph, flatten(graph, pool(graph, branches(graph, "x"))))
+        for node in graph.nodes:
+            if node.op_type == "BatchNormalization":
+                node.output.extend(f"{node.name}.{part}" for part in ("mean", "var", "saved_mean", "saved_var"))
+        graph.save(f"training mode opset {opset}", "refused")
+    for name, where in (("rounded map", "relu1"), ("rounded features", "flat"), ("rounded input", "x"), ("rounded logits", "y")):
+        refused(name, lambda graph, _, where=where: rounded(graph, where))
+    graph = Graph(dtype=np.float16)  # all in 16 bits but the classifier
+    x = flatten(graph, pool(graph, body(graph, graph.node("Cast", ["x"], "narrow", to=HALF))))
+    graph.dtype = np.float32
+    linear(graph, graph.node("Cast", [x], "wide", to=FLOAT))
+    graph.save("half without the classifier", "refused")
+    for name, constant, value in (("NaN in a kernel", "conv1.weight", np.nan), ("infinity in a bias", "conv2.bias", -np.inf), ("NaN in the classifier", "linear.weight", np.nan), ("infinity in the classifier", "linear.bias", np.inf)):
+        refused(name, lambda graph, _, constant=constant, value=value: spoil(graph, constant, value))
+    for name, constant, value in (("infinite variance", "b1.0.bn.var", np.inf), ("NaN in a mean", "b1.identity.mean", np.nan), ("NaN in a branch", "b2.1.weight", np.nan)):
+        graph = Graph()
+        linear(graph, flatten(graph, pool(graph, branches(graph, "x"))))
+        spoil(graph, constant, value)
+        graph.save(name, "refused")
+    graph = Graph(dtype=np.float64)
+    network(graph)
+    for node in list(graph.nodes):
+        for i, name in enumerate(node.input):
+            if name in graph.constants:
+                node.input[i] = f"{name}.single"
+                graph.nodes.insert(0, helper.make_node("Cast", [name], [node.input[i]], to=FLOAT))
+    spoil(graph, "conv3.weight", 1e300)
+    graph.save("too large", "refused")
+    refused("padded on one side by PyTorch", lambda graph, _: one_side(graph), padding="PyTorch pad")
     graph = Graph()
     network(graph, padding="SAME_UPPER")
     replace(graph, "conv2", "Conv", auto_pad="SAME_UPPER", strides=[2, 2], kernel_shape=[3, 3])
@@ -335,6 +441,27 @@ def cast_to_integer(graph):
     graph.nodes[0].input[0] = "float"
     graph.nodes.insert(0, helper.make_node("Cast", ["x"], ["rounded"], name="rounded", to=TensorProto.INT32))
     graph.nodes.insert(1, helper.make_node("Cast", ["rounded"], ["float"], name="float", to=FLOAT))
+
+
+def rounded(graph, value):
+    """Rounds a value to 16 bits and back."""
+    for node in graph.nodes:
+        node.input[:] = [f"{value}.wide" if name == value else name for name in node.input]
+    graph.outputs = [f"{value}.wide" if name == value else name for name in graph.outputs]
+    after = next((i + 1 for i, node in enumerate(graph.nodes) if node.output[0] == value), 0)
+    graph.nodes.insert(after, helper.make_node("Cast", [value], [f"{value}.narrow"], name=f"{value}.narrow", to=HALF))
+    graph.nodes.insert(after + 1, helper.make_node("Cast", [f"{value}.narrow"], [f"{value}.wide"], name=f"{value}.wide", to=FLOAT))
+
+
+def spoil(graph, name, value):
+    array = numpy_helper.to_array(graph.constants[name]).copy()
+    array.flat[min(5, array.size - 1)] = value
+    graph.constants[name] = numpy_helper.from_array(array, name)
+
+
+def one_side(graph):
+    node = next(node for node in graph.nodes if node.name == "conv1.pad.given")
+    node.attribute[0].t.CopyFrom(numpy_helper.from_array(np.array([2, 0, 2, 0], np.int64)))
 
 
 def replace_mode(graph):

@@ -31,7 +31,7 @@ public sealed class StoredValuesTests : IDisposable
     public void An_invalid_value_is_named_in_every_format(string name, int index, float value, string expected)
     {
         var state = RandomStates.Training(_architecture, 2);
-        Assert.Equal(-1, StoredValues.IndexOfNonFinite(state[name].Values));
+        Assert.Equal(-1, TensorData.IndexOfNonFinite(state[name].Values));
         state[name].Values[index] = value;
 
         PthWriter.Write(state, _folder.File("a.pth"));
@@ -77,11 +77,11 @@ public sealed class StoredValuesTests : IDisposable
     public void The_first_value_that_is_not_finite_is_found_at_every_position(int length)
     {
         float[] values = [.. Enumerable.Range(0, length).Select(i => i % 2 == 0 ? float.MaxValue : -float.Epsilon)];
-        Assert.Equal(-1, StoredValues.IndexOfNonFinite(values));
+        Assert.Equal(-1, TensorData.IndexOfNonFinite(values));
         for (int i = length - 1; i >= 0; i--)
         {
             values[i] = (i % 3) switch { 0 => float.NaN, 1 => float.PositiveInfinity, _ => float.NegativeInfinity };
-            Assert.Equal(i, StoredValues.IndexOfNonFinite(values));
+            Assert.Equal(i, TensorData.IndexOfNonFinite(values));
         }
     }
 

@@ -89,12 +89,76 @@ public sealed class OnnxVariantTests : IDisposable
     [InlineData("divided", "'z' must be the output of a linear layer, but it is the output of Div 'z'")]
     [InlineData("log", "LogSoftmax 'z'")]
     [InlineData("two-classifiers", "2 outputs, 'y', 'z', of which 2 end in a classifier of their own; give the name of one")]
+    [InlineData("training-mode-opset-9", "BatchNormalization 'b3.0.bn' is in training mode; export the network in evaluation mode")]
+    [InlineData("training-mode-opset-13", "BatchNormalization 'b3.0.bn' is in training mode")]
+    [InlineData("padded-on-one-side-by-PyTorch", "Conv 'conv1' is padded by [2, 2, 0, 0], not by 1 on all sides")]
+    [InlineData("rounded-map", "Cast 'relu1.narrow' rounds values to 16 bits in a network that is not of 16 bits throughout")]
+    [InlineData("rounded-features", "Cast 'flat.narrow' rounds values to 16 bits")]
+    [InlineData("rounded-input", "Cast 'x.narrow' rounds values to 16 bits")]
+    [InlineData("rounded-logits", "Cast 'y.narrow' rounds values to 16 bits")]
+    [InlineData("half-without-the-classifier", "Cast 'narrow' rounds values to 16 bits")]
+    [InlineData("NaN-in-a-kernel", "'conv1.weight' holds NaN at index 5")]
+    [InlineData("infinity-in-a-bias", "'conv2.bias' holds a value that is infinite or too large for a 32-bit float at index 5")]
+    [InlineData("NaN-in-the-classifier", "'linear.weight' holds NaN at index 5")]
+    [InlineData("infinity-in-the-classifier", "'linear.bias' holds a value that is infinite or too large for a 32-bit float at index 2")]
+    [InlineData("infinite-variance", "'b1.0.bn.var' holds a value that is infinite or too large for a 32-bit float at index 3")]
+    [InlineData("NaN-in-a-mean", "'b1.identity.mean' holds NaN at index 3")]
+    [InlineData("NaN-in-a-branch", "'b2.1.weight' holds NaN at index 5")]
+    [InlineData("too-large", "'conv3.weight' holds a value that is infinite or too large for a 32-bit float at index 5")]
+    [InlineData("training-mode-opset-6", "BatchNormalization 'b3.0.bn' is in training mode")]
+    [InlineData("SiLU", "Mul 'conv1.after' is the activation x * sigmoid(x) (SiLU)")]
+    [InlineData("last-SiLU", "Mul 'conv3.after' is the activation x * sigmoid(x) (SiLU)")]
+    [InlineData("halved-map", "Mul 'relu1.after' follows Relu 'relu1', but between two RepVGG blocks is no other operation")]
+    [InlineData("kernel-shape", "the kernel_shape of Conv 'conv1' is [5, 5], but its kernel has shape [4, 4, 3, 3]")]
+    [InlineData("operator-set-0", "it is of operator set 0; the sets 1 to 25 are supported")]
+    [InlineData("operator-set--1", "it is of operator set -1")]
+    [InlineData("operator-set-26", "it is of operator set 26")]
+    [InlineData("operator-set-100", "it is of operator set 100")]
     [InlineData("no-classifier-among-two", "2 outputs, 'relu3', 'flat', of which 0 end in a classifier")]
     public void What_is_not_understood_is_named(string name, string expected)
     {
         string path = Path.Combine(FolderOf("refused"), $"{name}.onnx");
         Assert.Contains(expected, Assert.Throws<InvalidDataException>(() => OnnxReader.Read(path)).Message);
-        Assert.Contains(expected, Assert.Throws<InvalidDataException>(() => InferenceEngine.Open(path, _sized)).Message);
+        string message = Assert.Throws<InvalidDataException>(() => InferenceEngine.Open(path, _sized)).Message;
+        Assert.Contains(expected, message);
+        Assert.StartsWith($"'{path}'", message);
+    }
+
+    [Fact]
+    public void A_block_with_other_groups_is_named() => Assert.Contains(
+        "its block 1 (with the output 'relu1') has 2 groups, not 1", Assert.Throws<InvalidDataException>(() => OnnxReader.Read(Path.Combine(FolderOf("refused"), "groups-in-one-block.onnx"))).Message);
+
+    [Theory]
+    [InlineData("size-too-large", "images of 3 channels and 20000 x 20000 pixels are too large: they have 1200000000 values, of at most 536870912")]
+    [InlineData("height-too-large", "its input 'x' has a height of 1048576 pixels, which must be from 1 to 65535")]
+    [InlineData("height-beyond-an-int", "its input 'x' has a height of 1099511627776 pixels")]
+    public void Images_that_are_too_large_are_refused(string name, string expected)
+    {
+        string path = Path.Combine(FolderOf("refused"), $"{name}.onnx");
+        Assert.Contains(expected, Assert.Throws<InvalidDataException>(() => InferenceEngine.Open(path)).Message);
+        Assert.Contains(expected, Assert.Throws<InvalidDataException>(() => WeightsFile.Read(path)).Message);
+        string variable = Path.Combine(FolderOf("variants"), "size-parameters.onnx");
+        Assert.Contains("20000 x 20000 pixels are too large", Assert.Throws<InvalidDataException>(() => InferenceEngine.Open(variable, new WeightsFileOptions { ImageHeight = 20000, ImageWidth = 20000 })).Message);
+    }
+
+    [Fact]
+    public void A_softmax_at_the_end_is_left_out_and_this_is_said()
+    {
+        string path = Path.Combine(FolderOf("variants"), "outputs-probabilities.onnx");
+        var options = _sized with { Output = "p", Normalization = Normalization.Identity(3) };
+        var expected = (WeightsAssumptionKind.Softmax, "Softmax 'p' at the end is left out: the results are logits, not probabilities");
+        float[] pixels = [.. Enumerable.Range(0, 3 * Height * Width).Select(i => i * 5 % 256f)], logits = new float[3];
+        using (var engine = InferenceEngine.Open(path, options))
+        {
+            engine.Run(pixels, 1, logits);
+            var assumption = Assert.Single(engine.Assumptions);
+            Assert.Equal(expected, (assumption.Kind, assumption.Text));
+        }
+        Compare.Close(OnnxRuntimeLogits(path, pixels, 1), logits, 1e-5);
+        var read = Assert.Single(WeightsFile.Read(path, options).Assumptions);
+        Assert.Equal(expected, (read.Kind, read.Text));
+        using (var engine = InferenceEngine.Open(path, options with { Output = "y" }))
+            Assert.Empty(engine.Assumptions);
     }
 
     [Fact]
@@ -179,6 +243,8 @@ public sealed class OnnxVariantTests : IDisposable
     [InlineData("..\\outside.data")]
     [InlineData("link.data")]
     [InlineData("linked/outside.data")]
+    [InlineData("link-to-linked.data")]
+    [InlineData("link-to-itself.data")]
     [InlineData(".")]
     [InlineData("")]
     public void A_file_outside_of_the_folder_is_not_read(string location)
@@ -190,8 +256,29 @@ public sealed class OnnxVariantTests : IDisposable
         {
             File.CreateSymbolicLink(Path.Combine(inside, "link.data"), _folder.File("outside.data"));
             Directory.CreateSymbolicLink(Path.Combine(inside, "linked"), outside);
+            File.CreateSymbolicLink(Path.Combine(inside, "link-to-linked.data"), Path.Combine("linked", "outside.data"));
+            File.CreateSymbolicLink(Path.Combine(inside, "link-to-itself.data"), "link-to-itself.data");
         }
-        Assert.Contains("which is not allowed: it must be in the folder of the ONNX file", Refusal(Path.Combine(inside, "a.onnx"), location, "0", "16"));
+        string refusal = Refusal(Path.Combine(inside, "a.onnx"), location, "0", "16");
+        Assert.Contains("which is not allowed: it must be in the folder of the ONNX file", refusal);
+        Assert.Equal(location.StartsWith("link", StringComparison.Ordinal), refusal.Contains("' is a link to '", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("./a.data")]
+    [InlineData("sub/../a.data")]
+    [InlineData("sub/./b.data")]
+    [InlineData("link.data")]
+    [InlineData("linked/b.data")]
+    public void A_file_in_the_folder_is_read_however_it_is_named(string location)
+    {
+        Directory.CreateDirectory(_folder.File("sub"));
+        foreach (string name in (string[])["a.data", "sub/b.data"])
+            File.WriteAllBytes(_folder.File(name), new byte[64]);
+        File.CreateSymbolicLink(_folder.File("link.data"), "sub/b.data");
+        Directory.CreateSymbolicLink(_folder.File("linked"), _folder.File("sub"));
+        // The values are found; then the graph, which has only them, is refused.
+        Assert.Contains("it has 0 inputs", Refusal(_folder.File("a.onnx"), location, "0", "16"));
     }
 
     [Theory]
