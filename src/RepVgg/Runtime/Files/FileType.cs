@@ -12,7 +12,8 @@ internal static unsafe partial class FileType
     /// <summary>Whether a path, or what it links to, is a pipe, a socket or a device. False for files that do not exist, and on other systems than Linux.</summary>
     public static bool IsStreamOrDevice(string path)
     {
-        if (!OperatingSystem.IsLinux())
+        // Pipes, sockets and devices have no length. This comes first because the first call of a native function takes a millisecond.
+        if (!OperatingSystem.IsLinux() || new FileInfo(path) is not ({ LinkTarget: not null } or { Exists: true, Length: 0 }))
             return false;
         try
         {
