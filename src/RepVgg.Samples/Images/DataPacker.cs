@@ -16,7 +16,7 @@ internal static class DataPacker
         (string Prefix, SampleSubset Samples)[] parts = [("train", FirstOfEveryClass(training, trainingCount)), ("t10k", FirstOfEveryClass(test, testCount))];
         AtomicFile.Write(path, stream =>
         {
-            using var archive = new ZipArchive(stream, ZipArchiveMode.Create);
+            using var archive = new ZipArchive(stream, ZipArchiveMode.Create, leaveOpen: true);
             foreach (var (prefix, samples) in parts)
             {
                 Add(archive, $"{prefix}-images-idx3-ubyte", [samples.Count, samples.Height, samples.Width], Pixels(samples));

@@ -12,7 +12,7 @@ internal static class AtomicFile
 {
     /// <summary>Writes or replaces a file.</summary>
     /// <param name="path">The target.</param>
-    /// <param name="write">Writes the content to the stream, which is readable and seekable.</param>
+    /// <param name="write">Writes the content to the stream, which is readable and seekable, and must not be closed.</param>
     /// <exception cref="IOException">The file cannot be written; what stood at <paramref name="path"/> before is unchanged.</exception>
     public static void Write(string path, Action<FileStream> write)
     {
