@@ -98,8 +98,7 @@ internal sealed class EncodedPixelReader(FeatureInput input, RowLocation locatio
 
     private void Decode(int index, int worker)
     {
-        var content = _contents[index];
-        ReadOnlySpan<byte> encoded = content.IsDense ? content.GetValues() : content.DenseValues().ToArray();
+        var encoded = AllValues(_contents[index]);
         var planes = Planes(index);
         try
         {

@@ -66,7 +66,7 @@ internal static class ImageSizes
         return () =>
         {
             getter(ref encoded);
-            return encoded.Length == 0 ? null : ImageDecoder.ReadSize(encoded.IsDense ? encoded.GetValues() : encoded.DenseValues().ToArray(), decoding);
+            return encoded.Length == 0 ? null : ImageDecoder.ReadSize(PixelReader.AllValues(encoded), decoding);
         };
     }
 }

@@ -66,4 +66,7 @@ internal abstract class PixelReader(FeatureInput input, RowLocation location) : 
 
     /// <summary>Releases the memory of the batch.</summary>
     public abstract void Dispose();
+
+    /// <summary>Gets all values of a vector; those of a sparse vector are copied.</summary>
+    internal static ReadOnlySpan<T> AllValues<T>(in VBuffer<T> vector) => vector.IsDense ? vector.GetValues() : vector.DenseValues().ToArray();
 }

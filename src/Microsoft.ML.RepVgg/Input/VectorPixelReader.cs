@@ -57,7 +57,7 @@ internal sealed class VectorPixelReader(FeatureInput input, RowLocation location
         getter(ref _vector);
         if (_vector.Length != Input.Length)
             throw Location.Invalid($"{_vector.Length} values instead of {Input.Channels} x {Input.Height} x {Input.Width} = {Input.Length}");
-        return _vector.IsDense ? _vector.GetValues() : _vector.DenseValues().ToArray();
+        return AllValues(_vector);
     }
 
     private InvalidRowException NotFinite(ReadOnlySpan<float> values, Exception? inner = null)

@@ -105,7 +105,7 @@ internal sealed partial class SavedModel
         if (OnnxReader.ReadChainDetails(content).Transformer is not { } json)
             return null;
         content.Position = 0;
-        return (SavedPart.FromJson(json), OnnxReader.ReadChain(content).Network);
+        return (SavedPart.FromJson(json), OnnxReader.Read(content));
     }
 
     private static void Copy(ZipArchiveEntry from, ZipArchiveEntry to)

@@ -113,7 +113,7 @@ public sealed class ComposedChainTests
         var (loaded, model) = Save(transformer, schema);
         Compare.Close(Expected(network, input), [.. loaded.Transform(Data()).GetColumn<float[]>("Features").SelectMany(features => features)], Tolerance);
 
-        var (read, details) = OnnxReader.ReadChain(new MemoryStream(model));
+        var (read, details) = (OnnxReader.Read(new MemoryStream(model)), OnnxReader.ReadChainDetails(new MemoryStream(model)));
         Assert.Equal(input.Background.AsSpan(), details.Background.AsSpan());
         AssertSameBlocks(network, read);
     }
@@ -130,7 +130,7 @@ public sealed class ComposedChainTests
         float[] expected = [.. Expected(network, input).Chunk(Classes).SelectMany(Softmax)];
         Compare.Close(expected, [.. loaded.Transform(Data()).GetColumn<float[]>("Score").SelectMany(score => score)], Tolerance);
 
-        var (read, details) = OnnxReader.ReadChain(new MemoryStream(model));
+        var (read, details) = (OnnxReader.Read(new MemoryStream(model)), OnnxReader.ReadChainDetails(new MemoryStream(model)));
         Assert.Equal(input.Background.AsSpan(), details.Background.AsSpan());
         AssertSameBlocks(network, read);
         Compare.Close(network.Classifier.Weight.AsSpan(), read.Classifier.Weight.AsSpan(), 1e-6);

@@ -31,6 +31,20 @@ public sealed class LoadRepVggTests(TrainedStripes trained) : IClassFixture<Trai
         return path;
     }
 
+    /// <summary>Changes the ONNX file in a model file.</summary>
+    private static void ChangeNetwork(string path, Func<byte[], byte[]> change)
+    {
+        using var archive = ZipFile.Open(path, ZipArchiveMode.Update);
+        var entry = archive.Entries.Single(entry => entry.Name == "OnnxModel");
+        string name = entry.FullName;
+        using var content = new MemoryStream();
+        using (var stream = entry.Open())
+            stream.CopyTo(content);
+        entry.Delete();
+        using var written = archive.CreateEntry(name).Open();
+        written.Write(change(content.ToArray()));
+    }
+
     private static IEnumerable<ITransformer> Flatten(ITransformer transformer) =>
         transformer is IEnumerable<ITransformer> parts ? parts.SelectMany(Flatten) : [transformer];
 
@@ -193,21 +207,13 @@ public sealed class LoadRepVggTests(TrainedStripes trained) : IClassFixture<Trai
     public void A_damaged_description_is_refused(string text, string damaged)
     {
         string path = Save(trained.Model);
-        using (var archive = ZipFile.Open(path, ZipArchiveMode.Update))
+        ChangeNetwork(path, bytes =>
         {
-            var entry = archive.Entries.Single(entry => entry.Name == "OnnxModel");
-            string name = entry.FullName;
-            using var content = new MemoryStream();
-            using (var stream = entry.Open())
-                stream.CopyTo(content);
-            entry.Delete();
-            byte[] bytes = content.ToArray();
             int position = bytes.AsSpan().IndexOf(System.Text.Encoding.UTF8.GetBytes(text));
             Assert.True(position > 0);
             System.Text.Encoding.UTF8.GetBytes(damaged).CopyTo(bytes, position);
-            using var written = archive.CreateEntry(name).Open();
-            written.Write(bytes);
-        }
+            return bytes;
+        });
         var error = Assert.Throws<InvalidDataException>(() => _context.Model.LoadRepVgg(path, out _));
         Assert.Contains("description of its RepVGG network is damaged", error.Message);
     }
@@ -288,17 +294,7 @@ public sealed class LoadRepVggTests(TrainedStripes trained) : IClassFixture<Trai
     public void A_damaged_network_is_refused(int kept)
     {
         string path = Save(trained.Model);
-        using (var archive = ZipFile.Open(path, ZipArchiveMode.Update))
-        {
-            var entry = archive.Entries.Single(entry => entry.Name == "OnnxModel");
-            string name = entry.FullName;
-            using var content = new MemoryStream();
-            using (var stream = entry.Open())
-                stream.CopyTo(content);
-            entry.Delete();
-            using var damaged = archive.CreateEntry(name).Open();
-            damaged.Write(content.ToArray().AsSpan(0, kept));
-        }
+        ChangeNetwork(path, bytes => bytes[..kept]);
         Assert.Throws<InvalidDataException>(() => _context.Model.LoadRepVgg(path, out _));
     }
 }

@@ -65,6 +65,16 @@ public sealed class SourceTests(TrainedStripes trained) : IClassFixture<TrainedS
         Words = [.. Enumerable.Range(0, tag % 4).Select(i => $"{tag}.{i}")],
     };
 
+    /// <summary>Rows that are counted when they are read.</summary>
+    private static IEnumerable<Tagged> Counted(int count, Action read)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            read();
+            yield return Make(i);
+        }
+    }
+
     private void Check(IEnumerable<Scored> rows, IEnumerable<int> tags)
     {
         var scored = rows.ToList();
@@ -164,17 +174,8 @@ public sealed class SourceTests(TrainedStripes trained) : IClassFixture<TrainedS
         options.ScoringBatchSize = 1;
         using var model = Stripes.Pipeline(_context, options).Fit(trained.TrainingData);
         int read = 0;
-        IEnumerable<Tagged> Source()
-        {
-            for (int i = 0; i < 20; i++)
-            {
-                read++;
-                yield return Make(i);
-            }
-        }
-
         int results = 0;
-        foreach (var row in _context.Data.CreateEnumerable<Scored>(model.LastTransformer.Transform(_context.Data.LoadFromEnumerable(Source())), reuseRowObject: false))
+        foreach (var row in _context.Data.CreateEnumerable<Scored>(model.LastTransformer.Transform(_context.Data.LoadFromEnumerable(Counted(20, () => read++))), reuseRowObject: false))
         {
             Assert.Equal(++results, read);
             Assert.Equal(results - 1, row.Tag);
@@ -189,17 +190,8 @@ public sealed class SourceTests(TrainedStripes trained) : IClassFixture<TrainedS
         options.ScoringBatchSize = 1;
         using var model = Stripes.Pipeline(_context, options).Fit(trained.TrainingData);
         int read = 0;
-        IEnumerable<Tagged> Source()
-        {
-            for (int i = 0; i < 1000; i++)
-            {
-                read++;
-                yield return Make(i);
-            }
-        }
-
         // A conversion of a column is read on other threads by ML.NET's own cursors.
-        var source = _context.Data.LoadFromEnumerable(Source());
+        var source = _context.Data.LoadFromEnumerable(Counted(1000, () => read++));
         var view = _context.Transforms.Conversion.ConvertType("Number", "Tag", DataKind.Double)
             .Append(_context.Transforms.Conversion.MapValueToKey("TextKey", "Text")).Fit(_context.Data.LoadFromEnumerable([Make(0)])).Transform(source);
         read = 0;

@@ -30,9 +30,9 @@ internal sealed class ImageResizer : IDisposable
     private readonly Anchor _anchor;
     private readonly ImmutableArray<byte> _background;
     private readonly SKPaint _resizing = new() { FilterQuality = SKFilterQuality.High };
-    private readonly SKPaint _greying = new() { FilterQuality = SKFilterQuality.High };
+    private readonly SKPaint? _greying;
     private readonly Surface _resized;
-    private readonly Surface _grey;
+    private readonly Surface? _grey;
     private readonly byte[] _alpha;
     private SKBitmap? _filled;
 
@@ -46,6 +46,8 @@ internal sealed class ImageResizer : IDisposable
         (_height, _width, _kind, _anchor, _background) = (height, width, kind, anchor, background);
         _alpha = new byte[height * width];
         _resized = new Surface(width, height);
+        if (background.Length != 1)
+            return;
         _grey = new Surface(width, height);
         // Premultiplied colours are converted with their alpha values, as ML.NET does.
         using var filter = SKColorFilter.CreateColorMatrix(
@@ -55,7 +57,7 @@ internal sealed class ImageResizer : IDisposable
             RedWeight, GreenWeight, BlueWeight, 0, 0,
             0, 0, 0, 1, 0,
         ]);
-        _greying.ColorFilter = filter;
+        _greying = new SKPaint { FilterQuality = SKFilterQuality.High, ColorFilter = filter };
     }
 
     /// <summary>Returns the values of a background colour in the planes of a network: red, green and blue, or their grey value with the weights of ML.NET's ConvertToGrayscale. Its alpha value is not used.</summary>
@@ -101,9 +103,9 @@ internal sealed class ImageResizer : IDisposable
     {
         _filled?.Dispose();
         _resized.Dispose();
-        _grey.Dispose();
+        _grey?.Dispose();
         _resizing.Dispose();
-        _greying.Dispose();
+        _greying?.Dispose();
     }
 
     private void Resize(SKPixmap source, Span<byte> planes)
@@ -148,10 +150,9 @@ internal sealed class ImageResizer : IDisposable
     private void Split(SKPixmap pixmap, Span<byte> planes)
     {
         int length = _height * _width;
-        if (_background.Length == 1)
-            pixmap = _grey.Draw(pixmap, SKRect.Create(_width, _height), _greying);
+        pixmap = _grey?.Draw(pixmap, SKRect.Create(_width, _height), _greying!) ?? pixmap;
         var pixels = pixmap.GetPixelSpan();
-        if (_background.Length == 1)
+        if (_grey is not null)
             PixelPlanes.CopyOne(pixels, 0, planes[..length]);
         else
             PixelPlanes.CopyColours(pixels, pixmap.ColorType == SKColorType.Bgra8888, planes);

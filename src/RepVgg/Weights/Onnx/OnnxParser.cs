@@ -27,9 +27,7 @@ internal sealed class OnnxParser
     /// <exception cref="InvalidDataException">The data is not an ONNX model. The message contains only the reason.</exception>
     public static OnnxModel Parse(Stream stream)
     {
-        var content = new MemoryStream(stream.CanSeek ? (int)Math.Clamp(stream.Length - stream.Position, 0, Array.MaxLength) : 0);
-        stream.CopyTo(content);
-        return new OnnxParser(null).Model(new ProtoReader(content.GetBuffer().AsMemory(0, (int)content.Length)));
+        return new OnnxParser(null).Model(ReadToEnd(stream));
     }
 
     /// <summary>Parses a model without copying its tensors, which refer to the mapped files.</summary>
@@ -42,10 +40,8 @@ internal sealed class OnnxParser
     /// <exception cref="InvalidDataException">The data is not an ONNX model. The message contains only the reason.</exception>
     public static IReadOnlyDictionary<string, string> ParseProperties(Stream stream)
     {
-        var content = new MemoryStream();
-        stream.CopyTo(content);
         var parser = new OnnxParser(null);
-        var reader = new ProtoReader(content.GetBuffer().AsMemory(0, (int)content.Length));
+        var reader = ReadToEnd(stream);
         while (reader.Next(out int field))
         {
             if (field == OnnxSchema.Model.Metadata)
@@ -54,6 +50,13 @@ internal sealed class OnnxParser
                 reader.Skip();
         }
         return parser._model.Properties;
+    }
+
+    private static ProtoReader ReadToEnd(Stream stream)
+    {
+        var content = new MemoryStream(stream.CanSeek ? (int)Math.Clamp(stream.Length - stream.Position, 0, Array.MaxLength) : 0);
+        stream.CopyTo(content);
+        return new ProtoReader(content.GetBuffer().AsMemory(0, (int)content.Length));
     }
 
     private OnnxModel Model(ProtoReader reader)

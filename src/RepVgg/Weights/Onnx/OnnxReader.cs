@@ -68,12 +68,6 @@ public static class OnnxReader
     /// <exception cref="InvalidDataException">The data is not an ONNX file or is damaged.</exception>
     internal static OnnxChainDetails ReadChainDetails(Stream stream) => Guard("The stream", () => OnnxChainDetails.FromProperties(OnnxParser.ParseProperties(stream)));
 
-    /// <summary>Reads a network from a graph that is part of a chain of transformers: its input is images that are composed with the background.</summary>
-    /// <returns>The network, and how the graph differed from it.</returns>
-    /// <exception cref="InvalidDataException">The data is not an ONNX file, is damaged, or does not contain a RepVGG network.</exception>
-    internal static (DeployNetwork Network, OnnxChainDetails Details) ReadChain(Stream stream) =>
-        Parse(stream, model => (Reader(model).Read(), OnnxChainDetails.FromProperties(model.Properties)));
-
     /// <summary>Reads the weights of a network, which are in the deploy form. The description is complete: what the metadata does not say follows from the graph.</summary>
     /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or contains a network whose output is the map of a stage.</exception>
     /// <exception cref="ArgumentException">An option contradicts the graph.</exception>

@@ -66,7 +66,7 @@ public class OnnxCompositionTests
         ImmutableArray<byte> background = channels == 3 ? [0, 130, 255] : [255];
         byte[] file = Write(network, background);
 
-        var (read, details) = OnnxReader.ReadChain(new MemoryStream(file));
+        var (read, details) = (OnnxReader.Read(new MemoryStream(file)), OnnxReader.ReadChainDetails(new MemoryStream(file)));
         Assert.Equal(background.AsSpan(), details.Background.AsSpan());
         Assert.Equal(channels, read.Architecture.InputChannels);
         Assert.Equal(network.Blocks.SelectMany(block => block.Kernel), read.Blocks.SelectMany(block => block.Kernel));
@@ -79,7 +79,8 @@ public class OnnxCompositionTests
     public void A_graph_without_a_chain_has_no_details()
     {
         var network = Network(3);
-        var (read, details) = OnnxReader.ReadChain(new MemoryStream(Write(network, [])));
+        byte[] file = Write(network, []);
+        var (read, details) = (OnnxReader.Read(new MemoryStream(file)), OnnxReader.ReadChainDetails(new MemoryStream(file)));
         Assert.Equal(network.Classifier.Weight.AsSpan(), read.Classifier.Weight.AsSpan());
         Assert.True(details.Background.IsEmpty);
         Assert.Null(details.Transformer);
