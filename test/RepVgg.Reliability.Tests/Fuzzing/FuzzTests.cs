@@ -1,0 +1,27 @@
+using RepVgg.Testing;
+using Xunit;
+using Xunit.Abstractions;
+
+namespace RepVgg.Reliability.Tests.Fuzzing;
+
+/// <summary>A hundred thousand damaged files in all readers together: a result or a documented error, in bounded memory.</summary>
+public class FuzzTests(ITestOutputHelper output)
+{
+    private const int Seed = 1, Threads = 2;
+
+    public static TheoryData<string> Readers => [.. FuzzTargets.All.Select(target => target.Name)];
+
+    [Fact]
+    public void There_are_a_hundred_thousand_inputs() => Assert.Equal(100_000, FuzzTargets.All.Sum(target => target.Share));
+
+    [Theory]
+    [MemberData(nameof(Readers))]
+    public void Damaged_files_are_read_or_refused(string reader)
+    {
+        var target = FuzzTargets.All.Single(target => target.Name == reader);
+        using var folder = new TemporaryFolder();
+        var run = new FuzzRun(target, Seed, folder.Path, Path.Combine(AppContext.BaseDirectory, "fuzz-failures"));
+        output.WriteLine($"{run.Run(0, target.Share, Threads)}");
+        Assert.False(File.Exists("/tmp/repvgg-was-here"));
+    }
+}

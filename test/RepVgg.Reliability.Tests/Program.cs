@@ -1,0 +1,64 @@
+using System.Globalization;
+using RepVgg.Reliability.Tests.Fuzzing;
+using RepVgg.Testing;
+
+namespace RepVgg.Reliability.Tests;
+
+/// <summary>This assembly as a program: long runs by hand, and the child processes of the tests.</summary>
+internal static class Program
+{
+    private const string Help = """
+        fuzz [--reader NAME] [--count N] [--seed N] [--first N] [--threads N]   damaged files; without --reader, N for each reader
+        kill [--count N] [--seed N] [--at-rename]                               processes that are killed while they write
+        soak [--seconds N] [--threads N] [--seed N]                             many engines and short runs; is memory flat?
+        """;
+
+    private static int Main(string[] arguments)
+    {
+        var options = new Options(arguments);
+        switch (arguments.FirstOrDefault())
+        {
+            case "fuzz":
+                return Fuzz(options);
+            default:
+                Console.Error.WriteLine(Help);
+                return 2;
+        }
+    }
+
+    private static int Fuzz(Options options)
+    {
+        bool failed = false;
+        string? reader = options.Text("reader");
+        var targets = FuzzTargets.All.Where(target => reader is null || target.Name == reader).ToArray();
+        if (targets.Length == 0)
+            throw new ArgumentException($"There is no reader '{reader}'. There are {string.Join(", ", FuzzTargets.All.Select(target => target.Name))}.");
+        foreach (var target in targets)
+        {
+            using var folder = new TemporaryFolder();
+            var run = new FuzzRun(target, (int)options.Number("seed", 1), folder.Path, Path.GetFullPath("fuzz-failures"));
+            try
+            {
+                Console.WriteLine(run.Run(options.Number("first", 0), options.Number("count", 100_000), (int)options.Number("threads", Environment.ProcessorCount)));
+            }
+            catch (FuzzException error)
+            {
+                Console.WriteLine($"{target.Name} FAILED\n{error.Message}");
+                failed = true;
+            }
+        }
+        using var process = System.Diagnostics.Process.GetCurrentProcess();
+        Console.WriteLine($"Peak memory of the process: {process.PeakWorkingSet64 >> 20} MiB");
+        return failed ? 1 : 0;
+    }
+
+    /// <summary>Options of the form <c>--name value</c>.</summary>
+    private sealed class Options(string[] arguments)
+    {
+        public string? Text(string name) => Array.IndexOf(arguments, $"--{name}") is >= 0 and var at ? arguments[at + 1] : null;
+
+        public bool Has(string name) => arguments.Contains($"--{name}");
+
+        public long Number(string name, long otherwise) => Text(name) is { } text ? long.Parse(text, CultureInfo.InvariantCulture) : otherwise;
+    }
+}
