@@ -1,5 +1,8 @@
 using System.Globalization;
+using RepVgg.Reliability.Tests.Faults;
 using RepVgg.Reliability.Tests.Fuzzing;
+using RepVgg.Reliability.Tests.Kills;
+using RepVgg.Reliability.Tests.Soak;
 using RepVgg.Testing;
 
 namespace RepVgg.Reliability.Tests;
@@ -20,6 +23,16 @@ internal static class Program
         {
             case "fuzz":
                 return Fuzz(options);
+            case "kill":
+                Kill(options);
+                return 0;
+            case "soak":
+                new SoakRun((int)options.Number("threads", 64), (int)options.Number("seed", 1), Console.WriteLine).Run(TimeSpan.FromSeconds(options.Number("seconds", 600)), TimeSpan.FromSeconds(10));
+                return 0;
+            case "child" when arguments[1] == "faults":
+                return Faults();
+            case "child":
+                return ChildPrograms.Run(arguments.AsSpan(1));
             default:
                 Console.Error.WriteLine(Help);
                 return 2;
@@ -50,6 +63,24 @@ internal static class Program
         using var process = System.Diagnostics.Process.GetCurrentProcess();
         Console.WriteLine($"Peak memory of the process: {process.PeakWorkingSet64 >> 20} MiB");
         return failed ? 1 : 0;
+    }
+
+    private static void Kill(Options options)
+    {
+        int count = (int)options.Number("count", 50);
+        var run = new KillRun((int)options.Number("seed", 1), Console.WriteLine);
+        run.Train(count - count * 3 / 10 * 2, options.Has("at-rename"));
+        run.SaveModel(count * 3 / 10);
+        run.WriteWeights(count * 3 / 10);
+        Console.WriteLine($"{count} of {count} kills survived");
+    }
+
+    private static int Faults()
+    {
+        var wrong = FaultRun.Run(Console.WriteLine);
+        foreach (string what in wrong)
+            Console.Error.WriteLine(what);
+        return wrong.Count == 0 ? 0 : 1;
     }
 
     /// <summary>Options of the form <c>--name value</c>.</summary>

@@ -3,6 +3,7 @@ using System.Text.RegularExpressions;
 using Microsoft.ML.Data;
 using Microsoft.ML.Trainers;
 using RepVgg.Networks;
+using RepVgg.Runtime;
 using RepVgg.Weights.Onnx;
 
 namespace Microsoft.ML.RepVgg.Interop;
@@ -41,9 +42,10 @@ internal sealed partial class SavedModel
         {
             loaded = load(copy);
         }
-        catch (Exception error) when (error is FormatException or InvalidOperationException or EndOfStreamException)
+        catch (Exception error) when (error is not OutOfMemoryException)
         {
-            throw new InvalidDataException($"It is damaged: {error.Message}", error);
+            // ML.NET has no type of exception for damaged files, and creates what a file names by reflection, which wraps exceptions.
+            throw new InvalidDataException($"It is damaged, or ML.NET lacks an assembly that it needs: {MessageText.Reason(error.GetBaseException())}.", error);
         }
         try
         {

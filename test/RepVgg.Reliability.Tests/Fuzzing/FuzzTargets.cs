@@ -52,7 +52,7 @@ internal static class FuzzTargets
             input => IdxFiles.Read(new MemoryStream(_idxImages), "images", input.Stream, "labels"),
         ], typeof(InvalidDataException)) { BytesPerByte = 30, OtherBytes = 1 << 20 },
         new("numpy", 5_000, Files("numpy", Numpy, file => random => ChangeNumpy(file, random)), [input => NumpyFile.Read(input.Path), input => NumpyFile.ReadInt64(input.Path)], typeof(InvalidDataException)) { BytesPerByte = 30, OtherBytes = 1 << 20 },
-        new("model-zip", 2_000, Files("model-zip", Models, ChangeModel), [ReadModel], typeof(InvalidDataException)) { BytesPerByte = 30, OtherBytes = 1 << 20 },
+        new("model-zip", 2_000, Files("model-zip", Models, ChangeModel), [ReadModel], typeof(InvalidDataException)) { BytesPerByte = 100, OtherBytes = 4 << 20 },
         new("image", 5_000, Files("image", () => Directory.GetFiles(Path.Combine(AppContext.BaseDirectory, "Images")).Select(File.ReadAllBytes), file => file is [0x89, (byte)'P', ..] ? random => ChangePng(file, random) : null), [input => ImageDecoder.ReadSize(input.Bytes, _decoding), input => ImageDecoder.Decode(input.Bytes, _decoding).Dispose()], typeof(ImageException)) { BytesPerByte = 30, OtherBytes = 1 << 20 },
     ];
 

@@ -36,19 +36,19 @@ internal static class AtomicFile
             using (var stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, 1 << 16))
             {
                 write(stream);
-                stream.Flush(flushToDisk: true);
+                WriteErrors.ToDisk(stream);
             }
             if (!OperatingSystem.IsWindows() && File.Exists(target))
                 File.SetUnixFileMode(temporary, File.GetUnixFileMode(target));
             File.Move(temporary, target, overwrite: true);
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException || WriteErrors.IsTooLarge(error))
         {
             throw new IOException($"{subject} cannot be written: {error.Message}", error);
         }
         finally
         {
-            File.Delete(temporary);
+            Remove(temporary);
         }
     }
 
@@ -106,6 +106,19 @@ internal static class AtomicFile
     {
         string hash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(Path.GetFileName(target))).AsSpan(0, 8));
         return (Path.Combine(Path.GetDirectoryName(target)!, $".{hash}.{Guid.NewGuid():N}.tmp"), $".{hash}.*.tmp");
+    }
+
+    /// <summary>Removes the temporary file of a write that failed. An error of that would hide why it failed.</summary>
+    private static void Remove(string temporary)
+    {
+        try
+        {
+            File.Delete(temporary);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            // The folder is gone, or can no longer be written. The next write to the same target tries again.
+        }
     }
 
     /// <summary>Removes the temporary files of processes that ended while they wrote the target. A file that a process is writing is locked.</summary>

@@ -1,4 +1,5 @@
 using Microsoft.Win32.SafeHandles;
+using RepVgg.Runtime.Files;
 
 namespace RepVgg.Training.Data;
 
@@ -40,7 +41,7 @@ internal sealed class SpillFile : IDisposable
         {
             RandomAccess.Write(_handle, data, offset);
         }
-        catch (IOException e)
+        catch (Exception e) when (e is IOException || WriteErrors.IsTooLarge(e))
         {
             throw new IOException($"The temporary file for samples in '{_folder}' cannot be written: {e.Message} Set the environment variable TMPDIR (TEMP on Windows) to a folder with more free space, or raise the memory limit (CacheLimit).", e);
         }

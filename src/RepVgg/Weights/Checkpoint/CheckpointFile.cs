@@ -31,11 +31,7 @@ internal static class CheckpointFile
     public static void CheckWritable(string path) => AtomicFile.CheckWritable(path, Subject(path));
 
     /// <exception cref="IOException">The file cannot be written.</exception>
-    public static void Write(string path, string text, StateDict tensors) => AtomicFile.Write(path, Subject(path), file =>
-    {
-        WriteTo(file, text, tensors);
-        file.Flush(flushToDisk: true);
-    });
+    public static void Write(string path, string text, StateDict tensors) => AtomicFile.Write(path, Subject(path), file => WriteTo(file, text, tensors));
 
     /// <exception cref="InvalidDataException">The file is truncated, damaged, or something else.</exception>
     public static (string Text, StateDict Tensors) Read(string path)
@@ -68,8 +64,10 @@ internal static class CheckpointFile
         foreach (ref int dimension in shape.AsSpan())
         {
             dimension = reader.ReadInt32();
-            count = CheckLength(reader, checked(count * dimension), sizeof(float));
+            ArgumentOutOfRangeException.ThrowIfNegative(dimension);
+            count = checked(count * dimension);
         }
+        CheckLength(reader, count, sizeof(float));
         var tensor = new TensorData(shape, new float[count]);
         reader.BaseStream.ReadExactly(MemoryMarshal.AsBytes(tensor.Values.AsSpan()));
         return tensor;

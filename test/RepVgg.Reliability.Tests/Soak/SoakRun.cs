@@ -1,0 +1,230 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using Microsoft.ML;
+using Microsoft.ML.RepVgg;
+using Microsoft.ML.RepVgg.Tests.Trainer;
+using RepVgg.Architectures;
+using RepVgg.Inference;
+using RepVgg.Networks;
+using RepVgg.Testing;
+using RepVgg.Training;
+using RepVgg.Weights.Onnx;
+
+namespace RepVgg.Reliability.Tests.Soak;
+
+/// <summary>Creates, opens, runs and disposes engines and models on many threads, trains short runs and cancels them, and measures the memory of the process.</summary>
+/// <param name="threads">Number of threads.</param>
+/// <param name="seed">Seed of what each thread does.</param>
+/// <param name="log">Receives a line for each sample.</param>
+internal sealed partial class SoakRun(int threads, int seed, Action<string> log)
+{
+    private const double Mebibyte = 1 << 20;
+
+    /// <summary>The memory that may be gained from the second quarter to the last of a run: noise of the allocators, and workspaces of threads that started late.</summary>
+    private const double AllowedGrowth = 0.1, AllowedMebibytes = 24;
+
+    private readonly DeployNetwork[] _networks =
+    [
+        RandomNetworks.Create(RandomNetworks.Architecture(1, 1, SqueezeExcitation.None, (8, 1, 1), (16, 2, 2)), 12, 12, 3),
+        RandomNetworks.Create(RandomNetworks.Architecture(3, 1, SqueezeExcitation.AfterRelu, (16, 1, 2), (32, 2, 2), (48, 2, 2)), 32, 32, 10),
+        RandomNetworks.Create(RandomNetworks.Architecture(3, 2, SqueezeExcitation.None, (32, 1, 2), (64, 2, 1), (96, 2, 2)), 48, 40, 100),
+    ];
+
+    private readonly float[][] _expected = new float[3][];
+    private readonly float[][] _pixels = new float[3][];
+    private readonly long[] _counts = new long[Enum.GetValues<Work>().Length];
+    private Exception? _error;
+    private volatile bool _ends;
+
+    private enum Work
+    {
+        CreatedEngines,
+        AbandonedEngines,
+        OpenedEngines,
+        PredictionEngines,
+        TrainingRuns,
+        CancelledRuns,
+    }
+
+    /// <summary>Runs for some time.</summary>
+    /// <param name="time">The time.</param>
+    /// <param name="interval">The time between two samples of the memory.</param>
+    /// <exception cref="InvalidOperationException">Memory grows, or a result is wrong.</exception>
+    public void Run(TimeSpan time, TimeSpan interval)
+    {
+        const int Batch = 8;
+        using var folder = new TemporaryFolder();
+        for (int i = 0; i < _networks.Length; i++)
+        {
+            OnnxWriter.Write(_networks[i], folder.File($"{i}.onnx"));
+            _pixels[i] = RandomNetworks.Pixels(_networks[i], Batch);
+            _expected[i] = new float[Batch * _networks[i].Classes];
+            using var engine = new InferenceEngine(_networks[i], threads: 1);
+            engine.Run(_pixels[i], Batch, _expected[i]);
+        }
+        var context = new MLContext(seed: 1);
+        var rows = context.Data.LoadFromEnumerable(Stripes.Rows(30, seed: 1));
+        context.Model.SaveRepVgg(Stripes.Pipeline(context, Stripes.Options(epochs: 1)).Fit(rows), rows.Schema, folder.File("model.zip"));
+
+        var workers = Enumerable.Range(0, threads).Select(i => new Thread(() => Repeat(new Random(HashCode(i)), folder.Path))).ToList();
+        workers.ForEach(worker => worker.Start());
+        var samples = new List<Memory>();
+        var clock = Stopwatch.StartNew();
+        while (clock.Elapsed < time && _error is null)
+        {
+            Thread.Sleep(interval);
+            samples.Add(Memory.Now());
+            log(string.Create(CultureInfo.InvariantCulture, $"{clock.Elapsed.TotalSeconds,6:n0} s  {samples[^1]}  {string.Join(", ", Enum.GetValues<Work>().Select(work => $"{Interlocked.Read(ref _counts[(int)work])} {work}"))}"));
+        }
+        _ends = true;
+        workers.ForEach(worker => worker.Join());
+        if (_error is not null)
+            throw new InvalidOperationException($"The soak failed: {_error.Message}", _error);
+        Judge("resident memory", samples, sample => sample.Resident);
+        Judge("managed memory", samples, sample => sample.Managed);
+        Judge("native memory", samples, sample => sample.Native);
+    }
+
+    /// <summary>Compares the second quarter of the samples, after the start, with the last, by their medians.</summary>
+    private void Judge(string what, List<Memory> samples, Func<Memory, double> value)
+    {
+        double before = Median(samples[(samples.Count / 4)..Math.Max(samples.Count / 4 + 1, samples.Count / 2)]), after = Median(samples[(samples.Count * 3 / 4)..]);
+        string verdict = string.Create(CultureInfo.InvariantCulture, $"{what}: {before:n0} MiB in the second quarter, {after:n0} MiB in the last, slope {Slope(samples, value):n2} MiB per sample");
+        log(verdict);
+        if (after > before * (1 + AllowedGrowth) + AllowedMebibytes)
+            throw new InvalidOperationException($"Memory grows. {verdict}.");
+
+        double Median(List<Memory> part) => part.Select(value).Order().ElementAt(part.Count / 2);
+    }
+
+    /// <summary>The slope of the line of least squares through the samples after the first quarter.</summary>
+    private static double Slope(List<Memory> samples, Func<Memory, double> value)
+    {
+        double[] values = [.. samples.Skip(samples.Count / 4).Select(value)];
+        double middle = (values.Length - 1) / 2.0, mean = values.Average();
+        double spread = values.Select((_, i) => (i - middle) * (i - middle)).Sum();
+        return spread == 0 ? 0 : values.Select((y, i) => (i - middle) * (y - mean)).Sum() / spread;
+    }
+
+    private int HashCode(int thread) => seed * 1000 + thread;
+
+    private void Repeat(Random random, string folder)
+    {
+        try
+        {
+            var context = new MLContext(seed: 1);
+            while (!_ends)
+            {
+                Work work = random.Next(100) switch
+                {
+                    < 50 => Work.CreatedEngines,
+                    < 55 => Work.AbandonedEngines,
+                    < 80 => Work.OpenedEngines,
+                    < 90 => Work.PredictionEngines,
+                    < 95 => Work.TrainingRuns,
+                    _ => Work.CancelledRuns,
+                };
+                Do(work, random, context, folder);
+                Interlocked.Increment(ref _counts[(int)work]);
+            }
+        }
+        catch (Exception error)
+        {
+            _error ??= error;
+            _ends = true;
+        }
+    }
+
+    private void Do(Work work, Random random, MLContext context, string folder)
+    {
+        int which = random.Next(_networks.Length);
+        switch (work)
+        {
+            case Work.CreatedEngines or Work.OpenedEngines:
+                using (var engine = work == Work.OpenedEngines ? InferenceEngine.Open(Path.Combine(folder, $"{which}.onnx"), threads: 1 + random.Next(2)) : new InferenceEngine(_networks[which], threads: 1 + random.Next(2)))
+                {
+                    for (int i = random.Next(1, 6); i > 0; i--)
+                        Score(engine, which, random);
+                }
+                break;
+            case Work.AbandonedEngines:
+                Score(new InferenceEngine(_networks[which], threads: 1), which, random);
+                break;
+            case Work.PredictionEngines:
+                using (var model = context.Model.LoadRepVgg(Path.Combine(folder, "model.zip"), out _))
+                using (var engine = context.Model.CreatePredictionEngine<Stripes.Row, Stripes.Prediction>(model))
+                {
+                    foreach (var row in Stripes.Rows(10, random.Next(3)))
+                        Check(engine.Predict(row).Score.All(float.IsFinite), "a score is not finite");
+                }
+                break;
+            case Work.TrainingRuns:
+                Check(Train(CancellationToken.None) == StopReason.Completed, "a training run did not complete");
+                break;
+            default:
+                using (var cancellation = new CancellationTokenSource(random.Next(50)))
+                    Train(cancellation.Token);
+                break;
+        }
+    }
+
+    private void Score(InferenceEngine engine, int which, Random random)
+    {
+        int count = 1 + random.Next(8), classes = _networks[which].Classes;
+        var logits = new float[count * classes];
+        engine.Run(_pixels[which].AsSpan(0, count * engine.InputLength), count, logits);
+        Check(logits.AsSpan().SequenceEqual(_expected[which].AsSpan(0, logits.Length)), "logits are wrong");
+    }
+
+    private static StopReason Train(CancellationToken cancellation)
+    {
+        var options = SyntheticTask.Options with { Epochs = 2, BatchSize = 16 };
+        return SyntheticTask.Train(SyntheticTask.Samples(48, 1), SyntheticTask.Samples(16, 2), options, cancellation: cancellation, threads: 1).StopReason;
+    }
+
+    private static void Check(bool condition, string problem)
+    {
+        if (!condition)
+            throw new InvalidOperationException(problem);
+    }
+
+    /// <summary>The memory of the process in MiB.</summary>
+    /// <param name="Resident">Physical memory.</param>
+    /// <param name="Managed">Managed objects, after a collection.</param>
+    /// <param name="Native">What is in use of the C library's heap; 0 where the C library does not tell.</param>
+    private sealed partial record Memory(double Resident, double Managed, double Native)
+    {
+        public static Memory Now()
+        {
+            double managed = GC.GetTotalMemory(forceFullCollection: true) / Mebibyte;
+            using var process = Process.GetCurrentProcess();
+            return new Memory(process.WorkingSet64 / Mebibyte, managed, InUse() / Mebibyte);
+        }
+
+        public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Resident,6:n0} MiB resident, {Managed,5:n0} MiB managed, {Native,5:n0} MiB native");
+
+        private static double InUse()
+        {
+            try
+            {
+                var information = Information();
+                return OperatingSystem.IsLinux() ? information.Used + (double)information.Mapped : 0;
+            }
+            catch (Exception error) when (error is EntryPointNotFoundException or DllNotFoundException)
+            {
+                return 0;
+            }
+        }
+
+        [LibraryImport("libc", EntryPoint = "mallinfo2")]
+        private static partial HeapInformation Information();
+
+        // The structure of glibc.
+        [StructLayout(LayoutKind.Sequential)]
+        private struct HeapInformation
+        {
+            public nuint Arena, FreeChunks, FastChunks, MappedRegions, Mapped, Unused, FreeFast, Used, Free, Top;
+        }
+    }
+}
