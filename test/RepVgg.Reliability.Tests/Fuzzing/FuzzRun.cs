@@ -18,7 +18,7 @@ internal sealed class FuzzRun(FuzzTarget target, int seed, string folder, string
 
     private readonly ConcurrentDictionary<string, string> _failures = new();
     private readonly Lock _lock = new();
-    private long _next, _end, _accepted;
+    private long _next, _first, _count, _accepted;
     private double _worstSeconds, _worstRatio;
     private long _worstBytes, _slowest, _largest;
 
@@ -31,9 +31,9 @@ internal sealed class FuzzRun(FuzzTarget target, int seed, string folder, string
     public FuzzReport Run(long first, long count, int threads)
     {
         // Compiles the code and fills the caches, which is not part of the measurement.
-        for (int i = 0; i < target.Corpus.Value.Count; i++)
-            Try(new FuzzInput(target.Corpus.Value[i].File, Path.Combine(folder, "corpus")), -1 - i, isMeasured: false);
-        (_next, _end) = (first, first + count);
+        foreach (var seed in target.Corpus.Value.Where(seed => !seed.IsFound))
+            Try(new FuzzInput(seed.File, Path.Combine(folder, "corpus")), 0, isMeasured: false);
+        (_first, _count) = (first, count);
         var workers = Enumerable.Range(0, threads).Select(i => new Worker(this, Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"input-{i}")))).ToArray();
         while (workers.Any(worker => !worker.HasEnded))
         {
@@ -101,9 +101,12 @@ internal sealed class FuzzRun(FuzzTarget target, int seed, string folder, string
 
     private void Work(Worker worker, string path)
     {
-        for (long index; (index = Interlocked.Increment(ref _next) - 1) < _end && _failures.Count < MaximumFailures;)
+        var corpus = target.Corpus.Value;
+        // The corpus comes first, with indices below 0.
+        for (long position; (position = Interlocked.Increment(ref _next) - 1) < corpus.Count + _count && _failures.Count < MaximumFailures;)
         {
-            byte[] input = target.Input(seed, index);
+            long index = position < corpus.Count ? position - corpus.Count : _first + position - corpus.Count;
+            byte[] input = index < 0 ? corpus[(int)position].File : target.Input(seed, index);
             worker.Begin(index, input);
             Try(new FuzzInput(input, path), index);
             worker.End();

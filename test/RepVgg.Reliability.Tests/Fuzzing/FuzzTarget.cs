@@ -31,7 +31,11 @@ internal sealed record FuzzTarget(string Name, int Share, Lazy<IReadOnlyList<See
 /// <summary>A sound file, or an input that was found.</summary>
 /// <param name="File">Its content.</param>
 /// <param name="Change">Makes a damaged file with regard to the format; null for changes of bytes only.</param>
-internal sealed record Seed(byte[] File, Func<Random, byte[]>? Change = null);
+internal sealed record Seed(byte[] File, Func<Random, byte[]>? Change = null)
+{
+    /// <summary>Whether the file once was not read as documented.</summary>
+    public bool IsFound { get; init; }
+}
 
 /// <summary>An input, as bytes and as a file.</summary>
 /// <param name="bytes">Its content.</param>

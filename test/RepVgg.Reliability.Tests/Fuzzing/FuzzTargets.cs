@@ -1,9 +1,8 @@
 using System.Buffers.Binary;
-using System.Collections.Immutable;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
-using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using Microsoft.ML;
 using Microsoft.ML.RepVgg;
 using Microsoft.ML.RepVgg.Input.Images;
@@ -16,6 +15,7 @@ using RepVgg.Testing;
 using RepVgg.Training;
 using RepVgg.Training.Data;
 using RepVgg.Weights;
+using RepVgg.Weights.Checkpoint;
 using RepVgg.Weights.Files;
 using RepVgg.Weights.Onnx;
 using RepVgg.Weights.PyTorch;
@@ -24,7 +24,7 @@ using RepVgg.Weights.Safetensors;
 namespace RepVgg.Reliability.Tests.Fuzzing;
 
 /// <summary>The readers, and sound files for each.</summary>
-internal static class FuzzTargets
+internal static partial class FuzzTargets
 {
     private const string Pickle = "data.pkl", OnnxEntry = "OnnxModel";
     private const int LargestGolden = 20_000, HashLength = 32, IdxImages = 6, IdxSize = 5;
@@ -33,6 +33,7 @@ internal static class FuzzTargets
     private static readonly ModelDescription _description = new(_tiny, 2, 4, 4, Normalization.Identity(1), ["a", "b"]);
     private static readonly ImageDecoding _decoding = new(MaximumPixels: 1 << 20);
     private static readonly ThreadLocal<MLContext> _context = new(() => new MLContext(seed: 1));
+    private static readonly InMemorySamples _checkpointSamples = SyntheticTask.Samples(16, 1);
     private static readonly byte[] _idxImages = IdxBytes.Idx(Enumerable.Range(0, IdxImages * IdxSize * IdxSize).Select(i => (byte)i).ToArray(), IdxImages, IdxSize, IdxSize);
     private static readonly byte[] _idxLabels = IdxBytes.Idx([0, 1, 2, 0, 1, 2], IdxImages);
 
@@ -65,7 +66,7 @@ internal static class FuzzTargets
 
     /// <summary>Sound and found files.</summary>
     private static Lazy<IReadOnlyList<Seed>> Files(string found, Func<IEnumerable<byte[]>> sound, Func<byte[], Func<Random, byte[]>?> change) => new(() =>
-        [.. sound().Select(file => new Seed(file, change(file))), .. Found(found).Select(path => new Seed(File.ReadAllBytes(path)))]);
+        [.. sound().Select(file => new Seed(file, change(file))), .. Found(found).Select(path => new Seed(File.ReadAllBytes(path)) { IsFound = true })]);
 
     private static IEnumerable<byte[]> Golden(params string[] patterns) => patterns
         .SelectMany(pattern => new[] { "pytorch", "checkpoints", "cases" }.SelectMany(folder => Directory.GetFiles(GoldenFiles.PathOf(folder), pattern)))
@@ -129,12 +130,20 @@ internal static class FuzzTargets
 
     private static IEnumerable<byte[]> Checkpoints()
     {
+        var options = SyntheticTask.Options with { Epochs = 2, BatchSize = 8 };
+        yield return Checkpoint(null, options);
+        yield return Checkpoint(SyntheticTask.Samples(8, 2), options with { Epochs = 3, EmaDecay = 0.9f });
+    }
+
+    /// <summary>A checkpoint in which all times are one second, so that it is the same in every process.</summary>
+    private static byte[] Checkpoint(ISampleSource? validation, TrainingOptions options)
+    {
         using var folder = new TemporaryFolder();
         string path = folder.File("run.checkpoint");
-        SyntheticTask.Train(SyntheticTask.Samples(16, 1), null, SyntheticTask.Options with { Epochs = 2, BatchSize = 8, CheckpointPath = path }, architecture: _tiny);
-        yield return File.ReadAllBytes(path);
-        SyntheticTask.Train(SyntheticTask.Samples(16, 1), SyntheticTask.Samples(8, 2), SyntheticTask.Options with { Epochs = 3, BatchSize = 8, EmaDecay = 0.9f, CheckpointPath = folder.File("other.checkpoint") }, architecture: _tiny);
-        yield return File.ReadAllBytes(folder.File("other.checkpoint"));
+        SyntheticTask.Train(_checkpointSamples, validation, options with { CheckpointPath = path }, architecture: _tiny);
+        var (text, tensors) = CheckpointFile.Read(path);
+        CheckpointFile.Write(path, Time().Replace(text, "\"00:00:01\""), tensors);
+        return File.ReadAllBytes(path);
     }
 
     /// <summary>Changes the text, or any bytes, and makes the checksum right again.</summary>
@@ -162,7 +171,7 @@ internal static class FuzzTargets
     {
         try
         {
-            SyntheticTask.Train(SyntheticTask.Samples(16, 1), null, SyntheticTask.Options with { Epochs = 2, BatchSize = 8, CheckpointPath = input.Path }, architecture: _tiny);
+            SyntheticTask.Train(_checkpointSamples, null, SyntheticTask.Options with { Epochs = 2, BatchSize = 8, CheckpointPath = input.Path }, architecture: _tiny);
         }
         catch (InvalidOperationException error) when (error.GetType() == typeof(InvalidOperationException))
         {
@@ -237,10 +246,12 @@ internal static class FuzzTargets
     {
         var context = new MLContext(seed: 1);
         var rows = context.Data.LoadFromEnumerable(Stripes.Rows(30, seed: 1));
-        yield return Written(stream => context.Model.Save(Stripes.Pipeline(context, Stripes.Options(epochs: 1)).Fit(rows), rows.Schema, stream));
+        yield return Model(stream => context.Model.Save(Stripes.Pipeline(context, Stripes.Options(epochs: 1)).Fit(rows), rows.Schema, stream));
         var featurizer = context.Transforms.RepVggFeaturizer(new RepVggFeaturizingEstimator.Options { InputColumnName = "Features", Network = RandomNetworks.Create(Stripes.Tiny, Stripes.Size, Stripes.Size, 2) });
-        yield return Written(stream => context.Model.Save(featurizer.Fit(rows), rows.Schema, stream));
+        yield return Model(stream => context.Model.Save(featurizer.Fit(rows), rows.Schema, stream));
     }
+
+    private static byte[] Model(Action<MemoryStream> save) => new ZipMutations(Written(save)) { IsCompressed = true }.Unchanged;
 
     /// <summary>Changes the zip file or the network in it, but not the content of ML.NET's own entries, whose reader makes no promise.</summary>
     private static Func<Random, byte[]> ChangeModel(byte[] file)
@@ -298,4 +309,7 @@ internal static class FuzzTargets
             }
         });
     }
+
+    [GeneratedRegex(@"""[0-9]{2}:[0-9]{2}:[0-9.]+""")]
+    private static partial Regex Time();
 }

@@ -16,12 +16,23 @@ public class FuzzTests(ITestOutputHelper output)
 
     [Theory]
     [MemberData(nameof(Readers))]
-    public void Damaged_files_are_read_or_refused(string reader)
+    public void Found_and_damaged_files_are_read_or_refused(string reader)
     {
         var target = FuzzTargets.All.Single(target => target.Name == reader);
         using var folder = new TemporaryFolder();
         var run = new FuzzRun(target, Seed, folder.Path, Path.Combine(AppContext.BaseDirectory, "fuzz-failures"));
         output.WriteLine($"{run.Run(0, target.Share, Threads)}");
         Assert.False(File.Exists("/tmp/repvgg-was-here"));
+    }
+
+    [Theory]
+    [MemberData(nameof(Readers))]
+    public void An_input_follows_from_its_seed_and_index(string reader)
+    {
+        var target = FuzzTargets.All.Single(target => target.Name == reader);
+        byte[][] inputs = [.. Enumerable.Range(0, 100).Select(i => target.Input(Seed, i))];
+        for (int i = 0; i < inputs.Length; i++)
+            Assert.Equal(inputs[i], target.Input(Seed, i));
+        Assert.True(inputs.Select(Convert.ToHexString).Distinct().Count() > 50);
     }
 }

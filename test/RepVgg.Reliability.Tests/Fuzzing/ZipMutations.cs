@@ -7,10 +7,15 @@ namespace RepVgg.Reliability.Tests.Fuzzing;
 /// <param name="file">A sound zip file.</param>
 internal sealed class ZipMutations(byte[] file)
 {
+    private static readonly DateTimeOffset _timestamp = new(1980, 1, 1, 0, 0, 0, TimeSpan.Zero);
+
     private readonly List<(string Name, byte[] Content)> _entries = Read(file);
 
     /// <summary>Whether the result is written as ML.NET writes it, compressed, and not as PyTorch does.</summary>
     public bool IsCompressed { get; init; }
+
+    /// <summary>The same content, in a file that is the same whenever it is written.</summary>
+    public byte[] Unchanged => Write(_entries);
 
     /// <summary>Changes the content of one entry.</summary>
     /// <param name="name">How the name of the entry ends.</param>
@@ -79,8 +84,10 @@ internal sealed class ZipMutations(byte[] file)
             {
                 foreach (var (name, content) in entries)
                 {
-                    using var entry = archive.CreateEntry(name, CompressionLevel.Fastest).Open();
-                    entry.Write(content);
+                    var entry = archive.CreateEntry(name, CompressionLevel.Fastest);
+                    entry.LastWriteTime = _timestamp;
+                    using var target = entry.Open();
+                    target.Write(content);
                 }
             }
             return stream.ToArray();
