@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
+using RepVgg.Runtime;
 using RepVgg.Weights;
 using RepVgg.Weights.Checkpoint;
 
@@ -62,23 +63,58 @@ internal sealed class TrainingCheckpoint
 
     /// <returns>The state; null if there is no file.</returns>
     /// <exception cref="InvalidOperationException">The file belongs to a run with other data or options.</exception>
+    /// <exception cref="InvalidDataException">The file is damaged.</exception>
     public TrainingState? Read()
     {
         if (!File.Exists(_path))
             return null;
         var (text, tensors) = CheckpointFile.Read(_path);
-        var json = JsonNode.Parse(text)!.AsObject();
-        if (RunFingerprint.Difference(json["run"]!.AsObject(), _fingerprint) is { } difference)
+        var json = Parse(text);
+        if (RunFingerprint.Difference(json["run"] as JsonObject ?? [], _fingerprint) is { } difference)
             throw new InvalidOperationException($"The training checkpoint '{_path}' belongs to another run: {difference}. Use the same data and options to resume, specify another file, or delete this file to start a new run.");
         StateDict weights = CheckpointFile.Select(tensors, CheckpointFile.WeightsPrefix), best = CheckpointFile.Select(tensors, CheckpointFile.BestPrefix);
         var average = CheckpointFile.Select(tensors, AveragePrefix);
+        var (bestEpoch, history) = Progress(json);
         return new TrainingState(
             weights,
             best.Count == 0 ? weights : best,
-            (int)json["bestEpoch"]!,
+            bestEpoch,
             CheckpointFile.Select(tensors, OptimizerPrefix),
             average.Count == 0 ? null : average,
-            json["history"].Deserialize(TrainingCheckpointJson.Default.ListEpochResult)!);
+            history);
+    }
+
+    /// <summary>The exception for a file whose checksum is right, but whose content is not that of a run.</summary>
+    /// <param name="error">What is wrong.</param>
+    public InvalidDataException Damaged(Exception error) => new($"The training checkpoint '{_path}' was not written by this library: {MessageText.Reason(error)}.", error);
+
+    private JsonObject Parse(string text)
+    {
+        try
+        {
+            return JsonNode.Parse(text, documentOptions: new JsonDocumentOptions { AllowDuplicateProperties = false }) as JsonObject ?? throw new JsonException("it describes no run");
+        }
+        catch (JsonException error)
+        {
+            throw Damaged(error);
+        }
+    }
+
+    private (int BestEpoch, List<EpochResult> History) Progress(JsonObject json)
+    {
+        try
+        {
+            var history = json["history"].Deserialize(TrainingCheckpointJson.Default.ListEpochResult);
+            if (history is null or [] || history.Contains(null!))
+                throw new JsonException("its list of epochs is missing");
+            return json["bestEpoch"] is JsonValue value && value.TryGetValue(out int bestEpoch) && bestEpoch >= 1 && bestEpoch <= history.Count
+                ? (bestEpoch, history)
+                : throw new JsonException("its best epoch is missing");
+        }
+        catch (JsonException error)
+        {
+            throw Damaged(error);
+        }
     }
 }
 

@@ -319,9 +319,18 @@ internal sealed class TrainingRun : IDisposable
     {
         if (_checkpoint?.Read() is not { } state)
             return 0;
-        _network.ImportState(state.Weights);
-        _optimizer.ImportState(state.Optimizer);
-        _average?.ImportState(state.Average!);
+        try
+        {
+            // The best weights are needed at the end of the run; here it is checked that they fit.
+            _network.ImportState(state.Best);
+            _network.ImportState(state.Weights);
+            _optimizer.ImportState(state.Optimizer);
+            _average?.ImportState(state.Average ?? new StateDict());
+        }
+        catch (ArgumentException error)
+        {
+            throw _checkpoint.Damaged(error);
+        }
         (_best, _bestEpoch) = (state.Best, state.BestEpoch);
         _history.AddRange(state.History);
         return _history.Count;

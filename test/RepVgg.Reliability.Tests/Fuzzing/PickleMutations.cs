@@ -33,7 +33,7 @@ internal sealed class PickleMutations
     private static void ChangeOnce(List<byte[]> tokens, Random random)
     {
         int at = random.Next(tokens.Count);
-        switch (random.Next(9))
+        switch (tokens[at].Length == 0 ? 0 : random.Next(9))
         {
             case 0:
                 tokens.RemoveAt(at);
