@@ -13,7 +13,7 @@ internal static class Program
     private const string Help = """
         fuzz [--reader NAME] [--count N] [--seed N] [--first N] [--threads N]   damaged files; without --reader, N for each reader
         kill [--count N] [--seed N] [--at-rename]                               processes that are killed while they write
-        soak [--seconds N] [--threads N] [--seed N]                             many engines and short runs; is memory flat?
+        soak [--seconds N] [--threads N] [--seed N] [--interval MILLISECONDS]   many engines and short runs; is memory flat?
         """;
 
     private static int Main(string[] arguments)
@@ -27,7 +27,8 @@ internal static class Program
                 Kill(options);
                 return 0;
             case "soak":
-                new SoakRun((int)options.Number("threads", 64), (int)options.Number("seed", 1), Console.WriteLine).Run(TimeSpan.FromSeconds(options.Number("seconds", 600)), TimeSpan.FromSeconds(10));
+                new SoakRun((int)options.Number("threads", 64), (int)options.Number("seed", 1), Console.WriteLine)
+                    .Run(TimeSpan.FromSeconds(options.Number("seconds", 600)), TimeSpan.FromMilliseconds(options.Number("interval", 10_000)));
                 return 0;
             case "child" when arguments[1] == "faults":
                 return Faults();

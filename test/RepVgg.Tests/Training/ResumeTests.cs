@@ -1,6 +1,8 @@
 using RepVgg.Testing;
 using RepVgg.Training;
 using RepVgg.Training.Data;
+using RepVgg.Weights;
+using RepVgg.Weights.Checkpoint;
 using Xunit;
 
 namespace RepVgg.Tests.Training;
@@ -148,6 +150,46 @@ public class ResumeTests
         File.WriteAllBytes(options.CheckpointPath!, whole[..(whole.Length / 2)]);
         var error = Assert.Throws<InvalidDataException>(() => SyntheticTask.Train(_train, _validation, options));
         Assert.Contains("truncated or damaged", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("\"bestEpoch\":", "\"bestEpoch\":9")]
+    [InlineData("\"bestEpoch\":", "\"other\":")]
+    [InlineData("\"history\":[", "\"history\":[null,")]
+    [InlineData("\"history\":", "\"other\":")]
+    [InlineData("{", "{\"run\":{},")]
+    [InlineData("{", "[")]
+    public void A_checkpoint_of_another_content_with_a_right_checksum_is_damaged(string part, string changed)
+    {
+        using var folder = new TemporaryFolder();
+        var options = Options(folder.File("run.checkpoint"));
+        TrainUntil(options, 2, 1, _validation);
+        var (text, tensors) = CheckpointFile.Read(options.CheckpointPath!);
+        int at = text.IndexOf(part, StringComparison.Ordinal);
+        CheckpointFile.Write(options.CheckpointPath!, text[..at] + changed + text[(at + part.Length)..], tensors);
+        var error = Assert.Throws<InvalidDataException>(() => SyntheticTask.Train(_train, _validation, options));
+        Assert.Contains("was not written by this library", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("weights/")]
+    [InlineData("optimizer/")]
+    public void A_checkpoint_without_a_tensor_is_damaged(string prefix)
+    {
+        using var folder = new TemporaryFolder();
+        var options = Options(folder.File("run.checkpoint"));
+        TrainUntil(options, 2, 1, _validation);
+        var (text, tensors) = CheckpointFile.Read(options.CheckpointPath!);
+        string lost = tensors.Names.First(name => name.StartsWith(prefix, StringComparison.Ordinal));
+        var others = new StateDict();
+        foreach (var (name, tensor) in tensors)
+        {
+            if (name != lost)
+                others[name] = tensor;
+        }
+        CheckpointFile.Write(options.CheckpointPath!, text, others);
+        var error = Assert.Throws<InvalidDataException>(() => SyntheticTask.Train(_train, _validation, options));
+        Assert.Contains(lost[prefix.Length..], error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
