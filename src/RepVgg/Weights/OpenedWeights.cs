@@ -16,7 +16,4 @@ internal sealed record OpenedWeights(StateDict State, ModelDescription? Descript
 
     /// <summary>What the reader of the format assumed, because neither the file nor the options say it.</summary>
     public IReadOnlyList<WeightsAssumption> Assumptions { get; init; } = [];
-
-    /// <summary>Whether the reader of the format has checked that the weights are finite and the variances positive.</summary>
-    public bool AreFinite { get; init; }
 }

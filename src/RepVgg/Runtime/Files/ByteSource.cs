@@ -10,7 +10,7 @@ namespace RepVgg.Runtime.Files;
 internal sealed class ByteSource : IDisposable
 {
     // Systems round the time of a write: two writes within this time can have the same time stamp.
-    private static readonly TimeSpan _timeStep = TimeSpan.FromMilliseconds(20);
+    private const double TimeStepMilliseconds = 20;
 
     private readonly SafeFileHandle? _file;
     private readonly Stream? _stream;
@@ -28,9 +28,9 @@ internal sealed class ByteSource : IDisposable
         {
             _written = File.GetLastWriteTimeUtc(_file);
             // A write after this moment must change the time stamp.
-            var age = DateTime.UtcNow - _written;
-            if (age >= TimeSpan.Zero && age < _timeStep)
-                Thread.Sleep(_timeStep - age);
+            double age = (DateTime.UtcNow - _written).TotalMilliseconds;
+            if (age is >= 0 and < TimeStepMilliseconds)
+                Thread.Sleep((int)Math.Ceiling(TimeStepMilliseconds - age));
             Length = RandomAccess.GetLength(_file);
         }
         catch
@@ -54,7 +54,7 @@ internal sealed class ByteSource : IDisposable
     /// <summary>All bytes.</summary>
     public ByteSlice All => new(this, 0, Length);
 
-    /// <summary>Opens a file, reads from it and closes it. Everything must be read when the function returns: the file is then checked to be what was opened.</summary>
+    /// <summary>Opens a file, reads from it and closes it, with the check of <see cref="Close"/>. Everything must be read when the function returns.</summary>
     /// <param name="path">The file.</param>
     /// <param name="read">Reads from the file. Its result is disposed if the check fails.</param>
     /// <exception cref="IOException">The file cannot be opened, or was changed while it was read.</exception>
@@ -69,12 +69,12 @@ internal sealed class ByteSource : IDisposable
         catch (Exception error)
         {
             // What seems to be damaged may be parts of two contents.
-            file.CheckUnchanged(error);
+            file.CheckAndClose(error);
             throw;
         }
         try
         {
-            file.CheckUnchanged(null);
+            file.Close();
         }
         catch
         {
@@ -146,18 +146,23 @@ internal sealed class ByteSource : IDisposable
         return bytes;
     }
 
+    /// <summary>Checks that the file and its companions still have the length and the time stamp that they had when they were opened, and closes them.</summary>
+    /// <exception cref="IOException">One of the files was changed.</exception>
+    public void Close() => CheckAndClose(null);
+
     public void Dispose()
     {
         _file?.Dispose();
-        _companions.ForEach(companion => companion.Dispose());
+        foreach (var companion in _companions)
+            companion.Dispose();
     }
 
-    /// <summary>Checks that the file and its companions still have the length and the time stamp that they had when they were opened.</summary>
-    /// <param name="error">What happened when the file was read; null for nothing.</param>
-    /// <exception cref="IOException">One of the files was changed.</exception>
-    private void CheckUnchanged(Exception? error)
+    private void CheckAndClose(Exception? error)
     {
-        if (!IsUnchanged(_file!))
+        if (_file is null or { IsClosed: true })
+            return;
+        using var closed = this;
+        if (!IsUnchanged(_file))
             throw Changed(error);
         foreach (var companion in _companions)
         {

@@ -15,7 +15,7 @@ public static class WeightsFile
     /// <returns>The weights. For an ONNX file, they are always the deploy form; for a training checkpoint, the best weights so far.</returns>
     /// <exception cref="InvalidDataException">The file has an unsupported format, is damaged, or does not contain a RepVGG network.</exception>
     /// <exception cref="ArgumentException">An option is invalid, or contradicts the file.</exception>
-    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
     public static LoadedWeights Read(string path, WeightsFileOptions? options = null)
     {
         options = Checked(options);
@@ -33,7 +33,7 @@ public static class WeightsFile
     /// <returns>The deploy network.</returns>
     /// <exception cref="InvalidDataException">The file has an unsupported format, is damaged, or does not contain a RepVGG network.</exception>
     /// <exception cref="ArgumentException">An option is invalid or contradicts the file, the image size or the normalisation does not suit the network, or the normalisation is unknown.</exception>
-    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
     public static DeployNetwork ReadDeployNetwork(string path, WeightsFileOptions? options = null) => ReadDeployNetwork(path, options, out _);
 
     /// <summary>Reads a deploy network and returns what was assumed.</summary>
@@ -58,6 +58,7 @@ public static class WeightsFile
             if (format.OpenNetwork is not { } open)
             {
                 var (deploy, known) = ReadDeployNetwork(file, format, options);
+                file.Close();
                 return use(NetworkSource.Of(deploy), known);
             }
             var (network, assumptions, architecture) = open(file, options);
@@ -155,8 +156,7 @@ public static class WeightsFile
                 prefix = StatePrefixes.Choose(networks);
                 entry = Joined(entry, networks.Length > 1 ? prefix : "");
             }
-            if (!opened.AreFinite)
-                state = StoredValues.Checked($"'{path}'", state, options.BatchNormEpsilon ?? description?.Architecture.BatchNormEpsilon ?? RepVggArchitecture.DefaultBatchNormEpsilon);
+            state = StoredValues.Checked($"'{path}'", state, options.BatchNormEpsilon ?? description?.Architecture.BatchNormEpsilon ?? RepVggArchitecture.DefaultBatchNormEpsilon);
             state = StatePrefixes.Remove(state, prefix);
             if (TimmNames.AreIn(state))
                 state = TimmNames.ToAuthors(state);

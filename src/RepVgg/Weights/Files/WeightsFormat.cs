@@ -40,8 +40,7 @@ internal sealed record WeightsFormat(string Name, FormatDetector Detect, Func<By
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static WeightsFormat Of(ByteSource file)
     {
-        Span<byte> start = stackalloc byte[(int)Math.Min(StartBytes, file.Length)];
-        file.Read(0, start);
+        byte[] start = file.Read(0, (int)Math.Min(StartBytes, file.Length));
         foreach (var format in _formats)
         {
             if (format.Detect(start))

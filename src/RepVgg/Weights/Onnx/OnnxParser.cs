@@ -9,6 +9,7 @@ internal sealed class OnnxParser
 {
     private const int MaximumNodes = 100_000;
     private const int MaximumIntegers = 1 << 16;
+    private const int MaximumExternalIntegers = 1 << 20;
     private const int MaximumParts = 1000;
     private const int MaximumRank = 8;
     private const int MaximumOperatorSet = 25;
@@ -16,14 +17,13 @@ internal sealed class OnnxParser
     // Up to this size, values are read with the operations and not when they are used.
     private const int MaximumCopy = 4096;
 
-    // Maximum number of the integers of all tensors whose values are in other files, where many tensors can have the same values.
-    private const int MaximumExternalIntegers = 1 << 20;
-
     private readonly OnnxModel _model = new();
     private readonly ByteWindow _window;
     private readonly OnnxExternalData? _external;
     private readonly List<long> _numbers = [];
-    private int _externalIntegers;
+
+    // Number of integers in external files that were read. Many tensors can refer to the same bytes of a file.
+    private long _externalIntegers;
 
     private OnnxParser(ByteSource source)
     {
@@ -259,8 +259,8 @@ internal sealed class OnnxParser
             throw new InvalidDataException($"the values of '{name}' are in another file that is not named");
         if (length > int.MaxValue || (size > 0 && Number("length") is { } given && given != (long)length))
             throw new InvalidDataException($"the values of '{name}', of shape [{string.Join(", ", shape)}], are said to be {Number("length")} bytes");
-        if (type is OnnxSchema.Tensor.Int64 or OnnxSchema.Tensor.Int32 && (_externalIntegers += (int)length / size) > MaximumExternalIntegers)
-            throw new InvalidDataException($"the tensors of integers in other files have more than {MaximumExternalIntegers} values");
+        if (type is OnnxSchema.Tensor.Int64 or OnnxSchema.Tensor.Int32 && (_externalIntegers += (long)length / size) > MaximumExternalIntegers)
+            throw new InvalidDataException($"its external files hold more than {MaximumExternalIntegers} integers; a network has only shapes, axes and paddings");
         return _external.Find(name, location, Number("offset") ?? 0, (long)length);
 
         long? Number(string key) => !properties.TryGetValue(key, out string? text) ? null

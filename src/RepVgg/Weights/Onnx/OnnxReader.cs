@@ -16,7 +16,7 @@ public static class OnnxReader
     /// <param name="path">The file.</param>
     /// <returns>The network.</returns>
     /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a RepVGG network.</exception>
-    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
     public static DeployNetwork Read(string path) => ByteSource.Use(path, file => Parse(file, model => Reader(model).Read()));
 
     /// <summary>Reads a network.</summary>
@@ -29,7 +29,7 @@ public static class OnnxReader
     /// <param name="path">The file.</param>
     /// <returns>The description; null if the file has none, as files of other exporters.</returns>
     /// <exception cref="InvalidDataException">The file is not an ONNX file or is damaged.</exception>
-    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
     public static ModelDescription? ReadDescription(string path) => ByteSource.Use(path, file => Parse(file, Describe));
 
     /// <summary>Reads the description of the network in a file, including the class labels.</summary>
@@ -74,7 +74,7 @@ public static class OnnxReader
         reader.CheckOptions(file.Path);
         if (network.Output == NetworkOutput.FeatureMap)
             throw new InvalidDataException($"{file.Name} holds a network whose output is the map of a stage; weights of a network with a classifier or with pooled features are needed.");
-        return new OpenedWeights(network.ExportState(), description) { Assumptions = reader.Assumptions, AreFinite = true };
+        return new OpenedWeights(network.ExportState(), description) { Assumptions = reader.Assumptions };
     }
 
     private static OnnxNetworkReader Reader(OnnxModel model, WeightsFileOptions? options = null) => new(model, () => Describe(model), options);

@@ -20,14 +20,14 @@ public static class PthReader
     /// <summary>Reads a checkpoint.</summary>
     /// <param name="path">The file.</param>
     /// <returns>The weights.</returns>
-    /// <exception cref="InvalidDataException">The file is not a checkpoint, is damaged, or does not contain weights.</exception>
-    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="InvalidDataException">The file is not a checkpoint, is damaged, or does not contain weights, or a weight is NaN or infinite.</exception>
+    /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
     public static StateDict Read(string path) => ByteSource.Use(path, Load);
 
     /// <summary>Reads a checkpoint.</summary>
     /// <param name="stream">Stream with the checkpoint from the current position on. It is copied to memory first if it cannot seek or is not at position 0.</param>
     /// <returns>The weights.</returns>
-    /// <exception cref="InvalidDataException">The data is not a checkpoint, is damaged, or does not contain weights.</exception>
+    /// <exception cref="InvalidDataException">The data is not a checkpoint, is damaged, or does not contain weights, or a weight is NaN or infinite.</exception>
     public static StateDict Read(Stream stream) => Load(ByteSource.Of(stream));
 
     /// <summary>Whether a file with the given first bytes can be a checkpoint: a zip file, or a pickle of protocol 5 or lower.</summary>

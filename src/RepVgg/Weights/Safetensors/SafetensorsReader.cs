@@ -11,21 +11,21 @@ public static class SafetensorsReader
     /// <summary>Reads the weights of a file.</summary>
     /// <param name="path">The file.</param>
     /// <returns>The weights, in the order of the file's header.</returns>
-    /// <exception cref="InvalidDataException">The file is not a safetensors file or is damaged.</exception>
-    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="InvalidDataException">The file is not a safetensors file or is damaged, or a weight is NaN or infinite.</exception>
+    /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
     public static StateDict Read(string path) => ByteSource.Use(path, Load);
 
     /// <summary>Reads weights from a stream.</summary>
     /// <param name="stream">Stream with the content of the file from the current position on. It is copied to memory first if it cannot seek or is not at position 0.</param>
     /// <returns>The weights, in the order of the header.</returns>
-    /// <exception cref="InvalidDataException">The data is not a safetensors file or is damaged.</exception>
+    /// <exception cref="InvalidDataException">The data is not a safetensors file or is damaged, or a weight is NaN or infinite.</exception>
     public static StateDict Read(Stream stream) => Load(ByteSource.Of(stream));
 
     /// <summary>Reads the description of the network in a file.</summary>
     /// <param name="path">The file.</param>
     /// <returns>The description; null if the file has none, as files of other programs.</returns>
     /// <exception cref="InvalidDataException">The file is not a safetensors file or is damaged.</exception>
-    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
     public static ModelDescription? ReadDescription(string path) => ByteSource.Use(path, file => Open(file).Description);
 
     /// <summary>Reads the description of the network in a file.</summary>

@@ -49,12 +49,15 @@ public sealed class ChangedFilesTests : IDisposable
             return;
         // The file has just been written, so that time stamps of the system's usual resolution could be equal.
         var (path, changing, content, other) = Write(format);
-        Refused(changing, () => WeightsFile.Use(path, _options, (network, _) =>
+        if (format is "onnx" or "external")
         {
-            Change(changing, content, other, change);
-            return Values(network);
-        }));
-        File.WriteAllBytes(changing, content);
+            Refused(changing, () => WeightsFile.Use(path, _options, (network, _) =>
+            {
+                Change(changing, content, other, change);
+                return Values(network);
+            }));
+            File.WriteAllBytes(changing, content);
+        }
         Refused(changing, () => ByteSource.Use(path, file =>
         {
             var opened = WeightsFormat.Of(file).Open(file, _options);
