@@ -5,12 +5,14 @@ namespace RepVgg.Runtime.Files;
 /// <summary>The bytes of an open file or of a stream, which are read by their position.</summary>
 /// <remarks>
 /// Files are not mapped into memory, because an access to a page behind the end of a file that another program has truncated ends the
-/// process. Several threads can read a file at the same time, but not a stream.
+/// process. Several threads can read a file at the same time, but not a stream. A change of the content is noticed by the length or by the time of
+/// the last write. It is not noticed if a program writes through a mapping of its own, sets the time back, or rests in the middle of its work for longer than the reading takes.
 /// </remarks>
 internal sealed class ByteSource : IDisposable
 {
-    // Systems round the time of a write: two writes within this time can have the same time stamp.
-    private const double TimeStepMilliseconds = 20;
+    // Systems round the time of a write, so that two writes can have the same time stamp; and it is the time at which a write begins, which then takes a
+    // while for every mebibyte.
+    private const double TimeStepMilliseconds = 20, WriteMillisecondsPerMebibyte = 1;
 
     private readonly SafeFileHandle? _file;
     private readonly Stream? _stream;
@@ -26,12 +28,12 @@ internal sealed class ByteSource : IDisposable
         _file = InputFile.OpenHandle(path);
         try
         {
-            _written = File.GetLastWriteTimeUtc(_file);
-            // A write after this moment must change the time stamp.
-            double age = (DateTime.UtcNow - _written).TotalMilliseconds;
-            if (age is >= 0 and < TimeStepMilliseconds)
-                Thread.Sleep((int)Math.Ceiling(TimeStepMilliseconds - age));
             Length = RandomAccess.GetLength(_file);
+            _written = File.GetLastWriteTimeUtc(_file);
+            // The last write must have ended, and any other must change the time stamp.
+            double age = (DateTime.UtcNow - _written).TotalMilliseconds, needed = TimeStepMilliseconds + WriteMillisecondsPerMebibyte * Length / (1 << 20);
+            if (age >= 0 && age < needed)
+                Thread.Sleep((int)Math.Ceiling(needed - age));
         }
         catch
         {

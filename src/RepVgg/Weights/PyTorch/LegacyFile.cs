@@ -47,7 +47,7 @@ internal sealed class LegacyFile
         if (new PickleMachine(input).Load() is not List<object?> keys)
             throw input.Bad("its list of storages is missing");
 
-        long position = input.Position;
+        long position = input.BytesRead;
         foreach (object? item in keys)
         {
             string key = item as string ?? "";

@@ -17,15 +17,14 @@ internal sealed class PickleInput(ByteSource source, long limit, string file)
     private readonly ByteWindow _window = new(source);
     private readonly long _end = Math.Min(limit, source.Length);
 
-    /// <summary>Position of the next byte.</summary>
-    public long Position { get; private set; }
+    private long _bytesRead;
+
+    /// <summary>Number of bytes that were read.</summary>
+    public long BytesRead => _bytesRead;
 
     public InvalidDataException Bad(string reason) => new($"{file} is not a readable PyTorch checkpoint: {MessageText.WithoutControls(reason)}.");
 
-    public byte Byte()
-    {
-        return _window.Byte(Take(1));
-    }
+    public byte Byte() => _window.Byte(Take(1));
 
     public ushort UInt16() => BinaryPrimitives.ReadUInt16LittleEndian(_window.Bytes(Take(2), 2));
 
@@ -36,7 +35,7 @@ internal sealed class PickleInput(ByteSource source, long limit, string file)
     /// <summary>Reads a byte string of a given length.</summary>
     public byte[] Bytes(ulong length, int maximum)
     {
-        if (length > (ulong)maximum || (long)length > _end - Position)
+        if (length > (ulong)maximum || (long)length > _end - _bytesRead)
             throw Bad($"its pickle holds a string of {length} bytes");
         return source.Read(Take((int)length), (int)length);
     }
@@ -57,9 +56,9 @@ internal sealed class PickleInput(ByteSource source, long limit, string file)
     /// <summary>Moves behind the next bytes, and returns the position of the first of them.</summary>
     private long Take(int count)
     {
-        if (count > _end - Position)
+        if (count > _end - _bytesRead)
             throw Bad("its pickle is cut off, or longer than any checkpoint's");
-        Position += count;
-        return Position - count;
+        _bytesRead += count;
+        return _bytesRead - count;
     }
 }
