@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.RegularExpressions;
 using RepVgg.Architectures;
 using RepVgg.Runtime;
@@ -138,7 +139,7 @@ internal static partial class StateInference
 
     /// <summary>Gets the position of a block in the order of execution. The stage parts "_first" and "_second" sort correctly as strings.</summary>
     private static (int Number, string Part, int Index) Position(Match name) => (
-        int.Parse(name.Groups["number"].ValueSpan), name.Groups["part"].Value, name.Groups["block"].Success ? int.Parse(name.Groups["block"].ValueSpan) : 0);
+        int.Parse(name.Groups["number"].ValueSpan, CultureInfo.InvariantCulture), name.Groups["part"].Value, name.Groups["block"].Success ? int.Parse(name.Groups["block"].ValueSpan, CultureInfo.InvariantCulture) : 0);
 
     [GeneratedRegex(@"\A(?<stage>stage(?<number>[0-9]{1,4})(?<part>_[a-z]+)?)(\.(blocks\.)?(?<block>[0-9]{1,5}))?\z")]
     private static partial Regex BlockName();
