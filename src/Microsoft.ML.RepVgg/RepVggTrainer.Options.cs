@@ -165,7 +165,7 @@ public sealed partial class RepVggTrainer
             if (ImageChannels is not (null or 1 or 3))
                 throw new ArgumentException($"ImageChannels is {ImageChannels}; it must be 1 or 3.");
             if (!(ValidationSetFraction is >= 0 and < 1))
-                throw new ArgumentException($"ValidationSetFraction is {ValidationSetFraction}; it must be 0 or more and less than 1.");
+                throw new ArgumentException(FormattableString.Invariant($"ValidationSetFraction is {ValidationSetFraction}; it must be 0 or more and less than 1."));
             ArgumentOutOfRangeException.ThrowIfNegative(CacheLimit);
             RequireDefined(OnCancellation, nameof(OnCancellation));
             RequireDefined(OnDivergence, nameof(OnDivergence));
@@ -202,7 +202,7 @@ public sealed partial class RepVggTrainer
             if (PretrainedWeightsPath is not null && string.IsNullOrWhiteSpace(PretrainedWeightsPath))
                 throw new ArgumentException("PretrainedWeightsPath is empty; it must be a file's path, or null.");
             if (FrozenStages < 0)
-                throw new ArgumentException($"FrozenStages is {FrozenStages}; it must be 0 or more.");
+                throw new ArgumentException(FormattableString.Invariant($"FrozenStages is {FrozenStages}; it must be 0 or more."));
             if (PretrainedWeightsPath is null && PretrainedWeightsOptions is not null)
                 throw new ArgumentException("PretrainedWeightsOptions needs PretrainedWeightsPath: it says what a file of weights does not.");
             PretrainedWeightsOptions?.Check();
