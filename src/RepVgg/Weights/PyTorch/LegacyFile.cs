@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Globalization;
 using System.Numerics;
 using RepVgg.Runtime;
 using RepVgg.Runtime.Files;
@@ -11,7 +12,7 @@ internal sealed class LegacyFile
 {
     private const long Protocol = 1001;
 
-    private static readonly BigInteger _magic = BigInteger.Parse("119547037146038801333356");
+    private static readonly BigInteger _magic = BigInteger.Parse("119547037146038801333356", CultureInfo.InvariantCulture);
 
     private readonly Dictionary<string, long> _positions = new(StringComparer.Ordinal);
     private readonly string _file;
