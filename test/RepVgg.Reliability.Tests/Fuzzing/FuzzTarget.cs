@@ -42,6 +42,8 @@ internal sealed record Seed(byte[] File, Func<Random, byte[]>? Change = null)
 /// <param name="path">A file that it can be written to.</param>
 internal sealed class FuzzInput(byte[] bytes, string path)
 {
+    private static readonly DateTime _longAgo = new(2020, 1, 1, 0, 0, 0, DateTimeKind.Utc);
+
     private bool _written;
 
     public byte[] Bytes => bytes;
@@ -54,7 +56,11 @@ internal sealed class FuzzInput(byte[] bytes, string path)
         get
         {
             if (!_written)
+            {
                 File.WriteAllBytes(path, bytes);
+                // A reader of weights waits until the last write is some milliseconds old.
+                File.SetLastWriteTimeUtc(path, _longAgo);
+            }
             _written = true;
             return path;
         }

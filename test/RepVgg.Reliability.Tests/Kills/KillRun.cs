@@ -1,6 +1,5 @@
-using System.Collections.Immutable;
 using System.Diagnostics;
-using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using Microsoft.ML;
 using Microsoft.ML.Data;
@@ -121,7 +120,7 @@ internal sealed class KillRun(int seed, Action<string> log)
     private static string Identity(MLContext context, string path)
     {
         using var model = context.Model.LoadRepVgg(path, out _);
-        return string.Join(' ', model.OfType<RepVggTransformer>().Single().Network.Classifier.Bias);
+        return Convert.ToHexString(MemoryMarshal.AsBytes(model.OfType<RepVggTransformer>().Single().Network.Classifier.Bias.AsSpan()));
     }
 
     private static string Hash(string path) => Convert.ToHexString(SHA256.HashData(File.ReadAllBytes(path)));

@@ -35,7 +35,7 @@ public class AlgebraProperties
                 Compare.Close(expected, Logits(deployed, images.Values, 1), Tolerance);
             }
             foreach (var (block, error) in FusionCheck.Compare(network.Architecture, state, deployed, Images, threads: 1).Blocks)
-                Assert.True(error <= Tolerance, $"{block}: {error}");
+                Assert.True(error <= Tolerance, FormattableString.Invariant($"{block}: {error}"));
         });
 
     [Fact]

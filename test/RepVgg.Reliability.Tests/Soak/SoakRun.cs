@@ -21,7 +21,10 @@ internal sealed partial class SoakRun(int threads, int seed, Action<string> log)
 {
     private const double Mebibyte = 1 << 20;
 
-    /// <summary>The memory that may be gained from the second quarter to the last of a run: noise of the allocators, and workspaces of threads that started late.</summary>
+    /// <summary>Number of samples of a half from which the resident memory is judged: in shorter runs it still grows to what the threads need.</summary>
+    private const int SamplesOfLongRun = 20;
+
+    /// <summary>The memory that may be gained from the first half of a run to the second: noise of the allocators.</summary>
     private const double AllowedGrowth = 0.1, AllowedMebibytes = 24;
 
     private readonly DeployNetwork[] _networks =
@@ -67,11 +70,25 @@ internal sealed partial class SoakRun(int threads, int seed, Action<string> log)
         var rows = context.Data.LoadFromEnumerable(Stripes.Rows(30, seed: 1));
         context.Model.SaveRepVgg(Stripes.Pipeline(context, Stripes.Options(epochs: 1)).Fit(rows), rows.Schema, folder.File("model.zip"));
 
-        var workers = Enumerable.Range(0, threads).Select(i => new Thread(() => Repeat(new Random(HashCode(i)), folder.Path))).ToList();
+        var clock = Stopwatch.StartNew();
+        var (first, quietAfterFirst) = Half(clock, time / 2, interval, folder.Path);
+        var (second, quietAfterSecond) = Half(clock, time, interval, folder.Path);
+        // Without threads that work, nothing but a leak is left.
+        Judge("managed memory at rest", quietAfterFirst.Managed, quietAfterSecond.Managed, isJudged: true);
+        Judge("native memory at rest", quietAfterFirst.Native, quietAfterSecond.Native, isJudged: true);
+        log(string.Create(CultureInfo.InvariantCulture, $"slope of resident memory in the second half: {Slope(second):n2} MiB per sample"));
+        Judge("resident memory", Median(first[(first.Count / 2)..]), Median(second[(second.Count / 2)..]), isJudged: first.Count >= SamplesOfLongRun);
+    }
+
+    /// <summary>Works until a time, and waits until all threads have ended.</summary>
+    /// <returns>The memory while they worked, and after that.</returns>
+    private (List<Memory> Samples, Memory Quiet) Half(Stopwatch clock, TimeSpan end, TimeSpan interval, string folder)
+    {
+        _ends = false;
+        var workers = Enumerable.Range(0, threads).Select(i => new Thread(() => Repeat(new Random(seed * 1000 + i), folder))).ToList();
         workers.ForEach(worker => worker.Start());
         var samples = new List<Memory>();
-        var clock = Stopwatch.StartNew();
-        while (clock.Elapsed < time && _error is null)
+        while ((clock.Elapsed < end || samples.Count == 0) && _error is null)
         {
             Thread.Sleep(interval);
             samples.Add(Memory.Now());
@@ -81,33 +98,30 @@ internal sealed partial class SoakRun(int threads, int seed, Action<string> log)
         workers.ForEach(worker => worker.Join());
         if (_error is not null)
             throw new InvalidOperationException($"The soak failed: {_error.Message}", _error);
-        Judge("resident memory", samples, sample => sample.Resident);
-        Judge("managed memory", samples, sample => sample.Managed);
-        Judge("native memory", samples, sample => sample.Native);
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        var quiet = Memory.Now();
+        log($"at rest  {quiet}");
+        return (samples, quiet);
     }
 
-    /// <summary>Compares the second quarter of the samples, after the start, with the last, by their medians.</summary>
-    private void Judge(string what, List<Memory> samples, Func<Memory, double> value)
+    private void Judge(string what, double before, double after, bool isJudged)
     {
-        double before = Median(samples[(samples.Count / 4)..Math.Max(samples.Count / 4 + 1, samples.Count / 2)]), after = Median(samples[(samples.Count * 3 / 4)..]);
-        string verdict = string.Create(CultureInfo.InvariantCulture, $"{what}: {before:n0} MiB in the second quarter, {after:n0} MiB in the last, slope {Slope(samples, value):n2} MiB per sample");
+        string verdict = string.Create(CultureInfo.InvariantCulture, $"{what}: {before:n0} MiB in the first half, {after:n0} MiB in the second");
         log(verdict);
-        if (after > before * (1 + AllowedGrowth) + AllowedMebibytes)
+        if (isJudged && after > before * (1 + AllowedGrowth) + AllowedMebibytes)
             throw new InvalidOperationException($"Memory grows. {verdict}.");
-
-        double Median(List<Memory> part) => part.Select(value).Order().ElementAt(part.Count / 2);
     }
 
-    /// <summary>The slope of the line of least squares through the samples after the first quarter.</summary>
-    private static double Slope(List<Memory> samples, Func<Memory, double> value)
+    private static double Median(List<Memory> samples) => samples.Select(sample => sample.Resident).Order().ElementAt(samples.Count / 2);
+
+    /// <summary>The slope of the line of least squares.</summary>
+    private static double Slope(List<Memory> samples)
     {
-        double[] values = [.. samples.Skip(samples.Count / 4).Select(value)];
-        double middle = (values.Length - 1) / 2.0, mean = values.Average();
-        double spread = values.Select((_, i) => (i - middle) * (i - middle)).Sum();
-        return spread == 0 ? 0 : values.Select((y, i) => (i - middle) * (y - mean)).Sum() / spread;
+        double middle = (samples.Count - 1) / 2.0, mean = samples.Average(sample => sample.Resident);
+        double spread = samples.Select((_, i) => (i - middle) * (i - middle)).Sum();
+        return spread == 0 ? 0 : samples.Select((sample, i) => (i - middle) * (sample.Resident - mean)).Sum() / spread;
     }
-
-    private int HashCode(int thread) => seed * 1000 + thread;
 
     private void Repeat(Random random, string folder)
     {
