@@ -35,6 +35,7 @@ internal static class NetworkUse
         using (var stream = new MemoryStream())
             context.Model.Save(model, data.Schema, stream);
         var stock = context.Model.Load(path, out _);
+        using var stockMemory = (IDisposable)stock;
         Evaluate(context, stock, data);
         using (var loaded = context.Model.LoadRepVgg(path, out _))
             Evaluate(context, loaded, data);
