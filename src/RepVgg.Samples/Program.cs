@@ -30,7 +30,7 @@ CommandSpec[] commands =
             var (training, test) = FashionMnist.Full(arguments.Required("data"));
             int trainingCount = arguments.Integer("training", 10) ?? 4000, testCount = arguments.Integer("test", 10) ?? 1000;
             interrupt.Defer(() => DataPacker.Write(path, training, trainingCount, test, testCount, interrupt.Token));
-            Console.WriteLine($"{path}: {new FileInfo(path).Length:n0} bytes.");
+            Console.WriteLine($"{path}: {Table.Number(new FileInfo(path).Length)} bytes.");
             return 0;
         }),
     .. WeightsCommands.All,
