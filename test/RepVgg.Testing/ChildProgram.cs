@@ -33,8 +33,12 @@ internal sealed class ChildProgram(string path)
     /// <param name="variables">The variables; null for one that it does not get.</param>
     /// <param name="arguments">Its arguments.</param>
     /// <returns>How it ended and what it wrote.</returns>
-    public Task<(int ExitCode, string Output, string Errors)> RunWithAsync(Dictionary<string, string?> variables, params string[] arguments) => StartAsync(
-        Path.GetDirectoryName(path)!,
+    public Task<(int ExitCode, string Output, string Errors)> RunWithAsync(Dictionary<string, string?> variables, params string[] arguments) => RunInAsync(Path.GetDirectoryName(path)!, variables, arguments);
+
+    /// <summary>Starts it from a folder that holds a copy, with other variables in its environment.</summary>
+    /// <returns>How it ended and what it wrote.</returns>
+    public Task<(int ExitCode, string Output, string Errors)> RunInAsync(string folder, Dictionary<string, string?> variables, params string[] arguments) => StartAsync(
+        folder,
         environment =>
         {
             foreach (var (name, value) in variables)

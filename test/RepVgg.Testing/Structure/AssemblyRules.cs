@@ -29,11 +29,17 @@ public abstract class AssemblyRules(string tested)
     {
         string? name = Environment.GetEnvironmentVariable("REPVGG_TEST_CULTURE");
         Assert.Equal(string.IsNullOrEmpty(name), CultureInfo.DefaultThreadCurrentCulture is null);
-        if (CultureInfo.DefaultThreadCurrentCulture is { } culture)
-        {
-            Assert.Equal("1,5", 1.5.ToString(CultureInfo.CurrentCulture));
-            Assert.Equal((culture, culture), (CultureInfo.CurrentCulture, CultureInfo.CurrentUICulture));
-        }
+        if (CultureInfo.DefaultThreadCurrentCulture is not { } culture)
+            return;
+        Assert.Equal((culture, culture), (CultureInfo.CurrentCulture, CultureInfo.CurrentUICulture));
+        Assert.True(culture.Name == name || culture.NumberFormat.NumberDecimalSeparator == ",", "Without ICU, numbers have commas.");
+    }
+
+    [Fact]
+    public void Numbers_become_text_in_the_same_way_in_every_culture()
+    {
+        string[] found = [.. Assembly.Load(tested).GetTypes().SelectMany(TypeUses.Methods).SelectMany(method => CultureUses.Of(method).Select(use => $"{method.DeclaringType}.{method.Name}: {use}"))];
+        Assert.True(found.Length == 0, $"In {tested}, these depend on the culture; use FormattableString.Invariant or CultureInfo.InvariantCulture:\n{string.Join('\n', found)}");
     }
 
     /// <summary>Whether a name is one word, or words with underscores between them.</summary>
