@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using Microsoft.ML.RepVgg.Tests.Network;
+using Microsoft.ML.RepVgg.Tests.Scoring;
 using Microsoft.ML.RepVgg.Tests.Trainer;
 using RepVgg.Testing;
 
@@ -20,6 +22,20 @@ internal static class Program
             case ["loaded-onnxruntime", var way, var path]:
                 LoadAndScore(way, path);
                 Console.WriteLine(string.Join(' ', NativeLibraries("onnxruntime")));
+                return 0;
+            case ["network-look-up"]:
+                NetworkUse.LookUp();
+                return 0;
+            case ["network-own-model", var path, var seconds]:
+                NetworkUse.TrainSaveLoadAndScore(path);
+                Thread.Sleep(TimeSpan.FromSeconds(int.Parse(seconds)));
+                return 0;
+            case ["network-own-model-late", var path]:
+                NetworkUse.CreateEnvironment();
+                NetworkUse.TrainSaveLoadAndScore(path);
+                return 0;
+            case ["undisposed-models", var path]:
+                Console.WriteLine(string.Join(' ', UndisposedModels.Measure(path)));
                 return 0;
             case ["load", var path]:
                 new MLContext(seed: 1).Model.LoadRepVgg(path, out _).Dispose();

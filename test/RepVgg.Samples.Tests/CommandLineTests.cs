@@ -7,7 +7,7 @@ namespace RepVgg.Samples.Tests;
 
 public class CommandLineTests
 {
-    private static readonly CommandSpec _command = new("run", "Runs.", [new("epochs", "N", "passes"), new("rate", "X", "rate"), new("out", "DIR", "folder"), new("device", "NAME", "device")], _ => 0);
+    private static readonly CommandSpec _command = new("run", "Runs.", [new("epochs", "N", "passes"), new("rate", "X", "rate"), new("out", "DIR", "folder"), new("device", "NAME", "device")], (_, _) => 0);
 
     [Fact]
     public void Reads_both_forms()
@@ -70,7 +70,7 @@ public class CommandLineTests
 
     private static TrainingDevice DeviceOf(string line)
     {
-        var command = new CommandSpec("train", "Trains.", Recipe.CommandLineOptions, _ => 0);
+        var command = new CommandSpec("train", "Trains.", Recipe.CommandLineOptions, (_, _) => 0);
         return Recipe.Quickstart.ToOptions(command.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries))).Device;
     }
 }

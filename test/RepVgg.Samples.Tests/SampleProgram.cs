@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Reflection;
 using RepVgg.Samples.Images;
 using Xunit;
 
@@ -44,10 +45,12 @@ internal static class SampleProgram
         return (process.ExitCode, output, error.Result);
     }
 
-    public static Process Start(params string[] arguments)
+    public static Process Start(params string[] arguments) => Start(typeof(FashionMnist).Assembly, arguments);
+
+    /// <summary>Runs the entry point of an assembly as a process of its own.</summary>
+    public static Process Start(Assembly program, params string[] arguments)
     {
-        string program = Path.Combine(AppContext.BaseDirectory, "RepVgg.Samples.dll");
-        return Process.Start(new ProcessStartInfo("dotnet", [program, .. arguments])
+        return Process.Start(new ProcessStartInfo("dotnet", [program.Location, .. arguments])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,

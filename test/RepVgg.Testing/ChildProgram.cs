@@ -4,14 +4,20 @@ using System.Reflection;
 namespace RepVgg.Testing;
 
 /// <summary>A test assembly as a program: for what only a fresh process can show.</summary>
-/// <param name="assembly">The assembly, whose entry point reads the arguments.</param>
-internal sealed class ChildProgram(Assembly assembly)
+/// <param name="path">Path of the assembly, whose entry point reads the arguments.</param>
+internal sealed class ChildProgram(string path)
 {
+    /// <param name="assembly">The assembly.</param>
+    public ChildProgram(Assembly assembly)
+        : this(assembly.Location)
+    {
+    }
+
     /// <summary>Starts it.</summary>
     /// <returns>What it wrote.</returns>
     public async Task<string> RunAsync(params string[] arguments)
     {
-        var (exitCode, output, errors) = await RunInAsync(AppContext.BaseDirectory, arguments);
+        var (exitCode, output, errors) = await RunInAsync(Path.GetDirectoryName(path)!, arguments);
         return exitCode == 0 ? output : throw new InvalidOperationException($"Exit code {exitCode}: {errors}");
     }
 
@@ -21,26 +27,33 @@ internal sealed class ChildProgram(Assembly assembly)
 
     /// <summary>Starts it without a variable of this process's environment.</summary>
     /// <returns>How it ended and what it wrote.</returns>
-    public Task<(int ExitCode, string Output, string Errors)> RunWithoutAsync(string variable, params string[] arguments) => StartAsync(AppContext.BaseDirectory, environment => environment.Remove(variable), arguments);
+    public Task<(int ExitCode, string Output, string Errors)> RunWithoutAsync(string variable, params string[] arguments) => StartAsync(Path.GetDirectoryName(path)!, environment => environment.Remove(variable), arguments);
 
     /// <summary>Starts it with other variables in its environment.</summary>
+    /// <param name="variables">The variables; null for one that it does not get.</param>
+    /// <param name="arguments">Its arguments.</param>
     /// <returns>How it ended and what it wrote.</returns>
-    public Task<(int ExitCode, string Output, string Errors)> RunWithAsync(Dictionary<string, string> variables, params string[] arguments) => RunInAsync(AppContext.BaseDirectory, variables, arguments);
+    public Task<(int ExitCode, string Output, string Errors)> RunWithAsync(Dictionary<string, string?> variables, params string[] arguments) => RunInAsync(Path.GetDirectoryName(path)!, variables, arguments);
 
     /// <summary>Starts it from a folder that holds a copy, with other variables in its environment.</summary>
     /// <returns>How it ended and what it wrote.</returns>
-    public Task<(int ExitCode, string Output, string Errors)> RunInAsync(string folder, Dictionary<string, string> variables, params string[] arguments) => StartAsync(
+    public Task<(int ExitCode, string Output, string Errors)> RunInAsync(string folder, Dictionary<string, string?> variables, params string[] arguments) => StartAsync(
         folder,
         environment =>
         {
             foreach (var (name, value) in variables)
-                environment[name] = value;
+            {
+                if (value is null)
+                    environment.Remove(name);
+                else
+                    environment[name] = value;
+            }
         },
         arguments);
 
     private async Task<(int ExitCode, string Output, string Errors)> StartAsync(string folder, Action<IDictionary<string, string?>> change, string[] arguments)
     {
-        string program = Path.Combine(folder, Path.GetFileName(assembly.Location));
+        string program = Path.Combine(folder, Path.GetFileName(path));
         var start = new ProcessStartInfo("dotnet", [program, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
         change(start.Environment);
         using var process = Process.Start(start)!;

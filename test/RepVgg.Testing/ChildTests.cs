@@ -20,7 +20,8 @@ internal static class ChildTests
             RedirectStandardOutput = true,
             RedirectStandardError = true,
             ArgumentList = { "test", tests.Location, "--filter", filter },
-            Environment = { [variable] = value },
+            // The output is searched for a word of English.
+            Environment = { [variable] = value, ["DOTNET_CLI_UI_LANGUAGE"] = "en" },
         };
         foreach (string name in switchedOff)
             start.Environment[name] = "0";

@@ -77,7 +77,7 @@ public class RuntimeTests
         using var folder = CopyOfThisProgram();
         await WriteForNewerSystem(folder);
         // The folder has no libtorch, but the loader's path has.
-        var (exitCode, _, errors) = await Program.Child.RunInAsync(folder.Path, new Dictionary<string, string> { ["LD_LIBRARY_PATH"] = Path.GetDirectoryName(LibraryPath)! }, "create-backend");
+        var (exitCode, _, errors) = await Program.Child.RunInAsync(folder.Path, new Dictionary<string, string?> { ["LD_LIBRARY_PATH"] = Path.GetDirectoryName(LibraryPath)! }, "create-backend");
         Assert.NotEqual(0, exitCode);
         Assert.Contains("its libraries need the C++ library of GCC 13 or later (GLIBCXX_9.9.99), and the system's is older", errors, StringComparison.Ordinal);
         Assert.DoesNotContain("Reference the package", errors, StringComparison.Ordinal);

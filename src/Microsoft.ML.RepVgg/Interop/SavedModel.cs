@@ -25,6 +25,9 @@ internal sealed partial class SavedModel
     private readonly List<IDisposable> _created = [];
     private readonly Func<SavedPart, DeployNetwork, DataViewSchema.Column?, ITransformer> _create;
 
+    /// <summary>The place of the loaded model in its file, followed by a slash; empty for the outermost transformer.</summary>
+    private string _place = "";
+
     private SavedModel(Func<SavedPart, DeployNetwork, DataViewSchema.Column?, ITransformer> create) => _create = create;
 
     /// <summary>Loads a model.</summary>
@@ -50,7 +53,7 @@ internal sealed partial class SavedModel
         }
         try
         {
-            var replaced = model.Replace(loaded, "");
+            var replaced = model.Replace(loaded, model._place);
             return model._networks.Count == 0 ? replaced : throw new InvalidDataException("It is damaged: it does not contain its transformers where its folders say.");
         }
         catch
@@ -75,6 +78,9 @@ internal sealed partial class SavedModel
         using (source)
         using (var target = new ZipArchive(copy, ZipArchiveMode.Create, leaveOpen: true))
         {
+            // A file with a data loader has the loader at its root, and the model in a chain of its own, of which ML.NET returns the only part.
+            if (source.GetEntry("Model.key") is not null)
+                _place = "0/";
             var replaced = new HashSet<string>(StringComparer.Ordinal);
             foreach (var entry in source.Entries.Where(entry => entry.Name == OnnxEntry))
             {

@@ -83,6 +83,7 @@ internal sealed class StockChainBuilder
             Chain = new OnnxChainDetails { Background = _input.Background, Transformer = part.ToJson() },
         };
         OnnxWriter.Write(network, model, options);
+        OnnxRuntimeTelemetry.DisableEvents();
         Add(_transforms.ApplyOnnxModel([outputColumn], [_input.PixelColumnName], model));
     }
 

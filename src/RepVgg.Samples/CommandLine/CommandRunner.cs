@@ -9,9 +9,10 @@ internal static class CommandRunner
 
     private static readonly string[] _help = ["--help", "-h", "-?", "help"];
 
-    /// <returns>The exit code: 0, 1 for a failure, 2 for a wrong command line, 130 when interrupted.</returns>
+    /// <returns>The exit code: 0, 1 for a failure, 2 for a wrong command line, 130 when interrupted by Ctrl-C, 143 by SIGTERM.</returns>
     public static int Run(IReadOnlyList<CommandSpec> commands, string[] args)
     {
+        using var interrupt = new Interrupt();
         try
         {
             bool named = args.Length > 0 && !args[0].StartsWith('-');
@@ -29,12 +30,18 @@ internal static class CommandRunner
                 HelpText.Write(Console.Out, command);
                 return 0;
             }
-            return command.Run(command.Parse(rest));
+            int exitCode = command.Run(command.Parse(rest), interrupt);
+            return interrupt.Token.IsCancellationRequested ? interrupt.ExitCode : exitCode;
         }
         catch (UsageException e)
         {
             Console.Error.WriteLine($"{e.Message} Try --help.");
             return WrongUsage;
+        }
+        catch (Exception e) when (interrupt.IsCauseOf(e))
+        {
+            Console.Error.WriteLine("Interrupted.");
+            return interrupt.ExitCode;
         }
         catch (Exception e)
         {

@@ -10,8 +10,8 @@ internal sealed record OptionSpec(string Name, string Value, string Help);
 /// <param name="Name">Name of the command on the command line.</param>
 /// <param name="Summary">Description of the command, one line.</param>
 /// <param name="Options">The options of the command.</param>
-/// <param name="Run">Runs the command and returns the exit code.</param>
-internal sealed record CommandSpec(string Name, string Summary, IReadOnlyList<OptionSpec> Options, Func<Arguments, int> Run)
+/// <param name="Run">Runs the command and returns the exit code. It defers signals while it writes files.</param>
+internal sealed record CommandSpec(string Name, string Summary, IReadOnlyList<OptionSpec> Options, Func<Arguments, Interrupt, int> Run)
 {
     /// <summary>Names of the operands (words without dashes), in order. All operands are required.</summary>
     public IReadOnlyList<string> Operands { get; init; } = [];

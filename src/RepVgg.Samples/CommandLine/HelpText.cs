@@ -16,6 +16,10 @@ internal static class HelpText
             writer.WriteLine($"  {command.Name.PadRight(width)}  {command.Summary}");
         writer.WriteLine();
         writer.WriteLine($"Without a command, {commands[0].Name} runs. COMMAND --help lists a command's options.");
+        writer.WriteLine();
+        writer.WriteLine("Ctrl-C stops training at the next batch and keeps the best model so far; other commands end at once, but");
+        writer.WriteLine("complete a file that they write. A second Ctrl-C ends at once. Exit codes: 0, 1 for a failure, 2 for a wrong");
+        writer.WriteLine("command line, 130 for Ctrl-C, 143 for SIGTERM.");
     }
 
     public static void Write(TextWriter writer, CommandSpec command)

@@ -11,7 +11,8 @@ internal static class DataPacker
     private static readonly DateTimeOffset _timestamp = new(1980, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
     /// <summary>Writes the file. The same input always gives the same bytes.</summary>
-    public static void Write(string path, ISampleSource training, int trainingCount, ISampleSource test, int testCount)
+    /// <exception cref="OperationCanceledException">It was cancelled; an existing file is unchanged.</exception>
+    public static void Write(string path, ISampleSource training, int trainingCount, ISampleSource test, int testCount, CancellationToken cancellation = default)
     {
         (string Prefix, SampleSubset Samples)[] parts = [("train", FirstOfEveryClass(training, trainingCount)), ("t10k", FirstOfEveryClass(test, testCount))];
         AtomicFile.Write(path, stream =>
@@ -19,8 +20,8 @@ internal static class DataPacker
             using var archive = new ZipArchive(stream, ZipArchiveMode.Create, leaveOpen: true);
             foreach (var (prefix, samples) in parts)
             {
-                Add(archive, $"{prefix}-images-idx3-ubyte", [samples.Count, samples.Height, samples.Width], Pixels(samples));
-                Add(archive, $"{prefix}-labels-idx1-ubyte", [samples.Count], [.. Enumerable.Range(0, samples.Count).Select(i => (byte)samples.LabelOf(i))]);
+                Add(archive, $"{prefix}-images-idx3-ubyte", [samples.Count, samples.Height, samples.Width], Pixels(samples), cancellation);
+                Add(archive, $"{prefix}-labels-idx1-ubyte", [samples.Count], [.. Enumerable.Range(0, samples.Count).Select(i => (byte)samples.LabelOf(i))], cancellation);
             }
         });
     }
@@ -51,8 +52,9 @@ internal static class DataPacker
         return values;
     }
 
-    private static void Add(ZipArchive archive, string name, int[] shape, byte[] values)
+    private static void Add(ZipArchive archive, string name, int[] shape, byte[] values, CancellationToken cancellation)
     {
+        const int Part = 1 << 16;
         var entry = archive.CreateEntry(name, CompressionLevel.SmallestSize);
         entry.LastWriteTime = _timestamp;
         using var stream = entry.Open();
@@ -61,6 +63,10 @@ internal static class DataPacker
         for (int i = 0; i < shape.Length; i++)
             BinaryPrimitives.WriteInt32BigEndian(header.AsSpan(4 + 4 * i), shape[i]);
         stream.Write(header);
-        stream.Write(values);
+        for (int at = 0; at < values.Length; at += Part)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            stream.Write(values.AsSpan(at, Math.Min(Part, values.Length - at)));
+        }
     }
 }

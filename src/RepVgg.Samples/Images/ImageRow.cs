@@ -14,10 +14,13 @@ internal sealed class ImageRow
     public string Label { get; set; } = "";
 
     /// <summary>Creates the rows one at a time, when they are enumerated.</summary>
-    public static IEnumerable<ImageRow> From(ISampleSource samples)
+    /// <param name="samples">The images.</param>
+    /// <param name="cancellation">Checked before every row.</param>
+    public static IEnumerable<ImageRow> From(ISampleSource samples, CancellationToken cancellation)
     {
         for (int i = 0; i < samples.Count; i++)
         {
+            cancellation.ThrowIfCancellationRequested();
             var row = new ImageRow { Image = new float[samples.Channels * samples.Height * samples.Width] };
             row.Label = FashionMnist.ClassNames[samples.Read(i, row.Image)];
             yield return row;

@@ -25,7 +25,7 @@ internal static class ConvertCommand
         new("names", "NAME", "authors, timm or mmpretrain: whose names the weights get (default: authors)"),
     ];
 
-    public static int Run(Arguments arguments)
+    public static int Run(Arguments arguments, Interrupt interrupt)
     {
         var (input, output) = (arguments.Operand(0), Path.GetFullPath(arguments.Operand(1)));
         var format = FormatOf(arguments, output);
@@ -46,7 +46,7 @@ internal static class ConvertCommand
                 throw new UsageException("--names is not for ONNX.");
             var network = weights.ToDeployNetwork();
             var labels = weights.Description?.ClassLabels is { IsDefaultOrEmpty: false } known ? known : (IReadOnlyList<string>?)null;
-            OnnxWriter.Write(network, output, new OnnxExportOptions { Precision = precision, ClassLabels = labels });
+            interrupt.Defer(() => OnnxWriter.Write(network, output, new OnnxExportOptions { Precision = precision, ClassLabels = labels }));
         }
         else
         {
@@ -55,7 +55,7 @@ internal static class ConvertCommand
             if (!known && (weights.Options.BatchNormEpsilon is not null || weights.Options.Strides is not null))
                 throw new UsageException("--epsilon and --strides are stored together with the normalisation: give --mean and --std.");
             var state = form == weights.Form ? weights.State : (known ? weights : weights.WithoutNormalization()).ToDeployNetwork().ExportState();
-            Write(state, known ? weights.Describe() : null, output, format, arguments);
+            Write(state, known ? weights.Describe() : null, output, format, arguments, interrupt);
         }
         Report(output, weights.Architecture.Name, form);
         WeightsCommands.PrintAssumptions(weights.Assumptions);
@@ -63,20 +63,20 @@ internal static class ConvertCommand
     }
 
     /// <summary>Writes weights in the format and with the names that the command line specifies.</summary>
-    public static void Write(StateDict state, ModelDescription? description, string path, Arguments arguments) => Write(state, description, path, FormatOf(arguments, path), arguments);
+    public static void Write(StateDict state, ModelDescription? description, string path, Arguments arguments, Interrupt interrupt) => Write(state, description, path, FormatOf(arguments, path), arguments, interrupt);
 
     /// <summary>Prints the name, architecture, form and size of the file that was written.</summary>
     public static void Report(string path, string architecture, WeightsForm form) =>
         Console.WriteLine($"{path}: {architecture}, {form.Name()} form, {Table.Number(new FileInfo(path).Length)} bytes.");
 
-    private static void Write(StateDict state, ModelDescription? description, string path, Format format, Arguments arguments)
+    private static void Write(StateDict state, ModelDescription? description, string path, Format format, Arguments arguments, Interrupt interrupt)
     {
         if (Names(arguments) is { } rename)
             state = rename(state);
         if (format == Format.PyTorch)
-            PthWriter.Write(state, path, description);
+            interrupt.Defer(() => PthWriter.Write(state, path, description));
         else if (format == Format.Safetensors)
-            SafetensorsWriter.Write(state, path, description);
+            interrupt.Defer(() => SafetensorsWriter.Write(state, path, description));
         else
             throw new UsageException("ONNX files hold the deploy form only.");
     }

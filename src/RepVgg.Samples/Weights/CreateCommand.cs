@@ -10,7 +10,7 @@ namespace RepVgg.Samples.Weights;
 /// <summary>Writes the training form of a variant with random weights, as a starting point for training in another program.</summary>
 internal static class CreateCommand
 {
-    public static int Run(Arguments arguments)
+    public static int Run(Arguments arguments, Interrupt interrupt)
     {
         var variant = RepVggVariants.Find(arguments.Operand(0));
         var architecture = variant with { InputChannels = arguments.Integer("channels", 1) ?? variant.InputChannels };
@@ -20,7 +20,7 @@ internal static class CreateCommand
         using var network = new TrainingNetwork(architecture, classes, backend, (ulong)(arguments.Integer("seed", 0) ?? 1));
         var state = network.ExportState();
         var weights = new LoadedWeights(state, WeightsForm.Training, architecture, classes, null);
-        ConvertCommand.Write(state, architecture.InputChannels == 3 ? weights.Describe() : null, path, arguments);
+        ConvertCommand.Write(state, architecture.InputChannels == 3 ? weights.Describe() : null, path, arguments, interrupt);
         ConvertCommand.Report(path, architecture.Name, WeightsForm.Training);
         return 0;
     }

@@ -8,7 +8,7 @@ namespace RepVgg.Samples.Weights;
 /// <summary>Computes the logits of images in a NumPy file, for comparison with other programs.</summary>
 internal static class RunCommand
 {
-    public static int Run(Arguments arguments)
+    public static int Run(Arguments arguments, Interrupt interrupt)
     {
         string path = arguments.Operand(0), imagesPath = arguments.Operand(1), output = Path.GetFullPath(arguments.Operand(2));
         var images = NumpyFile.Read(imagesPath);
@@ -24,7 +24,7 @@ internal static class RunCommand
         var logits = TensorData.Zeros(count, network.Classes);
         using (var engine = new InferenceEngine(network, arguments.Integer("threads", 0) ?? 0))
             engine.Run(images.Values, count, logits.Values);
-        NumpyFile.Write(output, logits);
+        interrupt.Defer(() => NumpyFile.Write(output, logits));
         Console.WriteLine($"{output}: logits [{count}, {network.Classes}] of {network.Architecture.Name}.");
         return 0;
     }

@@ -29,7 +29,7 @@ internal static class WeightsCommands
     public static IReadOnlyList<CommandSpec> All { get; } =
     [
         new("list", "Lists the variants with their parameters and multiply-adds in both forms.",
-            [new("image-size", "N", "height and width of the images in pixels (default: 224)"), new("classes", "N", "number of classes (default: 1000)")], ListCommand.Run),
+            [new("image-size", "N", "height and width of the images in pixels (default: 224)"), new("classes", "N", "number of classes (default: 1000)")], (arguments, _) => ListCommand.Run(arguments)),
         new("create", "Writes the training form of a variant with fresh weights, for training elsewhere.",
             [
                 new("classes", "N", "number of classes (default: 1000)"),
@@ -37,7 +37,7 @@ internal static class WeightsCommands
                 new("seed", "N", "draws the weights (default: 1)"),
                 .. ConvertCommand.OutputOptions,
             ], CreateCommand.Run) { Operands = ["VARIANT", "OUT"] },
-        new("inspect", "Says what a file of weights holds.", [_imageSize, .. _normalization, .. _unsaid, _output], InspectCommand.Run) { Operands = ["FILE"] },
+        new("inspect", "Says what a file of weights holds.", [_imageSize, .. _normalization, .. _unsaid, _output], (arguments, _) => InspectCommand.Run(arguments)) { Operands = ["FILE"] },
         new("verify", "Fuses a training form and compares both forms on random images, block by block and in all.",
             [
                 new("bound", "X", "largest relative difference that is accepted (default: 1e-5)"),
@@ -48,7 +48,7 @@ internal static class WeightsCommands
                 new("images", "N", "number of random images (default: 2)"),
                 new("seed", "N", "draws the images (default: 1)"),
                 new("threads", "N", "threads; 0 takes every core (default: 0)"),
-            ], VerifyCommand.Run) { Operands = ["FILE"] },
+            ], (arguments, _) => VerifyCommand.Run(arguments)) { Operands = ["FILE"] },
         new("convert", "Converts weights between formats and from the training to the deploy form.",
             [
                 new("form", "FORM", "train or deploy (default: that of IN; deploy for ONNX)"),

@@ -13,47 +13,56 @@ using Spectre.Console;
 
 namespace RepVgg.Samples.Workflow;
 
-/// <summary>The complete workflow of an ML.NET pipeline: train, evaluate, save, load in a new MLContext, score and export.</summary>
+/// <summary>The complete workflow of an ML.NET pipeline: train, save, export, evaluate, load in a new MLContext and score.</summary>
 internal static class Classification
 {
     private const int ScoredImages = 10;
 
-    /// <summary>The conventional exit code of a program that was ended by Ctrl-C.</summary>
-    private const int InterruptedExitCode = 130;
+    /// <remarks>
+    /// Ctrl-C stops training at the next batch, and the best model so far is saved; later it stops evaluation and scoring at the next
+    /// row. The files are written completely, and before the evaluation, so that no signal loses the model.
+    /// </remarks>
+    public static int Run(ISampleSource training, ISampleSource test, Recipe recipe, Arguments arguments, Interrupt interrupt) =>
+        interrupt.Defer(() => RunDeferred(training, test, recipe, arguments, interrupt));
 
-    public static int Run(ISampleSource training, ISampleSource test, Recipe recipe, Arguments arguments)
+    private static int RunDeferred(ISampleSource training, ISampleSource test, Recipe recipe, Arguments arguments, Interrupt interrupt)
     {
         string folder = Path.GetFullPath(arguments.Text("out") ?? "output");
         OutputFolder.Prepare(folder);
         var context = new MLContext(arguments.Integer("seed", 0) ?? 1);
-        var trainingRows = context.Data.LoadFromEnumerable(ImageRow.From(training));
-        var testRows = context.Data.LoadFromEnumerable(ImageRow.From(test));
+        var trainingRows = context.Data.LoadFromEnumerable(ImageRow.From(training, interrupt.Token));
+        var testRows = context.Data.LoadFromEnumerable(ImageRow.From(test, interrupt.Token));
 
         context.Log += (_, entry) => ShowDevice(entry);
 
-        using var interrupt = new Interrupt();
         var options = recipe.ToOptions(arguments);
         options.CancellationToken = interrupt.Token;
         Console.WriteLine(Invariant($"Training {recipe.Architecture} on {training.Count:n0} images of {training.Width}x{training.Height} pixels, {training.Classes} classes, {recipe.Epochs} epochs. Ctrl-C stops and keeps the best model so far."));
 
-        if (Train(context, trainingRows, options) is not { } model)
-            return InterruptedExitCode;
+        if (Train(context, trainingRows, options, interrupt) is not { } model)
+            return interrupt.ExitCode;
         using var classifier = model.OfType<RepVggTransformer>().Single();
-        bool interrupted = classifier.StopReason == StopReason.Cancelled;
-        if (interrupted)
+        if (classifier.StopReason == StopReason.Cancelled)
             Console.WriteLine($"Stopped. The model is the best so far, of epoch {classifier.BestEpoch}.");
-
-        Evaluate(context, model, classifier.Labels, testRows, test.Count);
 
         string modelPath = Path.Combine(folder, "model.zip"), onnxPath = Path.Combine(folder, "model.onnx");
         context.Model.SaveRepVgg(model, trainingRows.Schema, modelPath);
         classifier.ExportToOnnx(onnxPath);
-        Score(modelPath, test);
+        try
+        {
+            interrupt.Token.ThrowIfCancellationRequested();
+            Evaluate(context, model, classifier.Labels, testRows, test.Count);
+            Score(modelPath, test, interrupt.Token);
+        }
+        catch (Exception error) when (interrupt.IsCauseOf(error))
+        {
+            Console.WriteLine("Interrupted: the model is saved, but not evaluated and scored to the end.");
+        }
 
         Console.WriteLine();
         Console.WriteLine($"The pipeline for ML.NET: {modelPath}");
         Console.WriteLine($"The network as ONNX:     {onnxPath}");
-        return interrupted ? InterruptedExitCode : 0;
+        return interrupt.ExitCode;
     }
 
     /// <summary>Prints the trainer's log messages except those of the epochs: the device, the reason why no GPU is used, and warnings.</summary>
@@ -65,7 +74,7 @@ internal static class Classification
     }
 
     /// <returns>The fitted pipeline; null if training was stopped before the first epoch was complete.</returns>
-    private static TransformerChain<ITransformer>? Train(MLContext context, IDataView rows, RepVggTrainer.Options options)
+    private static TransformerChain<ITransformer>? Train(MLContext context, IDataView rows, RepVggTrainer.Options options, Interrupt interrupt)
     {
         long start = Stopwatch.GetTimestamp();
         try
@@ -81,7 +90,7 @@ internal static class Classification
             Console.WriteLine(Invariant($"Trained in {Stopwatch.GetElapsedTime(start).TotalSeconds:f1} s."));
             return model;
         }
-        catch (OperationCanceledException)
+        catch (Exception error) when (interrupt.IsCauseOf(error))
         {
             Console.WriteLine("Stopped before the first epoch was complete: there is no model yet, and nothing was written.");
             return null;
@@ -99,14 +108,14 @@ internal static class Classification
     }
 
     /// <summary>Loads the model file in a new MLContext, as another program would, and scores single images.</summary>
-    private static void Score(string modelPath, ISampleSource test)
+    private static void Score(string modelPath, ISampleSource test, CancellationToken cancellation)
     {
         var fresh = new MLContext();
         var loaded = fresh.Model.Load(modelPath, out _);
         using var engine = fresh.Model.CreatePredictionEngine<ImageRow, ImagePrediction>(loaded);
         Console.WriteLine();
         Console.WriteLine($"{ScoredImages} test images, scored by the model loaded from {Path.GetFileName(modelPath)}:");
-        foreach (var row in ImageRow.From(new SampleSubset(test, Enumerable.Range(0, ScoredImages).Select(i => i * test.Count / ScoredImages))))
+        foreach (var row in ImageRow.From(new SampleSubset(test, Enumerable.Range(0, ScoredImages).Select(i => i * test.Count / ScoredImages)), cancellation))
         {
             var prediction = engine.Predict(row);
             string verdict = prediction.PredictedLabel == row.Label ? "" : $"  wrong, it is: {row.Label}";

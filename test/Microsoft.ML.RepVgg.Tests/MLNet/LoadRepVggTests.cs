@@ -243,6 +243,25 @@ public sealed class LoadRepVggTests(TrainedStripes trained) : IClassFixture<Trai
     }
 
     [Fact]
+    public void A_model_that_was_saved_with_a_data_loader_is_loaded()
+    {
+        string path = _folder.File("model.zip");
+        var loader = _context.Data.CreateTextLoader([new TextLoader.Column("Label", DataKind.String, 0), new TextLoader.Column("Features", DataKind.Single, 1, 144)]);
+        foreach (ITransformer model in new ITransformer[] { trained.Model, trained.Model.LastTransformer })
+        {
+            _context.Model.Save(model, loader, path);
+            using var loaded = _context.Model.LoadRepVgg(path, out var schema);
+            Assert.Equal(["Label", "Features"], schema!.Select(column => column.Name));
+            var data = trained.TestData;
+            if (model != trained.Model)
+                data = trained.Model.First().Transform(data);
+            Assert.Equal(Scores(model.Transform(data)), Scores(loaded.Transform(data)));
+        }
+
+        float[][] Scores(IDataView view) => [.. _context.Data.CreateEnumerable<Stripes.Prediction>(view, reuseRowObject: false, ignoreMissingColumns: true).Select(row => row.Score)];
+    }
+
+    [Fact]
     public void A_save_that_fails_leaves_the_old_model()
     {
         string path = _folder.File("model.zip");

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using Microsoft.ML.Data;
@@ -68,6 +67,9 @@ public sealed class SavedModelTests(TrainedStripes trained) : IClassFixture<Trai
         Compare.Close(expected[4].Score, engine.Predict(Stripes.Rows(75, seed: 2)[4]).Score, 1e-4);
     }
 
+    /// <summary>A program that references ML.NET only and scores with a saved model.</summary>
+    internal static ChildProgram Consumer { get; } = new(Path.Combine(AppContext.BaseDirectory.Replace("Microsoft.ML.RepVgg.Tests", "ModelConsumer"), "ModelConsumer.dll"));
+
     [Fact]
     public async Task Another_process_that_knows_only_mlnet_gives_the_same_scores()
     {
@@ -79,13 +81,7 @@ public sealed class SavedModelTests(TrainedStripes trained) : IClassFixture<Trai
             var pixels = Stripes.Rows(75, seed: 2).SelectMany(row => row.Features).ToArray();
             await File.WriteAllBytesAsync(images, MemoryMarshal.AsBytes<float>(pixels).ToArray());
 
-            string consumer = Path.Combine(AppContext.BaseDirectory.Replace("Microsoft.ML.RepVgg.Tests", "ModelConsumer"), "ModelConsumer.dll");
-            var start = new ProcessStartInfo("dotnet", [consumer, model, "1", $"{Stripes.Size}", $"{Stripes.Size}", images]) { RedirectStandardOutput = true, RedirectStandardError = true };
-            using var process = Process.Start(start)!;
-            var errors = process.StandardError.ReadToEndAsync();
-            string[] lines = (await process.StandardOutput.ReadToEndAsync()).Split('\n', StringSplitOptions.RemoveEmptyEntries);
-            await process.WaitForExitAsync();
-            Assert.True(process.ExitCode == 0, await errors);
+            string[] lines = (await Consumer.RunAsync(model, "1", $"{Stripes.Size}", $"{Stripes.Size}", images)).Split('\n', StringSplitOptions.RemoveEmptyEntries);
 
             var expected = trained.Score(trained.Model);
             Assert.Equal(expected.Count, lines.Length);

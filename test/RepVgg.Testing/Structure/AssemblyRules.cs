@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Reflection;
 using Xunit;
 
@@ -21,6 +22,17 @@ public abstract class AssemblyRules(string tested)
             .SelectMany(type => type.GetMethods(BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Instance | BindingFlags.Static))
             .Where(method => method.IsDefined(typeof(FactAttribute)));
         Assert.All(methods, method => Assert.True(IsSentence(method.Name), $"{method.DeclaringType!.Name}.{method.Name}"));
+    }
+
+    [Fact]
+    public void Tests_run_under_the_culture_of_the_environment_variable()
+    {
+        string? name = Environment.GetEnvironmentVariable("REPVGG_TEST_CULTURE");
+        Assert.Equal(string.IsNullOrEmpty(name), CultureInfo.DefaultThreadCurrentCulture is null);
+        if (CultureInfo.DefaultThreadCurrentCulture is not { } culture)
+            return;
+        Assert.Equal((culture, culture), (CultureInfo.CurrentCulture, CultureInfo.CurrentUICulture));
+        Assert.True(culture.Name == name || culture.NumberFormat.NumberDecimalSeparator == ",", "Without ICU, numbers have commas.");
     }
 
     [Fact]

@@ -34,13 +34,17 @@ internal sealed unsafe class CpuBackend : Backend
         return tensor;
     }
 
-    private protected override void CopyInCore(Tensor destination, ReadOnlySpan<float> values) =>
+    private protected override void CopyInCore(Tensor destination, ReadOnlySpan<float> values)
+    {
         values.CopyTo(new Span<float>(Cast(destination).Data, values.Length));
+        GC.KeepAlive(destination);
+    }
 
     private protected override void CopyOutCore(Tensor source, Span<float> values)
     {
         var tensor = Cast(source);
         _context.Read(tensor, tensor.Data, values);
+        GC.KeepAlive(tensor);
     }
 
     private protected override void CopyGradientCore(Tensor source, Span<float> values)
@@ -50,6 +54,7 @@ internal sealed unsafe class CpuBackend : Backend
             _context.Read(tensor, tensor.Gradient, values);
         else
             values.Clear();
+        GC.KeepAlive(tensor);
     }
 
     private protected override IDisposable BeginStepCore(bool training, bool recording) => _context.BeginStep(training, recording);

@@ -1,18 +1,52 @@
+using System.Numerics;
+
 namespace RepVgg.Inference.Execution;
 
-/// <summary>
-/// A pool of idle workspaces. A workspace is created when no idle one has the required capacity, and is kept until the pool
-/// is disposed. Returned workspaces are reused.
-/// </summary>
-internal sealed class WorkspacePool(Plan plan, int threads) : IDisposable
+/// <summary>A pool of idle workspaces, which are reused. A workspace is created when no idle one has the required capacity.</summary>
+/// <remarks>
+/// After a period of 128 returns or 10 seconds, the pool frees the workspaces that the period did not need: it keeps as many
+/// as were in use at once, and none that is larger than the largest one that was requested.
+/// </remarks>
+internal sealed class WorkspacePool : IDisposable
 {
+    /// <summary>Number of returns after which a period ends.</summary>
+    public const int PeriodReturns = 128;
+
     private const long MaximumBytes = 48L << 20;
     private const int MaximumCapacity = 32;
 
+    private static readonly TimeSpan _periodTime = TimeSpan.FromSeconds(10);
+
+    private readonly Plan _plan;
+    private readonly int _threads;
+    private readonly int _maximumCapacity;
     private readonly Lock _access = new();
-    private readonly int _maximumCapacity = LargestCapacity(plan);
+
+    // Ends the periods of an engine that is used rarely or no longer. It runs while there are workspaces, and does not keep the
+    // pool alive.
+    private readonly Timer _timer;
+    private bool _isTimerRunning;
+    private bool _isDisposed;
+
+    // The idle workspaces in the order in which they were returned.
     private Workspace[] _idle = new Workspace[4];
-    private int _count;
+    private int _idleCount;
+    private int _inUse;
+
+    // Of the current period: maximum number in use at once, largest requested capacity, and number of returns.
+    private int _peak;
+    private int _largest;
+    private int _returns;
+
+    /// <param name="plan">The plan to allocate memory for.</param>
+    /// <param name="threads">Maximum number of threads for one run.</param>
+    public WorkspacePool(Plan plan, int threads)
+    {
+        _plan = plan;
+        _threads = threads;
+        _maximumCapacity = LargestCapacity(plan);
+        _timer = CreateTimer(new WeakReference<WorkspacePool>(this));
+    }
 
     /// <summary>
     /// Rents a workspace for up to <paramref name="images"/> images. Its capacity can be smaller: it is limited to 32 images
@@ -20,19 +54,25 @@ internal sealed class WorkspacePool(Plan plan, int threads) : IDisposable
     /// </summary>
     public Workspace Rent(int images)
     {
-        int capacity = Math.Min((int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Math.Min(images, MaximumCapacity)), _maximumCapacity);
+        int capacity = Math.Min((int)BitOperations.RoundUpToPowerOf2((uint)Math.Min(images, MaximumCapacity)), _maximumCapacity);
         lock (_access)
         {
-            for (int i = 0; i < _count; i++)
-            {
-                var workspace = _idle[i];
-                if (workspace.Capacity < capacity)
-                    continue;
-                _idle[i] = _idle[--_count];
-                return workspace;
-            }
+            _largest = Math.Max(_largest, capacity);
+            _peak = Math.Max(_peak, ++_inUse);
+            if (Take(capacity) is { } idle)
+                return idle;
+            StartTimer();
         }
-        return new Workspace(plan, capacity, threads);
+        try
+        {
+            return new Workspace(_plan, capacity, _threads);
+        }
+        catch
+        {
+            lock (_access)
+                _inUse--;
+            throw;
+        }
     }
 
     /// <summary>Returns a rented workspace to the pool.</summary>
@@ -40,9 +80,34 @@ internal sealed class WorkspacePool(Plan plan, int threads) : IDisposable
     {
         lock (_access)
         {
-            if (_count == _idle.Length)
-                Array.Resize(ref _idle, 2 * _count);
-            _idle[_count++] = workspace;
+            if (_idleCount == _idle.Length)
+                Array.Resize(ref _idle, 2 * _idleCount);
+            _idle[_idleCount++] = workspace;
+            _inUse--;
+            if (++_returns == PeriodReturns)
+                EndPeriod();
+        }
+    }
+
+    /// <summary>Frees the workspaces that the current period did not need, and begins the next period.</summary>
+    public void EndPeriod()
+    {
+        lock (_access)
+        {
+            int keep = _peak - _inUse;
+            for (int i = _idleCount - 1; i >= 0; i--)
+            {
+                if (keep > 0 && _idle[i].Capacity <= _largest)
+                {
+                    keep--;
+                    continue;
+                }
+                _idle[i].Dispose();
+                RemoveAt(i);
+            }
+            _peak = _inUse;
+            _largest = 0;
+            _returns = 0;
         }
     }
 
@@ -50,8 +115,36 @@ internal sealed class WorkspacePool(Plan plan, int threads) : IDisposable
     {
         lock (_access)
         {
-            while (_count > 0)
-                _idle[--_count].Dispose();
+            _isDisposed = true;
+            _timer.Dispose();
+            while (_idleCount > 0)
+            {
+                _idle[_idleCount - 1].Dispose();
+                RemoveAt(_idleCount - 1);
+            }
+        }
+    }
+
+    private static Timer CreateTimer(WeakReference<WorkspacePool> pool)
+    {
+        // A timer would keep the execution context of the thread that creates it, and with it the objects of the caller.
+        bool restoresFlow = !ExecutionContext.IsFlowSuppressed();
+        if (restoresFlow)
+            ExecutionContext.SuppressFlow();
+        try
+        {
+            return new Timer(
+                static state =>
+                {
+                    if (((WeakReference<WorkspacePool>)state!).TryGetTarget(out var target))
+                        target.OnTimer();
+                },
+                pool, Timeout.Infinite, Timeout.Infinite);
+        }
+        finally
+        {
+            if (restoresFlow)
+                ExecutionContext.RestoreFlow();
         }
     }
 
@@ -61,6 +154,51 @@ internal sealed class WorkspacePool(Plan plan, int threads) : IDisposable
         foreach (long floats in plan.Trailing.BufferFloats)
             total += floats;
         long fit = Math.Clamp(MaximumBytes / sizeof(float) / Math.Max(total, 1), 1, MaximumCapacity);
-        return 1 << System.Numerics.BitOperations.Log2((uint)fit);
+        return 1 << BitOperations.Log2((uint)fit);
+    }
+
+    /// <summary>Removes the smallest idle workspace that is large enough, and of several the one that was used last; null if there is none.</summary>
+    private Workspace? Take(int capacity)
+    {
+        int best = -1;
+        for (int i = _idleCount - 1; i >= 0; i--)
+        {
+            if (_idle[i].Capacity >= capacity && (best < 0 || _idle[i].Capacity < _idle[best].Capacity))
+                best = i;
+        }
+        if (best < 0)
+            return null;
+        var workspace = _idle[best];
+        RemoveAt(best);
+        return workspace;
+    }
+
+    private void RemoveAt(int index)
+    {
+        _idleCount--;
+        Array.Copy(_idle, index + 1, _idle, index, _idleCount - index);
+        _idle[_idleCount] = null!;
+    }
+
+    private void StartTimer()
+    {
+        if (_isTimerRunning)
+            return;
+        _isTimerRunning = true;
+        _timer.Change(_periodTime, _periodTime);
+    }
+
+    private void OnTimer()
+    {
+        lock (_access)
+        {
+            if (_isDisposed)
+                return;
+            EndPeriod();
+            if (_inUse + _idleCount > 0)
+                return;
+            _isTimerRunning = false;
+            _timer.Change(Timeout.Infinite, Timeout.Infinite);
+        }
     }
 }

@@ -1,11 +1,13 @@
-using System.Runtime.InteropServices;
-
 namespace RepVgg.Runtime.Memory;
 
 /// <summary>
 /// A zeroed array of floats in native memory. It is aligned to a cache line (64 bytes) or, from 2 MiB on, to a huge page
 /// (2 MiB). The operating system commits physical memory only for pages that are accessed.
 /// </summary>
+/// <remarks>
+/// The garbage collector is told the size, so that it collects buffers that nobody disposes in time. Code that uses
+/// <see cref="Pointer"/> must keep the buffer referenced.
+/// </remarks>
 internal sealed unsafe class NativeBuffer : IDisposable
 {
     /// <summary>Extra floats allocated after the last element: kernels read whole vectors and may read past the end.</summary>
@@ -14,6 +16,7 @@ internal sealed unsafe class NativeBuffer : IDisposable
     private const int CacheLine = 64;
     private const int HugePage = 2 << 20;
 
+    private readonly nuint _bytes;
     private void* _block;
 
     /// <param name="length">Number of floats.</param>
@@ -22,10 +25,12 @@ internal sealed unsafe class NativeBuffer : IDisposable
         Length = length;
         nuint bytes = checked((nuint)(length + EndPadding) * sizeof(float));
         nuint alignment = bytes >= HugePage ? (nuint)HugePage : CacheLine;
-        _block = NativeMemory.AllocZeroed(bytes + alignment);
+        _bytes = bytes + alignment;
+        _block = SystemMemory.Allocate(_bytes);
+        GC.AddMemoryPressure((long)_bytes);
         Pointer = (float*)(((nuint)_block + alignment - 1) & ~(alignment - 1));
         if (bytes >= HugePage)
-            HugePages.Advise(Pointer, bytes);
+            SystemMemory.AdviseHugePages(Pointer, bytes);
     }
 
     ~NativeBuffer() => Free();
@@ -44,7 +49,10 @@ internal sealed unsafe class NativeBuffer : IDisposable
 
     private void Free()
     {
-        NativeMemory.Free(_block);
+        if (_block is null)
+            return;
+        SystemMemory.Free(_block, _bytes);
+        GC.RemoveMemoryPressure((long)_bytes);
         _block = null;
         Pointer = null;
     }

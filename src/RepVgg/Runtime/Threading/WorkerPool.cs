@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 
 namespace RepVgg.Runtime.Threading;
 
@@ -108,14 +109,21 @@ internal sealed class WorkerThread
         while (true)
         {
             WaitForWork();
-            var work = Interlocked.Exchange(ref _assignedWork, null);
-            if (work is null)
-                continue;
-            work.RunWorker(_workerIndex);
-            // The reservation ends before the caller is notified, so that the caller's next run can reserve this thread again.
-            Volatile.Write(ref _reserved, 0);
-            work.OnWorkerFinished();
+            RunAssignedWork();
         }
+    }
+
+    // A method of its own, so that the waiting thread's stack has no reference to the work, which refers to the memory of an engine.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void RunAssignedWork()
+    {
+        var work = Interlocked.Exchange(ref _assignedWork, null);
+        if (work is null)
+            return;
+        work.RunWorker(_workerIndex);
+        // The reservation ends before the caller is notified, so that the caller's next run can reserve this thread again.
+        Volatile.Write(ref _reserved, 0);
+        work.OnWorkerFinished();
     }
 
     private void WaitForWork()

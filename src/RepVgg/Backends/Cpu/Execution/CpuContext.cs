@@ -7,7 +7,7 @@ namespace RepVgg.Backends.Cpu.Execution;
 /// <summary>The execution context of the CPU backend's operations: threads, memory, the tensors of the current step, and the tape of recorded operations.</summary>
 internal sealed unsafe class CpuContext(int threads) : IDisposable
 {
-    private readonly Dictionary<object, object> _cache = [];
+    private readonly Dictionary<Type, object> _caches = [];
     private readonly HashSet<CpuTensor> _persistent = [];
     private readonly List<CpuTensor> _stepTensors = [];
     private readonly List<CpuOperation> _tape = [];
@@ -30,12 +30,15 @@ internal sealed unsafe class CpuContext(int threads) : IDisposable
     public void Run(int items, Action<int, int> body) => Loop.Run(items, body);
 
     /// <summary>Returns an object that is created on first use and cached for the lifetime of the context.</summary>
-    public T GetOrCreate<T>(object key, Func<T> create)
-        where T : class
+    public TValue GetOrCreate<TKey, TValue>(TKey key, Func<CpuContext, TKey, TValue> create)
+        where TKey : notnull
     {
-        if (!_cache.TryGetValue(key, out object? value))
-            _cache[key] = value = create();
-        return (T)value;
+        if (!_caches.TryGetValue(typeof(TKey), out object? cache))
+            _caches[typeof(TKey)] = cache = new Dictionary<TKey, TValue>();
+        var values = (Dictionary<TKey, TValue>)cache;
+        if (!values.TryGetValue(key, out var value))
+            values[key] = value = create(this, key);
+        return value;
     }
 
     /// <summary>Creates a parameter or buffer.</summary>

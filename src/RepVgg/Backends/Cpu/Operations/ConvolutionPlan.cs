@@ -31,9 +31,9 @@ internal abstract class ConvolutionPlan(ConvolutionShape shape, int unitImages)
     /// <param name="context">The execution context.</param>
     /// <param name="shape">The shape of the convolution.</param>
     /// <param name="unitImages">Number of images that are computed together; 0 for the default of the plan.</param>
-    public static ConvolutionPlan For(CpuContext context, ConvolutionShape shape, int unitImages = 0) => context.GetOrCreate<ConvolutionPlan>(
+    public static ConvolutionPlan For(CpuContext context, ConvolutionShape shape, int unitImages = 0) => context.GetOrCreate<(ConvolutionShape Shape, int UnitImages), ConvolutionPlan>(
         (shape, unitImages),
-        () => WinogradPlan.ShouldUse(shape) ? new WinogradPlan(context.Kernels, shape, unitImages) : new DirectPlan(context.Kernels, shape, unitImages));
+        static (context, key) => WinogradPlan.ShouldUse(key.Shape) ? new WinogradPlan(context.Kernels, key.Shape, key.UnitImages) : new DirectPlan(context.Kernels, key.Shape, key.UnitImages));
 }
 
 /// <summary>The shape of a convolution, without the number of images. It determines the plan.</summary>

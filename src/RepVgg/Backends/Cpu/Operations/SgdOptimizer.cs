@@ -34,6 +34,7 @@ internal sealed unsafe class SgdOptimizer : Optimizer
             Elementwise.Run(_context.Loop, parameter.Count, (start, count) => Elementwise.SgdStep(
                 weight + start, gradient + start, buffer is null ? null : buffer + start, count, rate, entry.Group.WeightDecay, _options.Momentum, _options.Nesterov, first));
         }
+        GC.KeepAlive(this);
     }
 
     private protected override void DisposeCore()
@@ -48,6 +49,7 @@ internal sealed unsafe class SgdOptimizer : Optimizer
             new ReadOnlySpan<float>(_entries[parameter].Buffer!.Pointer, values.Length).CopyTo(values);
         else
             values.Clear();
+        GC.KeepAlive(this);
     }
 
     private protected override void WriteSlot(string slot, int parameter, ReadOnlySpan<float> values)

@@ -1,0 +1,122 @@
+using System.Diagnostics;
+using Microsoft.ML.RepVgg.Tests.Trainer;
+using RepVgg.Testing;
+using Xunit;
+
+namespace Microsoft.ML.RepVgg.Tests.Network;
+
+/// <summary>Nothing uses the network. The processes run under a library (network-watch.c) that refuses and writes down every look-up and connection.</summary>
+public sealed class NetworkTests(TrainedStripes trained) : IClassFixture<TrainedStripes>, IDisposable
+{
+    private const string Switch = "ORT_DISABLE_TELEMETRY";
+
+    /// <summary>Seconds that a program waits at its end: ONNX Runtime 1.31 sends for the first time after about nine.</summary>
+    private const string Wait = "15";
+
+    /// <summary>The variables by which ONNX Runtime recognises builds and tests, where it has no telemetry.</summary>
+    private static readonly string[] _signsOfBuilds =
+    [
+        "CI", "TF_BUILD", "GITHUB_ACTIONS", "GITLAB_CI", "CIRCLECI", "TRAVIS", "JENKINS_URL", "CODEBUILD_BUILD_ID", "BUILDKITE",
+        "TEAMCITY_VERSION", "APPVEYOR", "BITBUCKET_BUILD_NUMBER", "SYSTEM_TEAMFOUNDATIONCOLLECTIONURI", "ORT_RUNNING_UNIT_TESTS",
+    ];
+
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [NetworkWatchFact]
+    public async Task Training_saving_loading_and_scoring_use_no_network_and_leave_no_files()
+    {
+        await Run(Program.Child, null, "network-own-model", _folder.File("model.zip"), Wait);
+        Assert.Equal("", Uses);
+        Assert.Empty(Files());
+    }
+
+    [NetworkWatchFact]
+    public async Task An_application_that_created_the_environment_of_ONNX_Runtime_before_can_save() =>
+        await Run(Program.Child, null, "network-own-model-late", _folder.File("model.zip"));
+
+    [NetworkWatchFact]
+    public async Task The_watch_sees_look_ups()
+    {
+        await Run(Program.Child, null, "network-look-up");
+        Assert.Equal("getaddrinfo host.invalid", Uses.Trim());
+    }
+
+    /// <summary>The reason for the switch, and what the README says about applications that load models without this library.</summary>
+    [NetworkWatchFact]
+    public async Task ONNX_Runtime_alone_uses_the_network_unless_the_variable_is_set()
+    {
+        string model = _folder.File("model.zip"), images = _folder.Write("images", new byte[Stripes.Size * Stripes.Size * sizeof(float)]);
+        trained.Context.Model.SaveRepVgg(trained.Model, trained.TrainingData.Schema, model);
+        string size = $"{Stripes.Size}";
+        await Run(SavedModelTests.Consumer, "1", model, "1", size, size, images);
+        Assert.Empty(Files());
+        await Run(SavedModelTests.Consumer, null, model, "1", size, size, images, Wait);
+        Assert.Contains("events.data.microsoft.com", Uses);
+        Assert.NotEmpty(Files());
+    }
+
+    private string Home => Directory.CreateDirectory(_folder.File("home")).FullName;
+
+    private string Temporary => Directory.CreateDirectory(_folder.File("temporary")).FullName;
+
+    private string Log => _folder.File("network.log");
+
+    /// <summary>The look-ups and connections of the program, one on each line.</summary>
+    private string Uses => File.ReadAllText(Log);
+
+    /// <summary>The files that the program left in its home folder and in the temporary folder, where ML.NET leaves empty folders.</summary>
+    private IEnumerable<string> Files() => Directory.EnumerateFiles(Home, "*", SearchOption.AllDirectories).Concat(Directory.EnumerateFiles(Temporary));
+
+    /// <summary>Runs a program under the watch.</summary>
+    /// <param name="program">The program.</param>
+    /// <param name="switchedOff">Value of the variable that switches ONNX Runtime's telemetry off; null for none.</param>
+    /// <param name="arguments">The program's arguments.</param>
+    private async Task Run(ChildProgram program, string? switchedOff, params string[] arguments)
+    {
+        File.WriteAllText(Log, "");
+        var variables = _signsOfBuilds.ToDictionary(name => name, _ => (string?)null);
+        variables["LD_PRELOAD"] = NetworkWatchFactAttribute.Compile(_folder.File("network-watch.so"));
+        variables["NETWORK_WATCH_LOG"] = Log;
+        variables[Switch] = switchedOff;
+        variables["TMPDIR"] = Temporary;
+        variables["HOME"] = Home;
+        variables["XDG_CACHE_HOME"] = variables["XDG_DATA_HOME"] = null;
+        variables["DOTNET_EnableDiagnostics"] = "0"; // its files are in the temporary folder
+        var (exitCode, _, errors) = await program.RunWithAsync(variables, arguments);
+        Assert.True(exitCode == 0, errors);
+    }
+}
+
+/// <summary>A fact that needs a C compiler to watch a process; without it, the test is reported as skipped.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class NetworkWatchFactAttribute : FactAttribute
+{
+    private static readonly Lazy<string?> _skip = new(() =>
+    {
+        if (!OperatingSystem.IsLinux())
+            return "Processes are watched by LD_PRELOAD, which only Linux has.";
+        using var folder = new TemporaryFolder();
+        try
+        {
+            Compile(folder.File("network-watch.so"));
+            return null;
+        }
+        catch (Exception error) when (error is System.ComponentModel.Win32Exception or InvalidOperationException)
+        {
+            return $"gcc, which compiles the library that watches the network, is missing or fails: {error.Message}";
+        }
+    });
+
+    public NetworkWatchFactAttribute() => Skip = _skip.Value;
+
+    internal static string Compile(string library)
+    {
+        string source = Path.Combine(AppContext.BaseDirectory, "Network", "network-watch.c");
+        using var compiler = Process.Start(new ProcessStartInfo("gcc", ["-shared", "-fPIC", "-o", library, source, "-ldl"]) { RedirectStandardError = true })!;
+        string errors = compiler.StandardError.ReadToEnd();
+        compiler.WaitForExit();
+        return compiler.ExitCode == 0 ? library : throw new InvalidOperationException(errors);
+    }
+}
