@@ -7,6 +7,7 @@ using Microsoft.ML.RepVgg.Input;
 using Microsoft.ML.RepVgg.Input.Images;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Networks;
+using RepVgg.Runtime;
 
 namespace Microsoft.ML.RepVgg.Interop;
 
@@ -35,7 +36,7 @@ internal sealed record SavedPart(SavedInput Input, string OutputColumn, SavedHea
         }
         catch (JsonException error)
         {
-            throw new InvalidDataException($"The model's description of its RepVGG network is damaged: {error.Message}", error);
+            throw new InvalidDataException($"The model's description of its RepVGG network is damaged: {MessageText.Reason(error)}.", error);
         }
     }
 }
@@ -103,7 +104,7 @@ internal sealed record SavedInput(
         }
         catch (Exception error) when (error is ArgumentException or IndexOutOfRangeException)
         {
-            throw new InvalidDataException($"The model's description of its RepVGG network is damaged: {error.Message}", error);
+            throw new InvalidDataException($"The model's description of its RepVGG network is damaged: {MessageText.Reason(error)}.", error);
         }
     }
 }

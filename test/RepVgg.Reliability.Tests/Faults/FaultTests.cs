@@ -20,7 +20,7 @@ public class FaultTests(ITestOutputHelper output)
     public async Task Every_write_can_fail_and_the_old_file_stays()
     {
         using var folder = new TemporaryFolder();
-        var variables = new Dictionary<string, string>
+        var variables = new Dictionary<string, string?>
         {
             ["TMPDIR"] = folder.Path,
             // The runtime's own file for code is as large as the address space, beyond the limit.

@@ -58,6 +58,8 @@ internal static class ChildPrograms
         const int Epochs = 150;
         var options = SyntheticTask.Options with { Epochs = Epochs, BatchSize = 16, EmaDecay = 0.9f, CheckpointPath = checkpoint };
         var result = SyntheticTask.Train(SyntheticTask.Samples(48, 1), SyntheticTask.Samples(16, 2), options, _ => Announce());
+        // A run that was complete when it was killed has nothing left to do.
+        Announce();
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         foreach (var (_, tensor) in result.Weights)
             hash.AppendData(MemoryMarshal.AsBytes(tensor.Values.AsSpan()));
