@@ -23,6 +23,9 @@ internal sealed class OnnxFile : IDisposable
     /// <summary>The ONNX file itself.</summary>
     public MappedFile Main { get; }
 
+    /// <summary>Size in bytes of this file and of the external files that were opened.</summary>
+    public long Length => Main.Memory.Length + _external.Values.Sum(file => (long)file.Memory.Length);
+
     /// <summary>Gets the values of a tensor that are in another file.</summary>
     /// <param name="tensor">Name of the tensor, for error messages.</param>
     /// <param name="location">Name of the file, relative to the folder of the ONNX file.</param>

@@ -9,6 +9,7 @@ internal sealed class OnnxParser
 {
     private const int MaximumNodes = 100_000;
     private const int MaximumIntegers = 1 << 16;
+    private const int MaximumExternalIntegers = 1 << 20;
     private const int MaximumParts = 1000;
     private const int MaximumRank = 8;
     private const int MaximumOperatorSet = 25;
@@ -19,6 +20,11 @@ internal sealed class OnnxParser
     private readonly OnnxModel _model = new();
     private readonly OnnxFile? _file;
     private readonly List<long> _numbers = [];
+
+    private readonly HashSet<string> _operations = new(StringComparer.Ordinal);
+
+    // Number of integers in external files that were read. Many tensors can refer to the same bytes of a file.
+    private long _externalIntegers;
 
     private OnnxParser(OnnxFile? file) => _file = file;
 
@@ -62,6 +68,7 @@ internal sealed class OnnxParser
     private OnnxModel Model(ProtoReader reader)
     {
         bool hasGraph = false;
+        _model.Bytes = reader.Length;
         while (reader.Next(out int field))
         {
             switch (field)
@@ -77,6 +84,8 @@ internal sealed class OnnxParser
                 default: reader.Skip(); break;
             }
         }
+        if (_file is not null)
+            _model.Bytes = _file.Length;
         return hasGraph ? _model : throw new InvalidDataException("it holds no graph");
     }
 
@@ -147,6 +156,7 @@ internal sealed class OnnxParser
         if (_model.Nodes.Count >= MaximumNodes)
             throw new InvalidDataException($"it has more than {MaximumNodes} operations");
         var node = new OnnxNode();
+        int attributes = 0;
         while (reader.Next(out int field))
         {
             switch (field)
@@ -154,18 +164,30 @@ internal sealed class OnnxParser
                 case OnnxSchema.Node.Input: node.Inputs.Add(reader.Text()); break;
                 case OnnxSchema.Node.Output: node.Outputs.Add(reader.Text()); break;
                 case OnnxSchema.Node.Name: node.Name = reader.Text(); break;
-                case OnnxSchema.Node.OpType: node.Operation = reader.Text(); break;
+                case OnnxSchema.Node.OpType: node.Operation = Shared(reader.Text()); break;
                 case OnnxSchema.Node.Domain: node.Domain = reader.Text(); break;
                 case OnnxSchema.Node.Attribute:
                     var attribute = Attribute(reader.Message());
                     node.Attributes[attribute.Name] = attribute;
+                    attributes++;
                     break;
                 default: reader.Skip(); break;
             }
-            if (node.Inputs.Count + node.Outputs.Count + node.Attributes.Count > MaximumParts)
+            if (node.Inputs.Count + node.Outputs.Count + attributes > MaximumParts)
                 throw new InvalidDataException($"an operation has more than {MaximumParts} inputs, outputs and attributes");
         }
+        if (node.Operation.Length == 0 || node.Outputs.Count == 0)
+            throw new InvalidDataException($"an operation has no {(node.Operation.Length == 0 ? "type" : "outputs")}");
         _model.Nodes.Add(node);
+    }
+
+    /// <summary>Returns one string for all types of operations that are equal.</summary>
+    private string Shared(string operation)
+    {
+        if (_operations.TryGetValue(operation, out string? known))
+            return known;
+        _operations.Add(operation);
+        return operation;
     }
 
     private OnnxAttribute Attribute(ProtoReader reader)
@@ -255,6 +277,8 @@ internal sealed class OnnxParser
             throw new InvalidDataException($"the values of '{name}' are in another file that is not named");
         if (length > int.MaxValue || (size > 0 && Number("length") is { } given && given != (long)length))
             throw new InvalidDataException($"the values of '{name}', of shape [{string.Join(", ", shape)}], are said to be {Number("length")} bytes");
+        if (type is OnnxSchema.Tensor.Int64 or OnnxSchema.Tensor.Int32 && (_externalIntegers += (long)length / size) > MaximumExternalIntegers)
+            throw new InvalidDataException($"its external files hold more than {MaximumExternalIntegers} integers; a network has only shapes, axes and paddings");
         return _file.External(name, location, Number("offset") ?? 0, (long)length);
 
         long? Number(string key) => !properties.TryGetValue(key, out string? text) ? null

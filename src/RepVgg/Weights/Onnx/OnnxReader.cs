@@ -24,6 +24,9 @@ public static class OnnxReader
     /// <exception cref="InvalidDataException">The data is not an ONNX file, is damaged, or does not contain a RepVGG network.</exception>
     public static DeployNetwork Read(Stream stream) => Parse(stream, model => Reader(model).Read());
 
+    /// <summary>Reads a network whose images are within given limits.</summary>
+    internal static DeployNetwork Read(Stream stream, WeightsFileLimits limits) => Parse(stream, model => Reader(model, new WeightsFileOptions { Limits = limits }).Read());
+
     /// <summary>Reads the description of the network in a file, including the class labels.</summary>
     /// <param name="path">The file.</param>
     /// <returns>The description; null if the file has none, as files of other exporters.</returns>
@@ -87,7 +90,7 @@ public static class OnnxReader
 
     private static OnnxNetworkReader Reader(OnnxModel model, WeightsFileOptions? options = null) => new(model, () => Describe(model), options);
 
-    private static ModelDescription? Describe(OnnxModel model) => ModelDescription.FromProperties(model.Properties);
+    private static ModelDescription? Describe(OnnxModel model) => ModelDescription.FromProperties(model.Properties, model.CountWeights());
 
     private static T Map<T>(string path, Func<OnnxModel, T> read)
     {

@@ -16,6 +16,9 @@ internal ref struct ProtoReader(ReadOnlyMemory<byte> message)
     /// <summary>The wire type of the field that <see cref="Next"/> found.</summary>
     public int WireType { get; private set; }
 
+    /// <summary>Size of the message in bytes.</summary>
+    public readonly int Length => _bytes.Length;
+
     private readonly int Left => _bytes.Length - _position;
 
     /// <summary>Reads the number of the next field; returns false at the end of the message. The field must then be read or skipped.</summary>

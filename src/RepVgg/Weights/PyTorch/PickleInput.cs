@@ -13,7 +13,9 @@ internal sealed class PickleInput(Stream stream, long limit, string file)
     private const int MaximumName = 512;
 
     private readonly StringBuilder _line = new();
-    private long _left = limit;
+
+    /// <summary>Number of bytes that were read.</summary>
+    public long BytesRead { get; private set; }
 
     public InvalidDataException Bad(string reason) => new($"{file} is not a readable PyTorch checkpoint: {MessageText.WithoutControls(reason)}.");
 
@@ -33,7 +35,7 @@ internal sealed class PickleInput(Stream stream, long limit, string file)
     /// <summary>Reads a byte string of a given length.</summary>
     public byte[] Bytes(ulong length, int maximum)
     {
-        if (length > (ulong)maximum || (long)length > _left)
+        if (length > (ulong)maximum || (long)length > limit - BytesRead)
             throw Bad($"its pickle holds a string of {length} bytes");
         byte[] bytes = new byte[length];
         Fill(bytes);
@@ -63,8 +65,8 @@ internal sealed class PickleInput(Stream stream, long limit, string file)
 
     private void Take(int count)
     {
-        _left -= count;
-        if (_left < 0)
+        BytesRead += count;
+        if (BytesRead > limit)
             throw Bad("its pickle is cut off, or longer than any checkpoint's");
     }
 }

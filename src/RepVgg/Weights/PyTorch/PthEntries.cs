@@ -16,7 +16,7 @@ internal sealed record PthEntry(string[] Keys, OrderedDictionary<string, object?
 /// <summary>Finds the weights among the objects of a checkpoint.</summary>
 internal sealed class PthEntries
 {
-    private const int MaximumDepth = 5;
+    private const int MaximumDepth = 5, MaximumVisits = 8;
 
     // The plain weights come before their moving average.
     private static readonly string[] _wrappers =
@@ -28,8 +28,8 @@ internal sealed class PthEntries
     private readonly List<PthEntry> _entries = [];
     private readonly Dictionary<PickleDictionary, bool> _holdsNetwork = [];
 
-    // The number of values that may still be visited: a dictionary can be in many others, also in itself.
-    private long _budget = 8_000_000;
+    // How often a dictionary was visited: it can be in many others, also in itself.
+    private readonly Dictionary<PickleDictionary, int> _visits = [];
 
     /// <param name="root">The unpickled object.</param>
     public PthEntries(object? root)
@@ -88,9 +88,12 @@ internal sealed class PthEntries
 
     private void Add(PickleDictionary dictionary, string[] keys)
     {
-        _budget -= 1 + dictionary.Entries.Count;
-        if (keys.Length > MaximumDepth || _budget < 0 || IsOptimizer(dictionary))
+        if (keys.Length > MaximumDepth || IsOptimizer(dictionary))
             return;
+        int visits = _visits.GetValueOrDefault(dictionary);
+        if (visits == MaximumVisits)
+            return;
+        _visits[dictionary] = visits + 1;
         if (dictionary.Entries.Values.Any(value => value is PickleTensor))
             _entries.Add(new PthEntry(keys, dictionary.Entries, HoldsNetwork(dictionary)));
         foreach (var (key, value) in dictionary.Entries)

@@ -72,7 +72,7 @@ public static class SafetensorsReader
             if (!leftOut.AddIfCounter(entry.Name))
                 state[entry.Name] = new TensorData(entry.Shape, (start, values) => Load(stream, map, file, header.DataStart, entry, start, values));
         }
-        return new OpenedWeights(state, ModelDescription.FromProperties(header.Metadata), map) { LeftOut = [.. leftOut.List()] };
+        return new OpenedWeights(state, ModelDescription.FromProperties(header.Metadata, header.Entries.Sum(entry => entry.Shape.Aggregate(1L, (count, size) => count * size))), map) { LeftOut = [.. leftOut.List()] };
     });
 
     private static void Load(Stream stream, MemoryMappedFile? map, string file, long dataStart, SafetensorsEntry entry, int start, Span<float> values)
