@@ -17,6 +17,7 @@ internal sealed class OnnxGraph
     public OnnxGraph(OnnxModel model)
     {
         _model = model;
+        _producers.EnsureCapacity(model.Nodes.Count);
         Computed = new OnnxBudget(model.Bytes, "the constants that its operations compute");
         foreach (var node in model.Nodes)
         {

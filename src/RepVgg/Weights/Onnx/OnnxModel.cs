@@ -44,9 +44,9 @@ internal sealed class OnnxNode
 
     public string Domain { get; set; } = "";
 
-    public List<string> Inputs { get; } = [];
+    public List<string> Inputs { get; } = new(2);
 
-    public List<string> Outputs { get; } = [];
+    public List<string> Outputs { get; } = new(1);
 
     /// <summary>The attributes. Most operations have none, so that the dictionary is created when it is first used.</summary>
     public Dictionary<string, OnnxAttribute> Attributes => _attributes ??= new Dictionary<string, OnnxAttribute>(StringComparer.Ordinal);

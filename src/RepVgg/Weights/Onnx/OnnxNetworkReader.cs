@@ -61,6 +61,8 @@ internal sealed class OnnxNetworkReader
         DeployNetwork.CheckInput(architecture, height, width, normalization);
         if (head is not null && head.InputFeatures != architecture.FeatureWidth)
             throw new InvalidDataException($"its classifier reads {head.InputFeatures} features of {architecture.FeatureWidth}");
+        if (head is not null && _description.Value is { } description && description.Classes != head.OutputFeatures)
+            throw new InvalidDataException($"its classifier has {head.OutputFeatures} classes, and its description says {description.Classes}");
         var blocks = ImmutableArray.CreateBuilder<DeployBlock>(found.Count);
         foreach (var shape in architecture.Blocks)
         {

@@ -88,17 +88,16 @@ internal sealed class PthEntries
 
     private void Add(PickleDictionary dictionary, string[] keys)
     {
-        if (keys.Length > MaximumDepth || IsOptimizer(dictionary))
+        if (IsOptimizer(dictionary))
             return;
-        int visits = _visits.GetValueOrDefault(dictionary);
-        if (visits == MaximumVisits)
-            return;
-        _visits[dictionary] = visits + 1;
+        _visits[dictionary] = _visits.GetValueOrDefault(dictionary) + 1;
         if (dictionary.Entries.Values.Any(value => value is PickleTensor))
             _entries.Add(new PthEntry(keys, dictionary.Entries, HoldsNetwork(dictionary)));
+        if (keys.Length == MaximumDepth)
+            return;
         foreach (var (key, value) in dictionary.Entries)
         {
-            if (value is PickleDictionary inner && key.Length > 0 && MessageText.Printable(key) == key)
+            if (value is PickleDictionary inner && _visits.GetValueOrDefault(inner) < MaximumVisits && key.Length > 0 && MessageText.Printable(key) == key)
                 Add(inner, [.. keys, key]);
         }
     }
