@@ -93,6 +93,7 @@ public sealed class InferenceEngine : IDisposable
     /// <param name="threads">Maximum number of threads for one call, including the calling thread; 0 for all cores.</param>
     /// <returns>The engine.</returns>
     /// <exception cref="InvalidDataException">The file has an unknown format, is damaged, or contains no RepVGG network; or its images exceed the limits of the options.</exception>
+    /// <exception cref="InsufficientMemoryException">The memory for the network and one image is not available.</exception>
     /// <exception cref="ArgumentException">An option is invalid or contradicts the file, or neither specifies the normalization of the network's input.</exception>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="threads"/> is negative or more than 1024.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>

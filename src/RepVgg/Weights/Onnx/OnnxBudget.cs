@@ -1,3 +1,5 @@
+using RepVgg.Runtime;
+
 namespace RepVgg.Weights.Onnx;
 
 /// <summary>
@@ -5,7 +7,7 @@ namespace RepVgg.Weights.Onnx;
 /// the size of a file does not limit what its network needs.
 /// </summary>
 /// <param name="fileBytes">Size of the ONNX file and of the files with its external data.</param>
-/// <param name="subject">What is counted, for the message, such as <c>the weights of its blocks</c>.</param>
+/// <param name="subject">What is counted, in the plural, for the message.</param>
 internal sealed class OnnxBudget(long fileBytes, string subject)
 {
     // Values of 16 bits become values of 32 bits, and files without weights need some memory too.
@@ -16,12 +18,12 @@ internal sealed class OnnxBudget(long fileBytes, string subject)
 
     /// <summary>Counts 32-bit values before memory is allocated for them.</summary>
     /// <param name="values">Number of values. A double does not overflow.</param>
-    /// <param name="user">The operation or block that needs them, for the message.</param>
+    /// <param name="user">The operation that needs them or the name of its output, for the message.</param>
     /// <exception cref="InvalidDataException">The budget is exceeded. The message contains only the reason.</exception>
     public void Take(double values, object user)
     {
         _used += values * sizeof(float);
         if (!(_used <= _limit) || values > Array.MaxLength)
-            throw new InvalidDataException(FormattableString.Invariant($"{subject} need more than {_limit:f0} bytes, which are {Factor} times the size of the file and {SpareMebibytes} MiB: the limit is exceeded at {user}"));
+            throw new InvalidDataException(FormattableString.Invariant($"{subject} need more than {_limit:f0} bytes, which are {Factor} times the size of the file and {SpareMebibytes} MiB: the limit is exceeded at {MessageText.Printable($"{user}")}"));
     }
 }

@@ -43,7 +43,7 @@ internal sealed class OnnxGraph
     public OnnxBudget Computed { get; }
 
     /// <summary>Limits the weights of the network.</summary>
-    public OnnxBudget Weights => field ??= new OnnxBudget(_model.Bytes, "its weights");
+    public OnnxBudget Weights => field ??= new OnnxBudget(_model.Bytes, "its weights, where a constant counts for each operation that uses it,");
 
     /// <summary>Version of the operator set; null if the file does not say it.</summary>
     public int? OperatorSet => _model.OperatorSet;

@@ -132,7 +132,7 @@ internal sealed class OnnxNetworkReader
                 throw new InvalidDataException($"its operations form a cycle: the map '{MessageText.Printable(map)}' is computed from itself");
             if (found.Count >= MaximumBlocks)
                 throw new InvalidDataException($"it has more than {MaximumBlocks} blocks");
-            _graph.Weights.Take(ValuesOf(block), $"the block with the output '{MessageText.Printable(map)}'. Constants that several operations use count for each of them");
+            _graph.Weights.Take(ValuesOf(block), map);
             found.Add(block);
             _maps.Add(map);
             map = block.Source;

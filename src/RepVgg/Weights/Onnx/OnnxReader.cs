@@ -8,6 +8,9 @@ namespace RepVgg.Weights.Onnx;
 /// <remarks>
 /// Supports files of <see cref="OnnxWriter"/>, and RepVGG graphs of other exporters, such as PyTorch's, in the
 /// deploy form or the training form, which is fused. The values of tensors can be in other files in the folder of a file that is read by its path. For any other graph, an exception states the reason. A softmax at the end is left out: the output is logits.
+/// Time and memory are in proportion to the size of the file: the weights as an engine holds them, and the constants that operations compute, may each take 4 times
+/// the size of the file and 16 MiB, a block may have 64 branches, and 64 operations may follow each other without an activation. Images are limited by
+/// <see cref="WeightsFileLimits"/>; these methods use the default limits.
 /// </remarks>
 public static class OnnxReader
 {

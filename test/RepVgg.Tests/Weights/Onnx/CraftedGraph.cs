@@ -77,6 +77,18 @@ internal sealed class CraftedGraph(int channels = 1, int side = 8)
         return this;
     }
 
+    /// <summary>A constant whose values are at the start of another file.</summary>
+    public CraftedGraph External(string name, int[] shape, int type, string location)
+    {
+        ProtoMessage tensor = Tensor(name, shape, type), pair = new();
+        pair.Text(OnnxSchema.Property.Key, "location");
+        pair.Text(OnnxSchema.Property.Value, location);
+        tensor.Message(OnnxSchema.Tensor.ExternalData, pair);
+        tensor.Integer(OnnxSchema.Tensor.DataLocation, 1);
+        _graph.Message(OnnxSchema.Graph.Initializer, tensor);
+        return this;
+    }
+
     public CraftedGraph Output(string name)
     {
         _outputs.Add(name);

@@ -172,7 +172,7 @@ public class HostileGraphTests
     [InlineData("sum doubled", 7, "is the sum of more than 64 branches of 'r0'")]
     [InlineData("chain of sums", 1000, "more than 64 operations without an activation lead from")]
     [InlineData("sum of itself", 10, "more than 64 operations without an activation lead from")]
-    [InlineData("one kernel in many blocks", 4000, "its weights need more than 19")]
+    [InlineData("one kernel in many blocks", 4000, "its weights, where a constant counts for each operation that uses it, need more than 19")]
     [InlineData("cycle of identities", 100, "form a cycle")]
     [InlineData("cycle of blocks behind identities", 30_000, "form a cycle: the map 'v0' is computed from itself")]
     [InlineData("large constants transposed", 100, "the constants that its operations compute need more than 18")]
@@ -193,6 +193,37 @@ public class HostileGraphTests
     {
         var network = OnnxReader.Read(new MemoryStream(Graphs[name](nodes)));
         Assert.Equal([0.1f, 0.1f * branches], [network.Blocks[0].Kernel[4], network.Blocks[1].Kernel[4]]);
+    }
+
+    [Fact]
+    public void Tensors_that_share_the_bytes_of_an_external_file_count_one_by_one()
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("weights.data", new byte[96 * 96 * 9 * 4]);
+        var graph = new CraftedGraph(96);
+        string map = "x";
+        for (int i = 0; i < 100; i++)
+        {
+            graph.External($"k{i}", [96, 96, 3, 3], OnnxSchema.Tensor.Float, "weights.data").Node("Conv", $"c{i}", new[] { map, $"k{i}" }, CraftedGraph.Padded).Node("Relu", $"r{i}", $"c{i}");
+            map = $"r{i}";
+        }
+        string path = folder.Write("external.onnx", graph.End(map));
+        Assert.Contains("its weights, where a constant counts for each operation that uses it, need more than", Refusal(() => OnnxReader.Read(path)));
+        Assert.Contains("its weights, where a constant counts for each operation that uses it, need more than", Refusal(() => InferenceEngine.Open(path)));
+    }
+
+    [Fact]
+    public void Integers_of_external_files_are_limited()
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("weights.data", new byte[1 << 20]);
+        var graph = CraftedGraph.Start();
+        for (int i = 0; i < 1000; i++)
+            graph.External($"i{i}", [1 << 17], OnnxSchema.Tensor.Int64, "weights.data");
+        string path = folder.Write("external.onnx", graph.End("r0"));
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Assert.Contains("its external files hold more than 1048576 integers", Refusal(() => OnnxReader.Read(path)));
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, SpareBytes);
     }
 
     [Theory]
