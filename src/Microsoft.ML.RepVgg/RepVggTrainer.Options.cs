@@ -64,7 +64,7 @@ public sealed partial class RepVggTrainer
 
         /// <summary>
         /// Mean and scale per channel, in pixel units. They are part of the trained model, which scores raw pixels. Null computes
-        /// mean and standard deviation of the training images. With <see cref="PretrainedWeightsPath"/>, null uses the normalization in
+        /// mean and standard deviation of the training images, without pixels that are far beyond those of the other images, which the log names. With <see cref="PretrainedWeightsPath"/>, null uses the normalization in
         /// the file, or <see cref="Normalization.ImageNet"/> if the file has none and contains a network of the RepVGG paper.
         /// </summary>
         public Normalization? Normalization { get; set; }
@@ -138,7 +138,7 @@ public sealed partial class RepVggTrainer
         /// <summary>Maximum memory for the images that are read, in bytes; images beyond it are stored in a temporary file.</summary>
         public long CacheLimit { get; set; } = SampleCache.DefaultMemoryLimit;
 
-        /// <summary>Path of the checkpoint file, which is written after every epoch. If the file exists, training with the same options and data resumes from it. Null for no checkpoints.</summary>
+        /// <summary>Path of the checkpoint file, which is written after every epoch. If the file exists, training with the same options and data resumes from it; otherwise an <see cref="InvalidOperationException"/> states what differs. All images are read once to compare them. Null for no checkpoints.</summary>
         public string? CheckpointPath { get; set; }
 
         /// <summary>Token that cancels training; checked at every row that is read and at every batch.</summary>
@@ -146,6 +146,9 @@ public sealed partial class RepVggTrainer
 
         /// <summary>Whether Fit throws or returns the best model so far when it is cancelled.</summary>
         public CancellationBehavior OnCancellation { get; set; } = CancellationBehavior.Throw;
+
+        /// <summary>Whether Fit throws or returns the best model so far when training diverges, which <see cref="RepVggTransformer.StopReason"/> then reports.</summary>
+        public DivergenceBehavior OnDivergence { get; set; } = DivergenceBehavior.Throw;
 
         internal Options Clone() => (Options)MemberwiseClone();
 
@@ -162,9 +165,10 @@ public sealed partial class RepVggTrainer
             if (ImageChannels is not (null or 1 or 3))
                 throw new ArgumentException($"ImageChannels is {ImageChannels}; it must be 1 or 3.");
             if (!(ValidationSetFraction is >= 0 and < 1))
-                throw new ArgumentException($"ValidationSetFraction is {ValidationSetFraction}; it must be 0 or more and less than 1.");
+                throw new ArgumentException(FormattableString.Invariant($"ValidationSetFraction is {ValidationSetFraction}; it must be 0 or more and less than 1."));
             ArgumentOutOfRangeException.ThrowIfNegative(CacheLimit);
             RequireDefined(OnCancellation, nameof(OnCancellation));
+            RequireDefined(OnDivergence, nameof(OnDivergence));
         }
 
         internal TrainingOptions ToTrainingOptions(ulong seed, int height, int width) => new()
@@ -190,6 +194,7 @@ public sealed partial class RepVggTrainer
             // After a split or a filter, the key type can have values that occur in no row.
             MinimumSamplesPerClass = 0,
             CheckpointPath = CheckpointPath,
+            ReturnBestOnDivergence = OnDivergence == DivergenceBehavior.ReturnBest,
         };
 
         private void CheckFineTuning()
@@ -197,7 +202,7 @@ public sealed partial class RepVggTrainer
             if (PretrainedWeightsPath is not null && string.IsNullOrWhiteSpace(PretrainedWeightsPath))
                 throw new ArgumentException("PretrainedWeightsPath is empty; it must be a file's path, or null.");
             if (FrozenStages < 0)
-                throw new ArgumentException($"FrozenStages is {FrozenStages}; it must be 0 or more.");
+                throw new ArgumentException(FormattableString.Invariant($"FrozenStages is {FrozenStages}; it must be 0 or more."));
             if (PretrainedWeightsPath is null && PretrainedWeightsOptions is not null)
                 throw new ArgumentException("PretrainedWeightsOptions needs PretrainedWeightsPath: it says what a file of weights does not.");
             PretrainedWeightsOptions?.Check();

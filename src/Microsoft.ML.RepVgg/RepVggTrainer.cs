@@ -65,7 +65,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     /// <exception cref="InvalidDataException">The file of pretrained weights is damaged, or does not contain a RepVGG network.</exception>
     /// <exception cref="IOException">The file of pretrained weights cannot be read, or a checkpoint cannot be written.</exception>
     /// <exception cref="InvalidOperationException">A row is invalid (see <see cref="RepVggScoringOptions.InvalidRows"/>), there is no valid row, or all rows have the same label.</exception>
-    /// <exception cref="TrainingDivergedException">Training diverged: the loss or a weight is not finite, or the running mean of the loss exceeds 20 ln(number of classes).</exception>
+    /// <exception cref="TrainingDivergedException">Training diverged: the loss or a weight is not finite, or the running mean of the loss exceeds 20 ln(number of classes). See <see cref="Options.OnDivergence"/>.</exception>
     /// <exception cref="DeviceUnavailableException">The requested device cannot be used, and MLContext.FallbackToCpu is false.</exception>
     /// <exception cref="InsufficientMemoryException">The device does not have enough memory for the network and a batch; the message suggests a smaller batch size.</exception>
     /// <exception cref="OperationCanceledException">Training was cancelled (see <see cref="Options.OnCancellation"/>).</exception>
@@ -97,12 +97,18 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         using var validationSamples = _options.ValidationSet is { } set ? Read(CheckValidation(set, label), features, classes, "validation data", channel, ref skippedRows) : null;
         var (training, validation) = Divide(samples, validationSamples, seed);
 
-        var normalization = _options.Normalization ?? expected ?? PixelStatistics.Measure(training);
+        var normalization = _options.Normalization ?? expected;
+        var outliers = FindOutliers(training, "training", isLeftOut: normalization is null, channel);
+        if (validation is not null)
+            FindOutliers(validation, "validation", isLeftOut: false, channel);
+        normalization ??= PixelStatistics.Measure(training, outliers?.Limit ?? float.PositiveInfinity);
         channel?.Info(MessageSensitivity.None, "{0} on {1}: {2} images of {3} x {4} x {5}, {6} classes, {7} to validate on, seed {8}.", architecture.Name, backend.Description, training.Count, features.Channels, features.Height, features.Width, classes, validation?.Count ?? 0, seed);
 
         var result = TrainingLoop.Run(backend, network, training, validation, normalization, options, Report(channel), _options.CancellationToken);
         if (result.StopReason == StopReason.Cancelled && (_options.OnCancellation == CancellationBehavior.Throw || result.BestEpoch == 0))
             throw new OperationCanceledException("Training was cancelled.", _options.CancellationToken);
+        if (result.Divergence is { } divergence)
+            Log(channel, FormattableString.Invariant($"The model is that of epoch {result.BestEpoch}, the best one before training diverged. {divergence.Message}"), isWarning: true);
 
         var fused = DeployNetwork.FromTrainingForm(architecture, result.Weights, features.Height, features.Width, normalization);
         return new RepVggTransformer(fused, features, _options.ScoreColumnName, _options.PredictedLabelColumnName, label, _options.ToScoringOptions(_host))
@@ -183,6 +189,19 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             cache.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Finds images with absurd pixels and warns of them.</summary>
+    /// <param name="samples">The images.</param>
+    /// <param name="set">Name of the set.</param>
+    /// <param name="isLeftOut">Whether the normalisation is measured without these pixels.</param>
+    /// <param name="channel">The log; may be null.</param>
+    private PixelOutliers? FindOutliers(ISampleSource samples, string set, bool isLeftOut, IChannel? channel)
+    {
+        var outliers = PixelOutliers.Find(samples, _options.CancellationToken);
+        if (outliers is not null)
+            Log(channel, $"{outliers.Describe(set)} {(isLeftOut ? "The normalisation is computed without these pixels, but the images are used in training." : "The images are used.")} Correct or remove the rows if the values are errors.", isWarning: true);
+        return outliers;
     }
 
     /// <summary>Checks that the label keys of the validation set stand for the same classes as those of the training set. Otherwise the validation metrics would be wrong without an error.</summary>

@@ -29,7 +29,7 @@ CommandSpec[] commands =
             string path = Path.GetFullPath(arguments.Required("out"));
             var (training, test) = FashionMnist.Full(arguments.Required("data"));
             DataPacker.Write(path, training, arguments.Integer("training", 10) ?? 4000, test, arguments.Integer("test", 10) ?? 1000);
-            Console.WriteLine($"{path}: {new FileInfo(path).Length:n0} bytes.");
+            Console.WriteLine(FormattableString.Invariant($"{path}: {new FileInfo(path).Length:n0} bytes."));
             return 0;
         }),
     .. WeightsCommands.All,

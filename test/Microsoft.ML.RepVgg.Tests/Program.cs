@@ -24,6 +24,8 @@ internal static class Program
             case ["load", var path]:
                 new MLContext(seed: 1).Model.LoadRepVgg(path, out _).Dispose();
                 return 0;
+            case ["cancel-without-pool", var phase]:
+                return PoolExhaustion.CancelIn(Enum.Parse<PoolExhaustion.Phase>(phase));
             default:
                 Console.Error.WriteLine("These are tests: run them with dotnet test.");
                 return 2;

@@ -25,8 +25,12 @@ internal sealed class ChildProgram(Assembly assembly)
 
     /// <summary>Starts it with other variables in its environment.</summary>
     /// <returns>How it ended and what it wrote.</returns>
-    public Task<(int ExitCode, string Output, string Errors)> RunWithAsync(Dictionary<string, string> variables, params string[] arguments) => StartAsync(
-        AppContext.BaseDirectory,
+    public Task<(int ExitCode, string Output, string Errors)> RunWithAsync(Dictionary<string, string> variables, params string[] arguments) => RunInAsync(AppContext.BaseDirectory, variables, arguments);
+
+    /// <summary>Starts it from a folder that holds a copy, with other variables in its environment.</summary>
+    /// <returns>How it ended and what it wrote.</returns>
+    public Task<(int ExitCode, string Output, string Errors)> RunInAsync(string folder, Dictionary<string, string> variables, params string[] arguments) => StartAsync(
+        folder,
         environment =>
         {
             foreach (var (name, value) in variables)

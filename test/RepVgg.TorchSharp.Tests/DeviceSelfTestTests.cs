@@ -66,6 +66,37 @@ public class DeviceSelfTestTests
         }
     }
 
+    /// <summary>Numbers of input and output channels of a layer, its kernel and its stride.</summary>
+    public static TheoryData<int, int, int, int> Layers
+    {
+        get
+        {
+            var layers = new TheoryData<int, int, int, int>();
+            foreach (int width in new[] { 12, 20, 24, 28, 36, 48, 52, 100, 129 })
+            {
+                foreach (var (kernel, stride) in new[] { (3, 1), (1, 1), (3, 2), (1, 2) })
+                    layers.Add(width, stride == 1 ? width : 2 * width, kernel, stride);
+            }
+            foreach (var (inputs, outputs) in new[] { (48, 96), (48, 100), (96, 100) })
+                layers.Add(inputs, outputs, 3, 2);
+            return layers;
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Layers))]
+    public void A_device_that_is_wrong_in_one_layer_is_refused_for_networks_that_have_it(int inputs, int outputs, int kernel, int stride)
+    {
+        using var faulty = new AlteredBackend { FaultyConvolution = (shape, step, _) => shape[0] == outputs && shape[1] == inputs && shape[2] == kernel && step == stride };
+        using var reference = new CpuBackend(2);
+        // The second stage has the layer: at its first block with a stride of 2, or at its second block.
+        var network = new RepVggArchitecture { Name = "with the layer", InputChannels = 3, Stages = [new("stage0", inputs, 1, 2), new("stage1", outputs, 2, 2), new("stage2", 40, 1, 2)] };
+        var error = Assert.Throws<DeviceUnavailableException>(() => DeviceSelfTest.Run(faulty, reference, new TorchBackendOptions { Network = network }));
+        Assert.True(error.ComputesWrongNumbers);
+        Assert.Contains($"stage1.{(stride == 2 ? 0 : 1)}", error.Message, StringComparison.Ordinal);
+        DeviceSelfTest.Run(faulty, reference, new TorchBackendOptions { Network = network with { Stages = [new("stage0", 16, 1, 2), new("stage1", 32, 2, 2), new("stage2", 40, 1, 2)] } });
+    }
+
     public static TheoryData<string, string, string> PartialFaults => new()
     {
         // What is faulty, the network that has it, and where the message says that it is.

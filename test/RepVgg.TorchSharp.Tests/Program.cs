@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Testing;
 
 namespace RepVgg.TorchSharp.Tests;
@@ -13,6 +14,12 @@ internal static class Program
         {
             case ["create-backend"]:
                 TorchBackends.Create(new TorchBackendOptions { SelfTest = false }).Dispose();
+                return 0;
+            case ["create-backbone"]:
+                new RepVggBackbone(RepVggVariants.S0).Dispose();
+                return 0;
+            case ["create-block"]:
+                new RepVggBlock(4, 4).Dispose();
                 return 0;
             case ["torch-heap", var setting]:
                 // The C library read the environment when the process started, so only this library reads this value.

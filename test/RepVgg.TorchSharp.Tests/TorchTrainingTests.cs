@@ -108,6 +108,21 @@ public class TorchTrainingTests
         Assert.True(result.History[result.BestEpoch - 1].ValidationAccuracy > 0.95, $"accuracy {result.History[result.BestEpoch - 1].ValidationAccuracy}");
     }
 
+    [TorchSharpTheory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_divergence_on_a_device_that_is_right_says_so(bool bfloat16)
+    {
+        using var backend = TorchBackends.Create(new TorchBackendOptions { Threads = 1, SelfTest = false, Bfloat16 = bfloat16 });
+        using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
+        // Every step multiplies the weights by about -1.3: the first epochs succeed.
+        var options = SyntheticTask.Options with { Epochs = 100, WeightDecay = 23, Momentum = 0, LearningRateScheduler = new() { Shape = ScheduleShape.Constant } };
+        var error = Assert.Throws<TrainingDivergedException>(() => TrainingLoop.Run(backend, network, SyntheticTask.Samples(200, 1), SyntheticTask.Samples(50, 2), SyntheticTask.Normalization, options));
+        Assert.InRange(error.Epoch, 2, 100);
+        Assert.Contains("Use a smaller learning rate", error.Message, StringComparison.Ordinal);
+        Assert.EndsWith($"{backend.Description} and the CPU compute the same.", error.Message, StringComparison.Ordinal);
+    }
+
     [TorchSharpFact]
     public void Lack_of_memory_names_the_batch_and_a_smaller_one()
     {

@@ -10,12 +10,15 @@ internal static class PixelStatistics
     /// <summary>Maximum number of images that are read. They are evenly spaced over the set and give about three significant digits.</summary>
     private const int MaximumSamples = 10_000;
 
-    public static Normalization Measure(ISampleSource samples)
+    /// <param name="samples">The images.</param>
+    /// <param name="limit">Pixels with a larger absolute value are left out; see <see cref="PixelOutliers"/>.</param>
+    public static Normalization Measure(ISampleSource samples, float limit = float.PositiveInfinity)
     {
         int plane = samples.Height * samples.Width, count = Math.Min(samples.Count, MaximumSamples);
         float[] pixels = new float[samples.Channels * plane];
         byte[] buffer = new byte[pixels.Length];
         double[] sum = new double[samples.Channels], squares = new double[samples.Channels];
+        long[] totals = new long[samples.Channels];
         for (int i = 0; i < count; i++)
         {
             int index = (int)((long)i * samples.Count / count);
@@ -24,27 +27,36 @@ internal static class PixelStatistics
                 samples.Read(index, pixels);
             for (int channel = 0; channel < samples.Channels; channel++)
             {
+                totals[channel] += plane;
                 if (bytes.IsEmpty)
-                    Add(pixels.AsSpan(channel * plane, plane), ref sum[channel], ref squares[channel]);
+                    totals[channel] -= Add(pixels.AsSpan(channel * plane, plane), limit, ref sum[channel], ref squares[channel]);
                 else
                     Add(bytes.Slice(channel * plane, plane), ref sum[channel], ref squares[channel]);
             }
         }
 
-        double total = (double)count * plane;
-        var mean = sum.Select(value => value / total).ToArray();
-        // A channel whose standard deviation is at most 1e-6 has scale 1.
-        var deviation = squares.Select((value, channel) => Math.Sqrt(Math.Max(0, value / total - mean[channel] * mean[channel])));
-        return new Normalization([.. mean.Select(value => (float)value)], [.. deviation.Select(value => value > 1e-6 ? (float)(1 / value) : 1f)]);
+        // A channel in which every pixel was left out has mean 0.
+        var mean = sum.Select((value, channel) => value / Math.Max(totals[channel], 1)).ToArray();
+        // A channel of one value has scale 1. Its computed standard deviation is the rounding error of the sums.
+        var deviation = squares.Select((value, channel) => Math.Sqrt(Math.Max(0, value / Math.Max(totals[channel], 1) - mean[channel] * mean[channel])));
+        return new Normalization([.. mean.Select(value => (float)value)], [.. deviation.Select((value, channel) => value > Math.Max(1e-6, 1e-5 * Math.Abs(mean[channel])) ? (float)(1 / value) : 1f)]);
     }
 
-    private static void Add(ReadOnlySpan<float> values, ref double sum, ref double squares)
+    /// <returns>Number of values that were left out.</returns>
+    private static int Add(ReadOnlySpan<float> values, float limit, ref double sum, ref double squares)
     {
+        int leftOut = 0;
         foreach (float value in values)
         {
+            if (Math.Abs(value) > limit)
+            {
+                leftOut++;
+                continue;
+            }
             sum += value;
             squares += (double)value * value;
         }
+        return leftOut;
     }
 
     /// <summary>Adds the sum and the sum of the squares of bytes. Both are integers below 2^53, so they are exact, as the sums in double precision of the same values are.</summary>

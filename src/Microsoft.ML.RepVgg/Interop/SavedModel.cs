@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.IO.Compression;
 using System.Text.RegularExpressions;
 using Microsoft.ML.Data;
@@ -81,7 +82,7 @@ internal sealed partial class SavedModel
                 if (ReadNetwork(entry, _limits) is not { } network)
                     continue;
                 string folder = FolderOf(entry);
-                _networks[string.Join('/', PartFolder().Matches(folder).Select(part => int.Parse(part.Groups[1].ValueSpan)))] = network;
+                _networks[string.Join('/', PartFolder().Matches(folder).Select(part => int.Parse(part.Groups[1].ValueSpan, CultureInfo.InvariantCulture)))] = network;
                 replaced.Add(folder);
             }
             if (replaced.Count == 0)

@@ -1,4 +1,5 @@
 using Microsoft.ML.Data;
+using RepVgg.Backends;
 
 namespace Microsoft.ML.RepVgg.Scoring;
 
@@ -15,7 +16,7 @@ internal static class Probabilities
     public static void Write(ReadOnlySpan<float> logits, ref VBuffer<float> score)
     {
         var editor = VBufferEditor.Create(ref score, logits.Length);
-        float maximum = logits[ArgMax(logits)];
+        float maximum = logits[MetricAccumulator.IndexOfMax(logits)];
         double sum = 0;
         for (int i = 0; i < logits.Length; i++)
         {
@@ -32,18 +33,7 @@ internal static class Probabilities
     /// <summary>Returns the key, from 1, of the largest logit; the first one of several equal logits. If the logits are not numbers, as for an invalid row, the key is 0, the missing key.</summary>
     public static uint PredictedKey(ReadOnlySpan<float> logits)
     {
-        int best = ArgMax(logits);
+        int best = MetricAccumulator.IndexOfMax(logits);
         return float.IsNaN(logits[best]) ? 0 : (uint)best + 1;
-    }
-
-    private static int ArgMax(ReadOnlySpan<float> values)
-    {
-        int best = 0;
-        for (int i = 1; i < values.Length; i++)
-        {
-            if (values[i] > values[best])
-                best = i;
-        }
-        return best;
     }
 }

@@ -23,8 +23,9 @@ public sealed class RepVggBackbone : torch.nn.Module<Tensor, Tensor>
     /// <param name="outputStride">Ratio of the image size to the size of the last feature map. Strides that would exceed it are replaced by dilation, as in segmentation networks. Null keeps all strides.</param>
     /// <param name="deploy">True to create the fused form, for weights that are already fused.</param>
     /// <exception cref="ArgumentException">The architecture cannot be built, or the output stride is not a product of its first strides.</exception>
+    /// <exception cref="DeviceUnavailableException">TorchSharp or its native libraries are missing, have another version, or need a newer system.</exception>
     public RepVggBackbone(RepVggArchitecture architecture, int? outputStride = null, bool deploy = false)
-        : base(nameof(RepVggBackbone))
+        : base(TorchRuntime.Checked(nameof(RepVggBackbone)))
     {
         ArgumentNullException.ThrowIfNull(architecture);
         architecture.Validate();

@@ -42,6 +42,7 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
     /// <param name="deploy">True to create the fused form, for weights that are already fused.</param>
     /// <param name="batchNormEpsilon">Value that the batch norms add to the variance.</param>
     /// <exception cref="ArgumentException">A number is out of range, or the groups do not divide the channels.</exception>
+    /// <exception cref="DeviceUnavailableException">TorchSharp or its native libraries are missing, have another version, or need a newer system.</exception>
     public RepVggBlock(
         int inputChannels, int outputChannels, int stride = 1, int groups = 1, SqueezeExcitation squeezeExcitation = SqueezeExcitation.None,
         int dilation = 1, bool deploy = false, double batchNormEpsilon = 1e-5)
@@ -51,7 +52,7 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
 
     /// <summary>Creates a block of an architecture, in the form of <paramref name="shape"/>. Its stride can differ from that of <paramref name="shape"/> where a stride was replaced by dilation.</summary>
     internal RepVggBlock(BlockSpec shape, int stride, int dilation, bool deploy, double batchNormEpsilon)
-        : base(nameof(RepVggBlock))
+        : base(TorchRuntime.Checked(nameof(RepVggBlock)))
     {
         if (shape.InputChannels < 1 || shape.OutputChannels < 1 || shape.Stride < 1 || dilation < 1 || shape.Groups < 1)
             throw new ArgumentException($"A block of {shape.InputChannels} to {shape.OutputChannels} channels, stride {shape.Stride}, dilation {dilation} and {shape.Groups} groups cannot be created: all must be 1 or more.");

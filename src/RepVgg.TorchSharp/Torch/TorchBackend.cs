@@ -46,6 +46,8 @@ internal sealed partial class TorchBackend : Backend
 
     public override int StepsBetweenReads => IsCuda ? 20 : 1;
 
+    public override double Tolerance => DeviceSelfTest.ToleranceOf(_options);
+
     internal torch.Device Device => _device;
 
     internal MemoryLayout Layout { get; }

@@ -15,6 +15,8 @@ internal static partial class TorchRuntime
     // ConsoleOutputSuppressor replaces Console.Out. The lock ensures that it is restored before another thread replaces it.
     private static readonly Lock _initialization = new();
 
+    private static volatile bool _isAvailable;
+
     /// <summary>The version of TorchSharp that is loaded.</summary>
     public static string Version { get; private set; } = _requiredVersion.ToString(3);
 
@@ -38,7 +40,7 @@ internal static partial class TorchRuntime
         try
         {
             if (!FindNativeLibraries(out library))
-                throw new DeviceUnavailableException($"TorchSharp {Version} is installed, but its native libraries (libtorch) are not. {PackageAdvice(cudaDevice)}.");
+                throw new DeviceUnavailableException(MissingMessage(library, cudaDevice));
             // If TorchSharp cannot load the library, it copies libtorch into the application's folder. Loading the library here first prevents that.
             if (library is not null && OperatingSystem.IsLinux() && cudaDevice is null)
                 NativeLibrary.Load(library);
@@ -55,6 +57,20 @@ internal static partial class TorchRuntime
         {
             throw new DeviceUnavailableException(LoadErrorMessage(library, exception, cudaDevice), exception);
         }
+    }
+
+    /// <summary>Checks that TorchSharp can be used on the CPU, before a module of this library calls its native code.</summary>
+    /// <param name="name">The name of the module.</param>
+    /// <returns><paramref name="name"/>.</returns>
+    /// <exception cref="DeviceUnavailableException">TorchSharp cannot be used; the message contains the reason.</exception>
+    public static string Checked(string name)
+    {
+        if (!_isAvailable)
+        {
+            EnsureAvailable(cudaDevice: null);
+            _isAvailable = true;
+        }
+        return name;
     }
 
     /// <summary>Checks that the application's version of TorchSharp is the one that this library was built for.</summary>
@@ -108,28 +124,59 @@ internal static partial class TorchRuntime
     private static string LoadErrorMessage(string? library, Exception exception, int? cudaDevice)
     {
         string reason = FirstLine(exception);
-        if (library is not null)
+        if (LoadError(library) is { } loading)
         {
-            try
-            {
-                NativeLibrary.Load(library);
-            }
-            catch (Exception loading) when (loading is DllNotFoundException or BadImageFormatException)
-            {
-                if (NeededCppVersion().Match(loading.Message) is { Success: true } match)
-                {
-                    return $"TorchSharp {Version} cannot be loaded on this system: its libraries need the C++ library of GCC 13 or later ({match.Value}), and the system's is older. "
-                        + "Ubuntu 24.04, Debian 13, Fedora 38, RHEL 10 and later versions have it. TrainingDevice.Cpu trains without libtorch.";
-                }
-                reason = loading.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)[^1];
-            }
+            if (ExplainSystem(loading) is { } explanation)
+                return explanation;
+            reason = LastLine(loading);
         }
         return $"TorchSharp {Version} is installed, but its native libraries (libtorch) cannot be loaded: {reason.TrimEnd('.')}. {PackageAdvice(cudaDevice)}, and no other TorchSharp package beside it.";
     }
 
-    /// <summary>Matches, in the loader's message, the version of a C++ symbol that the system's C++ library does not have.</summary>
-    [GeneratedRegex(@"(GLIBCXX|CXXABI)_[0-9.]+(?=' not found)")]
-    private static partial Regex NeededCppVersion();
+    /// <summary>Gets the message for native libraries that were not found. libtorch may be in a folder that only the system's loader searches, so the reason may still be the system.</summary>
+    private static string MissingMessage(string? library, int? cudaDevice) =>
+        (LoadError(library) is { } loading ? ExplainSystem(loading) : null)
+            ?? $"TorchSharp {Version} is installed, but its native libraries (libtorch) are not. {PackageAdvice(cudaDevice)}.";
+
+    /// <summary>Loads a library and returns the loader's message if that fails; null if it is loaded, or if there is none.</summary>
+    private static string? LoadError(string? library)
+    {
+        if (library is null)
+            return null;
+        try
+        {
+            NativeLibrary.Load(library);
+            return null;
+        }
+        catch (Exception loading) when (loading is DllNotFoundException or BadImageFormatException)
+        {
+            return loading.Message;
+        }
+    }
+
+    /// <summary>Explains a message of the system's loader whose reason is the system and not a missing package.</summary>
+    /// <param name="loaderMessage">The message, in the language of the system.</param>
+    /// <returns>The message to show; null if the reason is another one.</returns>
+    internal static string? ExplainSystem(string loaderMessage)
+    {
+        const string Systems = "Ubuntu 24.04, Debian 13, Fedora 38, RHEL 10 and later versions have it. TrainingDevice.Cpu trains without libtorch.";
+        // glibc: version `GLIBCXX_3.4.32' not found (required by ...). The words and quotes depend on the language.
+        if (NeededVersion().Match(loaderMessage) is { Success: true } match)
+        {
+            string library = match.Value.StartsWith("GLIBC_", StringComparison.Ordinal) ? $"a later C library (glibc, {match.Value})" : $"the C++ library of GCC 13 or later ({match.Value})";
+            return $"TorchSharp {Version} cannot be loaded on this system: its libraries need {library}, and the system's is older. {Systems}";
+        }
+        // No C++ library at all, as in small containers; on Alpine (musl), the loader names the file or the missing symbols.
+        if (loaderMessage.Contains("libstdc++.so", StringComparison.Ordinal) || loaderMessage.Contains("ld-linux", StringComparison.Ordinal))
+            return $"TorchSharp {Version} cannot be loaded on this system: its libraries need the C library glibc and the C++ library of GCC 13 or later, and the system lacks one of them ({LastLine(loaderMessage).TrimEnd('.')}). {Systems}";
+        return null;
+    }
+
+    private static string LastLine(string text) => text.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)[^1];
+
+    /// <summary>Matches, in the loader's message, the version of a symbol that the system's C or C++ library does not have.</summary>
+    [GeneratedRegex("(GLIBCXX|CXXABI|GLIBC)_[0-9.]*[0-9]")]
+    private static partial Regex NeededVersion();
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static void Initialize() => torch.InitializeDeviceType(DeviceType.CPU);

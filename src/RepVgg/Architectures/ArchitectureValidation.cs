@@ -79,7 +79,7 @@ internal static partial class ArchitectureValidation
         if (architecture.DefaultImageSize is < 1 or > MaximumImageSide)
             problems.Add($"its default image size is {architecture.DefaultImageSize}, not 1 to {MaximumImageSide}");
         if (!(architecture.BatchNormEpsilon > 0) || !float.IsFinite(architecture.BatchNormEpsilon))
-            problems.Add($"its batch-norm epsilon is {architecture.BatchNormEpsilon}, not above 0");
+            problems.Add(FormattableString.Invariant($"its batch-norm epsilon is {architecture.BatchNormEpsilon}, not above 0"));
         if (!Enum.IsDefined(architecture.SqueezeExcitation))
             problems.Add($"its squeeze-and-excitation is {(int)architecture.SqueezeExcitation}, which is not a value of SqueezeExcitation");
         if (!Enum.IsDefined(architecture.BlockForm))

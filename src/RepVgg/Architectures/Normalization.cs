@@ -33,11 +33,11 @@ public sealed record Normalization(ImmutableArray<float> Mean, ImmutableArray<fl
         for (int channel = 0; channel < mean.Length; channel++)
         {
             if (!float.IsFinite(mean[channel]))
-                throw new ArgumentException($"The mean of channel {channel} is {mean[channel]}; it must be a finite number.", nameof(mean));
+                throw new ArgumentException(FormattableString.Invariant($"The mean of channel {channel} is {mean[channel]}; it must be a finite number."), nameof(mean));
             if (!(std[channel] > 0) || !float.IsFinite(std[channel]))
-                throw new ArgumentException($"The standard deviation of channel {channel} is {std[channel]}; it must be a finite number above 0.", nameof(std));
+                throw new ArgumentException(FormattableString.Invariant($"The standard deviation of channel {channel} is {std[channel]}; it must be a finite number above 0."), nameof(std));
             if (maxPixelValue > 1 && mean[channel] > 1)
-                throw new ArgumentException($"The mean of channel {channel} is {mean[channel]}, but pixels divided by {maxPixelValue} are at most 1. For values in the unit of the raw pixels, set maxPixelValue to 1.", nameof(mean));
+                throw new ArgumentException(FormattableString.Invariant($"The mean of channel {channel} is {mean[channel]}, but pixels divided by {maxPixelValue} are at most 1. For values in the unit of the raw pixels, set maxPixelValue to 1."), nameof(mean));
             means[channel] = mean[channel] * maxPixelValue;
             scales[channel] = 1 / (std[channel] * maxPixelValue);
         }

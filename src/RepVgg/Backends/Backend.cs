@@ -27,6 +27,12 @@ internal abstract partial class Backend : IDisposable
     /// </summary>
     public virtual int StepsBetweenReads => 1;
 
+    /// <summary>
+    /// Maximum relative difference of a layer's results from those of the CPU backend that the precision of this backend
+    /// explains: the L2 norm of the difference divided by the L2 norm of the CPU's results.
+    /// </summary>
+    public virtual double Tolerance => 0.01;
+
     // Memory ---------------------------------------------------------------------------------------------------
 
     /// <summary>Creates a trainable tensor that is valid until it is disposed.</summary>

@@ -32,7 +32,7 @@ internal sealed record SgdOptions(float Momentum = 0.9f, bool Nesterov = false) 
     internal override void Validate()
     {
         if (!(Momentum >= 0) || !float.IsFinite(Momentum))
-            throw new ArgumentException($"Momentum is {Momentum}; it must be 0 or more.", nameof(Momentum));
+            throw new ArgumentException(FormattableString.Invariant($"Momentum is {Momentum}; it must be 0 or more."), nameof(Momentum));
         if (Nesterov && Momentum == 0)
             throw new ArgumentException("Nesterov's method needs a momentum above 0.", nameof(Nesterov));
     }

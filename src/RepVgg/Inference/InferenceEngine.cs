@@ -96,7 +96,7 @@ public sealed class InferenceEngine : IDisposable
     /// <exception cref="InsufficientMemoryException">The memory for the network and one image is not available.</exception>
     /// <exception cref="ArgumentException">An option is invalid or contradicts the file, or neither specifies the normalization of the network's input.</exception>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="threads"/> is negative or more than 1024.</exception>
-    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
     public static InferenceEngine Open(string path, WeightsFileOptions? options = null, int threads = 0) => JitWarmup.RunDuring(
         () => WarmupNetwork.CompileKernels(VectorWidths.Widest),
         () => WeightsFile.Use(path, options, (network, assumptions) => new InferenceEngine(network, threads, VectorWidths.Widest, null, (options ?? new WeightsFileOptions()).Limits) { Assumptions = assumptions }));

@@ -9,7 +9,7 @@ namespace RepVgg.Networks;
 /// The input of an inference engine: the shapes of a deploy network and sources of its weights. The engine reads the weights
 /// one tensor at a time when it packs them, so that a network from a file does not need to be in memory as a whole.
 /// </summary>
-internal sealed class NetworkSource : IDisposable
+internal sealed class NetworkSource
 {
     /// <param name="inputChannels">Channels of the input image.</param>
     /// <param name="imageHeight">Input height in pixels.</param>
@@ -77,12 +77,6 @@ internal sealed class NetworkSource : IDisposable
 
     /// <summary>Number of output values for one image.</summary>
     public int OutputLength { get; }
-
-    /// <summary>The open file that the weights are read from; null if they are in memory.</summary>
-    public IDisposable? File { get; init; }
-
-    /// <summary>Closes the file. After that, weights that are not in memory cannot be read.</summary>
-    public void Dispose() => File?.Dispose();
 
     /// <summary>Creates a source from a network in memory.</summary>
     public static NetworkSource Of(DeployNetwork network)

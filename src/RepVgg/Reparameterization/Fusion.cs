@@ -85,7 +85,7 @@ public static class Fusion
             var norm = new NormValues(read($"{name}.weight"), read($"{name}.bias"), read($"{name}.running_mean"), read($"{name}.running_var"), epsilonOf(name));
             int invalid = norm.InvalidChannel;
             if (invalid >= 0)
-                throw new ArgumentException($"'{(block.Name.Length == 0 ? name : $"{block.Name}.{name}")}.running_var' is {norm.Variance[invalid]} at channel {invalid}; a variance plus epsilon must be positive.");
+                throw new ArgumentException(FormattableString.Invariant($"'{(block.Name.Length == 0 ? name : $"{block.Name}.{name}")}.running_var' is {norm.Variance[invalid]} at channel {invalid}; a variance plus epsilon must be positive."));
             return norm;
         }
     }

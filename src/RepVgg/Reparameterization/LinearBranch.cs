@@ -99,7 +99,7 @@ internal abstract class LinearBranch
     {
         int invalid = norm.InvalidChannel;
         if (invalid >= 0)
-            throw new ArgumentException($"The variance of a batch norm is {norm.Variance[invalid]} at channel {invalid}; a variance plus epsilon must be positive.");
+            throw new ArgumentException(FormattableString.Invariant($"The variance of a batch norm is {norm.Variance[invalid]} at channel {invalid}; a variance plus epsilon must be positive."));
         var (scale, shift) = norm.ScaleAndShift();
         return Then(scale, shift);
     }

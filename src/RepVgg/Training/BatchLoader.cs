@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using RepVgg.Backends;
 using RepVgg.Runtime;
 using RepVgg.Training.Data;
@@ -27,10 +28,16 @@ internal sealed class Batch(int capacity, int imageLength)
     }
 }
 
-/// <summary>Prepares the batches of one pass. Each batch is prepared on a thread-pool thread while the caller processes the previous batch.</summary>
-/// <remarks>The content of a batch depends on the seed, the epoch and the samples, and not on timing.</remarks>
+/// <summary>Prepares the batches of one pass. Each batch is prepared on a thread of the loader while the caller processes the previous batch.</summary>
+/// <remarks>
+/// The content of a batch depends on the seed, the epoch and the samples, and not on timing. The thread pool is not used:
+/// training goes on and can be cancelled in a process whose thread pool has no free thread.
+/// </remarks>
 internal sealed class BatchLoader : IDisposable
 {
+    /// <summary>Maximum time that <see cref="Dispose"/> waits for a read of the source that does not return, as on a network drive that does not respond.</summary>
+    private static readonly TimeSpan _longestRead = TimeSpan.FromSeconds(5);
+
     private readonly ISampleSource _source;
     private readonly ImageAugmenter _augmenter;
     private readonly int[]? _order;
@@ -41,7 +48,11 @@ internal sealed class BatchLoader : IDisposable
     private readonly float[] _floats;
     private readonly byte[] _bytes;
     private readonly Backend? _device;
-    private Task<Batch>? _pending;
+    private readonly SemaphoreSlim _requested = new(0), _prepared = new(0);
+    private Thread? _thread;
+    private ExceptionDispatchInfo? _failure;
+    private volatile bool _stopped;
+    private int _ended;
     private int _next;
 
     private BatchLoader(ISampleSource source, ImageAugmenter augmenter, int[]? order, int batches, ulong seed, int epoch, Backend? device)
@@ -78,36 +89,107 @@ internal sealed class BatchLoader : IDisposable
     public static int TrainingBatches(int count, int batchSize) =>
         Math.Max(1, Math.Min((count + batchSize - 1) / batchSize, count / 2));
 
-    /// <summary>The next batch, or null after the last.</summary>
-    public Batch? Next()
+    /// <summary>Returns the next batch.</summary>
+    /// <param name="cancellation">Ends the wait for a batch that is being prepared.</param>
+    /// <returns>The batch; null after the last one, and if the call was cancelled.</returns>
+    public Batch? Next(CancellationToken cancellation = default)
     {
-        if (_next == Batches)
+        if (_next == Batches || cancellation.IsCancellationRequested)
             return null;
-        _pending ??= Prepare(_next);
-        var batch = _pending.GetAwaiter().GetResult();
-        _next++;
-        _pending = _next < Batches ? Prepare(_next) : null;
+        if (_thread is null)
+        {
+            _thread = new Thread(PrepareAll) { IsBackground = true, Name = "RepVgg batch loader" };
+            _thread.Start();
+            _requested.Release();
+        }
+        try
+        {
+            _prepared.Wait(cancellation);
+        }
+        catch (OperationCanceledException)
+        {
+            return null;
+        }
+        if (_failure is { } failure)
+        {
+            // Further calls throw the exception, too.
+            _prepared.Release();
+            failure.Throw();
+        }
+        var batch = _buffers[_next++ & 1];
+        _requested.Release();
         return batch;
     }
 
-    /// <summary>Waits for the batch that is being prepared, so that the source is no longer read afterwards, and releases the staged images.</summary>
+    /// <summary>Prepares one batch on the calling thread, for a caller that needs no other one.</summary>
+    /// <param name="index">Index of the batch, 0 .. <see cref="Batches"/> - 1.</param>
+    public Batch Prepare(int index)
+    {
+        if (_thread is not null)
+            throw new InvalidOperationException("The batches are already being prepared in order.");
+        Fill(index);
+        return _buffers[index & 1];
+    }
+
+    /// <summary>
+    /// Ends the thread and releases the staged images. The source is no longer read afterwards, unless a read does not return
+    /// within 5 seconds; the thread then ends, and releases them, when it does.
+    /// </summary>
     public void Dispose()
     {
-        if (_pending is { } pending)
-            ((IAsyncResult)pending).AsyncWaitHandle.WaitOne();
+        if (_stopped)
+            return;
+        _stopped = true;
+        _requested.Release();
+        if (_thread is null)
+            End();
+        else
+            _thread.Join(_longestRead);
+        End();
+    }
+
+    /// <summary>Releases the staged images when both the thread and the owner of the loader have ended.</summary>
+    private void End()
+    {
+        if (Interlocked.Increment(ref _ended) < 2)
+            return;
         foreach (var buffer in _buffers)
             buffer.Staged?.Dispose();
     }
 
-    private Task<Batch> Prepare(int index) => Task.Run(() => Fill(index));
+    private void PrepareAll()
+    {
+        try
+        {
+            for (int index = 0; index < Batches; index++)
+            {
+                _requested.Wait();
+                if (_stopped)
+                    break;
+                Fill(index);
+                _prepared.Release();
+            }
+        }
+        catch (Exception exception)
+        {
+            _failure = ExceptionDispatchInfo.Capture(exception);
+            _prepared.Release();
+        }
+        finally
+        {
+            End();
+        }
+    }
 
-    private Batch Fill(int index)
+    private void Fill(int index)
     {
         var batch = _buffers[index & 1];
         int start = (int)((long)index * _source.Count / Batches), end = (int)((index + 1L) * _source.Count / Batches);
         batch.Count = end - start;
         for (int i = 0; i < batch.Count; i++)
         {
+            if (_stopped)
+                return;
             int sample = _order is null ? start + i : _order[start + i];
             var destination = batch.Images.Slice(i * _imageLength, _imageLength);
             var bytes = _source.ReadBytes(sample, _bytes);
@@ -124,7 +206,6 @@ internal sealed class BatchLoader : IDisposable
         }
         if (_device is not null)
             batch.Stage(_device, [_source.Channels, _source.Height, _source.Width]);
-        return batch;
     }
 
     private void Write<TPixel>(ReadOnlySpan<TPixel> pixels, Span<float> destination, int sample)

@@ -1,82 +1,123 @@
 using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
+using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.Json.Serialization;
 using RepVgg.Architectures;
 using RepVgg.Networks;
 using RepVgg.Training.Data;
 
 namespace RepVgg.Training;
 
-/// <summary>Describes everything that the result of a run depends on, as a flat JSON object of names and values.</summary>
+/// <summary>Describes everything that the result of a run depends on, as a JSON object with a part each for the data, the network and the options.</summary>
+/// <remarks>All numbers are JSON numbers, which do not depend on the culture.</remarks>
 internal static class RunFingerprint
 {
-    private const int SampledImages = 64;
+    /// <summary>Changes whenever the same run is described in another way.</summary>
+    private const int Version = 2;
 
-    public static JsonObject Of(TrainingNetwork network, ISampleSource train, ISampleSource? validation, Normalization normalization, TrainingOptions options)
+    private const string VersionKey = "Version", DataKey = "data", NetworkKey = "network", OptionsKey = "options";
+
+    /// <summary>Describes a run. All images are read once.</summary>
+    /// <param name="network">The network with its initial weights.</param>
+    /// <param name="train">The training set.</param>
+    /// <param name="validation">The validation set, or null.</param>
+    /// <param name="normalization">The normalisation of the images.</param>
+    /// <param name="options">The options.</param>
+    /// <param name="cancellation">Checked at every image.</param>
+    /// <returns>The description; null if the call was cancelled.</returns>
+    public static JsonObject? Of(TrainingNetwork network, ISampleSource train, ISampleSource? validation, Normalization normalization, TrainingOptions options, CancellationToken cancellation)
     {
         var architecture = network.Architecture;
+        var data = new JsonObject();
+        if (!TryDescribe(train, "Training", data, cancellation) || (validation is not null && !TryDescribe(validation, "Validation", data, cancellation)))
+            return null;
         return new JsonObject
         {
-            ["Architecture"] = architecture.Name,
-            ["Layout"] = string.Join(" ", architecture.Blocks.Select(b => $"{b.Name}:{b.InputChannels}-{b.OutputChannels}/{b.Stride}g{b.Groups}{b.SqueezeExcitation}{b.Form}")) + $" eps {architecture.BatchNormEpsilon:R}",
-            ["Classes"] = network.Classes,
-            ["Pretrained weights"] = network.PretrainedHash is { } hash ? hash[..16] : "none",
-            [nameof(network.FrozenStages)] = network.FrozenStages,
-            ["FreezeBatchNorm"] = network.FreezesBatchNorm,
-            ["Mean"] = ToJson(normalization.Mean),
-            ["Scale"] = ToJson(normalization.Scale),
-            ["Training set"] = Describe(train),
-            ["Validation set"] = validation is null ? "none" : Describe(validation),
-            [nameof(options.Epochs)] = options.Epochs,
-            [nameof(options.BatchSize)] = options.BatchSize,
-            [nameof(options.LearningRate)] = options.LearningRate,
-            [nameof(options.LearningRateScheduler)] = options.LearningRateScheduler.ToString(),
-            [nameof(options.WeightDecay)] = options.WeightDecay,
-            [nameof(options.Momentum)] = options.Momentum,
-            [nameof(options.Nesterov)] = options.Nesterov,
-            [nameof(options.LabelSmoothing)] = options.LabelSmoothing,
-            [nameof(options.CustomL2)] = options.CustomL2,
-            [nameof(options.Dropout)] = options.Dropout,
-            [nameof(options.StochasticDepth)] = options.StochasticDepth,
-            [nameof(options.HeadLearningRateScale)] = options.HeadLearningRateScale,
-            [nameof(options.AuxiliaryLossWeight)] = options.AuxiliaryLossWeight,
-            [nameof(options.EmaDecay)] = options.EmaDecay,
-            [nameof(options.Augmentation)] = options.Augmentation.ToString(),
-            [nameof(options.EarlyStoppingCriteria)] = options.EarlyStoppingCriteria?.ToString() ?? "none",
-            [nameof(options.MonitoredMetric)] = options.MonitoredMetric.ToString(),
-            [nameof(options.Seed)] = options.Seed,
+            [VersionKey] = Version,
+            [DataKey] = data,
+            [NetworkKey] = new JsonObject
+            {
+                ["Architecture"] = architecture.Name,
+                ["Blocks"] = new JsonArray([.. architecture.Blocks.Select(Describe)]),
+                ["BatchNormEpsilon"] = architecture.BatchNormEpsilon,
+                ["Classes"] = network.Classes,
+                ["Pretrained weights"] = network.PretrainedHash is { } hash ? hash[..16] : "none",
+                [nameof(network.FrozenStages)] = network.FrozenStages,
+                ["FreezeBatchNorm"] = network.FreezesBatchNorm,
+                ["Mean"] = ToJson(normalization.Mean),
+                ["Scale"] = ToJson(normalization.Scale),
+            },
+            [OptionsKey] = JsonSerializer.SerializeToNode(options, RunFingerprintJson.Default.TrainingOptions),
         };
     }
 
-    /// <summary>Returns the first difference as text for an error message; null if there is none.</summary>
+    /// <summary>Whether a description can be compared with those that <see cref="Of"/> returns.</summary>
+    public static bool IsCurrent(JsonObject written) =>
+        written[VersionKey] is JsonValue value && value.TryGetValue(out int version) && version == Version;
+
+    /// <summary>Returns the part that differs and its first differences, as a clause for an error message; null if there is no difference.</summary>
+    /// <param name="written">A description of the current version.</param>
+    /// <param name="present">The description of this run.</param>
     public static string? Difference(JsonObject written, JsonObject present)
     {
-        foreach (string name in present.Select(pair => pair.Key).Union(written.Select(pair => pair.Key)))
+        foreach (string part in new[] { DataKey, NetworkKey, OptionsKey })
         {
-            string before = written[name]?.ToJsonString() ?? "not given", now = present[name]?.ToJsonString() ?? "not given";
-            if (before != now)
-                return $"{name} was {before} and is {now}";
+            JsonObject before = written[part] as JsonObject ?? [], now = present[part]!.AsObject();
+            string[] differences = [.. now.Select(pair => pair.Key).Union(before.Select(pair => pair.Key)).Select(name => Difference(name, before[name], now[name])).OfType<string>()];
+            if (differences.Length > 0)
+                return $"the {part} {(part == NetworkKey ? "differs" : "differ")} ({string.Join("; ", differences.Take(3))}{(differences.Length > 3 ? "; ..." : "")})";
         }
         return null;
     }
 
+    private static string? Difference(string name, JsonNode? written, JsonNode? present)
+    {
+        string before = written?.ToJsonString() ?? "not given", now = present?.ToJsonString() ?? "not given";
+        return before == now ? null : $"{name} was {before} and is {now}";
+    }
+
+    private static JsonNode Describe(BlockSpec block) => FormattableString.Invariant(
+        $"{block.Name}:{block.InputChannels}-{block.OutputChannels}/{block.Stride}g{block.Groups}{block.SqueezeExcitation}{block.Form}");
+
     private static JsonArray ToJson(ImmutableArray<float> values) => new([.. values.Select(value => (JsonNode)value)]);
 
-    /// <summary>Returns the number and size of the images, and a hash of all labels and of up to 64 images.</summary>
-    private static string Describe(ISampleSource source)
+    /// <summary>Adds the number and size of the images of a set, and the hashes of its labels and of its pixels in their order.</summary>
+    /// <returns>False if the call was cancelled.</returns>
+    private static bool TryDescribe(ISampleSource source, string set, JsonObject data, CancellationToken cancellation)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        var labels = new int[source.Count];
-        for (int i = 0; i < labels.Length; i++)
-            labels[i] = source.LabelOf(i);
+        int[] labels = [.. Enumerable.Range(0, source.Count).Select(source.LabelOf)];
         hash.AppendData(MemoryMarshal.AsBytes(labels.AsSpan()));
-        var pixels = new float[source.Channels * source.Height * source.Width];
-        for (int i = 0; i < Math.Min(SampledImages, source.Count); i++)
+        string labelHash = Text(hash);
+
+        float[] pixels = new float[source.Channels * source.Height * source.Width];
+        byte[] buffer = new byte[pixels.Length];
+        for (int i = 0; i < source.Count; i++)
         {
-            source.Read((int)((long)i * source.Count / Math.Min(SampledImages, source.Count)), pixels);
-            hash.AppendData(MemoryMarshal.AsBytes(pixels.AsSpan()));
+            if (cancellation.IsCancellationRequested)
+                return false;
+            var bytes = source.ReadBytes(i, buffer);
+            if (bytes.IsEmpty)
+            {
+                source.Read(i, pixels);
+                // Sources may hold the same values as bytes or as floats.
+                bytes = SampleShape.TryNarrow(pixels, buffer) ? buffer : MemoryMarshal.AsBytes(pixels.AsSpan());
+            }
+            hash.AppendData([(byte)(bytes.Length == pixels.Length ? 1 : sizeof(float))]);
+            hash.AppendData(bytes);
         }
-        return $"{source.Count} images {source.Channels}x{source.Height}x{source.Width}, {Convert.ToHexStringLower(hash.GetHashAndReset())[..16]}";
+        data[$"{set} set"] = FormattableString.Invariant($"{source.Count} images of {source.Channels} x {source.Height} x {source.Width}");
+        data[$"{set} labels"] = labelHash;
+        data[$"{set} pixels"] = Text(hash);
+        return true;
     }
+
+    private static string Text(IncrementalHash hash) => Convert.ToHexStringLower(hash.GetHashAndReset())[..16];
 }
+
+/// <summary>Source-generated JSON serialization, which does not use reflection. Properties with <see cref="JsonIgnoreAttribute"/> have no influence on the result of a run.</summary>
+[JsonSourceGenerationOptions(UseStringEnumConverter = true)]
+[JsonSerializable(typeof(TrainingOptions))]
+internal sealed partial class RunFingerprintJson : JsonSerializerContext;

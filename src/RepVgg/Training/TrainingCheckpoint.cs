@@ -28,12 +28,7 @@ internal sealed class TrainingCheckpoint
     /// <param name="path">The file.</param>
     /// <param name="fingerprint">The values that the result of the run depends on; see <see cref="RunFingerprint"/>.</param>
     /// <param name="description">Description of the model, stored so that the file can be used for fine-tuning.</param>
-    /// <exception cref="IOException">The file could not be written.</exception>
-    public TrainingCheckpoint(string path, JsonObject fingerprint, ModelDescription description)
-    {
-        CheckpointFile.CheckWritable(path);
-        (_path, _fingerprint, _description) = (path, fingerprint, description);
-    }
+    public TrainingCheckpoint(string path, JsonObject fingerprint, ModelDescription description) => (_path, _fingerprint, _description) = (path, fingerprint, description);
 
     public void Write(TrainingState state)
     {
@@ -61,14 +56,17 @@ internal sealed class TrainingCheckpoint
     }
 
     /// <returns>The state; null if there is no file.</returns>
-    /// <exception cref="InvalidOperationException">The file belongs to a run with other data or options.</exception>
+    /// <exception cref="InvalidOperationException">The file belongs to a run with other data or options, or was written by a version that describes runs in another way.</exception>
     public TrainingState? Read()
     {
         if (!File.Exists(_path))
             return null;
         var (text, tensors) = CheckpointFile.Read(_path);
         var json = JsonNode.Parse(text)!.AsObject();
-        if (RunFingerprint.Difference(json["run"]!.AsObject(), _fingerprint) is { } difference)
+        var run = json["run"] as JsonObject ?? [];
+        if (!RunFingerprint.IsCurrent(run))
+            throw new InvalidOperationException($"The training checkpoint '{_path}' was written by an earlier or later version of this library, which describes its run in another way, so this version cannot tell whether the data and options are the same. Resume with that version, or specify another file and start a new run; PretrainedWeightsPath can start it from the weights of this file.");
+        if (RunFingerprint.Difference(run, _fingerprint) is { } difference)
             throw new InvalidOperationException($"The training checkpoint '{_path}' belongs to another run: {difference}. Use the same data and options to resume, specify another file, or delete this file to start a new run.");
         StateDict weights = CheckpointFile.Select(tensors, CheckpointFile.WeightsPrefix), best = CheckpointFile.Select(tensors, CheckpointFile.BestPrefix);
         var average = CheckpointFile.Select(tensors, AveragePrefix);

@@ -12,9 +12,14 @@ public sealed class TrainingDivergedException : InvalidOperationException
     /// <param name="loss">The loss at which divergence was detected; NaN if a weight is not finite.</param>
     /// <param name="learningRate">The learning rate of the latest update.</param>
     public TrainingDivergedException(int epoch, int step, double loss, float learningRate)
-        : base(FormattableString.Invariant($"Training diverged in epoch {epoch}, step {step}: the loss is {loss:g4} at learning rate {learningRate:g4}. Use a smaller learning rate (try {learningRate / 10:g2}), a longer warm-up, or check the normalisation of the images."))
+        : this(epoch, step, loss, learningRate, FormattableString.Invariant($"Use a smaller learning rate (try {learningRate / 10:g2}), a longer warm-up, or check the normalisation of the images."))
     {
-        (Epoch, Step, Loss, LearningRate) = (epoch, step, loss, learningRate);
+    }
+
+    internal TrainingDivergedException(int epoch, int step, double loss, float learningRate, string advice)
+        : base(FormattableString.Invariant($"Training diverged in epoch {epoch}, step {step}: the loss is {loss:g4} at learning rate {learningRate:g4}. {advice}"))
+    {
+        (Epoch, Step, Loss, LearningRate, Advice) = (epoch, step, loss, learningRate, advice);
     }
 
     /// <summary>The epoch, from 1.</summary>
@@ -28,4 +33,9 @@ public sealed class TrainingDivergedException : InvalidOperationException
 
     /// <summary>The learning rate of the latest update.</summary>
     public float LearningRate { get; }
+
+    /// <summary>Whether the device was found to compute wrong numbers: its results differ from those of the CPU backend for the same weights and images.</summary>
+    public bool DeviceComputesWrongNumbers { get; internal init; }
+
+    internal string Advice { get; }
 }

@@ -3,7 +3,7 @@ using RepVgg.Backends;
 using RepVgg.Networks;
 using RepVgg.Training.Data;
 using RepVgg.Weights;
-using RepVgg.Weights.Naming;
+using RepVgg.Weights.Checkpoint;
 
 namespace RepVgg.Training;
 
@@ -26,7 +26,7 @@ internal static class TrainingLoop
     /// <param name="cancellationToken">Checked before every batch. Cancellation does not throw: <see cref="TrainingResult.StopReason"/> reports it, and the result has the best weights so far.</param>
     /// <returns>The best weights, the history, and how the run ended.</returns>
     /// <exception cref="ArgumentException">The options or the data are invalid; the message states which value and why.</exception>
-    /// <exception cref="TrainingDivergedException">Training diverged: the loss or a weight is not finite, or the loss is far too large.</exception>
+    /// <exception cref="TrainingDivergedException">Training diverged: the loss or a weight is not finite, or the loss is far too large. See also <see cref="TrainingOptions.ReturnBestOnDivergence"/>.</exception>
     /// <exception cref="InvalidOperationException">The checkpoint belongs to another run.</exception>
     /// <exception cref="InvalidDataException">The checkpoint is damaged.</exception>
     /// <exception cref="IOException">The checkpoint cannot be written.</exception>
@@ -115,15 +115,17 @@ internal sealed class TrainingRun : IDisposable
     private readonly ISampleSource _train;
     private readonly ISampleSource? _validation;
     private readonly TrainingOptions _options;
+    private readonly Normalization _normalization;
     private readonly ImageAugmenter _augmenter;
     private readonly CancellationToken _cancellation;
     private readonly Optimizer _optimizer;
     private readonly WeightAverage? _average;
     private readonly MetricAccumulator _metrics;
-    private readonly TrainingCheckpoint? _checkpoint;
     private readonly ProgressReporter _reporter;
     private readonly DivergenceDetector _divergence;
+    private readonly DivergenceDiagnosis _diagnosis;
     private readonly List<EpochResult> _history = [];
+    private TrainingCheckpoint? _checkpoint;
     private StateDict? _best;
     private int _bestEpoch;
     private float _learningRate;
@@ -132,17 +134,12 @@ internal sealed class TrainingRun : IDisposable
         Backend backend, TrainingNetwork network, ISampleSource train, ISampleSource? validation, Normalization normalization,
         TrainingOptions options, Action<TrainingProgress>? progress, TimeProvider clock, CancellationToken cancellation)
     {
-        (_backend, _network, _train, _validation, _options, _cancellation) = (backend, network, train, validation, options, cancellation);
+        (_backend, _network, _train, _validation, _normalization, _options, _cancellation) = (backend, network, train, validation, normalization, options, cancellation);
         _augmenter = new ImageAugmenter(options.Augmentation, normalization, train.Channels, train.Height, train.Width);
         StepsPerEpoch = BatchLoader.TrainingBatches(train.Count, options.BatchSize);
         _reporter = new ProgressReporter(progress, clock, options.Epochs, StepsPerEpoch, train.Count, validation?.Count ?? 0);
         _divergence = new DivergenceDetector(network.Classes);
-        if (options.CheckpointPath is { } path)
-            _checkpoint = new TrainingCheckpoint(
-                path,
-                RunFingerprint.Of(network, train, validation, normalization, options),
-                new ModelDescription(network.Architecture, network.Classes, train.Height, train.Width, normalization, []));
-
+        _diagnosis = new DivergenceDiagnosis(backend, network, train, _augmenter, options, cancellation);
         _optimizer = backend.CreateOptimizer(
             network.ParameterGroups(options.WeightDecay, options.HeadLearningRateScale, decayBranchKernels: !options.CustomL2),
             new SgdOptions(options.Momentum, options.Nesterov));
@@ -155,24 +152,37 @@ internal sealed class TrainingRun : IDisposable
 
     public TrainingResult Execute()
     {
-        int resumedAfter = Resume();
+        if (Resume() is not { } resumedAfter)
+            return new TrainingResult(Snapshot(1, 0), 0, StopReason.Cancelled, _history, 0);
+        var initial = _best is null && _diagnosis.ComparesDevice ? _network.ExportState() : null;
         var end = StopReason.Completed;
-        for (int epoch = resumedAfter + 1; epoch <= _options.Epochs; epoch++)
+        TrainingDivergedException? divergence = null;
+        try
         {
-            if (StoppedEarly())
-                break;
-            if (!RunEpoch(epoch))
+            for (int epoch = resumedAfter + 1; epoch <= _options.Epochs; epoch++)
             {
-                end = StopReason.Cancelled;
-                break;
+                if (StoppedEarly())
+                    break;
+                if (!RunEpoch(epoch))
+                {
+                    end = StopReason.Cancelled;
+                    break;
+                }
             }
+        }
+        catch (TrainingDivergedException diverged)
+        {
+            divergence = _diagnosis.Explain(diverged, _best ?? initial, _bestEpoch);
+            if (_best is null || !_options.ReturnBestOnDivergence)
+                throw divergence;
+            end = StopReason.Diverged;
         }
         if (end == StopReason.Completed && _history.Count < _options.Epochs)
             end = StopReason.EarlyStopped;
 
         if (_best is not null)
             _network.ImportState(_best);
-        return new TrainingResult(_best ?? Snapshot(1, 0), _bestEpoch, end, _history, resumedAfter);
+        return new TrainingResult(_best ?? Snapshot(1, 0), _bestEpoch, end, _history, resumedAfter) { Divergence = divergence };
     }
 
     public void Dispose()
@@ -236,11 +246,11 @@ internal sealed class TrainingRun : IDisposable
         _reporter.BeginPass(epoch, loader.Batches, isValidation: false);
         for (int step = 1; step <= loader.Batches; step++)
         {
-            if (_cancellation.IsCancellationRequested)
+            if (loader.Next(_cancellation) is not { } batch)
                 return null;
             long before = (long)(epoch - 1) * StepsPerEpoch + step - 1;
             _learningRate = _options.LearningRateScheduler.LearningRate(_options.LearningRate, before, StepsPerEpoch, _options.Epochs);
-            TrainingStep(loader.Next()!, before);
+            TrainingStep(batch, before);
             if (step % _backend.StepsBetweenReads == 0 || step == loader.Batches)
                 _divergence.Check(metrics.Add(_metrics.ReadAndReset()), epoch, step, _learningRate);
             _reporter.Step(step, metrics, _learningRate);
@@ -275,9 +285,8 @@ internal sealed class TrainingRun : IDisposable
         _reporter.BeginPass(epoch, loader.Batches, isValidation: true);
         for (int step = 1; step <= loader.Batches; step++)
         {
-            if (_cancellation.IsCancellationRequested)
+            if (loader.Next(_cancellation) is not { } batch)
                 return null;
-            var batch = loader.Next()!;
             using (_backend.BeginStep(training: false))
             {
                 var logits = _network.Forward(_backend.CreateInput(batch.Staged!));
@@ -314,10 +323,16 @@ internal sealed class TrainingRun : IDisposable
         return state;
     }
 
-    /// <returns>The epoch after which the checkpoint was written; 0 if there is no checkpoint.</returns>
-    private int Resume()
+    /// <returns>The epoch after which the checkpoint was written; 0 if there is no checkpoint; null if the run was cancelled.</returns>
+    private int? Resume()
     {
-        if (_checkpoint?.Read() is not { } state)
+        if (_options.CheckpointPath is not { } path)
+            return 0;
+        CheckpointFile.CheckWritable(path);
+        if (RunFingerprint.Of(_network, _train, _validation, _normalization, _options, _cancellation) is not { } fingerprint)
+            return null;
+        _checkpoint = new TrainingCheckpoint(path, fingerprint, new ModelDescription(_network.Architecture, _network.Classes, _train.Height, _train.Width, _normalization, []));
+        if (_checkpoint.Read() is not { } state)
             return 0;
         _network.ImportState(state.Weights);
         _optimizer.ImportState(state.Optimizer);

@@ -1,9 +1,9 @@
-using RepVgg.Architectures;
-using RepVgg.Networks;
+using System.Text.Json.Serialization;
 
 namespace RepVgg.Training;
 
 /// <summary>Options of a training run. The defaults are suitable for training on small images from random weights.</summary>
+/// <remarks>All options except those with <see cref="JsonIgnoreAttribute"/> must be the same to resume a run; see <see cref="RunFingerprint"/>.</remarks>
 internal sealed record TrainingOptions
 {
     /// <summary>Passes over the training set, at least 1.</summary>
@@ -73,15 +73,24 @@ internal sealed record TrainingOptions
     public TrainingMetric MonitoredMetric { get; init; } = TrainingMetric.Accuracy;
 
     /// <summary>Minimum number of training samples of every class; 0 allows classes without samples.</summary>
+    [JsonIgnore]
     public int MinimumSamplesPerClass { get; init; } = 1;
 
     /// <summary>Seed of shuffling, augmentation, dropout and stochastic depth.</summary>
     public ulong Seed { get; init; } = 1;
 
     /// <summary>
+    /// Whether a run that diverges returns the best weights so far, as a cancelled run does, instead of throwing
+    /// <see cref="TrainingDivergedException"/>. It throws in any case if no epoch has finished.
+    /// </summary>
+    [JsonIgnore]
+    public bool ReturnBestOnDivergence { get; init; }
+
+    /// <summary>
     /// Path of the checkpoint file, which is written after every epoch; null for none. If the file exists, a run with the
     /// same data and options resumes from it. A finished run returns its result from the file without further training.
     /// </summary>
+    [JsonIgnore]
     public string? CheckpointPath { get; init; }
 
     /// <summary>Checks every value.</summary>

@@ -13,7 +13,11 @@ internal sealed record TrainingResult(
     int BestEpoch,
     StopReason StopReason,
     IReadOnlyList<EpochResult> History,
-    int ResumedAfterEpoch);
+    int ResumedAfterEpoch)
+{
+    /// <summary>How training diverged; null unless <see cref="StopReason"/> is <see cref="StopReason.Diverged"/>.</summary>
+    public TrainingDivergedException? Divergence { get; init; }
+}
 
 /// <summary>The reason why a run ended.</summary>
 public enum StopReason
@@ -26,4 +30,7 @@ public enum StopReason
 
     /// <summary>The run was cancelled; the weights are the best so far.</summary>
     Cancelled,
+
+    /// <summary>Training diverged; the weights are the best of the epochs before.</summary>
+    Diverged,
 }

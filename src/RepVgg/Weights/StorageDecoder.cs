@@ -1,5 +1,7 @@
+using System.Buffers;
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
+using RepVgg.Runtime.Files;
 
 namespace RepVgg.Weights;
 
@@ -17,25 +19,29 @@ internal static class StorageDecoder
         _ => 1,
     };
 
-    /// <summary>Reads consecutive values from a stream, in chunks.</summary>
+    /// <summary>Reads consecutive values, in chunks if they must be converted.</summary>
+    /// <exception cref="EndOfStreamException">The values are not all within the source.</exception>
+    /// <exception cref="IOException">The values cannot be read, or the file was truncated after it was opened.</exception>
     /// <exception cref="OverflowException">An integer cannot be represented exactly as a 32-bit float.</exception>
-    public static void Read(Stream stream, long position, ScalarType type, Span<float> values)
+    public static void Read(ByteSource source, long position, ScalarType type, Span<float> values)
     {
-        stream.Position = position;
         if (type == ScalarType.Float32 && BitConverter.IsLittleEndian)
         {
-            stream.ReadExactly(MemoryMarshal.AsBytes(values));
+            source.Read(position, MemoryMarshal.AsBytes(values));
             return;
         }
         int size = SizeOf(type);
-        Span<byte> chunk = new byte[Math.Min((long)values.Length * size, ChunkBytes)];
+        byte[] rented = ArrayPool<byte>.Shared.Rent((int)Math.Min((long)values.Length * size, ChunkBytes));
         while (!values.IsEmpty)
         {
-            int count = Math.Min(values.Length, chunk.Length / size);
-            stream.ReadExactly(chunk[..(count * size)]);
-            Decode(chunk[..(count * size)], type, values[..count]);
+            int count = Math.Min(values.Length, rented.Length / size);
+            var chunk = rented.AsSpan(0, count * size);
+            source.Read(position, chunk);
+            Decode(chunk, type, values[..count]);
             values = values[count..];
+            position += chunk.Length;
         }
+        ArrayPool<byte>.Shared.Return(rented);
     }
 
     /// <summary>Converts values in memory.</summary>

@@ -1,4 +1,5 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.Runtime;
 using RepVgg.Testing;
 using RepVgg.Training;
 using RepVgg.Weights.Onnx;
@@ -168,6 +169,55 @@ public sealed class TrainerTests
             Assert.Equal(StopReason.Cancelled, model.LastTransformer.StopReason);
             Assert.InRange(model.LastTransformer.History.Count, 2, 3);
             Assert.Equal(60, model.Transform(data).GetColumn<uint>("PredictedLabel").Count());
+        }
+    }
+
+    [Theory]
+    [InlineData("Reading")]
+    [InlineData("Training")]
+    [InlineData("Validation")]
+    [InlineData("LastEpoch")]
+    public async Task A_fit_can_be_cancelled_where_the_thread_pool_has_no_thread_left(string phase)
+    {
+        // Fails with exit code 3 where a run does not end.
+        await Program.Child.RunAsync("cancel-without-pool", phase);
+    }
+
+    [Fact]
+    public void A_fit_that_diverges_throws_or_returns_the_best_so_far()
+    {
+        foreach (var behaviour in Enum.GetValues<DivergenceBehavior>())
+        {
+            var log = new List<(ChannelMessageKind Kind, string Text)>();
+            var context = new MLContext(seed: 1);
+            context.Log += (_, line) => { lock (log) log.Add((line.Kind, line.RawMessage)); };
+            // Every step multiplies the weights by about -1.3, so that the first epochs succeed.
+            var options = Stripes.Options(epochs: 100);
+            options.Device = TrainingDevice.Cpu;
+            options.LearningRate = 0.1f;
+            options.LearningRateScheduler = new LearningRateScheduler { Shape = ScheduleShape.Constant };
+            (options.WeightDecay, options.Momentum) = (23, 0);
+            options.OnDivergence = behaviour;
+            var finished = new List<EpochResult>();
+            options.MetricsCallback = progress => finished.AddRange(progress.EpochResult is { } epoch ? [epoch] : []);
+            var data = context.Data.LoadFromEnumerable(Stripes.Rows(60, seed: 1));
+            if (behaviour == DivergenceBehavior.Throw)
+            {
+                Assert.Contains("smaller learning rate", Assert.Throws<TrainingDivergedException>(() => Stripes.Pipeline(context, options).Fit(data)).Message, StringComparison.Ordinal);
+                continue;
+            }
+            using var model = Stripes.Pipeline(context, options).Fit(data);
+            var classifier = model.LastTransformer;
+            Assert.Equal(StopReason.Diverged, classifier.StopReason);
+            Assert.Equal(finished, classifier.History);
+            Assert.InRange(classifier.History.Count, 1, 99);
+            Assert.Equal(finished.MaxBy(epoch => (epoch.ValidationAccuracy, -epoch.ValidationLoss))!.Epoch, classifier.BestEpoch);
+            var warning = Assert.Single(log, line => line.Kind == ChannelMessageKind.Warning);
+            Assert.StartsWith($"The model is that of epoch {classifier.BestEpoch}, the best one before training diverged. Training diverged in epoch {classifier.History.Count + 1}, step ", warning.Text, StringComparison.Ordinal);
+            Assert.All(model.Transform(data).GetColumn<float[]>("Score"), scores => Assert.Equal(1, scores.Sum(), 1e-4f));
+
+            options.LearningRate = 1e30f;
+            Assert.Equal(1, Assert.Throws<TrainingDivergedException>(() => Stripes.Pipeline(context, options).Fit(data)).Epoch);
         }
     }
 

@@ -24,7 +24,11 @@ internal sealed class AlteredBackend : Backend
 
     public float EvaluationFactor { get; init; } = 1;
 
+    /// <summary>From this training step on, counted from 0, the logits of training are NaN.</summary>
+    public int FirstFaultyStep { get; init; } = int.MaxValue;
+
     private bool _training;
+    private int _trainingSteps;
 
     public int ReadInterval { get; init; } = 1;
 
@@ -49,6 +53,7 @@ internal sealed class AlteredBackend : Backend
     private protected override IDisposable BeginStepCore(bool training, bool recording)
     {
         _training = training;
+        _trainingSteps += training ? 1 : 0;
         return _inner.BeginStep(training, recording);
     }
 
@@ -72,7 +77,7 @@ internal sealed class AlteredBackend : Backend
     private protected override Tensor GlobalAveragePoolCore(Tensor input) => _inner.GlobalAveragePool(input);
 
     private protected override Tensor LinearCore(Tensor input, Tensor weight, Tensor bias) =>
-        LogitFactor == 1 ? _inner.Linear(input, weight, bias) : _inner.Scale(_inner.Linear(input, weight, bias), LogitFactor);
+        _training && _trainingSteps > FirstFaultyStep ? _inner.Scale(_inner.Linear(input, weight, bias), float.NaN) : LogitFactor == 1 ? _inner.Linear(input, weight, bias) : _inner.Scale(_inner.Linear(input, weight, bias), LogitFactor);
 
     private protected override Tensor SoftmaxCrossEntropyCore(Tensor logits, ReadOnlySpan<int> labels, float labelSmoothing) => _inner.SoftmaxCrossEntropy(logits, labels, labelSmoothing);
 

@@ -23,6 +23,13 @@ public abstract class AssemblyRules(string tested)
         Assert.All(methods, method => Assert.True(IsSentence(method.Name), $"{method.DeclaringType!.Name}.{method.Name}"));
     }
 
+    [Fact]
+    public void Numbers_become_text_in_the_same_way_in_every_culture()
+    {
+        string[] found = [.. Assembly.Load(tested).GetTypes().SelectMany(TypeUses.Methods).SelectMany(method => CultureUses.Of(method).Select(use => $"{method.DeclaringType}.{method.Name}: {use}"))];
+        Assert.True(found.Length == 0, $"In {tested}, these depend on the culture; use FormattableString.Invariant or CultureInfo.InvariantCulture:\n{string.Join('\n', found)}");
+    }
+
     /// <summary>Whether a name is one word, or words with underscores between them.</summary>
     internal static bool IsSentence(string name) => char.IsUpper(name[0]) && (name.Contains('_') || !name.Skip(1).Any(char.IsUpper));
 }

@@ -15,6 +15,24 @@ internal static class TypeUses
     /// <summary>Definitions of the types that a type uses, some of them more than once. Nested types are not looked into.</summary>
     public static IEnumerable<Type> Of(Type type) => Named(type).SelectMany(Definitions);
 
+    /// <summary>The methods that a type declares, those of its nested types not included.</summary>
+    public static IEnumerable<MethodBase> Methods(Type type) => type.GetMethods(AllDeclared).Cast<MethodBase>().Concat(type.GetConstructors(AllDeclared));
+
+    /// <summary>The methods that a method calls and the texts that it loads, in the order of its instructions.</summary>
+    public static IEnumerable<object> CallsAndTexts(MethodBase method)
+    {
+        if (method.GetMethodBody() is not { } body)
+            yield break;
+        var generic = method.IsGenericMethod ? method.GetGenericArguments() : [];
+        foreach (var (kind, token) in Operands(body.GetILAsByteArray()!))
+        {
+            if (kind == OperandType.InlineString)
+                yield return method.Module.ResolveString(token);
+            else if (kind == OperandType.InlineMethod)
+                yield return method.Module.ResolveMethod(token, method.DeclaringType!.GetGenericArguments(), generic)!;
+        }
+    }
+
     /// <summary>The types as they are named: arrays and constructed generic types too.</summary>
     private static IEnumerable<Type?> Named(Type type)
     {
@@ -57,7 +75,11 @@ internal static class TypeUses
     }
 
     /// <summary>The operands that are tokens of types, fields and methods.</summary>
-    private static IEnumerable<int> Tokens(byte[] instructions)
+    private static IEnumerable<int> Tokens(byte[] instructions) =>
+        Operands(instructions).Where(operand => operand.Kind != OperandType.InlineString).Select(operand => operand.Token);
+
+    /// <summary>The operands that are tokens of types, fields, methods and texts.</summary>
+    private static IEnumerable<(OperandType Kind, int Token)> Operands(byte[] instructions)
     {
         for (int position = 0; position < instructions.Length;)
         {
@@ -66,8 +88,8 @@ internal static class TypeUses
             if (value == 0xFE)
                 value = (short)(0xFE00 | instructions[position++]);
             var operand = _opCodes[value].OperandType;
-            if (operand is OperandType.InlineField or OperandType.InlineMethod or OperandType.InlineTok or OperandType.InlineType)
-                yield return BitConverter.ToInt32(instructions, position);
+            if (operand is OperandType.InlineField or OperandType.InlineMethod or OperandType.InlineTok or OperandType.InlineType or OperandType.InlineString)
+                yield return (operand, BitConverter.ToInt32(instructions, position));
             position += operand switch
             {
                 OperandType.InlineNone => 0,

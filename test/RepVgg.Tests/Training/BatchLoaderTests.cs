@@ -106,6 +106,100 @@ public class BatchLoaderTests
         Assert.Equal("disk gone", Assert.Throws<IOException>(() => { while (loader.Next() is not null) { } }).Message);
     }
 
+    [Fact]
+    public void Errors_of_the_source_have_its_stack_every_time()
+    {
+        using var loader = BatchLoader.Evaluation(new BrokenSource(), _augmenter, 10);
+        for (int time = 0; time < 3; time++)
+            Assert.Contains(nameof(BrokenSource), Assert.Throws<IOException>(() => loader.Next()).StackTrace, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Every_read_of_a_pass_is_on_one_background_thread_of_the_loader()
+    {
+        var source = new ObservedSource(count: 50);
+        using (var loader = BatchLoader.Training(source, _augmenter, 8, seed: 1, epoch: 1))
+        {
+            while (loader.Next() is not null)
+            {
+            }
+        }
+        var thread = Assert.Single(source.Threads.Distinct());
+        Assert.False(source.IsOnThreadPool);
+        Assert.Equal("RepVgg batch loader", thread.Name);
+        Assert.True(thread.Join(TimeSpan.FromMinutes(1)));
+    }
+
+    [Fact]
+    public void Nothing_is_read_after_the_loader_is_disposed()
+    {
+        var source = new ObservedSource(count: 1000);
+        var loader = BatchLoader.Training(source, _augmenter, 100, seed: 1, epoch: 1);
+        loader.Next();
+        loader.Dispose();
+        int read = source.Threads.Count;
+        Assert.InRange(read, 100, 200);
+        Assert.All(source.Threads.Distinct(), thread => Assert.True(thread.Join(TimeSpan.FromMinutes(1))));
+        Assert.Equal(read, source.Threads.Count);
+        loader.Dispose();
+    }
+
+    [Fact]
+    public void A_wait_for_a_batch_can_be_cancelled_and_a_read_that_does_not_return_does_not_hold_the_loader()
+    {
+        using var stop = new CancellationTokenSource();
+        using var resume = new ManualResetEventSlim();
+        var source = new ObservedSource(count: 20)
+        {
+            BeforeRead = () =>
+            {
+                stop.Cancel();
+                resume.Wait();
+            },
+        };
+        var loader = BatchLoader.Evaluation(source, _augmenter, 10);
+        Assert.Null(loader.Next(stop.Token));
+        loader.Dispose();
+        resume.Set();
+        Assert.True(Assert.Single(source.Threads.Distinct()).Join(TimeSpan.FromMinutes(1)));
+    }
+
+    [Fact]
+    public void One_batch_can_be_prepared_without_the_others()
+    {
+        var source = Source(23);
+        using var all = BatchLoader.Training(source, _augmenter, 8, seed: 5, epoch: 2);
+        for (int i = 0; all.Next() is { } expected; i++)
+        {
+            using var one = BatchLoader.Training(source, _augmenter, 8, seed: 5, epoch: 2);
+            var batch = one.Prepare(i);
+            Assert.Equal(expected.Images.ToArray(), batch.Images.ToArray());
+            Assert.Equal(expected.Labels.ToArray(), batch.Labels.ToArray());
+        }
+    }
+
+    private sealed class ObservedSource(int count) : ISampleSource
+    {
+        public Action BeforeRead { get; init; } = () => { };
+        public List<Thread> Threads { get; } = [];
+        public bool IsOnThreadPool { get; private set; }
+        public int Count => count;
+        public int Channels => 1;
+        public int Height => 1;
+        public int Width => 2;
+        public int Classes => 3;
+
+        public int Read(int index, Span<float> pixels)
+        {
+            Threads.Add(Thread.CurrentThread);
+            IsOnThreadPool |= Thread.CurrentThread.IsThreadPoolThread;
+            BeforeRead();
+            return 0;
+        }
+
+        public int LabelOf(int index) => 0;
+    }
+
     private sealed class BrokenSource : ISampleSource
     {
         public int Count => 10;

@@ -1,6 +1,11 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+using RepVgg.Backends.Cpu;
+using RepVgg.Networks;
 using RepVgg.Testing;
 using RepVgg.Training;
 using RepVgg.Training.Data;
+using RepVgg.Weights.Checkpoint;
 using Xunit;
 
 namespace RepVgg.Tests.Training;
@@ -128,15 +133,140 @@ public class ResumeTests
             Assert.Contains(expected, error.Message, StringComparison.Ordinal);
             Assert.Contains(options.CheckpointPath!, error.Message, StringComparison.Ordinal);
         }
-        Refused("Epochs was 5 and is 6", options with { Epochs = 6 });
+        Refused("the options differ (Epochs was 5 and is 6)", options with { Epochs = 6 });
         Refused("LearningRate was 0.1 and is 0.2", options with { LearningRate = 0.2f });
         Refused("Seed was 11 and is 12", options with { Seed = 12 });
         Refused("LearningRateScheduler was", options with { LearningRateScheduler = new() });
         Refused("Augmentation was", options with { Augmentation = Augmentation.None });
-        Refused("Training set was", options, SyntheticTask.Samples(200, 5));
-        Refused("Validation set was", options, null, SyntheticTask.Samples(51, 2));
+        Refused("the data differ (Training pixels was", options, SyntheticTask.Samples(200, 5));
+        Refused("the data differ (Validation set was \"50 images of 1 x 12 x 12\" and is \"51 images of 1 x 12 x 12\"", options, null, SyntheticTask.Samples(51, 2));
+        Refused("the options differ (Epochs was 5 and is 6; LearningRate was 0.1 and is 0.2; ", options with { Epochs = 6, LearningRate = 0.2f, Momentum = 0.8f, Dropout = 0.1f });
         Assert.Equal(before, File.ReadAllBytes(options.CheckpointPath!));
     }
+
+    /// <summary>What can change in the data under a normalisation that is given.</summary>
+    public static TheoryData<string> Changes => ["one pixel", "two images swapped", "one label", "a validation pixel", "two validation labels swapped"];
+
+    [Theory]
+    [MemberData(nameof(Changes))]
+    public void Changed_data_is_refused(string change)
+    {
+        using var folder = new TemporaryFolder();
+        var options = Options(folder.File("run.checkpoint"));
+        TrainUntil(options, 2, 1, _validation);
+        var (pixels, labels) = Content(_train);
+        var (validationPixels, validationLabels) = Content(_validation);
+        int length = SyntheticTask.Size * SyntheticTask.Size;
+        switch (change)
+        {
+            case "one pixel":
+                // Not in one of the images that a sample of 64 would include.
+                pixels[131 * length + 77] ^= 1;
+                break;
+            case "two images swapped":
+                byte[] first = pixels[..length];
+                pixels.AsSpan(4 * length, length).CopyTo(pixels);
+                first.CopyTo(pixels, 4 * length);
+                break;
+            case "one label":
+                labels[150] = (labels[150] + 1) % SyntheticTask.Classes;
+                break;
+            case "a validation pixel":
+                validationPixels[^1] ^= 1;
+                break;
+            default:
+                (validationLabels[0], validationLabels[1]) = (validationLabels[1], validationLabels[0]);
+                break;
+        }
+        var error = Assert.Throws<InvalidOperationException>(() => SyntheticTask.Train(Samples(pixels, labels), Samples(validationPixels, validationLabels), options));
+        string expected = change switch { "one label" => "Training labels", "a validation pixel" => "Validation pixels", "two validation labels swapped" => "Validation labels", _ => "Training pixels" };
+        Assert.Contains($"belongs to another run: the data differ ({expected} was ", error.Message, StringComparison.Ordinal);
+        Assert.Equal(5, SyntheticTask.Train(_train, _validation, options).History.Count);
+    }
+
+    [Fact]
+    public void The_same_values_are_the_same_data_however_they_are_stored()
+    {
+        using var folder = new TemporaryFolder();
+        var options = Options(folder.File("run.checkpoint"));
+        TrainUntil(options, 2, 1, _validation);
+        var (pixels, labels) = Content(_train);
+        var floats = new InMemorySamples(Array.ConvertAll(pixels, pixel => (float)pixel), labels, 1, SyntheticTask.Size, SyntheticTask.Size, SyntheticTask.Classes);
+        Assert.Equal(1, SyntheticTask.Train(floats, _validation, options).ResumedAfterEpoch);
+    }
+
+    [Fact]
+    public void A_run_goes_on_under_another_culture()
+    {
+        using var folder = new TemporaryFolder();
+        var options = Options(folder.File("run.checkpoint")) with
+        {
+            LearningRateScheduler = new() { WarmUpEpochs = 0.5, FinalFraction = 0.01 },
+            Augmentation = new() { CropPadding = 1, ErasingProbability = 0.25 },
+            EarlyStoppingCriteria = new() { MinDelta = 0.125, Patience = 30 },
+            WeightDecay = 1.5e-5f,
+        };
+        var before = CultureInfo.CurrentCulture;
+        try
+        {
+            var whole = SyntheticTask.Train(_train, _validation, options with { CheckpointPath = null });
+            TrainUntil(options, 3, 1, _validation);
+            var other = (CultureInfo)CultureInfo.InvariantCulture.Clone();
+            (other.NumberFormat.NumberDecimalSeparator, other.NumberFormat.NumberGroupSeparator, other.NumberFormat.NegativeSign) = (",", ".", "\u2212");
+            CultureInfo.CurrentCulture = other;
+            var resumed = SyntheticTask.Train(_train, _validation, options);
+            Assert.Equal(2, resumed.ResumedAfterEpoch);
+            TrainingLoopTests.SameBits(whole.Weights, resumed.Weights);
+        }
+        finally
+        {
+            CultureInfo.CurrentCulture = before;
+        }
+    }
+
+    [Fact]
+    public void Every_option_that_has_an_influence_is_compared()
+    {
+        string[] notCompared = [nameof(TrainingOptions.MinimumSamplesPerClass), nameof(TrainingOptions.CheckpointPath), nameof(TrainingOptions.ReturnBestOnDivergence)];
+        using var backend = new CpuBackend(1);
+        using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
+        var fingerprint = RunFingerprint.Of(network, _train, null, SyntheticTask.Normalization, Options("run.checkpoint"), CancellationToken.None)!;
+        Assert.Equal(
+            typeof(TrainingOptions).GetProperties().Select(property => property.Name).Except(notCompared).Order(StringComparer.Ordinal),
+            fingerprint["options"]!.AsObject().Select(pair => pair.Key).Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
+    public void A_checkpoint_of_another_version_is_named_as_such()
+    {
+        using var folder = new TemporaryFolder();
+        var options = Options(folder.File("run.checkpoint"));
+        TrainUntil(options, 2, 1, _validation);
+        foreach (string run in new[] { """{"Architecture":"tiny","Training set":"200 images 1x12x12, 0123456789abcdef"}""", """{"Version":3}""", """{"Version":"2"}""", "null", "[]" })
+        {
+            var (text, tensors) = CheckpointFile.Read(options.CheckpointPath!);
+            var json = JsonNode.Parse(text)!.AsObject();
+            json["run"] = JsonNode.Parse(run);
+            CheckpointFile.Write(options.CheckpointPath!, json.ToJsonString(), tensors);
+            var error = Assert.Throws<InvalidOperationException>(() => SyntheticTask.Train(_train, _validation, options));
+            Assert.Contains("run.checkpoint' was written by an earlier or later version of this library", error.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void A_run_can_be_cancelled_while_its_data_are_compared()
+    {
+        using var folder = new TemporaryFolder();
+        var options = Options(folder.File("run.checkpoint"));
+        var result = SyntheticTask.Train(_train, _validation, options, cancellation: new CancellationToken(true));
+        Assert.Equal((StopReason.Cancelled, 0), (result.StopReason, result.BestEpoch));
+        Assert.Empty(Directory.GetFiles(folder.Path));
+    }
+
+    private static (byte[] Pixels, int[] Labels) Content(InMemorySamples samples) => (
+        [.. Enumerable.Range(0, samples.Count).SelectMany(i => samples.ReadBytes(i, []).ToArray())], [.. Enumerable.Range(0, samples.Count).Select(samples.LabelOf)]);
+
+    private static InMemorySamples Samples(byte[] pixels, int[] labels) => new(pixels, labels, 1, SyntheticTask.Size, SyntheticTask.Size, SyntheticTask.Classes);
 
     [Fact]
     public void A_damaged_checkpoint_is_an_error()

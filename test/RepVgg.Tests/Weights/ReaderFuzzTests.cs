@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using RepVgg.Architectures;
+using RepVgg.Runtime.Files;
 using RepVgg.Testing;
 using RepVgg.Tests.Weights.PyTorch;
 using RepVgg.Weights;
@@ -39,7 +40,7 @@ public class ReaderFuzzTests
     public void Damaged_pickles_in_sound_zips()
     {
         byte[] zip = CraftedPickle.OneTensor([2, 2], [2, 1]).InZip(("0", 16));
-        var directory = new ZipDirectory(new MemoryStream(zip), "file");
+        var directory = new ZipDirectory(ByteSource.Of(new MemoryStream(zip)));
         var (position, size) = directory.Locate("archive/data.pkl");
         byte[] pickle = zip[(int)position..(int)(position + size)];
         Fuzz(pickle, Iterations, stream =>

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Globalization;
 using System.Text;
 using RepVgg.Runtime.Files;
 
@@ -129,7 +130,7 @@ internal static class ImageSignature
     {
         const int Most = 8;
         var first = bytes[..Math.Min(Most, bytes.Length)];
-        string hexadecimal = string.Join(' ', first.ToArray().Select(value => value.ToString("X2")));
+        string hexadecimal = string.Join(' ', first.ToArray().Select(value => value.ToString("X2", CultureInfo.InvariantCulture)));
         return first.ContainsAnyExceptInRange((byte)' ', (byte)'~') ? hexadecimal : $"{hexadecimal}, '{Encoding.ASCII.GetString(first)}'";
     }
 }

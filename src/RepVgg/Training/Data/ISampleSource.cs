@@ -34,4 +34,9 @@ internal interface ISampleSource
     /// <param name="index">0 .. Count - 1.</param>
     /// <returns>The label.</returns>
     int LabelOf(int index);
+
+    /// <summary>Returns the row that one image was read from, for messages.</summary>
+    /// <param name="index">0 .. Count - 1.</param>
+    /// <returns>The row, from 0; the index if the source does not know it.</returns>
+    long RowOf(int index) => index;
 }

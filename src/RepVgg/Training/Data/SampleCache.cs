@@ -70,7 +70,7 @@ internal sealed class SampleCache : ISampleSource, IDisposable
     /// <summary>Appends one image.</summary>
     /// <param name="pixels">Channels * Height * Width finite values, CHW; copied.</param>
     /// <param name="label">0 .. Classes - 1.</param>
-    /// <param name="row">Row number for error messages; by default the index of the sample.</param>
+    /// <param name="row">Row number for messages; by default the index of the sample.</param>
     /// <exception cref="ArgumentException">Wrong length, a value that is not finite, or a label out of range; the row is named.</exception>
     /// <exception cref="IOException">The temporary file cannot be written; the folder is named.</exception>
     public void Add(ReadOnlySpan<float> pixels, int label, long? row = null)
@@ -79,23 +79,24 @@ internal sealed class SampleCache : ISampleSource, IDisposable
         Check(pixels.Length, label, name);
         if (SampleShape.TryNarrow(pixels, _narrowed))
         {
-            Store(_narrowed, label, bytes: true);
+            Store(_narrowed, label, name, bytes: true);
             return;
         }
         SampleShape.CheckPixels(pixels, name);
-        Store(MemoryMarshal.AsBytes(pixels), label, bytes: false);
+        Store(MemoryMarshal.AsBytes(pixels), label, name, bytes: false);
     }
 
     /// <summary>Appends one image whose pixels are bytes.</summary>
     /// <param name="pixels">Channels * Height * Width values, CHW; copied.</param>
     /// <param name="label">0 .. Classes - 1.</param>
-    /// <param name="row">Row number for error messages; by default the index of the sample.</param>
+    /// <param name="row">Row number for messages; by default the index of the sample.</param>
     /// <exception cref="ArgumentException">Wrong length, or a label out of range; the row is named.</exception>
     /// <exception cref="IOException">The temporary file cannot be written; the folder is named.</exception>
     public void Add(ReadOnlySpan<byte> pixels, int label, long? row = null)
     {
-        Check(pixels.Length, label, row ?? _entries.Count);
-        Store(pixels, label, bytes: true);
+        long name = row ?? _entries.Count;
+        Check(pixels.Length, label, name);
+        Store(pixels, label, name, bytes: true);
     }
 
     /// <inheritdoc/>
@@ -140,6 +141,9 @@ internal sealed class SampleCache : ISampleSource, IDisposable
     /// <inheritdoc/>
     public int LabelOf(int index) => _entries[index].Label;
 
+    /// <inheritdoc/>
+    public long RowOf(int index) => _entries[index].Row;
+
     /// <summary>Releases the memory and deletes the temporary file.</summary>
     public void Dispose()
     {
@@ -179,16 +183,16 @@ internal sealed class SampleCache : ISampleSource, IDisposable
         SampleShape.CheckLabel(label, Classes, row);
     }
 
-    private void Store(ReadOnlySpan<byte> content, int label, bool bytes)
+    private void Store(ReadOnlySpan<byte> content, int label, long row, bool bytes)
     {
         if (Reserve(content.Length) is { } place)
         {
             content.CopyTo(_chunks[place.Chunk].AsSpan((int)place.Offset));
-            _entries.Add(new Entry(label, bytes, place.Chunk, place.Offset));
+            _entries.Add(new Entry(label, row, bytes, place.Chunk, place.Offset));
             return;
         }
         _spill ??= new SpillFile(_folder);
-        _entries.Add(new Entry(label, bytes, -1, _spill.Append(content)));
+        _entries.Add(new Entry(label, row, bytes, -1, _spill.Append(content)));
     }
 
     private static void Decode(ReadOnlySpan<byte> source, bool bytes, Span<float> pixels)
@@ -199,6 +203,6 @@ internal sealed class SampleCache : ISampleSource, IDisposable
             source.CopyTo(MemoryMarshal.AsBytes(pixels));
     }
 
-    /// <summary>Location of one image: the index of a memory chunk, or -1 for the temporary file, and the byte offset in it.</summary>
-    private readonly record struct Entry(int Label, bool Bytes, int Chunk, long Offset);
+    /// <summary>Label, row and location of one image: the index of a memory chunk, or -1 for the temporary file, and the byte offset in it.</summary>
+    private readonly record struct Entry(int Label, long Row, bool Bytes, int Chunk, long Offset);
 }

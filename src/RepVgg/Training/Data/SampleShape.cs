@@ -27,7 +27,7 @@ internal static class SampleShape
         for (int i = 0; i < pixels.Length; i++)
         {
             if (!float.IsFinite(pixels[i]))
-                throw new ArgumentException($"Row {row}: pixel {i} is {pixels[i]}; every value of an image must be a finite number.");
+                throw new ArgumentException(FormattableString.Invariant($"Row {row}: pixel {i} is {pixels[i]}; every value of an image must be a finite number."));
         }
     }
 

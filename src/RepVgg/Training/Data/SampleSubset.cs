@@ -56,7 +56,7 @@ internal sealed class SampleSubset : ISampleSource
             second.UnionWith(order.AsSpan(0, take).ToArray());
         }
         if (second.Count == 0)
-            throw new ArgumentException($"{source.Count} samples are too few to set a share of {fraction} aside: the second part would be empty. Provide more data, a larger share, or a separate validation set.", nameof(fraction));
+            throw new ArgumentException(FormattableString.Invariant($"{source.Count} samples are too few to set a share of {fraction} aside: the second part would be empty. Provide more data, a larger share, or a separate validation set."), nameof(fraction));
         return (new SampleSubset(source, Enumerable.Range(0, source.Count).Where(i => !second.Contains(i))),
             new SampleSubset(source, second.Order()));
     }
@@ -84,4 +84,7 @@ internal sealed class SampleSubset : ISampleSource
 
     /// <inheritdoc/>
     public int LabelOf(int index) => _source.LabelOf(_indices[index]);
+
+    /// <inheritdoc/>
+    public long RowOf(int index) => _source.RowOf(_indices[index]);
 }

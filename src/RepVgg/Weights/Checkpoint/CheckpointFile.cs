@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
@@ -38,64 +39,45 @@ internal static class CheckpointFile
     });
 
     /// <exception cref="InvalidDataException">The file is truncated, damaged, or something else.</exception>
-    public static (string Text, StateDict Tensors) Read(string path)
+    /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
+    public static (string Text, StateDict Tensors) Read(string path) => ByteSource.Use(path, Read);
+
+    private static (string Text, StateDict Tensors) Read(ByteSource file)
     {
-        using var file = InputFile.Open(path, BufferLength);
-        Verify(file, path);
-        using var reader = new BinaryReader(file, Encoding.UTF8);
-        file.Position = Magic.Length;
+        Verify(file);
+        var content = new Content(file);
         try
         {
-            string text = ReadText(reader);
+            string text = content.Text();
             var tensors = new StateDict();
-            for (int remaining = reader.ReadInt32(); remaining > 0; remaining--)
+            for (int remaining = content.Int32(); remaining > 0; remaining--)
             {
-                string name = ReadText(reader);
-                tensors[name] = ReadTensor(reader);
+                string name = content.Text();
+                tensors[name] = content.Tensor();
             }
             return (text, tensors);
         }
         catch (Exception error) when (error is EndOfStreamException or OverflowException or ArgumentException)
         {
-            throw new InvalidDataException($"The training checkpoint '{path}' was not written by this library: {MessageText.Reason(error)}.", error);
+            throw new InvalidDataException($"The training checkpoint {file.Name} was not written by this library: {MessageText.Reason(error)}.", error);
         }
     }
-
-    private static TensorData ReadTensor(BinaryReader reader)
-    {
-        var shape = new int[CheckLength(reader, reader.ReadInt32(), sizeof(int))];
-        long count = 1;
-        foreach (ref int dimension in shape.AsSpan())
-        {
-            dimension = reader.ReadInt32();
-            count = CheckLength(reader, checked(count * dimension), sizeof(float));
-        }
-        var tensor = new TensorData(shape, new float[count]);
-        reader.BaseStream.ReadExactly(MemoryMarshal.AsBytes(tensor.Values.AsSpan()));
-        return tensor;
-    }
-
-    /// <summary>Checks that <paramref name="count"/> items of <paramref name="size"/> bytes fit in the rest of the file.</summary>
-    private static long CheckLength(BinaryReader reader, long count, int size) =>
-        count >= 0 && count <= (reader.BaseStream.Length - reader.BaseStream.Position) / size
-            ? count
-            : throw new ArgumentException($"a length is {count}");
 
     /// <summary>Reads the best weights of a training run so far, and the description of the network.</summary>
     /// <exception cref="InvalidDataException">The file is truncated, damaged, or something else.</exception>
-    public static OpenedWeights OpenWeights(string path)
+    public static OpenedWeights OpenWeights(ByteSource file)
     {
-        var (text, tensors) = Read(path);
+        var (text, tensors) = Read(file);
         var best = Select(tensors, BestPrefix);
         try
         {
             var properties = JsonNode.Parse(text)?[DescriptionKey]?.AsObject().ToDictionary(pair => pair.Key, pair => (string?)pair.Value ?? "");
             var weights = best.Count > 0 ? best : Select(tensors, WeightsPrefix);
-            return new OpenedWeights(weights, properties is null ? null : ModelDescription.FromProperties(properties, weights.Sum(pair => (long)pair.Value.Length)), null);
+            return new OpenedWeights(weights, properties is null ? null : ModelDescription.FromProperties(properties, weights.Sum(pair => (long)pair.Value.Length)));
         }
         catch (Exception error) when (error is FormatException or JsonException or InvalidOperationException or ArgumentException)
         {
-            throw new InvalidDataException($"The training checkpoint '{path}' contains a description of its network that cannot be read: {MessageText.Reason(error)}.", error);
+            throw new InvalidDataException($"The training checkpoint {file.Name} contains a description of its network that cannot be read: {MessageText.Reason(error)}.", error);
         }
     }
 
@@ -112,25 +94,27 @@ internal static class CheckpointFile
     }
 
     /// <summary>Checks the magic and the checksum.</summary>
-    private static void Verify(FileStream file, string path)
+    private static void Verify(ByteSource file)
     {
-        Span<byte> magic = stackalloc byte[Magic.Length];
-        int read = file.ReadAtLeast(magic, magic.Length, throwOnEndOfStream: false);
-        if (read == magic.Length && !magic.SequenceEqual(Magic))
-            throw new InvalidDataException($"'{path}' is not a training checkpoint of this library. Specify another path, or move the file.");
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        hash.AppendData(magic[..read]);
         byte[] buffer = new byte[BufferLength];
-        for (long left = file.Length - HashLength - read; left > 0; left -= read)
+        var start = buffer.AsSpan(0, (int)Math.Min(Magic.Length, file.Length));
+        file.Read(0, start);
+        if (start.Length == Magic.Length && !start.SequenceEqual(Magic))
+            throw new InvalidDataException($"{file.Name} is not a training checkpoint of this library. Specify another path, or move the file.");
+        long hashed = file.Length - HashLength;
+        if (hashed >= Magic.Length)
         {
-            read = file.Read(buffer, 0, (int)Math.Min(left, buffer.Length));
-            if (read == 0)
-                break;
-            hash.AppendData(buffer, 0, read);
+            using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+            for (long position = 0; position < hashed; position += BufferLength)
+            {
+                var chunk = buffer.AsSpan(0, (int)Math.Min(hashed - position, BufferLength));
+                file.Read(position, chunk);
+                hash.AppendData(chunk);
+            }
+            if (hash.GetHashAndReset().AsSpan().SequenceEqual(file.Read(hashed, HashLength)))
+                return;
         }
-        read = file.ReadAtLeast(buffer.AsSpan(0, HashLength), HashLength, throwOnEndOfStream: false);
-        if (read < HashLength || !hash.GetHashAndReset().AsSpan().SequenceEqual(buffer.AsSpan(0, HashLength)))
-            throw new InvalidDataException($"The training checkpoint '{path}' is truncated or damaged. Delete it to start a new run, or restore it from a copy.");
+        throw new InvalidDataException($"The training checkpoint {file.Name} is truncated or damaged. Delete it to start a new run, or restore it from a copy.");
     }
 
     private static void WriteTo(Stream file, string text, StateDict tensors)
@@ -163,7 +147,44 @@ internal static class CheckpointFile
         writer.Write(bytes);
     }
 
-    private static string ReadText(BinaryReader reader) => Encoding.UTF8.GetString(reader.ReadBytes((int)CheckLength(reader, reader.ReadInt32(), 1)));
-
     private static string Subject(string path) => $"The training checkpoint '{path}'";
+
+    /// <summary>Reads what follows the magic.</summary>
+    private sealed class Content(ByteSource file)
+    {
+        private readonly ByteWindow _window = new(file);
+        private long _position = Magic.Length;
+
+        public int Int32() => BinaryPrimitives.ReadInt32LittleEndian(_window.Bytes(Advance(sizeof(int)), sizeof(int)));
+
+        public string Text()
+        {
+            int length = (int)CheckLength(Int32(), 1);
+            return Encoding.UTF8.GetString(file.Read(Advance(length), length));
+        }
+
+        public TensorData Tensor()
+        {
+            var shape = new int[CheckLength(Int32(), sizeof(int))];
+            long count = 1;
+            foreach (ref int dimension in shape.AsSpan())
+            {
+                dimension = Int32();
+                count = CheckLength(checked(count * dimension), sizeof(float));
+            }
+            var values = new float[count];
+            file.Read(Advance(count * sizeof(float)), MemoryMarshal.AsBytes(values.AsSpan()));
+            return new TensorData(shape, values);
+        }
+
+        /// <summary>Checks that <paramref name="count"/> items of <paramref name="size"/> bytes fit in the rest of the file.</summary>
+        private long CheckLength(long count, int size) => count >= 0 && count <= (file.Length - _position) / size ? count : throw new ArgumentException($"a length is {count}");
+
+        /// <summary>Moves behind the next bytes, and returns the position of the first of them.</summary>
+        private long Advance(long count)
+        {
+            _position += count;
+            return _position - count;
+        }
+    }
 }

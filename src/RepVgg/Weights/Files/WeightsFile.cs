@@ -1,6 +1,7 @@
 using RepVgg.Architectures;
 using RepVgg.Networks;
 using RepVgg.Runtime;
+using RepVgg.Runtime.Files;
 using RepVgg.Weights.Naming;
 
 namespace RepVgg.Weights.Files;
@@ -14,14 +15,16 @@ public static class WeightsFile
     /// <returns>The weights. For an ONNX file, they are always the deploy form; for a training checkpoint, the best weights so far.</returns>
     /// <exception cref="InvalidDataException">The file has an unsupported format, is damaged, or does not contain a RepVGG network.</exception>
     /// <exception cref="ArgumentException">An option is invalid, or contradicts the file.</exception>
-    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
     public static LoadedWeights Read(string path, WeightsFileOptions? options = null)
     {
         options = Checked(options);
-        using var opened = FormatOf(path, options).Open(path, options);
-        var weights = Identify(path, opened, options);
-        weights.State.LoadAll();
-        return weights;
+        return ByteSource.Use(path, file =>
+        {
+            var weights = Identify(path, FormatOf(file, options).Open(file, options), options);
+            weights.State.LoadAll();
+            return weights;
+        });
     }
 
     /// <summary>Reads a file and fuses the weights block by block, so that the weights of the training form are not all in memory at the same time.</summary>
@@ -30,17 +33,15 @@ public static class WeightsFile
     /// <returns>The deploy network.</returns>
     /// <exception cref="InvalidDataException">The file has an unsupported format, is damaged, or does not contain a RepVGG network.</exception>
     /// <exception cref="ArgumentException">An option is invalid or contradicts the file, the image size or the normalisation does not suit the network, or the normalisation is unknown.</exception>
-    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
     public static DeployNetwork ReadDeployNetwork(string path, WeightsFileOptions? options = null) => ReadDeployNetwork(path, options, out _);
 
     /// <summary>Reads a deploy network and returns what was assumed.</summary>
     internal static DeployNetwork ReadDeployNetwork(string path, WeightsFileOptions? options, out IReadOnlyList<WeightsAssumption> assumptions)
     {
         options = Checked(options);
-        using var opened = FormatOf(path, options).Open(path, options);
-        var weights = Identify(path, opened, options);
-        assumptions = weights.Assumptions;
-        return weights.ToDeployNetwork();
+        (var network, assumptions) = ByteSource.Use(path, file => ReadDeployNetwork(file, FormatOf(file, options), options));
+        return network;
     }
 
     /// <summary>Calls a function with the deploy network of a file. For an ONNX file, the weights are read from the file when they are used.</summary>
@@ -51,17 +52,22 @@ public static class WeightsFile
         where T : class
     {
         options = Checked(options);
-        if (FormatOf(path, options).OpenNetwork is not { } open)
-            return Used(NetworkSource.Of(ReadDeployNetwork(path, options, out var known)), known);
-        var (network, assumptions, architecture) = open(path, options);
-        using (network)
+        return ByteSource.Use(path, file =>
         {
+            var format = FormatOf(file, options);
+            if (format.OpenNetwork is not { } open)
+            {
+                var (deploy, known) = ReadDeployNetwork(file, format, options);
+                file.Close();
+                return Used(NetworkSource.Of(deploy), known);
+            }
+            var (network, assumptions, architecture) = open(file, options);
             // The architecture is inferred only if an option can contradict it, because the file is opened faster without it.
             if (options.Strides is not null || options.BatchNormEpsilon is not null)
                 WeightsAssumptions.Check(path, options, WeightsForm.Deploy, architecture());
             Report(path, options, assumptions);
             return Used(network, assumptions);
-        }
+        });
 
         T Used(NetworkSource network, IReadOnlyList<WeightsAssumption> assumptions)
         {
@@ -77,6 +83,12 @@ public static class WeightsFile
         }
     }
 
+    private static (DeployNetwork Network, IReadOnlyList<WeightsAssumption> Assumptions) ReadDeployNetwork(ByteSource file, WeightsFormat format, WeightsFileOptions options)
+    {
+        var weights = Identify(file.Path, format.Open(file, options), options);
+        return (weights.ToDeployNetwork(), weights.Assumptions);
+    }
+
     private static WeightsFileOptions Checked(WeightsFileOptions? options)
     {
         options ??= new WeightsFileOptions();
@@ -85,13 +97,13 @@ public static class WeightsFile
     }
 
     /// <summary>Detects the format of a file, and refuses options that files of this format do not have.</summary>
-    private static WeightsFormat FormatOf(string path, WeightsFileOptions options)
+    private static WeightsFormat FormatOf(ByteSource file, WeightsFileOptions options)
     {
-        var format = WeightsFormat.Of(path);
+        var format = WeightsFormat.Of(file);
         if (format.IsGraph && options.Entry is { } entry)
-            throw new InvalidDataException($"'{path}' has no entry '{entry}' of weights: it is an {format.Name} file, whose weights are those of its graph. Leave the option Entry out.");
+            throw new InvalidDataException($"{file.Name} has no entry '{entry}' of weights: it is an {format.Name} file, whose weights are those of its graph. Leave the option Entry out.");
         if (!format.IsGraph && options.Output is { } output)
-            throw new InvalidDataException($"'{path}' has no output '{output}': only ONNX files have outputs, and its format is {format.Name}. Leave the option Output out.");
+            throw new InvalidDataException($"{file.Name} has no output '{output}': only ONNX files have outputs, and its format is {format.Name}. Leave the option Output out.");
         return format;
     }
 
@@ -117,7 +129,7 @@ public static class WeightsFile
     /// <summary>Determines the names, the form, the number of classes and the architecture of weights.</summary>
     private static LoadedWeights Identify(string path, OpenedWeights opened, WeightsFileOptions options)
     {
-        var (state, description, _) = opened;
+        var (state, description) = opened;
         LoadedWeights weights;
         try
         {
@@ -149,7 +161,7 @@ public static class WeightsFile
                 prefix = StatePrefixes.Choose(networks);
                 entry = Joined(entry, networks.Length > 1 ? prefix : "");
             }
-            state = StoredValues.Checked(path, state, options.BatchNormEpsilon ?? description?.Architecture.BatchNormEpsilon ?? RepVggArchitecture.DefaultBatchNormEpsilon);
+            state = StoredValues.Checked($"'{path}'", state, options.BatchNormEpsilon ?? description?.Architecture.BatchNormEpsilon ?? RepVggArchitecture.DefaultBatchNormEpsilon);
             state = StatePrefixes.Remove(state, prefix);
             if (TimmNames.AreIn(state))
                 state = TimmNames.ToAuthors(state);

@@ -15,22 +15,22 @@ internal delegate bool FormatDetector(ReadOnlySpan<byte> start);
 /// <summary>A file format that weights are read from.</summary>
 /// <param name="Name">Name of the format.</param>
 /// <param name="Detect">Whether a file has the format.</param>
-/// <param name="Open">Opens the file at a path. The options say what the file does not.</param>
-internal sealed record WeightsFormat(string Name, FormatDetector Detect, Func<string, WeightsFileOptions, OpenedWeights> Open)
+/// <param name="Open">Reads the names and shapes of the weights, whose values may stay in the file. The options say what the file does not.</param>
+internal sealed record WeightsFormat(string Name, FormatDetector Detect, Func<ByteSource, WeightsFileOptions, OpenedWeights> Open)
 {
     private const int StartBytes = 512;
 
     // The first format that detects a file reads it. Files that none detects are refused by ForeignFormats.
     private static readonly WeightsFormat[] _formats =
     [
-        new("safetensors", SafetensorsHeader.IsLikely, (path, _) => SafetensorsReader.Open(path)),
-        new("training checkpoint", start => start.StartsWith(CheckpointFile.Magic), (path, _) => CheckpointFile.OpenWeights(path)),
-        new("PyTorch", PthReader.IsLikely, (path, options) => PthReader.Open(path, options.Entry)),
+        new("safetensors", SafetensorsHeader.IsLikely, (file, _) => SafetensorsReader.Open(file)),
+        new("training checkpoint", start => start.StartsWith(CheckpointFile.Magic), (file, _) => CheckpointFile.OpenWeights(file)),
+        new("PyTorch", PthReader.IsLikely, (file, options) => PthReader.Open(file, options.Entry)),
         new("ONNX", start => OnnxReader.IsLikely(start) && !ForeignFormats.IsText(start) && !ForeignFormats.IsKnown(start), OnnxReader.OpenWeights) { OpenNetwork = OnnxReader.OpenNetwork },
     ];
 
     /// <summary>Opens the network in a file of this format without reading its weights, and returns what was assumed and a function that infers the architecture; null if the weights must be fused or renamed first.</summary>
-    public Func<string, WeightsFileOptions, (NetworkSource Network, IReadOnlyList<WeightsAssumption> Assumptions, Func<RepVggArchitecture> Architecture)>? OpenNetwork { get; init; }
+    public Func<ByteSource, WeightsFileOptions, (NetworkSource Network, IReadOnlyList<WeightsAssumption> Assumptions, Func<RepVggArchitecture> Architecture)>? OpenNetwork { get; init; }
 
     /// <summary>Whether files of this format hold a graph, which has outputs, and not dictionaries of weights.</summary>
     public bool IsGraph => OpenNetwork is not null;
@@ -38,16 +38,14 @@ internal sealed record WeightsFormat(string Name, FormatDetector Detect, Func<st
     /// <summary>Detects the format of a file from its content.</summary>
     /// <exception cref="InvalidDataException">The file has no format that can be read. The message says what it is, if that is known.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static WeightsFormat Of(string path)
+    public static WeightsFormat Of(ByteSource file)
     {
-        using var file = InputFile.OpenHandle(path);
-        Span<byte> start = stackalloc byte[StartBytes];
-        start = start[..RandomAccess.Read(file, start, 0)];
+        byte[] start = file.Read(0, (int)Math.Min(StartBytes, file.Length));
         foreach (var format in _formats)
         {
             if (format.Detect(start))
                 return format;
         }
-        throw ForeignFormats.Refuse(path, start, RandomAccess.GetLength(file));
+        throw ForeignFormats.Refuse(file.Path, start, file.Length);
     }
 }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.RegularExpressions;
 using RepVgg.Runtime;
 
@@ -29,7 +30,7 @@ internal sealed partial class NameStyle(string library, Regex blocks, (string Th
         var match = blocks.Match(name);
         if (!match.Success || Replace(match.Groups["rest"].Value, part => part.Theirs, part => part.Authors) is not { } rest)
             return null;
-        return match.Groups["stage"].Success ? $"stage{int.Parse(match.Groups["stage"].ValueSpan) + 1 - firstStage}.{match.Groups["block"].Value}.{rest}" : $"stage0.{rest}";
+        return match.Groups["stage"].Success ? $"stage{int.Parse(match.Groups["stage"].ValueSpan, CultureInfo.InvariantCulture) + 1 - firstStage}.{match.Groups["block"].Value}.{rest}" : $"stage0.{rest}";
     });
 
     /// <summary>Renames the authors' names to the library's; the tensors are shared.</summary>
@@ -44,7 +45,7 @@ internal sealed partial class NameStyle(string library, Regex blocks, (string Th
             var match = AuthorsBlock().Match(name);
             if (!match.Success || Replace(match.Groups["rest"].Value, part => part.Authors, part => part.Theirs) is not { } rest)
                 return null;
-            int stage = int.Parse(match.Groups["stage"].ValueSpan);
+            int stage = int.Parse(match.Groups["stage"].ValueSpan, CultureInfo.InvariantCulture);
             return match.Groups["block"].Success == stage > 0 ? $"{nameOf(stage, match.Groups["block"].Value)}.{rest}" : null;
         });
         CheckIdentities(state);
@@ -59,7 +60,7 @@ internal sealed partial class NameStyle(string library, Regex blocks, (string Th
         foreach (string name in state.Names)
         {
             if (name.EndsWith(Kernel, StringComparison.Ordinal) && AuthorsBlock().Match(name) is { Success: true } match
-                && int.TryParse(match.Groups["block"].ValueSpan, out int block) && block > 0 && !state.Contains($"{name[..^Kernel.Length]}.rbr_identity.weight"))
+                && int.TryParse(match.Groups["block"].ValueSpan, CultureInfo.InvariantCulture, out int block) && block > 0 && !state.Contains($"{name[..^Kernel.Length]}.rbr_identity.weight"))
             {
                 without.Add(name[..^Kernel.Length]);
             }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.RegularExpressions;
 using RepVgg.Architectures;
 using RepVgg.Runtime;
@@ -119,7 +120,8 @@ internal static partial class StateInference
             }
             kernels.Add((match, kernel));
         }
-        kernels.Sort((left, right) => Position(left.Name).CompareTo(Position(right.Name)));
+        // The stage parts "_first" and "_second" sort correctly as strings.
+        kernels = [.. kernels.OrderBy(kernel => Number(kernel.Name, "number")).ThenBy(kernel => kernel.Name.Groups["part"].Value, StringComparer.Ordinal).ThenBy(kernel => Number(kernel.Name, "block"))];
 
         var blocks = new List<FoundBlock>(kernels.Count);
         int inputs = kernels[0].Kernel.Shape[1];
@@ -136,9 +138,7 @@ internal static partial class StateInference
         return blocks;
     }
 
-    /// <summary>Gets the position of a block in the order of execution. The stage parts "_first" and "_second" sort correctly as strings.</summary>
-    private static (int Number, string Part, int Index) Position(Match name) => (
-        int.Parse(name.Groups["number"].ValueSpan), name.Groups["part"].Value, name.Groups["block"].Success ? int.Parse(name.Groups["block"].ValueSpan) : 0);
+    private static int Number(Match name, string group) => name.Groups[group] is { Success: true } digits ? int.Parse(digits.ValueSpan, CultureInfo.InvariantCulture) : 0;
 
     [GeneratedRegex(@"\A(?<stage>stage(?<number>[0-9]{1,4})(?<part>_[a-z]+)?)(\.(blocks\.)?(?<block>[0-9]{1,5}))?\z")]
     private static partial Regex BlockName();

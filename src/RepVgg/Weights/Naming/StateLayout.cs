@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using RepVgg.Architectures;
 using RepVgg.Runtime;
@@ -190,7 +191,7 @@ internal static class StateLayout
     private static void Append(StringBuilder text, string title, List<string> names)
     {
         if (names.Count > 0)
-            text.Append($" {title} ({names.Count}): {MessageText.Join(names)}.");
+            text.Append(CultureInfo.InvariantCulture, $" {title} ({names.Count}): {MessageText.Join(names)}.");
     }
 
     private static void AddSqueezeExcitation(List<StateEntry> entries, BlockSpec block)

@@ -251,7 +251,7 @@ internal sealed class OnnxGraph
     public TensorData KernelOf(OnnxNode node)
     {
         var kernel = ConstantOf(node, 1);
-        return node.Integers("kernel_shape") is not { Count: > 0 } size || kernel.Shape.Count != 4 || size.SequenceEqual(kernel.Shape.Skip(2).Select(side => (long)side)) ? kernel
+        return node.Integers("kernel_shape") is not { Count: > 0 } size || kernel.Shape.Count != 4 || (size.Count == 2 && size[0] == kernel.Shape[2] && size[1] == kernel.Shape[3]) ? kernel
             : throw new InvalidDataException($"the kernel_shape of {node} is [{string.Join(", ", size)}], but its kernel has shape [{string.Join(", ", kernel.Shape)}]");
     }
 

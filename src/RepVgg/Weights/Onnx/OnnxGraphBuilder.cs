@@ -46,7 +46,7 @@ internal sealed class OnnxGraphBuilder
             foreach (float value in values)
             {
                 if (Half.IsInfinity((Half)value))
-                    throw new ArgumentException($"'{name}' holds {value}, which is out of the range of 16-bit floats; write the file with 32-bit floats.");
+                    throw new ArgumentException(FormattableString.Invariant($"'{name}' holds {value}, which is out of the range of 16-bit floats; write the file with 32-bit floats."));
             }
             tensor.Halves(OnnxSchema.Tensor.RawData, values);
         }

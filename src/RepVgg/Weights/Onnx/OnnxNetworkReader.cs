@@ -75,11 +75,10 @@ internal sealed class OnnxNetworkReader
         };
     }
 
-    /// <summary>Reads the network for an inference engine. The weights are not copied: they are read from the file when they are used.</summary>
-    /// <param name="file">The file of the model. It is disposed together with the result.</param>
+    /// <summary>Reads the network for an inference engine. The weights are not copied: they are read from the file, which must stay open, when they are used.</summary>
     /// <exception cref="InvalidDataException">The graph is not a RepVGG network. The message contains only the reason.</exception>
     /// <exception cref="ArgumentException">The parts of the network are inconsistent. The message contains only the reason.</exception>
-    public NetworkSource Open(IDisposable file)
+    public NetworkSource Open()
     {
         var input = _graph.Input;
         var (output, head, found, map) = Find();
@@ -95,7 +94,7 @@ internal sealed class OnnxNetworkReader
                 convolution.Kernel, convolution.Bias, squeeze, excite);
         }
         head ??= new LinearSource(found[^1].Convolution.OutputChannels, 0, TensorData.Zeros(0), TensorData.Zeros(0));
-        return new NetworkSource(channels, height, width, normalization, output, blocks, head) { File = file };
+        return new NetworkSource(channels, height, width, normalization, output, blocks, head);
     }
 
     /// <summary>Checks that the options do not contradict the network that was read.</summary>

@@ -14,11 +14,12 @@ internal sealed class OnnxParser
     private const int MaximumRank = 8;
     private const int MaximumOperatorSet = 25;
 
-    // Up to this size, values are copied from the mapped memory instead of being read from the file.
-    private const int PageBytes = 4096;
+    // Up to this size, values are read with the operations and not when they are used.
+    private const int MaximumCopy = 4096;
 
     private readonly OnnxModel _model = new();
-    private readonly OnnxFile? _file;
+    private readonly ByteWindow _window;
+    private readonly OnnxExternalData? _external;
     private readonly List<long> _numbers = [];
 
     private readonly HashSet<string> _operations = new(StringComparer.Ordinal);
@@ -26,28 +27,36 @@ internal sealed class OnnxParser
     // Number of integers in external files that were read. Many tensors can refer to the same bytes of a file.
     private long _externalIntegers;
 
-    private OnnxParser(OnnxFile? file) => _file = file;
-
-    /// <summary>Parses a model.</summary>
-    /// <param name="stream">Stream with the model; it is read from the current position to the end.</param>
-    /// <exception cref="InvalidDataException">The data is not an ONNX model. The message contains only the reason.</exception>
-    public static OnnxModel Parse(Stream stream)
+    private OnnxParser(ByteSource source)
     {
-        return new OnnxParser(null).Model(ReadToEnd(stream));
+        _window = new ByteWindow(source);
+        _external = source.Path.Length > 0 ? new OnnxExternalData(source) : null;
     }
 
-    /// <summary>Parses a model without copying its tensors, which refer to the mapped files.</summary>
-    /// <param name="file">The file. It must stay open while the model is used.</param>
+    /// <summary>Parses a model, which is copied to memory.</summary>
+    /// <param name="stream">Stream with the model; it is read from the current position to the end.</param>
     /// <exception cref="InvalidDataException">The data is not an ONNX model. The message contains only the reason.</exception>
-    public static OnnxModel Parse(OnnxFile file) => new OnnxParser(file).Model(new ProtoReader(file.Main.Memory));
+    public static OnnxModel Parse(Stream stream) => Parse(ByteSource.Copy(stream));
+
+    /// <summary>Parses a model. Longer lists of floats are not read: the tensors read their values from the source when they are used.</summary>
+    /// <param name="source">The file. It must stay open while the model is used.</param>
+    /// <exception cref="InvalidDataException">The data is not an ONNX model. The message contains only the reason.</exception>
+    public static OnnxModel Parse(ByteSource source)
+    {
+        var parser = new OnnxParser(source);
+        var model = parser.Model(new ProtoReader(parser._window, source.All));
+        model.Bytes = source.Length + (parser._external?.Length ?? 0);
+        return model;
+    }
 
     /// <summary>Reads the metadata of a model. Its graph is skipped, so that it need not be one that this parser reads.</summary>
-    /// <param name="stream">Stream with the model; it is read from the current position to the end.</param>
+    /// <param name="stream">Stream with the model. It is read from the current position to the end, and copied to memory if it cannot seek or is not at position 0.</param>
     /// <exception cref="InvalidDataException">The data is not an ONNX model. The message contains only the reason.</exception>
     public static IReadOnlyDictionary<string, string> ParseProperties(Stream stream)
     {
-        var parser = new OnnxParser(null);
-        var reader = ReadToEnd(stream);
+        var source = ByteSource.Of(stream);
+        var parser = new OnnxParser(source);
+        var reader = new ProtoReader(parser._window, source.All);
         while (reader.Next(out int field))
         {
             if (field == OnnxSchema.Model.Metadata)
@@ -58,17 +67,9 @@ internal sealed class OnnxParser
         return parser._model.Properties;
     }
 
-    private static ProtoReader ReadToEnd(Stream stream)
-    {
-        var content = new MemoryStream(stream.CanSeek ? (int)Math.Clamp(stream.Length - stream.Position, 0, Array.MaxLength) : 0);
-        stream.CopyTo(content);
-        return new ProtoReader(content.GetBuffer().AsMemory(0, (int)content.Length));
-    }
-
     private OnnxModel Model(ProtoReader reader)
     {
         bool hasGraph = false;
-        _model.Bytes = reader.Length;
         while (reader.Next(out int field))
         {
             switch (field)
@@ -84,8 +85,6 @@ internal sealed class OnnxParser
                 default: reader.Skip(); break;
             }
         }
-        if (_file is not null)
-            _model.Bytes = _file.Length;
         return hasGraph ? _model : throw new InvalidDataException("it holds no graph");
     }
 
@@ -212,12 +211,13 @@ internal sealed class OnnxParser
 
     private static void Floats(ref ProtoReader reader, List<float> values)
     {
-        if (reader.WireType != 2)
+        var packed = reader.WireType == 2 ? reader.Slice() : default;
+        if (values.Count + Math.Max(1, packed.Length / sizeof(float)) > MaximumIntegers)
+            throw new InvalidDataException($"it holds a list of more than {MaximumIntegers} numbers");
+        if (packed.Source is null)
             values.Add(reader.Single());
         else
-            values.AddRange(MemoryMarshal.Cast<byte, float>(reader.Bytes().Span));
-        if (values.Count > MaximumIntegers)
-            throw new InvalidDataException($"it holds a list of more than {MaximumIntegers} numbers");
+            values.AddRange(MemoryMarshal.Cast<byte, float>(packed.Source.Read(packed.Start, (int)packed.Length)));
     }
 
     private OnnxConstant Tensor(ProtoReader reader)
@@ -225,7 +225,7 @@ internal sealed class OnnxParser
         string name = "";
         Dictionary<string, string>? external = null;
         var integers = new List<long>();
-        ReadOnlyMemory<byte> raw = default, list = default;
+        ByteSlice raw = default, list = default;
         int type = 0;
         bool isExternal = false, hasRaw = false, hasList = false;
         _numbers.Clear();
@@ -237,12 +237,12 @@ internal sealed class OnnxParser
                 case OnnxSchema.Tensor.DataType: type = (int)reader.Integer(); break;
                 case OnnxSchema.Tensor.Name: name = reader.Text(); break;
                 case OnnxSchema.Tensor.RawData:
-                    raw = reader.Bytes();
+                    raw = reader.Slice();
                     hasRaw = true;
                     break;
                 case OnnxSchema.Tensor.FloatData or OnnxSchema.Tensor.DoubleData when reader.WireType == 2:
                     // Exporters do not write a packed list in several parts. If there are several, the last one has too few values and is rejected below.
-                    list = reader.Bytes();
+                    list = reader.Slice();
                     hasList = true;
                     break;
                 case OnnxSchema.Tensor.Int64Data or OnnxSchema.Tensor.Int32Data: reader.Integers(integers, MaximumIntegers); break;
@@ -254,16 +254,15 @@ internal sealed class OnnxParser
         var shape = new int[_numbers.Count];
         for (int i = 0; i < shape.Length; i++)
             shape[i] = _numbers[i] is >= 0 and <= int.MaxValue and var size ? (int)size : throw new InvalidDataException($"'{name}' has a dimension {_numbers[i]}");
-        if (!isExternal)
-            return Constant(name, shape, type, hasRaw ? raw : list, hasRaw || hasList, integers, _file?.Main);
-        var (file, bytes) = External(name, shape, type, external ?? []);
-        return Constant(name, shape, type, bytes, true, integers, file);
+        return isExternal
+            ? Constant(name, shape, type, External(name, shape, type, external ?? []), true, integers)
+            : Constant(name, shape, type, hasRaw ? raw : list, hasRaw || hasList, integers);
     }
 
     /// <summary>Gets the values of a tensor that are in another file.</summary>
-    private (MappedFile File, ReadOnlyMemory<byte> Bytes) External(string name, int[] shape, int type, Dictionary<string, string> properties)
+    private ByteSlice External(string name, int[] shape, int type, Dictionary<string, string> properties)
     {
-        if (_file is null)
+        if (_external is null)
             throw new InvalidDataException($"the values of '{name}' are in another file, which a stream does not have: read the file by its path");
         int size = type switch
         {
@@ -279,44 +278,49 @@ internal sealed class OnnxParser
             throw new InvalidDataException($"the values of '{name}', of shape [{string.Join(", ", shape)}], are said to be {Number("length")} bytes");
         if (type is OnnxSchema.Tensor.Int64 or OnnxSchema.Tensor.Int32 && (_externalIntegers += (long)length / size) > MaximumExternalIntegers)
             throw new InvalidDataException($"its external files hold more than {MaximumExternalIntegers} integers; a network has only shapes, axes and paddings");
-        return _file.External(name, location, Number("offset") ?? 0, (long)length);
+        return _external.Find(name, location, Number("offset") ?? 0, (long)length);
 
         long? Number(string key) => !properties.TryGetValue(key, out string? text) ? null
             : long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long value) ? value
             : throw new InvalidDataException($"the {key} of the values of '{name}' in '{location}' is '{text}'");
     }
 
-    private OnnxConstant Constant(string name, int[] shape, int type, ReadOnlyMemory<byte> stored, bool isStored, List<long> integers, MappedFile? file)
+    private OnnxConstant Constant(string name, int[] shape, int type, ByteSlice stored, bool isStored, List<long> integers)
     {
         switch (type)
         {
             case OnnxSchema.Tensor.Float16 when !isStored:
                 CheckCount(name, shape, integers.Count);
                 return new OnnxConstant(name, shape, new TensorData(shape, [.. integers.Select(bits => (float)BitConverter.UInt16BitsToHalf((ushort)bits))]), null);
-            case OnnxSchema.Tensor.Float: return Floats(name, shape, ScalarType.Float32, stored, file);
-            case OnnxSchema.Tensor.Double: return Floats(name, shape, ScalarType.Float64, stored, file);
-            case OnnxSchema.Tensor.Float16: return Floats(name, shape, ScalarType.Float16, stored, file);
-            case OnnxSchema.Tensor.BFloat16 when isStored: return Floats(name, shape, ScalarType.BFloat16, stored, file);
-            case OnnxSchema.Tensor.Int64 when isStored: return Integers(name, shape, MemoryMarshal.Cast<byte, long>(stored.Span).ToArray());
-            case OnnxSchema.Tensor.Int32 when isStored: return Integers(name, shape, Array.ConvertAll(MemoryMarshal.Cast<byte, int>(stored.Span).ToArray(), value => (long)value));
+            case OnnxSchema.Tensor.Float: return Floats(name, shape, ScalarType.Float32, stored);
+            case OnnxSchema.Tensor.Double: return Floats(name, shape, ScalarType.Float64, stored);
+            case OnnxSchema.Tensor.Float16: return Floats(name, shape, ScalarType.Float16, stored);
+            case OnnxSchema.Tensor.BFloat16 when isStored: return Floats(name, shape, ScalarType.BFloat16, stored);
+            case OnnxSchema.Tensor.Int64 when isStored: return Integers(name, shape, MemoryMarshal.Cast<byte, long>(Stored(name, shape, sizeof(long), stored)).ToArray());
+            case OnnxSchema.Tensor.Int32 when isStored: return Integers(name, shape, Array.ConvertAll(MemoryMarshal.Cast<byte, int>(Stored(name, shape, sizeof(int), stored)).ToArray(), value => (long)value));
             case OnnxSchema.Tensor.Int64 or OnnxSchema.Tensor.Int32: return Integers(name, shape, [.. integers]);
             default: return new OnnxConstant(name, shape, null, null);
         }
     }
 
-    /// <summary>Creates a floating-point constant without copying its values, which are read when they are used.</summary>
-    private static OnnxConstant Floats(string name, int[] shape, ScalarType type, ReadOnlyMemory<byte> stored, MappedFile? file)
+    /// <summary>Creates a floating-point constant. Long lists of values are read when they are used.</summary>
+    private OnnxConstant Floats(string name, int[] shape, ScalarType type, ByteSlice stored)
     {
         int size = StorageDecoder.SizeOf(type);
         CheckCount(name, shape, stored.Length / size);
-        return new OnnxConstant(name, shape, new TensorData(shape, (start, values) =>
-        {
-            var bytes = stored.Span.Slice(start * size, values.Length * size);
-            if (file is not null && type == ScalarType.Float32 && bytes.Length > PageBytes)
-                file.Read(bytes, MemoryMarshal.AsBytes(values));
-            else
-                StorageDecoder.Decode(bytes, type, values);
-        }), null);
+        // Values in other files are always read when they are used, because many tensors can have the same ones.
+        if (stored.Length > MaximumCopy || stored.Source != _window.Source)
+            return new OnnxConstant(name, shape, new TensorData(shape, (start, values) => StorageDecoder.Read(stored.Source, stored.Start + (long)start * size, type, values)), null);
+        var values = new float[stored.Length / size];
+        StorageDecoder.Decode(_window.Bytes(stored.Start, values.Length * size), type, values);
+        return new OnnxConstant(name, shape, new TensorData(shape, values), null);
+    }
+
+    /// <summary>Reads the values of an integer constant.</summary>
+    private static byte[] Stored(string name, int[] shape, int size, ByteSlice stored)
+    {
+        CheckCount(name, shape, stored.Length / size);
+        return stored.Source.Read(stored.Start, (int)stored.Length);
     }
 
     private static OnnxConstant Integers(string name, int[] shape, long[] values)
@@ -325,7 +329,7 @@ internal sealed class OnnxParser
         return new OnnxConstant(name, shape, null, values);
     }
 
-    private static void CheckCount(string name, int[] shape, int count)
+    private static void CheckCount(string name, int[] shape, long count)
     {
         // The product is computed in double, which does not overflow, so too large a product cannot equal the number of values.
         double product = 1;
@@ -333,6 +337,8 @@ internal sealed class OnnxParser
             product *= dimension;
         if (product != count)
             throw new InvalidDataException($"'{name}' has shape [{string.Join(", ", shape)}] but {count} values");
+        if (count > Array.MaxLength)
+            throw new InvalidDataException($"'{name}' has {count} values, more than {Array.MaxLength}");
     }
 
     private static OnnxValue Value(ProtoReader reader)

@@ -1,6 +1,7 @@
 using RepVgg.Architectures;
 using RepVgg.Networks;
 using RepVgg.Runtime;
+using RepVgg.Runtime.Files;
 
 namespace RepVgg.Weights.Onnx;
 
@@ -18,56 +19,47 @@ public static class OnnxReader
     /// <param name="path">The file.</param>
     /// <returns>The network.</returns>
     /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a RepVGG network.</exception>
-    /// <exception cref="IOException">The file cannot be read.</exception>
-    public static DeployNetwork Read(string path) => Map(path, model => Reader(model).Read());
+    /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
+    public static DeployNetwork Read(string path) => ByteSource.Use(path, file => Parse(file, model => Reader(model).Read()));
 
     /// <summary>Reads a network.</summary>
     /// <param name="stream">Stream with the content of the file from the current position on. It is copied to memory first.</param>
     /// <returns>The network.</returns>
     /// <exception cref="InvalidDataException">The data is not an ONNX file, is damaged, or does not contain a RepVGG network.</exception>
-    public static DeployNetwork Read(Stream stream) => Parse(stream, model => Reader(model).Read());
+    public static DeployNetwork Read(Stream stream) => Parse(ByteSource.Copy(stream), model => Reader(model).Read());
 
     /// <summary>Reads a network whose images are within given limits.</summary>
-    internal static DeployNetwork Read(Stream stream, WeightsFileLimits limits) => Parse(stream, model => Reader(model, new WeightsFileOptions { Limits = limits }).Read());
+    internal static DeployNetwork Read(Stream stream, WeightsFileLimits limits) => Parse(ByteSource.Copy(stream), model => Reader(model, new WeightsFileOptions { Limits = limits }).Read());
 
     /// <summary>Reads the description of the network in a file, including the class labels.</summary>
     /// <param name="path">The file.</param>
     /// <returns>The description; null if the file has none, as files of other exporters.</returns>
     /// <exception cref="InvalidDataException">The file is not an ONNX file or is damaged.</exception>
-    /// <exception cref="IOException">The file cannot be read.</exception>
-    public static ModelDescription? ReadDescription(string path) => Map(path, Describe);
+    /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
+    public static ModelDescription? ReadDescription(string path) => ByteSource.Use(path, file => Parse(file, Describe));
 
     /// <summary>Reads the description of the network in a file, including the class labels.</summary>
     /// <param name="stream">Stream with the content of the file from the current position on. It is copied to memory first.</param>
     /// <returns>The description; null if the file has none, as files of other exporters.</returns>
     /// <exception cref="InvalidDataException">The data is not an ONNX file or is damaged.</exception>
-    public static ModelDescription? ReadDescription(Stream stream) => Parse(stream, Describe);
+    public static ModelDescription? ReadDescription(Stream stream) => Parse(ByteSource.Copy(stream), Describe);
 
     /// <summary>Whether a file with the given first bytes can be an ONNX model: it starts with a field of a model, and is not a TensorFlow SavedModel.</summary>
     internal static bool IsLikely(ReadOnlySpan<byte> start) =>
         !start.StartsWith((ReadOnlySpan<byte>)[8, 1, 0x12]) && start.Length >= 2 && OnnxSchema.Model.IsField(start[0], start[1]);
 
-    /// <summary>Opens a network whose weights stay in the mapped file, which the result owns, and returns what was assumed and a function that infers the architecture, which the network itself does not need.</summary>
+    /// <summary>Opens a network whose weights stay in the file, which must stay open while they are used, and returns what was assumed and a function that infers the architecture, which the network itself does not need.</summary>
     /// <exception cref="ArgumentException">An option contradicts the graph.</exception>
     /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a RepVGG network that an engine can run.</exception>
-    internal static (NetworkSource Network, IReadOnlyList<WeightsAssumption> Assumptions, Func<RepVggArchitecture> Architecture) OpenNetwork(string path, WeightsFileOptions options)
+    internal static (NetworkSource Network, IReadOnlyList<WeightsAssumption> Assumptions, Func<RepVggArchitecture> Architecture) OpenNetwork(ByteSource file, WeightsFileOptions options)
     {
-        var file = new OnnxFile(path);
-        try
+        var (network, reader) = Parse(file, model =>
         {
-            var (network, reader) = Guard($"'{path}'", () =>
-            {
-                var reader = Reader(OnnxParser.Parse(file), options);
-                return (reader.Open(file), reader);
-            });
-            reader.CheckOptions(path);
-            return (network, reader.Assumptions, () => Guard($"'{path}'", reader.Architecture));
-        }
-        catch
-        {
-            file.Dispose();
-            throw;
-        }
+            var reader = Reader(model, options);
+            return (reader.Open(), reader);
+        });
+        reader.CheckOptions(file.Path);
+        return (network, reader.Assumptions, () => Guard(file.Name, reader.Architecture));
     }
 
     /// <summary>Reads the details of a graph that is part of a chain of transformers; they are empty for other graphs.</summary>
@@ -77,35 +69,25 @@ public static class OnnxReader
     /// <summary>Reads the weights of a network, which are in the deploy form. The description is complete: what the metadata does not say follows from the graph.</summary>
     /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or contains a network whose output is the map of a stage.</exception>
     /// <exception cref="ArgumentException">An option contradicts the graph.</exception>
-    internal static OpenedWeights OpenWeights(string path, WeightsFileOptions options)
+    internal static OpenedWeights OpenWeights(ByteSource file, WeightsFileOptions options)
     {
-        var (network, description, reader) = Map(path, model =>
+        var (network, description, reader) = Parse(file, model =>
         {
             var reader = Reader(model, options);
             var read = reader.Read();
             return (read, read.Describe(Describe(model) is { ClassLabels: { IsDefaultOrEmpty: false } labels } ? labels : null), reader);
         });
-        reader.CheckOptions(path);
+        reader.CheckOptions(file.Path);
         if (network.Output == NetworkOutput.FeatureMap)
-            throw new InvalidDataException($"'{path}' holds a network whose output is the map of a stage; weights of a network with a classifier or with pooled features are needed.");
-        return new OpenedWeights(network.ExportState(), description, null) { Assumptions = reader.Assumptions };
+            throw new InvalidDataException($"{file.Name} holds a network whose output is the map of a stage; weights of a network with a classifier or with pooled features are needed.");
+        return new OpenedWeights(network.ExportState(), description) { Assumptions = reader.Assumptions };
     }
 
     private static OnnxNetworkReader Reader(OnnxModel model, WeightsFileOptions? options = null) => new(model, () => Describe(model), options);
 
     private static ModelDescription? Describe(OnnxModel model) => ModelDescription.FromProperties(model.Properties, model.CountWeights());
 
-    private static T Map<T>(string path, Func<OnnxModel, T> read)
-    {
-        using var file = new OnnxFile(path);
-        return Guard($"'{path}'", () => read(OnnxParser.Parse(file)));
-    }
-
-    private static T Parse<T>(Stream stream, Func<OnnxModel, T> read)
-    {
-        ArgumentNullException.ThrowIfNull(stream);
-        return Guard("The stream", () => read(OnnxParser.Parse(stream)));
-    }
+    private static T Parse<T>(ByteSource source, Func<OnnxModel, T> read) => Guard(source.Name, () => read(OnnxParser.Parse(source)));
 
     private static T Guard<T>(string file, Func<T> read)
     {
@@ -113,7 +95,7 @@ public static class OnnxReader
         {
             return read();
         }
-        catch (Exception error) when (error is InvalidDataException or FormatException or ArgumentException)
+        catch (Exception error) when (error is InvalidDataException or EndOfStreamException or FormatException or ArgumentException)
         {
             throw new InvalidDataException($"{file} is not an ONNX file of a RepVGG: {MessageText.Reason(error)}.", error);
         }

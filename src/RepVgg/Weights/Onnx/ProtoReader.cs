@@ -1,25 +1,23 @@
 using System.Buffers.Binary;
 using System.Text;
+using RepVgg.Runtime.Files;
 
 namespace RepVgg.Weights.Onnx;
 
-/// <summary>Reads one protocol-buffer message from memory. Every length is checked against the size of the message.</summary>
+/// <summary>Reads one protocol-buffer message. Every length is checked against the size of the message. Long values are not read, but returned as slices.</summary>
+/// <param name="window">Reads the small values. The readers of all messages in a file share one.</param>
 /// <param name="message">The message.</param>
-internal ref struct ProtoReader(ReadOnlyMemory<byte> message)
+internal ref struct ProtoReader(ByteWindow window, ByteSlice message)
 {
     private const int MaximumText = 1 << 20;
 
-    private readonly ReadOnlyMemory<byte> _message = message;
-    private readonly ReadOnlySpan<byte> _bytes = message.Span;
-    private int _position;
+    private readonly long _end = message.Start + message.Length;
+    private long _position = message.Start;
 
     /// <summary>The wire type of the field that <see cref="Next"/> found.</summary>
     public int WireType { get; private set; }
 
-    /// <summary>Size of the message in bytes.</summary>
-    public readonly int Length => _bytes.Length;
-
-    private readonly int Left => _bytes.Length - _position;
+    private readonly long Left => _end - _position;
 
     /// <summary>Reads the number of the next field; returns false at the end of the message. The field must then be read or skipped.</summary>
     public bool Next(out int field)
@@ -36,7 +34,7 @@ internal ref struct ProtoReader(ReadOnlyMemory<byte> message)
     }
 
     /// <summary>Reads an embedded message.</summary>
-    public ProtoReader Message() => new(Bytes());
+    public ProtoReader Message() => new(window, Slice());
 
     public long Integer()
     {
@@ -59,21 +57,26 @@ internal ref struct ProtoReader(ReadOnlyMemory<byte> message)
     public float Single()
     {
         Expect(5);
-        return BinaryPrimitives.ReadSingleLittleEndian(Advance(4).Span);
+        return BinaryPrimitives.ReadSingleLittleEndian(window.Bytes(Advance(4), 4));
     }
 
     public string Text()
     {
-        var bytes = Bytes();
-        return bytes.Length <= MaximumText ? Encoding.UTF8.GetString(bytes.Span) : throw new InvalidDataException($"it holds a text of {bytes.Length} bytes");
+        var text = Slice();
+        if (text.Length > MaximumText)
+            throw new InvalidDataException($"it holds a text of {text.Length} bytes");
+        int length = (int)text.Length;
+        return Encoding.UTF8.GetString(length <= ByteWindow.Size ? window.Bytes(text.Start, length) : text.Source.Read(text.Start, length));
     }
 
-    /// <summary>Reads a length-delimited value. The returned memory is a slice of the message.</summary>
-    public ReadOnlyMemory<byte> Bytes()
+    /// <summary>Gets a length-delimited value without reading it.</summary>
+    public ByteSlice Slice()
     {
         Expect(2);
         ulong length = Varint();
-        return length <= (ulong)Left ? Advance((int)length) : throw new InvalidDataException("it ends early, or a length in it is wrong");
+        return length <= (ulong)Left
+            ? new ByteSlice(window.Source, Advance((long)length), (long)length)
+            : throw new InvalidDataException("it ends early, or a length in it is wrong");
     }
 
     /// <summary>Skips the current field.</summary>
@@ -83,7 +86,7 @@ internal ref struct ProtoReader(ReadOnlyMemory<byte> message)
         {
             case 0: Varint(); break;
             case 1: Advance(8); break;
-            case 2: Bytes(); break;
+            case 2: Slice(); break;
             case 5: Advance(4); break;
             default: throw new InvalidDataException($"it holds a field of wire type {WireType}");
         }
@@ -101,9 +104,7 @@ internal ref struct ProtoReader(ReadOnlyMemory<byte> message)
         ulong value = 0;
         for (int shift = 0; shift < 64; shift += 7)
         {
-            if (Left < 1)
-                throw new InvalidDataException("it ends early");
-            byte next = _bytes[_position++];
+            byte next = window.Byte(Advance(1));
             value |= (ulong)(next & 0x7f) << shift;
             if (next < 0x80)
                 return value;
@@ -117,11 +118,12 @@ internal ref struct ProtoReader(ReadOnlyMemory<byte> message)
             throw new InvalidDataException($"it holds a field of wire type {WireType}; wire type {wireType} was expected");
     }
 
-    private ReadOnlyMemory<byte> Advance(int count)
+    /// <summary>Moves behind the next bytes of the message, and returns the position of the first of them.</summary>
+    private long Advance(long count)
     {
         if (count > Left)
             throw new InvalidDataException("it ends early");
         _position += count;
-        return _message.Slice(_position - count, count);
+        return _position - count;
     }
 }

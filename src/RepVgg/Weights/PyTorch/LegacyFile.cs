@@ -1,6 +1,8 @@
 using System.Buffers.Binary;
+using System.Globalization;
 using System.Numerics;
 using RepVgg.Runtime;
+using RepVgg.Runtime.Files;
 
 namespace RepVgg.Weights.PyTorch;
 
@@ -10,7 +12,7 @@ internal sealed class LegacyFile
 {
     private const long Protocol = 1001;
 
-    private static readonly BigInteger _magic = BigInteger.Parse("119547037146038801333356");
+    private static readonly BigInteger _magic = BigInteger.Parse("119547037146038801333356", CultureInfo.InvariantCulture);
 
     private readonly Dictionary<string, long> _positions = new(StringComparer.Ordinal);
     private readonly string _file;
@@ -24,16 +26,13 @@ internal sealed class LegacyFile
     public IReadOnlyDictionary<string, int> Foreign { get; }
 
     /// <summary>Reads the pickles, and determines the positions of the storages.</summary>
-    /// <param name="stream">Seekable stream with the file, which is read from position 0.</param>
+    /// <param name="file">The file.</param>
     /// <param name="limit">Maximum total size of the pickles in bytes.</param>
-    /// <param name="file">Name of the file in error messages.</param>
-    public static LegacyFile Read(Stream stream, long limit, string file)
+    public static LegacyFile Read(ByteSource file, long limit)
     {
-        stream.Position = 0;
-        var input = new PickleInput(stream, Math.Min(limit, stream.Length), file);
-        if (stream.ReadByte() is not (0x80 or 'L'))
+        var input = new PickleInput(file, limit, file.Name);
+        if (file.Read(0, 1) is not [0x80 or (byte)'L'])
             throw input.Bad("it is neither a zip file nor a pickle");
-        stream.Position = 0;
         var first = new PickleMachine(input);
         if (first.Load() is not BigInteger magic || magic != _magic)
         {
@@ -45,25 +44,26 @@ internal sealed class LegacyFile
         if (new PickleMachine(input).Load() is PickleDictionary platform && platform.Entries.GetValueOrDefault("little_endian") is false)
             throw input.Bad("it was written on a big-endian machine");
         var machine = new PickleMachine(input);
-        var legacy = new LegacyFile(machine.Load(), machine.Foreign, file);
+        var legacy = new LegacyFile(machine.Load(), machine.Foreign, file.Name);
         if (new PickleMachine(input).Load() is not List<object?> keys)
             throw input.Bad("its list of storages is missing");
 
-        Span<byte> count = stackalloc byte[8];
+        long position = input.BytesRead;
         foreach (object? item in keys)
         {
             string key = item as string ?? "";
             (long Count, int? Size) declared = machine.Storages.TryGetValue(key, out var storage) ? (storage.Count, StorageDecoder.SizeOf(storage.Type))
                 : machine.ForeignStorages.TryGetValue(key, out var foreign) ? foreign
                 : throw input.Bad("it lists a storage that no tensor refers to");
-            stream.ReadExactly(count);
+            byte[] count = file.Read(position, sizeof(long));
+            position += count.Length;
             if (declared.Size is not { } size)
                 throw input.Bad($"its storage '{key}' holds values of an unknown type, so that the storages after it cannot be found. Save torch.save(model.state_dict(), path) and try again");
-            if (BinaryPrimitives.ReadInt64LittleEndian(count) != declared.Count || (Int128)declared.Count * size > stream.Length - stream.Position)
+            if (BinaryPrimitives.ReadInt64LittleEndian(count) != declared.Count || (Int128)declared.Count * size > file.Length - position)
                 throw input.Bad($"its storage '{key}' is cut off");
-            if (!legacy._positions.TryAdd(key, stream.Position))
+            if (!legacy._positions.TryAdd(key, position))
                 throw input.Bad($"it lists storage '{key}' twice");
-            stream.Position += declared.Count * size;
+            position += declared.Count * size;
         }
         return legacy;
     }

@@ -23,101 +23,74 @@ public static class PthReader
     /// <summary>Reads a checkpoint.</summary>
     /// <param name="path">The file.</param>
     /// <returns>The weights.</returns>
-    /// <exception cref="InvalidDataException">The file is not a checkpoint, is damaged, or does not contain weights.</exception>
-    /// <exception cref="IOException">The file cannot be read.</exception>
-    public static StateDict Read(string path) => Open(path).Load();
+    /// <exception cref="InvalidDataException">The file is not a checkpoint, is damaged, or does not contain weights, or a weight is NaN or infinite.</exception>
+    /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
+    public static StateDict Read(string path) => ByteSource.Use(path, Load);
 
     /// <summary>Reads a checkpoint.</summary>
     /// <param name="stream">Stream with the checkpoint from the current position on. It is copied to memory first if it cannot seek or is not at position 0.</param>
     /// <returns>The weights.</returns>
-    /// <exception cref="InvalidDataException">The data is not a checkpoint, is damaged, or does not contain weights.</exception>
-    public static StateDict Read(Stream stream)
-    {
-        ArgumentNullException.ThrowIfNull(stream);
-        if (stream.CanSeek && stream.Position == 0)
-            return Open(stream, "The stream", null).Load();
-        using var copy = new MemoryStream();
-        stream.CopyTo(copy);
-        copy.Position = 0;
-        return Open(copy, "The stream", null).Load();
-    }
+    /// <exception cref="InvalidDataException">The data is not a checkpoint, is damaged, or does not contain weights, or a weight is NaN or infinite.</exception>
+    public static StateDict Read(Stream stream) => Load(ByteSource.Of(stream));
 
     /// <summary>Whether a file with the given first bytes can be a checkpoint: a zip file, or a pickle of protocol 5 or lower.</summary>
     internal static bool IsLikely(ReadOnlySpan<byte> start) => start.StartsWith("PK"u8) || start is [0x80, <= 5, ..] || start.StartsWith("L1195470371"u8);
 
-    /// <summary>Opens a checkpoint. Values are read from the file when they are first used.</summary>
-    /// <param name="path">The file.</param>
+    /// <summary>Reads the names and shapes of a checkpoint. Values are read from the file when they are first used.</summary>
+    /// <param name="file">The file.</param>
     /// <param name="entry">Path of the dictionary in the checkpoint that is read, or of one in it; if no such dictionary holds tensors, or for null, the plain weights are read.</param>
-    internal static OpenedWeights Open(string path, string? entry = null)
-    {
-        var stream = InputFile.Open(path, 1 << 16);
-        try
-        {
-            return Open(stream, $"'{path}'", entry) with { File = stream };
-        }
-        catch
-        {
-            stream.Dispose();
-            throw;
-        }
-    }
-
-    /// <summary>Reads the names and shapes of a checkpoint. Values are read from the stream when they are first used.</summary>
-    /// <param name="stream">Seekable stream at position 0. It must stay open while the weights are used.</param>
-    /// <param name="file">Name of the file in error messages.</param>
-    /// <param name="entry">Path of the dictionary to read, or null.</param>
-    private static OpenedWeights Open(Stream stream, string file, string? entry)
+    internal static OpenedWeights Open(ByteSource file, string? entry = null)
     {
         try
         {
-            Span<byte> start = stackalloc byte[2];
-            if (stream.ReadAtLeast(start, 2, throwOnEndOfStream: false) < 2)
-                throw new InvalidDataException($"{file} is not a readable PyTorch checkpoint: it is empty.");
-            return start.SequenceEqual("PK"u8) ? ReadZip(stream, file, entry) : ReadLegacy(stream, file, entry);
+            if (file.Length < 2)
+                throw new InvalidDataException($"{file.Name} is not a readable PyTorch checkpoint: it is empty.");
+            return file.Read(0, 2) is [(byte)'P', (byte)'K'] ? ReadZip(file, entry) : ReadLegacy(file, entry);
         }
         catch (EndOfStreamException error)
         {
-            throw new InvalidDataException($"{file} is not a readable PyTorch checkpoint: it ends early.", error);
+            throw new InvalidDataException($"{file.Name} is not a readable PyTorch checkpoint: it ends early.", error);
         }
     }
 
-    private static OpenedWeights ReadZip(Stream stream, string file, string? entry)
+    private static StateDict Load(ByteSource file) => StoredValues.Checked(file.Name, Open(file).State, null).LoadAll();
+
+    private static OpenedWeights ReadZip(ByteSource file, string? entry)
     {
-        var zip = new ZipDirectory(stream, file);
+        var zip = new ZipDirectory(file);
         string? pickle = zip.Names.FirstOrDefault(name => name.EndsWith("/data.pkl", StringComparison.Ordinal) && name.IndexOf('/') == name.Length - "/data.pkl".Length);
         if (ZipKinds.Refusal(zip, pickle) is { } refusal)
-            throw new InvalidDataException($"{file} is {refusal}");
+            throw new InvalidDataException($"{file.Name} is {refusal}");
         string folder = pickle![..^"data.pkl".Length];
         if (zip.Contains(folder + "byteorder") && !zip.Read(folder + "byteorder", 16).AsSpan().SequenceEqual("little"u8))
-            throw new InvalidDataException($"{file} was written on a big-endian machine, which is not supported.");
+            throw new InvalidDataException($"{file.Name} was written on a big-endian machine, which is not supported.");
 
-        using var bytes = new MemoryStream(zip.Read(pickle, MaximumPickle));
-        var machine = new PickleMachine(new PickleInput(bytes, bytes.Length, file));
+        var machine = new PickleMachine(new PickleInput(ByteSource.Of(new MemoryStream(zip.Read(pickle, MaximumPickle))), MaximumPickle, file.Name));
         object? root = machine.Load();
-        var weights = Collect(stream, file, root, machine.Foreign, entry, storage =>
+        var weights = Collect(file, root, machine.Foreign, entry, storage =>
         {
             var (position, size) = zip.Locate($"{folder}data/{storage.Key}");
             return size / StorageDecoder.SizeOf(storage.Type) >= storage.Count
                 ? position
-                : throw new InvalidDataException($"{file} is not a readable PyTorch checkpoint: storage '{MessageText.Printable(storage.Key)}' has {size} bytes, too few for {storage.Count} values.");
+                : throw new InvalidDataException($"{file.Name} is not a readable PyTorch checkpoint: storage '{MessageText.Printable(storage.Key)}' has {size} bytes, too few for {storage.Count} values.");
         });
-        return weights with { Description = PthDescription.Read(zip, folder, file, weights.State.Sum(pair => (long)pair.Value.Length)) };
+        return weights with { Description = PthDescription.Read(zip, folder, file.Name, weights.State.Sum(pair => (long)pair.Value.Length)) };
     }
 
-    private static OpenedWeights ReadLegacy(Stream stream, string file, string? entry)
+    private static OpenedWeights ReadLegacy(ByteSource file, string? entry)
     {
-        var legacy = LegacyFile.Read(stream, MaximumPickle, file);
-        return Collect(stream, file, legacy.Root, legacy.Foreign, entry, legacy.Locate);
+        var legacy = LegacyFile.Read(file, MaximumPickle);
+        return Collect(file, legacy.Root, legacy.Foreign, entry, legacy.Locate);
     }
 
     /// <summary>Collects the tensors of an entry of the checkpoint as weights.</summary>
     private static OpenedWeights Collect(
-        Stream stream, string file, object? root, IReadOnlyDictionary<string, int> foreign, string? path, Func<PickleStorage, long> locate)
+        ByteSource file, object? root, IReadOnlyDictionary<string, int> foreign, string? path, Func<PickleStorage, long> locate)
     {
         var entries = new PthEntries(root);
-        var entry = entries.FindOrParent(path) ?? entries.Default() ?? throw NoWeights(file, root, entries, foreign);
+        var entry = entries.FindOrParent(path) ?? entries.Default() ?? throw NoWeights(file.Name, root, entries, foreign);
 
-        long budget = stream.Length * 4 + SpareBytes;
+        long budget = file.Length * 4 + SpareBytes;
         var state = new StateDict();
         var leftOut = new LeftOutNames();
         foreach (var (name, value) in entry.Values)
@@ -125,19 +98,19 @@ public static class PthReader
             if (value is PickleObject placeholder && WeightTypes.IsWeight(name))
             {
                 throw new InvalidDataException(
-                    $"{file} holds '{MessageText.Printable(name)}' as an object of {placeholder.ClassName}, which is not a plain tensor and cannot be read. "
+                    $"{file.Name} holds '{MessageText.Printable(name)}' as an object of {placeholder.ClassName}, which is not a plain tensor and cannot be read. "
                     + "Convert the weights to dense float tensors before they are saved.");
             }
             if (value is not PickleTensor tensor || leftOut.AddIfCounter(name))
                 continue;
             budget -= Math.Max(tensor.Count, tensor.Extent) * sizeof(float) + TensorBytes;
             if (budget < 0)
-                throw new InvalidDataException($"{file} is not a readable PyTorch checkpoint: its tensors share storages so often that they would need far more memory than the file has. They may have 4 times the size of the file and {SpareBytes} bytes.");
+                throw new InvalidDataException($"{file.Name} is not a readable PyTorch checkpoint: its tensors share storages so often that they would need far more memory than the file has. They may have 4 times the size of the file and {SpareBytes} bytes.");
             long position = locate(tensor.Storage);
-            state[name] = new TensorData(tensor.Shape, (start, values) => Load(stream, file, name, position, tensor, start, values));
+            state[name] = new TensorData(tensor.Shape, (start, values) => Load(file, name, position, tensor, start, values));
         }
         leftOut.AddTensors(TensorsBeside(root, entry));
-        return new OpenedWeights(state, null, null)
+        return new OpenedWeights(state, null)
         {
             Entry = entry.Path,
             Entries = [.. entries.All.Where(other => other == entry || other.HoldsNetwork).Select(other => other.Path)],
@@ -162,21 +135,21 @@ public static class PthReader
         }
     }
 
-    private static void Load(Stream stream, string file, string name, long position, PickleTensor tensor, int start, Span<float> values)
+    private static void Load(ByteSource file, string name, long position, PickleTensor tensor, int start, Span<float> values)
     {
         if (WeightTypes.Refusal(name, tensor.Storage.Type) is { } refusal)
-            throw new InvalidDataException($"{file} cannot be used: {refusal}.");
+            throw new InvalidDataException($"{file.Name} cannot be used: {refusal}.");
         try
         {
-            TensorReader.Read(stream, position, tensor, start, values);
+            TensorReader.Read(file, position, tensor, start, values);
         }
         catch (OverflowException error)
         {
-            throw new InvalidDataException($"{file} holds the tensor '{MessageText.Printable(name)}' of integers, and {error.Message}.", error);
+            throw new InvalidDataException($"{file.Name} holds the tensor '{MessageText.Printable(name)}' of integers, and {error.Message}.", error);
         }
         catch (EndOfStreamException error)
         {
-            throw new InvalidDataException($"{file} is not a readable PyTorch checkpoint: it ends within '{MessageText.Printable(name)}'.", error);
+            throw new InvalidDataException($"{file.Name} is not a readable PyTorch checkpoint: it ends within '{MessageText.Printable(name)}'.", error);
         }
     }
 

@@ -1,26 +1,28 @@
+using RepVgg.Runtime.Files;
+
 namespace RepVgg.Weights.PyTorch;
 
 /// <summary>Reads values of a strided tensor from its storage.</summary>
 internal static class TensorReader
 {
     /// <summary>Reads consecutive values of a tensor. The caller must have checked that the tensor is within its storage.</summary>
-    /// <param name="stream">Seekable stream with the file.</param>
-    /// <param name="position">Position of the storage in the stream, in bytes.</param>
+    /// <param name="file">The file.</param>
+    /// <param name="position">Position of the storage in the file, in bytes.</param>
     /// <param name="tensor">The tensor to read.</param>
     /// <param name="start">Index of the first value in row-major order.</param>
     /// <param name="values">Receives the values; at least one.</param>
-    public static void Read(Stream stream, long position, PickleTensor tensor, int start, Span<float> values)
+    public static void Read(ByteSource file, long position, PickleTensor tensor, int start, Span<float> values)
     {
         int size = StorageDecoder.SizeOf(tensor.Storage.Type);
         long first = position + (tensor.Storage.ViewOffset + tensor.Offset) * size;
         if (IsContiguous(tensor))
         {
-            StorageDecoder.Read(stream, first + (long)start * size, tensor.Storage.Type, values);
+            StorageDecoder.Read(file, first + (long)start * size, tensor.Storage.Type, values);
             return;
         }
 
         var extent = new float[checked((int)tensor.Extent)];
-        StorageDecoder.Read(stream, first, tensor.Storage.Type, extent);
+        StorageDecoder.Read(file, first, tensor.Storage.Type, extent);
         Gather(tensor, extent, start, values);
     }
 

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 using RepVgg.Runtime;
+using RepVgg.Runtime.Files;
 
 namespace RepVgg.Weights.PyTorch;
 
@@ -16,21 +17,19 @@ internal sealed class ZipDirectory
     private const int MaximumDirectory = 64 << 20;
 
     private readonly Dictionary<string, Entry> _entries = new(StringComparer.Ordinal);
-    private readonly Stream _stream;
-    private readonly string _file;
+    private readonly ByteSource _file;
 
     private readonly record struct Entry(long LocalHeader, long Size, int Method, bool Encrypted);
 
     /// <summary>Reads the directory of a zip file.</summary>
-    /// <param name="stream">Seekable stream with the file.</param>
-    /// <param name="file">Name of the file in error messages.</param>
-    public ZipDirectory(Stream stream, string file)
+    /// <param name="file">The file.</param>
+    public ZipDirectory(ByteSource file)
     {
-        (_stream, _file) = (stream, file);
+        _file = file;
         var (offset, size, count) = FindDirectory();
-        if (size > MaximumDirectory || offset < 0 || size < 0 || offset > stream.Length - size || count > size / EntrySize)
+        if (size > MaximumDirectory || offset < 0 || size < 0 || offset > file.Length - size || count > size / EntrySize)
             throw Bad("its directory of entries lies outside the file");
-        ReadDirectory(ReadAt(offset, (int)size), count);
+        ReadDirectory(_file.Read(offset, (int)size), count);
     }
 
     /// <summary>The names of all entries.</summary>
@@ -47,13 +46,13 @@ internal sealed class ZipDirectory
             throw Bad($"its entry '{name}' is encrypted");
         if (entry.Method != 0)
             throw Bad($"its entry '{name}' is compressed, which is not supported for PyTorch checkpoints");
-        if (entry.LocalHeader < 0 || entry.LocalHeader > _stream.Length - LocalSize)
+        if (entry.LocalHeader < 0 || entry.LocalHeader > _file.Length - LocalSize)
             throw Bad($"its entry '{name}' lies outside the file");
-        byte[] header = ReadAt(entry.LocalHeader, LocalSize);
+        byte[] header = _file.Read(entry.LocalHeader, LocalSize);
         if (BinaryPrimitives.ReadUInt32LittleEndian(header) != LocalMark)
             throw Bad($"its entry '{name}' has no header where the directory says");
         long position = entry.LocalHeader + LocalSize + BinaryPrimitives.ReadUInt16LittleEndian(header.AsSpan(26)) + BinaryPrimitives.ReadUInt16LittleEndian(header.AsSpan(28));
-        if (entry.Size < 0 || position > _stream.Length - entry.Size)
+        if (entry.Size < 0 || position > _file.Length - entry.Size)
             throw Bad($"its entry '{name}' is cut off");
         return (position, entry.Size);
     }
@@ -64,17 +63,17 @@ internal sealed class ZipDirectory
         var (position, size) = Locate(name);
         if (size > limit)
             throw Bad($"its entry '{name}' has {size} bytes, more than {limit}");
-        return ReadAt(position, (int)size);
+        return _file.Read(position, (int)size);
     }
 
     private (long Offset, long Size, long Count) FindDirectory()
     {
         // The end record is followed by a comment of at most 65535 bytes.
-        int tailSize = (int)Math.Min(_stream.Length, EndSize + ushort.MaxValue);
+        int tailSize = (int)Math.Min(_file.Length, EndSize + ushort.MaxValue);
         if (tailSize < EndSize)
             throw Bad("it is too short");
-        long tailStart = _stream.Length - tailSize;
-        byte[] tail = ReadAt(tailStart, tailSize);
+        long tailStart = _file.Length - tailSize;
+        byte[] tail = _file.Read(tailStart, tailSize);
         for (int at = tailSize - EndSize; at >= 0; at--)
         {
             var end = tail.AsSpan(at);
@@ -91,13 +90,13 @@ internal sealed class ZipDirectory
     {
         if (endPosition < Locator64Size)
             return null;
-        byte[] locator = ReadAt(endPosition - Locator64Size, Locator64Size);
+        byte[] locator = _file.Read(endPosition - Locator64Size, Locator64Size);
         if (BinaryPrimitives.ReadUInt32LittleEndian(locator) != Locator64Mark)
             return null;
         long position = BinaryPrimitives.ReadInt64LittleEndian(locator.AsSpan(8));
-        if (position < 0 || position > _stream.Length - End64Size)
+        if (position < 0 || position > _file.Length - End64Size)
             throw Bad("its Zip64 directory lies outside the file");
-        byte[] end = ReadAt(position, End64Size);
+        byte[] end = _file.Read(position, End64Size);
         if (BinaryPrimitives.ReadUInt32LittleEndian(end) != End64Mark)
             throw Bad("its Zip64 directory is damaged");
         return (BinaryPrimitives.ReadInt64LittleEndian(end.AsSpan(48)), BinaryPrimitives.ReadInt64LittleEndian(end.AsSpan(40)), BinaryPrimitives.ReadInt64LittleEndian(end.AsSpan(32)));
@@ -161,13 +160,5 @@ internal sealed class ZipDirectory
         }
     }
 
-    private byte[] ReadAt(long position, int size)
-    {
-        byte[] bytes = new byte[size];
-        _stream.Position = position;
-        _stream.ReadExactly(bytes);
-        return bytes;
-    }
-
-    private InvalidDataException Bad(string reason) => new($"{_file} is not a readable PyTorch checkpoint: {MessageText.WithoutControls(reason)}.");
+    private InvalidDataException Bad(string reason) => new($"{_file.Name} is not a readable PyTorch checkpoint: {MessageText.WithoutControls(reason)}.");
 }

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Text.Json;
+using RepVgg.Runtime.Files;
 
 namespace RepVgg.Weights.Safetensors;
 
@@ -35,25 +36,22 @@ internal sealed class SafetensorsHeader
         start.Length > LengthBytes && start[LengthBytes] == (byte)'{' && BinaryPrimitives.ReadUInt64LittleEndian(start) <= uint.MaxValue;
 
     /// <summary>Reads and checks a header.</summary>
-    /// <param name="stream">Seekable stream with the file.</param>
     /// <exception cref="InvalidDataException">The file is not a safetensors file. The message contains only the reason.</exception>
-    public static SafetensorsHeader Read(Stream stream)
+    public static SafetensorsHeader Read(ByteSource file)
     {
-        if (stream.Length < LengthBytes + 2)
+        if (file.Length < LengthBytes + 2)
             throw new InvalidDataException("it is too short");
         Span<byte> prefix = stackalloc byte[LengthBytes];
-        stream.Position = 0;
-        stream.ReadExactly(prefix);
+        file.Read(0, prefix);
         ulong length = BinaryPrimitives.ReadUInt64LittleEndian(prefix);
-        if (length > (ulong)(stream.Length - LengthBytes))
+        if (length > (ulong)(file.Length - LengthBytes))
             throw new InvalidDataException("its header is longer than the file");
         if (length > MaximumLength)
             throw new InvalidDataException($"its header has {length} bytes, more than {MaximumLength}");
-        byte[] json = new byte[length];
-        stream.ReadExactly(json);
+        byte[] json = file.Read(LengthBytes, (int)length);
         try
         {
-            return Parse(json, LengthBytes + (long)length, stream.Length);
+            return Parse(json, LengthBytes + (long)length, file.Length);
         }
         catch (Exception error) when (error is JsonException or InvalidOperationException or FormatException or KeyNotFoundException)
         {

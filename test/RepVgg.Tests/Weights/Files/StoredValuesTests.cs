@@ -43,9 +43,22 @@ public sealed class StoredValuesTests : IDisposable
         CheckpointFile.Write(_folder.File("checkpoint"), "{}", run);
         foreach (string file in (string[])["a.pth", "a.safetensors", "described", "checkpoint"])
             Refused(_folder.File(file), $"'{name}' holds {expected}");
+        if (!float.IsFinite(value))
+        {
+            RefusedBy(PthReader.Read, PthReader.Read, "a.pth");
+            RefusedBy(SafetensorsReader.Read, SafetensorsReader.Read, "a.safetensors");
+        }
 
         PthWriter.Write(TimmNames.FromAuthors(state), _folder.File("timm"));
         Refused(_folder.File("timm"), expected);
+
+        void RefusedBy(Func<string, StateDict> read, Func<Stream, StateDict> readStream, string file)
+        {
+            string path = _folder.File(file);
+            Assert.StartsWith($"'{path}' cannot be used: '{name}' holds {expected}", Assert.Throws<InvalidDataException>(() => read(path)).Message);
+            using var stream = new MemoryStream(File.ReadAllBytes(path));
+            Assert.StartsWith($"The stream cannot be used: '{name}' holds {expected}", Assert.Throws<InvalidDataException>(() => readStream(stream)).Message);
+        }
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using RepVgg.Runtime.Files;
 using RepVgg.Testing;
 using RepVgg.Networks;
 using RepVgg.Weights;
@@ -26,12 +27,12 @@ public sealed class WeightsFormatTests : IDisposable
         Detected("training checkpoint", () => CheckpointFile.Write(path, "{}", state));
         Detected("ONNX", () => OnnxWriter.Write(DeployNetwork.FromTrainingForm(GoldenNetworks.All["tiny"], state, 32, 32, global::RepVgg.Architectures.Normalization.Identity(3)), path));
         File.WriteAllText(path, "a text");
-        Assert.Contains("is a text file", Assert.Throws<InvalidDataException>(() => WeightsFormat.Of(path)).Message);
+        Assert.Contains("is a text file", Assert.Throws<InvalidDataException>(() => ByteSource.Use(path, WeightsFormat.Of)).Message);
 
         void Detected(string name, Action write)
         {
             write();
-            Assert.Equal(name, WeightsFormat.Of(path).Name);
+            Assert.Equal(name, ByteSource.Use(path, WeightsFormat.Of).Name);
         }
     }
 
@@ -43,22 +44,21 @@ public sealed class WeightsFormatTests : IDisposable
     public void Ranges_of_values_are_those_of_the_whole_tensor(string name)
     {
         string path = GoldenFiles.PathOf(name);
-        using var opened = WeightsFormat.Of(path).Open(path, new WeightsFileOptions());
-        CheckRanges(opened.State);
+        CheckRanges(path);
     }
 
     [Fact]
     public void Ranges_of_safetensors_are_those_of_the_whole_tensor()
     {
         SafetensorsWriter.Write(GoldenNetworks.TrainingState("tiny"), _folder.File("a"));
-        using var opened = WeightsFormat.Of(_folder.File("a")).Open(_folder.File("a"), new WeightsFileOptions());
-        CheckRanges(opened.State);
+        CheckRanges(_folder.File("a"));
     }
 
-    private static void CheckRanges(StateDict state)
+    private static void CheckRanges(string path) => ByteSource.Use(path, file =>
     {
+        var opened = WeightsFormat.Of(file).Open(file, new WeightsFileOptions());
         float[] buffer = [];
-        foreach (var (_, tensor) in state)
+        foreach (var (_, tensor) in opened.State)
         {
             float[] whole = tensor.Read();
             int third = whole.Length / 3;
@@ -66,5 +66,6 @@ public sealed class WeightsFormatTests : IDisposable
             Assert.Equal(whole[third..], tensor.Read(third, whole.Length - third, ref buffer).ToArray());
             Assert.Equal(whole[..third], tensor.Read(0, third, ref buffer).ToArray());
         }
-    }
+        return opened;
+    });
 }

@@ -1,3 +1,4 @@
+using RepVgg.Runtime.Files;
 using RepVgg.Testing;
 using RepVgg.Weights;
 using RepVgg.Weights.PyTorch;
@@ -72,7 +73,8 @@ public class PthReaderTests
     [Fact]
     public void A_call_beside_the_weights_is_not_executed_and_listed()
     {
-        using var opened = PthReader.Open(PathOf("evil-system"));
+        using var stream = File.OpenRead(PathOf("evil-system"));
+        var opened = PthReader.Open(ByteSource.Of(stream));
         Assert.Equal([1f], opened.State["a"].Values);
         Assert.Equal("a", Assert.Single(opened.State.Names));
         Assert.Equal(["posix.system (1)"], opened.LeftOut);

@@ -2,58 +2,37 @@ using RepVgg.Runtime.Files;
 
 namespace RepVgg.Weights.Onnx;
 
-/// <summary>An open ONNX file, and the files in its folder that hold values of its tensors (external data). All of them are mapped into memory.</summary>
-internal sealed class OnnxFile : IDisposable
+/// <summary>The files in the folder of an ONNX file that hold values of its tensors (external data).</summary>
+/// <param name="file">The ONNX file. The other files are opened as its companions.</param>
+internal sealed class OnnxExternalData(ByteSource file)
 {
     private const int MaximumFiles = 4096;
 
-    private readonly Dictionary<string, MappedFile> _external = new(StringComparer.Ordinal);
-    private readonly string _folder;
+    private readonly Dictionary<string, ByteSource> _files = new(StringComparer.Ordinal);
+    private readonly string _folder = Path.GetDirectoryName(Path.GetFullPath(file.Path)) ?? "";
 
-    /// <param name="path">Path of the ONNX file.</param>
-    /// <exception cref="InvalidDataException">The file is too large.</exception>
-    /// <exception cref="IOException">The file cannot be opened.</exception>
-    public OnnxFile(string path)
-    {
-        ArgumentException.ThrowIfNullOrWhiteSpace(path);
-        Main = new MappedFile(path);
-        _folder = Path.GetDirectoryName(Path.GetFullPath(path)) ?? "";
-    }
+    /// <summary>Size in bytes of all files that were opened.</summary>
+    public long Length => _files.Values.Sum(opened => opened.Length);
 
-    /// <summary>The ONNX file itself.</summary>
-    public MappedFile Main { get; }
-
-    /// <summary>Size in bytes of this file and of the external files that were opened.</summary>
-    public long Length => Main.Memory.Length + _external.Values.Sum(file => (long)file.Memory.Length);
-
-    /// <summary>Gets the values of a tensor that are in another file.</summary>
+    /// <summary>Gets the values of a tensor.</summary>
     /// <param name="tensor">Name of the tensor, for error messages.</param>
     /// <param name="location">Name of the file, relative to the folder of the ONNX file.</param>
     /// <param name="offset">Position of the first byte.</param>
     /// <param name="length">Number of bytes.</param>
-    /// <returns>The file and the bytes, as a slice of the mapped memory.</returns>
     /// <exception cref="InvalidDataException">The location leaves the folder, the file is missing or too short. The message contains only the reason.</exception>
     /// <exception cref="IOException">The file cannot be opened.</exception>
-    public (MappedFile File, ReadOnlyMemory<byte> Bytes) External(string tensor, string location, long offset, long length)
+    public ByteSlice Find(string tensor, string location, long offset, long length)
     {
-        if (!_external.TryGetValue(location, out var file))
+        if (!_files.TryGetValue(location, out var source))
         {
-            if (_external.Count >= MaximumFiles)
+            if (_files.Count >= MaximumFiles)
                 throw new InvalidDataException($"the values of its tensors are in more than {MaximumFiles} files");
-            file = new MappedFile(Resolve(tensor, location));
-            _external.Add(location, file);
+            source = file.OpenCompanion(Resolve(tensor, location));
+            _files.Add(location, source);
         }
-        int size = file.Memory.Length;
-        return offset >= 0 && length >= 0 && offset <= size && length <= size - offset
-            ? (file, file.Memory.Slice((int)offset, (int)length))
-            : throw new InvalidDataException($"the values of '{tensor}' are {length} bytes at position {offset} of '{location}', which has {size} bytes");
-    }
-
-    public void Dispose()
-    {
-        Main.Dispose();
-        foreach (var file in _external.Values)
-            file.Dispose();
+        return offset >= 0 && length >= 0 && offset <= source.Length && length <= source.Length - offset
+            ? new ByteSlice(source, offset, length)
+            : throw new InvalidDataException($"the values of '{tensor}' are {length} bytes at position {offset} of '{location}', which has {source.Length} bytes");
     }
 
     /// <summary>Gets the path of an external file. A name that leaves the folder is refused, so that a model from elsewhere cannot have other files read.</summary>
