@@ -64,7 +64,8 @@ public sealed partial class RepVggFeaturizingEstimator : IEstimator<RepVggFeatur
         if (pixels.TemporaryColumns.Contains(_options.OutputColumnName))
             throw new ArgumentException($"The output column '{_options.OutputColumnName}' has the same name as a temporary column; choose another name.");
         _network.Architecture.ValidateImageSize(pixels.Height, pixels.Width);
-        return new RepVggFeaturizingTransformer(_network with { ImageHeight = pixels.Height, ImageWidth = pixels.Width }, pixels, _options.OutputColumnName, _options.ToScoringOptions(_host));
+        var scoring = _options.ToScoringOptions(_host) with { Limits = _options.WeightsPath is null ? null : (_options.WeightsOptions ?? new WeightsFileOptions()).Limits };
+        return new RepVggFeaturizingTransformer(_network with { ImageHeight = pixels.Height, ImageWidth = pixels.Width }, pixels, _options.OutputColumnName, scoring);
     }
 
     private static DeployNetwork ReadFile(Options options, IChannel? channel, out bool hasWarned)

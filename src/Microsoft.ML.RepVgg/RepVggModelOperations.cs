@@ -4,6 +4,7 @@ using Microsoft.ML.RepVgg.Interop;
 using Microsoft.ML.RepVgg.Scoring;
 using RepVgg.Networks;
 using RepVgg.Runtime.Files;
+using RepVgg.Weights;
 
 namespace Microsoft.ML;
 
@@ -71,11 +72,12 @@ public static class RepVggModelOperations
         options.Check();
         StockChainBuilder.CheckTemporaryFolder();
         DataViewSchema? schema = null;
-        var scoring = options.ToScoringOptions(CatalogEnvironment.Find(catalog)?.Register(nameof(RepVgg)));
+        var limits = options.ModelLimits ?? new WeightsFileLimits();
+        var scoring = options.ToScoringOptions(CatalogEnvironment.Find(catalog)?.Register(nameof(RepVgg))) with { Limits = limits };
         // The positions in a zip file count from its start, which need not be that of the stream.
         using var file = new MemoryStream();
         stream.CopyTo(file);
-        var model = SavedModel.Load(file, copy => catalog.Load(copy, out schema), (part, network, label) => Create(part, network, label, scoring, options.MaximumImagePixels));
+        var model = SavedModel.Load(file, copy => catalog.Load(copy, out schema), limits, (part, network, label) => Create(part, network, label, scoring, options.MaximumImagePixels));
         inputSchema = schema;
         return model as TransformerChain<ITransformer> ?? new TransformerChain<ITransformer>(model);
     }

@@ -5,6 +5,7 @@ using Microsoft.ML.RepVgg.Scoring;
 using Microsoft.ML.Runtime;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
+using RepVgg.Weights;
 
 namespace Microsoft.ML.RepVgg;
 
@@ -32,6 +33,12 @@ public class RepVggScoringOptions
     /// </summary>
     public long? MaximumImagePixels { get; set; }
 
+    /// <summary>
+    /// Limits on the network in a saved model that is loaded, which protect against small files that ask for much memory; null for the defaults. Limits on a
+    /// file of weights are in the options of that file.
+    /// </summary>
+    public WeightsFileLimits? ModelLimits { get; set; }
+
     internal ScoringOptions ToScoringOptions(IHost? host) => new(NumberOfThreads, ScoringBatchSize, InvalidRows == InvalidRowHandling.Skip, host);
 
     /// <exception cref="ArgumentException">An option is out of range.</exception>
@@ -40,6 +47,7 @@ public class RepVggScoringOptions
         ArgumentOutOfRangeException.ThrowIfNegative(NumberOfThreads);
         ArgumentOutOfRangeException.ThrowIfNegative(ScoringBatchSize);
         RequireDefined(InvalidRows, nameof(InvalidRows));
+        ModelLimits?.Check();
         if (MaximumImagePixels is < 1 or > ImageDecoding.LargestMaximum)
             throw new ArgumentException($"MaximumImagePixels is {MaximumImagePixels}; it must be 1 to {ImageDecoding.LargestMaximum}.");
     }

@@ -5,6 +5,7 @@ using Microsoft.ML.Data;
 using Microsoft.ML.Trainers;
 using RepVgg.Networks;
 using RepVgg.Runtime;
+using RepVgg.Weights;
 using RepVgg.Weights.Onnx;
 
 namespace Microsoft.ML.RepVgg.Interop;
@@ -24,20 +25,22 @@ internal sealed partial class SavedModel
     private readonly Dictionary<string, (SavedPart Part, DeployNetwork Network)> _networks = [];
     private readonly List<IDisposable> _created = [];
     private readonly Func<SavedPart, DeployNetwork, DataViewSchema.Column?, ITransformer> _create;
+    private readonly WeightsFileLimits _limits;
 
     /// <summary>The place of the loaded model in its file, followed by a slash; empty for the outermost transformer.</summary>
     private string _place = "";
 
-    private SavedModel(Func<SavedPart, DeployNetwork, DataViewSchema.Column?, ITransformer> create) => _create = create;
+    private SavedModel(WeightsFileLimits limits, Func<SavedPart, DeployNetwork, DataViewSchema.Column?, ITransformer> create) => (_limits, _create) = (limits, create);
 
     /// <summary>Loads a model.</summary>
     /// <param name="stream">The model file, from its start.</param>
     /// <param name="load">Loads a model with ML.NET.</param>
+    /// <param name="limits">Limits on the networks in the model.</param>
     /// <param name="create">Creates the transformer from its description, its network, and for a classifier a column with the type and the key values of the label.</param>
     /// <exception cref="InvalidDataException">The stream is no ML.NET model, is damaged, or contains no transformer that this library saved.</exception>
-    public static ITransformer Load(Stream stream, Func<Stream, ITransformer> load, Func<SavedPart, DeployNetwork, DataViewSchema.Column?, ITransformer> create)
+    public static ITransformer Load(Stream stream, Func<Stream, ITransformer> load, WeightsFileLimits limits, Func<SavedPart, DeployNetwork, DataViewSchema.Column?, ITransformer> create)
     {
-        var model = new SavedModel(create);
+        var model = new SavedModel(limits, create);
         using var copy = new MemoryStream();
         model.CopyWithoutNetworks(stream, copy);
         copy.Position = 0;
@@ -84,7 +87,7 @@ internal sealed partial class SavedModel
             var replaced = new HashSet<string>(StringComparer.Ordinal);
             foreach (var entry in source.Entries.Where(entry => entry.Name == OnnxEntry))
             {
-                if (ReadNetwork(entry) is not { } network)
+                if (ReadNetwork(entry, _limits) is not { } network)
                     continue;
                 string folder = FolderOf(entry);
                 _networks[string.Join('/', PartFolder().Matches(folder).Select(part => int.Parse(part.Groups[1].ValueSpan, CultureInfo.InvariantCulture)))] = network;
@@ -103,7 +106,7 @@ internal sealed partial class SavedModel
     }
 
     /// <summary>Reads the network of an ONNX transformer; null if another library saved it.</summary>
-    private static (SavedPart, DeployNetwork)? ReadNetwork(ZipArchiveEntry entry)
+    private static (SavedPart, DeployNetwork)? ReadNetwork(ZipArchiveEntry entry, WeightsFileLimits limits)
     {
         // ML.NET writes the length of the file, then the file.
         using var reader = new BinaryReader(entry.Open());
@@ -114,7 +117,7 @@ internal sealed partial class SavedModel
         if (OnnxReader.ReadChainDetails(content).Transformer is not { } json)
             return null;
         content.Position = 0;
-        return (SavedPart.FromJson(json), OnnxReader.Read(content));
+        return (SavedPart.FromJson(json), OnnxReader.Read(content, limits));
     }
 
     private static void Copy(ZipArchiveEntry from, ZipArchiveEntry to)

@@ -3,6 +3,7 @@ using Microsoft.ML.RepVgg.Input;
 using Microsoft.ML.Runtime;
 using RepVgg.Inference;
 using RepVgg.Networks;
+using RepVgg.Weights;
 
 namespace Microsoft.ML.RepVgg.Scoring;
 
@@ -37,7 +38,7 @@ internal sealed class NetworkScorer(FeatureInput input, DeployNetwork network, S
 
     public FeatureInput Input { get; } = input;
 
-    public InferenceEngine Engine { get; } = new(network, options.Threads);
+    public InferenceEngine Engine { get; } = CreateEngine(network, options);
 
     public IReadOnlyList<AddedColumn> Columns => columns;
 
@@ -68,6 +69,18 @@ internal sealed class NetworkScorer(FeatureInput input, DeployNetwork network, S
     }
 
     public void Dispose() => Engine.Dispose();
+
+    private static InferenceEngine CreateEngine(DeployNetwork network, ScoringOptions options)
+    {
+        try
+        {
+            return new InferenceEngine(network, options.Threads, options.Limits);
+        }
+        catch (InvalidDataException error)
+        {
+            throw new InvalidDataException($"The network cannot be run: {error.Message}.", error);
+        }
+    }
 }
 
 /// <summary>How rows are scored.</summary>
@@ -75,4 +88,8 @@ internal sealed class NetworkScorer(FeatureInput input, DeployNetwork network, S
 /// <param name="BatchSize">Maximum number of rows that are read before they are scored; 0 for the default.</param>
 /// <param name="SkipInvalidRows">Whether rows without a usable image get a missing prediction; otherwise they are errors.</param>
 /// <param name="Host">Receives warnings; null for none.</param>
-internal sealed record ScoringOptions(int Threads, int BatchSize, bool SkipInvalidRows, IHost? Host);
+internal sealed record ScoringOptions(int Threads, int BatchSize, bool SkipInvalidRows, IHost? Host)
+{
+    /// <summary>Limits on the memory of a network that was read from a file; null for another network.</summary>
+    public WeightsFileLimits? Limits { get; init; }
+}

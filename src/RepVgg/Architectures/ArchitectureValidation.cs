@@ -9,18 +9,21 @@ internal static partial class ArchitectureValidation
 {
     private const int MaximumWidth = 1 << 16;
     private const int MaximumBlocks = 1 << 12;
-    private const int MaximumImageSide = (1 << 16) - 1;
-    private const long MaximumImageValues = 1L << 29;
+    private const int MaximumProblems = 20;
+
+    /// <summary>Maximum height and width of images in pixels, and maximum number of values of an image or feature map.</summary>
+    public const int MaximumImageSide = (1 << 16) - 1;
+    public const long MaximumImageValues = 1L << 29;
 
     /// <summary>Throws an exception if an architecture is invalid.</summary>
     /// <param name="architecture">The architecture.</param>
-    /// <exception cref="ArgumentException">The architecture is invalid. The message lists all problems.</exception>
+    /// <exception cref="ArgumentException">The architecture is invalid. The message lists the problems, of many the first and the last ones.</exception>
     public static void Validate(this RepVggArchitecture architecture)
     {
         ArgumentNullException.ThrowIfNull(architecture);
         var problems = Problems(architecture);
         if (problems.Count > 0)
-            throw new ArgumentException(MessageText.WithoutControls($"The architecture '{architecture.Name}' cannot be built: {string.Join("; ", problems)}."), nameof(architecture));
+            throw new ArgumentException(MessageText.WithoutControls($"The architecture '{architecture.Name}' cannot be built: {MessageText.Join(problems, MaximumProblems)}."), nameof(architecture));
     }
 
     /// <summary>Throws an exception if an image size is not positive, or larger than any network can use.</summary>

@@ -29,18 +29,27 @@ public sealed class InferenceEngine : IDisposable
     /// <param name="network">The network; it is not changed.</param>
     /// <param name="threads">Maximum number of threads for one call, including the calling thread; 0 for all cores.</param>
     /// <exception cref="ArgumentNullException"><paramref name="network"/> is null.</exception>
+    /// <exception cref="ArgumentException">The parts of the network do not fit together, or its images are larger than any engine can run.</exception>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="threads"/> is negative or more than 1024.</exception>
+    /// <exception cref="InsufficientMemoryException">The memory for the network and one image is not available.</exception>
     public InferenceEngine(DeployNetwork network, int threads = 0)
         : this(network, threads, VectorWidths.Widest)
     {
     }
 
     internal InferenceEngine(DeployNetwork network, int threads, VectorWidth width, StrategyChoice? choose = null)
-        : this(Source(network), threads, width, choose)
+        : this(Source(network), threads, width, choose, null)
     {
     }
 
-    private InferenceEngine(NetworkSource network, int threads, VectorWidth width, StrategyChoice? choose)
+    /// <summary>Creates an engine for a network from a file.</summary>
+    /// <exception cref="InvalidDataException">One image needs more memory than <paramref name="limits"/> allow. The message contains only the reason.</exception>
+    internal InferenceEngine(DeployNetwork network, int threads, WeightsFileLimits? limits)
+        : this(Source(network), threads, VectorWidths.Widest, null, limits)
+    {
+    }
+
+    private InferenceEngine(NetworkSource network, int threads, VectorWidth width, StrategyChoice? choose, WeightsFileLimits? limits)
     {
         Threads = ThreadCount.Resolve(threads);
         InputChannels = network.InputChannels;
@@ -49,11 +58,31 @@ public sealed class InferenceEngine : IDisposable
         InputLength = network.InputLength;
         Output = network.Output;
         OutputLength = network.OutputLength;
-        _plan = PlanBuilder.Build(width, network, Threads, choose);
-        _workspaces = new WorkspacePool(_plan, Threads);
-        var workspace = _workspaces.Rent(1);
-        _plan.PackWeights(Threads, workspace);
-        _workspaces.Return(workspace);
+        double bytes = 0;
+        try
+        {
+            _plan = PlanBuilder.Build(width, network, Threads, choose);
+            bytes = _plan.BytesOfOneImage(Threads);
+            if (limits is not null && bytes > limits.MaximumWorkspaceBytes)
+            {
+                throw new InvalidDataException(FormattableString.Invariant(
+                    $"images of {ImageHeight} x {ImageWidth} pixels (height x width) are too large for the network: one needs {bytes:f0} bytes of memory, and the limit is {limits.MaximumWorkspaceBytes}, see WeightsFileOptions.Limits.MaximumWorkspaceBytes"));
+            }
+            _workspaces = new WorkspacePool(_plan, Threads);
+            var workspace = _workspaces.Rent(1);
+            _plan.PackWeights(Threads, workspace);
+            _workspaces.Return(workspace);
+        }
+        catch (OutOfMemoryException error)
+        {
+            Free();
+            throw new InsufficientMemoryException(FormattableString.Invariant($"There is not enough memory for the network and one image of {ImageHeight} x {ImageWidth} pixels, which needs {bytes:f0} bytes beside the weights."), error);
+        }
+        catch
+        {
+            Free();
+            throw;
+        }
     }
 
     /// <summary>
@@ -64,13 +93,14 @@ public sealed class InferenceEngine : IDisposable
     /// <param name="options">What the file does not say; null for nothing. What is assumed then is in <see cref="Assumptions"/>.</param>
     /// <param name="threads">Maximum number of threads for one call, including the calling thread; 0 for all cores.</param>
     /// <returns>The engine.</returns>
-    /// <exception cref="InvalidDataException">The file has an unknown format, is damaged, or contains no RepVGG network.</exception>
+    /// <exception cref="InvalidDataException">The file has an unknown format, is damaged, or contains no RepVGG network; or its images exceed the limits of the options.</exception>
+    /// <exception cref="InsufficientMemoryException">The memory for the network and one image is not available.</exception>
     /// <exception cref="ArgumentException">An option is invalid or contradicts the file, or neither specifies the normalization of the network's input.</exception>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="threads"/> is negative or more than 1024.</exception>
     /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
     public static InferenceEngine Open(string path, WeightsFileOptions? options = null, int threads = 0) => JitWarmup.RunDuring(
         () => WarmupNetwork.CompileKernels(VectorWidths.Widest),
-        () => WeightsFile.Use(path, options, (network, assumptions) => new InferenceEngine(network, threads, VectorWidths.Widest, null) { Assumptions = assumptions }));
+        () => WeightsFile.Use(path, options, (network, assumptions) => new InferenceEngine(network, threads, VectorWidths.Widest, null, (options ?? new WeightsFileOptions()).Limits) { Assumptions = assumptions }));
 
     /// <summary>Creates an engine for the network in a file, as <see cref="Open(string, WeightsFileOptions, int)"/> does without options.</summary>
     /// <param name="path">The file.</param>
@@ -199,9 +229,14 @@ public sealed class InferenceEngine : IDisposable
 
     private void Leave()
     {
-        if (Interlocked.Decrement(ref _users) > 0)
-            return;
-        _workspaces.Dispose();
-        _plan.Dispose();
+        if (Interlocked.Decrement(ref _users) == 0)
+            Free();
+    }
+
+    /// <summary>Frees the memory, of which the constructor may have allocated only a part.</summary>
+    private void Free()
+    {
+        _workspaces?.Dispose();
+        _plan?.Dispose();
     }
 }

@@ -27,11 +27,12 @@ internal sealed class NetworkSource
         ImageWidth = imageWidth;
         Normalization = normalization;
         Output = output;
-        InputLength = checked(inputChannels * imageHeight * imageWidth);
         Blocks = blocks;
         Classifier = classifier;
         int channels = inputChannels, height = imageHeight, width = imageWidth;
         Check(inputChannels > 0 && imageHeight > 0 && imageWidth > 0 && blocks.Length > 0, "the network has no blocks or no pixels");
+        CheckMap(channels, height, width);
+        InputLength = inputChannels * imageHeight * imageWidth;
         Check(normalization.Mean.Length == inputChannels && normalization.Scale.Length == inputChannels, "the normalisation has another number of channels than the input");
         for (int i = 0; i < blocks.Length; i++)
         {
@@ -40,6 +41,7 @@ internal sealed class NetworkSource
             channels = shape.OutputChannels;
             height = ConvolutionSize.OutputOfBlock(height, shape.Stride);
             width = ConvolutionSize.OutputOfBlock(width, shape.Stride);
+            CheckMap(channels, height, width);
         }
         if (output == NetworkOutput.Logits)
             classifier.Check(channels, classifier.OutputFeatures, "the classifier");
@@ -47,8 +49,13 @@ internal sealed class NetworkSource
         {
             NetworkOutput.Logits => classifier.OutputFeatures,
             NetworkOutput.PooledFeatures => channels,
-            _ => checked(channels * height * width),
+            _ => channels * height * width,
         };
+
+        // Maps have a border of one pixel, and their channels are padded to whole vectors of at most 16.
+        void CheckMap(int mapChannels, int mapHeight, int mapWidth) => Check(
+            (double)(mapChannels + 15) * (mapHeight + 2.0) * (mapWidth + 2.0) <= Array.MaxLength,
+            $"images of {imageHeight} x {imageWidth} pixels are too large: a map of {mapChannels} channels and {mapHeight} x {mapWidth} pixels has too many values");
     }
 
     public int InputChannels { get; }

@@ -43,6 +43,12 @@ internal abstract class LinearBranch
 
     public int InputsPerGroup => InputChannels / Groups;
 
+    /// <summary>Number of branches that this map is the sum of.</summary>
+    public virtual int Branches => 1;
+
+    /// <summary>Number of kernel values that are read to compute the kernel. A kernel that is in several branches counts as often.</summary>
+    public virtual long ValuesRead => OutputChannels;
+
     /// <summary>Whether every output channel is a factor times the input channel of the same number, plus a constant: such a map can be added to a convolution with any number of groups.</summary>
     public virtual bool IsDiagonal => false;
 
@@ -213,6 +219,8 @@ internal abstract class LinearBranch
 
         public override TensorData Bias => _bias ?? base.Bias;
 
+        public override long ValuesRead => _kernel.Length;
+
         protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] buffer)
         {
             int length = InputsPerGroup * Height * Width;
@@ -231,11 +239,7 @@ internal abstract class LinearBranch
             }
         }
 
-        protected override double BiasOf(int output)
-        {
-            float[] buffer = [];
-            return _bias is null ? 0 : _bias.Read(output, 1, ref buffer)[0];
-        }
+        protected override double BiasOf(int output) => _bias is null ? 0 : _bias.Values[output];
     }
 
     private sealed class IdentityNode(int channels) : LinearBranch(channels, channels, 1, 1, 1, channels)
@@ -256,6 +260,10 @@ internal abstract class LinearBranch
     {
         public override bool IsDiagonal => branch.IsDiagonal;
 
+        public override int Branches => branch.Branches;
+
+        public override long ValuesRead => branch.ValuesRead;
+
         protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] buffer) =>
             branch.AddKernel(output, factor * scale[output], row, height, width, ref buffer);
 
@@ -268,6 +276,10 @@ internal abstract class LinearBranch
             first.Stride, first.IsDiagonal ? second.Groups : first.Groups)
     {
         public override bool IsDiagonal => first.IsDiagonal && second.IsDiagonal;
+
+        public override int Branches { get; } = first.Branches + second.Branches;
+
+        public override long ValuesRead { get; } = first.ValuesRead + second.ValuesRead;
 
         protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] buffer)
         {
@@ -285,6 +297,10 @@ internal abstract class LinearBranch
             second.Stride, first.IsDiagonal ? second.Groups : first.Groups)
     {
         public override bool IsDiagonal => first.IsDiagonal && second.IsDiagonal;
+
+        public override int Branches { get; } = first.Branches + second.Branches;
+
+        public override long ValuesRead { get; } = first.ValuesRead + second.ValuesRead;
 
         private int Between => first.OutputChannels / Groups;
 

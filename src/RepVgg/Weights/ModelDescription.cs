@@ -45,9 +45,10 @@ public sealed record ModelDescription(
 
     /// <summary>Reads a description from the properties that <see cref="ToProperties"/> returned.</summary>
     /// <param name="properties">The properties of a file.</param>
+    /// <param name="values">Number of values of all tensors in the file.</param>
     /// <returns>The description; null if the properties contain none.</returns>
-    /// <exception cref="FormatException">The properties contain a damaged description.</exception>
-    internal static ModelDescription? FromProperties(IReadOnlyDictionary<string, string> properties)
+    /// <exception cref="FormatException">The properties contain a damaged description, or that of a network with more weights than the file has.</exception>
+    internal static ModelDescription? FromProperties(IReadOnlyDictionary<string, string> properties, long values)
     {
         if (!properties.ContainsKey(ArchitectureKey))
             return null;
@@ -68,6 +69,8 @@ public sealed record ModelDescription(
         {
             throw new FormatException($"the property '{ImageSizeKey}' is invalid: {MessageText.Reason(error)}", error);
         }
+        if (LeastWeights(architecture, classes) is var weights && weights > values)
+            throw new FormatException(string.Create(CultureInfo.InvariantCulture, $"its description is of a network with {weights} weights or more, but its tensors have {values} values"));
         return new ModelDescription(architecture, classes, size[0], size[1], normalization, labels);
 
         T Parse<T>(string key, Func<JsonElement, T> read)
@@ -85,6 +88,11 @@ public sealed record ModelDescription(
             }
         }
     }
+
+    /// <summary>Counts the weights of a network in its smallest form, the deploy form.</summary>
+    private static Int128 LeastWeights(RepVggArchitecture architecture, int classes) => architecture.Blocks.Aggregate(
+        ((Int128)architecture.FeatureWidth + 1) * classes,
+        (sum, block) => sum + (9L * (block.InputChannels / block.Groups) + 1) * block.OutputChannels + 2L * block.SqueezeWidth * block.OutputChannels);
 
     private static ImmutableArray<float> Floats(JsonElement values) => [.. values.EnumerateArray().Select(value => value.GetSingle())];
 

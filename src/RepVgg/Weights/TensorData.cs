@@ -28,11 +28,11 @@ public sealed class TensorData
     {
         ArgumentNullException.ThrowIfNull(shape);
         ArgumentNullException.ThrowIfNull(values);
-        long count = 1;
+        Int128 count = 1;
         foreach (int dimension in shape)
         {
             ArgumentOutOfRangeException.ThrowIfNegative(dimension, nameof(shape));
-            count = checked(count * dimension);
+            count = Int128.Min(count, long.MaxValue) * dimension;
         }
         if (count != values.Length)
             throw new ArgumentException($"A tensor of shape [{string.Join(", ", shape)}] holds {count} values, not {values.Length}.", nameof(values));
@@ -64,6 +64,9 @@ public sealed class TensorData
             check(start, values);
         });
     }
+
+    /// <summary>Returns a tensor of the same values in another shape of as many values. The values are not copied.</summary>
+    internal TensorData Reshaped(int[] shape) => _values is null ? new TensorData(shape, _read!) : new TensorData(shape, _values);
 
     /// <summary>Creates a tensor of zeros.</summary>
     /// <param name="shape">The dimensions, each at least 0.</param>

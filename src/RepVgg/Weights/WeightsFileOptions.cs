@@ -43,6 +43,9 @@ public sealed record WeightsFileOptions
     /// <summary>Name of the output of an ONNX graph that has several; null for the one that ends in the classifier. Other formats have no outputs, so that a name is an error.</summary>
     public string? Output { get; init; }
 
+    /// <summary>Limits on the size of the network's images and on the memory that they need.</summary>
+    public WeightsFileLimits Limits { get; init; } = new();
+
     /// <summary>Called with every warning: an assumption that makes the results wrong if it does not hold. Null writes warnings with <see cref="System.Diagnostics.Trace.TraceWarning(string)"/>.</summary>
     public Action<string>? Warn { get; init; }
 
@@ -71,6 +74,8 @@ public sealed record WeightsFileOptions
         {
             throw new ArgumentException("WeightsFileOptions.Normalization must have one finite mean and one finite scale per channel.");
         }
+        ArgumentNullException.ThrowIfNull(Limits);
+        Limits.Check();
         if (Entry is not null && string.IsNullOrWhiteSpace(Entry))
             throw new ArgumentException("WeightsFileOptions.Entry is empty; it must be a key, or null.");
         if (Output is not null && string.IsNullOrWhiteSpace(Output))

@@ -117,6 +117,19 @@ public sealed class FeaturizerFileTests : IDisposable
     }
 
     [Fact]
+    public void Files_beyond_the_limits_are_refused()
+    {
+        Assert.Contains($"images of {Size} x {Size} pixels (height x width) are too large: the limit is {Size - 1} pixels per side", Refusal(new WeightsFileLimits { MaximumImageSide = Size - 1 }));
+        Assert.Contains($"images of {Size} x {Size} pixels (height x width) are too large for the network", Refusal(new WeightsFileLimits { MaximumWorkspaceBytes = 1000 }));
+
+        string Refusal(WeightsFileLimits limits)
+        {
+            var options = new RepVggFeaturizingEstimator.Options { InputColumnName = "Pixels", WeightsPath = Write("train.safetensors"), WeightsOptions = new WeightsFileOptions { Limits = limits } };
+            return Assert.Throws<InvalidDataException>(() => _context.Transforms.RepVggFeaturizer(options).Fit(Rows(1))).Message;
+        }
+    }
+
+    [Fact]
     public void What_a_file_does_not_say_is_given_or_assumed_and_logged()
     {
         var architecture = _architecture with { Name = "RepVGG", BatchNormEpsilon = 0.5f, Stages = [.. _architecture.Stages.Select((stage, i) => stage with { Stride = i < 2 ? 1 : 2 })] };

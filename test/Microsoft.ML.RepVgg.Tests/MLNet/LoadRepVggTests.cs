@@ -4,6 +4,7 @@ using Microsoft.ML.RepVgg.Tests.Trainer;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Inference;
 using RepVgg.Testing;
+using RepVgg.Weights;
 using RepVgg.Weights.Onnx;
 using Xunit;
 
@@ -259,6 +260,26 @@ public sealed class LoadRepVggTests(TrainedStripes trained) : IClassFixture<Trai
         }
 
         float[][] Scores(IDataView view) => [.. _context.Data.CreateEnumerable<Stripes.Prediction>(view, reuseRowObject: false, ignoreMissingColumns: true).Select(row => row.Score)];
+    }
+
+    [Fact]
+    public void Networks_beyond_the_limits_are_refused()
+    {
+        string path = Save(trained.Model);
+        int side = Stripes.Size;
+        Assert.Contains($"images of {side} x {side} pixels (height x width) are too large: the limit is {side - 1} pixels per side", Refusal(new WeightsFileLimits { MaximumImageSide = side - 1 }));
+        Assert.Contains($"they have {side * side} values, and the limit is {side * side - 1}", Refusal(new WeightsFileLimits { MaximumImageValues = side * side - 1 }));
+        Assert.Contains($"The network cannot be run: images of {side} x {side} pixels (height x width) are too large for the network", Refusal(new WeightsFileLimits { MaximumWorkspaceBytes = 1000 }));
+        Assert.Throws<InvalidDataException>(() => _context.Model.UpgradeRepVgg(trained.Model, new RepVggScoringOptions { ModelLimits = new WeightsFileLimits { MaximumWorkspaceBytes = 1000 } }));
+        Assert.Throws<ArgumentException>(() => _context.Model.LoadRepVgg(path, out _, new RepVggScoringOptions { ModelLimits = new WeightsFileLimits { MaximumImageSide = 0 } }));
+        _context.Model.LoadRepVgg(path, out _, new RepVggScoringOptions { ModelLimits = new WeightsFileLimits { MaximumImageSide = side } }).Dispose();
+
+        string Refusal(WeightsFileLimits limits)
+        {
+            string message = Assert.Throws<InvalidDataException>(() => _context.Model.LoadRepVgg(path, out _, new RepVggScoringOptions { ModelLimits = limits })).Message;
+            Assert.StartsWith($"The model '{path}' cannot be loaded. ", message);
+            return message;
+        }
     }
 
     [Fact]

@@ -221,6 +221,14 @@ public sealed class FineTuningTests : IDisposable
     }
 
     [Fact]
+    public void Files_beyond_the_limits_are_refused()
+    {
+        var options = FineTuning(Described());
+        options.PretrainedWeightsOptions = new WeightsFileOptions { Limits = new WeightsFileLimits { MaximumImageSide = Stripes.Size - 1 } };
+        Assert.Contains($"the limit is {Stripes.Size - 1} pixels per side", Error(options));
+    }
+
+    [Fact]
     public void Channels_must_agree()
     {
         var colour = _inferable with { InputChannels = 3 };

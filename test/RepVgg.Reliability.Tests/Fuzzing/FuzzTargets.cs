@@ -213,7 +213,7 @@ internal static partial class FuzzTargets
             // The properties are the input, and not the JSON that they are stored in here.
         }
         if (properties is not null && !properties.ContainsValue(null!))
-            ModelDescription.FromProperties(properties);
+            ModelDescription.FromProperties(properties, input.Bytes.Length);
     }
 
     private static IEnumerable<byte[]> Idx() => [_idxImages, _idxLabels, IdxBytes.Gzip(_idxImages), IdxBytes.Gzip(_idxLabels)];

@@ -1,3 +1,4 @@
+using RepVgg.Runtime.Memory;
 using RepVgg.Runtime.Threading;
 
 namespace RepVgg.Inference.Execution;
@@ -24,6 +25,10 @@ internal sealed record Plan(
     /// <summary>All steps in order of execution.</summary>
     public Step[] Steps { get; } = [.. Leading.Steps, .. Trailing.Steps];
 
+    /// <summary>Computes the size in bytes of the memory for one image: the workspace, the pixels and the results.</summary>
+    /// <param name="threads">Maximum number of threads.</param>
+    public double BytesOfOneImage(int threads) => (Workspace.CountFloats(this, 1, threads) + InputLength + OutputLength) * sizeof(float);
+
     /// <summary>Packs the network's weights and, in parallel, runs every kind of step once so that the JIT compiles its kernels (JIT warm-up).</summary>
     /// <param name="threads">Maximum number of threads.</param>
     /// <param name="workspace">Memory for the warm-up; the contents of its buffers are undefined afterwards.</param>
@@ -33,18 +38,16 @@ internal sealed record Plan(
         var warmups = workspace.WarmupSteps();
         var readBuffers = new float[threads][];
         Array.Fill(readBuffers, []);
-        fixed (float* pixels = new float[InputLength], results = new float[OutputLength])
+        using NativeBuffer pixels = new(InputLength), results = new(OutputLength);
+        workspace.SetImages(pixels.Pointer, results.Pointer, 1);
+        // In reverse order, because the last layers have the most weights.
+        new ParallelLoop(threads).Run(packers.Count + warmups.Count, (item, worker) =>
         {
-            workspace.SetImages(pixels, results, 1);
-            // In reverse order, because the last layers have the most weights.
-            new ParallelLoop(threads).Run(packers.Count + warmups.Count, (item, worker) =>
-            {
-                if (item < packers.Count)
-                    packers[packers.Count - 1 - item](ref readBuffers[worker]);
-                else
-                    workspace.WarmUp(warmups[packers.Count + warmups.Count - 1 - item], worker);
-            });
-        }
+            if (item < packers.Count)
+                packers[packers.Count - 1 - item](ref readBuffers[worker]);
+            else
+                workspace.WarmUp(warmups[packers.Count + warmups.Count - 1 - item], worker);
+        });
         workspace.ClearCounters();
         packers.Clear();
     }

@@ -60,6 +60,14 @@ internal sealed unsafe class Workspace : IDisposable
         nint[] Addresses(long[] offsets) => Array.ConvertAll(offsets, offset => (nint)(_memory.Pointer + offset));
     }
 
+    /// <summary>Counts the floats of a workspace that does not run steps depth-first.</summary>
+    /// <remarks>As a double, which does not overflow.</remarks>
+    /// <param name="plan">The plan.</param>
+    /// <param name="capacity">Maximum number of images in a run.</param>
+    /// <param name="workers">Maximum number of threads for one run.</param>
+    public static double CountFloats(Plan plan, int capacity, int workers) =>
+        plan.Leading.BufferFloats.Concat(plan.Trailing.BufferFloats).Sum(floats => (double)floats) * capacity + (double)plan.WorkspaceFloats * workers;
+
     /// <summary>Maximum number of images in a run.</summary>
     public int Capacity { get; }
 

@@ -1,5 +1,7 @@
 using System.Buffers.Binary;
 using System.IO.Compression;
+using RepVgg.Architectures;
+using RepVgg.Runtime.Files;
 
 namespace RepVgg.Training.Data;
 
@@ -12,6 +14,12 @@ internal static class IdxFiles
 {
     private const int UnsignedByte = 8;
 
+    // A byte of a gzip file gives 1032 bytes at most: 258 bytes, the longest match, for two bits.
+    private const int MaximumGzipRatio = 1032;
+
+    // Values of a gzip file are read into an array that grows from this length, because the file can have fewer than it declares.
+    private const int FirstBytes = 1 << 20;
+
     /// <summary>Reads one set from a folder: <c>{prefix}-images-idx3-ubyte</c> and <c>{prefix}-labels-idx1-ubyte</c>, with or without <c>.gz</c>.</summary>
     /// <param name="folder">The folder.</param>
     /// <param name="prefix"><c>train</c> or <c>t10k</c> in MNIST and Fashion-MNIST.</param>
@@ -20,6 +28,7 @@ internal static class IdxFiles
     /// <exception cref="DirectoryNotFoundException">There is no such folder.</exception>
     /// <exception cref="FileNotFoundException">The folder lacks one of the files; the message lists the names that were looked for.</exception>
     /// <exception cref="InvalidDataException">A file is truncated or is not an IDX file, or the numbers of images and labels differ.</exception>
+    /// <exception cref="IOException">A file cannot be read.</exception>
     public static InMemorySamples ReadFolder(string folder, string prefix, int classes = 0)
     {
         ArgumentException.ThrowIfNullOrEmpty(folder);
@@ -34,11 +43,12 @@ internal static class IdxFiles
     /// <param name="labelsPath">IDX file of bytes [N], gzip or not.</param>
     /// <param name="classes">Number of classes, or 0 for one more than the highest label.</param>
     /// <returns>The samples, in the files' order.</returns>
-    /// <exception cref="InvalidDataException">A file is truncated or is not an IDX file, or the numbers of images and labels differ.</exception>
+    /// <exception cref="InvalidDataException">A file is truncated or is not an IDX file, the numbers of images and labels differ, or the images are too large.</exception>
+    /// <exception cref="IOException">A file cannot be read.</exception>
     public static InMemorySamples Read(string imagesPath, string labelsPath, int classes = 0)
     {
-        using var images = File.OpenRead(imagesPath);
-        using var labels = File.OpenRead(labelsPath);
+        using var images = InputFile.Open(imagesPath);
+        using var labels = InputFile.Open(labelsPath);
         return Read(images, imagesPath, labels, labelsPath, classes);
     }
 
@@ -55,8 +65,8 @@ internal static class IdxFiles
         ArgumentNullException.ThrowIfNull(images);
         ArgumentNullException.ThrowIfNull(labels);
         ArgumentOutOfRangeException.ThrowIfNegative(classes);
-        var (imageShape, pixels) = ReadBytes(images, imagesName, 3);
         var (labelShape, labelBytes) = ReadBytes(labels, labelsName, 1);
+        var (imageShape, pixels) = ReadBytes(images, imagesName, 3);
         if (imageShape[0] != labelShape[0])
             throw new InvalidDataException($"'{imagesName}' holds {imageShape[0]} images, but '{labelsName}' holds {labelShape[0]} labels; both files must have the same number of items.");
         int[] values = Array.ConvertAll(labelBytes, label => (int)label);
@@ -75,6 +85,8 @@ internal static class IdxFiles
 
     private static (int[] Shape, byte[] Values) ReadBytes(Stream stream, string name, int rank)
     {
+        stream = Seekable(stream);
+        long start = stream.Position;
         var plain = Decompress(stream, name);
         try
         {
@@ -84,7 +96,8 @@ internal static class IdxFiles
             if (header[2] != UnsignedByte || header[3] != rank)
                 throw new InvalidDataException($"'{name}' is an IDX file of type {header[2]} with {header[3]} dimensions; expected unsigned bytes (type {UnsignedByte}) with {rank} ({(rank == 3 ? "images" : "labels")}).");
             plain.ReadExactly(header[4..]);
-            return ReadValues(plain, name, rank, header[4..]);
+            long available = plain is GZipStream ? (stream.Length - start) * MaximumGzipRatio : plain.Length - plain.Position;
+            return ReadValues(plain, name, rank, header[4..], available);
         }
         catch (EndOfStreamException)
         {
@@ -96,7 +109,13 @@ internal static class IdxFiles
         }
     }
 
-    private static (int[] Shape, byte[] Values) ReadValues(Stream plain, string name, int rank, ReadOnlySpan<byte> dimensions)
+    /// <summary>Reads the values.</summary>
+    /// <param name="plain">The decompressed data after the header.</param>
+    /// <param name="name">Name of the stream in error messages.</param>
+    /// <param name="rank">Number of dimensions.</param>
+    /// <param name="dimensions">The dimensions in the header.</param>
+    /// <param name="available">Number of bytes that can be left at most.</param>
+    private static (int[] Shape, byte[] Values) ReadValues(Stream plain, string name, int rank, ReadOnlySpan<byte> dimensions, long available)
     {
         var shape = new int[rank];
         long count = 1;
@@ -108,13 +127,43 @@ internal static class IdxFiles
         }
         if (count < 0 || (rank == 3 && (shape[1] == 0 || shape[2] == 0)))
             throw new InvalidDataException($"'{name}' declares the dimensions [{string.Join(", ", shape)}]; they must not be negative, image sizes must not be zero, and the values must fit in one array.");
-        var values = new byte[count];
-        int read = plain.ReadAtLeast(values, values.Length, throwOnEndOfStream: false);
-        if (read < values.Length)
-            throw new InvalidDataException($"'{name}' is truncated: its header declares {count} values, but only {read} are present.");
+        if (rank == 3 && (shape[1] > ArchitectureValidation.MaximumImageSide || shape[2] > ArchitectureValidation.MaximumImageSide))
+            throw new InvalidDataException($"'{name}' declares images of {shape[1]} x {shape[2]} pixels; a side can have {ArchitectureValidation.MaximumImageSide} pixels at most.");
+        if (count > available)
+            throw new InvalidDataException($"'{name}' is truncated: its header declares {count} values, but at most {available} are present.");
+        byte[] values = ReadUpTo(plain, (int)count);
+        if (values.Length < count)
+            throw new InvalidDataException($"'{name}' is truncated: its header declares {count} values, but only {values.Length} are present.");
         if (plain.ReadByte() >= 0)
             throw new InvalidDataException($"'{name}' has data after the {count} values that its header declares.");
         return (shape, values);
+    }
+
+    /// <summary>Reads a number of bytes, or fewer if the stream ends. The memory is in proportion to the bytes that are read.</summary>
+    private static byte[] ReadUpTo(Stream plain, int count)
+    {
+        byte[] values = new byte[plain is GZipStream ? Math.Min(count, FirstBytes) : count];
+        int read = 0;
+        while (true)
+        {
+            read += plain.ReadAtLeast(values.AsSpan(read), values.Length - read, throwOnEndOfStream: false);
+            if (read < values.Length || read == count)
+                break;
+            Array.Resize(ref values, (int)Math.Min(count, 2L * values.Length));
+        }
+        Array.Resize(ref values, read);
+        return values;
+    }
+
+    /// <summary>Returns a stream itself, or a copy in memory if it cannot seek.</summary>
+    private static Stream Seekable(Stream stream)
+    {
+        if (stream.CanSeek)
+            return stream;
+        var copy = new MemoryStream();
+        stream.CopyTo(copy);
+        copy.Position = 0;
+        return copy;
     }
 
     /// <summary>
@@ -123,13 +172,6 @@ internal static class IdxFiles
     /// </summary>
     private static Stream Decompress(Stream stream, string name)
     {
-        if (!stream.CanSeek)
-        {
-            var copy = new MemoryStream();
-            stream.CopyTo(copy);
-            copy.Position = 0;
-            stream = copy;
-        }
         long start = stream.Position;
         int first = stream.ReadByte(), second = stream.ReadByte();
         stream.Position = start;

@@ -68,7 +68,8 @@ internal static class CheckpointFile
         try
         {
             var properties = JsonNode.Parse(text)?[DescriptionKey]?.AsObject().ToDictionary(pair => pair.Key, pair => (string?)pair.Value ?? "");
-            return new OpenedWeights(best.Count > 0 ? best : Select(tensors, WeightsPrefix), properties is null ? null : ModelDescription.FromProperties(properties));
+            var weights = best.Count > 0 ? best : Select(tensors, WeightsPrefix);
+            return new OpenedWeights(weights, properties is null ? null : ModelDescription.FromProperties(properties, weights.Sum(pair => (long)pair.Value.Length)));
         }
         catch (Exception error) when (error is FormatException or JsonException or InvalidOperationException or ArgumentException)
         {

@@ -59,23 +59,28 @@ public static class WeightsFile
             {
                 var (deploy, known) = ReadDeployNetwork(file, format, options);
                 file.Close();
-                return use(NetworkSource.Of(deploy), known);
+                return Used(NetworkSource.Of(deploy), known);
             }
             var (network, assumptions, architecture) = open(file, options);
             // The architecture is inferred only if an option can contradict it, because the file is opened faster without it.
             if (options.Strides is not null || options.BatchNormEpsilon is not null)
                 WeightsAssumptions.Check(path, options, WeightsForm.Deploy, architecture());
             Report(path, options, assumptions);
+            return Used(network, assumptions);
+        });
+
+        T Used(NetworkSource network, IReadOnlyList<WeightsAssumption> assumptions)
+        {
             try
             {
                 return use(network, assumptions);
             }
             catch (InvalidDataException error)
             {
-                // The reader of a value does not know the file.
-                throw new InvalidDataException($"'{path}' holds no usable weights: {MessageText.Reason(error)}.", error);
+                // The reader of a value and the engine do not know the file.
+                throw new InvalidDataException($"'{path}' cannot be used: {MessageText.Reason(error)}.", error);
             }
-        });
+        }
     }
 
     private static (DeployNetwork Network, IReadOnlyList<WeightsAssumption> Assumptions) ReadDeployNetwork(ByteSource file, WeightsFormat format, WeightsFileOptions options)
@@ -164,6 +169,8 @@ public static class WeightsFile
                 state = MmPretrainNames.ToAuthors(state);
             var form = StateInference.FormOf(state);
             int classes = StateLayout.ClassesOf(state);
+            if (description is not null && description.Classes != classes)
+                throw new ArgumentException($"The description of the network is that of {description.Classes} classes, but its weights are those {StateLayout.WithClasses(classes)}.");
             var architecture = description?.Architecture ?? StateInference.Infer(state, options.BlockForm, options.Strides);
             weights = new LoadedWeights(state, form, architecture, classes, description)
             {
@@ -179,8 +186,21 @@ public static class WeightsFile
         }
         var found = options.Entry is null && weights.Entries.Count > 1 ? opened.Assumptions.Append(WeightsAssumption.EntryOf(weights.Entry, weights.Entries)) : opened.Assumptions;
         weights = WeightsAssumptions.Complete(path, weights, [.. found]);
+        CheckImageSize(path, weights, options.Limits);
         Report(path, options, weights.Assumptions);
         return weights;
+    }
+
+    private static void CheckImageSize(string path, LoadedWeights weights, WeightsFileLimits limits)
+    {
+        try
+        {
+            limits.CheckImage(weights.Architecture.InputChannels, weights.ImageHeight, weights.ImageWidth);
+        }
+        catch (InvalidDataException error)
+        {
+            throw new InvalidDataException($"'{path}' cannot be used: {error.Message}.", error);
+        }
     }
 
     /// <summary>Names the parts of a file that can be read alone; empty if there are none, or the caller has given one.</summary>

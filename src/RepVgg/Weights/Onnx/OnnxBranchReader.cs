@@ -1,4 +1,5 @@
 using RepVgg.Reparameterization;
+using RepVgg.Runtime;
 
 namespace RepVgg.Weights.Onnx;
 
@@ -10,24 +11,31 @@ internal readonly record struct OnnxBranch(string Source, LinearBranch? Branch);
 /// <summary>Computes the linear map that the operations between two nonlinear operations of an ONNX graph are equivalent to.</summary>
 internal sealed class OnnxBranchReader(OnnxGraph graph)
 {
-    private const int MaximumDepth = 64;
+    // Operations that follow each other, and branches of one sum. The blocks of the known forms have at most 10 and 6.
+    private const int MaximumDepth = 64, MaximumBranches = 64;
+
+    // The linear maps that were read, by the value that they end in. A value can be used by many operations.
+    private readonly Dictionary<string, OnnxBranch> _read = new(StringComparer.Ordinal);
 
     /// <summary>Reads the linear map that ends in a value, from the output to the input, through Conv with Pad, BatchNormalization, sums, and sums and products with constants.</summary>
-    /// <exception cref="InvalidDataException">An operation cannot be part of a RepVGG block.</exception>
+    /// <exception cref="InvalidDataException">An operation cannot be part of a RepVGG block, or the block has too many operations or branches.</exception>
     public OnnxBranch Read(string value) => Read(value, 0);
 
     private OnnxBranch Read(string value, int depth)
     {
+        value = graph.Resolve(value);
+        if (_read.TryGetValue(value, out var known))
+            return known;
         if (depth > MaximumDepth)
-            throw new InvalidDataException("its operations form a cycle, or are nested too deep");
+            throw new InvalidDataException($"its operations form a cycle, or are nested too deep: more than {MaximumDepth} operations without an activation lead from '{MessageText.Printable(value)}'");
         var node = graph.Producer(value);
-        return node?.Operation switch
+        return _read[value] = node?.Operation switch
         {
             "Conv" => Convolution(node),
             "BatchNormalization" => Norm(node, depth),
             "Add" or "Sum" => Sum(node, depth),
             "Sub" or "Mul" or "Div" when Constant(node) is { } side => Scaled(node, Read(graph.InputOf(node, 1 - side), depth + 1), graph.ConstantOf(node, side), side == 0),
-            _ => new OnnxBranch(graph.Resolve(value), null),
+            _ => new OnnxBranch(value, null),
         };
     }
 
@@ -64,16 +72,20 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
         second ??= LinearBranch.Identity(first.InputChannels);
         if (!first.CanAdd(second))
             throw new InvalidDataException($"branches of '{source}' that differ in channels, stride or groups are added by {node}: {first}; {second}");
+        if (first.Branches + second.Branches > MaximumBranches)
+            throw new InvalidDataException($"{node} is the sum of more than {MaximumBranches} branches of '{source}'; a value that is added several times counts as often");
         return new OnnxBranch(source, first.Plus(second));
     }
 
     /// <summary>Reads a sum, difference, product or quotient of a map and a constant.</summary>
     private OnnxBranch Scaled(OnnxNode node, OnnxBranch map, TensorData constant, bool constantFirst)
     {
-        if (node.Operation is "Add" or "Sum" && constant.Read() is [0])
+        if (node.Operation is "Add" or "Sum" && constant.Length == 1 && constant.Read()[0] == 0)
             return map;
         if (map.Branch is not { } branch)
             throw new InvalidDataException($"{node} adds or multiplies a constant and a map without a convolution");
+        // A scale and a shift in double precision, and the values that they are computed from.
+        graph.Computed.Take(8.0 * branch.OutputChannels, node);
         var values = Array.ConvertAll(graph.PerChannel(node, constant, branch.OutputChannels), value => (double)value);
         double[] ones = [.. Enumerable.Repeat(1.0, values.Length)], zeros = new double[values.Length];
         return map with
@@ -95,8 +107,8 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
         // Before operator set 7, is_test says the mode; before 14, a batch norm in training mode also has the statistics as outputs.
         if (node.Integer("training_mode", 0) != 0 || node.Integer("is_test", graph.OperatorSet < 7 ? 0 : 1) == 0 || node.Outputs.Skip(1).Any(output => output.Length > 0))
             throw new InvalidDataException($"{node} is in training mode; export the network in evaluation mode");
-        float[] weight = graph.ConstantOf(node, 1).Values, bias = graph.ConstantOf(node, 2).Values;
-        float[] mean = graph.ConstantOf(node, 3).Values, variance = graph.ConstantOf(node, 4).Values;
+        float[] weight = graph.LoadedConstantOf(node, 1).Values, bias = graph.LoadedConstantOf(node, 2).Values;
+        float[] mean = graph.LoadedConstantOf(node, 3).Values, variance = graph.LoadedConstantOf(node, 4).Values;
         if (bias.Length != weight.Length || mean.Length != weight.Length || variance.Length != weight.Length)
             throw new InvalidDataException($"the parameters of {node} differ in length");
         var norm = new NormValues(weight, bias, mean, variance, node.Float("epsilon", 1e-5f));
@@ -106,6 +118,7 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
         var branch = map.Branch ?? LinearBranch.Identity(weight.Length);
         if (branch.OutputChannels != weight.Length)
             throw new InvalidDataException($"{node} of {weight.Length} channels follows {branch.OutputChannels} channels");
+        graph.Computed.Take(4.0 * weight.Length, node);
         return map with { Branch = branch.Then(norm) };
     }
 
@@ -175,7 +188,7 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
     private long[] ZerosAround(OnnxNode pad)
     {
         var sizes = graph.IntegersOf(pad, "pads", 1);
-        bool zeros = pad.Text("mode", "constant") == "constant" && pad.Float("value", 0) == 0 && (!graph.HasInput(pad, 2) || graph.Constant(pad.Inputs[2])?.Read() is [0]);
+        bool zeros = pad.Text("mode", "constant") == "constant" && pad.Float("value", 0) == 0 && (!graph.HasInput(pad, 2) || graph.SingleValue(pad.Inputs[2]) == 0);
         var axes = graph.HasInput(pad, 3) ? graph.Integers(pad.Inputs[3]) : [0, 1, 2, 3];
         if (sizes is null || !zeros || axes is null || sizes.Count != 2 * axes.Length)
             throw new InvalidDataException($"{pad} pads a map in a way that is not supported: by constant numbers of zeros only");

@@ -61,7 +61,7 @@ internal static class OnnxComposition
 
         OnnxNode Producer(string name, string operation) => graph.Producer(name, operation);
 
-        bool Holds(OnnxNode node, int index, params float[] values) => graph.ConstantOf(node, index).Values.AsSpan().SequenceEqual(values);
+        bool Holds(OnnxNode node, int index, params float[] values) => graph.ConstantOf(node, index) is { } constant && constant.Length == values.Length && constant.Read().AsSpan().SequenceEqual(values);
 
         string Gathered(string name, long[] indices)
         {

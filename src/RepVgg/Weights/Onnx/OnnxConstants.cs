@@ -4,40 +4,72 @@ namespace RepVgg.Weights.Onnx;
 /// <param name="constants">The initializers and the tensors of Constant operations.</param>
 /// <param name="producers">The operations by the names of their outputs.</param>
 /// <param name="resolve">Gets the name of a value before operations that change nothing.</param>
-internal sealed class OnnxConstants(Dictionary<string, OnnxConstant> constants, Dictionary<string, OnnxNode> producers, Func<string, string> resolve)
+/// <param name="budget">Limits the values that operations compute.</param>
+internal sealed class OnnxConstants(Dictionary<string, OnnxConstant> constants, Dictionary<string, OnnxNode> producers, Func<string, string> resolve, OnnxBudget budget)
 {
-    private const int MaximumDepth = 32;
+    /// <summary>Maximum number of integers in a list of axes, sizes or paddings.</summary>
+    public const int MaximumList = 64;
 
-    // Constants that operations make larger, such as Concat, are computed up to this number of values.
-    private const int MaximumValues = 1 << 24;
+    private const int MaximumRank = 8;
 
+    // The results of operations; null for values that are not constant, and for those that are being computed.
     private readonly Dictionary<string, OnnxConstant?> _folded = new(StringComparer.Ordinal);
 
-    /// <summary>Gets a constant, or null if the value of this name is not constant.</summary>
-    public OnnxConstant? Find(string name) => Find(name, 0);
-
-    private OnnxConstant? Find(string name, int depth)
+    /// <summary>An operation whose inputs are being computed.</summary>
+    private sealed record Pending(string Name, OnnxNode Node)
     {
-        name = resolve(name);
-        if (constants.TryGetValue(name, out var constant) || _folded.TryGetValue(name, out constant))
-            return constant;
-        if (depth > MaximumDepth || !producers.TryGetValue(name, out var node))
-            return null;
-        _folded[name] = null; // so that a cycle ends here
-        return _folded[name] = Fold(node, depth + 1);
+        /// <summary>The inputs that are known: null for an input that is left out.</summary>
+        public List<OnnxConstant?> Inputs { get; } = new(Node.Inputs.Count);
     }
 
-    private OnnxConstant? Fold(OnnxNode node, int depth)
+    /// <summary>Gets a constant, or null if the value of this name is not constant.</summary>
+    /// <exception cref="InvalidDataException">An operation cannot have these constants as inputs, or its result exceeds the budget.</exception>
+    public OnnxConstant? Find(string name)
     {
-        if (node.Operation is not ("Add" or "Sub" or "Mul" or "Div" or "Cast" or "Transpose" or "Reshape" or "Flatten" or "Squeeze" or "Unsqueeze" or "Shape" or "ConstantOfShape" or "Concat" or "Gather" or "Slice"))
-            return null;
-        var inputs = new List<OnnxConstant?>();
-        foreach (string name in node.Inputs)
+        name = resolve(name);
+        if (TryGet(name, out var found))
+            return found;
+        // Not a recursion, because operations can follow each other without end.
+        var pending = new Stack<Pending>([Start(name)]);
+        while (pending.TryPeek(out var next))
         {
-            if (name.Length > 0 && Find(name, depth) is null)
-                return null;
-            inputs.Add(name.Length > 0 ? Find(name, depth) : null);
+            if (next.Inputs.Count == next.Node.Inputs.Count)
+            {
+                _folded[pending.Pop().Name] = Checked(next.Node, Fold(next.Node, next.Inputs));
+                continue;
+            }
+            string input = next.Node.Inputs[next.Inputs.Count];
+            if (input.Length == 0)
+                next.Inputs.Add(null);
+            else if (!TryGet(input = resolve(input), out var constant))
+                pending.Push(Start(input));
+            else if (constant is not null)
+                next.Inputs.Add(constant);
+            else
+                pending.Pop(); // an input is not constant
         }
+        return _folded[name];
+    }
+
+    /// <summary>Gets a constant if it is known whether the value is constant. A value that is being computed depends on itself, so that it is none.</summary>
+    private bool TryGet(string name, out OnnxConstant? constant) => constants.TryGetValue(name, out constant) || _folded.TryGetValue(name, out constant)
+        || !producers.TryGetValue(name, out var node) || !IsFolded(node);
+
+    private Pending Start(string name)
+    {
+        _folded[name] = null;
+        return new Pending(name, producers[name]);
+    }
+
+    private static bool IsFolded(OnnxNode node) => node.Operation is
+        "Add" or "Sub" or "Mul" or "Div" or "Cast" or "Transpose" or "Reshape" or "Flatten" or "Squeeze" or "Unsqueeze" or "Shape" or "ConstantOfShape" or "Concat" or "Gather" or "Slice";
+
+    /// <summary>Checks the rank of a result, which operations such as Unsqueeze can increase without end.</summary>
+    private static OnnxConstant? Checked(OnnxNode node, OnnxConstant? result) => result is null || result.Shape.Length <= MaximumRank ? result
+        : throw new InvalidDataException($"{node} computes a constant of {result.Shape.Length} dimensions, of at most {MaximumRank}");
+
+    private OnnxConstant? Fold(OnnxNode node, List<OnnxConstant?> inputs)
+    {
         if (inputs is not [{ } source, ..])
             return null;
         var second = inputs.Count > 1 ? inputs[1] : null;
@@ -47,7 +79,7 @@ internal sealed class OnnxConstants(Dictionary<string, OnnxConstant> constants, 
             "Transpose" => Transpose(node, source),
             "Reshape" => Shaped(node, source, Reshaped(source, List(node, "shape", second))),
             "Flatten" => Shaped(node, source, Flattened(source.Shape, node.Integer("axis", 1))),
-            "Squeeze" => Shaped(node, source, Squeezed(source.Shape, List(node, "axes", second))),
+            "Squeeze" => Squeezed(node, source, second),
             "Unsqueeze" => Shaped(node, source, Unsqueezed(source.Shape, List(node, "axes", second))),
             "Shape" => node.Attributes.Count > 0 ? null : new OnnxConstant(node.Outputs[0], [source.Shape.Length], null, Array.ConvertAll(source.Shape, size => (long)size)),
             "ConstantOfShape" => Repeated(node, source),
@@ -62,14 +94,16 @@ internal sealed class OnnxConstants(Dictionary<string, OnnxConstant> constants, 
     {
         if (shape is null || Count(shape) != Count(source.Shape))
             throw new InvalidDataException($"{node} gives a constant of shape [{string.Join(", ", source.Shape)}] a shape that it cannot have");
-        var floats = source.Floats is { } values ? new TensorData(shape, values.Read()) : null;
-        return source with { Shape = shape, Floats = floats };
+        return source with { Shape = shape, Floats = source.Floats?.Reshaped(shape) };
     }
 
     /// <summary>Converts the type of a constant. The 32-bit values of a constant of 64 bits remain as they are.</summary>
-    private static OnnxConstant? Cast(OnnxNode node, OnnxConstant source)
+    private OnnxConstant? Cast(OnnxNode node, OnnxConstant source)
     {
         long type = node.Integer("to", 0);
+        bool isChanged = source.Floats is null ? OnnxSchema.Tensor.IsFloat(type) : OnnxSchema.Tensor.IsNarrow(type) || !OnnxSchema.Tensor.IsFloat(type);
+        if (isChanged)
+            budget.Take(2 * Count(source.Shape), node);
         if (type is OnnxSchema.Tensor.Int64 or OnnxSchema.Tensor.Int32)
             return source.Floats is { } floats ? source with { Floats = null, Integers = Array.ConvertAll(floats.Read(), value => (long)value) } : source;
         if (!OnnxSchema.Tensor.IsFloat(type))
@@ -88,7 +122,7 @@ internal sealed class OnnxConstants(Dictionary<string, OnnxConstant> constants, 
     }
 
     /// <summary>Computes with two constants of the same shape, or of which one is a single value; null for other shapes.</summary>
-    private static OnnxConstant? Arithmetic(OnnxNode node, OnnxConstant left, OnnxConstant right)
+    private OnnxConstant? Arithmetic(OnnxNode node, OnnxConstant left, OnnxConstant right)
     {
         if (Count(left.Shape) != 1 && Count(right.Shape) != 1 && !left.Shape.SequenceEqual(right.Shape))
             return null;
@@ -97,10 +131,12 @@ internal sealed class OnnxConstants(Dictionary<string, OnnxConstant> constants, 
             return null;
         if (left.Integers is { } integers && right.Integers is { } others)
         {
+            budget.Take(2 * Count(shape), node);
             return node.Operation == "Div" && others.Contains(0) ? null : new OnnxConstant(node.Outputs[0], shape, null, Pairs(integers, others, (x, y) => node.Operation switch { "Add" => x + y, "Sub" => x - y, "Mul" => x * y, _ => y == -1 ? -x : x / y }));
         }
         if (left.Floats is null || right.Floats is null)
             return null;
+        budget.Take(Count(shape), node);
         float[] values = Pairs(left.Floats.Read(), right.Floats.Read(), (first, second) =>
         {
             double x = first, y = second;
@@ -117,8 +153,9 @@ internal sealed class OnnxConstants(Dictionary<string, OnnxConstant> constants, 
         }
     }
 
-    private static OnnxConstant Transpose(OnnxNode node, OnnxConstant source)
+    private OnnxConstant Transpose(OnnxNode node, OnnxConstant source)
     {
+        budget.Take(WordsOf(source) * Count(source.Shape), node);
         int rank = source.Shape.Length;
         int[] order = node.Integers("perm") is { Count: > 0 } given ? [.. given.Select(axis => (int)Math.Clamp(axis, -1, rank))] : [.. Enumerable.Range(0, rank).Reverse()];
         if (!order.Order().SequenceEqual(Enumerable.Range(0, rank)))
@@ -150,15 +187,14 @@ internal sealed class OnnxConstants(Dictionary<string, OnnxConstant> constants, 
         }
     }
 
-    private static OnnxConstant? Repeated(OnnxNode node, OnnxConstant sizes)
+    private OnnxConstant? Repeated(OnnxNode node, OnnxConstant sizes)
     {
-        if (sizes.Integers is null || sizes.Integers.Any(size => size is < 0 or > MaximumValues))
+        if (sizes.Integers is null or { Length: > MaximumRank } || sizes.Integers.Any(size => size is < 0 or > int.MaxValue))
             return null;
         int[] shape = Array.ConvertAll(sizes.Integers, size => (int)size);
-        if (Count(shape) > MaximumValues)
-            return null;
+        budget.Take(2 * Count(shape), node);
         int count = (int)Count(shape);
-        if (!node.Attributes.TryGetValue("value", out var attribute))
+        if (node.Attribute("value") is not { } attribute)
             return new OnnxConstant(node.Outputs[0], shape, TensorData.Zeros(shape), null);
         return attribute.Tensor switch
         {
@@ -168,7 +204,7 @@ internal sealed class OnnxConstants(Dictionary<string, OnnxConstant> constants, 
         };
     }
 
-    private static OnnxConstant? Concatenate(OnnxNode node, List<OnnxConstant?> inputs)
+    private OnnxConstant? Concatenate(OnnxNode node, List<OnnxConstant?> inputs)
     {
         var parts = inputs.OfType<OnnxConstant>().ToList();
         int[] shape = [.. parts[0].Shape];
@@ -177,8 +213,7 @@ internal sealed class OnnxConstants(Dictionary<string, OnnxConstant> constants, 
         shape[axis] = 0;
         foreach (var part in parts)
             shape[axis] = (int)Math.Min((long)shape[axis] + part.Shape[axis], int.MaxValue);
-        if (Count(shape) > MaximumValues)
-            return null;
+        budget.Take(WordsOf(parts[0]) * Count(shape), node);
         int outer = (int)Count(shape[..axis]);
         return parts[0].Floats is not null
             ? new OnnxConstant(node.Outputs[0], shape, new TensorData(shape, Joined(parts.ConvertAll(part => part.Floats!.Read()))), null)
@@ -193,7 +228,7 @@ internal sealed class OnnxConstants(Dictionary<string, OnnxConstant> constants, 
 
         T[] Joined<T>(List<T[]> values)
         {
-            var joined = new List<T>();
+            var joined = new List<T>((int)Count(shape));
             for (int i = 0; i < outer; i++)
             {
                 foreach (var part in values)
@@ -203,22 +238,23 @@ internal sealed class OnnxConstants(Dictionary<string, OnnxConstant> constants, 
         }
     }
 
-    private static OnnxConstant? Gather(OnnxNode node, OnnxConstant source, OnnxConstant indices)
+    private OnnxConstant? Gather(OnnxNode node, OnnxConstant source, OnnxConstant indices)
     {
         if (Axis(node.Integer("axis", 0), source.Shape.Length) is not { } axis || indices.Integers is not { } positions)
             return null;
         int size = source.Shape[axis];
-        if (positions.Any(position => position < -size || position >= size) || Count(source.Shape) / size * positions.Length > MaximumValues)
+        budget.Take(positions.Length, node);
+        if (positions.Any(position => position < -size || position >= size))
             return null;
-        var taken = Take(source, axis, Array.ConvertAll(positions, position => (int)(position < 0 ? position + size : position)));
+        var taken = Take(node, source, axis, Array.ConvertAll(positions, position => (int)(position < 0 ? position + size : position)));
         return Shaped(node, taken, [.. source.Shape[..axis], .. indices.Shape, .. source.Shape[(axis + 1)..]]);
     }
 
-    private static OnnxConstant? Slice(OnnxNode node, OnnxConstant source, List<OnnxConstant?> inputs)
+    private OnnxConstant? Slice(OnnxNode node, OnnxConstant source, List<OnnxConstant?> inputs)
     {
         var starts = Numbers("starts", 1);
         var ends = Numbers("ends", 2);
-        if (starts is null || ends is null)
+        if (starts is null or { Count: > MaximumRank } || ends is null)
             return null;
         var axes = Numbers("axes", 3) ?? [.. Enumerable.Range(0, starts.Count).Select(i => (long)i)];
         var steps = Numbers("steps", 4) ?? [.. Enumerable.Repeat(1L, starts.Count)];
@@ -231,29 +267,35 @@ internal sealed class OnnxConstants(Dictionary<string, OnnxConstant> constants, 
             int size = source.Shape[axis];
             bool forward = steps[i] > 0;
             long start = Bounded(starts[i], 0, forward ? size : size - 1), end = Bounded(ends[i], forward ? 0 : -1, forward ? size : size - 1);
+            // As long as the dimension at most, which can be large although another one is 0.
+            budget.Take(Math.Abs((double)end - start) / Math.Abs(steps[i]), node);
             var positions = new List<int>();
             for (long position = start; forward ? position < end : position > end; position += steps[i])
                 positions.Add((int)position);
-            source = Take(source, axis, [.. positions]);
+            source = Take(node, source, axis, [.. positions]);
 
             long Bounded(long position, long low, long high) => size == 0 ? low : Math.Clamp(position < 0 ? position + size : position, low, high);
         }
         return source;
 
-        IReadOnlyList<long>? Numbers(string attribute, int input) => node.Integers(attribute) ?? (inputs.Count > input ? inputs[input]?.Integers : null);
+        IReadOnlyList<long>? Numbers(string attribute, int input) => node.Integers(attribute) ?? (inputs.Count > input && inputs[input]?.Integers is { Length: <= MaximumList } values ? values : null);
     }
 
     /// <summary>Selects positions along one axis.</summary>
-    private static OnnxConstant Take(OnnxConstant source, int axis, int[] positions)
+    private OnnxConstant Take(OnnxNode node, OnnxConstant source, int axis, int[] positions)
     {
-        int size = source.Shape[axis], inner = (int)Count(source.Shape[(axis + 1)..]);
         int[] shape = [.. source.Shape[..axis], positions.Length, .. source.Shape[(axis + 1)..]];
+        // Both are read and written.
+        budget.Take(WordsOf(source) * (Count(shape) + Count(source.Shape)), node);
+        if (Count(source.Shape) == 0 || Count(shape) == 0)
+            return With(source, shape, _ => [], _ => []);
+        int size = source.Shape[axis], inner = (int)Count(source.Shape[(axis + 1)..]);
         return With(source, shape, Taken, Taken);
 
         T[] Taken<T>(T[] values)
         {
             var taken = new List<T>();
-            for (int block = 0; block + size * inner <= values.Length && size * inner > 0; block += size * inner)
+            for (int block = 0; block < values.Length; block += size * inner)
             {
                 foreach (int position in positions)
                     taken.AddRange(values.AsSpan(block + position * inner, inner));
@@ -269,14 +311,17 @@ internal sealed class OnnxConstants(Dictionary<string, OnnxConstant> constants, 
         Integers = source.Integers is { } numbers ? integers(numbers) : null,
     };
 
+    /// <summary>Number of 32-bit words of a value.</summary>
+    private static int WordsOf(OnnxConstant constant) => constant.Integers is null ? 1 : 2;
+
     private static int? Axis(long axis, int rank) => axis >= -rank && axis < rank ? (int)(axis < 0 ? axis + rank : axis) : null;
 
     /// <summary>Gets a list of integers that is an attribute in older operator sets and the second input in newer ones; null if it is missing.</summary>
-    private static IReadOnlyList<long>? List(OnnxNode node, string attribute, OnnxConstant? input) => node.Integers(attribute) ?? input?.Integers;
+    private static IReadOnlyList<long>? List(OnnxNode node, string attribute, OnnxConstant? input) => node.Integers(attribute) ?? (input?.Integers is { Length: <= MaximumList } values ? values : null);
 
     private static int[]? Reshaped(OnnxConstant source, IReadOnlyList<long>? sizes)
     {
-        if (sizes is null || sizes.Count(size => size == -1) > 1 || sizes.Any(size => size is < -1 or > int.MaxValue))
+        if (sizes is null || sizes.Count > MaximumRank || sizes.Count(size => size == -1) > 1 || sizes.Any(size => size is < -1 or > int.MaxValue))
             return null;
         var shape = new int[sizes.Count];
         for (int i = 0; i < shape.Length; i++)
@@ -297,12 +342,17 @@ internal sealed class OnnxConstants(Dictionary<string, OnnxConstant> constants, 
         return axis >= 0 && axis <= shape.Length && Count(shape) <= int.MaxValue ? [(int)Count(shape[..(int)axis]), (int)Count(shape[(int)axis..])] : null;
     }
 
-    private static int[]? Squeezed(int[] shape, IReadOnlyList<long>? axes) =>
-        [.. shape.Where((size, i) => axes is null ? size != 1 : !axes.Any(axis => axis == i || axis + shape.Length == i))];
+    private static OnnxConstant? Squeezed(OnnxNode node, OnnxConstant source, OnnxConstant? second)
+    {
+        var axes = List(node, "axes", second);
+        if (axes is null && second is not null || axes?.Count > MaximumRank)
+            return null;
+        return Shaped(node, source, [.. source.Shape.Where((size, i) => axes is null ? size != 1 : !axes.Any(axis => axis == i || axis + source.Shape.Length == i))]);
+    }
 
     private static int[]? Unsqueezed(int[] shape, IReadOnlyList<long>? axes)
     {
-        if (axes is null || axes.Count > 8)
+        if (axes is null || axes.Count > MaximumRank)
             return null;
         int rank = shape.Length + axes.Count;
         var sizes = new Queue<int>(shape);

@@ -11,6 +11,9 @@ internal sealed class OnnxExternalData(ByteSource file)
     private readonly Dictionary<string, ByteSource> _files = new(StringComparer.Ordinal);
     private readonly string _folder = Path.GetDirectoryName(Path.GetFullPath(file.Path)) ?? "";
 
+    /// <summary>Size in bytes of all files that were opened.</summary>
+    public long Length => _files.Values.Sum(opened => opened.Length);
+
     /// <summary>Gets the values of a tensor.</summary>
     /// <param name="tensor">Name of the tensor, for error messages.</param>
     /// <param name="location">Name of the file, relative to the folder of the ONNX file.</param>

@@ -1,3 +1,5 @@
+using RepVgg.Runtime;
+
 namespace RepVgg.Weights.Onnx;
 
 /// <summary>The operations of an ONNX model, indexed by the names of their outputs. Operations that change no value, such as Identity, are skipped.</summary>
@@ -8,10 +10,15 @@ internal sealed class OnnxGraph
     private readonly Dictionary<string, string> _aliases = new(StringComparer.Ordinal);
     private readonly OnnxConstants _constants;
 
+    // The constants that ConstantOf returned, so that all operations that use a constant share its values.
+    private readonly Dictionary<string, TensorData> _checked = new(StringComparer.Ordinal);
+
     /// <exception cref="InvalidDataException">Two operations have the same output, or an operation is not in the ONNX domain.</exception>
     public OnnxGraph(OnnxModel model)
     {
         _model = model;
+        _producers.EnsureCapacity(model.Nodes.Count);
+        Computed = new OnnxBudget(model.Bytes, "the constants that its operations compute");
         foreach (var node in model.Nodes)
         {
             if (node.Domain is not ("" or "ai.onnx"))
@@ -24,13 +31,19 @@ internal sealed class OnnxGraph
             if (node is { Operation: "Constant", Outputs.Count: 1 } && ConstantValue(node) is { } constant)
                 model.Constants[node.Outputs[0]] = constant;
         }
-        _constants = new OnnxConstants(model.Constants, _producers, Resolve);
+        _constants = new OnnxConstants(model.Constants, _producers, Resolve, Computed);
         foreach (var node in model.Nodes)
         {
             if (node is { Inputs.Count: >= 1, Outputs.Count: >= 1 } && ChangesNothing(node))
                 _aliases[node.Outputs[0]] = node.Inputs[0];
         }
     }
+
+    /// <summary>Limits the values that are computed from constants while the graph is read.</summary>
+    public OnnxBudget Computed { get; }
+
+    /// <summary>Limits the weights of the network.</summary>
+    public OnnxBudget Weights => field ??= new OnnxBudget(_model.Bytes, "its weights, where a constant counts for each operation that uses it,");
 
     /// <summary>Version of the operator set; null if the file does not say it.</summary>
     public int? OperatorSet => _model.OperatorSet;
@@ -65,13 +78,21 @@ internal sealed class OnnxGraph
     /// <summary>Gets the name of a value before the skipped operations.</summary>
     public string Resolve(string name)
     {
-        for (int i = 0; _aliases.TryGetValue(name, out string? source); i++)
+        if (!_aliases.TryGetValue(name, out string? source))
+            return name;
+        for (int steps = 0; _aliases.TryGetValue(source, out string? before); source = before)
         {
-            name = source;
-            if (i > _aliases.Count)
-                throw new InvalidDataException("its operations form a cycle");
+            if (++steps > _aliases.Count)
+                throw new InvalidDataException($"its operations form a cycle: '{MessageText.Printable(name)}' is computed from itself");
         }
-        return name;
+        // Every value on the way becomes a direct alias, so that the next search takes one step.
+        while (name != source)
+        {
+            string next = _aliases[name];
+            _aliases[name] = source;
+            name = next;
+        }
+        return source;
     }
 
     /// <summary>Gets the operation whose output is a value; null for inputs and constants.</summary>
@@ -142,14 +163,36 @@ internal sealed class OnnxGraph
     /// <summary>Gets a floating-point constant, or null if there is none of this name.</summary>
     public TensorData? Constant(string name) => _constants.Find(name)?.Floats;
 
-    /// <summary>Gets the values of an integer constant, or null if there is none of this name.</summary>
-    public long[]? Integers(string name) => _constants.Find(name)?.Integers;
+    /// <summary>Gets the values of an integer constant, such as axes or a shape; null if there is none of this name, or it is longer than any such list.</summary>
+    public long[]? Integers(string name) => _constants.Find(name)?.Integers is { Length: <= OnnxConstants.MaximumList } values ? values : null;
 
     /// <summary>Gets an input of an operation that must be a floating-point constant of finite values. The values are checked when they are read.</summary>
     /// <exception cref="InvalidDataException">The input is missing or is not a floating-point constant, or a value in memory is not finite.</exception>
-    public TensorData ConstantOf(OnnxNode node, int index) => _constants.Find(InputOf(node, index)) is { Floats: { } values } constant
-        ? values.Finite(constant.Name)
-        : throw new InvalidDataException($"input {index} of {node} is not a floating-point constant");
+    public TensorData ConstantOf(OnnxNode node, int index)
+    {
+        string name = InputOf(node, index);
+        if (_checked.TryGetValue(name, out var known))
+            return known;
+        return _constants.Find(name) is { Floats: { } values } constant
+            ? _checked[name] = values.Finite(constant.Name)
+            : throw new InvalidDataException($"input {index} of {node} is not a floating-point constant");
+    }
+
+    /// <summary>Gets an input of an operation as <see cref="ConstantOf"/> does, with its values in memory.</summary>
+    /// <exception cref="InvalidDataException">As for <see cref="ConstantOf"/>, or the constants have too many values.</exception>
+    public TensorData LoadedConstantOf(OnnxNode node, int index)
+    {
+        var constant = ConstantOf(node, index);
+        if (!constant.IsInMemory)
+        {
+            Computed.Take(constant.Length, node);
+            _ = constant.Values;
+        }
+        return constant;
+    }
+
+    /// <summary>Whether an input of an operation is a floating-point constant of a single value, and which.</summary>
+    public float? SingleValue(string name) => Constant(name) is { Length: 1 } constant ? constant.Read()[0] : null;
 
     /// <summary>Gets a list of integers that is an attribute in older operator sets and an input in newer ones; null if it is missing or not constant.</summary>
     public IReadOnlyList<long>? IntegersOf(OnnxNode node, string attribute, int input) =>
@@ -163,24 +206,24 @@ internal sealed class OnnxGraph
         float? low = Bound("min", 1), high = Bound("max", 2);
         return low == 0 && high is null or >= float.MaxValue;
 
-        float? Bound(string attribute, int input) => node.Attributes.ContainsKey(attribute) ? node.Float(attribute, 0)
+        float? Bound(string attribute, int input) => node.Attribute(attribute) is not null ? node.Float(attribute, 0)
             : !HasInput(node, input) ? null
-            : Constant(node.Inputs[input])?.Values is [var value] ? value : float.NaN;
+            : SingleValue(node.Inputs[input]) ?? float.NaN;
     }
 
     /// <summary>Gets one value for each of <paramref name="channels"/> channels from a constant that is broadcast to [N, C, H, W].</summary>
     public float[] PerChannel(OnnxNode node, TensorData constant, int channels)
     {
-        float[] values = constant.Values;
-        if (values.Length == 1)
+        if (constant.Length == 1)
         {
+            Computed.Take(channels, node);
             var repeated = new float[channels];
-            Array.Fill(repeated, values[0]);
+            Array.Fill(repeated, constant.Read()[0]);
             return repeated;
         }
         int rank = constant.Shape.Count;
         bool onChannels = rank >= 3 && constant.Shape[rank - 3] == channels;
-        return values.Length == channels && onChannels ? values : throw new InvalidDataException($"the constant of {node} has shape [{string.Join(", ", constant.Shape)}], not one value per channel");
+        return constant.Length == channels && onChannels ? constant.Values : throw new InvalidDataException($"the constant of {node} has shape [{string.Join(", ", constant.Shape)}], not one value per channel");
     }
 
     /// <summary>Gets the feature map of which a pooled value is the mean over height and width.</summary>

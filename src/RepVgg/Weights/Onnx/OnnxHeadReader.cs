@@ -17,7 +17,7 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
         if (given is null && graph.Outputs.Count == 1)
             return graph.Outputs[0].Name;
         string[] names = [.. graph.Outputs.Select(output => output.Name).Distinct()];
-        string list = string.Join(", ", names.Select(name => $"'{name}'"));
+        string list = $"'{MessageText.Join(names, separator: "', '")}'";
         if (given is not null)
             return names.Contains(given) ? given : throw new InvalidDataException($"it has no output '{given}'; it has {list}");
         if (names.Length == 1)
@@ -27,7 +27,7 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
         if (classifiers.Count != 1)
             throw new InvalidDataException($"it has {names.Length} outputs, {list}, of which {classifiers.Count} end in a classifier of their own; give the name of one (Output of the options, or --output)");
         string chosen = classifiers[0].Name;
-        string others = string.Join(", ", names.Where(name => name != chosen).Select(name => $"'{name}'"));
+        string others = $"'{MessageText.Join([.. names.Where(name => name != chosen)], separator: "', '")}'";
         assume(new WeightsAssumption(WeightsAssumptionKind.Output, MessageText.WithoutControls($"output '{chosen}', which ends in the classifier: left out is {others}")));
         return chosen;
     }
@@ -160,10 +160,10 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
     /// <summary>Gets a bias for every class from a constant, which can be one value for all of them.</summary>
     private static float[] Bias(OnnxNode node, TensorData bias, int outputs, float scale)
     {
-        float[] values = bias.Read();
-        bool fits = values.Length == 1 || (values.Length == outputs && bias.Shape[^1] == outputs);
+        bool fits = bias.Length == 1 || (bias.Length == outputs && bias.Shape[^1] == outputs);
+        float[] values = fits ? bias.Read() : [];
         return fits
             ? [.. Enumerable.Range(0, outputs).Select(i => scale * values[values.Length == 1 ? 0 : i])]
-            : throw new InvalidDataException($"the bias of {node} has {values.Length} values for {outputs} classes, in shape [{string.Join(", ", bias.Shape)}]");
+            : throw new InvalidDataException($"the bias of {node} has {bias.Length} values for {outputs} classes, in shape [{string.Join(", ", bias.Shape)}]");
     }
 }

@@ -1,8 +1,13 @@
+using RepVgg.Runtime;
+
 namespace RepVgg.Weights.Onnx;
 
 /// <summary>The parts of an ONNX model that are needed to recognise a network.</summary>
 internal sealed class OnnxModel
 {
+    /// <summary>Size in bytes of the file and of the files that hold values of its tensors.</summary>
+    public long Bytes { get; set; }
+
     /// <summary>Version of the operator set of ONNX's own operations; null if the file does not say it.</summary>
     public int? OperatorSet { get; set; }
 
@@ -15,6 +20,10 @@ internal sealed class OnnxModel
     public List<OnnxValue> Outputs { get; } = [];
 
     public Dictionary<string, string> Properties { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>Counts the values of all floating-point constants. Constants of other types, such as quantized weights, count with the size of the file.</summary>
+    public long CountWeights() => Constants.Values.Concat(Nodes.Select(node => node.Attribute("value")?.Tensor).OfType<OnnxConstant>())
+        .Sum(constant => constant.Floats?.Length ?? (constant.Integers is null ? Bytes : 0));
 }
 
 /// <summary>A constant of an ONNX model: floating-point values, integers, or, for types that no RepVGG needs, no values.</summary>
@@ -27,28 +36,37 @@ internal sealed record OnnxConstant(string Name, int[] Shape, TensorData? Floats
 /// <summary>An operation (node) of an ONNX graph.</summary>
 internal sealed class OnnxNode
 {
+    private Dictionary<string, OnnxAttribute>? _attributes;
+
     public string Name { get; set; } = "";
 
     public string Operation { get; set; } = "";
 
     public string Domain { get; set; } = "";
 
-    public List<string> Inputs { get; } = [];
+    public List<string> Inputs { get; } = new(2);
 
-    public List<string> Outputs { get; } = [];
+    public List<string> Outputs { get; } = new(1);
 
-    public Dictionary<string, OnnxAttribute> Attributes { get; } = new(StringComparer.Ordinal);
+    /// <summary>The attributes. Most operations have none, so that the dictionary is created when it is first used.</summary>
+    public Dictionary<string, OnnxAttribute> Attributes => _attributes ??= new Dictionary<string, OnnxAttribute>(StringComparer.Ordinal);
 
     /// <summary>Returns the operation type and the node's name or first output, for error messages.</summary>
-    public override string ToString() => Name.Length > 0 ? $"{Operation} '{Name}'" : Outputs.Count > 0 ? $"{Operation} with output '{Outputs[0]}'" : Operation;
+    public override string ToString()
+    {
+        string operation = MessageText.Printable(Operation);
+        return Name.Length > 0 ? $"{operation} '{MessageText.Printable(Name)}'" : Outputs.Count > 0 ? $"{operation} with output '{MessageText.Printable(Outputs[0])}'" : operation;
+    }
 
-    public long Integer(string name, long otherwise) => Attributes.TryGetValue(name, out var attribute) ? attribute.Integer ?? throw Wrong(name) : otherwise;
+    public OnnxAttribute? Attribute(string name) => _attributes?.GetValueOrDefault(name);
 
-    public float Float(string name, float otherwise) => Attributes.TryGetValue(name, out var attribute) ? attribute.Float ?? throw Wrong(name) : otherwise;
+    public long Integer(string name, long otherwise) => Attribute(name) is { } attribute ? attribute.Integer ?? throw Wrong(name) : otherwise;
 
-    public string Text(string name, string otherwise) => Attributes.TryGetValue(name, out var attribute) ? attribute.Text ?? throw Wrong(name) : otherwise;
+    public float Float(string name, float otherwise) => Attribute(name) is { } attribute ? attribute.Float ?? throw Wrong(name) : otherwise;
 
-    public IReadOnlyList<long>? Integers(string name) => Attributes.TryGetValue(name, out var attribute) ? attribute.Integers : null;
+    public string Text(string name, string otherwise) => Attribute(name) is { } attribute ? attribute.Text ?? throw Wrong(name) : otherwise;
+
+    public IReadOnlyList<long>? Integers(string name) => Attribute(name)?.Integers;
 
     private InvalidDataException Wrong(string name) => new($"the attribute '{name}' of {this} is of the wrong type");
 }

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using RepVgg.Architectures;
 using RepVgg.Networks;
+using RepVgg.Runtime;
 
 namespace RepVgg.Weights.Onnx;
 
@@ -11,9 +12,9 @@ internal sealed class OnnxNetworkReader
 {
     private const int MaximumBlocks = 10_000;
 
-    // Limits on the height and width of an image, and on its values in all channels.
-    private const int MaximumSide = 65_535;
-    private const int MaximumValues = 1 << 29;
+    // Limits of the engine on the height and width of an image, and on its values in all channels; those of the options are lower.
+    private const int MaximumSide = ArchitectureValidation.MaximumImageSide;
+    private const long MaximumValues = ArchitectureValidation.MaximumImageValues;
 
     private readonly OnnxGraph _graph;
     private readonly OnnxBlockReader _blocks;
@@ -60,6 +61,8 @@ internal sealed class OnnxNetworkReader
         DeployNetwork.CheckInput(architecture, height, width, normalization);
         if (head is not null && head.InputFeatures != architecture.FeatureWidth)
             throw new InvalidDataException($"its classifier reads {head.InputFeatures} features of {architecture.FeatureWidth}");
+        if (head is not null && _description.Value is { } description && description.Classes != head.OutputFeatures)
+            throw new InvalidDataException($"its classifier has {head.OutputFeatures} classes, and its description says {description.Classes}");
         var blocks = ImmutableArray.CreateBuilder<DeployBlock>(found.Count);
         foreach (var shape in architecture.Blocks)
         {
@@ -119,13 +122,19 @@ internal sealed class OnnxNetworkReader
         _graph.CheckPrecision(name);
         var (output, head, map) = _head.Read(name, _assumptions.Add);
         var found = _found;
+        var maps = new HashSet<string>(StringComparer.Ordinal);
+        if (head is not null)
+            _graph.Weights.Take(ValuesOf(head), "the classifier");
         for (var block = _blocks.Read(map); block is not null; block = _blocks.Read(map))
         {
+            if (!maps.Add(map))
+                throw new InvalidDataException($"its operations form a cycle: the map '{MessageText.Printable(map)}' is computed from itself");
+            if (found.Count >= MaximumBlocks)
+                throw new InvalidDataException($"it has more than {MaximumBlocks} blocks");
+            _graph.Weights.Take(ValuesOf(block), map);
             found.Add(block);
             _maps.Add(map);
             map = block.Source;
-            if (found.Count > MaximumBlocks)
-                throw new InvalidDataException("its operations form a cycle");
         }
         if (found.Count == 0)
             throw new InvalidDataException($"the input of its pooling is the output of {_graph.Producer(map)?.ToString() ?? "no operation"}, not of a RepVGG block");
@@ -133,6 +142,19 @@ internal sealed class OnnxNetworkReader
         _maps.Reverse();
         return (output, head, found, map);
     }
+
+    /// <summary>Counts the values that an engine holds of a block, or those that are read to compute them if they are more.</summary>
+    private static double ValuesOf(OnnxBlock block)
+    {
+        var convolution = block.Convolution;
+        double held = 9.0 * Padded(convolution.OutputChannels) * Padded(convolution.InputsPerGroup);
+        return Math.Max(held, convolution.ValuesRead) + (block.Squeeze is { } squeeze ? ValuesOf(squeeze) : 0) + (block.Excite is { } excite ? ValuesOf(excite) : 0);
+    }
+
+    private static double ValuesOf(LinearSource layer) => (double)Padded(layer.OutputFeatures) * layer.InputFeatures;
+
+    /// <summary>The channels that an engine allocates: it pads them to whole vectors, in grouped convolutions also those of a group.</summary>
+    private static int Padded(int channels) => (channels + 15) / 16 * 16;
 
     /// <summary>Returns the architecture of the description or, without one, that of the blocks, after the network was read.</summary>
     /// <exception cref="InvalidDataException">The blocks are not those of the description, or do not form a RepVGG network. The message contains only the reason.</exception>
@@ -154,7 +176,7 @@ internal sealed class OnnxNetworkReader
             if (shapes[i] != expected || block.SqueezeExcitation != shape.SqueezeExcitation || (block.Squeeze?.OutputFeatures ?? 0) != shape.SqueezeWidth)
                 throw new InvalidDataException($"its block {i} is {shapes[i]} with squeeze-and-excitation {block.SqueezeExcitation}; {shape.Name} of {architecture.Name} is {expected} with {shape.SqueezeExcitation}");
         }
-        return architecture.Blocks.Count() == found.Count ? architecture : throw new InvalidDataException($"it has {found.Count} blocks, more than in its description");
+        return architecture.Stages.Sum(stage => stage.Depth) == found.Count ? architecture : throw new InvalidDataException($"it has {found.Count} blocks, more than in its description");
     }
 
     /// <summary>Names a block by its number and its output, for messages.</summary>
@@ -249,6 +271,7 @@ internal sealed class OnnxNetworkReader
         // As long, because the product can exceed an int.
         if ((long)channels * height * width > MaximumValues)
             throw new InvalidDataException($"images of {channels} channels and {height} x {width} pixels are too large: they have {(long)channels * height * width} values, of at most {MaximumValues}");
+        _options.Limits.CheckImage(channels, height, width);
         CheckConditions(found, map, height, width);
         return (height, width);
 

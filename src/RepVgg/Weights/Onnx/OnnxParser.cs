@@ -22,6 +22,8 @@ internal sealed class OnnxParser
     private readonly OnnxExternalData? _external;
     private readonly List<long> _numbers = [];
 
+    private readonly HashSet<string> _operations = new(StringComparer.Ordinal);
+
     // Number of integers in external files that were read. Many tensors can refer to the same bytes of a file.
     private long _externalIntegers;
 
@@ -42,7 +44,9 @@ internal sealed class OnnxParser
     public static OnnxModel Parse(ByteSource source)
     {
         var parser = new OnnxParser(source);
-        return parser.Model(new ProtoReader(parser._window, source.All));
+        var model = parser.Model(new ProtoReader(parser._window, source.All));
+        model.Bytes = source.Length + (parser._external?.Length ?? 0);
+        return model;
     }
 
     /// <summary>Reads the metadata of a model. Its graph is skipped, so that it need not be one that this parser reads.</summary>
@@ -151,6 +155,7 @@ internal sealed class OnnxParser
         if (_model.Nodes.Count >= MaximumNodes)
             throw new InvalidDataException($"it has more than {MaximumNodes} operations");
         var node = new OnnxNode();
+        int attributes = 0;
         while (reader.Next(out int field))
         {
             switch (field)
@@ -158,18 +163,30 @@ internal sealed class OnnxParser
                 case OnnxSchema.Node.Input: node.Inputs.Add(reader.Text()); break;
                 case OnnxSchema.Node.Output: node.Outputs.Add(reader.Text()); break;
                 case OnnxSchema.Node.Name: node.Name = reader.Text(); break;
-                case OnnxSchema.Node.OpType: node.Operation = reader.Text(); break;
+                case OnnxSchema.Node.OpType: node.Operation = Shared(reader.Text()); break;
                 case OnnxSchema.Node.Domain: node.Domain = reader.Text(); break;
                 case OnnxSchema.Node.Attribute:
                     var attribute = Attribute(reader.Message());
                     node.Attributes[attribute.Name] = attribute;
+                    attributes++;
                     break;
                 default: reader.Skip(); break;
             }
-            if (node.Inputs.Count + node.Outputs.Count + node.Attributes.Count > MaximumParts)
+            if (node.Inputs.Count + node.Outputs.Count + attributes > MaximumParts)
                 throw new InvalidDataException($"an operation has more than {MaximumParts} inputs, outputs and attributes");
         }
+        if (node.Operation.Length == 0 || node.Outputs.Count == 0)
+            throw new InvalidDataException($"an operation has no {(node.Operation.Length == 0 ? "type" : "outputs")}");
         _model.Nodes.Add(node);
+    }
+
+    /// <summary>Returns one string for all types of operations that are equal.</summary>
+    private string Shared(string operation)
+    {
+        if (_operations.TryGetValue(operation, out string? known))
+            return known;
+        _operations.Add(operation);
+        return operation;
     }
 
     private OnnxAttribute Attribute(ProtoReader reader)

@@ -9,6 +9,9 @@ namespace RepVgg.Weights.Onnx;
 /// <remarks>
 /// Supports files of <see cref="OnnxWriter"/>, and RepVGG graphs of other exporters, such as PyTorch's, in the
 /// deploy form or the training form, which is fused. The values of tensors can be in other files in the folder of a file that is read by its path. For any other graph, an exception states the reason. A softmax at the end is left out: the output is logits.
+/// Time and memory are in proportion to the size of the file: the weights as an engine holds them, and the constants that operations compute, may each take 4 times
+/// the size of the file and 16 MiB, a block may have 64 branches, and 64 operations may follow each other without an activation. Images are limited by
+/// <see cref="WeightsFileLimits"/>; these methods use the default limits.
 /// </remarks>
 public static class OnnxReader
 {
@@ -24,6 +27,9 @@ public static class OnnxReader
     /// <returns>The network.</returns>
     /// <exception cref="InvalidDataException">The data is not an ONNX file, is damaged, or does not contain a RepVGG network.</exception>
     public static DeployNetwork Read(Stream stream) => Parse(ByteSource.Copy(stream), model => Reader(model).Read());
+
+    /// <summary>Reads a network whose images are within given limits.</summary>
+    internal static DeployNetwork Read(Stream stream, WeightsFileLimits limits) => Parse(ByteSource.Copy(stream), model => Reader(model, new WeightsFileOptions { Limits = limits }).Read());
 
     /// <summary>Reads the description of the network in a file, including the class labels.</summary>
     /// <param name="path">The file.</param>
@@ -79,7 +85,7 @@ public static class OnnxReader
 
     private static OnnxNetworkReader Reader(OnnxModel model, WeightsFileOptions? options = null) => new(model, () => Describe(model), options);
 
-    private static ModelDescription? Describe(OnnxModel model) => ModelDescription.FromProperties(model.Properties);
+    private static ModelDescription? Describe(OnnxModel model) => ModelDescription.FromProperties(model.Properties, model.CountWeights());
 
     private static T Parse<T>(ByteSource source, Func<OnnxModel, T> read) => Guard(source.Name, () => read(OnnxParser.Parse(source)));
 

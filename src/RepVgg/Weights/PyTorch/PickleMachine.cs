@@ -8,8 +8,8 @@ namespace RepVgg.Weights.PyTorch;
 /// <summary>Reads a pickle without executing code. The result contains data, and tensors as references to storages.</summary>
 /// <remarks>
 /// Source: Python's pickletools, protocols 0 to 5. A call of a global that is not in <see cref="PickleGlobals"/> gives a <see cref="PickleObject"/>,
-/// which holds only the name of the global; its arguments, items and state are dropped. The number of objects is limited, which limits the
-/// memory. The time is proportional to the number of bytes.
+/// which holds only the name of the global; its arguments, items and state are dropped. The memory of the objects is limited in proportion to the
+/// number of bytes, and the time is proportional to both.
 /// </remarks>
 internal sealed class PickleMachine
 {
@@ -17,12 +17,29 @@ internal sealed class PickleMachine
     private const int MaximumText = 16 << 20; // arrays beside the weights are texts
     private const int MaximumInteger = 256;
 
+    // The memory of all objects in bytes is at most MemoryFactor times the bytes of the pickle, and SpareMemory. A pickle that Python wrote needs
+    // 5 to 8 times its size, a hostile one of empty dictionaries a hundred times.
+    private const int MemoryFactor = 10;
+    private const long SpareMemory = 4 << 20;
+
+    // The size of objects in memory in bytes, with their share of the arrays that refer to them.
+    private const int ReferenceSize = 8, BoxSize = 24, HeaderSize = 24, ListSize = 32, EntrySize = 56, TensorSize = 160, StorageSize = 160;
+
+    private static readonly object _true = true, _false = false;
+
+    // Boxed integers that are used again: the sizes and strides of tensors. They are created when they first occur.
+    private static readonly object?[] _integers = new object?[1 << 16];
+
     private readonly PickleInput _input;
     private readonly List<object?> _stack = [];
     private readonly List<int> _marks = [];
-    private readonly Dictionary<uint, object?> _memo = [];
+
+    // The memoized objects: those with the indices 0, 1, 2 .. without a gap, as Python numbers them, and others.
+    private readonly List<object?> _memo = [];
+    private readonly Dictionary<uint, object?> _otherMemo = [];
     private readonly OrderedDictionary<string, int> _foreign = new(StringComparer.Ordinal);
-    private int _objects;
+    private int _objects, _highestStack;
+    private long _memory;
 
     /// <summary>The foreign classes and functions that the pickle refers to, in order, with the number of objects made of each; 0 for a mere reference.</summary>
     public IReadOnlyDictionary<string, int> Foreign => _foreign;
@@ -55,18 +72,18 @@ internal sealed class PickleMachine
             case 0x80: _input.Byte(); break; // PROTO
             case 0x95: _input.UInt64(); break; // FRAME
             case (byte)'N': Push(null); break;
-            case 0x88: Push(true); break;
-            case 0x89: Push(false); break;
-            case (byte)'K': Push((long)_input.Byte()); break;
-            case (byte)'M': Push((long)_input.UInt16()); break;
-            case (byte)'J': Push((long)(int)_input.UInt32()); break;
+            case 0x88: Push(_true); break;
+            case 0x89: Push(_false); break;
+            case (byte)'K': Push(Box(_input.Byte())); break;
+            case (byte)'M': Push(Box(_input.UInt16())); break;
+            case (byte)'J': Push(Box((int)_input.UInt32())); break;
             case (byte)'I' or (byte)'L': Push(IntegerLine(_input.Line())); break; // INT, LONG
             case 0x8a: Push(Integer(_input.Byte())); break; // LONG1
             case 0x8b: Push(Integer(_input.UInt32())); break; // LONG4
-            case (byte)'F': Push(FloatLine(_input.Line())); break; // FLOAT
-            case (byte)'G': Push(BitConverter.Int64BitsToDouble((long)System.Buffers.Binary.BinaryPrimitives.ReverseEndianness(_input.UInt64()))); break;
-            case (byte)'S': Push(Quoted(_input.Line(MaximumText))); break; // STRING
-            case (byte)'V': Push(Unescape(_input.Line(MaximumText))); break; // UNICODE
+            case (byte)'F': Push(Float(FloatLine(_input.Line()))); break; // FLOAT
+            case (byte)'G': Push(Float(BitConverter.Int64BitsToDouble((long)System.Buffers.Binary.BinaryPrimitives.ReverseEndianness(_input.UInt64())))); break;
+            case (byte)'S': Push(Counted(Quoted(_input.Line(MaximumText)))); break; // STRING
+            case (byte)'V': Push(Counted(Unescape(_input.Line(MaximumText)))); break; // UNICODE
             case (byte)'X': Push(Text(_input.UInt32())); break; // BINUNICODE
             case 0x8c: Push(Text(_input.Byte())); break; // SHORT_BINUNICODE
             case 0x8d: Push(Text(_input.UInt64())); break; // BINUNICODE8
@@ -75,10 +92,10 @@ internal sealed class PickleMachine
             case (byte)'C': Push(Bytes(_input.Byte())); break; // SHORT_BINBYTES
             case (byte)'B': Push(Bytes(_input.UInt32())); break; // BINBYTES
             case 0x8e or 0x96: Push(Bytes(_input.UInt64())); break; // BINBYTES8, BYTEARRAY8
-            case (byte)'}': Push(new PickleDictionary()); break;
-            case (byte)'d': { var items = PopMark(); var dictionary = new PickleDictionary(); SetItems(dictionary, items); Push(dictionary); break; } // DICT
-            case (byte)']' or 0x8f: Push(new List<object?>()); break; // EMPTY_LIST, EMPTY_SET
-            case (byte)'l' or 0x91: Push(new List<object?>(PopMark())); break; // LIST, FROZENSET
+            case (byte)'}': Push(Dictionary()); break;
+            case (byte)'d': { var items = PopMark(); var dictionary = Dictionary(); SetItems(dictionary, items); Push(dictionary); break; } // DICT
+            case (byte)']' or 0x8f: Push(NewList([])); break; // EMPTY_LIST, EMPTY_SET
+            case (byte)'l' or 0x91: Push(NewList(PopMark())); break; // LIST, FROZENSET
             case (byte)')': Push(Array.Empty<object?>()); break;
             case (byte)'(': Mark(); break;
             case (byte)'t': Push(PopMark()); break;
@@ -91,7 +108,7 @@ internal sealed class PickleMachine
             case (byte)'p': Memoize(Index(_input.Line())); break; // PUT
             case (byte)'q': Memoize(_input.Byte()); break;
             case (byte)'r': Memoize(_input.UInt32()); break;
-            case 0x94: Memoize((uint)_memo.Count); break; // MEMOIZE
+            case 0x94: Memoize((uint)(_memo.Count + _otherMemo.Count)); break; // MEMOIZE
             case (byte)'g': Push(Recall(Index(_input.Line()))); break; // GET
             case (byte)'h': Push(Recall(_input.Byte())); break;
             case (byte)'j': Push(Recall(_input.UInt32())); break;
@@ -124,6 +141,7 @@ internal sealed class PickleMachine
         // Python's default reduction names the class in the first argument.
         if (PickleGlobals.MakesObjectOfFirstArgument(global.Name) && arguments is [PickleGlobal type, ..])
             global = type;
+        Take(HeaderSize);
         _foreign[global.Name] = _foreign.GetValueOrDefault(global.Name) + 1;
         return new PickleObject(global.Name);
     }
@@ -133,7 +151,7 @@ internal sealed class PickleMachine
         switch (global.Name)
         {
             case PickleGlobals.OrderedDictionary:
-                var dictionary = new PickleDictionary();
+                var dictionary = Dictionary();
                 if (arguments is [List<object?> pairs])
                 {
                     // Python 2 writes the pairs as lists.
@@ -146,7 +164,7 @@ internal sealed class PickleMachine
                 }
                 return dictionary;
             case PickleGlobals.DefaultDictionary:
-                return new PickleDictionary();
+                return Dictionary();
             case PickleGlobals.Size when arguments is [object?[] dimensions]:
                 return dimensions;
             case PickleGlobals.RebuildParameter or PickleGlobals.RebuildParameterWithState when arguments is [PickleTensor or PickleObject, ..]:
@@ -185,6 +203,7 @@ internal sealed class PickleMachine
             throw _input.Bad($"a tensor of shape [{string.Join(", ", dimensions)}] has too many values");
         if (count > 0 && last >= storage.Count) // several indices can have the same value, as in an expanded tensor
             throw _input.Bad($"a tensor of shape [{string.Join(", ", dimensions)}] reaches beyond its storage of {storage.Count} values");
+        Take(TensorSize);
         return new PickleTensor(storage, offset, dimensions, steps);
     }
 
@@ -197,6 +216,7 @@ internal sealed class PickleMachine
         // ('storage', class, key, location, count) and, in legacy files, (view key, offset, count) or None.
         if (id is not [string kind, PickleGlobal type, string key, _, long count, ..] || kind != "storage" || count < 0)
             throw _input.Bad("its pickle refers to a persistent object that is not a storage");
+        Take(StorageSize);
         if (PickleGlobals.StorageType(type.Name) is not { } scalar)
         {
             ForeignStorages[key] = (count, PickleGlobals.ForeignValueSize(type.Name));
@@ -216,16 +236,22 @@ internal sealed class PickleMachine
     private PickleGlobal Global(string module, string name)
     {
         string full = MessageText.Printable($"{module}.{name}");
+        Take(HeaderSize + SizeOf(full));
         if (!PickleGlobals.IsKnown(full) && !PickleGlobals.IsPartOfReduction(full))
-            _foreign.TryAdd(full, 0);
+        {
+            if (_foreign.TryAdd(full, 0))
+                Take(EntrySize);
+        }
         return new PickleGlobal(full);
     }
 
     private void Append(string instruction, params object?[] items)
     {
         // The items of a foreign object, such as one of a class derived from list, are dropped.
-        if (Peek() is not PickleObject)
-            Peek<List<object?>>(instruction).AddRange(items);
+        if (Peek() is PickleObject)
+            return;
+        Take((long)ReferenceSize * items.Length);
+        Peek<List<object?>>(instruction).AddRange(items);
     }
 
     private void SetItems(string instruction, object?[] items)
@@ -240,8 +266,10 @@ internal sealed class PickleMachine
             throw _input.Bad("its pickle sets a key without a value");
         for (int i = 0; i < items.Length; i += 2)
         {
-            if (items[i] is string key)
-                dictionary.Entries[key] = items[i + 1];
+            if (items[i] is not string key)
+                continue;
+            Take(EntrySize);
+            dictionary.Set(key, items[i + 1]);
         }
     }
 
@@ -300,20 +328,77 @@ internal sealed class PickleMachine
         return text.ToString();
     }
 
-    private string Text(ulong length) => Encoding.UTF8.GetString(_input.Bytes(length, MaximumText));
+    private string Text(ulong length) => Counted(Encoding.UTF8.GetString(_input.Bytes(length, MaximumText)));
 
-    private byte[] Bytes(ulong length) => _input.Bytes(length, MaximumText);
+    private string Counted(string text)
+    {
+        Take(SizeOf(text));
+        return text;
+    }
+
+    private static long SizeOf(string text) => HeaderSize + 2L * text.Length;
+
+    private byte[] Bytes(ulong length)
+    {
+        byte[] bytes = _input.Bytes(length, MaximumText);
+        Take(HeaderSize + bytes.Length);
+        return bytes;
+    }
+
+    private PickleDictionary Dictionary()
+    {
+        Take(HeaderSize);
+        return new PickleDictionary();
+    }
+
+    private List<object?> NewList(object?[] items)
+    {
+        Take(ListSize + (long)ReferenceSize * items.Length);
+        return [.. items];
+    }
+
+    private object Float(double value)
+    {
+        Take(BoxSize);
+        return value;
+    }
 
     private object Integer(ulong length) => Narrow(new BigInteger(_input.Bytes(length, MaximumInteger)));
 
     /// <summary>Boxes an integer as a long, the type of all sizes and counts, if it is in range.</summary>
-    private static object Narrow(BigInteger value) => value >= long.MinValue && value <= long.MaxValue ? (object)(long)value : value;
+    private object Narrow(BigInteger value)
+    {
+        if (value >= long.MinValue && value <= long.MaxValue)
+            return Box((long)value);
+        Take(BoxSize + value.GetByteCount());
+        return value;
+    }
+
+    private object Box(long value)
+    {
+        if (value >= 0 && value < _integers.Length)
+            return _integers[value] ??= value;
+        Take(BoxSize);
+        return value;
+    }
+
+    /// <summary>Counts the memory of an object.</summary>
+    private void Take(long bytes)
+    {
+        _memory += bytes;
+        if (_memory > SpareMemory + MemoryFactor * _input.BytesRead)
+            throw _input.Bad($"the objects of its pickle need more than {MemoryFactor} times as much memory as it has bytes");
+    }
 
     private void Push(object? value)
     {
         if (++_objects > MaximumObjects)
             throw _input.Bad($"its pickle holds more than {MaximumObjects} objects");
         _stack.Add(value);
+        if (_stack.Count <= _highestStack)
+            return;
+        _highestStack = _stack.Count;
+        Take(ReferenceSize);
     }
 
     private void Mark()
@@ -340,7 +425,11 @@ internal sealed class PickleMachine
     {
         if (_stack.Count - Floor < count)
             throw _input.Bad("its pickle takes from an empty stack");
-        object?[] values = [.. _stack[^count..]];
+        if (count == 0)
+            return [];
+        Take(HeaderSize + (long)ReferenceSize * count);
+        var values = new object?[count];
+        _stack.CopyTo(_stack.Count - count, values, 0, count);
         _stack.RemoveRange(_stack.Count - count, count);
         return values;
     }
@@ -357,12 +446,28 @@ internal sealed class PickleMachine
     private void Memoize(uint index)
     {
         object? value = Peek();
-        if (_memo.Count >= MaximumObjects)
+        if (_memo.Count + _otherMemo.Count >= MaximumObjects)
             throw _input.Bad($"its pickle memoizes more than {MaximumObjects} objects");
-        _memo[index] = value;
+        if (index < _memo.Count)
+        {
+            _memo[(int)index] = value;
+        }
+        else if (index == _memo.Count)
+        {
+            Take(ReferenceSize);
+            _memo.Add(value);
+            _otherMemo.Remove(index);
+        }
+        else
+        {
+            Take(EntrySize);
+            _otherMemo[index] = value;
+        }
     }
 
-    private object? Recall(uint index) => _memo.TryGetValue(index, out object? value) ? value : throw _input.Bad("its pickle refers to an object that it did not memoize");
+    private object? Recall(uint index) => index < _memo.Count ? _memo[(int)index]
+        : _otherMemo.TryGetValue(index, out object? value) ? value
+        : throw _input.Bad("its pickle refers to an object that it did not memoize");
 
     private T Expect<T>(object? value, string instruction) =>
         value is T wanted ? wanted : throw _input.Bad($"its pickle uses {instruction} on an object of the wrong type");

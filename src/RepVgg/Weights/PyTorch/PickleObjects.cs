@@ -27,8 +27,15 @@ internal sealed record PickleTensor(PickleStorage Storage, long Offset, int[] Sh
 /// <summary>A Python dict or OrderedDict. Entries whose key is not a string are ignored.</summary>
 internal sealed class PickleDictionary
 {
-    /// <summary>The entries, in the order of the pickle.</summary>
-    public OrderedDictionary<string, object?> Entries { get; } = new(StringComparer.Ordinal);
+    private static readonly OrderedDictionary<string, object?> _none = [];
+
+    private OrderedDictionary<string, object?>? _entries;
+
+    /// <summary>The entries, in the order of the pickle; for reading only, because empty dictionaries share one object.</summary>
+    public OrderedDictionary<string, object?> Entries => _entries ?? _none;
+
+    /// <summary>Adds an entry, or replaces the one with this key.</summary>
+    public void Set(string key, object? value) => (_entries ??= new OrderedDictionary<string, object?>(StringComparer.Ordinal))[key] = value;
 }
 
 /// <summary>The Python globals that weights consist of. None of them is executed; calls of all others give a <see cref="PickleObject"/>.</summary>

@@ -30,9 +30,10 @@ internal static class PthDescription
     /// <param name="zip">The zip file.</param>
     /// <param name="folder">The folder of the checkpoint in the zip file, with a slash at the end.</param>
     /// <param name="file">Name of the file in error messages.</param>
+    /// <param name="values">Number of values of all tensors that were read.</param>
     /// <returns>The description; null if there is none, as in files of PyTorch.</returns>
-    /// <exception cref="InvalidDataException">The description is damaged.</exception>
-    public static ModelDescription? Read(ZipDirectory zip, string folder, string file)
+    /// <exception cref="InvalidDataException">The description is damaged, or of a network with more weights.</exception>
+    public static ModelDescription? Read(ZipDirectory zip, string folder, string file, long values)
     {
         string entry = folder + Entry;
         if (!zip.Contains(entry))
@@ -40,7 +41,7 @@ internal static class PthDescription
         try
         {
             using var json = JsonDocument.Parse(zip.Read(entry, MaximumSize));
-            return ModelDescription.FromProperties(json.RootElement.EnumerateObject().ToDictionary(property => property.Name, property => property.Value.GetString() ?? ""));
+            return ModelDescription.FromProperties(json.RootElement.EnumerateObject().ToDictionary(property => property.Name, property => property.Value.GetString() ?? ""), values);
         }
         catch (Exception error) when (error is JsonException or InvalidOperationException or ArgumentException or FormatException)
         {

@@ -16,7 +16,7 @@ internal sealed record PthEntry(string[] Keys, OrderedDictionary<string, object?
 /// <summary>Finds the weights among the objects of a checkpoint.</summary>
 internal sealed class PthEntries
 {
-    private const int MaximumDepth = 5;
+    private const int MaximumDepth = 5, MaximumVisits = 8;
 
     // The plain weights come before their moving average.
     private static readonly string[] _wrappers =
@@ -28,8 +28,8 @@ internal sealed class PthEntries
     private readonly List<PthEntry> _entries = [];
     private readonly Dictionary<PickleDictionary, bool> _holdsNetwork = [];
 
-    // The number of values that may still be visited: a dictionary can be in many others, also in itself.
-    private long _budget = 8_000_000;
+    // How often a dictionary was visited: it can be in many others, also in itself.
+    private readonly Dictionary<PickleDictionary, int> _visits = [];
 
     /// <param name="root">The unpickled object.</param>
     public PthEntries(object? root)
@@ -88,14 +88,16 @@ internal sealed class PthEntries
 
     private void Add(PickleDictionary dictionary, string[] keys)
     {
-        _budget -= 1 + dictionary.Entries.Count;
-        if (keys.Length > MaximumDepth || _budget < 0 || IsOptimizer(dictionary))
+        if (IsOptimizer(dictionary))
             return;
+        _visits[dictionary] = _visits.GetValueOrDefault(dictionary) + 1;
         if (dictionary.Entries.Values.Any(value => value is PickleTensor))
             _entries.Add(new PthEntry(keys, dictionary.Entries, HoldsNetwork(dictionary)));
+        if (keys.Length == MaximumDepth)
+            return;
         foreach (var (key, value) in dictionary.Entries)
         {
-            if (value is PickleDictionary inner && key.Length > 0 && MessageText.Printable(key) == key)
+            if (value is PickleDictionary inner && _visits.GetValueOrDefault(inner) < MaximumVisits && key.Length > 0 && MessageText.Printable(key) == key)
                 Add(inner, [.. keys, key]);
         }
     }

@@ -15,7 +15,10 @@ namespace RepVgg.Weights.PyTorch;
 public static class PthReader
 {
     private const int MaximumPickle = 32 << 20;
-    private const long SpareBytes = 64 << 20;
+    private const long SpareBytes = 16 << 20;
+
+    // What a tensor takes besides its values.
+    private const int TensorBytes = 512;
 
     /// <summary>Reads a checkpoint.</summary>
     /// <param name="path">The file.</param>
@@ -64,13 +67,14 @@ public static class PthReader
 
         var machine = new PickleMachine(new PickleInput(ByteSource.Of(new MemoryStream(zip.Read(pickle, MaximumPickle))), MaximumPickle, file.Name));
         object? root = machine.Load();
-        return Collect(file, root, machine.Foreign, entry, storage =>
+        var weights = Collect(file, root, machine.Foreign, entry, storage =>
         {
             var (position, size) = zip.Locate($"{folder}data/{storage.Key}");
             return size / StorageDecoder.SizeOf(storage.Type) >= storage.Count
                 ? position
                 : throw new InvalidDataException($"{file.Name} is not a readable PyTorch checkpoint: storage '{MessageText.Printable(storage.Key)}' has {size} bytes, too few for {storage.Count} values.");
-        }) with { Description = PthDescription.Read(zip, folder, file.Name) };
+        });
+        return weights with { Description = PthDescription.Read(zip, folder, file.Name, weights.State.Sum(pair => (long)pair.Value.Length)) };
     }
 
     private static OpenedWeights ReadLegacy(ByteSource file, string? entry)
@@ -99,9 +103,9 @@ public static class PthReader
             }
             if (value is not PickleTensor tensor || leftOut.AddIfCounter(name))
                 continue;
-            budget -= Math.Max(tensor.Count, tensor.Extent) * sizeof(float);
+            budget -= Math.Max(tensor.Count, tensor.Extent) * sizeof(float) + TensorBytes;
             if (budget < 0)
-                throw new InvalidDataException($"{file.Name} is not a readable PyTorch checkpoint: its tensors share storages so often that they would need far more memory than the file has.");
+                throw new InvalidDataException($"{file.Name} is not a readable PyTorch checkpoint: its tensors share storages so often that they would need far more memory than the file has. They may have 4 times the size of the file and {SpareBytes} bytes.");
             long position = locate(tensor.Storage);
             state[name] = new TensorData(tensor.Shape, (start, values) => Load(file, name, position, tensor, start, values));
         }

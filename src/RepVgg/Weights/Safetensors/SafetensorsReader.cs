@@ -45,7 +45,7 @@ public static class SafetensorsReader
             if (!leftOut.AddIfCounter(entry.Name))
                 state[entry.Name] = new TensorData(entry.Shape, (start, values) => Load(file, header.DataStart, entry, start, values));
         }
-        return new OpenedWeights(state, ModelDescription.FromProperties(header.Metadata)) { LeftOut = [.. leftOut.List()] };
+        return new OpenedWeights(state, ModelDescription.FromProperties(header.Metadata, header.Entries.Sum(entry => entry.Shape.Aggregate(1L, (count, size) => count * size)))) { LeftOut = [.. leftOut.List()] };
     });
 
     private static StateDict Load(ByteSource file) => StoredValues.Checked(file.Name, Open(file).State, null).LoadAll();

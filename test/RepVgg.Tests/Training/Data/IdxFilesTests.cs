@@ -73,6 +73,72 @@ public class IdxFilesTests
         Assert.Contains(folder.Path, error.Message, StringComparison.Ordinal);
     }
 
+    /// <summary>Files that declare more values than they have, by name: images, labels, and the expected reason.</summary>
+    public static TheoryData<string, byte[], byte[], string> Claims => new()
+    {
+        { "two billion images", Hostile("two-billion-images-idx3-ubyte"), Idx(_labels, 3), "images' is truncated: its header declares 2000000000 values, but at most 16 are present" },
+        { "two billion labels", Idx(_pixels, 3, 2, 4), Hostile("two-billion-labels-idx1-ubyte"), "labels' is truncated: its header declares 2000000000 values, but at most 16 are present" },
+        { "one value too many", Idx(_pixels, 5, 5, 1), Idx(_labels, 3), "declares 25 values, but at most 24 are present" },
+        { "two billion images in gzip", Gzip(Hostile("two-billion-images-idx3-ubyte")), Idx(_labels, 3), "declares 2000000000 values, but at most " },
+        { "two billion labels in gzip", Idx(_pixels, 3, 2, 4), Gzip(Hostile("two-billion-labels-idx1-ubyte")), "declares 2000000000 values, but at most " },
+        { "half of the values in gzip", Gzip(Idx(new byte[4 << 20], 8 << 20, 1, 1)), Idx(_labels, 3), "declares 8388608 values, but only 4194304 are present" },
+        { "wide images", Idx(new byte[70_000], 1, 1, 70_000), Idx([0], 1), "declares images of 1 x 70000 pixels; a side can have 65535 pixels at most" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Claims))]
+    public void Memory_follows_what_is_present_and_not_what_is_declared(string what, byte[] images, byte[] labels, string expected)
+    {
+        using var folder = new TemporaryFolder();
+        string imagesPath = folder.Write("images", images), labelsPath = folder.Write("labels", labels);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        string message = Assert.Throws<InvalidDataException>(() => IdxFiles.Read(imagesPath, labelsPath)).Message;
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 32 << 20);
+        Assert.True(message.Contains(expected, StringComparison.Ordinal), $"{what}: {message}");
+    }
+
+    [Fact]
+    public Task Files_that_declare_too_much_are_refused_in_a_heap_of_256_MiB() => ChildTests.Pass(
+        typeof(IdxFilesTests).Assembly, $"FullyQualifiedName~{nameof(IdxFilesTests)}.{nameof(Memory_follows_what_is_present_and_not_what_is_declared)}", [], "DOTNET_GCHeapHardLimit", "0x10000000");
+
+    [Fact]
+    public void The_highest_ratio_of_gzip_is_read()
+    {
+        byte[] pixels = new byte[3 << 22];
+        using var compressed = new MemoryStream();
+        using (var gzip = new GZipStream(compressed, CompressionLevel.SmallestSize, leaveOpen: true))
+            gzip.Write(Idx(pixels, 3, 1 << 11, 1 << 11));
+        Assert.InRange(pixels.Length / compressed.Length, 900, 1032);
+        using var folder = new TemporaryFolder();
+        var samples = IdxFiles.Read(folder.Write("images", compressed.ToArray()), folder.Write("labels", Idx(_labels, 3)));
+        Assert.Equal((3, 2048, 2048), (samples.Count, samples.Height, samples.Width));
+    }
+
+    [Fact]
+    public void Any_header_gives_samples_or_one_error()
+    {
+        var random = new Random(5);
+        using var folder = new TemporaryFolder();
+        string labels = folder.Write("labels", Idx(_labels, 3));
+        for (int i = 0; i < 2000; i++)
+        {
+            int[] shape = [.. Enumerable.Range(0, 3).Select(_ => (int)((uint)random.NextInt64(1L << 32) >> random.Next(32)))];
+            byte[] file = Idx(_pixels, shape);
+            string images = folder.Write("images", i % 2 == 0 ? file : Gzip(file));
+            Assert.Contains($"'{images}'", Assert.Throws<InvalidDataException>(() => IdxFiles.Read(images, labels)).Message);
+        }
+    }
+
+    [Fact]
+    public void A_folder_in_place_of_a_file_is_an_IOException()
+    {
+        using var folder = new TemporaryFolder();
+        string labels = folder.Write("labels", Idx(_labels, 3));
+        Assert.Contains("is a folder", Assert.Throws<IOException>(() => IdxFiles.Read(folder.Path, labels)).Message);
+    }
+
+    private static byte[] Hostile(string name) => File.ReadAllBytes(GoldenFiles.PathOf(Path.Combine("hostile", name)));
+
     [Fact]
     public void Names_what_a_folder_lacks()
     {

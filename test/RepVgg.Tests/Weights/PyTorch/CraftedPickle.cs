@@ -36,6 +36,25 @@ internal sealed class CraftedPickle
         return this;
     }
 
+    /// <summary>Instructions that depend on a number.</summary>
+    public CraftedPickle Numbered(int times, Func<int, string> instructions)
+    {
+        for (int i = 0; i < times; i++)
+            Raw(instructions(i));
+        return this;
+    }
+
+    /// <summary>A memo instruction with a 32-bit index.</summary>
+    public static string Memo(char instruction, uint index) => $"{instruction}{(char)(index & 255)}{(char)(index >> 8 & 255)}{(char)(index >> 16 & 255)}{(char)(index >> 24)}";
+
+    /// <summary>Puts the object on the stack into a dictionary under many keys, and that one into the next.</summary>
+    public CraftedPickle SharedBy(int levels, int keys)
+    {
+        for (int level = 0; level < levels; level++)
+            Raw("q\0}(").Numbered(keys, i => $"\u008c\u0006{i:000000}h\0").Raw("u");
+        return this;
+    }
+
     public CraftedPickle Global(string module, string name) => Raw($"c{module}\n{name}\n");
 
     public CraftedPickle Text(string text) => Length('X', (uint)text.Length).Raw(text);
