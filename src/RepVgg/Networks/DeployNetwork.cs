@@ -51,6 +51,7 @@ public sealed record DeployNetwork(
     /// <param name="normalization">Normalization of the input of the deploy network.</param>
     /// <returns>The fused network.</returns>
     /// <exception cref="ArgumentException">The weights do not fit the architecture (the message names the first differences), the image is too small, a batch norm's variance plus epsilon is not positive, or the normalisation has another number of channels.</exception>
+    /// <exception cref="OverflowException">A fused kernel or bias is too large for 32-bit floats.</exception>
     public static DeployNetwork FromTrainingForm(RepVggArchitecture architecture, StateDict training, int imageHeight, int imageWidth, Normalization normalization)
     {
         architecture.Validate();

@@ -13,6 +13,7 @@ public static class Fusion
     /// <param name="training">Weights of the training form under the authors' names.</param>
     /// <returns>New weights of the deploy form under the authors' names.</returns>
     /// <exception cref="ArgumentException">The weights do not fit the architecture (the message names the first differences), or a batch norm's variance plus epsilon is not positive.</exception>
+    /// <exception cref="OverflowException">A fused kernel or bias is too large for 32-bit floats.</exception>
     public static StateDict Fuse(RepVggArchitecture architecture, StateDict training)
     {
         ArgumentNullException.ThrowIfNull(architecture);
@@ -25,6 +26,7 @@ public static class Fusion
     /// <param name="epsilonOf">Returns the epsilon of the batch norm with a given name, e.g. <c>stage1.0.rbr_dense.bn</c>.</param>
     /// <returns>New weights of the deploy form under the authors' names.</returns>
     /// <exception cref="ArgumentException">The weights do not fit the architecture (the message names the first differences), or a batch norm's variance plus epsilon is not positive.</exception>
+    /// <exception cref="OverflowException">A fused kernel or bias is too large for 32-bit floats.</exception>
     internal static StateDict Fuse(RepVggArchitecture architecture, StateDict training, Func<string, double> epsilonOf)
     {
         architecture.Validate();
@@ -57,7 +59,14 @@ public static class Fusion
         var sum = Sum(block, block.Stride, name => name == $"{first?.KernelName}.weight" ? kernel! : training[$"{block.Name}.{name}"].Read(), name => epsilonOf($"{block.Name}.{name}"));
         kernel ??= new float[9 * sum.InputsPerGroup * block.OutputChannels];
         sum.ReadKernel(kernel);
-        return (new TensorData([block.OutputChannels, sum.InputsPerGroup, 3, 3], kernel), sum.Bias);
+        try
+        {
+            return (new TensorData([block.OutputChannels, sum.InputsPerGroup, 3, 3], kernel).Finite("fused kernel"), sum.Bias);
+        }
+        catch (InvalidDataException error)
+        {
+            throw new OverflowException($"The branches of {block.Name} cannot be fused: {error.Message}.", error);
+        }
     }
 
     /// <summary>Describes the sum of the branches of a block as one linear map.</summary>

@@ -52,10 +52,11 @@ internal abstract class LinearBranch
     /// <summary>Whether every output channel is a factor times the input channel of the same number, plus a constant: such a map can be added to a convolution with any number of groups.</summary>
     public virtual bool IsDiagonal => false;
 
-    /// <summary>The 3x3 kernel, OIHW. For a single 3x3 convolution, this is the kernel that it was created from; otherwise, values are computed on each reading.</summary>
-    public virtual TensorData Kernel => new([OutputChannels, InputsPerGroup, Size, Size], ReadKernel);
+    /// <summary>The 3x3 kernel, OIHW. For a single 3x3 convolution, this is the kernel that it was created from; otherwise, values are computed on each reading, and reading one that overflows throws <see cref="InvalidDataException"/>.</summary>
+    public virtual TensorData Kernel => new TensorData([OutputChannels, InputsPerGroup, Size, Size], ReadKernel).Finite("fused kernel");
 
     /// <summary>The bias, [O]. For a single convolution with bias, this is the bias that it was created from.</summary>
+    /// <exception cref="InvalidDataException">A value overflows. The message contains only the reason.</exception>
     public virtual TensorData Bias
     {
         get
@@ -63,7 +64,7 @@ internal abstract class LinearBranch
             var bias = new float[OutputChannels];
             for (int o = 0; o < bias.Length; o++)
                 bias[o] = (float)BiasOf(o);
-            return new TensorData(bias);
+            return new TensorData(bias).Finite("fused bias");
         }
     }
 

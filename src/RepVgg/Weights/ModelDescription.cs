@@ -55,7 +55,9 @@ public sealed record ModelDescription(
         var architecture = Parse(ArchitectureKey, ArchitectureJson.Read);
         int classes = Parse(ClassesKey, value => value.GetInt32());
         int[] size = Parse(ImageSizeKey, value => value.EnumerateArray().Select(item => item.GetInt32()).ToArray());
-        var normalization = Parse(NormalizationKey, value => new Normalization(Floats(value.GetProperty("mean")), Floats(value.GetProperty("scale"))));
+        var normalization = Parse(NormalizationKey, value => new Normalization(Floats(value.GetProperty("mean"), architecture.InputChannels), Floats(value.GetProperty("scale"), architecture.InputChannels)));
+        if (normalization.Scale.Contains(0))
+            throw new FormatException($"the property '{NormalizationKey}' has a scale of 0");
         var labels = properties.ContainsKey(ClassLabelsKey)
             ? Parse(ClassLabelsKey, value => value.EnumerateArray().Select(item => item.GetString() ?? "").ToImmutableArray())
             : [];
@@ -94,7 +96,13 @@ public sealed record ModelDescription(
         ((Int128)architecture.FeatureWidth + 1) * classes,
         (sum, block) => sum + (9L * (block.InputChannels / block.Groups) + 1) * block.OutputChannels + 2L * block.SqueezeWidth * block.OutputChannels);
 
-    private static ImmutableArray<float> Floats(JsonElement values) => [.. values.EnumerateArray().Select(value => value.GetSingle())];
+    private static ImmutableArray<float> Floats(JsonElement values, int count)
+    {
+        if (values.GetArrayLength() != count)
+            throw new FormatException($"it has {values.GetArrayLength()} values for {count} channels");
+        ImmutableArray<float> floats = [.. values.EnumerateArray().Select(value => value.GetSingle())];
+        return floats.All(float.IsFinite) ? floats : throw new FormatException("a value is not finite");
+    }
 
     private static void WriteNormalization(Utf8JsonWriter writer, Normalization normalization)
     {

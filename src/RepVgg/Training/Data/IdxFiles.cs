@@ -65,10 +65,12 @@ internal static class IdxFiles
         ArgumentNullException.ThrowIfNull(images);
         ArgumentNullException.ThrowIfNull(labels);
         ArgumentOutOfRangeException.ThrowIfNegative(classes);
-        var (labelShape, labelBytes) = ReadBytes(labels, labelsName, 1);
-        var (imageShape, pixels) = ReadBytes(images, imagesName, 3);
-        if (imageShape[0] != labelShape[0])
-            throw new InvalidDataException($"'{imagesName}' holds {imageShape[0]} images, but '{labelsName}' holds {labelShape[0]} labels; both files must have the same number of items.");
+        var (_, labelBytes) = ReadBytes(labels, labelsName, 1, _ => { });
+        var (imageShape, pixels) = ReadBytes(images, imagesName, 3, shape =>
+        {
+            if (shape[0] != labelBytes.Length)
+                throw new InvalidDataException($"'{imagesName}' holds {shape[0]} images, but '{labelsName}' holds {labelBytes.Length} labels; both files must have the same number of items.");
+        });
         int[] values = Array.ConvertAll(labelBytes, label => (int)label);
         int highest = values.DefaultIfEmpty(0).Max();
         if (classes != 0 && highest >= classes)
@@ -83,7 +85,7 @@ internal static class IdxFiles
             ?? throw new FileNotFoundException($"The folder '{folder}' holds no {stem} file; looked for {string.Join(", ", names)}.");
     }
 
-    private static (int[] Shape, byte[] Values) ReadBytes(Stream stream, string name, int rank)
+    private static (int[] Shape, byte[] Values) ReadBytes(Stream stream, string name, int rank, Action<int[]> check)
     {
         stream = Seekable(stream);
         long start = stream.Position;
@@ -97,7 +99,7 @@ internal static class IdxFiles
                 throw new InvalidDataException($"'{name}' is an IDX file of type {header[2]} with {header[3]} dimensions; expected unsigned bytes (type {UnsignedByte}) with {rank} ({(rank == 3 ? "images" : "labels")}).");
             plain.ReadExactly(header[4..]);
             long available = plain is GZipStream ? (stream.Length - start) * MaximumGzipRatio : plain.Length - plain.Position;
-            return ReadValues(plain, name, rank, header[4..], available);
+            return ReadValues(plain, name, rank, header[4..], available, check);
         }
         catch (EndOfStreamException)
         {
@@ -115,7 +117,8 @@ internal static class IdxFiles
     /// <param name="rank">Number of dimensions.</param>
     /// <param name="dimensions">The dimensions in the header.</param>
     /// <param name="available">Number of bytes that can be left at most.</param>
-    private static (int[] Shape, byte[] Values) ReadValues(Stream plain, string name, int rank, ReadOnlySpan<byte> dimensions, long available)
+    /// <param name="check">Called with the dimensions before the values are read.</param>
+    private static (int[] Shape, byte[] Values) ReadValues(Stream plain, string name, int rank, ReadOnlySpan<byte> dimensions, long available, Action<int[]> check)
     {
         var shape = new int[rank];
         long count = 1;
@@ -131,6 +134,7 @@ internal static class IdxFiles
             throw new InvalidDataException($"'{name}' declares images of {shape[1]} x {shape[2]} pixels; a side can have {ArchitectureValidation.MaximumImageSide} pixels at most.");
         if (count > available)
             throw new InvalidDataException($"'{name}' is truncated: its header declares {count} values, but at most {available} are present.");
+        check(shape);
         byte[] values = ReadUpTo(plain, (int)count);
         if (values.Length < count)
             throw new InvalidDataException($"'{name}' is truncated: its header declares {count} values, but only {values.Length} are present.");

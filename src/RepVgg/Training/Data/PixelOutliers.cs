@@ -15,7 +15,7 @@ namespace RepVgg.Training.Data;
 internal sealed record PixelOutliers(float Limit, int Count, IReadOnlyList<long> FirstRows, float Extreme)
 {
     /// <summary>Ratio of the limit to the median.</summary>
-    public const int Factor = 100;
+    public const int Factor = 10;
 
     private const float LargestByte = 255;
     private const int ListedRows = 5;

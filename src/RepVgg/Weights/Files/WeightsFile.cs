@@ -86,7 +86,14 @@ public static class WeightsFile
     private static (DeployNetwork Network, IReadOnlyList<WeightsAssumption> Assumptions) ReadDeployNetwork(ByteSource file, WeightsFormat format, WeightsFileOptions options)
     {
         var weights = Identify(file.Path, format.Open(file, options), options);
-        return (weights.ToDeployNetwork(), weights.Assumptions);
+        try
+        {
+            return (weights.ToDeployNetwork(), weights.Assumptions);
+        }
+        catch (OverflowException error)
+        {
+            throw new InvalidDataException($"{file.Name} cannot be used: {MessageText.Reason(error)}.", error);
+        }
     }
 
     private static WeightsFileOptions Checked(WeightsFileOptions? options)

@@ -81,7 +81,8 @@ public class IdxFilesTests
         { "one value too many", Idx(_pixels, 5, 5, 1), Idx(_labels, 3), "declares 25 values, but at most 24 are present" },
         { "two billion images in gzip", Gzip(Hostile("two-billion-images-idx3-ubyte")), Idx(_labels, 3), "declares 2000000000 values, but at most " },
         { "two billion labels in gzip", Idx(_pixels, 3, 2, 4), Gzip(Hostile("two-billion-labels-idx1-ubyte")), "declares 2000000000 values, but at most " },
-        { "half of the values in gzip", Gzip(Idx(new byte[4 << 20], 8 << 20, 1, 1)), Idx(_labels, 3), "declares 8388608 values, but only 4194304 are present" },
+        { "half of the values in gzip", Gzip(Idx(new byte[4 << 20], 2, 2 << 10, 2 << 10)), Idx(_labels[..2], 2), "declares 8388608 values, but only 4194304 are present" },
+        { "more images than labels in gzip", Gzip(Idx(new byte[64 << 20], 64 << 20, 1, 1)), Idx(_labels, 3), "67108864 images, but" },
         { "wide images", Idx(new byte[70_000], 1, 1, 70_000), Idx([0], 1), "declares images of 1 x 70000 pixels; a side can have 65535 pixels at most" },
     };
 

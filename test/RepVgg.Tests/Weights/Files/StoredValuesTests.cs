@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+using System.Text;
 using RepVgg.Architectures;
 using RepVgg.Inference;
 using RepVgg.Networks;
@@ -16,6 +18,8 @@ namespace RepVgg.Tests.Weights.Files;
 public sealed class StoredValuesTests : IDisposable
 {
     private static readonly RepVggArchitecture _architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (8, 1, 1), (8, 2, 1), (16, 2, 2));
+
+    private static readonly WeightsFileOptions _quiet = new() { Warn = _ => { } };
 
     private readonly TemporaryFolder _folder = new();
 
@@ -81,6 +85,47 @@ public sealed class StoredValuesTests : IDisposable
         WeightsFile.ReadDeployNetwork(_folder.File("a"), new WeightsFileOptions { BatchNormEpsilon = 1e-3f, Warn = _ => { } });
     }
 
+    /// <summary>Finite weights whose fused kernel or bias is not: an engine would compute NaN without a word.</summary>
+    [Theory]
+    [InlineData("rbr_dense.conv.weight", "fused kernel")]
+    [InlineData("rbr_1x1.bn.running_mean", "fused bias")]
+    public void Weights_that_overflow_when_they_are_fused_are_refused(string name, string expected)
+    {
+        var state = RandomStates.Training(_architecture, 2);
+        Array.Fill(state[$"stage2.0.{name}"].Values, 3e38f);
+        Array.Fill(state[$"stage2.0.{name.Split('.')[0]}.bn.weight"].Values, -3f);
+        PthWriter.Write(state, _folder.File("a.pth"));
+        SafetensorsWriter.Write(state, _folder.File("a.safetensors"), new ModelDescription(_architecture, 2, 16, 16, Normalization.ImageNet, []));
+        foreach (string file in (string[])["a.pth", "a.safetensors"])
+        {
+            string path = _folder.File(file);
+            foreach (var read in (Action[])[() => WeightsFile.ReadDeployNetwork(path, _quiet), () => InferenceEngine.Open(path, _quiet).Dispose()])
+                Assert.StartsWith($"'{path}' cannot be used: The branches of stage2.0 cannot be fused: '{expected}' holds ", Assert.Throws<InvalidDataException>(read).Message);
+        }
+        Assert.Contains(expected, Assert.Throws<OverflowException>(() => DeployNetwork.FromTrainingForm(_architecture, state, 16, 16, Normalization.ImageNet)).Message);
+    }
+
+    [Theory]
+    [InlineData("\"mean\":[1,2]", "2 values for 3 channels")]
+    [InlineData("\"mean\":[1,2,1e39]", "a value is not finite")]
+    [InlineData("\"scale\":[1,0,1]", "a scale of 0")]
+    public void A_description_of_an_unusable_normalization_is_refused(string part, string expected)
+    {
+        string path = _folder.File("a.safetensors");
+        SafetensorsWriter.Write(RandomStates.Training(_architecture, 2), path, new ModelDescription(_architecture, 2, 16, 16, new Normalization([1, 2, 3], [1, 1, 1]), []));
+        string content = Encoding.Latin1.GetString(File.ReadAllBytes(path)), escaped = part.Replace("\"", "\\u0022", StringComparison.Ordinal);
+        string name = escaped[..escaped.IndexOf('[', StringComparison.Ordinal)];
+        int start = content.IndexOf(name, StringComparison.Ordinal), end = content.IndexOf(']', start) + 1;
+        Assert.True(start > 0);
+        content = content[..start] + escaped + content[end..];
+        // The length of the header is the first number of the file.
+        byte[] bytes = Encoding.Latin1.GetBytes(content);
+        BinaryPrimitives.WriteInt64LittleEndian(bytes, BinaryPrimitives.ReadInt64LittleEndian(bytes) + escaped.Length - (end - start));
+        File.WriteAllBytes(path, bytes);
+        foreach (var read in (Action[])[() => WeightsFile.Read(path), () => SafetensorsReader.ReadDescription(path), () => InferenceEngine.Open(path).Dispose()])
+            Assert.Contains(expected, Assert.Throws<InvalidDataException>(read).Message);
+    }
+
     [Theory]
     [InlineData(0)]
     [InlineData(1)]
@@ -100,8 +145,7 @@ public sealed class StoredValuesTests : IDisposable
 
     private static void Refused(string path, string expected)
     {
-        var options = new WeightsFileOptions { Warn = _ => { } };
-        foreach (var read in (Action[])[() => WeightsFile.Read(path, options), () => WeightsFile.ReadDeployNetwork(path, options), () => InferenceEngine.Open(path, options).Dispose()])
+        foreach (var read in (Action[])[() => WeightsFile.Read(path, _quiet), () => WeightsFile.ReadDeployNetwork(path, _quiet), () => InferenceEngine.Open(path, _quiet).Dispose()])
         {
             string message = Assert.Throws<InvalidDataException>(read).Message;
             Assert.StartsWith($"'{path}' cannot be used: '", message);

@@ -211,6 +211,13 @@ public class OnnxImportTests
         });
         Refused("a variance of BatchNormalization", "training-norms", model =>
             model.Constants[model.Nodes.First(node => node.Operation == "BatchNormalization").Inputs[4]].Floats!.Values[2] = -1);
+        Refused("'fused kernel' holds", "training-norms", model =>
+        {
+            var norm = model.Nodes.First(node => node.Operation == "BatchNormalization");
+            var conv = model.Nodes.First(node => node.Operation == "Conv" && node.Outputs[0] == norm.Inputs[0]);
+            Array.Fill(model.Constants[norm.Inputs[1]].Floats!.Values, 3e38f);
+            Array.Fill(model.Constants[conv.Inputs[1]].Floats!.Values, 100);
+        });
         Refused("that differ in channels, stride or groups are added", "training-norms", model =>
         {
             foreach (var attribute in model.Nodes.First(node => node.Operation == "Conv").Attributes.Where(item => item.Key == "strides"))
