@@ -49,16 +49,16 @@ internal sealed class FuzzRun(FuzzTarget target, int seed, string folder, string
     private void Try(FuzzInput input, long index, bool isMeasured = true)
     {
         long before = GC.GetAllocatedBytesForCurrentThread(), start = Stopwatch.GetTimestamp();
-        bool accepted = true;
+        bool accepted = false;
         foreach (var read in target.Reads)
         {
             try
             {
                 read(input);
+                accepted = true;
             }
             catch (Exception error)
             {
-                accepted = false;
                 if (!target.IsDocumented(error))
                     Fail($"{error.GetType()} {Origin(error)}", input.Bytes, index, error.ToString());
                 else if (string.IsNullOrWhiteSpace(error.Message) || error.Message.Any(char.IsControl))
@@ -146,7 +146,7 @@ internal sealed class FuzzRun(FuzzTarget target, int seed, string folder, string
 /// <summary>What was measured.</summary>
 /// <param name="Reader">The reader.</param>
 /// <param name="Inputs">Number of inputs.</param>
-/// <param name="Accepted">Number of inputs that were read without any error.</param>
+/// <param name="Accepted">Number of inputs that one of the calls read without an error.</param>
 /// <param name="WorstSeconds">The longest time for one input.</param>
 /// <param name="Slowest">Index of that input.</param>
 /// <param name="WorstRatio">The most managed memory that was allocated for each byte of an input; inputs below <see cref="SmallFile"/> count as that size.</param>
