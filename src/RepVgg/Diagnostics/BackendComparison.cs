@@ -69,9 +69,13 @@ internal static class BackendComparison
     /// <param name="images">Normalised images, NCHW.</param>
     /// <param name="imageShape">Channels, height and width of an image.</param>
     /// <param name="labels">The label of each image.</param>
-    /// <param name="cancellation">Checked before each part; the comparison then ends.</param>
-    /// <returns>A difference that the candidate's precision does not explain; null if there is none up to the first part in which the reference's results are not finite.</returns>
-    public static Deviation? FindFault(
+    /// <param name="cancellation">Checked before each part.</param>
+    /// <returns>
+    /// A difference that the candidate's precision does not explain; null if there is none up to the first part in which the reference's results are not finite.
+    /// If that is the first part of all, nothing was compared.
+    /// </returns>
+    /// <exception cref="OperationCanceledException">The call was cancelled.</exception>
+    public static (Deviation? Fault, bool IsCompared) FindFault(
         Backend candidate, Backend reference, TrainingNetwork network, StateDict weights, ReadOnlySpan<float> images, (int Channels, int Height, int Width) imageShape, int[] labels, CancellationToken cancellation)
     {
         var architecture = network.Architecture;
@@ -80,25 +84,26 @@ internal static class BackendComparison
         expected.ImportState(weights);
         actual.ImportState(weights);
         float[] input = images.ToArray();
+        bool isCompared = false;
         foreach (var part in Parts(architecture, labels.Length, imageShape.Height, imageShape.Width, labels))
         {
-            if (cancellation.IsCancellationRequested)
-                return null;
+            cancellation.ThrowIfCancellationRequested();
             var (results, outputGradient) = Train(expected, reference, part, input, null);
             if (results.Any(result => !IsFinite(result.Values)))
-                return null;
+                return (null, isCompared);
             var found = Train(actual, candidate, part, input, outputGradient).Results;
             for (int i = 0; i < results.Count; i++)
             {
                 var deviation = ComputeDeviation(results[i], found[i]);
                 // Gradients of real weights and images can be small sums of large terms, so only a coarse difference counts.
                 if (deviation.Difference > (IsOutput(results[i].Name) ? candidate.Tolerance : Math.Max(candidate.Tolerance, CoarseTolerance)) && !IsNegligible(results[i].Values, found[i].Values))
-                    return deviation;
+                    return (deviation, true);
             }
+            isCompared = true;
             if (part.Sum is not null)
                 input = results[0].Values;
         }
-        return CompareStates(expected, actual).FirstOrDefault(deviation => double.IsPositiveInfinity(deviation.Difference)) is { Name: not null } fault ? fault : null;
+        return (CompareStates(expected, actual).FirstOrDefault(deviation => double.IsPositiveInfinity(deviation.Difference)) is { Name: not null } fault ? fault : null, true);
     }
 
     /// <summary>Number of multiply-adds per image of <see cref="FindFault"/> on one backend.</summary>

@@ -2,6 +2,7 @@ using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
 using RepVgg.Diagnostics;
 using RepVgg.Networks;
+using RepVgg.Runtime;
 using RepVgg.Training.Data;
 using RepVgg.Weights;
 
@@ -24,8 +25,12 @@ internal sealed class DivergenceDiagnosis(
     public bool ComparesDevice { get; } = backend is not CpuBackend;
 
     /// <summary>Finds the reason.</summary>
+    /// <remarks>
+    /// The device is compared with the images of the step at which the divergence was noticed. If the loss is not read after every
+    /// step (<see cref="Backend.StepsBetweenReads"/>), it can have begun some steps earlier.
+    /// </remarks>
     /// <param name="diverged">What was detected.</param>
-    /// <param name="weights">The latest weights that are finite; null if they are not known.</param>
+    /// <param name="weights">The best weights so far, or the initial ones, which are finite; null if they are not known.</param>
     /// <param name="epoch">The epoch of these weights; 0 for the initial weights.</param>
     /// <returns>The exception, with the reason in its message if one was found.</returns>
     public TrainingDivergedException Explain(TrainingDivergedException diverged, StateDict? weights, int epoch)
@@ -53,14 +58,18 @@ internal sealed class DivergenceDiagnosis(
             long perImage = BackendComparison.MultiplyAddsOfFindFault(network.Architecture, network.Classes, train.Height, train.Width);
             int count = (int)Math.Min(batch.Count, Math.Max(2, MaximumMultiplyAdds / perImage));
             using var reference = new CpuBackend();
-            var fault = BackendComparison.FindFault(
+            var (fault, isCompared) = BackendComparison.FindFault(
                 backend, reference, network, weights, batch.Images[..(batch.Images.Length / batch.Count * count)], (train.Channels, train.Height, train.Width), batch.Labels[..count].ToArray(), cancellation);
-            string data = FormattableString.Invariant($"the weights {(epoch == 0 ? "at the start" : $"after epoch {epoch}")} and the images of this step");
+            string data = FormattableString.Invariant($"{(epoch == 0 ? "the initial weights" : $"the best weights so far, of epoch {epoch},")} and the images of the step at which it was noticed");
             if (fault is not { } found)
-                return ($"The device is probably not the reason: with {data}, {backend.Description} and the CPU compute the same.", false);
+                return (!isCompared ? null : $"The device is probably not the reason: with {data}, {backend.Description} and the CPU compute the same.", false);
             return ($"The device computes wrong numbers: with {data}, on {backend.Description}, {found.Describe(reference, backend.Tolerance)}. Do not change the learning rate; check the device, its driver and the version of its library, or train on the CPU.", true);
         }
-        catch (Exception error) when (error is not OperationCanceledException)
+        catch (OperationCanceledException)
+        {
+            return (null, false);
+        }
+        catch (Exception error)
         {
             return ($"Whether {backend.Description} computes correct numbers could not be checked: {error.Message}", false);
         }
@@ -75,6 +84,10 @@ internal sealed class DivergenceDiagnosis(
         catch (OperationCanceledException)
         {
             return null;
+        }
+        catch (Exception error) when (error is not OutOfMemoryException)
+        {
+            return $"Whether training images have absurd pixels could not be checked: {MessageText.Reason(error)}.";
         }
     }
 }

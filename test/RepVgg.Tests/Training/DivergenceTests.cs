@@ -1,6 +1,7 @@
 using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
+using RepVgg.Diagnostics;
 using RepVgg.Networks;
 using RepVgg.Testing;
 using RepVgg.Training;
@@ -74,8 +75,8 @@ public class DivergenceTests
         using var faulty = new AlteredBackend { FirstFaultyStep = firstFaultyStep, ReadInterval = readInterval };
         var error = Assert.Throws<TrainingDivergedException>(() => Train(faulty, SyntheticTask.Options));
         Assert.True(error.DeviceComputesWrongNumbers);
-        string weights = firstFaultyStep < StepsPerEpoch ? "at the start" : "after epoch";
-        Assert.Matches($@"^Training diverged in epoch {firstFaultyStep / StepsPerEpoch + 1}, step \d: the loss is NaN at .+ The device computes wrong numbers: with the weights {weights}.* and the images of this step, on Altered device 3, the output of linear has a value of NaN where CPU, .+ has ", error.Message);
+        string weights = firstFaultyStep < StepsPerEpoch ? "initial weights" : @"best weights so far, of epoch \d,";
+        Assert.Matches($@"^Training diverged in epoch {firstFaultyStep / StepsPerEpoch + 1}, step \d: the loss is NaN at .+ The device computes wrong numbers: with the {weights} and the images of the step at which it was noticed, on Altered device 3, the output of linear has a value of NaN where CPU, .+ has ", error.Message);
         Assert.DoesNotContain("smaller", error.Message, StringComparison.Ordinal);
     }
 
@@ -106,7 +107,7 @@ public class DivergenceTests
         var error = Assert.Throws<TrainingDivergedException>(() => Train(sound, Exploding with { EmaDecay = emaDecay }));
         Assert.False(error.DeviceComputesWrongNumbers);
         Assert.Contains("Use a smaller learning rate (try 0.01)", error.Message, StringComparison.Ordinal);
-        Assert.Matches(@"The device is probably not the reason: with the weights after epoch \d+ and the images of this step, Altered device 3 and the CPU compute the same\.$", error.Message);
+        Assert.Matches(@"The device is probably not the reason: with the best weights so far, of epoch \d+, and the images of the step at which it was noticed, Altered device 3 and the CPU compute the same\.$", error.Message);
     }
 
     [Fact]
@@ -124,6 +125,65 @@ public class DivergenceTests
             Assert.False(error.DeviceComputesWrongNumbers);
             Assert.Matches(@"at learning rate \S+\. 1 training image has pixels as large as 3e\+38, .+: row 138\. Correct or remove them first\. Use a smaller learning rate", error.Message);
         }
+    }
+
+    [Fact]
+    public void A_file_that_cannot_be_read_does_not_replace_the_divergence()
+    {
+        foreach (var create in (Func<Backend>[])[() => new CpuBackend(2), () => new AlteredBackend()])
+        {
+            using var backend = create();
+            var source = new ObservedSource(_train, () => throw new IOException("The drive is gone."));
+            var result = Train(backend, Exploding with { ReturnBestOnDivergence = true }, source);
+            Assert.Equal(StopReason.Diverged, result.StopReason);
+            Assert.Contains("Whether training images have absurd pixels could not be checked: The drive is gone. Use a smaller learning rate", result.Divergence!.Message, StringComparison.Ordinal);
+            Assert.Equal(backend is AlteredBackend, result.Divergence.Message.EndsWith("Whether Altered device 3 computes correct numbers could not be checked: The drive is gone.", StringComparison.Ordinal));
+        }
+    }
+
+    [Fact]
+    public void A_device_that_was_not_compared_is_not_mentioned()
+    {
+        using var cancellation = new CancellationTokenSource();
+        using var sound = new AlteredBackend();
+        using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, sound, 3);
+        // The comparison reads the images on the calling thread.
+        var source = new ObservedSource(_train, cancellation.Cancel);
+        var error = Assert.Throws<TrainingDivergedException>(() => TrainingLoop.Run(sound, network, source, _validation, SyntheticTask.Normalization, Exploding, cancellationToken: cancellation.Token));
+        Assert.True(cancellation.IsCancellationRequested);
+        Assert.DoesNotContain("device", error.Message, StringComparison.OrdinalIgnoreCase);
+    }
+
+    [Theory]
+    [InlineData(0.5f, true)]
+    [InlineData(float.NaN, false)]
+    public void Without_finite_results_of_the_reference_nothing_is_compared(float pixel, bool isCompared)
+    {
+        using var sound = new AlteredBackend();
+        using var reference = new CpuBackend(1);
+        using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, sound, 3);
+        float[] images = new float[4 * SyntheticTask.Size * SyntheticTask.Size];
+        Array.Fill(images, pixel, 0, images.Length / 2);
+        Assert.Equal((null, isCompared), BackendComparison.FindFault(sound, reference, network, network.ExportState(), images, (1, SyntheticTask.Size, SyntheticTask.Size), [0, 1, 0, 1], CancellationToken.None));
+    }
+
+    /// <summary>A set that calls back for every read that is not on the thread of a batch loader.</summary>
+    private sealed class ObservedSource(ISampleSource inner, Action beforeOtherRead) : ISampleSource
+    {
+        public int Count => inner.Count;
+        public int Channels => inner.Channels;
+        public int Height => inner.Height;
+        public int Width => inner.Width;
+        public int Classes => inner.Classes;
+
+        public int Read(int index, Span<float> pixels)
+        {
+            if (Thread.CurrentThread.Name != "RepVgg batch loader")
+                beforeOtherRead();
+            return inner.Read(index, pixels);
+        }
+
+        public int LabelOf(int index) => inner.LabelOf(index);
     }
 
     [Fact]
