@@ -98,8 +98,9 @@ internal sealed class BatchLoader : IDisposable
             return null;
         if (_thread is null)
         {
-            _thread = new Thread(PrepareAll) { IsBackground = true, Name = "RepVgg batch loader" };
-            _thread.Start();
+            var thread = new Thread(PrepareAll) { IsBackground = true, Name = "RepVgg batch loader" };
+            thread.Start();
+            _thread = thread;
             _requested.Release();
         }
         try
@@ -177,7 +178,20 @@ internal sealed class BatchLoader : IDisposable
         }
         finally
         {
+            EndThread();
+        }
+    }
+
+    /// <summary>Ends the thread's part. An exception would end the process.</summary>
+    private void EndThread()
+    {
+        try
+        {
             End();
+        }
+        catch (Exception) when (_stopped)
+        {
+            // The backend was disposed, with its memory, while a read did not return.
         }
     }
 
@@ -204,6 +218,9 @@ internal sealed class BatchLoader : IDisposable
                 Write(bytes, destination, sample);
             }
         }
+        // After a read that did not return until the loader was disposed, the device can be disposed, too.
+        if (_stopped)
+            return;
         if (_device is not null)
             batch.Stage(_device, [_source.Channels, _source.Height, _source.Width]);
     }

@@ -27,6 +27,9 @@ internal sealed class AlteredBackend : Backend
     /// <summary>From this training step on, counted from 0, the logits of training are NaN.</summary>
     public int FirstFaultyStep { get; init; } = int.MaxValue;
 
+    /// <summary>Number of batches that were staged.</summary>
+    public int StagedBatches { get; private set; }
+
     private bool _training;
     private int _trainingSteps;
 
@@ -43,6 +46,12 @@ internal sealed class AlteredBackend : Backend
         role == TensorRole.Parameter ? _inner.CreateParameter(initial) : _inner.CreateBuffer(initial);
 
     private protected override Tensor CreateInputCore(ReadOnlySpan<int> shape, ReadOnlySpan<float> values, bool requiresGradient) => _inner.CreateInput(shape, values, requiresGradient);
+
+    private protected override StagedInput StageCore(int[] shape, ReadOnlyMemory<float> values)
+    {
+        StagedBatches++;
+        return base.StageCore(shape, values);
+    }
 
     private protected override void CopyInCore(Tensor destination, ReadOnlySpan<float> values) => _inner.CopyIn(destination, values);
 

@@ -1,4 +1,5 @@
 using RepVgg.Architectures;
+using RepVgg.Testing;
 using RepVgg.Training;
 using RepVgg.Training.Data;
 using Xunit;
@@ -162,6 +163,28 @@ public class BatchLoaderTests
         loader.Dispose();
         resume.Set();
         Assert.True(Assert.Single(source.Threads.Distinct()).Join(TimeSpan.FromMinutes(1)));
+    }
+
+    [Fact]
+    public void A_batch_whose_read_returns_after_the_loader_is_disposed_is_not_staged()
+    {
+        using var stop = new CancellationTokenSource();
+        using var resume = new ManualResetEventSlim();
+        var source = new ObservedSource(count: 1)
+        {
+            BeforeRead = () =>
+            {
+                stop.Cancel();
+                resume.Wait();
+            },
+        };
+        using var device = new AlteredBackend();
+        var loader = BatchLoader.Evaluation(source, _augmenter, 1, device);
+        Assert.Null(loader.Next(stop.Token));
+        loader.Dispose();
+        resume.Set();
+        Assert.True(Assert.Single(source.Threads).Join(TimeSpan.FromMinutes(1)));
+        Assert.Equal(0, device.StagedBatches);
     }
 
     [Fact]
