@@ -127,6 +127,9 @@ internal sealed class TrainingRun : IDisposable
     private readonly List<EpochResult> _history = [];
     private TrainingCheckpoint? _checkpoint;
     private StateDict? _best;
+
+    /// <summary>The weights before the first epoch, for the diagnosis of a divergence; null if it does not need them, and once there are best weights.</summary>
+    private StateDict? _initial;
     private int _bestEpoch;
     private float _learningRate;
 
@@ -154,7 +157,7 @@ internal sealed class TrainingRun : IDisposable
     {
         if (Resume() is not { } resumedAfter)
             return new TrainingResult(Snapshot(1, 0), 0, StopReason.Cancelled, _history, 0);
-        var initial = _best is null && _diagnosis.ComparesDevice ? _network.ExportState() : null;
+        _initial = _best is null && _diagnosis.ComparesDevice ? _network.ExportState() : null;
         var end = StopReason.Completed;
         TrainingDivergedException? divergence = null;
         try
@@ -172,7 +175,7 @@ internal sealed class TrainingRun : IDisposable
         }
         catch (TrainingDivergedException diverged)
         {
-            divergence = _diagnosis.Explain(diverged, _best ?? initial, _bestEpoch);
+            divergence = _diagnosis.Explain(diverged, _best ?? _initial, _bestEpoch);
             if (_best is null || !_options.ReturnBestOnDivergence)
                 throw divergence;
             end = StopReason.Diverged;
@@ -228,7 +231,7 @@ internal sealed class TrainingRun : IDisposable
         bool better = validation is null || _bestEpoch == 0 || IsBetter(result, _history[_bestEpoch - 1]);
         _history.Add(result);
         if (better || _best is null)
-            (_bestEpoch, _best) = (epoch, weights);
+            (_bestEpoch, _best, _initial) = (epoch, weights, null);
         if (_checkpoint is not null)
         {
             var latest = _average is null ? weights : Snapshot(epoch, StepsPerEpoch);
