@@ -15,7 +15,7 @@ namespace RepVgg.Training;
 internal static class RunFingerprint
 {
     /// <summary>Changes whenever the same run is described in another way.</summary>
-    private const int Version = 2;
+    private const int Version = 3;
 
     private const string VersionKey = "Version", DataKey = "data", NetworkKey = "network", OptionsKey = "options";
 
@@ -43,7 +43,7 @@ internal static class RunFingerprint
                 ["Blocks"] = new JsonArray([.. architecture.Blocks.Select(Describe)]),
                 ["BatchNormEpsilon"] = architecture.BatchNormEpsilon,
                 ["Classes"] = network.Classes,
-                ["Pretrained weights"] = network.PretrainedHash is { } hash ? hash[..16] : "none",
+                ["Pretrained weights"] = network.PretrainedHash is { } hash ? hash : "none",
                 [nameof(network.FrozenStages)] = network.FrozenStages,
                 ["FreezeBatchNorm"] = network.FreezesBatchNorm,
                 ["Mean"] = ToJson(normalization.Mean),
@@ -114,7 +114,7 @@ internal static class RunFingerprint
         return true;
     }
 
-    private static string Text(IncrementalHash hash) => Convert.ToHexStringLower(hash.GetHashAndReset())[..16];
+    private static string Text(IncrementalHash hash) => Convert.ToHexStringLower(hash.GetHashAndReset());
 }
 
 /// <summary>Source-generated JSON serialization, which does not use reflection. Properties with <see cref="JsonIgnoreAttribute"/> have no influence on the result of a run.</summary>

@@ -238,12 +238,22 @@ public class ResumeTests
     }
 
     [Fact]
+    public void The_whole_hash_of_the_pixels_is_compared()
+    {
+        using var backend = new CpuBackend(1);
+        using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
+        var fingerprint = RunFingerprint.Of(network, _train, null, SyntheticTask.Normalization, Options("run.checkpoint"), CancellationToken.None)!;
+        byte[] hashed = [.. Enumerable.Range(0, _train.Count).SelectMany(i => (byte[])[1, .. _train.ReadBytes(i, [])])];
+        Assert.Equal(Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(hashed)), (string?)fingerprint["data"]!["Training pixels"]);
+    }
+
+    [Fact]
     public void A_checkpoint_of_another_version_is_named_as_such()
     {
         using var folder = new TemporaryFolder();
         var options = Options(folder.File("run.checkpoint"));
         TrainUntil(options, 2, 1, _validation);
-        foreach (string run in new[] { """{"Architecture":"tiny","Training set":"200 images 1x12x12, 0123456789abcdef"}""", """{"Version":3}""", """{"Version":"2"}""", "null", "[]" })
+        foreach (string run in new[] { """{"Architecture":"tiny","Training set":"200 images 1x12x12, 0123456789abcdef"}""", """{"Version":4}""", """{"Version":"2"}""", "null", "[]" })
         {
             var (text, tensors) = CheckpointFile.Read(options.CheckpointPath!);
             var json = JsonNode.Parse(text)!.AsObject();
