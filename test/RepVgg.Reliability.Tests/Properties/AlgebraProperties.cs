@@ -8,7 +8,6 @@ using RepVgg.Networks;
 using RepVgg.Reparameterization;
 using RepVgg.Runtime.Simd;
 using RepVgg.Testing;
-using RepVgg.Tests.Networks;
 using RepVgg.Weights;
 using Xunit;
 

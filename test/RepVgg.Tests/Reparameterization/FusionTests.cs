@@ -3,7 +3,6 @@ using RepVgg.Inference;
 using RepVgg.Networks;
 using RepVgg.Reparameterization;
 using RepVgg.Testing;
-using RepVgg.Tests.Networks;
 using RepVgg.Weights;
 using RepVgg.Weights.Naming;
 using Xunit;

@@ -1,7 +1,7 @@
 using RepVgg.Architectures;
 using RepVgg.Weights;
 
-namespace RepVgg.Tests.Networks;
+namespace RepVgg.Testing;
 
 /// <summary>The multi-branch form by its definition, in evaluation mode and double precision: slow and readable.</summary>
 internal sealed class ReferenceTrainingForm(RepVggArchitecture architecture, StateDict state)
