@@ -31,7 +31,7 @@ internal static class CommandRunner
                 return 0;
             }
             int exitCode = command.Run(command.Parse(rest), interrupt);
-            return interrupt.Token.IsCancellationRequested ? interrupt.ExitCode : exitCode;
+            return interrupt.ExitCode != 0 ? interrupt.ExitCode : exitCode;
         }
         catch (UsageException e)
         {

@@ -58,7 +58,7 @@ internal sealed class Interrupt : IDisposable
     {
         foreach (var registration in _registrations)
             registration.Dispose();
-        _source.Dispose();
+        // The source is not disposed: a handler that has begun can still cancel it.
     }
 
     private PosixSignalRegistration Register(PosixSignal signal, int exitCode) => PosixSignalRegistration.Create(signal, context =>

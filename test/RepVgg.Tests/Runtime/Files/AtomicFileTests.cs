@@ -131,13 +131,3 @@ public sealed class AtomicFileTests : IDisposable
         Assert.Equal(["other.checkpoint", "run.checkpoint"], Names());
     }
 }
-
-/// <summary>A fact that needs permissions and device files as Unix has them.</summary>
-internal sealed class UnixFactAttribute : FactAttribute
-{
-    public UnixFactAttribute()
-    {
-        if (OperatingSystem.IsWindows())
-            Skip = "Windows has no such files.";
-    }
-}
