@@ -206,6 +206,7 @@ public sealed class CraftedCheckpointTests : IDisposable
     [InlineData(")R)R")]
     public void Calls_beside_the_weights_are_not_executed(string call)
     {
+        File.Delete("/tmp/repvgg-was-here");
         var pickle = Start.Raw("}").Text("a").Rebuild().Storage().Window(0, _four, _one).Raw("s").Text("b").Global("os", "system").Raw(call).Raw("s.");
         Assert.Equal(["a"], PthReader.Read(new MemoryStream(pickle.InZip(("0", 16)))).Names);
         pickle = Start.Raw("}").Text("a").Rebuild().Storage().Window(0, _four, _one).Raw("s").Text("b").Raw("(").Global("os", "system").Text("touch /tmp/repvgg-was-here").Raw("os.");
