@@ -30,6 +30,11 @@ internal static class Program
                 NetworkUse.TrainSaveLoadAndScore(path);
                 Thread.Sleep(TimeSpan.FromSeconds(int.Parse(seconds)));
                 return 0;
+            case ["network-own-model-variable", var path, var seconds]:
+                Environment.SetEnvironmentVariable(NetworkTests.Switch, "1");
+                NetworkUse.TrainSaveLoadAndScore(path);
+                Thread.Sleep(TimeSpan.FromSeconds(int.Parse(seconds)));
+                return 0;
             case ["network-own-model-late", var path]:
                 NetworkUse.CreateEnvironment();
                 NetworkUse.TrainSaveLoadAndScore(path);

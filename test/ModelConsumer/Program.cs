@@ -2,7 +2,8 @@ using System.Globalization;
 using Microsoft.ML;
 using Microsoft.ML.Data;
 
-// Scores images with a saved model: ModelConsumer MODEL.zip CHANNELS HEIGHT WIDTH IMAGES [SECONDS], and waits for some seconds.
+// Scores images with a saved model: ModelConsumer MODEL.zip CHANNELS HEIGHT WIDTH IMAGES [SECONDS [FILE TEXT]], and waits for some
+// seconds, or until a file contains a text.
 // IMAGES holds little-endian floats, image after image. One line per image: the predicted key, then the scores.
 var (modelPath, channels, height, width, imagesPath) = (args[0], int.Parse(args[1]), int.Parse(args[2]), int.Parse(args[3]), args[4]);
 
@@ -23,8 +24,8 @@ for (int start = 0; start + size <= bytes.Length; start += size)
     Console.WriteLine(string.Join(' ', prediction.Score.Select(score => score.ToString("R", CultureInfo.InvariantCulture)).Prepend(prediction.PredictedLabel.ToString(CultureInfo.InvariantCulture))));
 }
 
-if (args.Length > 5)
-    Thread.Sleep(TimeSpan.FromSeconds(int.Parse(args[5])));
+for (int tenths = args.Length > 5 ? 10 * int.Parse(args[5]) : 0; tenths > 0 && !(args.Length > 7 && File.ReadAllText(args[6]).Contains(args[7], StringComparison.Ordinal)); tenths--)
+    Thread.Sleep(100);
 
 // No assembly of the trainer's is there, so what was loaded is ML.NET's own.
 if (AppDomain.CurrentDomain.GetAssemblies().Any(assembly => assembly.GetName().Name == "Microsoft.ML.RepVgg"))
