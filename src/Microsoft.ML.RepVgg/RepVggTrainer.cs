@@ -98,10 +98,10 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var (training, validation) = Divide(samples, validationSamples, seed);
 
         var normalization = _options.Normalization ?? expected;
-        var outliers = FindOutliers(training, "training", isLeftOut: normalization is null, channel);
+        var outliers = FindOutliers(training, "training", isMeasured: normalization is null, channel);
         if (validation is not null)
-            FindOutliers(validation, "validation", isLeftOut: false, channel);
-        normalization ??= PixelStatistics.Measure(training, outliers?.Limit ?? float.PositiveInfinity);
+            FindOutliers(validation, "validation", isMeasured: false, channel);
+        normalization ??= PixelStatistics.Measure(training, outliers?.MeasurementLimit ?? float.PositiveInfinity);
         channel?.Info(MessageSensitivity.None, "{0} on {1}: {2} images of {3} x {4} x {5}, {6} classes, {7} to validate on, seed {8}.", architecture.Name, backend.Description, training.Count, features.Channels, features.Height, features.Width, classes, validation?.Count ?? 0, seed);
 
         var result = TrainingLoop.Run(backend, network, training, validation, normalization, options, Report(channel), _options.CancellationToken);
@@ -194,13 +194,18 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     /// <summary>Finds images with absurd pixels and warns of them.</summary>
     /// <param name="samples">The images.</param>
     /// <param name="set">Name of the set.</param>
-    /// <param name="isLeftOut">Whether the normalisation is measured without these pixels.</param>
+    /// <param name="isMeasured">Whether the normalisation is measured from the set.</param>
     /// <param name="channel">The log; may be null.</param>
-    private PixelOutliers? FindOutliers(ISampleSource samples, string set, bool isLeftOut, IChannel? channel)
+    private PixelOutliers? FindOutliers(ISampleSource samples, string set, bool isMeasured, IChannel? channel)
     {
         var outliers = PixelOutliers.Find(samples, _options.CancellationToken);
         if (outliers is not null)
-            Log(channel, $"{outliers.Describe(set)} {(isLeftOut ? "The normalisation is computed without these pixels, but the images are used in training." : "The images are used.")} Correct or remove the rows if the values are errors.", isWarning: true);
+        {
+            string use = isMeasured && outliers.AreLeftOut
+                ? FormattableString.Invariant($"The normalisation is computed without pixels beyond {outliers.MeasurementLimit:g6} ({PixelOutliers.MeasurementFactor} times the median, and at least 255), but the images are used in training.")
+                : "The images are used.";
+            Log(channel, $"{outliers.Describe(set)} {use} Correct or remove the rows if the values are errors.", isWarning: true);
+        }
         return outliers;
     }
 

@@ -70,7 +70,7 @@ public class AbsurdPixelTests
         Assert.Equal(rows.Length, outliers.Count);
         Assert.Equal(rows.Take(5).Select(row => (long)row), outliers.FirstRows);
         Assert.Equal(value, outliers.Extreme);
-        var measured = PixelStatistics.Measure(samples, outliers.Limit);
+        var measured = PixelStatistics.Measure(samples, outliers.MeasurementLimit);
         for (int channel = 0; channel < channels; channel++)
         {
             var (mean, deviation) = Reference(pixels, channels, channel, i => !absurd.Contains(i));
@@ -92,6 +92,53 @@ public class AbsurdPixelTests
         Assert.Null(Find([.. Images(1, 257).Select((value, i) => i % (2 * Size * Size) < Size * Size ? 0 : value)]));
 
         static PixelOutliers? Find(float[] pixels, int channels = 1) => PixelOutliers.Find(Samples(pixels, channels), CancellationToken.None);
+    }
+
+    /// <summary>Images of 16 bits: most are dark, and some are bright.</summary>
+    [Theory]
+    [InlineData(3_000, 60_000, 5, true)]
+    [InlineData(700, 65_535, 5, true)]
+    [InlineData(3_000, 60_000, 40, true)]
+    [InlineData(3_000, 29_000, 5, false)]
+    [InlineData(60_000, 3_000, 5, false)]
+    public void Bright_and_dark_images_are_measured_whole(int usual, int other, int percent, bool isNamed)
+    {
+        var random = new Random(1);
+        float[] pixels = [.. Enumerable.Range(0, Count * Size * Size).Select(i => MathF.Round(random.NextSingle() * (i / (Size * Size) % 100 < percent ? other : usual)))];
+        for (int image = 0; image < Count; image++)
+            pixels[image * Size * Size] = image % 100 < percent ? other : usual;
+        var samples = Samples(pixels, 1);
+        var outliers = PixelOutliers.Find(samples, CancellationToken.None);
+        Assert.Equal(isNamed ? Count * percent / 100 : 0, outliers?.Count ?? 0);
+        Assert.False(outliers?.AreLeftOut ?? false);
+        var (mean, deviation) = Reference(pixels, 1, 0, _ => true);
+        var measured = PixelStatistics.Measure(samples, outliers?.MeasurementLimit ?? float.PositiveInfinity);
+        Assert.Equal(1, measured.Mean[0] / mean, 1e-5);
+        Assert.Equal(1, measured.Scale[0] * deviation, 1e-5);
+    }
+
+    [Theory]
+    [InlineData(9.9f, false, false)]
+    [InlineData(10.1f, true, false)]
+    [InlineData(99f, true, false)]
+    [InlineData(101f, true, true)]
+    public void A_warning_begins_at_ten_medians_and_leaving_out_at_a_hundred(float factor, bool isNamed, bool isLeftOut)
+    {
+        const float Usual = 1000;
+        float[] pixels = [.. Enumerable.Repeat(Usual, Count * Size * Size)];
+        pixels[Size * Size * 7] = factor * Usual;
+        var outliers = PixelOutliers.Find(Samples(pixels, 1), CancellationToken.None);
+        Assert.Equal((isNamed, isLeftOut), (outliers is not null, outliers?.AreLeftOut ?? false));
+    }
+
+    [Fact]
+    public void Pixels_that_are_measured_are_not_said_to_be_left_out()
+    {
+        var rows = Rows(1);
+        rows[41].Features[5] = 3_000;
+        var (model, warnings) = Fit(rows, 1, options => options.ValidationSetFraction = 0);
+        using (model)
+            Assert.EndsWith("(10 times the median of the images' largest, and at least 255): row 41. The images are used. Correct or remove the rows if the values are errors.", Assert.Single(warnings), StringComparison.Ordinal);
     }
 
     [Theory]
@@ -123,7 +170,7 @@ public class AbsurdPixelTests
         {
             string all = string.Join('\n', warnings);
             Assert.Contains("images have pixels as large as", all.Replace("image has", "images have", StringComparison.Ordinal), StringComparison.Ordinal);
-            Assert.Contains("The normalisation is computed without these pixels", all, StringComparison.Ordinal);
+            Assert.Contains("The normalisation is computed without pixels beyond ", all, StringComparison.Ordinal);
             int[] named = [.. System.Text.RegularExpressions.Regex.Matches(all, @"rows? ([0-9, ]+)\.").SelectMany(match => match.Groups[1].Value.Split(", ")).Select(int.Parse).Order()];
             Assert.Equal([41, 120], named);
             Assert.All(model.Network.Normalization.Scale, scale => Assert.InRange(scale, 0.005f, 0.05f));

@@ -2,20 +2,22 @@ using System.Numerics;
 
 namespace RepVgg.Training.Data;
 
-/// <summary>Images with pixels whose absolute values are far beyond those of the other images of a set, which are usually errors in the data.</summary>
+/// <summary>Images with pixels whose absolute values are far beyond those of the other images of a set, which are often errors in the data.</summary>
 /// <remarks>
 /// An image whose pixels are all in 0..255 is none. If a set has other images, the limit is <see cref="Factor"/> times the
 /// median, over all images that are not black, of the largest absolute value of an image, and at least 255. The median is that
-/// of the valid images as long as fewer than half of the images are errors.
+/// of the valid images as long as fewer than half of the images are errors. Images of 16 bits can be that bright and valid, so
+/// a measurement leaves out only pixels beyond a second limit, of <see cref="MeasurementFactor"/> times the median.
 /// </remarks>
 /// <param name="Limit">Absolute values up to this one are usual.</param>
+/// <param name="MeasurementLimit">Pixels with absolute values beyond this one are certainly errors, and left out of a measurement.</param>
 /// <param name="Count">Number of images with pixels beyond the limit.</param>
 /// <param name="FirstRows">The rows of the first of them, from 0.</param>
 /// <param name="Extreme">The pixel with the largest absolute value.</param>
-internal sealed record PixelOutliers(float Limit, int Count, IReadOnlyList<long> FirstRows, float Extreme)
+internal sealed record PixelOutliers(float Limit, float MeasurementLimit, int Count, IReadOnlyList<long> FirstRows, float Extreme)
 {
-    /// <summary>Ratio of the limit to the median.</summary>
-    public const int Factor = 10;
+    /// <summary>Ratio of the limit, and of the limit of a measurement, to the median.</summary>
+    public const int Factor = 10, MeasurementFactor = 100;
 
     private const float LargestByte = 255;
     private const int ListedRows = 5;
@@ -57,20 +59,23 @@ internal sealed record PixelOutliers(float Limit, int Count, IReadOnlyList<long>
                 largest.Add(magnitude);
         }
         largest.Sort();
-        float limit = Math.Max(LargestByte, Factor * largest[(largest.Count - 1) / 2]);
+        float median = largest[(largest.Count - 1) / 2], limit = Math.Max(LargestByte, Factor * median);
 
         int[] outliers = [.. Enumerable.Range(0, ranges.Length).Where(i => MagnitudeOf(ranges[i]) > limit)];
         if (outliers.Length == 0)
             return null;
         var (lowest, highest) = ranges[outliers.MaxBy(i => MagnitudeOf(ranges[i]))];
-        return new PixelOutliers(limit, outliers.Length, [.. outliers.Take(ListedRows).Select(samples.RowOf)], -lowest > highest ? lowest : highest);
+        return new PixelOutliers(limit, Math.Max(LargestByte, MeasurementFactor * median), outliers.Length, [.. outliers.Take(ListedRows).Select(samples.RowOf)], -lowest > highest ? lowest : highest);
     }
+
+    /// <summary>Whether a measurement leaves pixels out.</summary>
+    public bool AreLeftOut => Math.Abs(Extreme) > MeasurementLimit;
 
     /// <summary>Describes the images.</summary>
     /// <param name="set">Name of the set in the text, such as "training".</param>
     /// <returns>A sentence that names the first rows.</returns>
     public string Describe(string set) => FormattableString.Invariant(
-        $"{Count} {set} image{(Count == 1 ? " has" : "s have")} pixels as large as {Extreme:g6}, where absolute values up to {Limit:g6} are usual ({Factor} times the median of the images' largest): row{(Count == 1 ? "" : "s")} {string.Join(", ", FirstRows)}{(Count > FirstRows.Count ? ", ..." : "")}.");
+        $"{Count} {set} image{(Count == 1 ? " has" : "s have")} pixels as large as {Extreme:g6}, where absolute values up to {Limit:g6} are usual ({Factor} times the median of the images' largest, and at least 255): row{(Count == 1 ? "" : "s")} {string.Join(", ", FirstRows)}{(Count > FirstRows.Count ? ", ..." : "")}.");
 
     private static float MagnitudeOf((float Lowest, float Highest) range) => Math.Max(Math.Abs(range.Lowest), Math.Abs(range.Highest));
 
