@@ -27,9 +27,7 @@ internal static class FaultRun
     public static IReadOnlyList<string> Run(Action<string> log)
     {
         var wrong = new List<string>();
-        // This loads the library, which must come before the engine's first call of the C library.
-        if (!SystemFaults.HasLibrary)
-            log("only the size of files is limited");
+        SystemFaults.Load();
         foreach (var (name, write) in Writers())
         {
             int faults = 0;
@@ -37,26 +35,23 @@ internal static class FaultRun
             string path = folder.File(name);
             write(path, 0);
             byte[] old = File.ReadAllBytes(path);
-            if (SystemFaults.HasLibrary)
+            foreach (var call in Enum.GetValues<SystemCall>())
             {
-                foreach (var call in Enum.GetValues<SystemCall>())
+                SystemFaults.Fail(folder.Path, call, 0);
+                write(path, 1);
+                long count = SystemFaults.Count(call);
+                if (count == 0)
+                    wrong.Add($"{name}: there is no system call '{call}' to fail");
+                write(path, 0);
+                // Some formats contain the time.
+                old = File.ReadAllBytes(path);
+                long step = Math.Max(1, count / MaximumFaults);
+                for (long number = 1; number <= count; number += step)
                 {
-                    SystemFaults.Fail(folder.Path, call, 0);
-                    write(path, 1);
-                    long count = SystemFaults.Count(call);
-                    if (count == 0)
-                        wrong.Add($"{name}: there is no system call '{call}' to fail");
-                    write(path, 0);
-                    // Some formats contain the time.
-                    old = File.ReadAllBytes(path);
-                    long step = Math.Max(1, count / MaximumFaults);
-                    for (long number = 1; number <= count; number += step)
-                    {
-                        SystemFaults.Fail(folder.Path, call, number);
-                        Check($"{name}, {call} {number} of {count} fails", path);
-                    }
-                    SystemFaults.Fail(folder.Path, call, 0);
+                    SystemFaults.Fail(folder.Path, call, number);
+                    Check($"{name}, {call} {number} of {count} fails", path);
                 }
+                SystemFaults.Fail(folder.Path, call, 0);
             }
             // The temporary file may not be longer than this.
             for (long size = 0; size < old.Length; size += Math.Max(1, old.Length / MaximumFaults))
@@ -94,22 +89,16 @@ internal static class FaultRun
         int faults = 0;
         for (int failing = 1; failing <= Images; failing++)
         {
-            if (SystemFaults.HasLibrary)
-            {
-                SystemFaults.Fail(folder.Path, SystemCall.Write, failing);
-                Check($"write {failing} of {Images} fails", failing);
-                SystemFaults.Fail(folder.Path, SystemCall.Write, 0);
-            }
+            SystemFaults.Fail(folder.Path, SystemCall.Write, failing);
+            Check($"write {failing} of {Images} fails", failing);
+            SystemFaults.Fail(folder.Path, SystemCall.Write, 0);
             SystemFaults.LimitFiles(failing * Size * Size - 1);
             Check($"no space for image {failing}", failing);
             SystemFaults.LimitFiles(-1);
         }
-        if (SystemFaults.HasLibrary)
-        {
-            SystemFaults.Fail(folder.Path, SystemCall.Create, 1);
-            Check("the file cannot be created", 1);
-            SystemFaults.Fail(folder.Path, SystemCall.Create, 0);
-        }
+        SystemFaults.Fail(folder.Path, SystemCall.Create, 1);
+        Check("the file cannot be created", 1);
+        SystemFaults.Fail(folder.Path, SystemCall.Create, 0);
         log($"temporary file of samples: {faults} faults");
 
         void Check(string fault, int failing)

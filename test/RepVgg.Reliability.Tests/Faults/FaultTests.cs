@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using RepVgg.Runtime.Files;
 using RepVgg.Testing;
 using Xunit;
@@ -6,17 +5,10 @@ using Xunit.Abstractions;
 
 namespace RepVgg.Reliability.Tests.Faults;
 
-/// <summary>A fact that needs the limits of processes of Linux.</summary>
-[AttributeUsage(AttributeTargets.Method)]
-public sealed class LinuxFactAttribute : FactAttribute
-{
-    public LinuxFactAttribute() => Skip = OperatingSystem.IsLinux() ? null : "It limits the size of files as Linux does.";
-}
-
 /// <summary>A full disk, and other failures of the file system.</summary>
 public class FaultTests(ITestOutputHelper output)
 {
-    [LinuxFact]
+    [PreloadFact]
     public async Task Every_write_can_fail_and_the_old_file_stays()
     {
         using var folder = new TemporaryFolder();
@@ -27,15 +19,8 @@ public class FaultTests(ITestOutputHelper output)
             ["DOTNET_EnableWriteXorExecute"] = "0",
         };
         string library = folder.File("faults.so");
-        if (Compile(Path.Combine(AppContext.BaseDirectory, "faults.c"), library))
-        {
-            variables["LD_PRELOAD"] = library;
-            variables[SystemFaults.Variable] = library;
-        }
-        else
-        {
-            output.WriteLine("There is no C compiler: only the size of files is limited.");
-        }
+        PreloadedLibrary.Compile(Path.Combine(AppContext.BaseDirectory, "faults.c"), library);
+        variables["LD_PRELOAD"] = variables[SystemFaults.Variable] = library;
         var (exitCode, log, errors) = await new ChildProgram(typeof(FaultTests).Assembly).RunWithAsync(variables, "child", "faults");
         output.WriteLine(log);
         Assert.True(exitCode == 0, $"{log}\n{errors}");
@@ -67,19 +52,5 @@ public class FaultTests(ITestOutputHelper output)
             Directory.Move(inner, folder.File("moved"));
         }));
         Assert.Contains(path, error.Message, StringComparison.Ordinal);
-    }
-
-    private static bool Compile(string source, string library)
-    {
-        try
-        {
-            using var compiler = Process.Start("cc", ["-shared", "-fPIC", "-o", library, source, "-ldl"]);
-            compiler.WaitForExit();
-            return compiler.ExitCode == 0;
-        }
-        catch (System.ComponentModel.Win32Exception)
-        {
-            return false;
-        }
     }
 }

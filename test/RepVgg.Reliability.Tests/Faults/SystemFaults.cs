@@ -17,22 +17,17 @@ internal static unsafe partial class SystemFaults
 {
     private const int NoSpace = 28, InputOutput = 5, Denied = 13, FileSizeLimit = 1, SizeSignal = 25;
 
-    /// <summary>Environment variable with the path of the library; empty where there is none.</summary>
+    /// <summary>Environment variable with the path of the library.</summary>
     public const string Variable = "REPVGG_FAULTS";
 
-    private static readonly nint _library = Load();
+    private static nint _library;
 
-    /// <summary>Whether certain calls can fail.</summary>
-    public static bool HasLibrary => _library != 0;
-
-    private static nint Load()
+    /// <summary>Loads the library. Call it before the engine's first call of the C library.</summary>
+    public static void Load()
     {
-        if (Environment.GetEnvironmentVariable(Variable) is not { Length: > 0 } path)
-            return 0;
-        nint library = NativeLibrary.Load(path);
+        _library = NativeLibrary.Load(Environment.GetEnvironmentVariable(Variable) ?? throw new InvalidOperationException($"{Variable} must name the library."));
         // The engine's own calls of the C library are not those of the process, which the preloaded library answers.
-        NativeLibrary.SetDllImportResolver(typeof(AtomicFile).Assembly, (name, _, _) => name == "libc" ? library : 0);
-        return library;
+        NativeLibrary.SetDllImportResolver(typeof(AtomicFile).Assembly, (name, _, _) => name == "libc" ? _library : 0);
     }
 
     /// <summary>Lets one call fail, and counts calls from now on.</summary>

@@ -16,7 +16,7 @@ namespace RepVgg.Reliability.Tests.Kills;
 /// <param name="log">Receives a line for each kill.</param>
 internal sealed class KillRun(int seed, Action<string> log)
 {
-    private const int KilledExitCode = 128 + 9, KillsOfRun = 4, SaveTime = 500;
+    private const int KilledExitCode = 128 + 9, KillsOfRun = 4, SaveTime = 500, MaximumMisses = 20;
 
     private readonly Random _random = new(seed);
 
@@ -31,7 +31,7 @@ internal sealed class KillRun(int seed, Action<string> log)
         int time = (int)clock.ElapsedMilliseconds;
         File.Delete(folder.File("whole.checkpoint"));
         string checkpoint = folder.File("run.checkpoint");
-        for (int killed = 0; killed < kills;)
+        for (int killed = 0, misses = 0; killed < kills;)
         {
             for (int i = 0; i < KillsOfRun && killed < kills; i++)
             {
@@ -39,6 +39,9 @@ internal sealed class KillRun(int seed, Action<string> log)
                     ? IsKilled(Start(["strace", "-f", "-o", folder.File("trace"), "-e", "trace=rename", "-e", $"inject=rename:signal=SIGKILL:when={1 + _random.Next(8)}", "dotnet"], "train", checkpoint), Timeout.Infinite)
                     : IsKilled(Start("train", checkpoint), _random.Next(time / KillsOfRun));
                 killed += isKilled ? 1 : 0;
+                misses = isKilled ? 0 : misses + 1;
+                if (misses == MaximumMisses)
+                    throw new InvalidOperationException($"{MaximumMisses} training runs ended before they were killed (seed {seed}).");
                 log($"training: {(isKilled ? "killed" : "ended before the kill")}, {Directory.GetFiles(folder.Path).Length} files");
             }
             string resumed = Finish(Start("train", checkpoint));
@@ -139,7 +142,7 @@ internal sealed class KillRun(int seed, Action<string> log)
     {
         using (process)
         {
-            AwaitReady(process);
+            var errors = AwaitReady(process);
             if (!process.WaitForExit(milliseconds))
                 process.Kill();
             process.WaitForExit();
@@ -147,7 +150,7 @@ internal sealed class KillRun(int seed, Action<string> log)
             {
                 KilledExitCode => true,
                 0 => false,
-                _ => throw new InvalidOperationException($"The process failed: {process.StandardError.ReadToEnd()}"),
+                _ => throw new InvalidOperationException($"The process failed: {errors.Result}"),
             };
         }
     }
@@ -156,17 +159,19 @@ internal sealed class KillRun(int seed, Action<string> log)
     {
         using (process)
         {
-            AwaitReady(process);
+            var errors = AwaitReady(process);
             string result = process.StandardOutput.ReadToEnd();
             process.WaitForExit();
-            return process.ExitCode == 0 ? result : throw new InvalidOperationException($"The process failed: {process.StandardError.ReadToEnd()}");
+            return process.ExitCode == 0 ? result : throw new InvalidOperationException($"The process failed: {errors.Result}");
         }
     }
 
-    private static void AwaitReady(Process process)
+    /// <summary>Waits until a process has begun.</summary>
+    /// <returns>What it writes to its error stream, which is read while it runs: a full pipe would stop it.</returns>
+    private static Task<string> AwaitReady(Process process)
     {
-        if (process.StandardOutput.ReadLine() != ChildPrograms.Ready)
-            throw new InvalidOperationException($"The process failed: {process.StandardError.ReadToEnd()}");
+        var errors = process.StandardError.ReadToEndAsync();
+        return process.StandardOutput.ReadLine() == ChildPrograms.Ready ? errors : throw new InvalidOperationException($"The process failed: {errors.Result}");
     }
 
     private static Process Start(params string[] arguments) => Start(["dotnet"], arguments);
