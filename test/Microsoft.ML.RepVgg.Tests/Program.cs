@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 using Microsoft.ML.RepVgg.Tests.Network;
 using Microsoft.ML.RepVgg.Tests.Scoring;
 using Microsoft.ML.RepVgg.Tests.Trainer;
@@ -12,6 +13,18 @@ internal static class Program
     public static ChildProgram Child { get; } = new(typeof(Program).Assembly);
 
     private static int Main(string[] arguments)
+    {
+        if (arguments is not ["native-variable", var value])
+            return Run(arguments);
+        // Nothing of the library has been used before.
+        Environment.SetEnvironmentVariable(NetworkTests.Switch, value);
+        NetworkUse.UseLibrary();
+        Console.WriteLine(NetworkUse.NativeVariable(NetworkTests.Switch));
+        return 0;
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static int Run(string[] arguments)
     {
         switch (arguments)
         {
@@ -27,11 +40,6 @@ internal static class Program
                 NetworkUse.LookUp();
                 return 0;
             case ["network-own-model", var path, var seconds]:
-                NetworkUse.TrainSaveLoadAndScore(path);
-                Thread.Sleep(TimeSpan.FromSeconds(int.Parse(seconds)));
-                return 0;
-            case ["network-own-model-variable", var path, var seconds]:
-                Environment.SetEnvironmentVariable(NetworkTests.Switch, "1");
                 NetworkUse.TrainSaveLoadAndScore(path);
                 Thread.Sleep(TimeSpan.FromSeconds(int.Parse(seconds)));
                 return 0;

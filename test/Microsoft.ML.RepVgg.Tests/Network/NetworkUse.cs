@@ -1,5 +1,6 @@
 using System.Net;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.RepVgg.Tests.Trainer;
 
@@ -19,6 +20,16 @@ internal static class NetworkUse
         {
         }
     }
+
+    /// <summary>Does the least that loads this library and runs its code.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public static void UseLibrary() => new RepVggTrainer.Options().ToString();
+
+    /// <summary>Gets an environment variable as native code does.</summary>
+    public static string? NativeVariable(string name) => Marshal.PtrToStringUTF8(GetVariable(name));
+
+    [DllImport("libc", EntryPoint = "getenv", CharSet = CharSet.Ansi, BestFitMapping = false, ThrowOnUnmappableChar = true)]
+    private static extern nint GetVariable(string name);
 
     /// <summary>Creates the environment of ONNX Runtime, as an application with models of its own does.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
