@@ -1,23 +1,24 @@
 using System.Runtime.CompilerServices;
 using Microsoft.ML.RepVgg.Tests.Trainer;
+using RepVgg.Runtime.Memory;
 
 namespace Microsoft.ML.RepVgg.Tests.Scoring;
 
-/// <summary>Measures the memory of models and prediction engines that nobody disposes, in a process of its own.</summary>
+/// <summary>Measures the native memory of models and prediction engines that nobody disposes, in a process of its own.</summary>
 internal static class UndisposedModels
 {
     private const int Models = 100;
 
-    /// <returns>The memory of the process, in MB, after the first ten models, and the largest one later.</returns>
+    /// <returns>The memory, in MB, after the first ten models, and the largest one later.</returns>
     public static long[] Measure(string path)
     {
         for (int i = 0; i < 10; i++)
             LoadAndScore(path);
-        long before = Environment.WorkingSet >> 20, most = 0;
+        long before = NativeBuffer.BytesInUse >> 20, most = 0;
         for (int i = 0; i < Models; i++)
         {
             LoadAndScore(path);
-            most = Math.Max(most, Environment.WorkingSet >> 20);
+            most = Math.Max(most, NativeBuffer.BytesInUse >> 20);
         }
         return [before, most];
     }

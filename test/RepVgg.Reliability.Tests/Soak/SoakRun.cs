@@ -7,6 +7,7 @@ using Microsoft.ML.RepVgg.Tests.Trainer;
 using RepVgg.Architectures;
 using RepVgg.Inference;
 using RepVgg.Networks;
+using RepVgg.Runtime.Memory;
 using RepVgg.Testing;
 using RepVgg.Training;
 using RepVgg.Weights.Onnx;
@@ -75,7 +76,8 @@ internal sealed partial class SoakRun(int threads, int seed, Action<string> log)
         var (second, quietAfterSecond) = Half(clock, time, interval, folder.Path);
         // Without threads that work, nothing but a leak is left.
         Judge("managed memory at rest", quietAfterFirst.Managed, quietAfterSecond.Managed, isJudged: true);
-        Judge("native memory at rest", quietAfterFirst.Native, quietAfterSecond.Native, isJudged: true);
+        Judge("the C library's heap at rest", quietAfterFirst.Heap, quietAfterSecond.Heap, isJudged: true);
+        Judge("buffers of engines and backends at rest", quietAfterFirst.Buffers, quietAfterSecond.Buffers, isJudged: true);
         log(string.Create(CultureInfo.InvariantCulture, $"slope of resident memory in the second half: {Slope(second):n2} MiB per sample"));
         Judge("resident memory", Median(first[(first.Count / 2)..]), Median(second[(second.Count / 2)..]), isJudged: first.Count >= SamplesOfLongRun);
     }
@@ -98,6 +100,9 @@ internal sealed partial class SoakRun(int threads, int seed, Action<string> log)
         workers.ForEach(worker => worker.Join());
         if (_error is not null)
             throw new InvalidOperationException($"The soak failed: {_error.Message}", _error);
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        // The finalizers have made more objects unreachable.
         GC.Collect();
         GC.WaitForPendingFinalizers();
         var quiet = Memory.Now();
@@ -206,17 +211,18 @@ internal sealed partial class SoakRun(int threads, int seed, Action<string> log)
     /// <summary>The memory of the process in MiB.</summary>
     /// <param name="Resident">Physical memory.</param>
     /// <param name="Managed">Managed objects, after a collection.</param>
-    /// <param name="Native">What is in use of the C library's heap; 0 where the C library does not tell.</param>
-    private sealed partial record Memory(double Resident, double Managed, double Native)
+    /// <param name="Heap">What is in use of the C library's heap; 0 where the C library does not tell.</param>
+    /// <param name="Buffers">The buffers of engines and backends, of which the small ones are on the heap.</param>
+    private sealed partial record Memory(double Resident, double Managed, double Heap, double Buffers)
     {
         public static Memory Now()
         {
             double managed = GC.GetTotalMemory(forceFullCollection: true) / Mebibyte;
             using var process = Process.GetCurrentProcess();
-            return new Memory(process.WorkingSet64 / Mebibyte, managed, InUse() / Mebibyte);
+            return new Memory(process.WorkingSet64 / Mebibyte, managed, InUse() / Mebibyte, NativeBuffer.BytesInUse / Mebibyte);
         }
 
-        public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Resident,6:n0} MiB resident, {Managed,5:n0} MiB managed, {Native,5:n0} MiB native");
+        public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Resident,6:n0} MiB resident, {Managed,5:n0} MiB managed, {Heap,5:n0} MiB heap, {Buffers,5:n0} MiB buffers");
 
         private static double InUse()
         {

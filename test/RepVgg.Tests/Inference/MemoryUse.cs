@@ -4,18 +4,19 @@ using RepVgg.Architectures;
 using RepVgg.Backends.Cpu;
 using RepVgg.Inference;
 using RepVgg.Networks;
+using RepVgg.Runtime.Memory;
 using RepVgg.Testing;
 
 namespace RepVgg.Tests.Inference;
 
-/// <summary>Measures the memory of this process, in MB, in a process of its own.</summary>
+/// <summary>Measures the native memory of engines and backends, in MB, in a process of its own.</summary>
 internal static class MemoryUse
 {
     private const int Engines = 300;
     private const int Callers = 64;
 
     /// <summary>Creates, uses and forgets engines.</summary>
-    /// <returns>The memory of one engine, and the largest memory of the process above that before.</returns>
+    /// <returns>The memory of one engine, and the largest memory above that before.</returns>
     public static long[] OfUndisposedEngines()
     {
         var network = RandomNetworks.Create(RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (64, 1, 1), (128, 2, 2), (256, 2, 2)), 32, 32, classes: 10);
@@ -25,7 +26,7 @@ internal static class MemoryUse
     }
 
     /// <summary>Creates, uses and forgets training backends.</summary>
-    /// <returns>The memory of one backend, and the largest memory of the process above that before.</returns>
+    /// <returns>The memory of one backend, and the largest memory above that before.</returns>
     public static long[] OfUndisposedBackends()
     {
         var architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (64, 1, 1), (128, 2, 2), (256, 2, 2));
@@ -34,26 +35,26 @@ internal static class MemoryUse
     }
 
     /// <summary>Runs an engine on many threads at once and then on one thread, and again on many threads and then not at all.</summary>
-    /// <returns>The memory of the process before, after the burst, after the calls of one thread, after the second burst, and after a time without calls.</returns>
+    /// <returns>The memory before, after the burst, after the calls of one thread, after the second burst, and after a time without calls.</returns>
     public static long[] OfBurst()
     {
         var network = RandomNetworks.Create(RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (64, 1, 1), (64, 2, 2)), 64, 64, classes: 10);
         float[] pixels = RandomNetworks.Pixels(network, 4);
         using var engine = new InferenceEngine(network);
         Run(engine, pixels);
-        long before = Resident();
+        long before = InUse();
         long burst = RunOnManyThreads(engine, pixels);
         for (int i = 0; i < 400; i++)
             Run(engine, pixels.AsSpan(0, engine.InputLength));
-        long calm = Resident();
+        long calm = InUse();
         long secondBurst = RunOnManyThreads(engine, pixels);
         var clock = Stopwatch.StartNew();
-        while (Resident() > before && clock.Elapsed < TimeSpan.FromSeconds(45))
+        while (InUse() > before && clock.Elapsed < TimeSpan.FromSeconds(45))
             Thread.Sleep(500);
-        return [before, burst, calm, secondBurst, Resident()];
+        return [before, burst, calm, secondBurst, InUse()];
     }
 
-    /// <returns>The memory of the process afterwards.</returns>
+    /// <returns>The memory afterwards.</returns>
     private static long RunOnManyThreads(InferenceEngine engine, float[] pixels)
     {
         using var together = new Barrier(Callers);
@@ -65,17 +66,17 @@ internal static class MemoryUse
         }))];
         Array.ForEach(callers, caller => caller.Start());
         Array.ForEach(callers, caller => caller.Join());
-        return Resident();
+        return InUse();
     }
 
     private static long[] Measure(Action create, int count)
     {
         create();
-        long before = Resident(), most = 0;
+        long before = InUse(), most = 0;
         for (int i = 0; i < count; i++)
         {
             create();
-            most = Math.Max(most, Resident() - before);
+            most = Math.Max(most, InUse() - before);
         }
         return [before, most];
     }
@@ -97,5 +98,6 @@ internal static class MemoryUse
         engine.Run(pixels, count, new float[count * engine.OutputLength]);
     }
 
-    private static long Resident() => Environment.WorkingSet >> 20;
+    /// <summary>The native memory of engines and backends: unlike the resident memory, it contains neither stacks nor managed objects.</summary>
+    private static long InUse() => NativeBuffer.BytesInUse >> 20;
 }

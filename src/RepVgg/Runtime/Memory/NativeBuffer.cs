@@ -16,6 +16,8 @@ internal sealed unsafe class NativeBuffer : IDisposable
     private const int CacheLine = 64;
     private const int HugePage = 2 << 20;
 
+    private static long _bytesInUse;
+
     private readonly nuint _bytes;
     private void* _block;
 
@@ -28,12 +30,16 @@ internal sealed unsafe class NativeBuffer : IDisposable
         _bytes = bytes + alignment;
         _block = SystemMemory.Allocate(_bytes);
         GC.AddMemoryPressure((long)_bytes);
+        Interlocked.Add(ref _bytesInUse, (long)_bytes);
         Pointer = (float*)(((nuint)_block + alignment - 1) & ~(alignment - 1));
         if (bytes >= HugePage)
             SystemMemory.AdviseHugePages(Pointer, bytes);
     }
 
     ~NativeBuffer() => Free();
+
+    /// <summary>Memory of all buffers in the process that have not been freed, in bytes.</summary>
+    public static long BytesInUse => Interlocked.Read(ref _bytesInUse);
 
     /// <summary>Number of floats, without <see cref="EndPadding"/>.</summary>
     public long Length { get; }
@@ -53,6 +59,7 @@ internal sealed unsafe class NativeBuffer : IDisposable
             return;
         SystemMemory.Free(_block, _bytes);
         GC.RemoveMemoryPressure((long)_bytes);
+        Interlocked.Add(ref _bytesInUse, -(long)_bytes);
         _block = null;
         Pointer = null;
     }
