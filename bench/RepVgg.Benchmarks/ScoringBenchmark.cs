@@ -53,7 +53,7 @@ internal static class ScoringBenchmark
         file.Position = 0;
         var stock = context.Model.Load(file, out _);
         file.Position = 0;
-        using var loaded = context.Model.LoadRepVgg(file, out _, new RepVggScoringOptions { NumberOfThreads = threads });
+        using var loaded = context.Model.LoadRepVgg(file, out _, new RepVggLoadOptions { NumberOfThreads = threads });
         float[] logits = new float[Rows * model.Network.Classes], few = new float[batch * model.Network.Classes];
         (string Name, Action Once)[] sides =
         [

@@ -56,6 +56,7 @@ public sealed partial class RepVggFeaturizingEstimator : IEstimator<RepVggFeatur
     /// <param name="input">Data with the input column; no row is read.</param>
     /// <returns>The featurizer.</returns>
     /// <exception cref="ArgumentException">The column is missing or of the wrong type, or its images are too small or have another number of channels than the network's input.</exception>
+    /// <exception cref="InvalidDataException">The network of a file needs more memory than the limits in <see cref="Options.WeightsOptions"/> allow.</exception>
     public RepVggFeaturizingTransformer Fit(IDataView input)
     {
         ArgumentNullException.ThrowIfNull(input);
@@ -65,7 +66,14 @@ public sealed partial class RepVggFeaturizingEstimator : IEstimator<RepVggFeatur
             throw new ArgumentException($"The output column '{_options.OutputColumnName}' has the same name as a temporary column; choose another name.");
         _network.Architecture.ValidateImageSize(pixels.Height, pixels.Width);
         var scoring = _options.ToScoringOptions(_host) with { Limits = _options.WeightsPath is null ? null : (_options.WeightsOptions ?? new WeightsFileOptions()).Limits };
-        return new RepVggFeaturizingTransformer(_network with { ImageHeight = pixels.Height, ImageWidth = pixels.Width }, pixels, _options.OutputColumnName, scoring);
+        try
+        {
+            return new RepVggFeaturizingTransformer(_network with { ImageHeight = pixels.Height, ImageWidth = pixels.Width }, pixels, _options.OutputColumnName, scoring);
+        }
+        catch (InvalidDataException error)
+        {
+            throw new InvalidDataException($"The weights of '{_options.WeightsPath}' cannot be used. {error.Message}", error);
+        }
     }
 
     private static DeployNetwork ReadFile(Options options, IChannel? channel, out bool hasWarned)

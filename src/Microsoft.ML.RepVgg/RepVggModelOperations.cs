@@ -39,11 +39,11 @@ public static class RepVggModelOperations
     /// <param name="catalog"><c>mlContext.Model</c>.</param>
     /// <param name="filePath">The model file.</param>
     /// <param name="inputSchema">Receives the schema of the data that the model was saved with; null if it was saved without one.</param>
-    /// <param name="options">How rows are scored; null for the defaults.</param>
+    /// <param name="options">How rows are scored, and limits on the network; null for the defaults.</param>
     /// <returns>The model. Dispose it when no data view or prediction engine uses it any longer.</returns>
-    /// <exception cref="InvalidDataException">The file is not an ML.NET model, is damaged, or contains no network that this library saved.</exception>
+    /// <exception cref="InvalidDataException">The file is not an ML.NET model, is damaged, contains no network that this library saved, or its network exceeds <see cref="RepVggLoadOptions.ModelLimits"/>.</exception>
     /// <exception cref="IOException">The file cannot be read, or the folder for temporary files cannot be used.</exception>
-    public static TransformerChain<ITransformer> LoadRepVgg(this ModelOperationsCatalog catalog, string filePath, out DataViewSchema? inputSchema, RepVggScoringOptions? options = null)
+    public static TransformerChain<ITransformer> LoadRepVgg(this ModelOperationsCatalog catalog, string filePath, out DataViewSchema? inputSchema, RepVggLoadOptions? options = null)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(filePath);
         using var file = InputFile.Open(filePath);
@@ -57,18 +57,19 @@ public static class RepVggModelOperations
         }
     }
 
-    /// <summary>Loads a model with the transformers of this library, as <see cref="LoadRepVgg(ModelOperationsCatalog, string, out DataViewSchema?, RepVggScoringOptions?)"/>.</summary>
+    /// <summary>Loads a model with the transformers of this library, as <see cref="LoadRepVgg(ModelOperationsCatalog, string, out DataViewSchema?, RepVggLoadOptions?)"/>.</summary>
     /// <param name="catalog"><c>mlContext.Model</c>.</param>
     /// <param name="stream">The content of the model file, from the current position on.</param>
     /// <param name="inputSchema">Receives the schema of the data that the model was saved with; null if it was saved without one.</param>
-    /// <param name="options">How rows are scored; null for the defaults.</param>
+    /// <param name="options">How rows are scored, and limits on the network; null for the defaults.</param>
     /// <returns>The model. Dispose it when no data view or prediction engine uses it any longer.</returns>
-    /// <exception cref="InvalidDataException">The stream does not contain an ML.NET model, is damaged, or contains no network that this library saved.</exception>
-    public static TransformerChain<ITransformer> LoadRepVgg(this ModelOperationsCatalog catalog, Stream stream, out DataViewSchema? inputSchema, RepVggScoringOptions? options = null)
+    /// <exception cref="InvalidDataException">The stream does not contain an ML.NET model, is damaged, contains no network that this library saved, or its network exceeds <see cref="RepVggLoadOptions.ModelLimits"/>.</exception>
+    /// <exception cref="IOException">The folder for temporary files cannot be used.</exception>
+    public static TransformerChain<ITransformer> LoadRepVgg(this ModelOperationsCatalog catalog, Stream stream, out DataViewSchema? inputSchema, RepVggLoadOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(catalog);
         ArgumentNullException.ThrowIfNull(stream);
-        options ??= new RepVggScoringOptions();
+        options ??= new RepVggLoadOptions();
         options.Check();
         StockChainBuilder.CheckTemporaryFolder();
         DataViewSchema? schema = null;
@@ -83,13 +84,14 @@ public static class RepVggModelOperations
     }
 
     /// <summary>Replaces, in a model that ML.NET loaded, the chains of ML.NET's transformers that this library saved by its own transformers.</summary>
-    /// <remarks>The result is the same as that of <see cref="LoadRepVgg(ModelOperationsCatalog, string, out DataViewSchema?, RepVggScoringOptions?)"/>. Other parts of the model are copies.</remarks>
+    /// <remarks>The result is the same as that of <see cref="LoadRepVgg(ModelOperationsCatalog, string, out DataViewSchema?, RepVggLoadOptions?)"/>. Other parts of the model are copies.</remarks>
     /// <param name="catalog"><c>mlContext.Model</c>.</param>
     /// <param name="model">The loaded model. It is not changed or disposed.</param>
-    /// <param name="options">How rows are scored; null for the defaults.</param>
+    /// <param name="options">How rows are scored, and limits on the network; null for the defaults.</param>
     /// <returns>The model. Dispose it when no data view or prediction engine uses it any longer.</returns>
-    /// <exception cref="InvalidDataException">The model contains no network that this library saved.</exception>
-    public static TransformerChain<ITransformer> UpgradeRepVgg(this ModelOperationsCatalog catalog, ITransformer model, RepVggScoringOptions? options = null)
+    /// <exception cref="InvalidDataException">The model contains no network that this library saved, or its network exceeds <see cref="RepVggLoadOptions.ModelLimits"/>.</exception>
+    /// <exception cref="IOException">The folder for temporary files cannot be used.</exception>
+    public static TransformerChain<ITransformer> UpgradeRepVgg(this ModelOperationsCatalog catalog, ITransformer model, RepVggLoadOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(catalog);
         ArgumentNullException.ThrowIfNull(model);

@@ -5,13 +5,16 @@ using Microsoft.ML.RepVgg.Scoring;
 using Microsoft.ML.Runtime;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
-using RepVgg.Weights;
 
 namespace Microsoft.ML.RepVgg;
 
-/// <summary>How a model scores rows. The options of the trainer and of the featurizer contain these options; for a saved model they are given when it is loaded.</summary>
-public class RepVggScoringOptions
+/// <summary>How a model scores rows. The options of the trainer, of the featurizer and of loading a saved model contain these options.</summary>
+public abstract class RepVggScoringOptions
 {
+    private protected RepVggScoringOptions()
+    {
+    }
+
     /// <summary>Number of threads for training and for scoring; 0 uses all cores. The scores do not depend on it, nor do the results of training on this library's CPU backend.</summary>
     public int NumberOfThreads { get; set; }
 
@@ -33,12 +36,6 @@ public class RepVggScoringOptions
     /// </summary>
     public long? MaximumImagePixels { get; set; }
 
-    /// <summary>
-    /// Limits on the network in a saved model that is loaded, which protect against small files that ask for much memory; null for the defaults. Limits on a
-    /// file of weights are in the options of that file.
-    /// </summary>
-    public WeightsFileLimits? ModelLimits { get; set; }
-
     internal ScoringOptions ToScoringOptions(IHost? host) => new(NumberOfThreads, ScoringBatchSize, InvalidRows == InvalidRowHandling.Skip, host);
 
     /// <exception cref="ArgumentException">An option is out of range.</exception>
@@ -47,7 +44,6 @@ public class RepVggScoringOptions
         ArgumentOutOfRangeException.ThrowIfNegative(NumberOfThreads);
         ArgumentOutOfRangeException.ThrowIfNegative(ScoringBatchSize);
         RequireDefined(InvalidRows, nameof(InvalidRows));
-        ModelLimits?.Check();
         if (MaximumImagePixels is < 1 or > ImageDecoding.LargestMaximum)
             throw new ArgumentException($"MaximumImagePixels is {MaximumImagePixels}; it must be 1 to {ImageDecoding.LargestMaximum}.");
     }

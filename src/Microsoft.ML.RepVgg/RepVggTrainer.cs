@@ -66,6 +66,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     /// <exception cref="IOException">The file of pretrained weights cannot be read, or a checkpoint cannot be written.</exception>
     /// <exception cref="InvalidOperationException">A row is invalid (see <see cref="RepVggScoringOptions.InvalidRows"/>), there is no valid row, or all rows have the same label.</exception>
     /// <exception cref="TrainingDivergedException">Training diverged: the loss or a weight is not finite, or the running mean of the loss exceeds 20 ln(number of classes). See <see cref="Options.OnDivergence"/>.</exception>
+    /// <exception cref="OverflowException">Training succeeded, but a fused kernel or bias is too large for 32-bit floats, as with a batch norm whose running variance is almost 0. A smaller learning rate or more weight decay can help.</exception>
     /// <exception cref="DeviceUnavailableException">The requested device cannot be used, and MLContext.FallbackToCpu is false.</exception>
     /// <exception cref="InsufficientMemoryException">The device does not have enough memory for the network and a batch; the message suggests a smaller batch size.</exception>
     /// <exception cref="OperationCanceledException">Training was cancelled (see <see cref="Options.OnCancellation"/>).</exception>

@@ -1,5 +1,6 @@
 using RepVgg.Testing;
 using RepVgg.Tests.Inference;
+using RepVgg.Tests.Runtime.Memory;
 
 namespace RepVgg.Tests;
 
@@ -22,6 +23,9 @@ internal static class Program
                 return 0;
             case ["undisposed-backends"]:
                 Console.WriteLine(string.Join(' ', MemoryUse.OfUndisposedBackends()));
+                return 0;
+            case ["no-c-library"]:
+                NativeBufferTests.AllocateWithoutLibrary();
                 return 0;
             case ["burst"]:
                 Console.WriteLine(string.Join(' ', MemoryUse.OfBurst()));

@@ -5,6 +5,7 @@ using Microsoft.ML.Data;
 using Microsoft.ML.Trainers;
 using RepVgg.Networks;
 using RepVgg.Runtime;
+using RepVgg.Runtime.Files;
 using RepVgg.Weights;
 using RepVgg.Weights.Onnx;
 
@@ -38,6 +39,7 @@ internal sealed partial class SavedModel
     /// <param name="limits">Limits on the networks in the model.</param>
     /// <param name="create">Creates the transformer from its description, its network, and for a classifier a column with the type and the key values of the label.</param>
     /// <exception cref="InvalidDataException">The stream is no ML.NET model, is damaged, or contains no transformer that this library saved.</exception>
+    /// <exception cref="IOException">The folder for temporary files cannot be used.</exception>
     public static ITransformer Load(Stream stream, Func<Stream, ITransformer> load, WeightsFileLimits limits, Func<SavedPart, DeployNetwork, DataViewSchema.Column?, ITransformer> create)
     {
         var model = new SavedModel(limits, create);
@@ -48,6 +50,10 @@ internal sealed partial class SavedModel
         try
         {
             loaded = load(copy);
+        }
+        catch (Exception error) when (IsOfTemporaryFolder(error.GetBaseException()))
+        {
+            throw new IOException($"A file cannot be written to or read from the folder for temporary files, '{Path.GetTempPath()}': {MessageText.Reason(error.GetBaseException())}.", error);
         }
         catch (Exception error) when (error is not OutOfMemoryException)
         {
@@ -67,6 +73,9 @@ internal sealed partial class SavedModel
         }
     }
 
+    /// <summary>Whether an exception of ML.NET comes from the files that it writes while it loads a model, and not from the content of the model, whose ends are an exception of a derived type.</summary>
+    private static bool IsOfTemporaryFolder(Exception error) => error is UnauthorizedAccessException or DirectoryNotFoundException || error.GetType() == typeof(IOException);
+
     private void CopyWithoutNetworks(Stream stream, Stream copy)
     {
         ZipArchive source;
@@ -81,6 +90,7 @@ internal sealed partial class SavedModel
         using (source)
         using (var target = new ZipArchive(copy, ZipArchiveMode.Create, leaveOpen: true))
         {
+            CheckLengths(source, stream.Length);
             // A file with a data loader has the loader at its root, and the model in a chain of its own, of which ML.NET returns the only part.
             if (source.GetEntry("Model.key") is not null)
                 _place = "0/";
@@ -109,11 +119,15 @@ internal sealed partial class SavedModel
     private static (SavedPart, DeployNetwork)? ReadNetwork(ZipArchiveEntry entry, WeightsFileLimits limits)
     {
         // ML.NET writes the length of the file, then the file.
-        using var reader = new BinaryReader(entry.Open());
+        using var stream = entry.Open();
+        using var reader = new BinaryReader(stream);
         int length = entry.Length < sizeof(int) ? -1 : reader.ReadInt32();
-        if (length != entry.Length - sizeof(int))
-            throw new InvalidDataException($"It is damaged: the entry '{entry.FullName}' has {entry.Length} bytes, and {length} are expected after the first four.");
-        using var content = new MemoryStream(reader.ReadBytes(length));
+        if (length < 0 || length != entry.Length - sizeof(int))
+            throw new InvalidDataException($"It is damaged: the entry '{MessageText.Printable(entry.FullName)}' has {entry.Length} bytes, and {length} are expected after the first four.");
+        byte[] bytes = CompressedData.ReadUpTo(stream, length);
+        if (bytes.Length < length)
+            throw new InvalidDataException($"It is damaged: the entry '{MessageText.Printable(entry.FullName)}' should have {length} bytes after the first four, and has {bytes.Length}.");
+        using var content = new MemoryStream(bytes);
         if (OnnxReader.ReadChainDetails(content).Transformer is not { } json)
             return null;
         content.Position = 0;
@@ -124,6 +138,20 @@ internal sealed partial class SavedModel
     {
         using Stream source = from.Open(), target = to.Open();
         source.CopyTo(target);
+    }
+
+    /// <summary>Checks that the entries, each and together, can be as long as the directory of the zip file declares. Many entries can refer to the same bytes of the file.</summary>
+    private static void CheckLengths(ZipArchive archive, long fileLength)
+    {
+        Int128 total = 0;
+        foreach (var entry in archive.Entries)
+        {
+            if (entry.Length / CompressedData.MaximumRatio > entry.CompressedLength)
+                throw new InvalidDataException($"It is damaged: the entry '{MessageText.Printable(entry.FullName)}' cannot have {entry.Length} bytes, since it has {entry.CompressedLength} compressed ones.");
+            total += Math.Max(entry.Length, entry.CompressedLength);
+        }
+        if (total > (Int128)fileLength * CompressedData.MaximumRatio)
+            throw new InvalidDataException($"It is damaged: its entries cannot have {total} bytes together, since the file has {fileLength} bytes.");
     }
 
     /// <summary>Writes a chain without transformers into a folder of a model file.</summary>

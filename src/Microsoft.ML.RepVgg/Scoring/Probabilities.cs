@@ -1,5 +1,5 @@
 using Microsoft.ML.Data;
-using RepVgg.Backends;
+using RepVgg.Runtime;
 
 namespace Microsoft.ML.RepVgg.Scoring;
 
@@ -16,7 +16,7 @@ internal static class Probabilities
     public static void Write(ReadOnlySpan<float> logits, ref VBuffer<float> score)
     {
         var editor = VBufferEditor.Create(ref score, logits.Length);
-        float maximum = logits[MetricAccumulator.IndexOfMax(logits)];
+        float maximum = logits[Logits.IndexOfMax(logits)];
         double sum = 0;
         for (int i = 0; i < logits.Length; i++)
         {
@@ -33,7 +33,7 @@ internal static class Probabilities
     /// <summary>Returns the key, from 1, of the largest logit; the first one of several equal logits. If the logits are not numbers, as for an invalid row, the key is 0, the missing key.</summary>
     public static uint PredictedKey(ReadOnlySpan<float> logits)
     {
-        int best = MetricAccumulator.IndexOfMax(logits);
+        int best = Logits.IndexOfMax(logits);
         return float.IsNaN(logits[best]) ? 0 : (uint)best + 1;
     }
 }

@@ -1,3 +1,5 @@
+using RepVgg.Runtime;
+
 namespace RepVgg.Backends;
 
 /// <summary>
@@ -28,18 +30,6 @@ internal abstract class MetricAccumulator : IDisposable
 
     /// <summary>Releases the sums.</summary>
     public abstract void Dispose();
-
-    /// <summary>Returns the index of the largest value, the predicted class of logits; the first one of several equal values.</summary>
-    public static int IndexOfMax(ReadOnlySpan<float> values)
-    {
-        int best = 0;
-        for (int i = 1; i < values.Length; i++)
-        {
-            if (values[i] > values[best])
-                best = i;
-        }
-        return best;
-    }
 
     /// <summary>Adds a batch whose tensors and labels have been checked.</summary>
     private protected abstract void AddCore(Tensor loss, Tensor logits, ReadOnlySpan<int> labels);
@@ -76,7 +66,7 @@ internal sealed class HostMetricAccumulator(Backend backend) : MetricAccumulator
         _images += labels.Length;
         for (int i = 0; i < labels.Length; i++)
         {
-            if (IndexOfMax(values.Slice(i * classes, classes)) == labels[i])
+            if (Logits.IndexOfMax(values.Slice(i * classes, classes)) == labels[i])
                 _correct++;
         }
     }

@@ -66,7 +66,7 @@ public sealed class InferenceEngine : IDisposable
             if (limits is not null && bytes > limits.MaximumWorkspaceBytes)
             {
                 throw new InvalidDataException(FormattableString.Invariant(
-                    $"images of {ImageHeight} x {ImageWidth} pixels (height x width) are too large for the network: one needs {bytes:f0} bytes of memory, and the limit is {limits.MaximumWorkspaceBytes}, see WeightsFileOptions.Limits.MaximumWorkspaceBytes"));
+                    $"images of {ImageHeight} x {ImageWidth} pixels (height x width) are too large for the network: one needs {bytes:f0} bytes of memory, and the limit is {limits.MaximumWorkspaceBytes}, see WeightsFileLimits.MaximumWorkspaceBytes"));
             }
             _workspaces = new WorkspacePool(_plan, Threads);
             var workspace = _workspaces.Rent(1);
@@ -89,6 +89,10 @@ public sealed class InferenceEngine : IDisposable
     /// Creates an engine for the network in a file. The weights are packed directly from the file, so that memory holds only
     /// one copy of them.
     /// </summary>
+    /// <remarks>
+    /// A file that was written less than 20 ms and 1 ms per MiB ago is opened after that time, because another write at the same time could not be noticed otherwise. A
+    /// time stamp in the future, such as of a network drive whose clock is ahead, disables that protection.
+    /// </remarks>
     /// <param name="path">An ONNX file or any other file that <see cref="WeightsFile.ReadDeployNetwork(string, WeightsFileOptions)"/> reads.</param>
     /// <param name="options">What the file does not say; null for nothing. What is assumed then is in <see cref="Assumptions"/>.</param>
     /// <param name="threads">Maximum number of threads for one call, including the calling thread; 0 for all cores.</param>

@@ -6,6 +6,7 @@ using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using RepVgg.Architectures;
 using RepVgg.Networks;
+using RepVgg.Runtime;
 using RepVgg.Training.Data;
 
 namespace RepVgg.Training;
@@ -75,7 +76,7 @@ internal static class RunFingerprint
     private static string? Difference(string name, JsonNode? written, JsonNode? present)
     {
         string before = written?.ToJsonString() ?? "not given", now = present?.ToJsonString() ?? "not given";
-        return before == now ? null : $"{name} was {before} and is {now}";
+        return before == now ? null : $"{MessageText.Printable(name)} was {MessageText.Printable(before)} and is {MessageText.Printable(now)}";
     }
 
     private static JsonNode Describe(BlockSpec block) => FormattableString.Invariant(

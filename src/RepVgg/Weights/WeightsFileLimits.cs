@@ -36,8 +36,8 @@ public sealed record WeightsFileLimits
     internal void CheckImage(int channels, long height, long width)
     {
         if (height > MaximumImageSide || width > MaximumImageSide)
-            throw new InvalidDataException($"images of {height} x {width} pixels (height x width) are too large: the limit is {MaximumImageSide} pixels per side, see WeightsFileOptions.Limits.MaximumImageSide");
+            throw new InvalidDataException($"images of {height} x {width} pixels (height x width) are too large: the limit is {MaximumImageSide} pixels per side, see WeightsFileLimits.MaximumImageSide");
         if (channels * height * width > MaximumImageValues)
-            throw new InvalidDataException($"images of {channels} channels and {height} x {width} pixels are too large: they have {channels * height * width} values, and the limit is {MaximumImageValues}, see WeightsFileOptions.Limits.MaximumImageValues");
+            throw new InvalidDataException($"images of {channels} channels and {height} x {width} pixels are too large: they have {channels * height * width} values, and the limit is {MaximumImageValues}, see WeightsFileLimits.MaximumImageValues");
     }
 }

@@ -125,7 +125,10 @@ public sealed class FeaturizerFileTests : IDisposable
         string Refusal(WeightsFileLimits limits)
         {
             var options = new RepVggFeaturizingEstimator.Options { InputColumnName = "Pixels", WeightsPath = Write("train.safetensors"), WeightsOptions = new WeightsFileOptions { Limits = limits } };
-            return Assert.Throws<InvalidDataException>(() => _context.Transforms.RepVggFeaturizer(options).Fit(Rows(1))).Message;
+            string message = Assert.Throws<InvalidDataException>(() => _context.Transforms.RepVggFeaturizer(options).Fit(Rows(1))).Message;
+            Assert.Contains($"'{options.WeightsPath}'", message);
+            Assert.Contains(", see WeightsFileLimits.Maximum", message);
+            return message;
         }
     }
 

@@ -1,5 +1,7 @@
+using System.Buffers.Binary;
 using System.IO.Compression;
 using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg.Interop;
 using Microsoft.ML.RepVgg.Tests.Trainer;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Inference;
@@ -171,7 +173,7 @@ public sealed class LoadRepVggTests(TrainedStripes trained) : IClassFixture<Trai
         (options.FeatureColumnName, options.ImageHeight, options.ImageWidth, options.InvalidRows) = ("Image", 12, 12, InvalidRowHandling.Skip);
         using var model = _context.Transforms.LoadRawImageBytes("Image", _folder.Path, "Path").Append(Stripes.Pipeline(_context, options)).Fit(data);
         string path = Save(model, data.Schema);
-        using var loaded = new MLContext().Model.LoadRepVgg(path, out _, new RepVggScoringOptions { InvalidRows = InvalidRowHandling.Skip, NumberOfThreads = 1, ScoringBatchSize = 4 });
+        using var loaded = new MLContext().Model.LoadRepVgg(path, out _, new RepVggLoadOptions { InvalidRows = InvalidRowHandling.Skip, NumberOfThreads = 1, ScoringBatchSize = 4 });
         Compare.Close(Scores(model, data), Scores(loaded, data), 1e-6);
 
         File.WriteAllBytes(_folder.File("3.png"), [1, 2, 3]);
@@ -270,16 +272,92 @@ public sealed class LoadRepVggTests(TrainedStripes trained) : IClassFixture<Trai
         Assert.Contains($"images of {side} x {side} pixels (height x width) are too large: the limit is {side - 1} pixels per side", Refusal(new WeightsFileLimits { MaximumImageSide = side - 1 }));
         Assert.Contains($"they have {side * side} values, and the limit is {side * side - 1}", Refusal(new WeightsFileLimits { MaximumImageValues = side * side - 1 }));
         Assert.Contains($"The network cannot be run: images of {side} x {side} pixels (height x width) are too large for the network", Refusal(new WeightsFileLimits { MaximumWorkspaceBytes = 1000 }));
-        Assert.Throws<InvalidDataException>(() => _context.Model.UpgradeRepVgg(trained.Model, new RepVggScoringOptions { ModelLimits = new WeightsFileLimits { MaximumWorkspaceBytes = 1000 } }));
-        Assert.Throws<ArgumentException>(() => _context.Model.LoadRepVgg(path, out _, new RepVggScoringOptions { ModelLimits = new WeightsFileLimits { MaximumImageSide = 0 } }));
-        _context.Model.LoadRepVgg(path, out _, new RepVggScoringOptions { ModelLimits = new WeightsFileLimits { MaximumImageSide = side } }).Dispose();
+        Assert.Throws<InvalidDataException>(() => _context.Model.UpgradeRepVgg(trained.Model, new RepVggLoadOptions { ModelLimits = new WeightsFileLimits { MaximumWorkspaceBytes = 1000 } }));
+        Assert.Throws<ArgumentException>(() => _context.Model.LoadRepVgg(path, out _, new RepVggLoadOptions { ModelLimits = new WeightsFileLimits { MaximumImageSide = 0 } }));
+        _context.Model.LoadRepVgg(path, out _, new RepVggLoadOptions { ModelLimits = new WeightsFileLimits { MaximumImageSide = side } }).Dispose();
 
         string Refusal(WeightsFileLimits limits)
         {
-            string message = Assert.Throws<InvalidDataException>(() => _context.Model.LoadRepVgg(path, out _, new RepVggScoringOptions { ModelLimits = limits })).Message;
+            string message = Assert.Throws<InvalidDataException>(() => _context.Model.LoadRepVgg(path, out _, new RepVggLoadOptions { ModelLimits = limits })).Message;
             Assert.StartsWith($"The model '{path}' cannot be loaded. ", message);
             return message;
         }
+    }
+
+    [Fact]
+    public void Entries_that_declare_more_bytes_than_they_can_have_are_refused()
+    {
+        byte[] model = File.ReadAllBytes(Save(trained.Model));
+        int[] entries = [.. Enumerable.Range(0, model.Length - 4).Where(at => model.AsSpan(at, 4).SequenceEqual("PK\u0001\u0002"u8))];
+        Assert.NotEmpty(entries);
+        foreach (int entry in entries)
+        {
+            const int LengthOffset = 24;
+            byte[] changed = [.. model];
+            BinaryPrimitives.WriteUInt32LittleEndian(changed.AsSpan(entry + LengthOffset), 2_000_000_000);
+            Assert.Contains("cannot have 2000000000 bytes", Refusal(changed));
+        }
+    }
+
+    [Fact]
+    public void Entries_that_share_their_bytes_are_refused()
+    {
+        const int Count = 5000, Length = 1_000_000;
+        byte[] zip = Zip("a", new byte[Length]);
+        int directory = zip.AsSpan().LastIndexOf("PK\u0001\u0002"u8), end = zip.AsSpan().LastIndexOf("PK\u0005\u0006"u8);
+        byte[] record = zip[directory..end], tail = zip[end..];
+        BinaryPrimitives.WriteUInt16LittleEndian(tail.AsSpan(8), Count);
+        BinaryPrimitives.WriteUInt16LittleEndian(tail.AsSpan(10), Count);
+        BinaryPrimitives.WriteInt32LittleEndian(tail.AsSpan(12), Count * record.Length);
+        Assert.Contains("cannot have 5000000000 bytes together", Refusal([.. zip[..directory], .. Enumerable.Repeat(record, Count).SelectMany(bytes => bytes), .. tail]));
+    }
+
+    [Fact]
+    public void Control_characters_of_a_file_are_not_in_the_message()
+    {
+        foreach (byte[] content in (byte[][])[[5, 0, 0, 0], [0, 0, 0, 0, 0], [255, 255, 255, 255]])
+        {
+            string message = Refusal(Zip($"\u001b[31m{new string('a', 500)}/OnnxModel", content));
+            Assert.Contains("the entry '?[31maaa", message);
+            Assert.DoesNotContain(message, char.IsControl);
+            Assert.InRange(message.Length, 1, 400);
+        }
+    }
+
+    [Fact]
+    public void A_folder_for_temporary_files_that_cannot_be_written_is_no_damage()
+    {
+        foreach (var cause in new Exception[] { new IOException("No space left on device"), new UnauthorizedAccessException("Denied"), new DirectoryNotFoundException("None") })
+        {
+            using var stream = File.OpenRead(Save(trained.Model));
+            var error = Assert.Throws<IOException>(() => SavedModel.Load(stream, _ => throw new System.Reflection.TargetInvocationException(cause), new WeightsFileLimits(), (_, _, _) => throw new NotSupportedException()));
+            Assert.Equal($"A file cannot be written to or read from the folder for temporary files, '{Path.GetTempPath()}': {cause.Message}.", error.Message);
+        }
+        foreach (var cause in new Exception[] { new EndOfStreamException("The end"), new FormatException("No model") })
+        {
+            using var stream = File.OpenRead(Save(trained.Model));
+            Assert.Contains("It is damaged", Assert.Throws<InvalidDataException>(() => SavedModel.Load(stream, _ => throw cause, new WeightsFileLimits(), (_, _, _) => throw new NotSupportedException())).Message);
+        }
+    }
+
+    private static byte[] Zip(string name, byte[] content)
+    {
+        using var stream = new MemoryStream();
+        using (var archive = new ZipArchive(stream, ZipArchiveMode.Create, leaveOpen: true))
+        {
+            using var entry = archive.CreateEntry(name, CompressionLevel.NoCompression).Open();
+            entry.Write(content);
+        }
+        return stream.ToArray();
+    }
+
+    /// <summary>The message for a model that is refused in memory that is in proportion to its size.</summary>
+    private string Refusal(byte[] model)
+    {
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        string message = Assert.Throws<InvalidDataException>(() => _context.Model.LoadRepVgg(new MemoryStream(model), out _)).Message;
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 100L * model.Length + (4 << 20));
+        return message;
     }
 
     [Fact]

@@ -53,6 +53,13 @@ internal static class FaultRun
                 }
                 SystemFaults.Fail(folder.Path, call, 0);
             }
+            SystemFaults.Interrupt(folder.Path, SystemCall.Flush, 1);
+            if (Record(() => write(path, 0)) is { } error)
+                wrong.Add($"{name}, a signal comes while the file is flushed: {error}");
+            if (SystemFaults.Count(SystemCall.Flush) != 2)
+                wrong.Add($"{name}, a signal comes while the file is flushed: it is not flushed again");
+            SystemFaults.Fail(folder.Path, SystemCall.Flush, 0);
+            old = File.ReadAllBytes(path);
             // The temporary file may not be longer than this.
             for (long size = 0; size < old.Length; size += Math.Max(1, old.Length / MaximumFaults))
             {

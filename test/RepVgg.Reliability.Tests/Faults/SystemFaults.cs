@@ -15,7 +15,7 @@ internal enum SystemCall
 /// <summary>Lets system calls of this process fail: a certain one, by the library faults.c that is preloaded, or any write beyond a size of files.</summary>
 internal static unsafe partial class SystemFaults
 {
-    private const int NoSpace = 28, InputOutput = 5, Denied = 13, FileSizeLimit = 1, SizeSignal = 25;
+    private const int NoSpace = 28, InputOutput = 5, Denied = 13, Interrupted = 4, FileSizeLimit = 1, SizeSignal = 25;
 
     /// <summary>Environment variable with the path of the library.</summary>
     public const string Variable = "REPVGG_FAULTS";
@@ -34,9 +34,17 @@ internal static unsafe partial class SystemFaults
     /// <param name="folder">The folder of the files that are meant.</param>
     /// <param name="call">Kind of the call.</param>
     /// <param name="number">Number of the call, from 1; 0 for none.</param>
-    public static void Fail(string folder, SystemCall call, long number)
+    public static void Fail(string folder, SystemCall call, long number) =>
+        Fail(folder, call, number, call switch { SystemCall.Write => NoSpace, SystemCall.Flush => InputOutput, _ => Denied });
+
+    /// <summary>Lets one call return early because of a signal, and counts calls from now on.</summary>
+    /// <param name="folder">The folder of the files that are meant.</param>
+    /// <param name="call">Kind of the call.</param>
+    /// <param name="number">Number of the call, from 1.</param>
+    public static void Interrupt(string folder, SystemCall call, long number) => Fail(folder, call, number, Interrupted);
+
+    private static void Fail(string folder, SystemCall call, long number, int error)
     {
-        int error = call switch { SystemCall.Write => NoSpace, SystemCall.Flush => InputOutput, _ => Denied };
         byte[] path = [.. System.Text.Encoding.UTF8.GetBytes(folder), 0];
         fixed (byte* start = path)
             ((delegate* unmanaged<byte*, int, long, int, void>)NativeLibrary.GetExport(_library, "faults_set"))(start, (int)call, number, error);

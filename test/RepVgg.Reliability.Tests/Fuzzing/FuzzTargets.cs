@@ -176,7 +176,8 @@ internal static partial class FuzzTargets
         }
         catch (InvalidOperationException error) when (error.GetType() == typeof(InvalidOperationException))
         {
-            // The documented error for a checkpoint of another run.
+            // The documented error for a checkpoint of another run. Its message is checked as that of a damaged one.
+            throw new InvalidDataException(error.Message, error);
         }
     }
 

@@ -265,6 +265,26 @@ public class ResumeTests
     }
 
     [Fact]
+    public void Control_characters_and_long_texts_of_a_checkpoint_are_not_in_the_message()
+    {
+        using var folder = new TemporaryFolder();
+        var options = Options(folder.File("run.checkpoint"));
+        TrainUntil(options, 2, 1, _validation);
+        foreach (string part in new[] { "data", "network", "options" })
+        {
+            var (text, tensors) = CheckpointFile.Read(options.CheckpointPath!);
+            var json = JsonNode.Parse(text)!.AsObject();
+            json["run"]![part]![$"\u001b[31m{new string('n', 10_000)}"] = $"\u009b\u001b]0;{new string('v', 10_000)}";
+            string changed = folder.File("changed.checkpoint");
+            CheckpointFile.Write(changed, json.ToJsonString(), tensors);
+            string message = Assert.Throws<InvalidOperationException>(() => SyntheticTask.Train(_train, _validation, options with { CheckpointPath = changed })).Message;
+            Assert.Contains($"the {part} {(part == "network" ? "differs" : "differ")} (?[31mnnn", message, StringComparison.Ordinal);
+            Assert.DoesNotContain(message, char.IsControl);
+            Assert.InRange(message.Length, 1, 1000);
+        }
+    }
+
+    [Fact]
     public void A_run_can_be_cancelled_while_its_data_are_compared()
     {
         using var folder = new TemporaryFolder();

@@ -6,15 +6,19 @@ namespace RepVgg.Runtime.Files;
 /// <summary>Writes a file under a temporary name in the folder of its target and renames it when it is complete, so that a partial file is never visible under the target name.</summary>
 /// <remarks>
 /// If the target is a symbolic link, the file that it refers to is written. Permissions of an existing file are kept. Pipes, sockets
-/// and devices are refused. A process that ends while it writes leaves its temporary file; the next write to the same target removes it.
+/// and devices are refused. Several threads and processes can write the same target at the same time; the last one to finish replaces the
+/// content of the others. A process that ends while it writes leaves its temporary file; the next write to the same target removes it. The
+/// temporary file stays open, and thereby locked, until it has the name of the target, so that no other writer removes it.
 /// </remarks>
 internal static class AtomicFile
 {
+    private const int Attempts = 10, BufferSize = 1 << 16;
+
     /// <summary>Writes or replaces a file.</summary>
     /// <param name="path">The target.</param>
-    /// <param name="write">Writes the content to the stream, which is readable and seekable, and must not be closed.</param>
+    /// <param name="write">Writes the content to the stream, which is readable and seekable. The file stays open if the stream is closed.</param>
     /// <exception cref="IOException">The file cannot be written; what stood at <paramref name="path"/> before is unchanged.</exception>
-    public static void Write(string path, Action<FileStream> write)
+    public static void Write(string path, Action<Stream> write)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
         ArgumentNullException.ThrowIfNull(write);
@@ -26,42 +30,44 @@ internal static class AtomicFile
     /// <param name="subject">Name of the file in error messages, such as "The training checkpoint 'run.checkpoint'".</param>
     /// <param name="write">Writes the content.</param>
     /// <exception cref="IOException">The file cannot be written; what stood at <paramref name="path"/> before is unchanged.</exception>
-    internal static void Write(string path, string subject, Action<FileStream> write)
+    internal static void Write(string path, string subject, Action<Stream> write)
     {
         string target = Resolve(path, subject);
-        var (temporary, remains) = TemporaryNames(target);
+        string? temporary = null;
         try
         {
-            RemoveRemains(target, remains);
-            using (var stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, 1 << 16))
-            {
-                write(stream);
-                WriteErrors.ToDisk(stream);
-            }
+            RemoveRemains(target);
+            using var file = Create(target, FileOptions.None);
+            temporary = file.Name;
+            var content = new BufferedStream(new OutputStream(file), BufferSize);
+            write(content);
+            if (content.CanWrite)
+                content.Flush();
+            WriteErrors.ToDisk(file);
             if (!OperatingSystem.IsWindows() && File.Exists(target))
-                File.SetUnixFileMode(temporary, File.GetUnixFileMode(target));
+                File.SetUnixFileMode(file.SafeFileHandle, File.GetUnixFileMode(target));
             File.Move(temporary, target, overwrite: true);
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException || WriteErrors.IsTooLarge(error))
+        catch (Exception error)
         {
-            throw new IOException($"{subject} cannot be written: {error.Message}", error);
-        }
-        finally
-        {
-            Remove(temporary);
+            if (temporary is not null)
+                Remove(temporary);
+            if (error is IOException or UnauthorizedAccessException)
+                throw new IOException($"{subject} cannot be written: {error.Message}", error);
+            throw;
         }
     }
 
-    /// <summary>Checks that <see cref="Write(string, string, Action{FileStream})"/> can create a file. Call it before a long computation.</summary>
+    /// <summary>Checks that <see cref="Write(string, string, Action{Stream})"/> can create a file. Call it before a long computation.</summary>
     /// <param name="path">The target.</param>
     /// <param name="subject">Name of the file in error messages.</param>
     /// <exception cref="IOException">The file cannot be written.</exception>
     internal static void CheckWritable(string path, string subject)
     {
-        var (temporary, _) = TemporaryNames(Resolve(path, subject));
+        string target = Resolve(path, subject);
         try
         {
-            using var probe = File.Create(temporary, 1, FileOptions.DeleteOnClose);
+            using var probe = Create(target, FileOptions.DeleteOnClose);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -100,13 +106,47 @@ internal static class AtomicFile
         return target;
     }
 
-    /// <summary>Gets the name of a new temporary file, and the pattern of the names of all temporary files of a target.</summary>
-    /// <remarks>The names contain a hash of the target's name, which may itself be as long as the file system allows.</remarks>
-    private static (string Temporary, string Pattern) TemporaryNames(string target)
+    /// <summary>Creates a temporary file. As long as it is open, <see cref="RemoveRemains"/> does not remove it.</summary>
+    private static FileStream Create(string target, FileOptions options)
     {
-        string hash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(Path.GetFileName(target))).AsSpan(0, 8));
-        return (Path.Combine(Path.GetDirectoryName(target)!, $".{hash}.{Guid.NewGuid():N}.tmp"), $".{hash}.*.tmp");
+        // The lock is shared, so that the target can be read as soon as the file has its name. Windows renames an open file only with this permission.
+        var creation = new FileStreamOptions
+        {
+            Mode = FileMode.CreateNew,
+            Access = FileAccess.ReadWrite,
+            Share = FileShare.Read | FileShare.Delete,
+            BufferSize = 0,
+            Options = options,
+        };
+        // Nobody can read the content earlier who cannot read the target.
+        if (!OperatingSystem.IsWindows() && File.Exists(target))
+            creation.UnixCreateMode = File.GetUnixFileMode(target) | UnixFileMode.UserRead | UnixFileMode.UserWrite;
+        for (int attempt = 1; ; attempt++)
+        {
+            string temporary = Path.Combine(Path.GetDirectoryName(target)!, $".{Hash(target)}.{Guid.NewGuid():N}.tmp");
+            FileStream file;
+            try
+            {
+                file = new FileStream(temporary, creation);
+            }
+            catch (IOException error) when (attempt < Attempts && IsSharingViolation(error))
+            {
+                // Another writer opened the file to remove it before it was locked.
+                Remove(temporary);
+                continue;
+            }
+            // Another writer may also have removed it before it was locked.
+            if (attempt == Attempts || File.Exists(temporary))
+                return file;
+            file.Dispose();
+        }
     }
+
+    /// <summary>Whether a file is locked: EWOULDBLOCK of Linux or of macOS, or ERROR_SHARING_VIOLATION of Windows.</summary>
+    private static bool IsSharingViolation(IOException error) => error.HResult is 11 or 35 or unchecked((int)0x80070020);
+
+    /// <summary>Gets a hash of the target's name, which stands in the names of its temporary files because the name may itself be as long as the file system allows.</summary>
+    private static string Hash(string target) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(Path.GetFileName(target))).AsSpan(0, 8));
 
     /// <summary>Removes the temporary file of a write that failed. An error of that would hide why it failed.</summary>
     private static void Remove(string temporary)
@@ -121,10 +161,10 @@ internal static class AtomicFile
         }
     }
 
-    /// <summary>Removes the temporary files of processes that ended while they wrote the target. A file that a process is writing is locked.</summary>
-    private static void RemoveRemains(string target, string pattern)
+    /// <summary>Removes the temporary files of processes that ended while they wrote the target. A file that is being written is locked.</summary>
+    private static void RemoveRemains(string target)
     {
-        foreach (string remains in Directory.EnumerateFiles(Path.GetDirectoryName(target)!, pattern))
+        foreach (string remains in Directory.EnumerateFiles(Path.GetDirectoryName(target)!, $".{Hash(target)}.*.tmp"))
         {
             try
             {

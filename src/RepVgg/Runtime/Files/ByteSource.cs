@@ -6,7 +6,8 @@ namespace RepVgg.Runtime.Files;
 /// <remarks>
 /// Files are not mapped into memory, because an access to a page behind the end of a file that another program has truncated ends the
 /// process. Several threads can read a file at the same time, but not a stream. A change of the content is noticed by the length or by the time of
-/// the last write. It is not noticed if a program writes through a mapping of its own, sets the time back, or rests in the middle of its work for longer than the reading takes.
+/// the last write. It is not noticed if a program writes through a mapping of its own, sets the time back, or pauses between two writes for longer than the
+/// reading takes, nor if the time stamp is in the future when the file is opened.
 /// </remarks>
 internal sealed class ByteSource : IDisposable
 {

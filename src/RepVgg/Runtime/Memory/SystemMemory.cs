@@ -5,11 +5,13 @@ namespace RepVgg.Runtime.Memory;
 /// <summary>Allocates zeroed native memory, and requests transparent huge pages for it.</summary>
 /// <remarks>
 /// On Linux, blocks of 128 KiB or more are mapped individually. The C library's allocator maps such blocks too, but only until the
-/// first of them are freed; later it takes them from heaps that keep freed memory.
+/// first of them are freed; later it takes them from heaps that keep freed memory. Where the functions of the C library are not found, that allocator is used.
 /// </remarks>
 internal static unsafe partial class SystemMemory
 {
     private const nuint SmallestMapping = 128 << 10;
+    private static readonly bool _canMap = OperatingSystem.IsLinux() && HasFunctions();
+
     private const int ReadAndWrite = 3, PrivateAnonymous = 0x22, MadviseHugePage = 14;
 
     /// <summary>Allocates zeroed memory.</summary>
@@ -39,11 +41,29 @@ internal static unsafe partial class SystemMemory
     public static void AdviseHugePages(void* start, nuint bytes)
     {
         // The result is ignored: the memory is usable with or without huge pages.
-        if (OperatingSystem.IsLinux())
+        if (_canMap)
             _ = Advise(start, bytes, MadviseHugePage);
     }
 
-    private static bool IsMapped(nuint bytes) => OperatingSystem.IsLinux() && bytes >= SmallestMapping;
+    private static bool IsMapped(nuint bytes) => _canMap && bytes >= SmallestMapping;
+
+    private static bool HasFunctions()
+    {
+        try
+        {
+            void* start = Map(null, SmallestMapping, ReadAndWrite, PrivateAnonymous, -1, 0);
+            if ((nint)start != -1)
+            {
+                _ = Advise(start, SmallestMapping, MadviseHugePage);
+                _ = Unmap(start, SmallestMapping);
+            }
+            return true;
+        }
+        catch (Exception error) when (error is DllNotFoundException or EntryPointNotFoundException)
+        {
+            return false;
+        }
+    }
 
     [LibraryImport("libc", EntryPoint = "mmap")]
     private static partial void* Map(void* start, nuint bytes, int protection, int flags, int file, nint offset);

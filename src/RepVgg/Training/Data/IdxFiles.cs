@@ -14,12 +14,6 @@ internal static class IdxFiles
 {
     private const int UnsignedByte = 8;
 
-    // A byte of a gzip file gives 1032 bytes at most: 258 bytes, the longest match, for two bits.
-    private const int MaximumGzipRatio = 1032;
-
-    // Values of a gzip file are read into an array that grows from this length, because the file can have fewer than it declares.
-    private const int FirstBytes = 1 << 20;
-
     /// <summary>Reads one set from a folder: <c>{prefix}-images-idx3-ubyte</c> and <c>{prefix}-labels-idx1-ubyte</c>, with or without <c>.gz</c>.</summary>
     /// <param name="folder">The folder.</param>
     /// <param name="prefix"><c>train</c> or <c>t10k</c> in MNIST and Fashion-MNIST.</param>
@@ -98,7 +92,7 @@ internal static class IdxFiles
             if (header[2] != UnsignedByte || header[3] != rank)
                 throw new InvalidDataException($"'{name}' is an IDX file of type {header[2]} with {header[3]} dimensions; expected unsigned bytes (type {UnsignedByte}) with {rank} ({(rank == 3 ? "images" : "labels")}).");
             plain.ReadExactly(header[4..]);
-            long available = plain is GZipStream ? (stream.Length - start) * MaximumGzipRatio : plain.Length - plain.Position;
+            long available = plain is GZipStream ? (stream.Length - start) * CompressedData.MaximumRatio : plain.Length - plain.Position;
             return ReadValues(plain, name, rank, header[4..], available, check);
         }
         catch (EndOfStreamException)
@@ -137,7 +131,7 @@ internal static class IdxFiles
         if (count > available)
             throw new InvalidDataException($"'{name}' is truncated: its header declares {count} values, but at most {available} are present.");
         check(shape);
-        byte[] values = ReadUpTo(plain, (int)count);
+        byte[] values = plain is GZipStream ? CompressedData.ReadUpTo(plain, (int)count) : ReadAll(plain, (int)count);
         if (values.Length < count)
             throw new InvalidDataException($"'{name}' is truncated: its header declares {count} values, but only {values.Length} are present.");
         if (plain.ReadByte() >= 0)
@@ -145,19 +139,10 @@ internal static class IdxFiles
         return (shape, values);
     }
 
-    /// <summary>Reads a number of bytes, or fewer if the stream ends. The memory is in proportion to the bytes that are read.</summary>
-    private static byte[] ReadUpTo(Stream plain, int count)
+    private static byte[] ReadAll(Stream plain, int count)
     {
-        byte[] values = new byte[plain is GZipStream ? Math.Min(count, FirstBytes) : count];
-        int read = 0;
-        while (true)
-        {
-            read += plain.ReadAtLeast(values.AsSpan(read), values.Length - read, throwOnEndOfStream: false);
-            if (read < values.Length || read == count)
-                break;
-            Array.Resize(ref values, (int)Math.Min(count, 2L * values.Length));
-        }
-        Array.Resize(ref values, read);
+        byte[] values = new byte[count];
+        plain.ReadExactly(values);
         return values;
     }
 

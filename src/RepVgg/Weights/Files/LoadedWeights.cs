@@ -1,5 +1,6 @@
 using RepVgg.Architectures;
 using RepVgg.Networks;
+using RepVgg.Runtime;
 using RepVgg.Weights.Naming;
 
 namespace RepVgg.Weights.Files;
@@ -61,7 +62,22 @@ public sealed record LoadedWeights(StateDict State, WeightsForm Form, RepVggArch
     /// </summary>
     /// <returns>The network.</returns>
     /// <exception cref="ArgumentException">The image is too small, the normalisation has another number of channels, or the normalisation is unknown.</exception>
+    /// <exception cref="InvalidDataException">A fused kernel or bias is too large for 32-bit floats.</exception>
     public DeployNetwork ToDeployNetwork()
+    {
+        try
+        {
+            return Fuse();
+        }
+        catch (OverflowException error)
+        {
+            throw new InvalidDataException($"The weights cannot be used: {MessageText.Reason(error)}.", error);
+        }
+    }
+
+    /// <summary>Creates a deploy network, as <see cref="ToDeployNetwork"/>.</summary>
+    /// <exception cref="OverflowException">A fused kernel or bias is too large for 32-bit floats.</exception>
+    internal DeployNetwork Fuse()
     {
         var (_, _, height, width, known, _) = Describe();
         return Form == WeightsForm.Deploy

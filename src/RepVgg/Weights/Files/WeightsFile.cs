@@ -10,6 +10,10 @@ namespace RepVgg.Weights.Files;
 public static class WeightsFile
 {
     /// <summary>Reads a file. The format is detected from the content, not from the file name. Prefixes of names, such as <c>module.</c>, are removed, and names of timm and MMPretrain are converted to those of the RepVGG authors' code.</summary>
+    /// <remarks>
+    /// A file that was written less than 20 ms and 1 ms per MiB ago is read after that time, because another write at the same time could not be noticed otherwise. A
+    /// time stamp in the future, such as of a network drive whose clock is ahead, disables that protection.
+    /// </remarks>
     /// <param name="path">The file.</param>
     /// <param name="options">What the file does not say; null for nothing.</param>
     /// <returns>The weights. For an ONNX file, they are always the deploy form; for a training checkpoint, the best weights so far.</returns>
@@ -88,7 +92,7 @@ public static class WeightsFile
         var weights = Identify(file.Path, format.Open(file, options), options);
         try
         {
-            return (weights.ToDeployNetwork(), weights.Assumptions);
+            return (weights.Fuse(), weights.Assumptions);
         }
         catch (OverflowException error)
         {

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Runtime.Versioning;
 using RepVgg.Runtime.Files;
@@ -13,6 +14,8 @@ public sealed class AtomicFileTests : IDisposable
     public void Dispose() => _folder.Dispose();
 
     private static void Write(string path, string text = "new") => AtomicFile.Write(path, stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(text)));
+
+    private string[] TemporaryFiles() => Directory.GetFiles(_folder.Path, ".*.tmp");
 
     private string[] Names() => [.. Directory.GetFileSystemEntries(_folder.Path).Select(path => Path.GetFileName(path)).Order(StringComparer.Ordinal)];
 
@@ -74,6 +77,99 @@ public sealed class AtomicFileTests : IDisposable
     }
 
     [UnixFact]
+    [UnsupportedOSPlatform("windows")]
+    public void Nobody_can_read_the_content_earlier_who_cannot_read_the_target()
+    {
+        const UnixFileMode Private = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+        string path = _folder.Write("weights.pth", "old"u8.ToArray());
+        foreach (var mode in new[] { Private, UnixFileMode.UserRead, Private | UnixFileMode.GroupRead })
+        {
+            File.SetUnixFileMode(path, mode);
+            AtomicFile.Write(path, stream =>
+            {
+                stream.Write("new"u8);
+                Assert.Equal(UnixFileMode.None, File.GetUnixFileMode(Assert.Single(TemporaryFiles())) & ~(mode | Private));
+            });
+            Assert.Equal(mode, File.GetUnixFileMode(path));
+        }
+    }
+
+    [Fact]
+    public void Several_threads_can_write_the_same_file()
+    {
+        const int Threads = 4, Writes = 250, Length = 200_000;
+        string path = _folder.File("run.checkpoint");
+        var errors = new ConcurrentQueue<Exception>();
+        bool done = false;
+        var writers = Enumerable.Range(1, Threads).Select(number => new Thread(() =>
+        {
+            byte[] content = [.. Enumerable.Repeat((byte)number, Length)];
+            for (int i = 0; i < Writes; i++)
+                Try(() => AtomicFile.Write(path, stream => stream.Write(content)));
+        })).ToArray();
+        var others = new[] { new Thread(Read), new Thread(Probe) };
+        foreach (var thread in writers.Concat(others))
+            thread.Start();
+        foreach (var thread in writers)
+            thread.Join();
+        Volatile.Write(ref done, true);
+        foreach (var thread in others)
+            thread.Join();
+        Assert.Empty(errors);
+        Check();
+        Assert.Equal(["run.checkpoint"], Names());
+
+        void Read()
+        {
+            while (!Volatile.Read(ref done))
+            {
+                if (File.Exists(path))
+                    Try(Check);
+            }
+        }
+
+        void Probe()
+        {
+            while (!Volatile.Read(ref done))
+                Try(() => AtomicFile.CheckWritable(path, "The file"));
+        }
+
+        void Check()
+        {
+            using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+            byte[] content = new byte[Length + 1];
+            Assert.Equal(Length, file.ReadAtLeast(content, content.Length, throwOnEndOfStream: false));
+            Assert.Equal(-1, content.AsSpan(0, Length).IndexOfAnyExcept(content[0]));
+        }
+
+        void Try(Action action)
+        {
+            try
+            {
+                action();
+            }
+            catch (Exception error)
+            {
+                errors.Enqueue(error);
+            }
+        }
+    }
+
+    [Fact]
+    public void An_error_of_the_callback_is_not_reported_as_a_file_that_is_too_large()
+    {
+        string path = _folder.File("model.onnx");
+        Assert.Throws<ArgumentOutOfRangeException>(() => AtomicFile.Write(path, stream =>
+        {
+            stream.WriteByte(1);
+            stream.Position = -1;
+        }));
+        Assert.Throws<ArgumentOutOfRangeException>(() => AtomicFile.Write(path, stream => stream.SetLength(-1)));
+        Assert.Throws<ArgumentOutOfRangeException>(() => AtomicFile.Write(path, _ => new List<int> { 1 }.Capacity = 0));
+        Assert.Empty(Names());
+    }
+
+    [UnixFact]
     public void Devices_and_pipes_are_refused()
     {
         if (!OperatingSystem.IsLinux())
@@ -108,19 +204,20 @@ public sealed class AtomicFileTests : IDisposable
         string path = _folder.File("run.checkpoint"), other = _folder.File("other.checkpoint"), dead = "", living = "";
         foreach (string target in new[] { path, other })
         {
-            AtomicFile.Write(target, stream =>
+            AtomicFile.Write(target, _ =>
             {
                 // A copy of the temporary file, as a process leaves it that ends here.
-                string copy = Path.Combine(_folder.Path, Path.GetFileName(stream.Name).Replace(".tmp", "0.tmp", StringComparison.Ordinal));
+                string copy = Path.ChangeExtension(TemporaryFiles().Single(file => file != dead), "0.tmp");
                 if (target == path)
                     dead = copy;
                 File.WriteAllText(copy, "dead");
             });
         }
         Assert.Equal(4, Names().Length);
-        AtomicFile.Write(path, stream =>
+        string[] before = TemporaryFiles();
+        AtomicFile.Write(path, _ =>
         {
-            living = stream.Name;
+            living = Assert.Single(TemporaryFiles(), file => !before.Contains(file));
             Write(path, "second");
             Assert.True(File.Exists(living));
         });

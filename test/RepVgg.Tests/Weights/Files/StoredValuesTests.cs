@@ -101,6 +101,8 @@ public sealed class StoredValuesTests : IDisposable
             string path = _folder.File(file);
             foreach (var read in (Action[])[() => WeightsFile.ReadDeployNetwork(path, _quiet), () => InferenceEngine.Open(path, _quiet).Dispose()])
                 Assert.StartsWith($"'{path}' cannot be used: The branches of stage2.0 cannot be fused: '{expected}' holds ", Assert.Throws<InvalidDataException>(read).Message);
+            var weights = WeightsFile.Read(path, _quiet);
+            Assert.StartsWith($"The weights cannot be used: The branches of stage2.0 cannot be fused: '{expected}' holds ", Assert.Throws<InvalidDataException>(weights.ToDeployNetwork).Message);
         }
         Assert.Contains(expected, Assert.Throws<OverflowException>(() => DeployNetwork.FromTrainingForm(_architecture, state, 16, 16, Normalization.ImageNet)).Message);
     }

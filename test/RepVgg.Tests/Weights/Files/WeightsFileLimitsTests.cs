@@ -42,10 +42,10 @@ public sealed class WeightsFileLimitsTests : IDisposable
     public void Files_within_the_limits_are_opened(string name) => InferenceEngine.Open(GoldenFiles.PathOf(Path.Combine("hostile", name))).Dispose();
 
     [Theory]
-    [InlineData(5000, "bytes of memory, and the limit is 1073741824, see WeightsFileOptions.Limits.MaximumWorkspaceBytes")]
-    [InlineData(8192, "bytes of memory, and the limit is 1073741824, see WeightsFileOptions.Limits.MaximumWorkspaceBytes")]
-    [InlineData(8193, "the limit is 8192 pixels per side, see WeightsFileOptions.Limits.MaximumImageSide")]
-    [InlineData(23_170, "the limit is 8192 pixels per side, see WeightsFileOptions.Limits.MaximumImageSide")]
+    [InlineData(5000, "bytes of memory, and the limit is 1073741824, see WeightsFileLimits.MaximumWorkspaceBytes")]
+    [InlineData(8192, "bytes of memory, and the limit is 1073741824, see WeightsFileLimits.MaximumWorkspaceBytes")]
+    [InlineData(8193, "the limit is 8192 pixels per side, see WeightsFileLimits.MaximumImageSide")]
+    [InlineData(23_170, "the limit is 8192 pixels per side, see WeightsFileLimits.MaximumImageSide")]
     [InlineData(23_171, "they have 536895241 values, of at most 536870912")]
     [InlineData(46_341, "they have 2147488281 values, of at most 536870912")]
     [InlineData(65_535, "they have 4294836225 values, of at most 536870912")]
