@@ -54,6 +54,25 @@ public sealed record Normalization(ImmutableArray<float> Mean, ImmutableArray<fl
         return new([.. new float[channels]], [.. scale]);
     }
 
+    /// <summary>Finds what makes the normalisation unusable: missing values, and values for which a pixel becomes infinite, NaN, or the same number whatever it is.</summary>
+    /// <param name="channels">Number of input channels.</param>
+    /// <returns>The problem; null if there is none.</returns>
+    internal string? Problem(int channels)
+    {
+        const float LargestPixel = 255;
+        if (Mean.IsDefault || Scale.IsDefault || Mean.Length != channels || Scale.Length != channels)
+            return $"{channels} means and scales are needed, one per input channel, not {(Mean.IsDefault ? 0 : Mean.Length)} and {(Scale.IsDefault ? 0 : Scale.Length)}";
+        for (int channel = 0; channel < channels; channel++)
+        {
+            float mean = Mean[channel], scale = Scale[channel];
+            if (!float.IsFinite(mean) || !float.IsFinite(scale) || scale == 0)
+                return FormattableString.Invariant($"the mean of channel {channel} is {mean} and its scale {scale}; both must be finite, and the scale not 0");
+            if (!float.IsFinite(-mean * scale) || !float.IsFinite((LargestPixel - mean) * scale))
+                return FormattableString.Invariant($"channel {channel} has the mean {mean} and the scale {scale}, with which pixels from 0 to {LargestPixel} become infinite");
+        }
+        return null;
+    }
+
     /// <summary>Returns the means and standard deviations as text.</summary>
     /// <returns>A text such as <c>mean 127.5, standard deviation 255</c>.</returns>
     public override string ToString() => $"mean {Join(Mean)}, standard deviation {Join(Scale.Select(scale => 1 / scale))}";

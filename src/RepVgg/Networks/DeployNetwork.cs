@@ -146,14 +146,8 @@ public sealed record DeployNetwork(
     {
         ArgumentNullException.ThrowIfNull(normalization);
         architecture.ValidateImageSize(imageHeight, imageWidth);
-        if (normalization.Mean.IsDefault || normalization.Scale.IsDefault
-            || normalization.Mean.Length != architecture.InputChannels || normalization.Scale.Length != architecture.InputChannels)
-        {
-            throw new ArgumentException(
-                $"The normalisation needs {architecture.InputChannels} means and scales, one per input channel of {architecture.Name}.", nameof(normalization));
-        }
-        if (!normalization.Mean.All(float.IsFinite) || !normalization.Scale.All(float.IsFinite))
-            throw new ArgumentException("The normalisation's means and scales must be finite numbers.", nameof(normalization));
+        if (normalization.Problem(architecture.InputChannels) is { } problem)
+            throw new ArgumentException($"The normalisation cannot be used for {architecture.Name}: {problem}.", nameof(normalization));
     }
 
     private static DeployNetwork Create(

@@ -347,8 +347,8 @@ internal abstract class LinearBranch
 /// <summary>The affine parameters and running statistics of a batch norm, one value per channel.</summary>
 internal sealed record NormValues(float[] Weight, float[] Bias, float[] Mean, float[] Variance, double Epsilon)
 {
-    /// <summary>Index of the first channel whose variance plus epsilon is not a positive number; -1 if there is none.</summary>
-    public int InvalidChannel => Array.FindIndex(Variance, variance => !(variance + Epsilon > 0));
+    /// <summary>Index of the first channel whose variance plus epsilon is not a positive finite number; -1 if there is none.</summary>
+    public int InvalidChannel => Array.FindIndex(Variance, variance => !(variance + Epsilon > 0 && double.IsFinite(variance + Epsilon)));
 
     /// <summary>Computes scale and shift of the batch norm in evaluation mode, y = scale * x + shift: scale = weight / sqrt(variance + epsilon), shift = bias - mean * scale.</summary>
     /// <exception cref="ArgumentException">The parameters differ in length.</exception>

@@ -7,6 +7,7 @@ internal static class MessageText
 {
     private const int LastNames = 2;
     private const int MaximumName = 200;
+    private const int MaximumReason = 2000;
 
     /// <summary>Joins the names of a list. Of a long list, it takes the first names and the last two, and says how many are between them.</summary>
     /// <param name="names">The names.</param>
@@ -26,11 +27,12 @@ internal static class MessageText
 
     /// <summary>
     /// Gets the message of an exception as a part of another message: without the parameter name that .NET appends to the message of an
-    /// <see cref="ArgumentException"/>, without a period at the end, and without control characters, since it can contain names from a file.
+    /// <see cref="ArgumentException"/>, without a period at the end, and, since it can contain names from a file, without control characters and without the middle of a very long text.
     /// </summary>
     public static string Reason(Exception error)
     {
         int parameter = error is ArgumentException ? error.Message.LastIndexOf(" (Parameter ", StringComparison.Ordinal) : -1;
-        return WithoutControls((parameter < 0 ? error.Message : error.Message[..parameter]).TrimEnd('.'));
+        string reason = (parameter < 0 ? error.Message : error.Message[..parameter]).TrimEnd('.');
+        return WithoutControls(reason.Length <= MaximumReason ? reason : $"{reason[..(MaximumReason / 2)]} ... {reason[^(MaximumReason / 2)..]}");
     }
 }

@@ -56,8 +56,8 @@ public sealed record ModelDescription(
         int classes = Parse(ClassesKey, value => value.GetInt32());
         int[] size = Parse(ImageSizeKey, value => value.EnumerateArray().Select(item => item.GetInt32()).ToArray());
         var normalization = Parse(NormalizationKey, value => new Normalization(Floats(value.GetProperty("mean"), architecture.InputChannels), Floats(value.GetProperty("scale"), architecture.InputChannels)));
-        if (normalization.Scale.Contains(0))
-            throw new FormatException($"the property '{NormalizationKey}' has a scale of 0");
+        if (normalization.Problem(architecture.InputChannels) is { } problem)
+            throw new FormatException($"the property '{NormalizationKey}' is invalid: {problem}");
         var labels = properties.ContainsKey(ClassLabelsKey)
             ? Parse(ClassLabelsKey, value => value.EnumerateArray().Select(item => item.GetString() ?? "").ToImmutableArray())
             : [];
@@ -65,7 +65,7 @@ public sealed record ModelDescription(
             throw new FormatException("the classes, labels and image size of the description are inconsistent");
         try
         {
-            ArchitectureValidation.CheckImageSize(size[0], size[1]);
+            architecture.ValidateImageSize(size[0], size[1]);
         }
         catch (ArgumentException error)
         {
@@ -100,8 +100,7 @@ public sealed record ModelDescription(
     {
         if (values.GetArrayLength() != count)
             throw new FormatException($"it has {values.GetArrayLength()} values for {count} channels");
-        ImmutableArray<float> floats = [.. values.EnumerateArray().Select(value => value.GetSingle())];
-        return floats.All(float.IsFinite) ? floats : throw new FormatException("a value is not finite");
+        return [.. values.EnumerateArray().Select(value => value.GetSingle())];
     }
 
     private static void WriteNormalization(Utf8JsonWriter writer, Normalization normalization)

@@ -13,7 +13,7 @@ internal sealed class ByteSource : IDisposable
 {
     // Systems round the time of a write, so that two writes can have the same time stamp; and it is the time at which a write begins, which then takes a
     // while for every mebibyte.
-    private const double TimeStepMilliseconds = 20, WriteMillisecondsPerMebibyte = 1;
+    private const double TimeStepMilliseconds = 20, WriteMillisecondsPerMebibyte = 1, LongestMilliseconds = 100;
 
     private readonly SafeFileHandle? _file;
     private readonly Stream? _stream;
@@ -32,7 +32,7 @@ internal sealed class ByteSource : IDisposable
             Length = RandomAccess.GetLength(_file);
             _written = File.GetLastWriteTimeUtc(_file);
             // The last write must have ended, and any other must change the time stamp.
-            double age = (DateTime.UtcNow - _written).TotalMilliseconds, needed = TimeStepMilliseconds + WriteMillisecondsPerMebibyte * Length / (1 << 20);
+            double age = (DateTime.UtcNow - _written).TotalMilliseconds, needed = Math.Min(TimeStepMilliseconds + WriteMillisecondsPerMebibyte * Length / (1 << 20), LongestMilliseconds);
             if (age >= 0 && age < needed)
                 Thread.Sleep((int)Math.Ceiling(needed - age));
         }

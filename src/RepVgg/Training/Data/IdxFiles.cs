@@ -124,6 +124,8 @@ internal static class IdxFiles
         }
         if (count < 0 || (rank == 3 && (shape[1] == 0 || shape[2] == 0)))
             throw new InvalidDataException($"'{name}' declares the dimensions [{string.Join(", ", shape)}]; they must not be negative, image sizes must not be zero, and the values must fit in one array.");
+        if (rank == 3 && (long)shape[1] * shape[2] > Array.MaxLength)
+            throw new InvalidDataException($"'{name}' declares images of {shape[1]} x {shape[2]} pixels, more than {Array.MaxLength} in one image.");
         if (rank == 3 && (shape[1] > ArchitectureValidation.MaximumImageSide || shape[2] > ArchitectureValidation.MaximumImageSide))
             throw new InvalidDataException($"'{name}' declares images of {shape[1]} x {shape[2]} pixels; a side can have {ArchitectureValidation.MaximumImageSide} pixels at most.");
         if (count > available)

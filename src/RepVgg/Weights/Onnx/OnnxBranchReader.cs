@@ -113,7 +113,7 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
             throw new InvalidDataException($"the parameters of {node} differ in length");
         var norm = new NormValues(weight, bias, mean, variance, node.Float("epsilon", 1e-5f));
         if (norm.InvalidChannel is >= 0 and var invalid)
-            throw new InvalidDataException(FormattableString.Invariant($"a variance of {node} is {variance[invalid]}"));
+            throw new InvalidDataException(FormattableString.Invariant($"a variance of {node} is {variance[invalid]}, and its epsilon is {norm.Epsilon}; the sum must be positive and finite"));
         var map = Read(graph.InputOf(node), depth + 1);
         var branch = map.Branch ?? LinearBranch.Identity(weight.Length);
         if (branch.OutputChannels != weight.Length)

@@ -8,6 +8,8 @@ internal sealed class OnnxExternalData(ByteSource file)
 {
     private const int MaximumFiles = 4096;
 
+    // Several locations can lead to one file, which is opened and counted once.
+    private readonly Dictionary<string, ByteSource> _locations = new(StringComparer.Ordinal);
     private readonly Dictionary<string, ByteSource> _files = new(StringComparer.Ordinal);
     private readonly string _folder = Path.GetDirectoryName(Path.GetFullPath(file.Path)) ?? "";
 
@@ -23,12 +25,14 @@ internal sealed class OnnxExternalData(ByteSource file)
     /// <exception cref="IOException">The file cannot be opened.</exception>
     public ByteSlice Find(string tensor, string location, long offset, long length)
     {
-        if (!_files.TryGetValue(location, out var source))
+        if (!_locations.TryGetValue(location, out var source))
         {
-            if (_files.Count >= MaximumFiles)
+            if (_locations.Count >= MaximumFiles)
                 throw new InvalidDataException($"the values of its tensors are in more than {MaximumFiles} files");
-            source = file.OpenCompanion(Resolve(tensor, location));
-            _files.Add(location, source);
+            string path = Resolve(tensor, location);
+            if (!_files.TryGetValue(path, out source))
+                _files.Add(path, source = file.OpenCompanion(path));
+            _locations.Add(location, source);
         }
         return offset >= 0 && length >= 0 && offset <= source.Length && length <= source.Length - offset
             ? new ByteSlice(source, offset, length)

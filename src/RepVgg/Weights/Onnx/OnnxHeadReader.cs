@@ -113,7 +113,7 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
             for (int i = 0; i < bias.Length; i++)
                 bias[i] += shift[i];
         }
-        return (new LinearSource(layer.InputFeatures, layer.OutputFeatures, layer.Weight, new TensorData(bias)), features);
+        return (new LinearSource(layer.InputFeatures, layer.OutputFeatures, layer.Weight, new TensorData(bias).Finite($"bias of {sums[0].Node}")), features);
     }
 
     private (LinearSource Layer, string Features) LinearWithoutSums(string value)
@@ -151,9 +151,9 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
             var values = new float[stored.Length];
             for (int i = 0; i < values.Length; i++)
                 values[i] = scale * (outputsFirst ? stored[i] : stored[i % inputs * outputs + i / inputs]);
-            weight = new TensorData([outputs, inputs], values);
+            weight = new TensorData([outputs, inputs], values).Finite($"weight of {node}");
         }
-        bias = bias is null ? TensorData.Zeros(outputs) : bias.Shape is [var length] && length == outputs && biasScale == 1 ? bias : new TensorData(Bias(node, bias, outputs, biasScale));
+        bias = bias is null ? TensorData.Zeros(outputs) : bias.Shape is [var length] && length == outputs && biasScale == 1 ? bias : new TensorData(Bias(node, bias, outputs, biasScale)).Finite($"bias of {node}");
         return new LinearSource(inputs, outputs, weight, bias);
     }
 

@@ -252,10 +252,9 @@ internal sealed class OnnxNetworkReader
             means[c] = shift[c] == 0 ? 0 : (float)(-shift[c] / scale[c]);
             scales[c] = (float)scale[c];
             isIdentity &= means[c] == 0 && scales[c] == 1;
-            if (!float.IsFinite(means[c]) || !float.IsFinite(scales[c]))
-                throw new InvalidDataException(string.Create(CultureInfo.InvariantCulture, $"its normalisation of channel {c} is x * {scale[c]} + {shift[c]}"));
         }
-        return new Normalization(ImmutableCollectionsMarshal.AsImmutableArray(means), ImmutableCollectionsMarshal.AsImmutableArray(scales));
+        var normalization = new Normalization(ImmutableCollectionsMarshal.AsImmutableArray(means), ImmutableCollectionsMarshal.AsImmutableArray(scales));
+        return normalization.Problem(channels) is { } problem ? throw new InvalidDataException($"the normalisation that its operations compute cannot be used: {problem}") : normalization;
     }
 
     private (int Height, int Width) ImageSize(OnnxValue input, List<OnnxBlock> found, string map)

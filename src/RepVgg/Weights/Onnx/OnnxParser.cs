@@ -11,6 +11,7 @@ internal sealed class OnnxParser
     private const int MaximumIntegers = 1 << 16;
     private const int MaximumExternalIntegers = 1 << 20;
     private const int MaximumParts = 1000;
+    private const int MaximumAttributes = 500_000;
     private const int MaximumRank = 8;
     private const int MaximumOperatorSet = 25;
 
@@ -26,6 +27,7 @@ internal sealed class OnnxParser
 
     // Number of integers in external files that were read. Many tensors can refer to the same bytes of a file.
     private long _externalIntegers;
+    private int _attributes;
 
     private OnnxParser(ByteSource source)
     {
@@ -169,6 +171,8 @@ internal sealed class OnnxParser
                     var attribute = Attribute(reader.Message());
                     node.Attributes[attribute.Name] = attribute;
                     attributes++;
+                    if (++_attributes > MaximumAttributes)
+                        throw new InvalidDataException($"its operations have more than {MaximumAttributes} attributes");
                     break;
                 default: reader.Skip(); break;
             }

@@ -18,6 +18,7 @@ internal sealed class SafetensorsHeader
 {
     private const int LengthBytes = 8;
     private const int MaximumLength = 32 << 20;
+    private const int MaximumTensors = 100_000;
 
     private SafetensorsHeader(long dataStart, List<SafetensorsEntry> entries, Dictionary<string, string> metadata) =>
         (DataStart, Entries, Metadata) = (dataStart, entries, metadata);
@@ -71,6 +72,8 @@ internal sealed class SafetensorsHeader
                 throw new InvalidDataException($"it describes '{property.Name}' twice");
             if (property.Name != "__metadata__")
             {
+                if (entries.Count == MaximumTensors)
+                    throw new InvalidDataException($"it has more than {MaximumTensors} tensors");
                 entries.Add(Entry(property.Name, property.Value));
                 continue;
             }

@@ -59,6 +59,7 @@ public class IdxFilesTests
         { "label out of range", Idx(_pixels, 3, 2, 4), Idx(_labels, 3), 4, "row 0: label 4 is outside 0 .. 3" },
         { "more data", [.. Idx(_pixels, 3, 2, 4), 7], Idx(_labels, 3), 0, "has data after the 24 values" },
         { "absurd size", Idx(_pixels, int.MaxValue, 1 << 20, 1 << 20), Idx(_labels, 3), 0, "declares the dimensions" },
+        { "no images of an absurd size", Idx([], 0, 65_535, 65_535), Idx([], 0), 0, "images' declares images of 65535 x 65535 pixels" },
         { "negative size", Idx(_pixels, -3, 2, 4), Idx(_labels, 3), 0, "declares the dimensions" },
     };
 

@@ -109,8 +109,9 @@ public sealed class StoredValuesTests : IDisposable
 
     [Theory]
     [InlineData("\"mean\":[1,2]", "2 values for 3 channels")]
-    [InlineData("\"mean\":[1,2,1e39]", "a value is not finite")]
-    [InlineData("\"scale\":[1,0,1]", "a scale of 0")]
+    [InlineData("\"mean\":[1,2,1e39]", "both must be finite")]
+    [InlineData("\"scale\":[1,3e38,1]", "become infinite")]
+    [InlineData("\"scale\":[1,0,1]", "its scale 0; both must be finite, and the scale not 0")]
     public void A_description_of_an_unusable_normalization_is_refused(string part, string expected)
     {
         string path = _folder.File("a.safetensors");

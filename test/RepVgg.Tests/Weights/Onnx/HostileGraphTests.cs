@@ -213,6 +213,54 @@ public class HostileGraphTests
     }
 
     [Fact]
+    public void An_external_file_under_many_names_counts_once()
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("weights.data", new byte[1 << 20]);
+        Directory.CreateDirectory(Path.Combine(folder.Path, "d"));
+        var graph = CraftedGraph.Start(96);
+        for (int i = 0; i < 200; i++)
+            graph.External($"unused{i}", [1 << 18], OnnxSchema.Tensor.Float, string.Concat(Enumerable.Repeat("d/../", i)) + "weights.data");
+        graph.External("shared", [96, 96, 3, 3], OnnxSchema.Tensor.Float, "weights.data");
+        for (int i = 1; i <= 300; i++)
+            graph.Node("Conv", $"c{i}", new[] { $"r{i - 1}", "shared" }, CraftedGraph.Padded).Node("Relu", $"r{i}", $"c{i}");
+        string path = folder.Write("external.onnx", graph.End("r300"));
+        const string Expected = "its weights, where a constant counts for each operation that uses it, need more than";
+        Assert.Contains(Expected, Refusal(() => OnnxReader.Read(path)));
+        Assert.Contains(Expected, Refusal(() => InferenceEngine.Open(path)));
+    }
+
+    public static TheoryData<string, string> Overflows => new()
+    {
+        { "products", "'fused kernel' holds" },
+        { "sum of kernels", "'fused kernel' holds" },
+        { "sum of biases", "'fused bias' holds" },
+        { "sum in the head", "holds a value that is infinite" },
+        { "normalisation of zero", "the normalisation that its operations compute cannot be used: the mean of channel 0" },
+        { "normalisation too large", "with which pixels from 0 to 255 become infinite" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Overflows))]
+    public void Finite_constants_whose_combination_is_not_finite_are_refused(string name, string expected)
+    {
+        CraftedGraph graph = CraftedGraph.Start().Floats("big", [1, 1, 1, 1], 3e38f).Floats("bigs", [2], 3e38f).Floats("zero", [1, 1, 1, 1], 0).Floats("k3", [1, 1, 3, 3], 3e38f).Conv("r0", "k3", "c1");
+        byte[] file = name switch
+        {
+            "products" => graph.Node("Mul", "a", "c1", "big").EndBlock("a"),
+            "sum of kernels" => graph.Conv("r0", "k3", "c2").Node("Add", "a", "c1", "c2").EndBlock("a"),
+            "sum of biases" => graph.Node("Add", "a", "c1", "big").Node("Add", "b", "a", "big").EndBlock("b"),
+            "sum in the head" => graph.Node("Add", "a", "logits", "bigs").Node("Add", "b", "a", "bigs").Output("b").End("r0"),
+            "normalisation of zero" => graph.Node("Mul", "n", "x", "zero").Conv("n", "k", "c2").EndBlock("c2"),
+            _ => graph.Node("Mul", "n", "x", "big").Conv("n", "k", "c2").EndBlock("c2"),
+        };
+        using var folder = new TemporaryFolder();
+        string path = folder.Write("graph.onnx", file);
+        Assert.Contains(expected, Refusal(() => InferenceEngine.Open(path).Dispose()));
+        Assert.NotNull(Refusal(() => OnnxReader.Read(path)));
+    }
+
+    [Fact]
     public void Integers_of_external_files_are_limited()
     {
         using var folder = new TemporaryFolder();
