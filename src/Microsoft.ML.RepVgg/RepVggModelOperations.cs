@@ -27,7 +27,18 @@ public static class RepVggModelOperations
         ArgumentNullException.ThrowIfNull(model);
         ArgumentException.ThrowIfNullOrWhiteSpace(filePath);
         StockChainBuilder.CheckTemporaryFolder();
-        AtomicFile.Write(filePath, stream => catalog.Save(model, inputSchema, stream));
+        AtomicFile.Write(filePath, stream =>
+        {
+            try
+            {
+                catalog.Save(model, inputSchema, stream);
+            }
+            catch (ArgumentOutOfRangeException error) when (WriteErrors.IsTooLarge(error))
+            {
+                // ML.NET writes temporary files of its own.
+                throw WriteErrors.TooLarge(error);
+            }
+        });
     }
 
     /// <summary>Loads a model with the transformers of this library, instead of the chains of ML.NET's transformers that it was saved as.</summary>

@@ -34,9 +34,9 @@ internal static partial class WriteErrors
 
     /// <summary>
     /// Whether an exception of a write to a file says that the file would become larger than the file system or a limit of the process allows, which .NET reports
-    /// as an invalid argument.
+    /// as an invalid argument. Ask only about an exception of the call that writes.
     /// </summary>
-    public static bool IsTooLarge(Exception error) => error is ArgumentOutOfRangeException { Source: "System.Private.CoreLib", ParamName: "value" };
+    public static bool IsTooLarge(Exception error) => error is ArgumentOutOfRangeException { ParamName: "value", ActualValue: null };
 
     /// <summary>The exception for such a file.</summary>
     public static IOException TooLarge(Exception error) => new("The file would become larger than the file system or a limit of the process allows.", error);
