@@ -28,6 +28,9 @@ public sealed record ModelDescription(
     private const string NormalizationKey = "repvgg.normalization";
     private const string ClassLabelsKey = "repvgg.class_labels";
 
+    // A 3x3 kernel of one channel, and its bias.
+    private const int LeastWeightsOfBlock = 10;
+
     /// <summary>Converts the description to key-value pairs of strings, which file formats store as metadata.</summary>
     internal IReadOnlyList<KeyValuePair<string, string>> ToProperties()
     {
@@ -53,6 +56,8 @@ public sealed record ModelDescription(
         if (!properties.ContainsKey(ArchitectureKey))
             return null;
         var architecture = Parse(ArchitectureKey, ArchitectureJson.Read);
+        // Checked before the blocks are enumerated, of which a small description can claim thousands.
+        CheckWeights(architecture.Stages.Sum(stage => (long)stage.Depth) * LeastWeightsOfBlock);
         int classes = Parse(ClassesKey, value => value.GetInt32());
         int[] size = Parse(ImageSizeKey, value => value.EnumerateArray().Select(item => item.GetInt32()).ToArray());
         var normalization = Parse(NormalizationKey, value => new Normalization(Floats(value.GetProperty("mean"), architecture.InputChannels), Floats(value.GetProperty("scale"), architecture.InputChannels)));
@@ -71,9 +76,14 @@ public sealed record ModelDescription(
         {
             throw new FormatException($"the property '{ImageSizeKey}' is invalid: {MessageText.Reason(error)}", error);
         }
-        if (LeastWeights(architecture, classes) is var weights && weights > values)
-            throw new FormatException(string.Create(CultureInfo.InvariantCulture, $"its description is of a network with {weights} weights or more, but its tensors have {values} values"));
+        CheckWeights(LeastWeights(architecture, classes));
         return new ModelDescription(architecture, classes, size[0], size[1], normalization, labels);
+
+        void CheckWeights(Int128 weights)
+        {
+            if (weights > values)
+                throw new FormatException(string.Create(CultureInfo.InvariantCulture, $"its description is of a network with {weights} weights or more, but its tensors have {values} values"));
+        }
 
         T Parse<T>(string key, Func<JsonElement, T> read)
         {
