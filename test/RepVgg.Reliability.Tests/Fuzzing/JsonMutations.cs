@@ -28,15 +28,8 @@ internal static partial class JsonMutations
             at = random.Next(tokens.Count);
         switch (random.Next(8))
         {
-            case 0:
-                tokens.RemoveAt(at);
-                break;
-            case 1:
-                tokens.Insert(random.Next(tokens.Count), tokens[at]);
-                break;
-            case 2:
-                int other = random.Next(tokens.Count);
-                (tokens[at], tokens[other]) = (tokens[other], tokens[at]);
+            case < TokenMutations.Moves and var kind:
+                TokenMutations.Move(tokens, at, kind, random);
                 break;
             case 3:
                 tokens[at] = ByteMutations.Number(random).ToString(CultureInfo.InvariantCulture);
@@ -46,10 +39,7 @@ internal static partial class JsonMutations
                 tokens[at] = new string('[', depth) + tokens[at] + new string(']', depth);
                 break;
             case 5 when random.Next(2) == 0:
-                int count = 1 + random.Next(Math.Min(16, tokens.Count - at));
-                var part = tokens.GetRange(at, count);
-                for (int repeats = random.Next(100); repeats > 0; repeats--)
-                    tokens.InsertRange(at, part);
+                TokenMutations.Repeat(tokens, at, 16, 100, random);
                 break;
             default:
                 tokens[at] = random.Next(3) == 0 ? tokens[random.Next(tokens.Count)] : _values[random.Next(_values.Length)];

@@ -35,15 +35,8 @@ internal sealed class PickleMutations
         int at = random.Next(tokens.Count);
         switch (tokens[at].Length == 0 ? 0 : random.Next(9))
         {
-            case 0:
-                tokens.RemoveAt(at);
-                break;
-            case 1:
-                tokens.Insert(random.Next(tokens.Count), tokens[at]);
-                break;
-            case 2:
-                int other = random.Next(tokens.Count);
-                (tokens[at], tokens[other]) = (tokens[other], tokens[at]);
+            case < TokenMutations.Moves and var kind:
+                TokenMutations.Move(tokens, at, kind, random);
                 break;
             case 3:
                 tokens.Insert(at, _instructions[random.Next(_instructions.Length)]);
@@ -52,10 +45,7 @@ internal sealed class PickleMutations
                 tokens[at] = _instructions[random.Next(_instructions.Length)];
                 break;
             case 5 when random.Next(4) == 0:
-                int count = 1 + random.Next(Math.Min(8, tokens.Count - at));
-                var part = tokens.GetRange(at, count);
-                for (int repeats = random.Next(MaximumRepeats); repeats > 0; repeats--)
-                    tokens.InsertRange(at, part);
+                TokenMutations.Repeat(tokens, at, 8, MaximumRepeats, random);
                 break;
             case 6:
                 tokens[at] = ByteMutations.Change(tokens[at], random);
