@@ -90,7 +90,7 @@ public sealed class InferenceEngine : IDisposable
     /// one copy of them.
     /// </summary>
     /// <remarks>
-    /// A file that was written less than 20 ms and 1 ms per MiB ago is opened after that time, because another write at the same time could not be noticed otherwise. A
+    /// A file that was written less than 20 ms and 1 ms per MiB ago, at most 100 ms, is opened after that time, because another write at the same time could not be noticed otherwise. A
     /// time stamp in the future, such as of a network drive whose clock is ahead, disables that protection.
     /// </remarks>
     /// <param name="path">An ONNX file or any other file that <see cref="WeightsFile.ReadDeployNetwork(string, WeightsFileOptions)"/> reads.</param>

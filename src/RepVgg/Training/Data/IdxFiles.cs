@@ -59,7 +59,7 @@ internal static class IdxFiles
         ArgumentNullException.ThrowIfNull(images);
         ArgumentNullException.ThrowIfNull(labels);
         ArgumentOutOfRangeException.ThrowIfNegative(classes);
-        var (_, labelBytes) = ReadBytes(labels, labelsName, 1, _ => { });
+        var (_, labelBytes) = ReadBytes(labels, labelsName, 1);
         var (imageShape, pixels) = ReadBytes(images, imagesName, 3, shape =>
         {
             if (shape[0] != labelBytes.Length)
@@ -79,7 +79,7 @@ internal static class IdxFiles
             ?? throw new FileNotFoundException($"The folder '{folder}' holds no {stem} file; looked for {string.Join(", ", names)}.");
     }
 
-    private static (int[] Shape, byte[] Values) ReadBytes(Stream stream, string name, int rank, Action<int[]> check)
+    private static (int[] Shape, byte[] Values) ReadBytes(Stream stream, string name, int rank, Action<int[]>? check = null)
     {
         stream = Seekable(stream);
         long start = stream.Position;
@@ -111,8 +111,8 @@ internal static class IdxFiles
     /// <param name="rank">Number of dimensions.</param>
     /// <param name="dimensions">The dimensions in the header.</param>
     /// <param name="available">Number of bytes that can be left at most.</param>
-    /// <param name="check">Called with the dimensions before the values are read.</param>
-    private static (int[] Shape, byte[] Values) ReadValues(Stream plain, string name, int rank, ReadOnlySpan<byte> dimensions, long available, Action<int[]> check)
+    /// <param name="check">Called with the dimensions before the values are read; null for no call.</param>
+    private static (int[] Shape, byte[] Values) ReadValues(Stream plain, string name, int rank, ReadOnlySpan<byte> dimensions, long available, Action<int[]>? check)
     {
         var shape = new int[rank];
         long count = 1;
@@ -130,7 +130,7 @@ internal static class IdxFiles
             throw new InvalidDataException($"'{name}' declares images of {shape[1]} x {shape[2]} pixels; a side can have {ArchitectureValidation.MaximumImageSide} pixels at most.");
         if (count > available)
             throw new InvalidDataException($"'{name}' is truncated: its header declares {count} values, but at most {available} are present.");
-        check(shape);
+        check?.Invoke(shape);
         byte[] values = plain is GZipStream ? CompressedData.ReadUpTo(plain, (int)count) : ReadAll(plain, (int)count);
         if (values.Length < count)
             throw new InvalidDataException($"'{name}' is truncated: its header declares {count} values, but only {values.Length} are present.");

@@ -11,7 +11,7 @@ public static class WeightsFile
 {
     /// <summary>Reads a file. The format is detected from the content, not from the file name. Prefixes of names, such as <c>module.</c>, are removed, and names of timm and MMPretrain are converted to those of the RepVGG authors' code.</summary>
     /// <remarks>
-    /// A file that was written less than 20 ms and 1 ms per MiB ago is read after that time, because another write at the same time could not be noticed otherwise. A
+    /// A file that was written less than 20 ms and 1 ms per MiB ago, at most 100 ms, is read after that time, because another write at the same time could not be noticed otherwise. A
     /// time stamp in the future, such as of a network drive whose clock is ahead, disables that protection.
     /// </remarks>
     /// <param name="path">The file.</param>
