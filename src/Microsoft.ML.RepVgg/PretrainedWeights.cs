@@ -36,7 +36,7 @@ internal sealed class PretrainedWeights
 
     /// <summary>Reads a weights file of any supported format.</summary>
     /// <param name="path">Path of the file; null for none.</param>
-    /// <param name="architecture">The architecture that the user specified, whose block form the weights have; null for none.</param>
+    /// <param name="architecture">The architecture that the user specified, whose training form the weights have; null for none.</param>
     /// <param name="options">What the file does not say; null for nothing.</param>
     /// <returns>The weights; null if <paramref name="path"/> is null.</returns>
     /// <exception cref="ArgumentException">The file holds the deploy form, or an option contradicts it.</exception>
@@ -49,8 +49,8 @@ internal sealed class PretrainedWeights
         options ??= new WeightsFileOptions();
         // The names of this form are those of another one, so the file does not tell it. Log writes the warnings: for training, not
         // every assumption of the file's reader is used.
-        var form = options.BlockForm ?? (architecture?.BlockForm == BlockForm.IdentityWithoutNorm ? BlockForm.IdentityWithoutNorm : null);
-        var weights = WeightsFile.Read(path, options with { BlockForm = form, Warn = static _ => { } });
+        var form = options.TrainingForm ?? (architecture?.TrainingForm == TrainingForm.IdentityWithoutNorm ? TrainingForm.IdentityWithoutNorm : null);
+        var weights = WeightsFile.Read(path, options with { TrainingForm = form, Warn = static _ => { } });
         if (weights.Form == WeightsForm.Deploy)
         {
             throw new ArgumentException(

@@ -17,13 +17,13 @@ internal static class GoldenFiles
     public static JsonElement Manifest { get; } = JsonDocument.Parse(File.ReadAllText(PathOf("manifest.json"))).RootElement;
 
     /// <summary>The data of one block of a form; the geometry is <c>same</c>, <c>down</c> or <c>grouped</c>.</summary>
-    public static StateDict Block(BlockForm form, string geometry)
+    public static StateDict Block(TrainingForm form, string geometry)
     {
         string kind = form switch
         {
-            BlockForm.RepVgg => "repvgg",
-            BlockForm.IdentityWithoutNorm => "identity-without-bn",
-            _ => throw new ArgumentException($"There is no golden data of the block form {form}.", nameof(form)),
+            TrainingForm.RepVgg => "repvgg",
+            TrainingForm.IdentityWithoutNorm => "identity-without-bn",
+            _ => throw new ArgumentException($"There is no golden data of the training form {form}.", nameof(form)),
         };
         return PthReader.Read(PathOf(Path.Combine("blocks", $"{kind}-{geometry}.pth")));
     }

@@ -56,11 +56,11 @@ public class ModuleTests
         Assert.All(exported, item => Assert.Equal(state[item.Key].Values, item.Value.Values));
     }
 
-    public static TheoryData<BlockForm> Forms => [.. Enum.GetValues<BlockForm>()];
+    public static TheoryData<TrainingForm> Forms => [.. Enum.GetValues<TrainingForm>()];
 
     [TorchSharpTheory]
     [MemberData(nameof(Forms))]
-    public void Blocks_of_every_form_are_PyTorchs_and_fuse(BlockForm form)
+    public void Blocks_of_every_form_are_PyTorchs_and_fuse(TrainingForm form)
     {
         using var scope = torch.NewDisposeScope();
         var golden = GoldenFiles.Block(form, "grouped");

@@ -38,7 +38,7 @@ internal sealed record FoundBlock(int InputChannels, int OutputChannels, int Gro
 internal sealed record FoundNetwork(IReadOnlyList<FoundBlock> Blocks, SqueezeExcitation SqueezeExcitation)
 {
     /// <summary>The training form of the blocks.</summary>
-    public BlockForm Form { get; init; }
+    public TrainingForm Form { get; init; }
 
     /// <summary>Whether the blocks are named as in RepVGGplus.</summary>
     public bool PlusLayout { get; init; }
@@ -83,7 +83,7 @@ internal static class ArchitectureInference
     {
         foreach (var variant in RepVggVariants.All)
         {
-            var sized = variant with { InputChannels = network.Blocks[0].InputChannels, BlockForm = network.Form };
+            var sized = variant with { InputChannels = network.Blocks[0].InputChannels, TrainingForm = network.Form };
             if (network.Fits(sized))
                 return sized;
             // The auxiliary heads of a RepVGGplus variant may have been removed.
@@ -117,7 +117,7 @@ internal static class ArchitectureInference
             InputChannels = network.Blocks[0].InputChannels,
             Stages = stages.ToImmutable(),
             Groups = network.Blocks.Count > 2 ? network.Blocks[2].Groups : 1,
-            BlockForm = network.Form,
+            TrainingForm = network.Form,
             PlusLayout = network.PlusLayout,
             SqueezeExcitation = network.SqueezeExcitation,
         };

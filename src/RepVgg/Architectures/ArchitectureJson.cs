@@ -20,8 +20,8 @@ internal static class ArchitectureJson
         writer.WriteNumber("groups", architecture.Groups);
         writer.WriteString("squeeze_excitation", architecture.SqueezeExcitation.ToString());
         // Older versions of this library do not know this property; the default form is not written, so that they can read it.
-        if (architecture.BlockForm != default)
-            writer.WriteString("block_form", architecture.BlockForm.ToString());
+        if (architecture.TrainingForm != default)
+            writer.WriteString("block_form", architecture.TrainingForm.ToString());
         writer.WriteBoolean("plus_layout", architecture.PlusLayout);
         writer.WriteNumber("batch_norm_epsilon", architecture.BatchNormEpsilon);
         writer.WriteNumber("default_image_size", architecture.DefaultImageSize);
@@ -59,7 +59,7 @@ internal static class ArchitectureJson
                 InputChannels = json.GetProperty("input_channels").GetInt32(),
                 Groups = json.GetProperty("groups").GetInt32(),
                 SqueezeExcitation = Enum.Parse<SqueezeExcitation>(json.GetProperty("squeeze_excitation").GetString() ?? ""),
-                BlockForm = json.TryGetProperty("block_form", out var form) ? ReadForm(form.GetString()) : default,
+                TrainingForm = json.TryGetProperty("block_form", out var form) ? ReadForm(form.GetString()) : default,
                 PlusLayout = json.GetProperty("plus_layout").GetBoolean(),
                 BatchNormEpsilon = json.GetProperty("batch_norm_epsilon").GetSingle(),
                 DefaultImageSize = json.GetProperty("default_image_size").GetInt32(),
@@ -82,7 +82,7 @@ internal static class ArchitectureJson
         }
     }
 
-    private static BlockForm ReadForm(string? name) => Enum.TryParse<BlockForm>(name, out var form) && Enum.IsDefined(form)
+    private static TrainingForm ReadForm(string? name) => Enum.TryParse<TrainingForm>(name, out var form) && Enum.IsDefined(form)
         ? form
-        : throw new FormatException($"the block form '{name}' is unknown to this version of the library");
+        : throw new FormatException($"the training form '{name}' is unknown to this version of the library");
 }

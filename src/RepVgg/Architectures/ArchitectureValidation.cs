@@ -82,8 +82,8 @@ internal static partial class ArchitectureValidation
             problems.Add(FormattableString.Invariant($"its batch-norm epsilon is {architecture.BatchNormEpsilon}, not above 0"));
         if (!Enum.IsDefined(architecture.SqueezeExcitation))
             problems.Add($"its squeeze-and-excitation is {(int)architecture.SqueezeExcitation}, which is not a value of SqueezeExcitation");
-        if (!Enum.IsDefined(architecture.BlockForm))
-            problems.Add($"its block form is {(int)architecture.BlockForm}, which is not a value of BlockForm");
+        if (!Enum.IsDefined(architecture.TrainingForm))
+            problems.Add($"its training form is {(int)architecture.TrainingForm}, which is not a value of TrainingForm");
         if (architecture.Groups < 1)
             problems.Add($"it has {architecture.Groups} groups, not at least 1");
         if (architecture.Stages.IsDefaultOrEmpty || architecture.Stages.Length < 2)

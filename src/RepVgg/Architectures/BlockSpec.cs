@@ -12,13 +12,13 @@ namespace RepVgg.Architectures;
 public sealed record BlockSpec(string Name, int InputChannels, int OutputChannels, int Stride, int Groups, SqueezeExcitation SqueezeExcitation)
 {
     /// <summary>The training form of the block.</summary>
-    public BlockForm Form { get; init; }
+    public TrainingForm Form { get; init; }
 
     /// <summary>Whether the input and the output of the block have the same shape, so that it can have an identity branch.</summary>
     public bool HasIdentity => InputChannels == OutputChannels && Stride == 1;
 
     /// <summary>The branches that the training form of the block sums.</summary>
-    public ImmutableArray<BranchSpec> Branches => BlockForms.BranchesOf(Form, HasIdentity);
+    public ImmutableArray<BranchSpec> Branches => TrainingForms.BranchesOf(Form, HasIdentity);
 
     /// <summary>Prefix of the names of the squeeze-and-excitation's weights; null if there is none.</summary>
     public string? SqueezeExcitationName => SqueezeExcitation switch

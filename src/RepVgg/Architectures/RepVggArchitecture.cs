@@ -33,7 +33,7 @@ public sealed record RepVggArchitecture
     public SqueezeExcitation SqueezeExcitation { get; init; }
 
     /// <summary>The training form of the blocks.</summary>
-    public BlockForm BlockForm { get; init; }
+    public TrainingForm TrainingForm { get; init; }
 
     /// <summary>Whether blocks are named as in RepVGGplus: the prefix of block i of a stage is <c>stage1.blocks.i</c>.</summary>
     public bool PlusLayout { get; init; }
@@ -62,7 +62,7 @@ public sealed record RepVggArchitecture
                 {
                     string name = layer == 0 ? stage.Name : PlusLayout ? $"{stage.Name}.blocks.{i}" : $"{stage.Name}.{i}";
                     int groups = layer > 0 && layer % 2 == 0 ? Groups : 1;
-                    yield return new BlockSpec(name, input, stage.Width, i == 0 ? stage.Stride : 1, groups, SqueezeExcitation) { Form = BlockForm };
+                    yield return new BlockSpec(name, input, stage.Width, i == 0 ? stage.Stride : 1, groups, SqueezeExcitation) { Form = TrainingForm };
                     input = stage.Width;
                 }
             }
@@ -81,11 +81,11 @@ public sealed record RepVggArchitecture
     /// <returns>True if every property is equal.</returns>
     public bool Equals(RepVggArchitecture? other) =>
         other is not null && Name == other.Name && InputChannels == other.InputChannels && Groups == other.Groups
-        && SqueezeExcitation == other.SqueezeExcitation && BlockForm == other.BlockForm && PlusLayout == other.PlusLayout
+        && SqueezeExcitation == other.SqueezeExcitation && TrainingForm == other.TrainingForm && PlusLayout == other.PlusLayout
         && BatchNormEpsilon.Equals(other.BatchNormEpsilon) && DefaultImageSize == other.DefaultImageSize
         && Stages.IsDefault == other.Stages.IsDefault && (Stages.IsDefault || Stages.SequenceEqual(other.Stages));
 
     /// <inheritdoc/>
     public override int GetHashCode() =>
-        HashCode.Combine(Name, InputChannels, Groups, SqueezeExcitation, BlockForm, PlusLayout, Stages.IsDefaultOrEmpty ? 0 : Stages.Length);
+        HashCode.Combine(Name, InputChannels, Groups, SqueezeExcitation, TrainingForm, PlusLayout, Stages.IsDefaultOrEmpty ? 0 : Stages.Length);
 }

@@ -40,8 +40,8 @@ public static class FusionCheck
         ArgumentOutOfRangeException.ThrowIfLessThan(images, 1);
         ArgumentNullException.ThrowIfNull(architecture);
         ArgumentNullException.ThrowIfNull(training);
-        // The deploy form does not tell from which block form it was fused.
-        if (!architecture.Blocks.SequenceEqual(deployed.Architecture.Blocks.Select(block => block with { Form = architecture.BlockForm })))
+        // The deploy form does not tell from which training form it was fused.
+        if (!architecture.Blocks.SequenceEqual(deployed.Architecture.Blocks.Select(block => block with { Form = architecture.TrainingForm })))
             throw new ArgumentException($"{deployed.Architecture.Name} is not the deploy form of this {architecture.Name}: their blocks differ.", nameof(deployed));
         int[] shape = [images, architecture.InputChannels, deployed.ImageHeight, deployed.ImageWidth];
         float[] pixels = RandomImages(shape.Aggregate(1, (product, size) => checked(product * size)), seed);

@@ -7,13 +7,13 @@ namespace RepVgg.Weights;
 /// <remarks>
 /// Files that this library writes say everything. A PyTorch state_dict has names and shapes only: it does not say the epsilon of its
 /// batch norms, most strides, the normalization of the pixels and the image size. Where neither the file nor the caller says a value,
-/// a common one is assumed and reported, see <see cref="WeightsAssumption"/>. A <see cref="BlockForm"/>, an epsilon or strides that
+/// a common one is assumed and reported, see <see cref="WeightsAssumption"/>. A <see cref="TrainingForm"/>, an epsilon or strides that
 /// contradict the file are an error.
 /// </remarks>
 public sealed record WeightsFileOptions
 {
-    /// <summary>The block form of training weights, which <see cref="BlockForm.IdentityWithoutNorm"/> needs because its names are not unique; null to find it from the names.</summary>
-    public BlockForm? BlockForm { get; init; }
+    /// <summary>The training form of training weights, which <see cref="TrainingForm.IdentityWithoutNorm"/> needs because its names are not unique; null to find it from the names.</summary>
+    public TrainingForm? TrainingForm { get; init; }
 
     /// <summary>The value that every batch norm adds to the variance, more than 0; null for that of the file, or 1e-5, PyTorch's default.</summary>
     public float? BatchNormEpsilon { get; init; }
@@ -59,8 +59,8 @@ public sealed record WeightsFileOptions
     /// <exception cref="ArgumentException">An option has an invalid value.</exception>
     internal void Check()
     {
-        if (BlockForm is { } form && !Enum.IsDefined(form))
-            throw new ArgumentException($"WeightsFileOptions.BlockForm is {(int)form}, which is not a value of BlockForm.");
+        if (TrainingForm is { } form && !Enum.IsDefined(form))
+            throw new ArgumentException($"WeightsFileOptions.TrainingForm is {(int)form}, which is not a value of TrainingForm.");
         if (BatchNormEpsilon is { } epsilon && !(epsilon > 0 && float.IsFinite(epsilon)))
             throw new ArgumentException(string.Create(CultureInfo.InvariantCulture, $"WeightsFileOptions.BatchNormEpsilon is {epsilon}; it must be a finite number above 0."));
         if (Strides is not null && (Strides.Count == 0 || Strides.Any(stride => stride is not (1 or 2))))

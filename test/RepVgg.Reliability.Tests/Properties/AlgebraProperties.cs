@@ -27,7 +27,7 @@ public class AlgebraProperties
         {
             var state = network.TrainingState;
             var deployed = DeployNetwork.FromTrainingForm(network.Architecture, state, network.Height, network.Width, Normalization.Identity(network.Channels));
-            if (network.Form == BlockForm.RepVgg)
+            if (network.Form == TrainingForm.RepVgg)
             {
                 var images = RandomStates.Images(Images, network.Channels, network.Height, network.Width);
                 float[] expected = new ReferenceTrainingForm(network.Architecture, state).Logits(images);
@@ -128,7 +128,7 @@ public class AlgebraProperties
             Assert.Equal(expected, logits);
         });
 
-    private static Gen<NetworkCase> Deployable { get; } = RandomCases.Networks.Select(network => network with { Form = BlockForm.RepVgg });
+    private static Gen<NetworkCase> Deployable { get; } = RandomCases.Networks.Select(network => network with { Form = TrainingForm.RepVgg });
 
     private static Gen<BranchCase> Branches { get; } =
         from groups in Gen.Int[1, 3]

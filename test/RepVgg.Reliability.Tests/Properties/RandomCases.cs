@@ -10,7 +10,7 @@ namespace RepVgg.Reliability.Tests.Properties;
 internal sealed record StageCase(int Width, int Depth, int Stride);
 
 /// <summary>A random network: what a failing property prints.</summary>
-internal sealed record NetworkCase(int Channels, int Groups, SqueezeExcitation SqueezeExcitation, BlockForm Form, StageCase Stem, StageCase[] Stages, int Height, int Width, int Classes, int Seed)
+internal sealed record NetworkCase(int Channels, int Groups, SqueezeExcitation SqueezeExcitation, TrainingForm Form, StageCase Stem, StageCase[] Stages, int Height, int Width, int Classes, int Seed)
 {
     public RepVggArchitecture Architecture => new()
     {
@@ -18,7 +18,7 @@ internal sealed record NetworkCase(int Channels, int Groups, SqueezeExcitation S
         InputChannels = Channels,
         Groups = Groups,
         SqueezeExcitation = SqueezeExcitation,
-        BlockForm = Form,
+        TrainingForm = Form,
         Stages = [new("stage0", Stem.Width, 1, Stem.Stride), .. Stages.Select((stage, i) => new StageSpec($"stage{i + 1}", stage.Width, stage.Depth, stage.Stride))],
     };
 
@@ -26,7 +26,7 @@ internal sealed record NetworkCase(int Channels, int Groups, SqueezeExcitation S
 
     public StateDict TrainingState => RandomStates.Training(Architecture, Classes, Seed);
 
-    public DeployNetwork Deploy => RandomNetworks.Create(Architecture with { BlockForm = BlockForm.RepVgg }, Height, Width, Classes, Seed);
+    public DeployNetwork Deploy => RandomNetworks.Create(Architecture with { TrainingForm = TrainingForm.RepVgg }, Height, Width, Classes, Seed);
 
     public ModelDescription Description => new(Architecture, Classes, Height, Width, Normalization, [.. Enumerable.Range(0, Classes).Select(i => $"class {i}")]);
 
@@ -43,7 +43,7 @@ internal static class RandomCases
         from squeeze in Gen.OneOf(SqueezeExcitation.None, SqueezeExcitation.BeforeRelu, SqueezeExcitation.AfterRelu)
         from groups in Gen.Int[1, 3]
         let unit = groups * (squeeze switch { SqueezeExcitation.BeforeRelu => 16, SqueezeExcitation.AfterRelu => 4, _ => 1 })
-        from form in Gen.OneOf(BlockForm.RepVgg, BlockForm.IdentityWithoutNorm)
+        from form in Gen.OneOf(TrainingForm.RepVgg, TrainingForm.IdentityWithoutNorm)
         from stem in Stage(unit, 1)
         from stages in Stage(unit, 3).Array[1, 3]
         from height in Gen.Int[1, 20]

@@ -6,17 +6,17 @@ using Xunit;
 
 namespace RepVgg.Testing;
 
-/// <content>Every block form against PyTorch's results for one block, and the algebra of its branches.</content>
+/// <content>Every training form against PyTorch's results for one block, and the algebra of its branches.</content>
 public abstract partial class BackendTests
 {
     private const float GoldenEpsilon = 1e-5f;
 
-    public static TheoryData<BlockForm, string> FormBlocks
+    public static TheoryData<TrainingForm, string> FormBlocks
     {
         get
         {
-            var data = new TheoryData<BlockForm, string>();
-            foreach (var form in Enum.GetValues<BlockForm>())
+            var data = new TheoryData<TrainingForm, string>();
+            foreach (var form in Enum.GetValues<TrainingForm>())
             {
                 foreach (string geometry in (string[])["same", "down", "grouped"])
                     data.Add(form, geometry);
@@ -27,7 +27,7 @@ public abstract partial class BackendTests
 
     [BackendTheory]
     [MemberData(nameof(FormBlocks))]
-    public void A_block_of_every_form_is_PyTorchs_in_evaluation_and_training(BlockForm form, string geometry)
+    public void A_block_of_every_form_is_PyTorchs_in_evaluation_and_training(TrainingForm form, string geometry)
     {
         var (golden, block) = GoldenBlock(form, geometry);
         var branches = GoldenBranches(golden, block, out var tensors);
@@ -55,7 +55,7 @@ public abstract partial class BackendTests
     /// <summary>The differentiable kernel and bias equal PyTorch's fused ones and the double-precision algebra of the same branches.</summary>
     [BackendTheory]
     [MemberData(nameof(FormBlocks))]
-    public void The_equivalent_convolution_of_every_form_is_the_algebras(BlockForm form, string geometry)
+    public void The_equivalent_convolution_of_every_form_is_the_algebras(TrainingForm form, string geometry)
     {
         var (golden, block) = GoldenBlock(form, geometry);
         var branches = GoldenBranches(golden, block, out _);
@@ -148,7 +148,7 @@ public abstract partial class BackendTests
         .Where(name => name.StartsWith(prefix, StringComparison.Ordinal) && !name.EndsWith("num_batches_tracked", StringComparison.Ordinal))
         .Select(name => name[prefix.Length..]);
 
-    private static (StateDict Golden, BlockSpec Block) GoldenBlock(BlockForm form, string geometry)
+    private static (StateDict Golden, BlockSpec Block) GoldenBlock(TrainingForm form, string geometry)
     {
         var golden = GoldenFiles.Block(form, geometry);
         var block = new BlockSpec("block", golden["input"].Shape[1], golden["fused/bias"].Shape[0], geometry == "down" ? 2 : 1, geometry == "grouped" ? 2 : 1, SqueezeExcitation.None) { Form = form };

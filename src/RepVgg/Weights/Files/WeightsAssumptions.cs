@@ -9,7 +9,7 @@ internal static class WeightsAssumptions
 {
     /// <summary>Sets the architecture's epsilon and the assumptions of weights that were read with options.</summary>
     /// <param name="path">The file.</param>
-    /// <param name="weights">The weights. If the file has no description, their architecture was inferred with the strides and the block form of the options.</param>
+    /// <param name="weights">The weights. If the file has no description, their architecture was inferred with the strides and the training form of the options.</param>
     /// <param name="found">Assumptions that the reader of the format made.</param>
     /// <exception cref="ArgumentException">An option contradicts the file. The message names both values.</exception>
     public static LoadedWeights Complete(string path, LoadedWeights weights, IReadOnlyList<WeightsAssumption> found)
@@ -37,13 +37,13 @@ internal static class WeightsAssumptions
     /// <summary>Checks that options do not contradict the architecture that a file describes or that its graph computes.</summary>
     /// <param name="path">The file.</param>
     /// <param name="options">The options.</param>
-    /// <param name="form">The form of the weights. The deploy form has no block form.</param>
+    /// <param name="form">The form of the weights. The deploy form has no training form.</param>
     /// <param name="architecture">The architecture of the file.</param>
     /// <exception cref="ArgumentException">An option contradicts the file. The message names both values.</exception>
     public static void Check(string path, WeightsFileOptions options, WeightsForm form, RepVggArchitecture architecture)
     {
-        if (form == WeightsForm.Training && options.BlockForm is { } block && block != architecture.BlockForm)
-            throw Contradiction("BlockForm", $"{block}", $"{architecture.BlockForm}");
+        if (form == WeightsForm.Training && options.TrainingForm is { } block && block != architecture.TrainingForm)
+            throw Contradiction("TrainingForm", $"{block}", $"{architecture.TrainingForm}");
         if (options.Strides is { } strides && !strides.SequenceEqual(architecture.Stages.Select(stage => stage.Stride)))
             throw Contradiction("Strides", string.Join(", ", strides), string.Join(", ", architecture.Stages.Select(stage => stage.Stride)));
         if (options.BatchNormEpsilon is { } epsilon && epsilon != architecture.BatchNormEpsilon)

@@ -182,7 +182,7 @@ public static class WeightsFile
             int classes = StateLayout.ClassesOf(state);
             if (description is not null && description.Classes != classes)
                 throw new ArgumentException($"The description of the network is that of {description.Classes} classes, but its weights are those {StateLayout.WithClasses(classes)}.");
-            var architecture = description?.Architecture ?? StateInference.Infer(state, options.BlockForm, options.Strides);
+            var architecture = description?.Architecture ?? StateInference.Infer(state, options.TrainingForm, options.Strides);
             weights = new LoadedWeights(state, form, architecture, classes, description)
             {
                 Entry = entry,
@@ -223,5 +223,5 @@ public static class WeightsFile
 
     /// <summary>Describes the options from which an architecture is inferred.</summary>
     private static string With(WeightsFileOptions options) => string.Concat(
-        options.BlockForm is { } form ? $" of block form {form}" : "", options.Strides is { } strides ? $" with strides {string.Join(", ", strides)}" : "");
+        options.TrainingForm is { } form ? $" of training form {form}" : "", options.Strides is { } strides ? $" with strides {string.Join(", ", strides)}" : "");
 }

@@ -21,24 +21,24 @@ internal static partial class StateInference
     public static WeightsForm FormOf(StateDict state)
     {
         ArgumentNullException.ThrowIfNull(state);
-        bool training = BlockForms.All.Any(form => HasKernels(state, form));
+        bool training = TrainingForms.All.Any(form => HasKernels(state, form));
         bool deploy = state.Names.Any(name => name.EndsWith(DeployKernelSuffix, StringComparison.Ordinal));
         return (training, deploy) switch
         {
             (true, false) => WeightsForm.Training,
             (false, true) => WeightsForm.Deploy,
             (true, true) => throw new ArgumentException("The weights mix the training and the deploy form: some blocks are fused and others are not.", nameof(state)),
-            _ => throw new ArgumentException($"The weights are not those of a RepVGG network: no name ends in {string.Join(" or ", BlockForms.All.Select(KernelSuffix).Append(DeployKernelSuffix).Distinct().Select(suffix => $"'{suffix[1..]}'"))}.", nameof(state)),
+            _ => throw new ArgumentException($"The weights are not those of a RepVGG network: no name ends in {string.Join(" or ", TrainingForms.All.Select(KernelSuffix).Append(DeployKernelSuffix).Distinct().Select(suffix => $"'{suffix[1..]}'"))}.", nameof(state)),
         };
     }
 
     /// <summary>Infers the architecture.</summary>
     /// <param name="state">Weights under the authors' names, of either form.</param>
-    /// <param name="blockForm">The block form of training weights; null to find it from their names.</param>
+    /// <param name="trainingForm">The training form of training weights; null to find it from their names.</param>
     /// <param name="strides">The stride of every stage, the stem included; null for those of a variant, or the usual ones.</param>
     /// <returns>A named variant if one has these names, shapes and strides, otherwise an architecture named <c>RepVGG</c>.</returns>
     /// <exception cref="ArgumentException">The weights match no RepVGG architecture; the message states why.</exception>
-    public static RepVggArchitecture Infer(StateDict state, BlockForm? blockForm = null, IReadOnlyList<int>? strides = null)
+    public static RepVggArchitecture Infer(StateDict state, TrainingForm? trainingForm = null, IReadOnlyList<int>? strides = null)
     {
         var form = FormOf(state);
         int classes = StateLayout.ClassesOf(state);
@@ -48,8 +48,8 @@ internal static partial class StateInference
             StateLayout.Check(state, StateLayout.Deploy(deployed, classes), "the deploy form that their shapes suggest", StateLayout.IsAuxiliary);
             return deployed;
         }
-        BlockForm[] forms = blockForm is { } given ? [given]
-            : [.. BlockForms.ToldByNames.Where(block => HasKernels(state, block))];
+        TrainingForm[] forms = trainingForm is { } given ? [given]
+            : [.. TrainingForms.ToldByNames.Where(block => HasKernels(state, block))];
         RepVggArchitecture[] candidates = [.. forms.Select(block => ArchitectureInference.Infer(Find(state, block, strides)))];
         Func<string, bool>? ignored = classes == 0 ? StateLayout.IsAuxiliary : null; // a backbone may still have them
         var architecture = candidates.FirstOrDefault(candidate => StateLayout.Fits(state, StateLayout.Training(candidate, classes), ignored));
@@ -64,9 +64,9 @@ internal static partial class StateInference
 
     /// <summary>Collects what the names and shapes tell about the network.</summary>
     /// <param name="state">The weights.</param>
-    /// <param name="form">The block form of training weights; null for the deploy form.</param>
+    /// <param name="form">The training form of training weights; null for the deploy form.</param>
     /// <param name="strides">The stride of every stage; null if unknown.</param>
-    private static FoundNetwork Find(StateDict state, BlockForm? form, IReadOnlyList<int>? strides)
+    private static FoundNetwork Find(StateDict state, TrainingForm? form, IReadOnlyList<int>? strides)
     {
         var blocks = FindBlocks(state, form);
         if (strides is not null)
@@ -93,9 +93,9 @@ internal static partial class StateInference
         return found;
     }
 
-    private static bool HasKernels(StateDict state, BlockForm form) => state.Names.Any(name => name.EndsWith(KernelSuffix(form), StringComparison.Ordinal));
+    private static bool HasKernels(StateDict state, TrainingForm form) => state.Names.Any(name => name.EndsWith(KernelSuffix(form), StringComparison.Ordinal));
 
-    private static string KernelSuffix(BlockForm form) => $".{BlockForms.MainKernelOf(form)}.weight";
+    private static string KernelSuffix(TrainingForm form) => $".{TrainingForms.MainKernelOf(form)}.weight";
 
     private static SqueezeExcitation FindSqueezeExcitation(StateDict state, string block) =>
         state.Contains($"{block}.se.down.weight") ? SqueezeExcitation.BeforeRelu
@@ -103,10 +103,10 @@ internal static partial class StateInference
         : SqueezeExcitation.None;
 
     /// <summary>Finds the blocks by their 3x3 kernels. They are sorted by stage and block number; the order in the file is not used.</summary>
-    private static List<FoundBlock> FindBlocks(StateDict state, BlockForm? form)
+    private static List<FoundBlock> FindBlocks(StateDict state, TrainingForm? form)
     {
         string suffix = form is { } trained ? KernelSuffix(trained) : DeployKernelSuffix;
-        string? identity = form is { } known ? BlockForms.IdentityNormOf(known) : null;
+        string? identity = form is { } known ? TrainingForms.IdentityNormOf(known) : null;
         var kernels = new List<(Match Name, TensorData Kernel)>();
         foreach (var (name, kernel) in state)
         {

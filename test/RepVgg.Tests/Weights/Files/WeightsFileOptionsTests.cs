@@ -128,15 +128,15 @@ public sealed class WeightsFileOptionsTests : IDisposable
             Assert.Equal((0, 20, 24), (engine.Assumptions.Count, engine.ImageHeight, engine.ImageWidth));
 
         // Values that agree are no contradiction.
-        Assert.Empty(WeightsFile.Read(path, options with { BatchNormEpsilon = 2e-3f, Strides = [1, 1, 2], BlockForm = BlockForm.RepVgg }).Assumptions);
-        using (var engine = InferenceEngine.Open(path, options with { BatchNormEpsilon = 2e-3f, Strides = [1, 1, 2], BlockForm = BlockForm.RepVgg }))
+        Assert.Empty(WeightsFile.Read(path, options with { BatchNormEpsilon = 2e-3f, Strides = [1, 1, 2], TrainingForm = TrainingForm.RepVgg }).Assumptions);
+        using (var engine = InferenceEngine.Open(path, options with { BatchNormEpsilon = 2e-3f, Strides = [1, 1, 2], TrainingForm = TrainingForm.RepVgg }))
             Assert.Empty(engine.Assumptions);
         Contradicted($"The option Strides is 1, 2, 2, but '{path}' says that it is 1, 1, 2.", options with { Strides = [1, 2, 2] });
         Contradicted(
             form == WeightsForm.Training ? $"The option BatchNormEpsilon is 0.5, but '{path}' says that it is 0.002." : "holds the deploy form, whose batch norms are fused, so that the option BatchNormEpsilon, 0.5,",
             options with { BatchNormEpsilon = 0.5f });
         if (form == WeightsForm.Training)
-            Contradicted($"The option BlockForm is IdentityWithoutNorm, but '{path}' says that it is RepVgg.", options with { BlockForm = BlockForm.IdentityWithoutNorm });
+            Contradicted($"The option TrainingForm is IdentityWithoutNorm, but '{path}' says that it is RepVgg.", options with { TrainingForm = TrainingForm.IdentityWithoutNorm });
 
         void Contradicted(string expected, WeightsFileOptions given)
         {
@@ -270,7 +270,7 @@ public sealed class WeightsFileOptionsTests : IDisposable
         Refused("0 x 0", new() { ImageHeight = 0 });
         Refused("8 x -1", new() { ImageHeight = 8, ImageWidth = -1 });
         Refused("1048576x1048576 pixels cannot be used", new() { ImageHeight = 1 << 20 });
-        Refused("BlockForm is 99", new() { BlockForm = (BlockForm)99 });
+        Refused("TrainingForm is 99", new() { TrainingForm = (TrainingForm)99 });
         Refused("Entry is empty", new() { Entry = " " });
         Refused("Output is empty", new() { Output = "" });
         Refused("Normalization must have one finite mean", new() { Normalization = new Normalization([1, 2, 3], [1, 2]) });

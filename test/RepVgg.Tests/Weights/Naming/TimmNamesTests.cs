@@ -62,7 +62,7 @@ public class TimmNamesTests
     [Fact]
     public void Blocks_whose_identity_has_no_batch_norm_are_refused()
     {
-        var architecture = GoldenNetworks.All["tiny"] with { BlockForm = BlockForm.IdentityWithoutNorm };
+        var architecture = GoldenNetworks.All["tiny"] with { TrainingForm = TrainingForm.IdentityWithoutNorm };
         var state = RandomStates.Training(architecture, 5);
         foreach (var rename in (Func<StateDict, StateDict>[])[TimmNames.FromAuthors, MmPretrainNames.FromAuthors])
             Assert.Contains("these blocks have none (3): stage2.1; stage3.1; stage3.2.", Assert.Throws<ArgumentException>(() => rename(state)).Message);

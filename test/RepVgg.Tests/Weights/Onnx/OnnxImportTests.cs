@@ -77,7 +77,7 @@ public class OnnxImportTests
         model.Nodes.Add(Node("Dropout", output, "between"));
     });
 
-    /// <summary>The graph of a block form whose identity has no batch norm: the input of the block is added to its convolutions.</summary>
+    /// <summary>The graph of a training form whose identity has no batch norm: the input of the block is added to its convolutions.</summary>
     [Fact]
     public void An_identity_may_have_no_batch_norm()
     {

@@ -13,15 +13,15 @@ using Xunit;
 
 namespace RepVgg.Tests.Architectures;
 
-/// <summary>Every block form from its weights to the fused network. What a single block of a form computes is tested in BackendTests.</summary>
-public class BlockFormTests
+/// <summary>Every training form from its weights to the fused network. What a single block of a form computes is tested in BackendTests.</summary>
+public class TrainingFormTests
 {
-    public static TheoryData<BlockForm, SqueezeExcitation, int> Forms
+    public static TheoryData<TrainingForm, SqueezeExcitation, int> Forms
     {
         get
         {
-            var data = new TheoryData<BlockForm, SqueezeExcitation, int>();
-            foreach (var form in Enum.GetValues<BlockForm>())
+            var data = new TheoryData<TrainingForm, SqueezeExcitation, int>();
+            foreach (var form in Enum.GetValues<TrainingForm>())
             {
                 data.Add(form, SqueezeExcitation.None, 1);
                 data.Add(form, SqueezeExcitation.BeforeRelu, 1);
@@ -33,57 +33,57 @@ public class BlockFormTests
 
     [Theory]
     [MemberData(nameof(Forms))]
-    public void The_fused_network_equals_the_training_form(BlockForm form, SqueezeExcitation squeezeExcitation, int groups)
+    public void The_fused_network_equals_the_training_form(TrainingForm form, SqueezeExcitation squeezeExcitation, int groups)
     {
         var architecture = Architecture(form, squeezeExcitation, groups);
         var state = RandomStates.Training(architecture, 5);
         var fused = DeployNetwork.FromTrainingForm(architecture, state, 32, 40, Normalization.Identity(3));
         Assert.InRange(FusionCheck.Compare(architecture, state, fused).Largest, 0, 1e-5);
-        // A deploy form from a file without a description does not tell its block form.
-        Assert.InRange(FusionCheck.Compare(architecture, state, DeployNetwork.FromDeployForm(architecture with { BlockForm = default }, fused.ExportState(), 32, 40, fused.Normalization)).Largest, 0, 1e-5);
+        // A deploy form from a file without a description does not tell its training form.
+        Assert.InRange(FusionCheck.Compare(architecture, state, DeployNetwork.FromDeployForm(architecture with { TrainingForm = default }, fused.ExportState(), 32, 40, fused.Normalization)).Largest, 0, 1e-5);
     }
 
     /// <summary>The form is found from the names in a file without a description, or given where they do not tell it, and kept by the description in others.</summary>
     [Theory]
     [MemberData(nameof(Forms))]
-    public void Files_tell_the_form(BlockForm form, SqueezeExcitation squeezeExcitation, int groups)
+    public void Files_tell_the_form(TrainingForm form, SqueezeExcitation squeezeExcitation, int groups)
     {
         using var folder = new TemporaryFolder();
         var architecture = Architecture(form, squeezeExcitation, groups);
         PthWriter.Write(RandomStates.Training(architecture, 5), folder.File("weights.pth"));
-        Assert.Equal(architecture with { Name = "RepVGG" }, WeightsFile.Read(folder.File("weights.pth"), new WeightsFileOptions { BlockForm = form }).Architecture);
-        Assert.Equal(32, WeightsFile.ReadDeployNetwork(folder.File("weights.pth"), new WeightsFileOptions { ImageHeight = 32, ImageWidth = 40, BlockForm = form }).ImageHeight);
-        if (form == BlockForm.IdentityWithoutNorm)
+        Assert.Equal(architecture with { Name = "RepVGG" }, WeightsFile.Read(folder.File("weights.pth"), new WeightsFileOptions { TrainingForm = form }).Architecture);
+        Assert.Equal(32, WeightsFile.ReadDeployNetwork(folder.File("weights.pth"), new WeightsFileOptions { ImageHeight = 32, ImageWidth = 40, TrainingForm = form }).ImageHeight);
+        if (form == TrainingForm.IdentityWithoutNorm)
             Assert.Contains("Missing (12): stage1.1.rbr_identity.weight", Assert.Throws<InvalidDataException>(() => WeightsFile.Read(folder.File("weights.pth"))).Message);
         else
-            Assert.Equal(form, WeightsFile.Read(folder.File("weights.pth")).Architecture.BlockForm);
+            Assert.Equal(form, WeightsFile.Read(folder.File("weights.pth")).Architecture.TrainingForm);
 
         using var stream = new MemoryStream();
         using (var writer = new Utf8JsonWriter(stream))
             ArchitectureJson.Write(writer, architecture);
         string json = Encoding.UTF8.GetString(stream.ToArray());
         Assert.Equal(architecture, ArchitectureJson.Read(JsonDocument.Parse(json).RootElement));
-        Assert.Equal(form != BlockForm.RepVgg, json.Contains("block_form", StringComparison.Ordinal));
+        Assert.Equal(form != TrainingForm.RepVgg, json.Contains("block_form", StringComparison.Ordinal));
         string unknown = json.Replace("\"plus_layout\"", "\"block_form\":\"Later\",\"plus_layout\"", StringComparison.Ordinal).Replace($"\"block_form\":\"{form}\",", "", StringComparison.Ordinal);
         Assert.Contains("'Later'", Assert.Throws<FormatException>(() => ArchitectureJson.Read(JsonDocument.Parse(unknown).RootElement)).Message);
     }
 
     [Theory]
     [MemberData(nameof(Forms))]
-    public void Networks_of_every_form_learn(BlockForm form, SqueezeExcitation squeezeExcitation, int groups)
+    public void Networks_of_every_form_learn(TrainingForm form, SqueezeExcitation squeezeExcitation, int groups)
     {
         var train = SyntheticTask.Samples(64, 1);
         var result = SyntheticTask.Train(
             train, null, SyntheticTask.Options with { Epochs = 3, BatchSize = 16, StochasticDepth = 0.2f, CustomL2 = true },
-            architecture: RandomNetworks.Architecture(1, groups, squeezeExcitation, (16, 1, 2), (16, 2, 1), (32, 1, 2)) with { BlockForm = form });
+            architecture: RandomNetworks.Architecture(1, groups, squeezeExcitation, (16, 1, 2), (16, 2, 1), (32, 1, 2)) with { TrainingForm = form });
         Assert.True(result.History[^1].TrainingLoss < result.History[0].TrainingLoss, string.Join(", ", result.History.Select(epoch => epoch.TrainingLoss)));
     }
 
     [Fact]
     public void An_identity_without_batch_norm_has_no_weights_and_costs_nothing()
     {
-        var plain = Architecture(BlockForm.RepVgg, SqueezeExcitation.None, 1);
-        var form = plain with { BlockForm = BlockForm.IdentityWithoutNorm };
+        var plain = Architecture(TrainingForm.RepVgg, SqueezeExcitation.None, 1);
+        var form = plain with { TrainingForm = TrainingForm.IdentityWithoutNorm };
         Assert.NotEqual(plain, form);
         var names = StateLayout.Training(form, 5).Select(entry => entry.Name).ToHashSet();
         Assert.DoesNotContain(names, name => name.Contains("rbr_identity", StringComparison.Ordinal));
@@ -98,6 +98,6 @@ public class BlockFormTests
         Assert.Equal(values, before.MultiplyAdds - after.MultiplyAdds);
     }
 
-    private static RepVggArchitecture Architecture(BlockForm form, SqueezeExcitation squeezeExcitation, int groups) =>
-        RandomNetworks.Architecture(3, groups, squeezeExcitation, (16, 1, 2), (32, 3, 2), (48, 2, 2)) with { BlockForm = form };
+    private static RepVggArchitecture Architecture(TrainingForm form, SqueezeExcitation squeezeExcitation, int groups) =>
+        RandomNetworks.Architecture(3, groups, squeezeExcitation, (16, 1, 2), (32, 3, 2), (48, 2, 2)) with { TrainingForm = form };
 }
