@@ -1,3 +1,4 @@
+using RepVgg.Samples.Ablation;
 using RepVgg.Samples.CommandLine;
 using RepVgg.Samples.Images;
 using RepVgg.Samples.Learning;
@@ -18,6 +19,7 @@ CommandSpec[] commands =
             var (training, test) = FashionMnist.Full(arguments.Required("data"));
             return Classification.Run(training, test, Recipe.FullSet.With(arguments), arguments, interrupt);
         }),
+    new("ablation", "Trains the training forms one after the other and compares their accuracy, speed and size.", AblationCommand.CommandLineOptions, AblationCommand.Run),
     new("pack-data", "Creates the bundled file from the full set; the bytes are the same every time.",
         [
             new("data", "DIR", "folder with the four IDX files of Fashion-MNIST (required)"),

@@ -50,6 +50,36 @@ internal sealed class Arguments(IReadOnlyDictionary<string, string> values, IRea
         throw new UsageException($"--{name} is '{text}'; it must be one of: {string.Join(", ", words)}.");
     }
 
+    /// <summary>Gets the value of an option as a list of words, separated by commas. None is empty, and no two differ only in case.</summary>
+    public IReadOnlyList<string>? Words(string name)
+    {
+        if (Text(name) is not { } text)
+            return null;
+        string[] words = text.Split(',', StringSplitOptions.TrimEntries);
+        if (words.Any(word => word.Length == 0))
+            throw new UsageException($"--{name} is '{text}'; it must be words that are separated by commas.");
+        if (words.GroupBy(word => word, StringComparer.OrdinalIgnoreCase).FirstOrDefault(group => group.Count() > 1) is { } repeated)
+            throw new UsageException($"--{name} contains '{repeated.Key}' twice.");
+        return words;
+    }
+
+    /// <summary>Gets the value of an option as a list of different whole numbers of 0 or more, separated by commas.</summary>
+    public IReadOnlyList<int>? Integers(string name)
+    {
+        if (Words(name) is not { } words)
+            return null;
+        var numbers = new List<int>();
+        foreach (string word in words)
+        {
+            if (!int.TryParse(word, NumberStyles.None, CultureInfo.InvariantCulture, out int number))
+                throw new UsageException($"--{name} contains '{word}'; it must be whole numbers of 0 or more that are separated by commas.");
+            if (numbers.Contains(number))
+                throw new UsageException(string.Create(CultureInfo.InvariantCulture, $"--{name} contains {number} twice."));
+            numbers.Add(number);
+        }
+        return numbers;
+    }
+
     /// <summary>Gets the value of an option as a list of numbers, separated by commas.</summary>
     public float[]? Numbers(string name)
     {
