@@ -113,6 +113,30 @@ public sealed class InterruptTests : IDisposable
         Assert.Equal(130, run.End());
     }
 
+    [UnixFact]
+    public void An_ablation_keeps_the_runs_that_are_done()
+    {
+        string output = _folder.File("results");
+        string[] arguments = ["ablation", "--out", output, "--device", "cpu", "--architecture", "S0", "--epochs", "1", "--forms", "Plain,RepVgg"];
+        using (var run = Start(arguments))
+        {
+            run.WaitFor("Plain, seed 1: run 1 of 6");
+            run.Send(SigInt);
+            Assert.Equal(130, run.End());
+            Assert.Contains("No run was complete, and nothing was written.", run.Output, StringComparison.Ordinal);
+            Assert.Empty(Files(output));
+        }
+        using (var run = Start(arguments))
+        {
+            run.WaitFor("RepVgg, seed 1: run 2 of 6");
+            run.Send(SigInt);
+            Assert.Equal(130, run.End());
+        }
+        Assert.Equal(["ablation.csv", "ablation.md", "ablation.svg"], Files(output));
+        Assert.Contains("\nIncomplete: 1 of 6 runs are done.\n", File.ReadAllText(Path.Combine(output, "ablation.md")), StringComparison.Ordinal);
+        Assert.StartsWith("Plain,1,0.", File.ReadAllLines(Path.Combine(output, "ablation.csv"))[^1], StringComparison.Ordinal);
+    }
+
     [UnixTheory]
     [InlineData("convert")]
     [InlineData("run")]

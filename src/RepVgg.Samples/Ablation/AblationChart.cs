@@ -10,7 +10,7 @@ internal static class AblationChart
 
     private const string TextColour = "#1f2328", GridColour = "#d0d7de", SeedColour = "#6e9fd6", MeanColour = "#0b3d7a", BarColour = "#7fb58a";
 
-    /// <summary>Draws the rows that have a successful run. Accuracies start at a multiple of 1 % below the smallest one, speeds at 0.</summary>
+    /// <summary>Draws the rows that have a successful run. The axis of accuracies ends at grid lines and does not start at 0; that of speeds does.</summary>
     public static string Draw(AblationTable table)
     {
         var rows = table.Rows.Where(row => row.Runs.Count > 0).ToList();

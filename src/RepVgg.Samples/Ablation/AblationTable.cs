@@ -8,7 +8,7 @@ namespace RepVgg.Samples.Ablation;
 /// <param name="description">What was trained, on what images and on which machine: one paragraph.</param>
 /// <param name="cases">The rows.</param>
 /// <param name="seeds">The seeds of each row.</param>
-/// <param name="parameters">Counts the parameters of a row in the training and in the deploy form; null for one that does not fuse.</param>
+/// <param name="parameters">Counts the parameters of a row in the training and in the deploy form, which is null for a network that does not fuse. Is called for rows that were trained.</param>
 internal sealed class AblationTable(string description, IReadOnlyList<AblationCase> cases, IReadOnlyList<int> seeds, Func<AblationCase, (long Training, long? Deploy)> parameters)
 {
     private const string DoesNotFuse = "does not fuse", None = "-";
@@ -21,17 +21,17 @@ internal sealed class AblationTable(string description, IReadOnlyList<AblationCa
     /// <summary>The runs that are done, in their order.</summary>
     public IReadOnlyList<AblationRun> Runs => _runs;
 
-    public void Add(AblationRun run) => _runs.Add(run);
-
-    /// <summary>Gets the rows of the table with their successful runs.</summary>
+    /// <summary>The rows, each with those of its runs that did not fail.</summary>
     public IEnumerable<(AblationCase Case, IReadOnlyList<AblationRun> Runs)> Rows => cases.Select(entry => (entry, (IReadOnlyList<AblationRun>)[.. _runs.Where(run => run.Case == entry && run.Failure is null)]));
+
+    public void Add(AblationRun run) => _runs.Add(run);
 
     /// <summary>Writes one row for each form, with the mean and the standard deviation over its seeds.</summary>
     public string ToMarkdown()
     {
         List<string[]> rows =
         [
-            ["Form", "Test accuracy, %", "Standard deviation", $"Seeds {string.Join(", ", seeds.Select(Text))}", "Training images/s", "Parameters in training", "Parameters deployed", "Fused difference"],
+            ["Form", "Test accuracy, %", "Standard deviation", $"Seeds {string.Join(", ", seeds.Select(seed => Text(seed)))}", "Training images/s", "Parameters in training", "Parameters deployed", "Fused difference"],
             .. Rows.Select(row => Cells(row.Case, row.Runs)),
         ];
         int[] widths = [.. Enumerable.Range(0, rows[0].Length).Select(column => rows.Max(row => row[column].Length))];
@@ -54,15 +54,15 @@ internal sealed class AblationTable(string description, IReadOnlyList<AblationCa
         var text = new StringBuilder("form,seed,accuracy,training_images_per_second,training_parameters,deploy_parameters,fused_difference,failure\n");
         foreach (var run in _runs)
         {
-            var (training, deploy) = parameters(run.Case);
+            (long Training, long? Deploy)? count = run.Failure is null ? parameters(run.Case) : null;
             string[] cells =
             [
                 run.Case.Name,
                 Text(run.Seed),
                 run.Failure is null ? run.Accuracy.ToString("f4", CultureInfo.InvariantCulture) : "",
                 run.ImagesPerSecond.Count > 0 ? Median(run.ImagesPerSecond).ToString("f1", CultureInfo.InvariantCulture) : "",
-                Text(training),
-                deploy is { } number ? Text(number) : "",
+                Text(count?.Training),
+                Text(count?.Deploy),
                 run.FusedDifference is { } difference ? Table.Error(difference) : "",
                 run.Failure is null ? "" : $"\"{run.Failure.Replace("\"", "\"\"", StringComparison.Ordinal)}\"",
             ];
@@ -79,19 +79,26 @@ internal sealed class AblationTable(string description, IReadOnlyList<AblationCa
 
     private string[] Cells(AblationCase entry, IReadOnlyList<AblationRun> runs)
     {
+        string bySeed = string.Join(", ", seeds.Select(seed => _runs.FirstOrDefault(run => run.Case == entry && run.Seed == seed) switch
+        {
+            null => None,
+            { Failure: null } run => Percent(run.Accuracy, 1),
+            _ => "failed",
+        }));
+        if (runs.Count == 0)
+            return [entry.Name, None, None, bySeed, None, None, None, None];
         var (training, deploy) = parameters(entry);
-        double mean = runs.Count > 0 ? MeanAccuracy(runs) : double.NaN;
-        var bySeed = seeds.Select(seed => _runs.FirstOrDefault(run => run.Case == entry && run.Seed == seed));
+        double mean = MeanAccuracy(runs);
         return
         [
             entry.Name,
-            runs.Count > 0 ? Percent(mean, 2) : None,
+            Percent(mean, 2),
             runs.Count > 1 ? Percent(Math.Sqrt(runs.Sum(run => Math.Pow(run.Accuracy - mean, 2)) / (runs.Count - 1)), 2) : None,
-            string.Join(", ", bySeed.Select(run => run is null ? None : run.Failure is null ? Percent(run.Accuracy, 1) : "failed")),
-            runs.Count > 0 ? Speed(runs).ToString("n0", CultureInfo.InvariantCulture) : None,
+            bySeed,
+            Speed(runs).ToString("n0", CultureInfo.InvariantCulture),
             Table.Number(training),
             deploy is { } number ? Table.Number(number) : None,
-            !entry.Fuses ? DoesNotFuse : runs.Max(run => run.FusedDifference) is { } difference ? Table.Error(difference) : None,
+            runs.Max(run => run.FusedDifference) is { } difference ? Table.Error(difference) : DoesNotFuse,
         ];
     }
 
@@ -103,7 +110,5 @@ internal sealed class AblationTable(string description, IReadOnlyList<AblationCa
 
     private static string Percent(double share, int decimals) => (100 * share).ToString($"f{decimals}", CultureInfo.InvariantCulture);
 
-    private static string Text(long value) => value.ToString(CultureInfo.InvariantCulture);
-
-    private static string Text(int value) => Text((long)value);
+    private static string Text(long? value) => value?.ToString(CultureInfo.InvariantCulture) ?? "";
 }
