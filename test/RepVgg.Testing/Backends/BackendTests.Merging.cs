@@ -4,10 +4,10 @@ using Xunit;
 
 namespace RepVgg.Testing;
 
-/// <content>Channel scales, normalized filters, equivalent kernels as kernels, and blocks with a batch norm of the sum.</content>
+/// <content>Channel scales, normalised filters, equivalent kernels as kernels, and blocks with a batch norm of the sum.</content>
 public abstract partial class BackendTests
 {
-    /// <summary>Branches of every kind with channel scales of either sign: 3x3 with batch norm, 1x3, 3x1 with normalized filters and batch norm, 1x1 with normalized filters, identity with batch norm.</summary>
+    /// <summary>Branches of every kind with channel scales of either sign: 3x3 with batch norm, 1x3, 3x1 with normalised filters and batch norm, 1x1 with normalised filters, identity with batch norm.</summary>
     [BackendTheory]
     [InlineData(6, 6)]
     [InlineData(6, 3)]

@@ -135,7 +135,7 @@ public class CpuBackendGuaranteesTests
         Assert.True(all - frozen >= shared, $"{frozen} bytes with frozen stages, {all} without; at least {shared} less were expected.");
     }
 
-    /// <summary>Blocks of normalized filters, of merged and of separate branches with a batch norm of the sum, and the parts of a Diverse Branch Block.</summary>
+    /// <summary>Blocks of normalised filters, of merged and of separate branches with a batch norm of the sum, and the parts of a Diverse Branch Block.</summary>
     private sealed class Blocks : IDisposable
     {
         private const int Channels = 32, Size = 14;
