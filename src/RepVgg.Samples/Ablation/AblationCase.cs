@@ -1,5 +1,6 @@
 using RepVgg.Architectures;
 using RepVgg.Diagnostics;
+using RepVgg.Reparameterization;
 using RepVgg.Training;
 using RepVgg.Weights.Naming;
 
@@ -12,7 +13,7 @@ namespace RepVgg.Samples.Ablation;
 internal sealed record AblationCase(string Name, RepVggArchitecture Architecture, TrainingOptions Options)
 {
     /// <summary>Whether the network fuses into plain 3x3 convolutions.</summary>
-    public bool Fuses => TrainingForms.FusionObstacleOf(Architecture.TrainingForm) is null;
+    public bool Fuses => Fusion.CanFuse(Architecture.TrainingForm);
 
     /// <summary>Counts the parameters of the training form and of the deploy form.</summary>
     /// <param name="classes">Number of classes.</param>

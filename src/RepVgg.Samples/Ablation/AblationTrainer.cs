@@ -8,7 +8,6 @@ using RepVgg.Samples.Images;
 using RepVgg.Samples.Workflow;
 using RepVgg.Training;
 using RepVgg.Training.Data;
-using RepVgg.Weights;
 
 namespace RepVgg.Samples.Ablation;
 
@@ -16,7 +15,7 @@ namespace RepVgg.Samples.Ablation;
 /// <param name="images">The training and the test images.</param>
 /// <param name="normalization">Normalisation of the images, the same for all runs.</param>
 /// <param name="createBackend">Creates the backend for a network.</param>
-/// <param name="threads">Number of threads of the inference engine; 0 for all cores.</param>
+/// <param name="threads">Number of threads that evaluate; 0 for all cores.</param>
 /// <param name="cancellation">Is observed before every batch.</param>
 internal sealed class AblationTrainer(LabelledImages images, Normalization normalization, Func<RepVggArchitecture, Backend> createBackend, int threads, CancellationToken cancellation)
 {
@@ -49,57 +48,36 @@ internal sealed class AblationTrainer(LabelledImages images, Normalization norma
         var result = TrainingDisplay.Run(report => TrainingLoop.Run(backend, network, images.Training, validation: null, normalization, options, report, cancellation));
         cancellation.ThrowIfCancellationRequested();
         run = run with { ImagesPerSecond = [.. result.History.Select(epoch => epoch.TrainingImagesPerSecond)] };
+        int height = images.Training.Height, width = images.Training.Width;
         if (!run.Case.Fuses)
-            return run with { Accuracy = Accuracy(backend, network) };
-        var fused = DeployNetwork.FromTrainingForm(architecture, result.Weights, images.Training.Height, images.Training.Width, normalization);
-        return run with { Accuracy = Accuracy(fused), FusedDifference = FusionCheck.Compare(architecture, result.Weights, fused, threads: threads).Largest };
+        {
+            using var unfused = new TrainingFormEngine(architecture, result.Weights, height, width, normalization, threads);
+            return run with { Accuracy = Accuracy(unfused) };
+        }
+        var fused = DeployNetwork.FromTrainingForm(architecture, result.Weights, height, width, normalization);
+        using var engine = new InferenceEngine(fused, threads);
+        return run with { Accuracy = Accuracy(engine), FusedDifference = FusionCheck.Compare(architecture, result.Weights, fused, threads: threads).Largest };
     }
 
-    /// <summary>Measures the fused network with the inference engine.</summary>
-    private double Accuracy(DeployNetwork network)
+    private double Accuracy(INetworkEngine engine)
     {
-        using var engine = new InferenceEngine(network, threads);
-        var pixels = new float[TestBatch * engine.InputLength];
-        var logits = new float[TestBatch * engine.Classes];
+        int length = images.Test.Channels * images.Test.Height * images.Test.Width, classes = engine.OutputLength, correct = 0;
+        var pixels = new float[TestBatch * length];
+        var logits = new float[TestBatch * classes];
         var labels = new int[TestBatch];
-        int correct = 0;
         for (int start = 0; start < images.Test.Count; start += TestBatch)
         {
             cancellation.ThrowIfCancellationRequested();
             int count = Math.Min(TestBatch, images.Test.Count - start);
             for (int i = 0; i < count; i++)
-                labels[i] = images.Test.Read(start + i, pixels.AsSpan(i * engine.InputLength, engine.InputLength));
-            engine.Run(pixels.AsSpan(0, count * engine.InputLength), count, logits.AsSpan(0, count * engine.Classes));
-            correct += CountCorrect(logits.AsSpan(0, count * engine.Classes), labels.AsSpan(0, count));
+                labels[i] = images.Test.Read(start + i, pixels.AsSpan(i * length, length));
+            engine.Run(pixels.AsSpan(0, count * length), count, logits.AsSpan(0, count * classes));
+            for (int i = 0; i < count; i++)
+            {
+                if (Logits.IndexOfMax(logits.AsSpan(i * classes, classes)) == labels[i])
+                    correct++;
+            }
         }
         return (double)correct / images.Test.Count;
-    }
-
-    /// <summary>Measures the training form in evaluation mode.</summary>
-    private double Accuracy(Backend backend, TrainingNetwork network)
-    {
-        var augmenter = new ImageAugmenter(Augmentation.None, normalization, images.Test.Channels, images.Test.Height, images.Test.Width);
-        using var loader = BatchLoader.Evaluation(images.Test, augmenter, TestBatch, backend);
-        int correct = 0;
-        for (int step = 0; step < loader.Batches; step++)
-        {
-            var batch = loader.Next(cancellation) ?? throw new OperationCanceledException(cancellation);
-            var logits = new float[batch.Count * network.Classes];
-            using (backend.BeginStep(training: false))
-                backend.CopyOut(network.Forward(backend.CreateInput(batch.Staged!)), logits);
-            correct += CountCorrect(logits, batch.Labels);
-        }
-        return (double)correct / images.Test.Count;
-    }
-
-    private static int CountCorrect(ReadOnlySpan<float> logits, ReadOnlySpan<int> labels)
-    {
-        int correct = 0, classes = logits.Length / labels.Length;
-        for (int i = 0; i < labels.Length; i++)
-        {
-            if (Logits.IndexOfMax(logits.Slice(i * classes, classes)) == labels[i])
-                correct++;
-        }
-        return correct;
     }
 }
