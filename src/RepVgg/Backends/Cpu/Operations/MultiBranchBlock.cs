@@ -109,16 +109,13 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
                 BranchLoops.Gradients(branches, identity, addToInput, gradient + start * OutputSize, output is null ? null : output + start * OutputSize, images * Area, Channels);
 
                 for (int i = 0; i < branches.Length; i++)
-                {
                     weights[i].Add(chunk, unitInput, branches[i].Gradient, images, workspaces[worker]);
-                    if (unitGradient is not null)
-                        executors[i].InputGradient(branches[i].Gradient, images, workspaces[worker], unitGradient, accumulate: addToInput || HasIdentity || i > 0);
-                }
+                for (int i = 0; i < branches.Length && unitGradient is not null; i++)
+                    executors[i].InputGradient(branches[i].Gradient, images, workspaces[worker], unitGradient, accumulate: addToInput || HasIdentity || i > 0);
             }
         });
         for (int i = 0; i < weights.Count; i++)
             weights[i].Finish(input, gradients[i].Batch);
-        _maps.Dispose();
     }
 
     private void Forward(CpuContext context)
@@ -138,13 +135,12 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
             int start = units.Start(unit), images = units.Start(unit + 1) - start;
             float* unitInput = input + start * InputSize;
             for (int i = 0; i < executors.Count; i++)
+                executors[i].Forward(executors[i].PrepareInput(unitInput, images, workspaces[worker]), images, _maps[i].At(start, worker), workspaces[worker]);
+            for (int i = 0; i < _statistics.Length; i++)
             {
-                float* map = _maps[i].At(start, worker);
-                executors[i].Forward(executors[i].PrepareInput(unitInput, images, workspaces[worker]), images, map, workspaces[worker]);
-                Measure(i, unit, map, images);
+                if (_statistics[i].UsesBatch)
+                    ChannelLoops.Moments(i < executors.Count ? _maps[i].At(start, worker) : unitInput, images * Area, Channels, moments[i][unit], moments[i][unit] + Channels);
             }
-            if (HasIdentity)
-                Measure(executors.Count, unit, unitInput, images);
             if (!UsesBatch)
                 Combine(unit, worker);
         });
@@ -156,13 +152,6 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
                 _statistics[i].UseBatch(units.Scaled(Area), moments[i]);
         }
         context.Run(units.Count, Combine);
-
-        void Measure(int branch, int unit, float* rows, int images)
-        {
-            float* result = moments[branch][unit];
-            if (result is not null)
-                ChannelLoops.Moments(rows, images * Area, Channels, result, result + Channels);
-        }
 
         void Combine(int unit, int worker)
         {
