@@ -80,6 +80,8 @@ internal sealed class LibtorchPeer : IDisposable
         {
             if (architecture.SqueezeExcitation != SqueezeExcitation.None || architecture.Stages.Any(stage => stage.AuxiliaryHead))
                 throw new ArgumentException($"The libtorch side has no squeeze-and-excitation and no auxiliary heads, as {architecture.Name} has them; --peer none times our side alone.");
+            if (architecture.Blocks.Any(block => !block.Branches.All(IsKnown)))
+                throw new ArgumentException($"The libtorch side has no branches as those of {architecture.TrainingForm}; --peer none times our side alone.");
             _blocks = [.. architecture.Blocks.Select(block => new PlainBlock(block))];
             var shape = initial["linear.weight"].Shape;
             _linear = Linear(shape[1], shape[0]);
@@ -97,6 +99,9 @@ internal sealed class LibtorchPeer : IDisposable
                 map = block.call(map);
             return _linear.call(_pool.call(map).flatten(1)).MoveToOuterDisposeScope();
         }
+
+        private static bool IsKnown(BranchSpec branch) =>
+            branch is { IsSingleLayer: true, Kind: BranchKind.Convolution or BranchKind.Identity, Scale: null, NormalizesFilters: false };
 
         private void CopyIn(StateDict initial)
         {
@@ -157,13 +162,11 @@ internal sealed class LibtorchPeer : IDisposable
         {
             using var scope = torch.NewDisposeScope();
             Tensor? sum = null;
-            foreach (var (spec, convolution, norm) in _branches)
+            foreach (var (_, convolution, norm) in _branches)
             {
                 var part = convolution is null ? input : convolution.call(input);
                 if (norm is not null)
                     part = norm.call(part);
-                if (spec.Scale != 1)
-                    part *= spec.Scale;
                 sum = sum is null ? part : sum.add_(part);
             }
             return sum!.relu_().MoveToOuterDisposeScope();
