@@ -13,7 +13,7 @@ namespace RepVgg.Backends.Cpu.Operations;
 /// Forward: the first pass computes the convolutions and their statistics; the second pass computes the batch norms, their
 /// sum and ReLU. Without batch statistics, one pass computes both. Backward: the first pass computes the sums for the batch
 /// norm gradients; the second pass computes the weight gradients and the input gradient of the branches. The outputs of the
-/// convolutions are kept until the backward pass.
+/// convolutions are kept for it; without a backward pass and batch statistics, no map of a convolution's whole batch exists.
 /// </remarks>
 internal sealed unsafe class MultiBranchBlock : CpuOperation
 {
