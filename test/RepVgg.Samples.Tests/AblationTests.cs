@@ -33,17 +33,17 @@ public sealed class AblationTests : IDisposable
         Assert.StartsWith("RepVGG-S0, 64 training and 40 test images of 12x12 pixels, 4 classes; 1 epochs of batches of 8, peak learning rate 0.1; on CPU, 1 thread", markdown, StringComparison.Ordinal);
 
         string[][] lines = [.. File.ReadAllLines(Path.Combine(output, "ablation.csv")).Select(line => line.Split(','))];
-        Assert.Equal(["form", "seed", "accuracy", "training_images_per_second", "training_parameters", "deploy_parameters", "fused_difference", "failure"], lines[0]);
+        Assert.Equal(["form", "seed", "accuracy", "training_images_per_second", "processor_ms_per_image", "training_parameters", "deploy_parameters", "fused_difference", "failure"], lines[0]);
         Assert.Equal([("Plain", "7"), ("ReluInBranches", "7"), ("Plain", "5"), ("ReluInBranches", "5")], lines[1..].Select(line => (line[0], line[1])));
-        Assert.All(lines[1..], line => Assert.True(Number(line[2]) is >= 0 and <= 1 && Number(line[3]) > 0 && line[7].Length == 0));
+        Assert.All(lines[1..], line => Assert.True(Number(line[2]) is >= 0 and <= 1 && Number(line[3]) > 0 && Number(line[4]) > 0 && line[8].Length == 0));
         // 3x3 kernels of 1-16-24-48-48-96 channels; with a batch norm (2 values per channel) or a bias (1); and the classifier.
         const int Kernels = 9 * (1 * 16 + 16 * 24 + 24 * 48 + 48 * 48 + 48 * 96), Channels = 16 + 24 + 48 + 48 + 96, Classifier = 97 * 4;
         Assert.All(lines.Where(line => line[0] == "Plain"), line =>
         {
-            Assert.Equal((Kernels + 2 * Channels + Classifier, Kernels + Channels + Classifier), (Number(line[4]), Number(line[5])));
-            Assert.InRange(Number(line[6]), 0, 1e-5);
+            Assert.Equal((Kernels + 2 * Channels + Classifier, Kernels + Channels + Classifier), (Number(line[5]), Number(line[6])));
+            Assert.InRange(Number(line[7]), 0, 1e-5);
         });
-        Assert.All(lines.Where(line => line[0] == "ReluInBranches"), line => Assert.Equal(("", ""), (line[5], line[6])));
+        Assert.All(lines.Where(line => line[0] == "ReluInBranches"), line => Assert.Equal(("", ""), (line[6], line[7])));
 
         string[] rows = [.. markdown.Split('\n').Where(line => line.StartsWith('|'))];
         Assert.Equal(4, rows.Length);
@@ -73,7 +73,7 @@ public sealed class AblationTests : IDisposable
         double expected = result.History[^1].ValidationAccuracy!.Value;
         Assert.InRange(expected, 0.3, 0.99);
         Assert.Equal(expected, run.Accuracy, 1e-9);
-        Assert.Equal(2, run.ImagesPerSecond.Count);
+        Assert.Equal((2, 2), (run.ImagesPerSecond.Count, run.ProcessorMilliseconds.Count));
         Assert.Equal(form == TrainingForm.Dirac, run.FusedDifference < 1e-5);
         Assert.Equal(form == TrainingForm.ResidualReorg, run.FusedDifference is null);
     }
@@ -95,7 +95,7 @@ public sealed class AblationTests : IDisposable
             table.Add(Trainer(images).Run(entry, 1));
         string markdown = table.ToMarkdown();
         Assert.Matches(@"\| grouped +\| +- \| +- \| +failed \| +- \|", markdown);
-        Assert.Matches(@"\| plain +\| +\d+\.\d\d \| +- \| +\d+\.\d \| +[\d,]+ \|", markdown);
+        Assert.Matches(@"\| plain +\| +\d+\.\d\d \| +- \| +\d+\.\d \| +[\d,]+ \| +\d+\.\d\d \|", markdown);
         Assert.Contains("grouped, seed 1, failed: The architecture 'tiny' cannot be built", markdown, StringComparison.Ordinal);
         Assert.Contains("diverges, seed 1, failed: Training diverged in epoch 1", markdown, StringComparison.Ordinal);
         Assert.Equal([false, true, true, false], table.ToCsv().TrimEnd().Split('\n').Select(line => line.EndsWith('"')));
@@ -111,14 +111,14 @@ public sealed class AblationTests : IDisposable
         {
             var entry = new AblationCase("Plain", RepVggVariants.S0 with { TrainingForm = TrainingForm.Plain }, new TrainingOptions());
             var table = new AblationTable("Described.", [entry], [1, 2, 3], _ => (123456, 7890));
-            table.Add(new AblationRun(entry, 1) { Accuracy = 0.81, ImagesPerSecond = [1000, 3000], FusedDifference = 2e-7 });
-            table.Add(new AblationRun(entry, 2) { Accuracy = 0.85, ImagesPerSecond = [1400, 1202], FusedDifference = 3e-7 });
-            // Mean 83 %; standard deviation sqrt(2 * 2^2 / 1) = 2.83 %; median of 1000, 1202, 1400, 3000.
+            table.Add(new AblationRun(entry, 1) { Accuracy = 0.81, ImagesPerSecond = [1000, 3000], ProcessorMilliseconds = [0.5, 0.25], FusedDifference = 2e-7 });
+            table.Add(new AblationRun(entry, 2) { Accuracy = 0.85, ImagesPerSecond = [1400, 1202], ProcessorMilliseconds = [0.75, 0.125], FusedDifference = 3e-7 });
+            // Mean 83 %; standard deviation sqrt(2 * 2^2 / 1) = 2.83 %; medians of 1000, 1202, 1400, 3000 and of 0.125, 0.25, 0.5, 0.75.
             string[] rows = table.ToMarkdown().Split('\n');
             Assert.Equal("Incomplete: 2 of 3 runs are done.", rows[2]);
-            Assert.Equal(["Plain", "83.00", "2.83", "81.0, 85.0, -", "1,301", "123,456", "7,890", "3.0e-07"], rows[6].Trim('|', ' ').Split('|').Select(cell => cell.Trim()));
+            Assert.Equal(["Plain", "83.00", "2.83", "81.0, 85.0, -", "1,301", "0.38", "123,456", "7,890", "3.0e-07"], rows[6].Trim('|', ' ').Split('|').Select(cell => cell.Trim()));
             Assert.Equal(
-                "form,seed,accuracy,training_images_per_second,training_parameters,deploy_parameters,fused_difference,failure\nPlain,1,0.8100,2000.0,123456,7890,2.0e-07,\nPlain,2,0.8500,1301.0,123456,7890,3.0e-07,\n",
+                "form,seed,accuracy,training_images_per_second,processor_ms_per_image,training_parameters,deploy_parameters,fused_difference,failure\nPlain,1,0.8100,2000.0,0.375,123456,7890,2.0e-07,\nPlain,2,0.8500,1301.0,0.438,123456,7890,3.0e-07,\n",
                 table.ToCsv());
             var svg = XDocument.Parse(AblationChart.Draw(table));
             Assert.All(svg.Descendants().Where(element => element.Name.LocalName == "circle"), circle => Assert.Matches(@"^\d+(\.\d)?$", circle.Attribute("cx")!.Value));

@@ -39,6 +39,9 @@ internal sealed record AblationRun(AblationCase Case, int Seed)
     /// <summary>Training images per second of every epoch, without evaluation.</summary>
     public IReadOnlyList<double> ImagesPerSecond { get; init; } = [];
 
+    /// <summary>Processor time of this process per training image of every epoch, in milliseconds, without evaluation. Other programs on the machine hardly change it.</summary>
+    public IReadOnlyList<double> ProcessorMilliseconds { get; init; } = [];
+
     /// <summary>Largest relative difference between the training form and the fused network on random images; null if the network does not fuse or the run failed.</summary>
     public double? FusedDifference { get; init; }
 

@@ -31,7 +31,7 @@ internal sealed class AblationTable(string description, IReadOnlyList<AblationCa
     {
         List<string[]> rows =
         [
-            ["Form", "Test accuracy, %", "Standard deviation", $"Seeds {string.Join(", ", seeds.Select(seed => Text(seed)))}", "Training images/s", "Parameters in training", "Parameters deployed", "Fused difference"],
+            ["Form", "Test accuracy, %", "Standard deviation", $"Seeds {string.Join(", ", seeds.Select(seed => Text(seed)))}", "Training images/s", "Processor ms/image", "Parameters in training", "Parameters deployed", "Fused difference"],
             .. Rows.Select(row => Cells(row.Case, row.Runs)),
         ];
         int[] widths = [.. Enumerable.Range(0, rows[0].Length).Select(column => rows.Max(row => row[column].Length))];
@@ -51,7 +51,7 @@ internal sealed class AblationTable(string description, IReadOnlyList<AblationCa
     /// <summary>Writes one line for each run, with a header. Accuracies and speeds are numbers with a point; what does not exist is empty.</summary>
     public string ToCsv()
     {
-        var text = new StringBuilder("form,seed,accuracy,training_images_per_second,training_parameters,deploy_parameters,fused_difference,failure\n");
+        var text = new StringBuilder("form,seed,accuracy,training_images_per_second,processor_ms_per_image,training_parameters,deploy_parameters,fused_difference,failure\n");
         foreach (var run in _runs)
         {
             (long Training, long? Deploy)? count = run.Failure is null ? parameters(run.Case) : null;
@@ -60,7 +60,8 @@ internal sealed class AblationTable(string description, IReadOnlyList<AblationCa
                 run.Case.Name,
                 Text(run.Seed),
                 run.Failure is null ? run.Accuracy.ToString("f4", CultureInfo.InvariantCulture) : "",
-                run.ImagesPerSecond.Count > 0 ? Median(run.ImagesPerSecond).ToString("f1", CultureInfo.InvariantCulture) : "",
+                run.Failure is null ? Median(run.ImagesPerSecond).ToString("f1", CultureInfo.InvariantCulture) : "",
+                run.Failure is null ? Median(run.ProcessorMilliseconds).ToString("f3", CultureInfo.InvariantCulture) : "",
                 Text(count?.Training),
                 Text(count?.Deploy),
                 run.FusedDifference is { } difference ? Table.Error(difference) : "",
@@ -86,7 +87,7 @@ internal sealed class AblationTable(string description, IReadOnlyList<AblationCa
             _ => "failed",
         }));
         if (runs.Count == 0)
-            return [entry.Name, None, None, bySeed, None, None, None, None];
+            return [entry.Name, None, None, bySeed, None, None, None, None, None];
         var (training, deploy) = parameters(entry);
         double mean = MeanAccuracy(runs);
         return
@@ -96,6 +97,7 @@ internal sealed class AblationTable(string description, IReadOnlyList<AblationCa
             runs.Count > 1 ? Percent(Math.Sqrt(runs.Sum(run => Math.Pow(run.Accuracy - mean, 2)) / (runs.Count - 1)), 2) : None,
             bySeed,
             Speed(runs).ToString("n0", CultureInfo.InvariantCulture),
+            Median([.. runs.SelectMany(run => run.ProcessorMilliseconds)]).ToString("f2", CultureInfo.InvariantCulture),
             Table.Number(training),
             deploy is { } number ? Table.Number(number) : None,
             runs.Max(run => run.FusedDifference) is { } difference ? Table.Error(difference) : DoesNotFuse,

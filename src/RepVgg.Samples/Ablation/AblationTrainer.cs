@@ -45,9 +45,14 @@ internal sealed class AblationTrainer(LabelledImages images, Normalization norma
         using var backend = createBackend(architecture);
         using var network = new TrainingNetwork(architecture, images.Training.Classes, backend, (ulong)run.Seed);
         var options = run.Case.Options with { Seed = (ulong)run.Seed };
-        var result = TrainingDisplay.Run(report => TrainingLoop.Run(backend, network, images.Training, validation: null, normalization, options, report, cancellation));
+        var processorTimes = new List<TimeSpan> { Environment.CpuUsage.TotalTime };
+        var result = TrainingDisplay.Run(report => TrainingLoop.Run(backend, network, images.Training, validation: null, normalization, options, Report(report, processorTimes), cancellation));
         cancellation.ThrowIfCancellationRequested();
-        run = run with { ImagesPerSecond = [.. result.History.Select(epoch => epoch.TrainingImagesPerSecond)] };
+        run = run with
+        {
+            ImagesPerSecond = [.. result.History.Select(epoch => epoch.TrainingImagesPerSecond)],
+            ProcessorMilliseconds = [.. processorTimes.Zip(processorTimes.Skip(1), (start, end) => (end - start).TotalMilliseconds / images.Training.Count)],
+        };
         int height = images.Training.Height, width = images.Training.Width;
         if (!run.Case.Fuses)
         {
@@ -58,6 +63,14 @@ internal sealed class AblationTrainer(LabelledImages images, Normalization norma
         using var engine = new InferenceEngine(fused, threads);
         return run with { Accuracy = Accuracy(engine), FusedDifference = FusionCheck.Compare(architecture, result.Weights, fused, threads: threads).Largest };
     }
+
+    /// <summary>Adds the processor time of this process at the end of every epoch.</summary>
+    private static Action<TrainingProgress> Report(Action<TrainingProgress> report, List<TimeSpan> processorTimes) => progress =>
+    {
+        if (progress.EpochResult is not null)
+            processorTimes.Add(Environment.CpuUsage.TotalTime);
+        report(progress);
+    };
 
     private double Accuracy(INetworkEngine engine)
     {
