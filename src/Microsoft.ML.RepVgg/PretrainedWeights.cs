@@ -47,9 +47,9 @@ internal sealed class PretrainedWeights
         if (path is null)
             return null;
         options ??= new WeightsFileOptions();
-        // The names of this form are those of another one, so the file does not tell it. Log writes the warnings: for training, not
+        // Some forms have the names of another one, so the file does not tell them. Log writes the warnings: for training, not
         // every assumption of the file's reader is used.
-        var form = options.TrainingForm ?? (architecture?.TrainingForm == TrainingForm.IdentityWithoutNorm ? TrainingForm.IdentityWithoutNorm : null);
+        var form = options.TrainingForm ?? (architecture is { TrainingForm: var given } && !TrainingForms.IsToldByNames(given) ? given : null);
         var weights = WeightsFile.Read(path, options with { TrainingForm = form, Warn = static _ => { } });
         if (weights.Form == WeightsForm.Deploy)
         {

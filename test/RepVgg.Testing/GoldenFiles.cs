@@ -16,17 +16,40 @@ internal static class GoldenFiles
 
     public static JsonElement Manifest { get; } = JsonDocument.Parse(File.ReadAllText(PathOf("manifest.json"))).RootElement;
 
-    /// <summary>The data of one block of a form; the geometry is <c>same</c>, <c>down</c> or <c>grouped</c>.</summary>
-    public static StateDict Block(TrainingForm form, string geometry)
+    /// <summary>The forms of which there is golden data of single blocks, and their names in the files. Data of <c>Csla</c> and <c>Plain</c> networks is in the folder repopt.</summary>
+    public static IReadOnlyDictionary<TrainingForm, string> BlockKinds { get; } = new Dictionary<TrainingForm, string>
     {
-        string kind = form switch
+        [TrainingForm.RepVgg] = "repvgg",
+        [TrainingForm.IdentityWithoutNorm] = "identity-without-bn",
+        [TrainingForm.PostAdditionNorm] = "post-addition-bn",
+        [TrainingForm.ReluInBranches] = "relu-in-branches",
+        [TrainingForm.Dirac] = "dirac",
+        [TrainingForm.TrivialReparam] = "trivial",
+        [TrainingForm.AsymmetricConv] = "acb",
+        [TrainingForm.ResidualReorg] = "residual-reorg",
+        [TrainingForm.DiverseBranch] = "dbb",
+        [TrainingForm.MobileOne] = "mobileone",
+        [TrainingForm.QARepVgg] = "qarepvgg",
+    };
+
+    /// <summary>All blocks of which there is golden data: every form and geometry, except that residual reorg has no groups.</summary>
+    public static IEnumerable<(TrainingForm Form, string Geometry)> Blocks =>
+        from form in BlockKinds.Keys
+        from geometry in (string[])["same", "down", "grouped"]
+        where form != TrainingForm.ResidualReorg || geometry != "grouped"
+        select (form, geometry);
+
+    /// <summary>The data of one block of a form; the geometry is <c>same</c>, <c>down</c> or <c>grouped</c>.</summary>
+    public static StateDict Block(TrainingForm form, string geometry) => PthReader.Read(PathOf(Path.Combine("blocks", $"{BlockKinds[form]}-{geometry}.pth")));
+
+    /// <summary>The block of <see cref="Block"/>, with the name <c>block</c>.</summary>
+    public static BlockSpec BlockSpecOf(TrainingForm form, string geometry) =>
+        new("block", geometry == "down" ? 4 : 6, 6, geometry == "down" ? 2 : 1, geometry == "grouped" ? 2 : 1, SqueezeExcitation.None)
         {
-            TrainingForm.RepVgg => "repvgg",
-            TrainingForm.IdentityWithoutNorm => "identity-without-bn",
-            _ => throw new ArgumentException($"There is no golden data of the training form {form}.", nameof(form)),
+            Form = form,
+            Layers = TrainingForms.LayersPerBlock(form),
+            ConvolutionBranches = form == TrainingForm.MobileOne ? 3 : 1,
         };
-        return PthReader.Read(PathOf(Path.Combine("blocks", $"{kind}-{geometry}.pth")));
-    }
 
     /// <summary>A NumPy array of float32.</summary>
     public static TensorData Floats(string name) => NumpyFile.Read(PathOf(name));

@@ -27,6 +27,8 @@ internal static class RandomStates
                 {
                     StateKind.NormWeight or StateKind.RunningVariance => 0.5 + value,
                     StateKind.NormBias or StateKind.RunningMean => value - 0.5,
+                    // Published scales contain negative values.
+                    StateKind.Scale or StateKind.ConstantScale => 1.5 * value - 0.25,
                     _ => (value * 2 - 1) * Math.Sqrt(3.0 / entry.FanIn),
                 });
             }

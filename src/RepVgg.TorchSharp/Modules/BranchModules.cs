@@ -55,6 +55,6 @@ internal sealed class BranchModules
             result = Convolution.call(result);
         if (Norm is not null)
             result = Norm.call(result);
-        return Spec.Scale == 1 ? result : result * Spec.Scale;
+        return result;
     }
 }

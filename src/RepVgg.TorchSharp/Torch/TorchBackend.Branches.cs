@@ -10,13 +10,16 @@ internal sealed partial class TorchBackend
     /// <summary>Lower bound of the denominator of the custom L2 penalty. If the scales of all branches are zero, it makes the quotient 0 instead of 0 / 0.</summary>
     private const double SmallestScale = 1e-30;
 
+    /// <summary>The smallest divisor of a normalized filter, as in PyTorch's <c>normalize</c>.</summary>
+    private const double SmallestNorm = 1e-12;
+
     private protected override Tensor EquivalentKernelCore(IReadOnlyList<Branch> branches) => Run(() =>
     {
         var shape = branches.First(branch => branch.Kernel is not null).Kernel!.Shape;
         return branches
-            .Select(branch => (branch.Kernel is { } kernel ? PadTo3x3(Value(kernel), branch) : UnitKernel(shape[0], shape[1])) * Column(ScaleOf(branch, shape[0])))
+            .Select(branch => PadTo3x3(branch.Kernel is null ? UnitKernel(shape[0], shape[1]) : FiltersOf(branch), branch) * Column(ScaleOf(branch, shape[0])))
             .Aggregate((sum, kernel) => sum + kernel);
-    });
+    }, isKernel: true);
 
     private protected override Tensor EquivalentBiasCore(IReadOnlyList<Branch> branches) => Run(() =>
     {
@@ -25,7 +28,7 @@ internal sealed partial class TorchBackend
         foreach (var branch in branches)
         {
             if (branch.Norm is { } norm)
-                bias = bias + Multiply(Value(norm.Bias), branch.Scale) - Value(norm.RunningMean) * ScaleOf(branch, outputs);
+                bias = bias + Multiply(WithChannelScale(Value(norm.Bias), branch), branch.Scale) - Value(norm.RunningMean) * ScaleOf(branch, outputs);
         }
         return bias;
     });
@@ -50,13 +53,26 @@ internal sealed partial class TorchBackend
         return borders! + (centers!.square() / norms!.clamp_min(smallest)).sum();
     });
 
-    /// <summary>Computes the scale of a branch with running statistics, [O]: its constant factor, times weight / sqrt(running variance + epsilon) of its batch norm.</summary>
-    private torch.Tensor ScaleOf(Branch branch, int outputs)
+    /// <summary>Computes the scale of a branch with running statistics, [O]: its constant factor and its channel scale, times weight / sqrt(running variance + epsilon) of its batch norm.</summary>
+    private torch.Tensor ScaleOf(Branch branch, int outputs) => WithChannelScale(
+        branch.Norm is { } norm ? Multiply(NormScaleOf(norm), branch.Scale) : torch.full([outputs], branch.Scale, torch.ScalarType.Float32, _device),
+        branch);
+
+    /// <summary>Computes weight / sqrt(running variance + epsilon), [O].</summary>
+    private static torch.Tensor NormScaleOf(BatchNormState norm)
     {
-        if (branch.Norm is not { } norm)
-            return torch.full([outputs], branch.Scale, torch.ScalarType.Float32, _device);
         using var epsilon = norm.Epsilon.ToScalar();
-        return Multiply(Value(norm.Weight) / (Value(norm.RunningVariance) + epsilon).sqrt(), branch.Scale);
+        return Value(norm.Weight) / (Value(norm.RunningVariance) + epsilon).sqrt();
+    }
+
+    /// <summary>Multiplies one value per output by the channel scale of a branch, if it has one.</summary>
+    private static torch.Tensor WithChannelScale(torch.Tensor values, Branch branch) => branch.ChannelScale is { } scale ? values * Value(scale) : values;
+
+    /// <summary>Returns the kernel of a branch, with normalized filters if the branch has them.</summary>
+    private static torch.Tensor FiltersOf(Branch branch)
+    {
+        var kernel = Value(branch.Kernel!);
+        return branch.NormalizesFilters ? F.normalize(kernel.reshape(kernel.shape[0], -1), eps: SmallestNorm).reshape(kernel.shape) : kernel;
     }
 
     private static torch.Tensor Column(torch.Tensor values) => values.reshape(-1, 1, 1, 1);
@@ -67,12 +83,7 @@ internal sealed partial class TorchBackend
         return rows + columns == 0 ? kernel : F.pad(kernel, [columns, columns, rows, rows]);
     }
 
-    /// <summary>Creates the identity as a 3x3 kernel, OIHW: the centre value of output o and input o mod (inputs per group) is 1, all other values are 0.</summary>
-    private torch.Tensor UnitKernel(int outputs, int inputs)
-    {
-        var values = new float[outputs * inputs * 9];
-        for (int o = 0; o < outputs; o++)
-            values[(o * inputs + o % inputs) * 9 + 4] = 1;
-        return ToDevice(HostCopy.ToTensor([outputs, inputs, 3, 3], values));
-    }
+    /// <summary>Creates the identity as a 1x1 kernel, OIHW: the value of output o and input o mod (inputs per group) is 1, all other values are 0.</summary>
+    private torch.Tensor UnitKernel(int outputs, int inputs) =>
+        torch.eye(inputs, dtype: torch.ScalarType.Float32, device: _device).repeat(outputs / inputs, 1).reshape(outputs, inputs, 1, 1);
 }

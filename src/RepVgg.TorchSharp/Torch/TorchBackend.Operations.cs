@@ -8,6 +8,8 @@ namespace RepVgg.TorchSharp;
 internal sealed partial class TorchBackend
 {
     private static readonly long[] _onePixel = [1, 1];
+    private static readonly long[] _window3x3 = [3, 3];
+    private static readonly long[] _borderOfOne = [1, 1, 1, 1];
 
     private protected override Tensor Conv2dCore(Tensor input, Tensor kernel, Tensor? bias, int stride, int paddingHeight, int paddingWidth, int groups) =>
         Run(() => Convolve(Value(input), Value(kernel), bias is null ? null : Value(bias), stride, paddingHeight, paddingWidth, groups));
@@ -25,6 +27,17 @@ internal sealed partial class TorchBackend
     private protected override Tensor ScaleCore(Tensor input, float factor) => Run(() => Multiply(Value(input), factor));
 
     private protected override Tensor GlobalAveragePoolCore(Tensor input) => Run(() => F.adaptive_avg_pool2d(Value(input), _onePixel));
+
+    private protected override Tensor AveragePool3x3Core(Tensor input, int stride, int padding) =>
+        Run(() => F.avg_pool2d(Value(input), _window3x3, [stride, stride], [padding, padding], count_include_pad: true));
+
+    private protected override Tensor PadWithNormCore(Tensor map, BatchNormState norm) => Run(() =>
+    {
+        using var scope = torch.NewDisposeScope();
+        var source = Value(map);
+        var border = BorderOf(norm).to(source.dtype) * F.pad(torch.zeros([1, 1, map.Shape[2], map.Shape[3]], source.dtype, _device), _borderOfOne, value: 1);
+        return (F.pad(source, _borderOfOne) + border).MoveToOuterDisposeScope();
+    });
 
     private protected override Tensor LinearCore(Tensor input, Tensor weight, Tensor bias) => Run(() =>
     {
@@ -44,7 +57,7 @@ internal sealed partial class TorchBackend
     }
 
     /// <summary>Computes the same as the composition of primitive operations with less memory: intermediate tensor handles are disposed at once, and the sum and the ReLU are computed in place.</summary>
-    private protected override Tensor MultiBranchConvCore(Tensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu) => Run(() =>
+    private protected override Tensor MultiBranchConvCore(Tensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu, BatchNormState? norm) => Run(() =>
     {
         using var source = ToComputeType(Value(input));
         torch.Tensor? sum = null;
@@ -58,6 +71,11 @@ internal sealed partial class TorchBackend
             }
             using (part)
                 sum.add_(part);
+        }
+        if (norm is not null)
+        {
+            using var plain = sum!;
+            sum = Normalize(plain, norm);
         }
         return relu ? sum!.relu_() : sum!;
     });
@@ -85,6 +103,13 @@ internal sealed partial class TorchBackend
     private torch.Tensor Normalize(torch.Tensor input, BatchNormState state) => F.batch_norm(
         input, Value(state.RunningMean), Value(state.RunningVariance), Value(state.Weight), Value(state.Bias),
         _step!.Training && !state.Frozen, state.Momentum, state.Epsilon);
+
+    /// <summary>Computes what a batch norm makes of 0 with its running statistics, [1, C, 1, 1], without a gradient.</summary>
+    private torch.Tensor BorderOf(BatchNormState norm)
+    {
+        using var mode = torch.no_grad();
+        return (Value(norm.Bias) - Value(norm.RunningMean) * NormScaleOf(norm)).reshape(1, -1, 1, 1);
+    }
 
     private static torch.Tensor Multiply(torch.Tensor input, float factor)
     {
@@ -114,10 +139,10 @@ internal sealed partial class TorchBackend
 
     private static torch.Tensor Value(Tensor tensor) => ((TorchTensor)tensor).Value;
 
-    private TorchTensor Run(Func<torch.Tensor> operation)
+    private TorchTensor Run(Func<torch.Tensor> operation, bool isKernel = false)
     {
         torch.Tensor? result = null;
         TranslateOutOfMemory(() => result = operation());
-        return Wrap(result!);
+        return Wrap(result!, isKernel);
     }
 }

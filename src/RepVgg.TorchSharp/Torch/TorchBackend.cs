@@ -213,7 +213,7 @@ internal sealed partial class TorchBackend : Backend
         return pinned.to(_device, non_blocking: true);
     }
 
-    private TorchTensor Wrap(torch.Tensor value) => new(this, value, TensorRole.Step);
+    private TorchTensor Wrap(torch.Tensor value, bool isKernel = false) => new(this, value, TensorRole.Step) { IsKernel = isKernel };
 
     /// <summary>One step: a dispose scope and a gradient mode.</summary>
     private sealed class Step : IDisposable

@@ -23,12 +23,15 @@ internal sealed record FoundBlock(int InputChannels, int OutputChannels, int Gro
     /// <summary>Prefix of the names of the block's weights.</summary>
     public string? Name { get; init; }
 
+    /// <summary>Number of 3x3 layers of the block in its training form.</summary>
+    public int Layers { get; init; } = 1;
+
     /// <summary>Name of the stage of the block. It is known for all blocks of a network or for none.</summary>
     public string? Stage { get; init; }
 
     /// <summary>Whether a block of an architecture can be this block.</summary>
     public bool Fits(BlockSpec block) =>
-        InputChannels == block.InputChannels && OutputChannels == block.OutputChannels && Groups == block.Groups
+        InputChannels == block.InputChannels && OutputChannels == block.OutputChannels && Groups == block.Groups && Layers == block.Layers
         && (Stride ?? block.Stride) == block.Stride && (HasIdentity ?? block.HasIdentity) == block.HasIdentity && (Name ?? block.Name) == block.Name;
 }
 
@@ -37,8 +40,11 @@ internal sealed record FoundBlock(int InputChannels, int OutputChannels, int Gro
 /// <param name="SqueezeExcitation">Position of squeeze-and-excitation in the blocks, or None.</param>
 internal sealed record FoundNetwork(IReadOnlyList<FoundBlock> Blocks, SqueezeExcitation SqueezeExcitation)
 {
-    /// <summary>The training form of the blocks.</summary>
-    public TrainingForm Form { get; init; }
+    /// <summary>The training form of the blocks; null if it is unknown.</summary>
+    public TrainingForm? Form { get; init; }
+
+    /// <summary>Number of 3x3 convolutions of a block of MobileOne.</summary>
+    public int ConvolutionBranches { get; init; } = RepVggArchitecture.DefaultConvolutionBranches;
 
     /// <summary>Whether the blocks are named as in RepVGGplus.</summary>
     public bool PlusLayout { get; init; }
@@ -81,9 +87,15 @@ internal static class ArchitectureInference
     /// <exception cref="ArgumentException">No valid architecture has these blocks.</exception>
     public static RepVggArchitecture Infer(FoundNetwork network)
     {
-        foreach (var variant in RepVggVariants.All)
+        // RepVGG and RepOpt-VGG have variants of the same shape, which differ in their training form.
+        foreach (var variant in RepVggVariants.All.OrderBy(variant => network.Form is { } form && variant.TrainingForm != form))
         {
-            var sized = variant with { InputChannels = network.Blocks[0].InputChannels, TrainingForm = network.Form };
+            var sized = variant with
+            {
+                InputChannels = network.Blocks[0].InputChannels,
+                TrainingForm = network.Form ?? variant.TrainingForm,
+                ConvolutionBranches = network.ConvolutionBranches,
+            };
             if (network.Fits(sized))
                 return sized;
             // The auxiliary heads of a RepVGGplus variant may have been removed.
@@ -107,9 +119,9 @@ internal static class ArchitectureInference
                 : i == 0 || block.Stage != network.Blocks[i - 1].Stage;
             string name = block.Stage ?? $"stage{stages.Count}";
             if (starts)
-                stages.Add(new StageSpec(name, block.OutputChannels, 1, stride, network.AuxiliaryHeads.Contains(name)));
+                stages.Add(new StageSpec(name, block.OutputChannels, block.Layers, stride, network.AuxiliaryHeads.Contains(name)));
             else
-                stages[^1] = stages[^1] with { Depth = stages[^1].Depth + 1 };
+                stages[^1] = stages[^1] with { Depth = stages[^1].Depth + block.Layers };
         }
         return new RepVggArchitecture
         {
@@ -117,7 +129,8 @@ internal static class ArchitectureInference
             InputChannels = network.Blocks[0].InputChannels,
             Stages = stages.ToImmutable(),
             Groups = network.Blocks.Count > 2 ? network.Blocks[2].Groups : 1,
-            TrainingForm = network.Form,
+            TrainingForm = network.Form ?? default,
+            ConvolutionBranches = network.ConvolutionBranches,
             PlusLayout = network.PlusLayout,
             SqueezeExcitation = network.SqueezeExcitation,
         };

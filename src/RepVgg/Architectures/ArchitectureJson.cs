@@ -21,7 +21,9 @@ internal static class ArchitectureJson
         writer.WriteString("squeeze_excitation", architecture.SqueezeExcitation.ToString());
         // Older versions of this library do not know this property; the default form is not written, so that they can read it.
         if (architecture.TrainingForm != default)
-            writer.WriteString("block_form", architecture.TrainingForm.ToString());
+            writer.WriteString("training_form", architecture.TrainingForm.ToString());
+        if (architecture.ConvolutionBranches != RepVggArchitecture.DefaultConvolutionBranches)
+            writer.WriteNumber("convolution_branches", architecture.ConvolutionBranches);
         writer.WriteBoolean("plus_layout", architecture.PlusLayout);
         writer.WriteNumber("batch_norm_epsilon", architecture.BatchNormEpsilon);
         writer.WriteNumber("default_image_size", architecture.DefaultImageSize);
@@ -59,7 +61,8 @@ internal static class ArchitectureJson
                 InputChannels = json.GetProperty("input_channels").GetInt32(),
                 Groups = json.GetProperty("groups").GetInt32(),
                 SqueezeExcitation = Enum.Parse<SqueezeExcitation>(json.GetProperty("squeeze_excitation").GetString() ?? ""),
-                TrainingForm = json.TryGetProperty("block_form", out var form) ? ReadForm(form.GetString()) : default,
+                TrainingForm = json.TryGetProperty("training_form", out var form) ? ReadForm(form.GetString()) : default,
+                ConvolutionBranches = json.TryGetProperty("convolution_branches", out var branches) ? branches.GetInt32() : RepVggArchitecture.DefaultConvolutionBranches,
                 PlusLayout = json.GetProperty("plus_layout").GetBoolean(),
                 BatchNormEpsilon = json.GetProperty("batch_norm_epsilon").GetSingle(),
                 DefaultImageSize = json.GetProperty("default_image_size").GetInt32(),

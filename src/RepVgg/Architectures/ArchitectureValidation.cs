@@ -9,6 +9,7 @@ internal static partial class ArchitectureValidation
 {
     private const int MaximumWidth = 1 << 16;
     private const int MaximumBlocks = 1 << 12;
+    private const int MaximumConvolutionBranches = 16;
     private const int MaximumProblems = 20;
 
     /// <summary>Maximum height and width of images in pixels, and maximum number of values of an image or feature map.</summary>
@@ -84,8 +85,14 @@ internal static partial class ArchitectureValidation
             problems.Add($"its squeeze-and-excitation is {(int)architecture.SqueezeExcitation}, which is not a value of SqueezeExcitation");
         if (!Enum.IsDefined(architecture.TrainingForm))
             problems.Add($"its training form is {(int)architecture.TrainingForm}, which is not a value of TrainingForm");
+        if (architecture.ConvolutionBranches is < 1 or > MaximumConvolutionBranches)
+            problems.Add($"its number of convolution branches is {architecture.ConvolutionBranches}, not 1 to {MaximumConvolutionBranches}");
         if (architecture.Groups < 1)
             problems.Add($"it has {architecture.Groups} groups, not at least 1");
+        if (architecture is { TrainingForm: TrainingForm.ResidualReorg, Groups: > 1 })
+            problems.Add($"it has {architecture.Groups} groups, but the convolutions of {TrainingForm.ResidualReorg} have no groups");
+        if (architecture is { TrainingForm: TrainingForm.QARepVgg, SqueezeExcitation: not SqueezeExcitation.None })
+            problems.Add($"it has squeeze-and-excitation, which QARepVGG's authors compute at different places in training and after fusion; {TrainingForm.QARepVgg} is defined without it");
         if (architecture.Stages.IsDefaultOrEmpty || architecture.Stages.Length < 2)
         {
             problems.Add("it needs a stem and at least one stage");

@@ -17,8 +17,17 @@ public sealed record BlockSpec(string Name, int InputChannels, int OutputChannel
     /// <summary>Whether the input and the output of the block have the same shape, so that it can have an identity branch.</summary>
     public bool HasIdentity => InputChannels == OutputChannels && Stride == 1;
 
+    /// <summary>Index of the block in its stage, from 0.</summary>
+    internal int IndexInStage { get; init; }
+
+    /// <summary>Number of 3x3 layers of the block in training: 2 for blocks of <see cref="TrainingForm.ResidualReorg"/>, otherwise 1.</summary>
+    internal int Layers { get; init; } = 1;
+
+    /// <summary>Number of 3x3 convolutions of a block of <see cref="TrainingForm.MobileOne"/>.</summary>
+    internal int ConvolutionBranches { get; init; } = 1;
+
     /// <summary>The branches that the training form of the block sums.</summary>
-    public ImmutableArray<BranchSpec> Branches => TrainingForms.BranchesOf(Form, HasIdentity);
+    internal ImmutableArray<BranchSpec> Branches => TrainingForms.BranchesOf(this);
 
     /// <summary>Prefix of the names of the squeeze-and-excitation's weights; null if there is none.</summary>
     public string? SqueezeExcitationName => SqueezeExcitation switch
@@ -27,6 +36,12 @@ public sealed record BlockSpec(string Name, int InputChannels, int OutputChannel
         SqueezeExcitation.AfterRelu => $"{Name}.post_se",
         _ => null,
     };
+
+    /// <summary>Name of the first layer of the squeeze-and-excitation in the training form, e.g. <c>stage1.0.se.down</c>.</summary>
+    internal string SqueezeLayer => $"{SqueezeExcitationName}.{(Form == TrainingForm.MobileOne ? "reduce" : "down")}";
+
+    /// <summary>Name of the second layer of the squeeze-and-excitation in the training form, e.g. <c>stage1.0.se.up</c>.</summary>
+    internal string ExciteLayer => $"{SqueezeExcitationName}.{(Form == TrainingForm.MobileOne ? "expand" : "up")}";
 
     /// <summary>Reduced width of the squeeze-and-excitation: output channels / 16 before the ReLU, output channels / 4 after it; 0 if there is none.</summary>
     public int SqueezeWidth => SqueezeExcitation switch

@@ -6,7 +6,7 @@ namespace RepVgg.Architectures;
 /// <summary>A stage: a sequence of blocks with the same number of output channels. The first block has the stride of the stage, the others have stride 1.</summary>
 /// <param name="Name">Prefix of the names of the stage's weights, e.g. <c>stage1</c>; the prefix of block i is <c>stage1.i</c>. The stem is the stage <c>stage0</c>, whose only block has no index.</param>
 /// <param name="Width">Number of output channels.</param>
-/// <param name="Depth">Number of blocks, at least 1.</param>
+/// <param name="Depth">Number of 3x3 layers, at least 1; of blocks in all training forms except <see cref="TrainingForm.ResidualReorg"/>, whose blocks have two layers.</param>
 /// <param name="Stride">Stride of the first block, 1 or 2.</param>
 /// <param name="AuxiliaryHead">Whether the stage has an auxiliary classifier on its output, which is used only in training and removed by fusion. RepVGGplus only.</param>
 public sealed record StageSpec(string Name, int Width, int Depth, int Stride, bool AuxiliaryHead = false);
@@ -16,6 +16,7 @@ public sealed record StageSpec(string Name, int Width, int Depth, int Stride, bo
 public sealed record RepVggArchitecture
 {
     internal const float DefaultBatchNormEpsilon = 1e-5f;
+    internal const int DefaultConvolutionBranches = 4;
 
     /// <summary>Name of the variant, e.g. <c>RepVGG-A0</c>.</summary>
     public required string Name { get; init; }
@@ -34,6 +35,9 @@ public sealed record RepVggArchitecture
 
     /// <summary>The training form of the blocks.</summary>
     public TrainingForm TrainingForm { get; init; }
+
+    /// <summary>Number of 3x3 convolutions that a block of <see cref="TrainingForm.MobileOne"/> sums, from 1 to 16; the k of the MobileOne paper, whose smallest network has 4. Other forms do not use it.</summary>
+    public int ConvolutionBranches { get; init; } = DefaultConvolutionBranches;
 
     /// <summary>Whether blocks are named as in RepVGGplus: the prefix of block i of a stage is <c>stage1.blocks.i</c>.</summary>
     public bool PlusLayout { get; init; }
@@ -55,18 +59,32 @@ public sealed record RepVggArchitecture
     {
         get
         {
-            int layer = 0, input = InputChannels;
+            int number = 0, input = InputChannels;
             foreach (var stage in Stages)
             {
-                for (int i = 0; i < stage.Depth; i++, layer++)
+                int blocks = BlocksOf(stage);
+                for (int i = 0; i < blocks; i++, number++)
                 {
-                    string name = layer == 0 ? stage.Name : PlusLayout ? $"{stage.Name}.blocks.{i}" : $"{stage.Name}.{i}";
-                    int groups = layer > 0 && layer % 2 == 0 ? Groups : 1;
-                    yield return new BlockSpec(name, input, stage.Width, i == 0 ? stage.Stride : 1, groups, SqueezeExcitation) { Form = TrainingForm };
+                    string name = number == 0 ? stage.Name : PlusLayout ? $"{stage.Name}.blocks.{i}" : $"{stage.Name}.{i}";
+                    int groups = number > 0 && number % 2 == 0 ? Groups : 1;
+                    yield return new BlockSpec(name, input, stage.Width, i == 0 ? stage.Stride : 1, groups, SqueezeExcitation)
+                    {
+                        Form = TrainingForm,
+                        IndexInStage = i,
+                        Layers = Math.Min(TrainingForms.LayersPerBlock(TrainingForm), stage.Depth - i * TrainingForms.LayersPerBlock(TrainingForm)),
+                        ConvolutionBranches = TrainingForm == TrainingForm.MobileOne ? ConvolutionBranches : 1,
+                    };
                     input = stage.Width;
                 }
             }
         }
+    }
+
+    /// <summary>Number of blocks of a stage: its depth, which counts 3x3 layers, divided by the layers of a block. If the depth is odd, the last block of <see cref="TrainingForm.ResidualReorg"/> has one layer.</summary>
+    internal int BlocksOf(StageSpec stage)
+    {
+        int layers = TrainingForms.LayersPerBlock(TrainingForm);
+        return (stage.Depth + layers - 1) / layers;
     }
 
     /// <summary>Converts the name of a variant to its architecture, as <see cref="RepVggVariants.Find"/> does.</summary>
@@ -81,7 +99,7 @@ public sealed record RepVggArchitecture
     /// <returns>True if every property is equal.</returns>
     public bool Equals(RepVggArchitecture? other) =>
         other is not null && Name == other.Name && InputChannels == other.InputChannels && Groups == other.Groups
-        && SqueezeExcitation == other.SqueezeExcitation && TrainingForm == other.TrainingForm && PlusLayout == other.PlusLayout
+        && SqueezeExcitation == other.SqueezeExcitation && TrainingForm == other.TrainingForm && ConvolutionBranches == other.ConvolutionBranches && PlusLayout == other.PlusLayout
         && BatchNormEpsilon.Equals(other.BatchNormEpsilon) && DefaultImageSize == other.DefaultImageSize
         && Stages.IsDefault == other.Stages.IsDefault && (Stages.IsDefault || Stages.SequenceEqual(other.Stages));
 

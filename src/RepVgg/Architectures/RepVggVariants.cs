@@ -2,10 +2,11 @@ using System.Collections.Immutable;
 
 namespace RepVgg.Architectures;
 
-/// <summary>The named variants: those of the RepVGG paper, D2se, RepVGGplus, and small variants for small images.</summary>
+/// <summary>The named variants: those of the RepVGG paper, D2se, RepVGGplus, RepOpt-VGG, and small variants for small images.</summary>
 /// <remarks>
 /// Sources: Ding et al., "RepVGG: Making VGG-style ConvNets Great Again", CVPR 2021, tables 2 and 3 (A and B series,
-/// groups); the authors' code (D2se and RepVGGplus). The S series was designed for this library. Its stem has stride 1, for images of 28
+/// groups); the authors' code (D2se and RepVGGplus); Ding et al., "Re-parameterizing Your Optimizers rather than Architectures", ICLR 2023
+/// (RepOpt-VGG). The S series was designed for this library. Its stem has stride 1, for images of 28
 /// to 64 pixels. A variant for images of another number of channels is <c>variant with { InputChannels = 1 }</c>.
 /// </remarks>
 public static class RepVggVariants
@@ -56,13 +57,26 @@ public static class RepVggVariants
     /// <summary>RepVGGplus-L2pse: D2's widths and depths, squeeze-and-excitation after the ReLU, and auxiliary heads in training; for images of 320x320 pixels.</summary>
     public static RepVggArchitecture PlusL2pse { get; } = Plus("RepVGGplus-L2pse", _depthsD, 2.5, 5);
 
-    /// <summary>All named variants: the small variants, the A and B series, D2se and RepVGGplus.</summary>
+    /// <summary>RepOpt-VGG-B1: the shape of RepVGG-B1 as a plain network, which is trained with RepOptimizer.</summary>
+    public static RepVggArchitecture RepOptB1 { get; } = RepOpt("B1", _depthsB, 2, 4);
+
+    /// <summary>RepOpt-VGG-B2: the shape of RepVGG-B2 as a plain network, which is trained with RepOptimizer.</summary>
+    public static RepVggArchitecture RepOptB2 { get; } = RepOpt("B2", _depthsB, 2.5, 5);
+
+    /// <summary>RepOpt-VGG-L1: the depths of RepVGG-D2se with the widths of RepVGG-B1, as a plain network, which is trained with RepOptimizer.</summary>
+    public static RepVggArchitecture RepOptL1 { get; } = RepOpt("L1", _depthsD, 2, 4);
+
+    /// <summary>RepOpt-VGG-L2: the shape of RepVGG-D2se without squeeze-and-excitation, as a plain network, which is trained with RepOptimizer.</summary>
+    public static RepVggArchitecture RepOptL2 { get; } = RepOpt("L2", _depthsD, 2.5, 5);
+
+    /// <summary>All named variants: the small variants, the A and B series, D2se, RepVGGplus and RepOpt-VGG.</summary>
     public static ImmutableArray<RepVggArchitecture> All { get; } =
     [
         S0, S1, S2,
         A0, A1, A2,
         B0, B1, Grouped(B1, 2), Grouped(B1, 4), B2, Grouped(B2, 2), Grouped(B2, 4), B3, Grouped(B3, 2), Grouped(B3, 4),
         D2se, PlusL2pse,
+        RepOptB1, RepOptB2, RepOptL1, RepOptL2,
     ];
 
     /// <summary>Finds a variant by its name.</summary>
@@ -121,6 +135,8 @@ public static class RepVggVariants
     private static int Width(int width, double multiplier) => (int)Math.Clamp(width * multiplier, 0, int.MaxValue);
 
     private static RepVggArchitecture Paper(string name, int[] depths, double a, double b) => Create(Prefix + name, depths, a, b);
+
+    private static RepVggArchitecture RepOpt(string name, int[] depths, double a, double b) => Create($"RepOpt-VGG-{name}", depths, a, b) with { TrainingForm = TrainingForm.Plain };
 
     private static RepVggArchitecture Grouped(RepVggArchitecture variant, int groups) =>
         variant with { Name = $"{variant.Name}g{groups}", Groups = groups };

@@ -1,56 +1,57 @@
-using System.Collections.Immutable;
-
 namespace RepVgg.Architectures;
 
-/// <summary>The training form of the blocks of a network: the branches that a block sums. All forms fuse into the same plain 3x3 convolution.</summary>
+/// <summary>
+/// The training form of the blocks of a network: the branches that a block sums in training. Every form except
+/// <see cref="ReluInBranches"/> and <see cref="ResidualReorg"/> fuses into the same plain 3x3 convolution with bias and ReLU.
+/// </summary>
+/// <remarks>
+/// In the formulas, BN is a batch norm, x the input of the block, and [+ x] a term of blocks whose input and output have the same shape.
+/// Except for the last two, sources that are named after the formula are the publications of the form.
+/// </remarks>
 public enum TrainingForm
 {
-    /// <summary>3x3, 1x1 and identity, each followed by a batch norm. Source: RepVGG, section 3.2.</summary>
+    /// <summary>relu(BN(conv3x3 x) + BN(conv1x1 x) [+ BN(x)]). Source: RepVGG, section 3.2.</summary>
     RepVgg,
 
-    /// <summary>3x3 and 1x1, each followed by a batch norm, and the input itself. Source: RepVGG, section 4.2, "Identity w/o BN".</summary>
+    /// <summary>relu(BN(conv3x3 x) + BN(conv1x1 x) [+ x]). Source: RepVGG, section 4.2, "Identity w/o BN".</summary>
     IdentityWithoutNorm,
-}
 
-/// <summary>The branches of every training form. A new form is one entry here.</summary>
-internal static class TrainingForms
-{
-    private static readonly ImmutableArray<BranchSpec> _convolutions = [BranchSpec.ConvolutionAndNorm("rbr_dense", 3), BranchSpec.ConvolutionAndNorm("rbr_1x1", 1)];
+    /// <summary>relu(BN(conv3x3 x + conv1x1 x [+ x])). Source: RepVGG, section 4.2, "Post-addition BN".</summary>
+    PostAdditionNorm,
 
-    /// <summary>For every form, its convolution branches, and its identity branch for blocks whose input and output have the same shape.</summary>
-    private static readonly ImmutableDictionary<TrainingForm, Entry> _entries = new Dictionary<TrainingForm, Entry>
-    {
-        [TrainingForm.RepVgg] = new(_convolutions, BranchSpec.IdentityAndNorm("rbr_identity")),
-        // The names of its weights are also those of blocks without an identity.
-        [TrainingForm.IdentityWithoutNorm] = new(_convolutions, new BranchSpec(BranchKind.Identity, 1, 1, null, null)) { IsToldByNames = false },
-    }.ToImmutableDictionary();
+    /// <summary>relu(relu(BN(conv3x3 x)) + relu(BN(conv1x1 x)) [+ relu(BN(x))]), which cannot be fused. Source: RepVGG, section 4.2, "+ReLU in branches".</summary>
+    ReluInBranches,
 
-    /// <summary>All forms.</summary>
-    public static ImmutableArray<TrainingForm> All { get; } = [.. Enum.GetValues<TrainingForm>()];
+    /// <summary>relu(BN(conv(x, alpha D + beta N(W)))), where D is the kernel of the identity and N divides each filter by its L2 norm. Source: Zagoruyko and Komodakis, "DiracNets", 2017.</summary>
+    Dirac,
 
-    /// <summary>The forms that the names of weights tell, in the order in which they are tried. Weights of other forms need a description, or the form is given.</summary>
-    public static ImmutableArray<TrainingForm> ToldByNames { get; } = [.. All.Where(form => _entries[form].IsToldByNames)];
+    /// <summary>relu(BN(conv(x, D + W))), where D is the kernel of the identity. Source: RepVGG, section 4.2, "Trivial Re-param".</summary>
+    TrivialReparam,
 
-    /// <summary>Name within a block of the kernel by which a form is found in weights: that of its first 3x3 convolution, e.g. <c>rbr_dense.conv</c>.</summary>
-    public static string MainKernelOf(TrainingForm form) => _entries[form].Convolutions.First(branch => branch is { KernelHeight: 3, KernelWidth: 3 }).KernelName!;
+    /// <summary>relu(BN(conv3x3 x) + BN(conv3x1 x) + BN(conv1x3 x)). Source: Ding et al., "ACNet", ICCV 2019.</summary>
+    AsymmetricConv,
 
-    /// <summary>Name within a block of the identity branch's batch norm, e.g. <c>rbr_identity</c>; null if the identity branch has no parameters.</summary>
-    public static string? IdentityNormOf(TrainingForm form) => _entries[form].Identity?.NormName;
+    /// <summary>Two 3x3 layers with a shortcut, as in ResNet-18: relu(BN(conv3x3 relu(BN(conv3x3 x))) + shortcut(x)), which cannot be fused. Source: RepVGG, section 4.2, "Residual Reorg".</summary>
+    ResidualReorg,
 
-    /// <summary>Returns the branches of a block of a form.</summary>
-    /// <param name="form">The form.</param>
-    /// <param name="hasIdentity">Whether the input and the output of the block have the same shape.</param>
-    public static ImmutableArray<BranchSpec> BranchesOf(TrainingForm form, bool hasIdentity)
-    {
-        var entry = _entries[form];
-        return hasIdentity ? entry.WithIdentity : entry.Convolutions;
-    }
+    /// <summary>Sum of a 3x3, a 1x1, a 1x1 followed by an average over 3x3, and a 1x1 followed by a 3x3 convolution, each layer with a batch norm; then ReLU. Source: Ding et al., "Diverse Branch Block", CVPR 2021.</summary>
+    DiverseBranch,
 
-    private sealed record Entry(ImmutableArray<BranchSpec> Convolutions, BranchSpec? Identity)
-    {
-        /// <summary>Whether no other form has the same names of weights.</summary>
-        public bool IsToldByNames { get; init; } = true;
+    /// <summary>relu(sum of k BN(conv3x3 x) + BN(conv1x1 x) [+ BN(x)]), with k = <see cref="RepVggArchitecture.ConvolutionBranches"/>. Source: Vasu et al., "MobileOne", CVPR 2023.</summary>
+    MobileOne,
 
-        public ImmutableArray<BranchSpec> WithIdentity { get; } = Identity is null ? Convolutions : Convolutions.Add(Identity);
-    }
+    /// <summary>relu(BN(BN(conv3x3 x) + conv1x1 x [+ x])). Source: Chu et al., "Make RepVGG Greater Again: A Quantization-aware Approach", AAAI 2024.</summary>
+    QARepVgg,
+
+    /// <summary>relu(BN(conv3x3 x)): no other branch. RepOpt-VGG trains this form with RepOptimizer. Source: Ding et al., "Re-parameterizing Your Optimizers rather than Architectures", ICLR 2023.</summary>
+    Plain,
+
+    /// <summary>
+    /// relu(BN(s3 conv3x3 x + s1 conv1x1 x [+ s0 x])) with constant scales s3 and s1 per output channel and a trained scale s0: the network that
+    /// <see cref="Plain"/> with RepOptimizer is equivalent to. Source: as <see cref="Plain"/>, "constant-scale linear addition".
+    /// </summary>
+    Csla,
+
+    /// <summary>As <see cref="Csla"/>, with trained scales, which a search finds for RepOptimizer. Source: as <see cref="Plain"/>, "Hyper-Search".</summary>
+    HyperSearch,
 }

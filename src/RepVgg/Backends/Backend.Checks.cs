@@ -43,6 +43,8 @@ internal abstract partial class Backend
         CheckOwn(tensor, name);
         if (tensor.Role != TensorRole.Step)
             throw new ArgumentException("The operation needs an input or a result of another operation, not a parameter.", name);
+        if (tensor.IsKernel)
+            throw new ArgumentException("An equivalent kernel can only be used as the kernel of a convolution or of a branch.", name);
     }
 
     private void CheckMap(Tensor tensor, string name)
@@ -55,8 +57,9 @@ internal abstract partial class Backend
     private void CheckKernel(Tensor kernel, string name)
     {
         CheckOwn(kernel, name);
-        if (kernel.Shape.Count != 4 || kernel.Role == TensorRole.Step)
-            throw new ArgumentException($"A convolution's kernel is a parameter or buffer of shape OIHW, not {Text(kernel.Shape)}.", name);
+        bool isMap = kernel.Role == TensorRole.Step && !kernel.IsKernel;
+        if (kernel.Shape.Count != 4 || isMap)
+            throw new ArgumentException($"A convolution's kernel is a parameter, a buffer or an equivalent kernel of shape OIHW, not {(isMap ? "an input or another result" : "a tensor")} of shape {Text(kernel.Shape)}.", name);
     }
 
     private static void CheckConvolution(Tensor input, Tensor kernel, int paddingHeight, int paddingWidth, int groups)
@@ -103,7 +106,11 @@ internal abstract partial class Backend
         foreach (var branch in branches)
         {
             if (branch.Kernel is not { } kernel)
+            {
+                if (branch.NormalizesFilters)
+                    throw new ArgumentException("A branch without a kernel has no filters to normalize.", nameof(branches));
                 continue;
+            }
             CheckKernel(kernel, nameof(branches));
             first ??= kernel.Shape;
             if (kernel.Shape[2] is not (1 or 3) || kernel.Shape[3] is not (1 or 3))
@@ -114,6 +121,15 @@ internal abstract partial class Backend
         return first;
     }
 
+    /// <summary>Checks the tensors of a branch that have one value per output.</summary>
+    private void CheckScales(Branch branch, int outputs)
+    {
+        if (branch.Norm is { } norm)
+            CheckNorm(norm, outputs);
+        if (branch.ChannelScale is { } scale)
+            CheckVector(scale, outputs, "channel scale of a branch", nameof(branch));
+    }
+
     private void CheckEquivalent(IReadOnlyList<Branch> branches)
     {
         CurrentStep();
@@ -121,8 +137,7 @@ internal abstract partial class Backend
             throw new ArgumentException("A block without a kernel has no equivalent convolution: its groups are unknown.", nameof(branches));
         foreach (var branch in branches)
         {
-            if (branch.Norm is { } norm)
-                CheckNorm(norm, outputs);
+            CheckScales(branch, outputs);
             if (branch.Kernel is null && outputs % inputs != 0)
                 throw new ArgumentException($"An identity branch needs as many inputs as outputs, but groups of {inputs} inputs do not divide {outputs}.", nameof(branches));
         }

@@ -96,6 +96,37 @@ internal abstract partial class Backend
         return GlobalAveragePoolCore(input);
     }
 
+    /// <summary>The mean of every 3x3 window. The zeros of the padding count: the divisor is always 9.</summary>
+    /// <param name="input">[N, C, H, W] with H and W of at least 3 - 2 * padding.</param>
+    /// <param name="stride">Distance of the windows in both dimensions, at least 1.</param>
+    /// <param name="padding">Rows and columns of zeros on each side: 0 or 1.</param>
+    /// <returns>[N, C, (H + 2 * padding - 3) / stride + 1, (W + 2 * padding - 3) / stride + 1], rounded down.</returns>
+    public Tensor AveragePool3x3(Tensor input, int stride, int padding)
+    {
+        CheckMap(input, nameof(input));
+        if (stride < 1 || padding is not (0 or 1))
+            throw new ArgumentException($"Average pooling needs stride >= 1 and padding 0 or 1; stride {stride} and padding {padding} were given.");
+        if (input.Shape[2] + 2 * padding < 3 || input.Shape[3] + 2 * padding < 3)
+            throw new ArgumentException($"A window of 3x3 is larger than the input {Text(input.Shape)} with padding {padding}.", nameof(input));
+        return AveragePool3x3Core(input, stride, padding);
+    }
+
+    /// <summary>[N, C, H, W] to [N, C, H + 2, W + 2]: adds a border of one pixel with what a batch norm makes of 0 with its running statistics: bias - running mean * weight / sqrt(running variance + epsilon).</summary>
+    /// <remarks>
+    /// The batch norm itself is not applied: the map is its result, computed before, so that in training the running statistics
+    /// already contain the batch. The border is a constant: no gradient flows through it to the batch norm. Source: BNAndPadLayer of the
+    /// Diverse Branch Block.
+    /// </remarks>
+    /// <param name="map">[N, C, H, W].</param>
+    /// <param name="norm">Parameters and running statistics of C channels.</param>
+    public Tensor PadWithNorm(Tensor map, BatchNormState norm)
+    {
+        CheckMap(map, nameof(map));
+        ArgumentNullException.ThrowIfNull(norm);
+        CheckNorm(norm, map.Shape[1]);
+        return PadWithNormCore(map, norm);
+    }
+
     /// <summary>x W^T + b: [N, I] or [N, I, 1, 1] with weight [O, I] to [N, O].</summary>
     public Tensor Linear(Tensor input, Tensor weight, Tensor bias)
     {
@@ -123,15 +154,20 @@ internal abstract partial class Backend
         return SoftmaxCrossEntropyCore(logits, labels, labelSmoothing);
     }
 
-    /// <summary>The training form of a block: the sum of its branches, followed by ReLU if <paramref name="relu"/> is true, without squeeze-and-excitation.</summary>
-    /// <remarks>Source: RepVGG, section 3.2, figure 2(b).</remarks>
+    /// <summary>The training form of a block: the sum of its branches, followed by a batch norm if there is one and by ReLU if <paramref name="relu"/> is true, without squeeze-and-excitation.</summary>
+    /// <remarks>
+    /// Source: RepVGG, section 3.2, figure 2(b). Branches without batch norms are one linear map: if none has a batch norm and at least one has
+    /// a kernel, they are computed as one convolution by their equivalent kernel. Branches with channel scales or normalized filters can only be
+    /// computed that way.
+    /// </remarks>
     /// <param name="input">[N, C, H, W].</param>
     /// <param name="branches">The branches of the block, at least one, with equal numbers of outputs. An identity needs stride 1 and O = C.</param>
     /// <param name="stride">Stride of the convolutions, at least 1.</param>
     /// <param name="groups">Number of groups of the convolutions.</param>
-    /// <param name="relu">Whether negative values of the sum are replaced by 0.</param>
+    /// <param name="relu">Whether negative values of the result are replaced by 0.</param>
+    /// <param name="norm">Batch norm of the sum, O channels; null for none.</param>
     /// <returns>[N, O, ceil(H / stride), ceil(W / stride)].</returns>
-    public Tensor MultiBranchConv(Tensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu)
+    public Tensor MultiBranchConv(Tensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu, BatchNormState? norm = null)
     {
         CheckMap(input, nameof(input));
         int? kernelOutputs = CheckBranches(branches)?[0];
@@ -145,21 +181,30 @@ internal abstract partial class Backend
                 CheckConvolution(input, kernel, branch.KernelHeight / 2, branch.KernelWidth / 2, groups);
             else if (stride != 1 || outputs != input.Shape[1])
                 throw new ArgumentException($"An identity branch needs stride 1 and equal numbers of input and output channels, not stride {stride} and {input.Shape[1]} to {outputs} channels.", nameof(branches));
-            if (branch.Norm is { } norm)
-            {
-                CheckNorm(norm, outputs);
-                CheckStatistics(norm, values);
-            }
+            CheckScales(branch, outputs);
+            if (branch.Norm is not null)
+                CheckStatistics(branch.Norm, values);
         }
-        return MultiBranchConvCore(input, branches, stride, groups, relu);
+        if (norm is not null)
+        {
+            CheckNorm(norm, outputs);
+            CheckStatistics(norm, values);
+        }
+
+        using var merged = MergeBranches(branches);
+        if (merged is not null)
+            branches = [new Branch(merged)];
+        return branches is [{ Kernel: { } single, Norm: null, Scale: 1 }]
+            ? MultiBranchConvCore(input, [new Branch(single, norm)], stride, groups, relu, norm: null)
+            : MultiBranchConvCore(input, branches, stride, groups, relu, norm);
     }
 
     // Parameters of a block, re-parameterized within a step: differentiable. -------------------------------------
 
     /// <summary>The equivalent 3x3 kernel of a block: the sum of the kernels of its branches, each scaled by its batch norm with the running statistics.</summary>
     /// <remarks>
-    /// Source: RepVGG, section 3.3. Differentiable with respect to the kernels and the batch norm weights; the running
-    /// statistics are constants. Must be called within a step.
+    /// Source: RepVGG, section 3.3. Differentiable with respect to the kernels, the channel scales and the batch norm weights; the
+    /// running statistics are constants. Must be called within a step, whose operations take the result as a kernel, and not as a map.
     /// </remarks>
     /// <param name="branches">The branches of the block, of which at least one has a kernel.</param>
     /// <returns>OIHW: [O, I / groups, 3, 3].</returns>
@@ -169,7 +214,7 @@ internal abstract partial class Backend
         return EquivalentKernelCore(branches);
     }
 
-    /// <summary>The equivalent bias of a block, which belongs to <see cref="EquivalentKernel"/>: the sum of bias - running mean * scale over the batch norms of its branches.</summary>
+    /// <summary>The equivalent bias of a block, which belongs to <see cref="EquivalentKernel"/>: the sum of bias - running mean * scale over the batch norms of its branches, with their channel scales.</summary>
     /// <param name="branches">The branches of the block, of which at least one has a kernel.</param>
     /// <returns>[O].</returns>
     public Tensor EquivalentBias(IReadOnlyList<Branch> branches)
@@ -194,6 +239,8 @@ internal abstract partial class Backend
         CheckEquivalent(branches);
         if (!branches.Any(branch => branch is { KernelHeight: 3, KernelWidth: 3 }))
             throw new ArgumentException("The custom L2 penalty needs a branch with a 3x3 kernel.", nameof(branches));
+        if (branches.Any(branch => branch.RequiresMerging))
+            throw new ArgumentException("The custom L2 penalty is not defined for branches with channel scales or normalized filters.", nameof(branches));
         return BranchPenaltyCore(branches);
     }
 
@@ -215,35 +262,60 @@ internal abstract partial class Backend
 
     private protected abstract Tensor GlobalAveragePoolCore(Tensor input);
 
+    private protected abstract Tensor AveragePool3x3Core(Tensor input, int stride, int padding);
+
+    private protected abstract Tensor PadWithNormCore(Tensor map, BatchNormState norm);
+
     private protected abstract Tensor LinearCore(Tensor input, Tensor weight, Tensor bias);
 
     private protected abstract Tensor SoftmaxCrossEntropyCore(Tensor logits, ReadOnlySpan<int> labels, float labelSmoothing);
 
     /// <summary>Composes the block of primitives. A backend may override this method with a fused operation that computes the same.</summary>
-    private protected virtual Tensor MultiBranchConvCore(Tensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu)
+    /// <param name="input">The input map.</param>
+    /// <param name="branches">The branches, without channel scales and normalized filters.</param>
+    /// <param name="stride">Stride of the convolutions.</param>
+    /// <param name="groups">Number of groups of the convolutions.</param>
+    /// <param name="relu">Whether negative values of the result are replaced by 0.</param>
+    /// <param name="norm">Batch norm of the sum; null if there is none or if a single convolution has it as the batch norm of its branch.</param>
+    private protected virtual Tensor MultiBranchConvCore(Tensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu, BatchNormState? norm)
     {
         Tensor? sum = null;
         foreach (var branch in branches)
         {
             var part = branch.Kernel is { } kernel ? Conv2dCore(input, kernel, null, stride, branch.KernelHeight / 2, branch.KernelWidth / 2, groups) : input;
-            if (branch.Norm is { } norm)
-                part = BatchNormCore(part, norm);
+            if (branch.Norm is not null)
+                part = BatchNormCore(part, branch.Norm);
             if (branch.Scale != 1)
                 part = ScaleCore(part, branch.Scale);
             sum = sum is null ? part : AddCore(sum, part);
         }
+        if (norm is not null)
+            sum = BatchNormCore(sum!, norm);
         if (relu)
             return ReluCore(sum!);
         // The caller may dispose the result, which must not be the input itself.
         return ReferenceEquals(sum, input) ? ScaleCore(input, 1) : sum!;
     }
 
-    /// <summary>Computes <see cref="EquivalentKernel"/>, differentiable with respect to the kernels and the weights of the batch norms.</summary>
+    /// <summary>Computes <see cref="EquivalentKernel"/>, differentiable with respect to the kernels, the channel scales and the weights of the batch norms.</summary>
+    /// <returns>A tensor with <see cref="Tensor.IsKernel"/>.</returns>
     private protected abstract Tensor EquivalentKernelCore(IReadOnlyList<Branch> branches);
 
-    /// <summary>Computes <see cref="EquivalentBias"/>, differentiable with respect to the weights and biases of the batch norms.</summary>
+    /// <summary>Computes <see cref="EquivalentBias"/>, differentiable with respect to the channel scales and the weights and biases of the batch norms.</summary>
     private protected abstract Tensor EquivalentBiasCore(IReadOnlyList<Branch> branches);
 
     /// <summary>Computes <see cref="BranchPenalty"/>, differentiable with respect to the kernels; the scales of the batch norms are constants.</summary>
     private protected abstract Tensor BranchPenaltyCore(IReadOnlyList<Branch> branches);
+
+    /// <summary>Computes the equivalent kernel of the branches of a block if they are one linear map and not already a single convolution.</summary>
+    /// <returns>The kernel; null if the branches are to be computed as they are.</returns>
+    private Tensor? MergeBranches(IReadOnlyList<Branch> branches)
+    {
+        bool requiresMerging = branches.Any(branch => branch.RequiresMerging);
+        if (branches.Any(branch => branch.Kernel is not null) && branches.All(branch => branch.Norm is null))
+            return requiresMerging || branches.Count > 1 ? EquivalentKernelCore(branches) : null;
+        if (requiresMerging)
+            throw new ArgumentException("Channel scales and normalized filters need a block with a kernel in which no branch has a batch norm of its own; give the block a batch norm of the sum instead.", nameof(branches));
+        return null;
+    }
 }

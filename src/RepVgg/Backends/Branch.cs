@@ -1,12 +1,21 @@
 namespace RepVgg.Backends;
 
-/// <summary>The tensors of one linear branch of a block, which computes Scale * Norm(conv(x)), or Scale * Norm(x) if it has no kernel.</summary>
+/// <summary>The tensors of one linear branch of a block, which computes Scale * ChannelScale * Norm(conv(x)), or Scale * ChannelScale * Norm(x) if it has no kernel.</summary>
 /// <remarks>The convolution has the stride and the groups of its block. Its input is padded by half the kernel's size, so that the kernels of all branches are centred on the same pixel.</remarks>
 /// <param name="Kernel">[O, I / groups, height, width] with a height and a width of 1 or 3; null for the identity.</param>
 /// <param name="Norm">The batch norm of the branch, O channels; null for none.</param>
 /// <param name="Scale">Constant factor of the branch.</param>
 internal sealed record Branch(Tensor? Kernel, BatchNormState? Norm = null, float Scale = 1)
 {
+    /// <summary>A parameter or buffer [O] by which the outputs of the branch are multiplied, channel by channel, after its batch norm; null for 1.</summary>
+    internal Tensor? ChannelScale { get; init; }
+
+    /// <summary>Whether each filter, the weights of one output, is divided by its L2 norm, which is limited to at least 1e-12. Source: DiracNet.</summary>
+    internal bool NormalizesFilters { get; init; }
+
+    /// <summary>Whether the branch can only be computed as a part of an equivalent kernel.</summary>
+    internal bool RequiresMerging => ChannelScale is not null || NormalizesFilters;
+
     /// <summary>Height of the kernel; 1 for the identity.</summary>
     internal int KernelHeight => Kernel?.Shape[2] ?? 1;
 

@@ -136,8 +136,8 @@ internal static class BackendComparison
         var network = new TrainingNetwork(architecture, classes, backend, seed: 1);
         foreach (var block in architecture.Blocks)
         {
-            if (block.SqueezeExcitationName is { } name)
-                backend.CopyIn(network.Tensor($"{name}.down.bias"), [.. Enumerable.Range(0, block.SqueezeWidth).Select(i => i % 2 == 0 ? 1f : -1f)]);
+            if (block.SqueezeExcitation != SqueezeExcitation.None)
+                backend.CopyIn(network.Tensor($"{block.SqueezeLayer}.bias"), [.. Enumerable.Range(0, block.SqueezeWidth).Select(i => i % 2 == 0 ? 1f : -1f)]);
         }
         return network;
     }
@@ -155,7 +155,7 @@ internal static class BackendComparison
         var blocks = architecture.Blocks.ToArray();
         foreach (var (stage, spec) in architecture.Stages.Index())
         {
-            for (int i = 0; i < spec.Depth; i++)
+            for (int i = 0; i < architecture.BlocksOf(spec); i++)
             {
                 int block = nextBlock++;
                 yield return new Part(

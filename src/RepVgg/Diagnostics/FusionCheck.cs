@@ -3,6 +3,7 @@ using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
 using RepVgg.Inference;
 using RepVgg.Networks;
+using RepVgg.Reparameterization;
 using RepVgg.Weights;
 using RepVgg.Weights.Naming;
 
@@ -34,14 +35,16 @@ public static class FusionCheck
     /// <param name="threads">Number of threads; 0 uses all cores.</param>
     /// <returns>The differences.</returns>
     /// <exception cref="ArgumentException">The two are not forms of the same network.</exception>
+    /// <exception cref="NotSupportedException">The training form of the architecture cannot be fused.</exception>
     public static FusionReport Compare(RepVggArchitecture architecture, StateDict training, DeployNetwork deployed, int images = 2, int seed = 1, int threads = 0)
     {
         ArgumentNullException.ThrowIfNull(deployed);
         ArgumentOutOfRangeException.ThrowIfLessThan(images, 1);
         ArgumentNullException.ThrowIfNull(architecture);
         ArgumentNullException.ThrowIfNull(training);
+        Fusion.RequireFusable(architecture);
         // The deploy form does not tell from which training form it was fused.
-        if (!architecture.Blocks.SequenceEqual(deployed.Architecture.Blocks.Select(block => block with { Form = architecture.TrainingForm })))
+        if (!architecture.Blocks.Select(Shape).SequenceEqual(deployed.Architecture.Blocks.Select(Shape)))
             throw new ArgumentException($"{deployed.Architecture.Name} is not the deploy form of this {architecture.Name}: their blocks differ.", nameof(deployed));
         int[] shape = [images, architecture.InputChannels, deployed.ImageHeight, deployed.ImageWidth];
         float[] pixels = RandomImages(shape.Aggregate(1, (product, size) => checked(product * size)), seed);
@@ -75,6 +78,9 @@ public static class FusionCheck
         using (var engine = new InferenceEngine(deployed with { Normalization = Normalization.Identity(architecture.InputChannels) }, threads))
             engine.Run(pixels, images, deployedLogits);
         return new FusionReport(blocks, RelativeError(logits, deployedLogits));
+
+        static (string, BlockShape, SqueezeExcitation) Shape(BlockSpec block) =>
+            (block.Name, new BlockShape(block.InputChannels, block.OutputChannels, block.Stride, block.Groups), block.SqueezeExcitation);
     }
 
     private static StateDict WithoutAuxiliary(StateDict training)

@@ -19,7 +19,7 @@ public sealed record BlockStatistics(BlockSpec Block, int Height, int Width, lon
 /// <summary>Parameters, multiply-adds and activations of a network. Auxiliary heads are not included.</summary>
 /// <remarks>
 /// A multiply-add is one multiplication and one addition. Counted are the kernel taps of convolutions, the weights of
-/// linear layers and, in the training form, one multiply-add for every value that a batch norm scales and shifts.
+/// linear layers, the pixels of averages over 3x3 and, in the training form, one multiply-add for every value that a batch norm scales and shifts.
 /// </remarks>
 /// <param name="Architecture">The architecture.</param>
 /// <param name="Form">The form of the network.</param>
@@ -59,19 +59,41 @@ public sealed record ModelStatistics(RepVggArchitecture Architecture, WeightsFor
         int height = imageHeight, width = imageWidth;
         foreach (var block in architecture.Blocks)
         {
+            long inputPixels = (long)height * width;
             height = ConvolutionSize.OutputOfBlock(height, block.Stride);
             width = ConvolutionSize.OutputOfBlock(width, block.Stride);
             long parameters = StateLayout.CountParameters(layout.Where(entry => entry.Name.StartsWith(block.Name + ".", StringComparison.Ordinal)));
-            blocks.Add(new BlockStatistics(block, height, width, parameters, CountMultiplyAdds(block, form, (long)height * width)));
+            blocks.Add(new BlockStatistics(block, height, width, parameters, CountMultiplyAdds(block, form, inputPixels, (long)height * width)));
         }
         return new ModelStatistics(architecture, form, classes, imageHeight, imageWidth, blocks.ToImmutable());
     }
 
-    private static long CountMultiplyAdds(BlockSpec block, WeightsForm form, long pixels)
+    private static long CountMultiplyAdds(BlockSpec block, WeightsForm form, long inputPixels, long pixels)
     {
-        long values = block.OutputChannels * pixels, perTap = values * (block.InputChannels / block.Groups);
-        long branches = form == WeightsForm.Deploy ? 9 * perTap : block.Branches.Sum(branch =>
-            (branch.KernelName is null ? 0 : branch.KernelHeight * branch.KernelWidth * perTap) + (branch.NormName is null ? 0 : values));
+        long branches = form == WeightsForm.Deploy
+            ? 9 * OfConvolution(block.InputChannels, block.OutputChannels, pixels)
+            : block.Branches.Sum(OfBranch) + (TrainingForms.SumNormOf(block.Form) is null ? 0 : block.OutputChannels * pixels);
         return branches + 2L * block.SqueezeWidth * block.OutputChannels;
+
+        long OfBranch(BranchSpec branch)
+        {
+            long sum = 0, values = block.OutputChannels * pixels;
+            int inputs = block.InputChannels;
+            if (branch.First is { } first)
+            {
+                long firstPixels = first.Relu ? pixels : inputPixels;
+                sum += first.Size * first.Size * OfConvolution(inputs, first.Channels, firstPixels) + first.Channels * firstPixels;
+                inputs = first.Channels;
+            }
+            if (branch.KernelName is not null)
+                sum += branch.KernelHeight * branch.KernelWidth * OfConvolution(inputs, block.OutputChannels, pixels);
+            else if (branch.Kind == BranchKind.Average)
+                sum += 9 * values;
+            // A scale of a kernel is part of the kernel, which is computed once per batch.
+            return sum + (branch.NormName is null && (branch.Scale is null || branch.Kind != BranchKind.Identity) ? 0 : values);
+        }
+
+        // Multiply-adds of one kernel tap.
+        long OfConvolution(int inputs, int outputs, long ofPixels) => (long)inputs / block.Groups * outputs * ofPixels;
     }
 }

@@ -134,7 +134,7 @@ public sealed record DeployNetwork(
                 Name = $"{Architecture.Name}.{stages[last].Name}",
                 Stages = [.. kept.Select(spec => spec with { AuxiliaryHead = false })],
             },
-            Blocks = Blocks[..kept.Sum(spec => spec.Depth)],
+            Blocks = Blocks[..kept.Sum(Architecture.BlocksOf)],
             Classifier = new LinearWeights(stages[last].Width, 0, [], []),
             Output = pooled ? NetworkOutput.PooledFeatures : NetworkOutput.FeatureMap,
         };

@@ -9,6 +9,7 @@ namespace RepVgg.Networks;
 /// <remarks>
 /// Convolutions and linear layers: weights and biases uniform in +-1 / sqrt(fan-in), which is the
 /// default of PyTorch (Kaiming uniform with a = sqrt(5)). Batch norms: weight 1, bias 0, running mean 0, running variance 1.
+/// Scales of branches, and kernels that are added to the identity, have the constant values of their training form.
 /// </remarks>
 internal static class Initialization
 {
@@ -24,6 +25,9 @@ internal static class Initialization
             var tensor = TensorData.Zeros(entry.Shape);
             switch (entry.Kind)
             {
+                case var _ when entry.Initial is { } initial:
+                    Array.Fill(tensor.Values, initial);
+                    break;
                 case StateKind.ConvWeight or StateKind.ConvBias or StateKind.LinearWeight or StateKind.LinearBias:
                     double bound = 1 / Math.Sqrt(entry.FanIn);
                     foreach (ref float value in tensor.Values.AsSpan())

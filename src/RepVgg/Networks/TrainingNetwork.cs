@@ -6,13 +6,14 @@ using RepVgg.Weights.Naming;
 namespace RepVgg.Networks;
 
 /// <summary>The training form of a RepVGG: multi-branch blocks with batch norms, on any backend.</summary>
-/// <remarks>Source: RepVGG, section 3.2, figure 2(b); auxiliary heads and squeeze-and-excitation as in the authors' RepVGGplus.</remarks>
-internal sealed class TrainingNetwork : IDisposable
+/// <remarks>Source: RepVGG, section 3.2, figure 2(b); auxiliary heads and squeeze-and-excitation as in the authors' RepVGGplus; other forms of blocks: see <see cref="TrainingForm"/>.</remarks>
+internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
 {
     private readonly Backend _backend;
     private readonly Dictionary<string, Tensor> _tensors = new(StringComparer.Ordinal);
     private readonly List<(string Name, Tensor Tensor)> _parameters = [];
     private readonly List<(string Name, Tensor Tensor)> _buffers = [];
+    private readonly List<Tensor> _constants = [];
     private readonly IReadOnlyList<StateEntry> _layout;
     private readonly TrainingBlock[] _blocks;
     private readonly AuxiliaryHead?[] _heads;
@@ -117,11 +118,14 @@ internal sealed class TrainingNetwork : IDisposable
     /// <param name="block">The block's name, e.g. <c>stage1.0</c>.</param>
     /// <returns>[O, I / groups, 3, 3] and [O].</returns>
     /// <exception cref="ArgumentException">There is no block of that name.</exception>
+    /// <exception cref="NotSupportedException">The training form has branches of several layers, or a batch norm after the sum.</exception>
     public (Tensor Kernel, Tensor Bias) EquivalentConvolution(string block)
     {
         int index = Architecture.Blocks.Select(shape => shape.Name).ToList().IndexOf(block);
         if (index < 0)
             throw new ArgumentException($"{Architecture.Name} has no block named '{block}'.", nameof(block));
+        if (Architecture.Blocks.ElementAt(index).Branches.Any(branch => !branch.IsSingleLayer) || TrainingForms.SumNormOf(Architecture.TrainingForm) is not null)
+            throw new NotSupportedException($"The equivalent convolution of {block} is not differentiable: it is defined for forms whose blocks only sum branches of one layer, not for {Architecture.TrainingForm}.");
         var branches = _blocks[index].Branches;
         return (_backend.EquivalentKernel(branches), _backend.EquivalentBias(branches));
     }
@@ -133,7 +137,7 @@ internal sealed class TrainingNetwork : IDisposable
     /// <returns>A scalar; null if all blocks are frozen.</returns>
     public Tensor? CustomL2()
     {
-        int frozen = Architecture.Stages.Take(FrozenStages).Sum(stage => stage.Depth);
+        int frozen = Architecture.Stages.Take(FrozenStages).Sum(Architecture.BlocksOf);
         return _blocks.Length == frozen ? null : _blocks.Skip(frozen).Select(block => _backend.BranchPenalty(block.Branches)).Aggregate(_backend.Add);
     }
 
@@ -156,7 +160,7 @@ internal sealed class TrainingNetwork : IDisposable
     /// <exception cref="ArgumentException">Tensors are missing or surplus, or have a wrong shape. The message names the first ones, and no tensor is changed.</exception>
     public void ImportState(StateDict state)
     {
-        StateLayout.Check(state, _layout, $"the training form of {Architecture.Name} with {Classes} classes");
+        StateInference.CheckTraining(state, Architecture, Classes, $"the training form {Architecture.TrainingForm} of {Architecture.Name} with {Classes} classes");
         foreach (var entry in _layout)
             _backend.CopyIn(_tensors[entry.Name], state[entry.Name].Values);
     }
@@ -172,7 +176,7 @@ internal sealed class TrainingNetwork : IDisposable
     {
         ArgumentNullException.ThrowIfNull(state);
         int classes = StateLayout.ClassesOf(state);
-        StateLayout.Check(state, StateLayout.Training(Architecture, classes), $"the training form of {Architecture.Name}", classes == 0 ? StateLayout.IsAuxiliary : null);
+        StateInference.CheckTraining(state, Architecture, classes, $"the training form {Architecture.TrainingForm} of {Architecture.Name}");
         var fresh = new List<string>();
         foreach (var entry in _layout)
         {
@@ -191,7 +195,7 @@ internal sealed class TrainingNetwork : IDisposable
     /// <summary>Releases all parameters and buffers; the backend is not disposed.</summary>
     public void Dispose()
     {
-        foreach (var tensor in _tensors.Values)
+        foreach (var tensor in _tensors.Values.Concat(_constants))
             tensor.Dispose();
     }
 
@@ -206,7 +210,7 @@ internal sealed class TrainingNetwork : IDisposable
         int block = 0;
         for (int stage = 0; stage < _heads.Length; stage++)
         {
-            for (int i = 0; i < Architecture.Stages[stage].Depth; i++)
+            for (int i = 0; i < Architecture.BlocksOf(Architecture.Stages[stage]); i++)
             {
                 int index = block++;
                 bool drop = drops is not null && stage >= FrozenStages && drops.PathRate(index, _blocks.Length) > 0;
@@ -228,19 +232,24 @@ internal sealed class TrainingNetwork : IDisposable
     /// <summary>The auxiliary head after each stage; null if a stage has none or is frozen.</summary>
     internal IReadOnlyList<AuxiliaryHead?> Heads => _heads;
 
-    internal Tensor Tensor(string name) => _tensors[name];
+    /// <inheritdoc/>
+    public Tensor Tensor(string name) => _tensors[name];
 
-    internal Branch Branch(BlockSpec block, BranchSpec branch) => new(
-        branch.KernelName is { } kernel ? _tensors[$"{block.Name}.{kernel}.weight"] : null,
-        branch.NormName is { } norm ? Norm($"{block.Name}.{norm}") : null,
-        branch.Scale);
-
-    internal BatchNormState Norm(string name) => new(
+    /// <inheritdoc/>
+    public BatchNormState Norm(string name) => new(
         _tensors[$"{name}.weight"], _tensors[$"{name}.bias"],
         _tensors[$"{name}.running_mean"], _tensors[$"{name}.running_var"], Architecture.BatchNormEpsilon)
     {
         Frozen = FreezesBatchNorm || IsFrozen(name),
     };
+
+    /// <inheritdoc/>
+    Tensor ITrainingTensors.Constant(TensorData values)
+    {
+        var tensor = _backend.CreateBuffer(values);
+        _constants.Add(tensor);
+        return tensor;
+    }
 
     /// <summary>Whether a tensor or layer belongs to a frozen stage or to its auxiliary head.</summary>
     private bool IsFrozen(string name)

@@ -49,7 +49,7 @@ internal abstract class LinearBranch
     /// <summary>Number of kernel values that are read to compute the kernel. A kernel that is in several branches counts as often.</summary>
     public virtual long ValuesRead => OutputChannels;
 
-    /// <summary>Whether every output channel is a factor times the input channel of the same number, plus a constant: such a map can be added to a convolution with any number of groups.</summary>
+    /// <summary>Whether every output channel depends only on the input channel of the same number: such a map can be added to a convolution with any number of groups.</summary>
     public virtual bool IsDiagonal => false;
 
     /// <summary>The 3x3 kernel, OIHW. For a single 3x3 convolution, this is the kernel that it was created from; otherwise, values are computed on each reading, and reading one that overflows throws <see cref="InvalidDataException"/>.</summary>
@@ -84,6 +84,12 @@ internal abstract class LinearBranch
 
     /// <summary>Creates the identity: a 1x1 kernel that is 1 where output channel o reads input channel o, which is number o mod InputsPerGroup of its group.</summary>
     public static LinearBranch Identity(int channels) => new IdentityNode(channels);
+
+    /// <summary>Creates the average over 3x3 pixels of every channel; zeros of the padding are counted.</summary>
+    public static LinearBranch Average(int channels, int stride = 1) => new AverageNode(channels, stride);
+
+    /// <summary>Creates DiracNet's kernel D: in each group, output channel k reads input channel k with weight 1; output channels that have no input channel of that number are 0.</summary>
+    public static LinearBranch Delta(int inputChannels, int outputChannels, int stride = 1, int groups = 1) => new DeltaNode(inputChannels, outputChannels, stride, groups);
 
     /// <summary>Returns this map followed by y = scale * x + shift, per channel.</summary>
     /// <exception cref="ArgumentException">The number of scales or shifts is not the number of output channels.</exception>
@@ -144,7 +150,7 @@ internal abstract class LinearBranch
     }
 
     public override string ToString() => IsDiagonal
-        ? $"identity of {OutputChannels} channels"
+        ? $"{(Height == 1 ? "identity" : "average")} of {OutputChannels} channels"
         : $"{InputChannels} to {OutputChannels} channels, kernel {Height}x{Width}, stride {Stride}, groups {Groups}";
 
     /// <summary>Adds the kernel of one output channel, multiplied by a factor, to <paramref name="row"/>.</summary>
@@ -251,6 +257,32 @@ internal abstract class LinearBranch
         {
             int taps = height * width, inputs = row.Length / taps;
             row[output % inputs * taps + taps / 2] += factor;
+        }
+
+        protected override double BiasOf(int output) => 0;
+    }
+
+    private sealed class AverageNode(int channels, int stride) : LinearBranch(channels, channels, Size, Size, stride, channels)
+    {
+        public override bool IsDiagonal => true;
+
+        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] buffer)
+        {
+            int taps = height * width, inputs = row.Length / taps;
+            foreach (ref double value in row.Slice(output % inputs * taps, taps))
+                value += factor / (Size * Size);
+        }
+
+        protected override double BiasOf(int output) => 0;
+    }
+
+    private sealed class DeltaNode(int inputChannels, int outputChannels, int stride, int groups) : LinearBranch(inputChannels, outputChannels, 1, 1, stride, groups)
+    {
+        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] buffer)
+        {
+            int taps = height * width, input = output % (OutputChannels / Groups);
+            if (input < InputsPerGroup)
+                row[input * taps + taps / 2] += factor;
         }
 
         protected override double BiasOf(int output) => 0;

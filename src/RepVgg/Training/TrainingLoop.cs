@@ -72,12 +72,22 @@ internal static class TrainingLoop
         if (normalization.Mean.Length != train.Channels || normalization.Scale.Length != train.Channels)
             throw new ArgumentException($"The normalisation has {normalization.Mean.Length} means and {normalization.Scale.Length} scales; the images have {train.Channels} channels.", nameof(normalization));
         CheckLabels(train, options.MinimumSamplesPerClass);
+        CheckForm(network.Architecture.TrainingForm, options);
 
         if (validation is null)
             return;
         CheckImages(network, validation, "validation");
         if ((validation.Height, validation.Width) != (train.Height, train.Width))
             throw new ArgumentException($"The validation images are {validation.Width}x{validation.Height} pixels, the training images {train.Width}x{train.Height}.", nameof(validation));
+    }
+
+    /// <summary>Checks that the options have a meaning for the training form.</summary>
+    private static void CheckForm(TrainingForm form, TrainingOptions options)
+    {
+        if (options.CustomL2 && !TrainingForms.HasCustomL2(form))
+            throw new ArgumentException($"CustomL2 is true, but the custom L2 penalty is defined for the 3x3 and the 1x1 branch of a RepVGG block, not for the training form {form}. Leave it out, so that ordinary weight decay applies.", nameof(options));
+        if (options.StochasticDepth > 0 && !TrainingForms.HasIdentityBranch(form))
+            throw new ArgumentException(FormattableString.Invariant($"StochasticDepth is {options.StochasticDepth}, but the training form {form} has no blocks with an identity branch, to which it applies. Set it to 0."), nameof(options));
     }
 
     private static void CheckImages(TrainingNetwork network, ISampleSource source, string name)

@@ -12,7 +12,7 @@ namespace RepVgg.Weights;
 /// </remarks>
 public sealed record WeightsFileOptions
 {
-    /// <summary>The training form of training weights, which <see cref="TrainingForm.IdentityWithoutNorm"/> needs because its names are not unique; null to find it from the names.</summary>
+    /// <summary>The training form of training weights, which <see cref="TrainingForm.IdentityWithoutNorm"/>, <see cref="TrainingForm.ReluInBranches"/> and <see cref="TrainingForm.Csla"/> need because their names are not unique; null to find it from the names.</summary>
     public TrainingForm? TrainingForm { get; init; }
 
     /// <summary>The value that every batch norm adds to the variance, more than 0; null for that of the file, or 1e-5, PyTorch's default.</summary>

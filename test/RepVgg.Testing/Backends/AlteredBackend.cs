@@ -86,6 +86,10 @@ internal sealed class AlteredBackend : Backend
 
     private protected override Tensor GlobalAveragePoolCore(Tensor input) => _inner.GlobalAveragePool(input);
 
+    private protected override Tensor AveragePool3x3Core(Tensor input, int stride, int padding) => _inner.AveragePool3x3(input, stride, padding);
+
+    private protected override Tensor PadWithNormCore(Tensor map, BatchNormState norm) => _inner.PadWithNorm(map, norm);
+
     private protected override Tensor LinearCore(Tensor input, Tensor weight, Tensor bias) =>
         _training && _trainingSteps > FirstFaultyStep ? _inner.Scale(_inner.Linear(input, weight, bias), float.NaN) : LogitFactor == 1 ? _inner.Linear(input, weight, bias) : _inner.Scale(_inner.Linear(input, weight, bias), LogitFactor);
 

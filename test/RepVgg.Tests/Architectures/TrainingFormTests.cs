@@ -24,8 +24,9 @@ public class TrainingFormTests
             foreach (var form in Enum.GetValues<TrainingForm>())
             {
                 data.Add(form, SqueezeExcitation.None, 1);
-                data.Add(form, SqueezeExcitation.BeforeRelu, 1);
-                data.Add(form, SqueezeExcitation.AfterRelu, 4);
+                if (form != TrainingForm.QARepVgg)
+                    data.Add(form, SqueezeExcitation.BeforeRelu, 1);
+                data.Add(form, form == TrainingForm.QARepVgg ? SqueezeExcitation.None : SqueezeExcitation.AfterRelu, form == TrainingForm.ResidualReorg ? 1 : 4);
             }
             return data;
         }
@@ -37,6 +38,11 @@ public class TrainingFormTests
     {
         var architecture = Architecture(form, squeezeExcitation, groups);
         var state = RandomStates.Training(architecture, 5);
+        if (form is TrainingForm.ReluInBranches or TrainingForm.ResidualReorg)
+        {
+            Assert.Contains($"training form {form} have no deploy form", Assert.Throws<NotSupportedException>(() => DeployNetwork.FromTrainingForm(architecture, state, 32, 40, Normalization.Identity(3))).Message);
+            return;
+        }
         var fused = DeployNetwork.FromTrainingForm(architecture, state, 32, 40, Normalization.Identity(3));
         Assert.InRange(FusionCheck.Compare(architecture, state, fused).Largest, 0, 1e-5);
         // A deploy form from a file without a description does not tell its training form.
@@ -52,19 +58,29 @@ public class TrainingFormTests
         var architecture = Architecture(form, squeezeExcitation, groups);
         PthWriter.Write(RandomStates.Training(architecture, 5), folder.File("weights.pth"));
         Assert.Equal(architecture with { Name = "RepVGG" }, WeightsFile.Read(folder.File("weights.pth"), new WeightsFileOptions { TrainingForm = form }).Architecture);
-        Assert.Equal(32, WeightsFile.ReadDeployNetwork(folder.File("weights.pth"), new WeightsFileOptions { ImageHeight = 32, ImageWidth = 40, TrainingForm = form }).ImageHeight);
+        var options = new WeightsFileOptions { ImageHeight = 32, ImageWidth = 40, TrainingForm = form };
+        if (form is TrainingForm.ReluInBranches or TrainingForm.ResidualReorg)
+        {
+            string message = Assert.Throws<InvalidDataException>(() => WeightsFile.ReadDeployNetwork(folder.File("weights.pth"), options)).Message;
+            Assert.Contains("weights.pth", message);
+            Assert.Contains($"training form {form} have no deploy form", message);
+        }
+        else
+        {
+            Assert.Equal(32, WeightsFile.ReadDeployNetwork(folder.File("weights.pth"), options).ImageHeight);
+        }
         if (form == TrainingForm.IdentityWithoutNorm)
             Assert.Contains("Missing (12): stage1.1.rbr_identity.weight", Assert.Throws<InvalidDataException>(() => WeightsFile.Read(folder.File("weights.pth"))).Message);
         else
-            Assert.Equal(form, WeightsFile.Read(folder.File("weights.pth")).Architecture.TrainingForm);
+            Assert.Equal(form switch { TrainingForm.ReluInBranches => TrainingForm.RepVgg, TrainingForm.Csla => TrainingForm.HyperSearch, _ => form }, WeightsFile.Read(folder.File("weights.pth")).Architecture.TrainingForm);
 
         using var stream = new MemoryStream();
         using (var writer = new Utf8JsonWriter(stream))
             ArchitectureJson.Write(writer, architecture);
         string json = Encoding.UTF8.GetString(stream.ToArray());
         Assert.Equal(architecture, ArchitectureJson.Read(JsonDocument.Parse(json).RootElement));
-        Assert.Equal(form != TrainingForm.RepVgg, json.Contains("block_form", StringComparison.Ordinal));
-        string unknown = json.Replace("\"plus_layout\"", "\"block_form\":\"Later\",\"plus_layout\"", StringComparison.Ordinal).Replace($"\"block_form\":\"{form}\",", "", StringComparison.Ordinal);
+        Assert.Equal(form != TrainingForm.RepVgg, json.Contains("training_form", StringComparison.Ordinal));
+        string unknown = json.Replace("\"plus_layout\"", "\"training_form\":\"Later\",\"plus_layout\"", StringComparison.Ordinal).Replace($"\"training_form\":\"{form}\",", "", StringComparison.Ordinal);
         Assert.Contains("'Later'", Assert.Throws<FormatException>(() => ArchitectureJson.Read(JsonDocument.Parse(unknown).RootElement)).Message);
     }
 
@@ -74,7 +90,7 @@ public class TrainingFormTests
     {
         var train = SyntheticTask.Samples(64, 1);
         var result = SyntheticTask.Train(
-            train, null, SyntheticTask.Options with { Epochs = 3, BatchSize = 16, StochasticDepth = 0.2f, CustomL2 = true },
+            train, null, SyntheticTask.Options with { Epochs = 3, BatchSize = 16, StochasticDepth = TrainingForms.HasIdentityBranch(form) ? 0.2f : 0, CustomL2 = TrainingForms.HasCustomL2(form) },
             architecture: RandomNetworks.Architecture(1, groups, squeezeExcitation, (16, 1, 2), (16, 2, 1), (32, 1, 2)) with { TrainingForm = form });
         Assert.True(result.History[^1].TrainingLoss < result.History[0].TrainingLoss, string.Join(", ", result.History.Select(epoch => epoch.TrainingLoss)));
     }

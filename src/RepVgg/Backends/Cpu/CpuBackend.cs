@@ -88,14 +88,19 @@ internal sealed unsafe class CpuBackend : Backend
 
     private protected override Tensor GlobalAveragePoolCore(Tensor input) => AveragePool.Apply(_context, Cast(input));
 
+    private protected override Tensor AveragePool3x3Core(Tensor input, int stride, int padding) => AverageWindow.Apply(_context, Cast(input), stride, padding);
+
+    private protected override Tensor PadWithNormCore(Tensor map, BatchNormState norm) => NormPadding.Apply(_context, Cast(map), norm);
+
     private protected override Tensor LinearCore(Tensor input, Tensor weight, Tensor bias) => FullyConnected.Apply(_context, Cast(input), Cast(weight), Cast(bias));
 
     private protected override Tensor SoftmaxCrossEntropyCore(Tensor logits, ReadOnlySpan<int> labels, float labelSmoothing) =>
         CrossEntropy.Apply(_context, Cast(logits), labels, labelSmoothing);
 
     /// <summary>Computes 3x3 + 1x1 (+ identity), each with a batch norm, by one fused operation; other blocks are composed of primitives.</summary>
-    private protected override Tensor MultiBranchConvCore(Tensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu) =>
-        MultiBranchBlock.TryApply(_context, Cast(input), branches, stride, groups, relu) ?? base.MultiBranchConvCore(input, branches, stride, groups, relu);
+    private protected override Tensor MultiBranchConvCore(Tensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu, BatchNormState? norm) =>
+        (norm is null ? MultiBranchBlock.TryApply(_context, Cast(input), branches, stride, groups, relu) : null)
+        ?? base.MultiBranchConvCore(input, branches, stride, groups, relu, norm);
 
     private protected override Tensor EquivalentKernelCore(IReadOnlyList<Branch> branches) => Operations.EquivalentKernel.Apply(_context, BranchValues.Of(branches));
 

@@ -94,7 +94,7 @@ public static class WeightsFile
         {
             return (weights.Fuse(), weights.Assumptions);
         }
-        catch (OverflowException error)
+        catch (Exception error) when (error is OverflowException or NotSupportedException)
         {
             throw new InvalidDataException($"{file.Name} cannot be used: {MessageText.Reason(error)}.", error);
         }

@@ -48,18 +48,63 @@ internal static partial class StateInference
             StateLayout.Check(state, StateLayout.Deploy(deployed, classes), "the deploy form that their shapes suggest", StateLayout.IsAuxiliary);
             return deployed;
         }
-        TrainingForm[] forms = trainingForm is { } given ? [given]
-            : [.. TrainingForms.ToldByNames.Where(block => HasKernels(state, block))];
-        RepVggArchitecture[] candidates = [.. forms.Select(block => ArchitectureInference.Infer(Find(state, block, strides)))];
-        Func<string, bool>? ignored = classes == 0 ? StateLayout.IsAuxiliary : null; // a backbone may still have them
-        var architecture = candidates.FirstOrDefault(candidate => StateLayout.Fits(state, StateLayout.Training(candidate, classes), ignored));
-        if (architecture is null)
+        if (trainingForm is { } wanted && !HasKernels(state, wanted))
+            throw new ArgumentException($"The weights are not those of the training form {wanted}: no name ends in '{KernelSuffix(wanted)[1..]}'.{OtherFormThan(wanted, state)}", nameof(state));
+        TrainingForm[] forms = trainingForm is { } given ? [given] : [.. TrainingForms.ToldByNames.Where(block => HasKernels(state, block))];
+        RepVggArchitecture? first = null;
+        foreach (var candidate in forms.Select(block => TryInfer(state, block, strides)).OfType<RepVggArchitecture>())
         {
-            // The message lists the differences from the first form.
-            architecture = candidates[0];
-            StateLayout.Check(state, StateLayout.Training(architecture, classes), "the training form that their shapes suggest", ignored);
+            if (Fits(state, candidate))
+                return candidate;
+            first ??= candidate;
         }
-        return architecture;
+        // Throws the exception of the first form, or lists the differences from the first architecture.
+        first ??= ArchitectureInference.Infer(Find(state, forms[0], strides));
+        CheckTraining(state, first, classes, $"the training form {first.TrainingForm} that their shapes suggest");
+        return first;
+    }
+
+    /// <summary>Compares weights with the expected tensors of a training form, and reports the differences in one exception, which names the form whose names the weights have.</summary>
+    /// <param name="state">The weights.</param>
+    /// <param name="architecture">The expected architecture.</param>
+    /// <param name="classes">Number of classes; 0 for weights without a classifier.</param>
+    /// <param name="what">Description of the network for the message.</param>
+    /// <exception cref="ArgumentException">Tensors are missing or surplus, or have a wrong shape.</exception>
+    public static void CheckTraining(StateDict state, RepVggArchitecture architecture, int classes, string what)
+    {
+        if (!Fits(state, architecture, classes))
+            StateLayout.Check(state, StateLayout.Training(architecture, classes), what, IgnoredIn(classes), OtherFormThan(architecture.TrainingForm, state));
+    }
+
+    private static bool Fits(StateDict state, RepVggArchitecture architecture) => Fits(state, architecture, StateLayout.ClassesOf(state));
+
+    private static bool Fits(StateDict state, RepVggArchitecture architecture, int classes) => StateLayout.Fits(state, StateLayout.Training(architecture, classes), IgnoredIn(classes));
+
+    /// <summary>Weights without a classifier may still have auxiliary heads.</summary>
+    private static Func<string, bool>? IgnoredIn(int classes) => classes == 0 ? StateLayout.IsAuxiliary : null;
+
+    /// <summary>Returns a sentence with the training form whose names weights have; empty if it is the expected one, or none.</summary>
+    internal static string OtherFormThan(TrainingForm expected, StateDict state)
+    {
+        foreach (var form in TrainingForms.ToldByNames.Where(form => HasKernels(state, form)))
+        {
+            if (TryInfer(state, form, null) is { } architecture && Fits(state, architecture))
+                return form == expected ? "" : $" They have the names of the training form {form}.";
+        }
+        return "";
+    }
+
+    /// <summary>Infers the architecture of weights of a form; null if they are not those of a network.</summary>
+    private static RepVggArchitecture? TryInfer(StateDict state, TrainingForm form, IReadOnlyList<int>? strides)
+    {
+        try
+        {
+            return ArchitectureInference.Infer(Find(state, form, strides));
+        }
+        catch (ArgumentException)
+        {
+            return null;
+        }
     }
 
     /// <summary>Collects what the names and shapes tell about the network.</summary>
@@ -75,11 +120,21 @@ internal static partial class StateInference
         var auxiliary = blocks.Select(block => block.Stage!).Where(stage => state.Contains($"{stage}{StateLayout.AuxiliarySuffix}.0.conv.weight"));
         return new FoundNetwork(blocks, FindSqueezeExcitation(state, blocks[0].Name!))
         {
-            Form = form ?? default,
+            Form = form,
+            ConvolutionBranches = form == TrainingForm.MobileOne ? CountConvolutions(state, blocks[0].Name!) : RepVggArchitecture.DefaultConvolutionBranches,
             PlusLayout = state.Names.Any(name => name.Contains(".blocks.", StringComparison.Ordinal)),
             AuxiliaryHeads = auxiliary.ToHashSet(StringComparer.Ordinal),
             AuxiliaryHeadsAreComplete = form is not null && !isBackbone,
         };
+    }
+
+    /// <summary>Counts the 3x3 convolutions of a MobileOne block.</summary>
+    private static int CountConvolutions(StateDict state, string block)
+    {
+        int count = 0;
+        while (state.Contains($"{block}.rbr_conv.{count}.conv.weight"))
+            count++;
+        return count;
     }
 
     private static List<FoundBlock> WithStrides(List<FoundBlock> blocks, IReadOnlyList<int> strides)
@@ -93,49 +148,70 @@ internal static partial class StateInference
         return found;
     }
 
-    private static bool HasKernels(StateDict state, TrainingForm form) => state.Names.Any(name => name.EndsWith(KernelSuffix(form), StringComparison.Ordinal));
+    private static bool HasKernels(StateDict state, TrainingForm form) => state.Names.Any(name => BlockOf(name, KernelSuffix(form)) is not null);
+
+    /// <summary>Returns the block of which a tensor is the main kernel; null if it is none. A suffix such as <c>.conv.weight</c> is also that of layers within blocks and of auxiliary heads.</summary>
+    private static string? BlockOf(string name, string suffix)
+    {
+        if (!name.EndsWith(suffix, StringComparison.Ordinal) || StateLayout.IsAuxiliary(name))
+            return null;
+        string block = name[..^suffix.Length];
+        int dot = block.LastIndexOf('.');
+        return dot < 0 || (dot + 1 < block.Length && char.IsDigit(block[dot + 1])) ? block : null;
+    }
 
     private static string KernelSuffix(TrainingForm form) => $".{TrainingForms.MainKernelOf(form)}.weight";
 
     private static SqueezeExcitation FindSqueezeExcitation(StateDict state, string block) =>
-        state.Contains($"{block}.se.down.weight") ? SqueezeExcitation.BeforeRelu
-        : state.Contains($"{block}.post_se.down.weight") ? SqueezeExcitation.AfterRelu
+        state.Contains($"{block}.se.down.weight") || state.Contains($"{block}.se.reduce.weight") ? SqueezeExcitation.BeforeRelu
+        : state.Contains($"{block}.post_se.down.weight") || state.Contains($"{block}.post_se.reduce.weight") ? SqueezeExcitation.AfterRelu
         : SqueezeExcitation.None;
 
     /// <summary>Finds the blocks by their 3x3 kernels. They are sorted by stage and block number; the order in the file is not used.</summary>
     private static List<FoundBlock> FindBlocks(StateDict state, TrainingForm? form)
     {
         string suffix = form is { } trained ? KernelSuffix(trained) : DeployKernelSuffix;
-        string? identity = form is { } known ? TrainingForms.IdentityNormOf(known) : null;
-        var kernels = new List<(Match Name, TensorData Kernel)>();
-        foreach (var (name, kernel) in state)
-        {
-            if (!name.EndsWith(suffix, StringComparison.Ordinal))
-                continue;
-            var match = BlockName().Match(name[..^suffix.Length]);
-            if (!match.Success || kernel.Shape is not [> 0, > 0, 3, 3])
-            {
-                string digits = name.Any(character => char.IsDigit(character) && !char.IsAsciiDigit(character)) ? " The digits of its name must be 0 to 9." : "";
-                throw new ArgumentException($"'{MessageText.Printable(name)}' of shape {kernel} is not the 3x3 kernel of a RepVGG block.{digits}", nameof(state));
-            }
-            kernels.Add((match, kernel));
-        }
+        int layers = form is { } layered ? TrainingForms.LayersPerBlock(layered) : 1;
+        string? identity = form is { } known ? TrainingForms.IdentityTensorOf(known) : null;
+        var kernels = FindKernels(state, suffix, layers);
+        // Blocks of one layer among those of several are plain.
+        if (layers > 1)
+            kernels.AddRange(FindKernels(state, KernelSuffix(TrainingForm.Plain), 1));
         // The stage parts "_first" and "_second" sort correctly as strings.
         kernels = [.. kernels.OrderBy(kernel => Number(kernel.Name, "number")).ThenBy(kernel => kernel.Name.Groups["part"].Value, StringComparer.Ordinal).ThenBy(kernel => Number(kernel.Name, "block"))];
 
         var blocks = new List<FoundBlock>(kernels.Count);
         int inputs = kernels[0].Kernel.Shape[1];
-        foreach (var (name, kernel) in kernels)
+        foreach (var (name, kernel, layersOfBlock) in kernels)
         {
             blocks.Add(new FoundBlock(inputs, kernel.Shape[0], Math.Max(inputs / kernel.Shape[1], 1))
             {
                 Name = name.Value,
                 Stage = name.Groups["stage"].Value,
-                HasIdentity = identity is null ? null : state.Contains($"{name.Value}.{identity}.weight"),
+                HasIdentity = identity is null ? null : state.Contains($"{name.Value}.{identity}"),
+                Layers = layersOfBlock,
             });
             inputs = kernel.Shape[0];
         }
         return blocks;
+    }
+
+    private static List<(Match Name, TensorData Kernel, int Layers)> FindKernels(StateDict state, string suffix, int layers)
+    {
+        var kernels = new List<(Match, TensorData, int)>();
+        foreach (var (name, kernel) in state)
+        {
+            if (BlockOf(name, suffix) is not { } block)
+                continue;
+            var match = BlockName().Match(block);
+            if (!match.Success || kernel.Shape is not [> 0, > 0, 3, 3])
+            {
+                string digits = name.Any(character => char.IsDigit(character) && !char.IsAsciiDigit(character)) ? " The digits of its name must be 0 to 9." : "";
+                throw new ArgumentException($"'{MessageText.Printable(name)}' of shape {kernel} is not the 3x3 kernel of a RepVGG block.{digits}", nameof(state));
+            }
+            kernels.Add((match, kernel, layers));
+        }
+        return kernels;
     }
 
     private static int Number(Match name, string group) => name.Groups[group] is { Success: true } digits ? int.Parse(digits.ValueSpan, CultureInfo.InvariantCulture) : 0;

@@ -31,6 +31,12 @@ internal enum StateKind
 
     /// <summary>Bias of a linear layer.</summary>
     LinearBias,
+
+    /// <summary>Trained factors of a branch, one per output channel.</summary>
+    Scale,
+
+    /// <summary>Constant factors of a branch, one per output channel; not trained.</summary>
+    ConstantScale,
 }
 
 /// <summary>Name, shape and kind of one tensor of a network.</summary>
@@ -41,7 +47,10 @@ internal enum StateKind
 internal sealed record StateEntry(string Name, int[] Shape, StateKind Kind, int FanIn = 0)
 {
     /// <summary>Whether the tensor is trained.</summary>
-    public bool IsParameter => Kind is not (StateKind.RunningMean or StateKind.RunningVariance);
+    public bool IsParameter => Kind is not (StateKind.RunningMean or StateKind.RunningVariance or StateKind.ConstantScale);
+
+    /// <summary>Initial value of all elements; null for random values, or those of a batch norm.</summary>
+    public float? Initial { get; init; }
 
     /// <summary>Whether the tensor is the kernel of a branch of a block, to which the authors' custom L2 penalty applies instead of weight decay.</summary>
     public bool IsBranchKernel { get; init; }
@@ -70,10 +79,12 @@ internal static class StateLayout
         var entries = new List<StateEntry>();
         foreach (var block in architecture.Blocks)
         {
-            AddSqueezeExcitation(entries, block);
+            AddSqueezeExcitation(entries, block, block.SqueezeLayer, block.ExciteLayer);
             // The authors' modules register the identity first, so their checkpoints begin with it.
             foreach (var branch in block.Branches.OrderBy(branch => branch.Kind == BranchKind.Identity ? 0 : 1))
                 AddBranch(entries, block, branch);
+            if (TrainingForms.SumNormOf(block.Form) is { } norm)
+                AddNorm(entries, $"{block.Name}.{norm}", block.OutputChannels);
         }
         if (classes == 0)
             return entries;
@@ -96,14 +107,25 @@ internal static class StateLayout
         var entries = new List<StateEntry>();
         foreach (var block in architecture.Blocks)
         {
-            AddSqueezeExcitation(entries, block);
-            AddConv(entries, $"{block.Name}.rbr_reparam", block, 3, 3);
+            AddSqueezeExcitation(entries, block, $"{block.SqueezeExcitationName}.down", $"{block.SqueezeExcitationName}.up");
+            AddConv(entries, $"{block.Name}.rbr_reparam", block.InputChannels, block.OutputChannels, block.Groups, 3, 3);
             entries.Add(new StateEntry($"{block.Name}.rbr_reparam.bias", [block.OutputChannels], StateKind.ConvBias, block.InputChannels / block.Groups * 9));
         }
         if (classes > 0)
             AddLinear(entries, "linear", architecture.FeatureWidth, classes);
         return entries;
     }
+
+    /// <summary>Returns, for the tensors of the squeeze-and-excitations in the deploy form, their names in the training form.</summary>
+    public static IReadOnlyDictionary<string, string> SqueezeExcitationNames(RepVggArchitecture architecture) => architecture.Blocks
+        .Where(block => block.SqueezeExcitation != SqueezeExcitation.None)
+        .SelectMany(block => (string[])["weight", "bias"], (block, tensor) => (Block: block, Tensor: tensor))
+        .SelectMany(item => (KeyValuePair<string, string>[])
+        [
+            new($"{item.Block.SqueezeExcitationName}.down.{item.Tensor}", $"{item.Block.SqueezeLayer}.{item.Tensor}"),
+            new($"{item.Block.SqueezeExcitationName}.up.{item.Tensor}", $"{item.Block.ExciteLayer}.{item.Tensor}"),
+        ])
+        .ToDictionary();
 
     /// <summary>
     /// Whether a tensor belongs to a layer that computes logits, so that its shape depends on the number of classes: the
@@ -152,11 +174,12 @@ internal static class StateLayout
     /// <param name="expected">The tensors of the network.</param>
     /// <param name="what">Description of the network for the message.</param>
     /// <param name="ignored">Returns true for additional names that are allowed.</param>
+    /// <param name="advice">Text after the differences.</param>
     /// <exception cref="ArgumentException">Tensors are missing or surplus, or have a wrong shape.</exception>
-    public static void Check(StateDict state, IReadOnlyList<StateEntry> expected, string what, Func<string, bool>? ignored = null)
+    public static void Check(StateDict state, IReadOnlyList<StateEntry> expected, string what, Func<string, bool>? ignored = null, string advice = "")
     {
         if (Differences(state, expected, ignored) is { } differences)
-            throw new ArgumentException($"The weights do not fit {what}.{differences}", nameof(state));
+            throw new ArgumentException($"The weights do not fit {what}.{differences}{advice}", nameof(state));
     }
 
     /// <summary>Whether weights have exactly the expected names and shapes; counters are ignored.</summary>
@@ -194,32 +217,49 @@ internal static class StateLayout
             text.Append(CultureInfo.InvariantCulture, $" {title} ({names.Count}): {MessageText.Join(names)}.");
     }
 
-    private static void AddSqueezeExcitation(List<StateEntry> entries, BlockSpec block)
+    private static void AddSqueezeExcitation(List<StateEntry> entries, BlockSpec block, string squeeze, string excite)
     {
-        if (block.SqueezeExcitationName is not { } name)
+        if (block.SqueezeExcitation == SqueezeExcitation.None)
             return;
         int channels = block.OutputChannels, reduced = block.SqueezeWidth;
-        entries.Add(new StateEntry($"{name}.down.weight", [reduced, channels, 1, 1], StateKind.ConvWeight, channels));
-        entries.Add(new StateEntry($"{name}.down.bias", [reduced], StateKind.ConvBias, channels));
-        entries.Add(new StateEntry($"{name}.up.weight", [channels, reduced, 1, 1], StateKind.ConvWeight, reduced));
-        entries.Add(new StateEntry($"{name}.up.bias", [channels], StateKind.ConvBias, reduced));
+        entries.Add(new StateEntry($"{squeeze}.weight", [reduced, channels, 1, 1], StateKind.ConvWeight, channels));
+        entries.Add(new StateEntry($"{squeeze}.bias", [reduced], StateKind.ConvBias, channels));
+        entries.Add(new StateEntry($"{excite}.weight", [channels, reduced, 1, 1], StateKind.ConvWeight, reduced));
+        entries.Add(new StateEntry($"{excite}.bias", [channels], StateKind.ConvBias, reduced));
     }
 
     private static void AddBranch(List<StateEntry> entries, BlockSpec block, BranchSpec branch)
     {
+        int inputs = block.InputChannels;
+        if (branch.First is { } first)
+        {
+            AddConv(entries, $"{block.Name}.{first.KernelName}", inputs, first.Channels, block.Groups, first.Size, first.Size);
+            if (first.AddsInput)
+                entries[^1] = entries[^1] with { Initial = 0 };
+            AddNorm(entries, $"{block.Name}.{first.NormName}", first.Channels);
+            inputs = first.Channels;
+        }
         if (branch.KernelName is { } kernel)
         {
-            AddConv(entries, $"{block.Name}.{kernel}", block, branch.KernelHeight, branch.KernelWidth);
+            AddConv(entries, $"{block.Name}.{kernel}", inputs, block.OutputChannels, block.Groups, branch.KernelHeight, branch.KernelWidth);
             entries[^1] = entries[^1] with { IsBranchKernel = true };
+        }
+        if (branch.Scale is { } scale)
+        {
+            entries.Add(new StateEntry($"{block.Name}.{scale.Name}", [block.OutputChannels], scale.IsTrained ? StateKind.Scale : StateKind.ConstantScale)
+            {
+                Initial = scale.Initial,
+                HasWeightDecay = scale.HasWeightDecay,
+            });
         }
         if (branch.NormName is { } norm)
             AddNorm(entries, $"{block.Name}.{norm}", block.OutputChannels, branch.DecaysNormWeight);
     }
 
-    private static void AddConv(List<StateEntry> entries, string name, BlockSpec block, int height, int width)
+    private static void AddConv(List<StateEntry> entries, string name, int inputs, int outputs, int groups, int height, int width)
     {
-        int inputs = block.InputChannels / block.Groups;
-        entries.Add(new StateEntry($"{name}.weight", [block.OutputChannels, inputs, height, width], StateKind.ConvWeight, inputs * height * width));
+        int inputsPerGroup = inputs / groups;
+        entries.Add(new StateEntry($"{name}.weight", [outputs, inputsPerGroup, height, width], StateKind.ConvWeight, inputsPerGroup * height * width));
     }
 
     private static void AddNorm(List<StateEntry> entries, string name, int channels, bool decaysWeight = false)

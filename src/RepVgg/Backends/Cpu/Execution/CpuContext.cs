@@ -54,9 +54,9 @@ internal sealed unsafe class CpuContext(int threads) : IDisposable
     public void Unregister(CpuTensor tensor) => _persistent.Remove(tensor);
 
     /// <summary>Creates a tensor of the current step. Its values are not initialised.</summary>
-    public CpuTensor CreateStepTensor(ReadOnlySpan<int> shape, bool requiresGradient, bool isLeaf = false)
+    public CpuTensor CreateStepTensor(ReadOnlySpan<int> shape, bool requiresGradient, bool isLeaf = false, bool isKernel = false)
     {
-        var tensor = new CpuTensor(this, shape.ToArray(), Pool.Rent(CpuTensor.CountOf(shape)), TensorRole.Step, requiresGradient && _recording) { IsLeaf = isLeaf };
+        var tensor = new CpuTensor(this, shape.ToArray(), Pool.Rent(CpuTensor.CountOf(shape)), TensorRole.Step, requiresGradient && _recording) { IsLeaf = isLeaf, IsKernel = isKernel };
         _stepTensors.Add(tensor);
         return tensor;
     }

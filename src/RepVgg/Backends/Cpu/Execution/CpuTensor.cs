@@ -3,8 +3,8 @@ using RepVgg.Runtime.Memory;
 namespace RepVgg.Backends.Cpu.Execution;
 
 /// <summary>
-/// A tensor of floats of the CPU backend. Four-dimensional tensors of a step are stored as NHWC (channels last); all other
-/// tensors are stored in the order of their shape (row-major).
+/// A tensor of floats of the CPU backend. Maps, the four-dimensional tensors of a step that are not kernels, are stored as NHWC (channels
+/// last); all other tensors are stored in the order of their shape (row-major).
 /// </summary>
 internal sealed unsafe class CpuTensor : Tensor
 {
@@ -42,7 +42,7 @@ internal sealed unsafe class CpuTensor : Tensor
     public long Count { get; }
 
     /// <summary>Whether the memory order is N, H, W, C instead of the order of the shape.</summary>
-    public bool IsChannelsLast => Role == TensorRole.Step && _shape.Length == 4;
+    public bool IsChannelsLast => Role == TensorRole.Step && _shape.Length == 4 && !IsKernel;
 
     public int N => _shape.Length > 0 ? _shape[0] : 1;
 

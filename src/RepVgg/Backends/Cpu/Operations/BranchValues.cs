@@ -5,13 +5,21 @@ namespace RepVgg.Backends.Cpu.Operations;
 /// <summary>The parameters of one branch as tensors of the CPU backend, with its scale per channel in evaluation mode.</summary>
 internal sealed unsafe class BranchValues
 {
+    /// <summary>The smallest divisor of a normalized filter, as in PyTorch's <c>normalize</c>. A filter of a smaller norm is divided by this constant.</summary>
+    public const double SmallestNorm = 1e-12;
+
     private readonly CpuTensor? _mean, _variance;
     private readonly float _epsilon, _factor;
+    private readonly int[] _taps;
 
     private BranchValues(Branch branch)
     {
         Kernel = (CpuTensor?)branch.Kernel;
+        ChannelScale = (CpuTensor?)branch.ChannelScale;
+        NormalizesFilters = branch.NormalizesFilters;
         _factor = branch.Scale;
+        int height = branch.KernelHeight, width = branch.KernelWidth;
+        _taps = [.. Enumerable.Range(0, height * width).Select(tap => ((3 - height) / 2 + tap / width) * 3 + (3 - width) / 2 + tap % width)];
         if (branch.Norm is not { } norm)
             return;
         (Weight, Bias) = ((CpuTensor)norm.Weight, (CpuTensor)norm.Bias);
@@ -27,34 +35,61 @@ internal sealed unsafe class BranchValues
     /// <summary>The batch norm's bias; null without a batch norm.</summary>
     public CpuTensor? Bias { get; }
 
+    /// <summary>Factor per output channel, [O]; null for 1.</summary>
+    public CpuTensor? ChannelScale { get; }
+
+    /// <summary>Whether each filter is divided by its L2 norm.</summary>
+    public bool NormalizesFilters { get; }
+
     public bool HasNorm => Weight is not null;
 
     /// <summary>Number of kernel values per input and output channel: height * width; 1 for the identity.</summary>
-    public int Taps => Kernel is null ? 1 : Kernel.H * Kernel.W;
+    public int Taps => _taps.Length;
 
     public static BranchValues[] Of(IReadOnlyList<Branch> branches) => [.. branches.Select(branch => new BranchValues(branch))];
 
-    /// <summary>Derivative of the scale with respect to the batch norm's weight: factor / sqrt(running variance + epsilon).</summary>
-    public double InverseOf(int channel) => _factor / Math.Sqrt((double)_variance!.Data[channel] + _epsilon);
+    /// <summary>Whether a parameter on which the scale depends requires a gradient.</summary>
+    public bool ScaleRequiresGradient => Weight is { RequiresGradient: true } || ChannelScale is { RequiresGradient: true };
 
-    /// <summary>Scale of the branch: the constant factor, times weight / sqrt(running variance + epsilon) if it has a batch norm.</summary>
-    public double ScaleOf(int channel) => Weight is null ? _factor : Weight.Data[channel] * InverseOf(channel);
+    /// <summary>Scale of the branch: the constant factor and the channel scale, times weight / sqrt(running variance + epsilon) if it has a batch norm.</summary>
+    public double ScaleOf(int channel) => ScaleByChannelScale(channel) * ChannelScaleOf(channel);
 
-    /// <summary>Bias of the branch: factor * bias - running mean * scale; 0 without a batch norm.</summary>
-    public double ShiftOf(int channel) => Bias is null ? 0 : (double)_factor * Bias.Data[channel] - _mean!.Data[channel] * ScaleOf(channel);
+    /// <summary>Derivative of the scale with respect to the channel scale: the scale without it.</summary>
+    public double ScaleByChannelScale(int channel) => Weight is null ? _factor : Weight.Data[channel] * InverseOf(channel);
+
+    /// <summary>Derivative of the scale with respect to the batch norm's weight.</summary>
+    public double ScaleByWeight(int channel) => InverseOf(channel) * ChannelScaleOf(channel);
+
+    /// <summary>Bias of the branch: (factor * bias - running mean * factor * weight / sqrt(running variance + epsilon)) * channel scale; 0 without a batch norm.</summary>
+    public double ShiftOf(int channel) => ShiftByChannelScale(channel) * ChannelScaleOf(channel);
+
+    /// <summary>Derivative of the shift with respect to the channel scale: the shift without it.</summary>
+    public double ShiftByChannelScale(int channel) => Bias is null ? 0 : (double)_factor * Bias.Data[channel] - _mean!.Data[channel] * ScaleByChannelScale(channel);
 
     /// <summary>Derivative of the shift with respect to the batch norm's weight.</summary>
-    public double ShiftByWeight(int channel) => -_mean!.Data[channel] * InverseOf(channel);
+    public double ShiftByWeight(int channel) => -_mean!.Data[channel] * ScaleByWeight(channel);
 
     /// <summary>Derivative of the shift with respect to the batch norm's bias.</summary>
-    public double ShiftByBias => _factor;
+    public double ShiftByBias(int channel) => _factor * ChannelScaleOf(channel);
+
+    /// <summary>The divisor of the filter of one output: its L2 norm, at least <see cref="SmallestNorm"/>, if the branch normalizes its filters; 1 otherwise.</summary>
+    public double DivisorOf(int output)
+    {
+        if (!NormalizesFilters)
+            return 1;
+        int count = Kernel!.C * Taps;
+        double squares = 0;
+        foreach (float value in new ReadOnlySpan<float>(Kernel.Data + (long)output * count, count))
+            squares += (double)value * value;
+        return Math.Max(Math.Sqrt(squares), SmallestNorm);
+    }
 
     /// <summary>Index in a 3x3 kernel, from 0 to 8, of one of this branch's <see cref="Taps"/>: the kernel is centred.</summary>
-    public int TapOf(int tap)
-    {
-        int height = Kernel?.H ?? 1, width = Kernel?.W ?? 1;
-        return ((3 - height) / 2 + tap / width) * 3 + (3 - width) / 2 + tap % width;
-    }
+    public int TapOf(int tap) => _taps[tap];
+
+    private double InverseOf(int channel) => _factor / Math.Sqrt((double)_variance!.Data[channel] + _epsilon);
+
+    private double ChannelScaleOf(int channel) => ChannelScale is null ? 1 : ChannelScale.Data[channel];
 }
 
 /// <summary>

@@ -13,7 +13,7 @@ internal sealed unsafe class EquivalentBias : CpuOperation
     public static CpuTensor Apply(CpuContext context, BranchValues[] branches)
     {
         int outputs = branches.First(branch => branch.Kernel is not null).Kernel!.N;
-        var output = context.CreateStepTensor([outputs], branches.Any(branch => branch.Weight is { RequiresGradient: true } || branch.Bias is { RequiresGradient: true }));
+        var output = context.CreateStepTensor([outputs], branches.Any(branch => branch.HasNorm && (branch.ScaleRequiresGradient || branch.Bias!.RequiresGradient)));
         for (int o = 0; o < outputs; o++)
             output.Data[o] = (float)branches.Sum(branch => branch.ShiftOf(o));
         context.Record(output, () => new EquivalentBias(branches, output));
@@ -27,10 +27,12 @@ internal sealed unsafe class EquivalentBias : CpuOperation
         {
             var toWeight = GradientTarget.Of(branch.Weight);
             var toBias = GradientTarget.Of(branch.Bias);
+            var toChannelScale = GradientTarget.Of(branch.ChannelScale);
             for (int o = 0; o < Output.N; o++)
             {
                 toWeight.Add(o, branch.ShiftByWeight(o) * gradient[o]);
-                toBias.Add(o, branch.ShiftByBias * gradient[o]);
+                toBias.Add(o, branch.ShiftByBias(o) * gradient[o]);
+                toChannelScale.Add(o, branch.ShiftByChannelScale(o) * gradient[o]);
             }
         }
     }
