@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Testing;
 using RepVgg.TorchSharp;
@@ -46,17 +47,29 @@ public class MemoryTests
         Assert.Equal(live, Tensor.TotalCount);
     }
 
-    [TorchSharpFact]
-    public void Modules_leave_nothing_behind()
+    public static TheoryData<TrainingForm> Forms => [.. TrainingForms.All];
+
+    [TorchSharpTheory]
+    [MemberData(nameof(Forms))]
+    public void Modules_leave_nothing_behind(TrainingForm form)
     {
         Settle();
-        using var backbone = new RepVggBackbone(GoldenNetworks.All["tinyplus-pse"]);
         using var images = global::TorchSharp.torch.randn(2, 3, 32, 32);
-        backbone.call(images).Dispose();
-        long live = Tensor.TotalCount;
-        for (int i = 0; i < 5; i++)
+        long atStart = Tensor.TotalCount;
+        using (var backbone = new RepVggBackbone(GoldenNetworks.All[form == TrainingForm.QARepVgg ? "tiny" : "tinyplus-pse"] with { TrainingForm = form }))
+        {
             backbone.call(images).Dispose();
-        Assert.Equal(live, Tensor.TotalCount);
+            long live = Tensor.TotalCount;
+            for (int i = 0; i < 5; i++)
+                backbone.call(images).Dispose();
+            Assert.Equal(live, Tensor.TotalCount);
+            if (TrainingForms.FusionObstacleOf(form) is null)
+            {
+                backbone.SwitchToDeploy();
+                Assert.Equal(backbone.parameters().Count(), Tensor.TotalCount - atStart);
+            }
+        }
+        Assert.Equal(atStart, Tensor.TotalCount);
     }
 
     [TorchSharpFact]
