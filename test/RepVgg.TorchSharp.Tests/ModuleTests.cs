@@ -127,14 +127,13 @@ public class ModuleTests
             Assert.False(block.IsDeployed);
             Assert.False(fusable.IsDeployed);
             Assert.Equal(names, block.state_dict().Keys);
+            Compare.Close(golden["eval_output"].Values, Values(block.call(ToTensor(golden["input"]))), 1e-5, "output");
+            return;
         }
-        else
-        {
-            block.SwitchToDeploy();
-            Assert.Equal(["rbr_reparam.bias", "rbr_reparam.weight"], block.state_dict().Keys.Order());
-            Compare.Close(golden["fused/weight"].Values, Values(block.state_dict()["rbr_reparam.weight"]), 1e-5, "kernel");
-            Compare.Close(golden["fused/bias"].Values, Values(block.state_dict()["rbr_reparam.bias"]), 1e-5, "bias");
-        }
+        block.SwitchToDeploy();
+        Assert.Equal(["rbr_reparam.bias", "rbr_reparam.weight"], block.state_dict().Keys.Order());
+        Compare.Close(golden["fused/weight"].Values, Values(block.state_dict()["rbr_reparam.weight"]), 1e-5, "kernel");
+        Compare.Close(golden["fused/bias"].Values, Values(block.state_dict()["rbr_reparam.bias"]), 1e-5, "bias");
         Compare.Close(golden["eval_output"].Values, Values(block.call(ToTensor(golden["input"]))), 1e-5, "output");
     }
 
@@ -244,7 +243,7 @@ public class ModuleTests
             else if (entry.Kind is StateKind.NormBias or StateKind.RunningMean)
                 Assert.All(values, value => Assert.Equal(0, value));
             else
-                Assert.InRange(values.Max(Math.Abs), 0.3 / Math.Sqrt(entry.FanIn), 1.0001 / Math.Sqrt(entry.FanIn));
+                Assert.InRange(values.Max(Math.Abs), (values.Length < 16 ? 0 : 0.3) / Math.Sqrt(entry.FanIn), 1.0001 / Math.Sqrt(entry.FanIn));
         }
     }
 

@@ -18,14 +18,16 @@ internal sealed class ModuleTree(torch.nn.Module root)
         _modules.Add(name, module);
     }
 
-    /// <summary>Registers a tensor, as a parameter if it is trained, otherwise as a buffer.</summary>
+    /// <summary>Registers a tensor, as a parameter if it is trained, otherwise as a buffer. A dispose scope of the caller does not dispose it.</summary>
     public void Add(string name, Tensor tensor, bool isTrained)
     {
         var (parent, last) = Split(name);
-        if (isTrained)
-            ModuleOf(parent).register_parameter(last, new Parameter(tensor));
+        var registered = isTrained ? new Parameter(tensor) : tensor;
+        registered.DetachFromDisposeScope();
+        if (registered is Parameter parameter)
+            ModuleOf(parent).register_parameter(last, parameter);
         else
-            ModuleOf(parent).register_buffer(last, tensor);
+            ModuleOf(parent).register_buffer(last, registered);
     }
 
     /// <summary>Returns a registered parameter or buffer. It can be another object after the module was moved to another device or data type.</summary>

@@ -28,9 +28,8 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
     [ComponentName(Name = "rbr_reparam")]
     private Conv2d? _fused;
 
-    // The branches, the batch norm after their sum, and the modules of both by their names within the block.
+    // The branches, and their modules and the batch norm of their sum by the names within the block.
     private BranchModules[] _branches = [];
-    private BatchNorm2d? _sumNorm;
     private readonly ModuleTree _tree;
 
     /// <summary>Creates a block with random weights.</summary>
@@ -100,10 +99,7 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
         foreach (var branch in _branches.OrderBy(branch => branch.Spec.Kind == BranchKind.Identity ? 0 : 1))
             branch.Register();
         if (TrainingForms.SumNormOf(shape.Form) is { } norm)
-        {
-            _sumNorm = torch.nn.BatchNorm2d(shape.OutputChannels, batchNormEpsilon);
-            _tree.Add(norm, _sumNorm);
-        }
+            _tree.Add(norm, torch.nn.BatchNorm2d(shape.OutputChannels, batchNormEpsilon));
     }
 
     /// <summary>Stride of the block.</summary>
@@ -149,7 +145,7 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
         }
         fused.train(training);
         _tree.Clear();
-        (_branches, _sumNorm, _fused) = ([], null, fused);
+        (_branches, _fused) = ([], fused);
         register_module("rbr_reparam", fused);
         _exciteBefore?.SwitchToDeploy();
         _exciteAfter?.SwitchToDeploy();
@@ -173,7 +169,7 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
             using var previous = sum;
             sum = previous + part;
         }
-        return _sumNorm is null ? sum : _sumNorm.call(sum);
+        return TrainingForms.SumNormOf(_shape.Form) is { } norm ? _tree.NormOf(norm).call(sum) : sum;
     }
 
     private static float[] Read(Tensor tensor)
