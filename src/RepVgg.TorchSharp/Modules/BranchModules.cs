@@ -43,7 +43,7 @@ internal sealed class BranchModules
                 torch.nn.init.zeros_(_firstConvolution.weight);
             (inputs, _stride, _padding) = (first.Channels, stride / firstStride, first.Relu ? dilation : 0);
         }
-        if (branch.KernelName is not null)
+        if (branch is { KernelName: not null, NormalizesFilters: false })
             _convolution = NewConvolution(inputs, block.OutputChannels, branch.KernelHeight, branch.KernelWidth, _stride, _padding);
         if (branch.NormName is not null)
             _norm = torch.nn.BatchNorm2d(block.OutputChannels, epsilon);
@@ -61,6 +61,9 @@ internal sealed class BranchModules
         }
         if (_convolution is not null)
             _tree.Add(Spec.KernelName!, _convolution);
+        // TorchSharp's convolutions move only their own tensors to other devices and data types. A kernel that has scales beside it is therefore in a plain module.
+        if (Spec.NormalizesFilters)
+            _tree.Add($"{Spec.KernelName}.weight", NewKernel(), isTrained: true);
         if (Spec.Scale is { } scale)
             _tree.Add(scale.Name, torch.full([_block.OutputChannels], scale.Initial), scale.IsTrained);
         if (_norm is not null)
@@ -96,7 +99,7 @@ internal sealed class BranchModules
         BranchKind.Delta => Delta(map),
         BranchKind.Average => Average(map),
         _ when Spec.NormalizesFilters => F.conv2d(
-            map, NormalizedFilters(_convolution!.weight), strides: [_stride, _stride], padding: [_padding, _padding], dilation: [_dilation, _dilation], groups: _block.Groups),
+            map, NormalizedFilters(_tree.TensorOf($"{Spec.KernelName}.weight")), strides: [_stride, _stride], padding: [_padding, _padding], dilation: [_dilation, _dilation], groups: _block.Groups),
         _ => _convolution!.call(map),
     };
 
@@ -130,6 +133,10 @@ internal sealed class BranchModules
     }
 
     private static Tensor NormalizedFilters(Tensor kernel) => F.normalize(kernel.reshape(kernel.shape[0], -1), eps: SmallestFilterNorm).reshape(kernel.shape);
+
+    /// <summary>Creates the kernel of the main layer with the initial distribution of a convolution.</summary>
+    private Tensor NewKernel() => torch.nn.init.kaiming_uniform_(
+        torch.empty([_block.OutputChannels, _block.InputChannels / _block.Groups, Spec.KernelHeight, Spec.KernelWidth]), a: Math.Sqrt(5));
 
     /// <summary>Creates a convolution without bias. The padding is that of a dimension in which the kernel has 3 values.</summary>
     private Conv2d NewConvolution(int inputs, int outputs, int height, int width, int stride, int padding) => torch.nn.Conv2d(
