@@ -8,7 +8,9 @@ using Microsoft.ML.RepVgg.Scoring;
 using Microsoft.ML.Runtime;
 using RepVgg.Architectures;
 using RepVgg.Backends;
+using RepVgg.Inference;
 using RepVgg.Networks;
+using RepVgg.Reparameterization;
 using RepVgg.TorchSharp;
 using RepVgg.Training;
 using RepVgg.Training.Data;
@@ -79,7 +81,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
 
         var label = input.Schema[_options.LabelColumnName];
         int classes = CountClasses(label);
-        var pretrained = PretrainedWeights.Read(_options.PretrainedWeightsPath, _options.Architecture, _options.PretrainedWeightsOptions);
+        var pretrained = PretrainedWeights.Read(_options.PretrainedWeightsPath, _options.TrainingForm ?? _options.Architecture?.TrainingForm, _options.PretrainedWeightsOptions);
         var (architecture, features) = Resolve(input, pretrained, channel);
         var options = _options.ToTrainingOptions(seed, features.Height, features.Width);
         options.Validate(features.Height, features.Width);
@@ -111,14 +113,25 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         if (result.Divergence is { } divergence)
             Log(channel, FormattableString.Invariant($"The model is that of epoch {result.BestEpoch}, the best one before training diverged. {divergence.Message}"), isWarning: true);
 
-        var fused = DeployNetwork.FromTrainingForm(architecture, result.Weights, features.Height, features.Width, normalization);
-        return new RepVggTransformer(fused, features, _options.ScoreColumnName, _options.PredictedLabelColumnName, label, _options.ToScoringOptions(_host))
+        var scoring = _options.ToScoringOptions(_host);
+        string score = _options.ScoreColumnName, predictedLabel = _options.PredictedLabelColumnName;
+        if (!Fusion.CanFuse(architecture.TrainingForm))
         {
-            History = result.History,
-            BestEpoch = result.BestEpoch,
-            StopReason = result.StopReason,
-            SkippedTrainingRowCount = skippedRows,
-        };
+            Log(channel, $"The training form {architecture.TrainingForm} cannot be fused, so the model scores in its training form and cannot be saved or exported.", isWarning: true);
+            var engine = new TrainingFormEngine(architecture, result.Weights, features.Height, features.Width, normalization, scoring.Threads);
+            return WithResults(new RepVggTransformer(architecture, engine, features, score, predictedLabel, label, scoring));
+        }
+        var fused = DeployNetwork.FromTrainingForm(architecture, result.Weights, features.Height, features.Width, normalization);
+        return WithResults(new RepVggTransformer(fused, features, score, predictedLabel, label, scoring));
+
+        RepVggTransformer WithResults(RepVggTransformer transformer)
+        {
+            transformer.History = result.History;
+            transformer.BestEpoch = result.BestEpoch;
+            transformer.StopReason = result.StopReason;
+            transformer.SkippedTrainingRowCount = skippedRows;
+            return transformer;
+        }
     }
 
     private static int CountClasses(DataViewSchema.Column label)
@@ -144,7 +157,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var features = FeatureInput.Create(schema, settings, height, width);
         var architecture = named ?? RepVggVariants.ForImageSize(Math.Max(features.Height, features.Width));
         pretrained?.CheckChannels(_options.FeatureColumnName, features.Channels);
-        architecture = architecture with { InputChannels = features.Channels };
+        architecture = architecture with { InputChannels = features.Channels, TrainingForm = _options.TrainingForm ?? architecture.TrainingForm };
         architecture.Validate();
         if (_options.FrozenStages > architecture.Stages.Length)
             throw new ArgumentException($"FrozenStages is {_options.FrozenStages}, but {architecture.Name} has {architecture.Stages.Length} stages, the stem included.");
