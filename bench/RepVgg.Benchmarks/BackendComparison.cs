@@ -3,6 +3,7 @@ using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
 using RepVgg.Networks;
+using RepVgg.Optimizers;
 
 namespace RepVgg.Benchmarks;
 

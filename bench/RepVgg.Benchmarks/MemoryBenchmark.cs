@@ -2,6 +2,7 @@ using System.Globalization;
 using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Networks;
+using RepVgg.Optimizers;
 using TorchSharp;
 
 namespace RepVgg.Benchmarks;

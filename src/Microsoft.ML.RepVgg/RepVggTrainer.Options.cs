@@ -1,4 +1,5 @@
 using RepVgg.Architectures;
+using RepVgg.Optimizers;
 using RepVgg.Training;
 using RepVgg.Training.Data;
 using RepVgg.Weights;
@@ -75,20 +76,26 @@ public sealed partial class RepVggTrainer
         /// <summary>Number of images per training step.</summary>
         public int BatchSize { get; set; } = 64;
 
-        /// <summary>Peak learning rate.</summary>
-        public float LearningRate { get; set; } = 0.1f;
+        /// <summary>The algorithm that updates the weights: <see cref="SgdOptions"/> or <see cref="AdamWOptions"/>, with its hyperparameters.</summary>
+        public OptimizerOptions Optimizer { get; set; } = new SgdOptions();
+
+        /// <summary>Peak learning rate, more than 0. Null uses the optimizer's usual one: 0.1 for <see cref="SgdOptions"/>, 0.001 for <see cref="AdamWOptions"/>.</summary>
+        public float? LearningRate { get; set; }
 
         /// <summary>How the learning rate changes during training; cosine decay by default.</summary>
         public LearningRateScheduler LearningRateScheduler { get; set; } = new();
 
-        /// <summary>Factor of the L2 weight decay. As in the RepVGG authors' code, it applies to the kernels and to the weights of the identity branches' batch norms.</summary>
-        public float WeightDecay { get; set; } = 1e-4f;
+        /// <summary>
+        /// Weight decay, 0 or more. Null uses the optimizer's usual one: 1e-4 for <see cref="SgdOptions"/>, 0.01 for <see cref="AdamWOptions"/>. As in
+        /// the RepVGG authors' code, it applies to the kernels and to the weights of the identity branches' batch norms.
+        /// </summary>
+        public float? WeightDecay { get; set; }
 
-        /// <summary>Momentum of stochastic gradient descent.</summary>
-        public float Momentum { get; set; } = 0.9f;
-
-        /// <summary>Whether Nesterov momentum is used.</summary>
-        public bool Nesterov { get; set; }
+        /// <summary>
+        /// Maximum L2 norm of the gradients of all trained weights together, more than 0: larger gradients are scaled to this norm, as PyTorch's
+        /// clip_grad_norm_ does it. Null for none.
+        /// </summary>
+        public float? GradientClipNorm { get; set; }
 
         /// <summary>Label smoothing: the fraction of the target probability that is distributed evenly over all classes.</summary>
         public float LabelSmoothing { get; set; }
@@ -175,11 +182,11 @@ public sealed partial class RepVggTrainer
         {
             Epochs = Epochs,
             BatchSize = BatchSize,
+            Optimizer = Optimizer,
             LearningRate = LearningRate,
             LearningRateScheduler = LearningRateScheduler,
             WeightDecay = WeightDecay,
-            Momentum = Momentum,
-            Nesterov = Nesterov,
+            GradientClipNorm = GradientClipNorm,
             LabelSmoothing = LabelSmoothing,
             Augmentation = Augmentation ?? new Augmentation { HorizontalFlip = true, CropPadding = Math.Min(height, width) / 8 },
             CustomL2 = CustomL2,

@@ -3,6 +3,7 @@ using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
 using RepVgg.Networks;
+using RepVgg.Optimizers;
 using RepVgg.Testing;
 using RepVgg.TorchSharp;
 using RepVgg.Training;
@@ -116,7 +117,7 @@ public class TorchTrainingTests
         using var backend = TorchBackends.Create(new TorchBackendOptions { Threads = 1, SelfTest = false, Bfloat16 = bfloat16 });
         using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
         // Every step multiplies the weights by about -1.3: the first epochs succeed.
-        var options = SyntheticTask.Options with { Epochs = 100, WeightDecay = 23, Momentum = 0, LearningRateScheduler = new() { Shape = ScheduleShape.Constant } };
+        var options = SyntheticTask.Options with { Epochs = 100, WeightDecay = 23, Optimizer = new SgdOptions(Momentum: 0), LearningRateScheduler = new() { Shape = ScheduleShape.Constant } };
         var error = Assert.Throws<TrainingDivergedException>(() => TrainingLoop.Run(backend, network, SyntheticTask.Samples(200, 1), SyntheticTask.Samples(50, 2), SyntheticTask.Normalization, options));
         Assert.InRange(error.Epoch, 2, 100);
         Assert.Contains("Use a smaller learning rate", error.Message, StringComparison.Ordinal);

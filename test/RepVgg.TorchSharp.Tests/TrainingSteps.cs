@@ -1,5 +1,6 @@
 using RepVgg.Backends;
 using RepVgg.Networks;
+using RepVgg.Optimizers;
 using RepVgg.Testing;
 using RepVgg.Weights.Naming;
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Microsoft.ML.RepVgg;
 using RepVgg.Architectures;
+using RepVgg.Optimizers;
 using RepVgg.Samples.CommandLine;
 using RepVgg.Training;
 
@@ -70,10 +71,10 @@ internal sealed record Recipe
         Architecture = Architecture,
         Epochs = Epochs,
         BatchSize = BatchSize,
+        Optimizer = new SgdOptions(Nesterov: true),
         LearningRate = LearningRate,
         LearningRateScheduler = new LearningRateScheduler { WarmUpEpochs = 1 },
         WeightDecay = 5e-4f,
-        Nesterov = true,
         Augmentation = new Augmentation { HorizontalFlip = true, CropPadding = 2, ErasingProbability = 0.25 },
         ValidationSetFraction = ValidationFraction,
         MonitoredMetric = TrainingMetric.Loss,

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using RepVgg.Backends;
+using RepVgg.Optimizers;
 using RepVgg.Runtime.Threading;
 using RepVgg.Weights;
 using TorchSharp;
@@ -142,9 +143,10 @@ internal sealed partial class TorchBackend : Backend
         TranslateOutOfMemory(() => value.backward(gradients));
     }
 
-    private protected override Optimizer CreateOptimizerCore(IReadOnlyList<ParameterGroup> groups, OptimizerOptions options) => options switch
+    private protected override Optimizer CreateOptimizerCore(IReadOnlyList<ParameterGroup> groups, OptimizerOptions options, float? gradientClipNorm) => options switch
     {
-        SgdOptions sgd => new TorchSgd(this, groups, sgd),
+        SgdOptions sgd => new TorchSgd(this, groups, sgd, gradientClipNorm),
+        AdamWOptions adamW => new TorchAdamW(this, groups, adamW, gradientClipNorm),
         _ => throw new NotSupportedException($"The TorchSharp backend has no optimizer for {options.GetType().Name}."),
     };
 

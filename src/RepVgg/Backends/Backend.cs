@@ -1,3 +1,4 @@
+using RepVgg.Optimizers;
 using RepVgg.Weights;
 
 namespace RepVgg.Backends;
@@ -164,13 +165,28 @@ internal abstract partial class Backend : IDisposable
     /// <summary>Creates an optimizer over parameters of this backend.</summary>
     /// <param name="groups">The parameters, in groups with common hyperparameters. No parameter may occur twice.</param>
     /// <param name="options">The algorithm, e.g. <see cref="SgdOptions"/>.</param>
-    /// <exception cref="ArgumentException">A tensor is not a parameter of this backend, a name or a parameter occurs twice, or an option is out of range.</exception>
-    public Optimizer CreateOptimizer(IReadOnlyList<ParameterGroup> groups, OptimizerOptions options)
+    /// <param name="gradientClipNorm">
+    /// Maximum L2 norm of all gradients together, more than 0; null for none. In every step, larger gradients are scaled as
+    /// torch.nn.utils.clip_grad_norm_ scales them, by gradientClipNorm / (norm + 1e-6).
+    /// </param>
+    /// <exception cref="ArgumentException">
+    /// A tensor is not a parameter of this backend, a name or a parameter occurs twice, an option is out of range, gradient
+    /// multipliers do not fit, or there are gradient multipliers and a maximum norm.
+    /// </exception>
+    public Optimizer CreateOptimizer(IReadOnlyList<ParameterGroup> groups, OptimizerOptions options, float? gradientClipNorm = null)
     {
         ArgumentNullException.ThrowIfNull(groups);
         ArgumentNullException.ThrowIfNull(options);
         ObjectDisposedException.ThrowIf(_disposed, this);
         options.Validate();
+        if (gradientClipNorm is { } norm && !(norm > 0 && float.IsFinite(norm)))
+            throw new ArgumentException(FormattableString.Invariant($"The maximum norm of the gradients is {norm}; it must be more than 0."), nameof(gradientClipNorm));
+        foreach (var group in groups)
+        {
+            group.CheckMultipliers(nameof(groups));
+            if (gradientClipNorm is not null && group.GradientMultipliers is not null)
+                throw new ArgumentException("Gradients cannot be clipped by their norm where parameters have gradient multipliers, as those of RepOptimizer: the norm differs from that of the branches whose training the multipliers reproduce. Train without GradientClipNorm.", nameof(gradientClipNorm));
+        }
         var names = new HashSet<string>(StringComparer.Ordinal);
         var tensors = new HashSet<Tensor>(ReferenceEqualityComparer.Instance);
         foreach (var (name, tensor) in groups.SelectMany(group => group.Parameters))
@@ -181,7 +197,7 @@ internal abstract partial class Backend : IDisposable
             if (!names.Add(name) || !tensors.Add(tensor))
                 throw new ArgumentException($"The parameter '{name}' occurs twice in the groups.", nameof(groups));
         }
-        return CreateOptimizerCore(groups, options);
+        return CreateOptimizerCore(groups, options, gradientClipNorm);
     }
 
     /// <summary>Creates the exponential moving average of parameters and buffers of this backend.</summary>
@@ -255,7 +271,7 @@ internal abstract partial class Backend : IDisposable
 
     /// <summary>Creates an optimizer.</summary>
     /// <exception cref="NotSupportedException">The backend does not implement the algorithm of the options.</exception>
-    private protected abstract Optimizer CreateOptimizerCore(IReadOnlyList<ParameterGroup> groups, OptimizerOptions options);
+    private protected abstract Optimizer CreateOptimizerCore(IReadOnlyList<ParameterGroup> groups, OptimizerOptions options, float? gradientClipNorm);
 
     private protected virtual WeightAverage CreateWeightAverageCore(IReadOnlyList<(string Name, Tensor Tensor)> tensors) => new HostWeightAverage(this, tensors);
 

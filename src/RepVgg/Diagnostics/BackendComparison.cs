@@ -1,6 +1,7 @@
 using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Networks;
+using RepVgg.Optimizers;
 using RepVgg.Weights;
 using RepVgg.Weights.Naming;
 

@@ -16,7 +16,7 @@ namespace RepVgg.Training;
 internal static class RunFingerprint
 {
     /// <summary>Changes whenever the same run is described in another way.</summary>
-    private const int Version = 3;
+    private const int Version = 4;
 
     private const string VersionKey = "Version", DataKey = "data", NetworkKey = "network", OptionsKey = "options";
 
@@ -50,7 +50,8 @@ internal static class RunFingerprint
                 ["Mean"] = ToJson(normalization.Mean),
                 ["Scale"] = ToJson(normalization.Scale),
             },
-            [OptionsKey] = JsonSerializer.SerializeToNode(options, RunFingerprintJson.Default.TrainingOptions),
+            [OptionsKey] = JsonSerializer.SerializeToNode(
+                options with { LearningRate = options.ActualLearningRate, WeightDecay = options.ActualWeightDecay }, RunFingerprintJson.Default.TrainingOptions),
         };
     }
 
@@ -65,19 +66,31 @@ internal static class RunFingerprint
     {
         foreach (string part in new[] { DataKey, NetworkKey, OptionsKey })
         {
-            JsonObject before = written[part] as JsonObject ?? [], now = present[part]!.AsObject();
-            string[] differences = [.. now.Select(pair => pair.Key).Union(before.Select(pair => pair.Key)).Select(name => Difference(name, before[name], now[name])).OfType<string>()];
+            string[] differences = [.. Differences("", written[part] as JsonObject ?? [], present[part]!.AsObject())];
             if (differences.Length > 0)
                 return $"the {part} {(part == NetworkKey ? "differs" : "differ")} ({string.Join("; ", differences.Take(3))}{(differences.Length > 3 ? "; ..." : "")})";
         }
         return null;
     }
 
-    private static string? Difference(string name, JsonNode? written, JsonNode? present)
+    /// <summary>Describes the properties that differ. Of objects with the same properties, such as an optimizer with another hyperparameter, only the properties that differ.</summary>
+    private static IEnumerable<string> Differences(string prefix, JsonObject written, JsonObject present)
     {
-        string before = written?.ToJsonString() ?? "not given", now = present?.ToJsonString() ?? "not given";
-        return before == now ? null : $"{MessageText.Printable(name)} was {MessageText.Printable(before)} and is {MessageText.Printable(now)}";
+        foreach (string name in Names(present).Union(Names(written)))
+        {
+            if (written[name] is JsonObject before && present[name] is JsonObject now && Names(before).SequenceEqual(Names(now)))
+            {
+                foreach (string difference in Differences($"{prefix}{name}.", before, now))
+                    yield return difference;
+                continue;
+            }
+            string then = written[name]?.ToJsonString() ?? "not given", actual = present[name]?.ToJsonString() ?? "not given";
+            if (then != actual)
+                yield return $"{MessageText.Printable(prefix + name)} was {MessageText.Printable(then)} and is {MessageText.Printable(actual)}";
+        }
     }
+
+    private static IEnumerable<string> Names(JsonObject json) => json.Select(property => property.Key);
 
     private static JsonNode Describe(BlockSpec block) => FormattableString.Invariant(
         $"{block.Name}:{block.InputChannels}-{block.OutputChannels}/{block.Stride}g{block.Groups}{block.SqueezeExcitation}{block.Form}");

@@ -7,7 +7,7 @@ using RepVgg.Weights.Checkpoint;
 
 namespace RepVgg.Training;
 
-/// <summary>Trains a network by stochastic gradient descent, on any backend.</summary>
+/// <summary>Trains a network, on any backend.</summary>
 internal static class TrainingLoop
 {
     /// <summary>Trains a network and copies the best weights to it.</summary>
@@ -154,8 +154,9 @@ internal sealed class TrainingRun : IDisposable
         _divergence = new DivergenceDetector(network.Classes);
         _diagnosis = new DivergenceDiagnosis(backend, network, train, _augmenter, options, cancellation);
         _optimizer = backend.CreateOptimizer(
-            network.ParameterGroups(options.WeightDecay, options.HeadLearningRateScale, decayBranchKernels: !options.CustomL2),
-            new SgdOptions(options.Momentum, options.Nesterov));
+            network.ParameterGroups(options.ActualWeightDecay, options.HeadLearningRateScale, decayBranchKernels: !options.CustomL2),
+            options.Optimizer,
+            options.GradientClipNorm);
         if (options.EmaDecay > 0)
             _average = backend.CreateWeightAverage([.. network.Parameters, .. network.Buffers]);
         _metrics = backend.CreateMetricAccumulator();
@@ -262,7 +263,7 @@ internal sealed class TrainingRun : IDisposable
             if (loader.Next(_cancellation) is not { } batch)
                 return null;
             long before = (long)(epoch - 1) * StepsPerEpoch + step - 1;
-            _learningRate = _options.LearningRateScheduler.LearningRate(_options.LearningRate, before, StepsPerEpoch, _options.Epochs);
+            _learningRate = _options.LearningRateScheduler.LearningRate(_options.ActualLearningRate, before, StepsPerEpoch, _options.Epochs);
             TrainingStep(batch, before);
             if (step % _backend.StepsBetweenReads == 0 || step == loader.Batches)
                 _divergence.Check(metrics.Add(_metrics.ReadAndReset()), epoch, step, _learningRate);
@@ -282,8 +283,8 @@ internal sealed class TrainingRun : IDisposable
         _metrics.Add(loss, logits, batch.Labels);
         foreach (var head in auxiliary)
             loss = _backend.Add(loss, _backend.Scale(_backend.SoftmaxCrossEntropy(head, batch.Labels, _options.LabelSmoothing), _options.AuxiliaryLossWeight));
-        if (_options.CustomL2 && _options.WeightDecay > 0 && _network.CustomL2() is { } penalty)
-            loss = _backend.Add(loss, _backend.Scale(penalty, _options.WeightDecay / 2));
+        if (_options.CustomL2 && _options.ActualWeightDecay > 0 && _network.CustomL2() is { } penalty)
+            loss = _backend.Add(loss, _backend.Scale(penalty, _options.ActualWeightDecay / 2));
         _backend.Backward(loss);
         _optimizer.Step(_learningRate);
         // A smaller decay in the first steps reduces the influence of the initial weights on the average.

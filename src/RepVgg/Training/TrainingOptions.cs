@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using RepVgg.Optimizers;
 
 namespace RepVgg.Training;
 
@@ -15,21 +16,33 @@ internal sealed record TrainingOptions
     /// </summary>
     public int BatchSize { get; init; } = 64;
 
-    /// <summary>Peak learning rate, more than 0.</summary>
-    public float LearningRate { get; init; } = 0.1f;
+    /// <summary>The algorithm that updates the weights.</summary>
+    public OptimizerOptions Optimizer { get; init; } = new SgdOptions();
+
+    /// <summary>Peak learning rate, more than 0; null for the optimizer's usual one: 0.1 for SGD, 0.001 for AdamW.</summary>
+    public float? LearningRate { get; init; }
+
+    /// <summary>The peak learning rate of the run.</summary>
+    internal float ActualLearningRate => LearningRate ?? Optimizer.DefaultLearningRate;
 
     /// <summary>Learning rate schedule.</summary>
     public LearningRateScheduler LearningRateScheduler { get; init; } = new();
 
-    /// <summary>L2 factor on the kernels of convolutions and of the linear layer, and on the weights of the identity branches' batch norms; at least 0.</summary>
+    /// <summary>
+    /// Weight decay of the kernels of convolutions and of the linear layer, and of the weights of the identity branches' batch norms, at
+    /// least 0; null for the optimizer's usual one: 1e-4 for SGD, 0.01 for AdamW.
+    /// </summary>
     /// <remarks>The rule of the RepVGG authors: weight decay is not applied to biases or to the other batch norms.</remarks>
-    public float WeightDecay { get; init; } = 1e-4f;
+    public float? WeightDecay { get; init; }
 
-    /// <summary>Momentum of the stochastic gradient descent, 0 or more and less than 1.</summary>
-    public float Momentum { get; init; } = 0.9f;
+    /// <summary>The weight decay of the run.</summary>
+    internal float ActualWeightDecay => WeightDecay ?? Optimizer.DefaultWeightDecay;
 
-    /// <summary>Whether to use Nesterov momentum, as defined in PyTorch.</summary>
-    public bool Nesterov { get; init; }
+    /// <summary>
+    /// Maximum L2 norm of the gradients of all trained weights together, more than 0; null for none. Larger gradients are scaled to this
+    /// norm, as torch.nn.utils.clip_grad_norm_ does it.
+    /// </summary>
+    public float? GradientClipNorm { get; init; }
 
     /// <summary>Label smoothing: share of the target probability that is distributed evenly over all classes, 0 or more and less than 1.</summary>
     public float LabelSmoothing { get; init; }
@@ -37,6 +50,7 @@ internal sealed record TrainingOptions
     /// <summary>
     /// Whether the kernels of the blocks are regularized by the RepVGG authors' custom L2 penalty on the equivalent kernels
     /// instead of ordinary weight decay. The factor is <see cref="WeightDecay"/>. It may improve accuracy and quantization.
+    /// The penalty is part of the gradients, also for AdamW and in <see cref="GradientClipNorm"/>.
     /// </summary>
     /// <remarks>WeightDecay / 2 times <see cref="Networks.TrainingNetwork.CustomL2"/> is added to the loss for the backward pass. Reported losses do not include it.</remarks>
     public bool CustomL2 { get; init; }
@@ -101,10 +115,11 @@ internal sealed record TrainingOptions
     {
         Require(Epochs >= 1, nameof(Epochs), Epochs, "1 or more");
         Require(BatchSize >= 2, nameof(BatchSize), BatchSize, "2 or more (batch normalisation needs more than one image)");
-        Require(LearningRate > 0 && float.IsFinite(LearningRate), nameof(LearningRate), LearningRate, "more than 0");
-        Require(WeightDecay >= 0 && float.IsFinite(WeightDecay), nameof(WeightDecay), WeightDecay, "0 or more");
-        Require(Momentum is >= 0 and < 1, nameof(Momentum), Momentum, "0 or more and less than 1");
-        Require(!Nesterov || Momentum > 0, nameof(Nesterov), Nesterov, "false when Momentum is 0");
+        Require(Optimizer is not null, nameof(Optimizer), null, "given");
+        Optimizer!.Validate();
+        Require(ActualLearningRate > 0 && float.IsFinite(ActualLearningRate), nameof(LearningRate), LearningRate, "more than 0");
+        Require(ActualWeightDecay >= 0 && float.IsFinite(ActualWeightDecay), nameof(WeightDecay), WeightDecay, "0 or more");
+        Require(GradientClipNorm is null || (GradientClipNorm > 0 && float.IsFinite(GradientClipNorm.Value)), nameof(GradientClipNorm), GradientClipNorm, "more than 0, or null for none");
         Require(LabelSmoothing is >= 0 and < 1, nameof(LabelSmoothing), LabelSmoothing, "0 or more and less than 1");
         Require(Dropout is >= 0 and < 1, nameof(Dropout), Dropout, "0 or more and less than 1");
         Require(StochasticDepth is >= 0 and < 1, nameof(StochasticDepth), StochasticDepth, "0 or more and less than 1");

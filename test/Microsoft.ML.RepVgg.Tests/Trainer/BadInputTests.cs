@@ -1,6 +1,7 @@
 using Microsoft.ML.Data;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
+using RepVgg.Optimizers;
 using RepVgg.Testing;
 using RepVgg.Training;
 using Xunit;
@@ -357,7 +358,10 @@ public sealed class BadInputTests
         { "BatchSize", options => options.BatchSize = 1 },
         { "LearningRate", options => options.LearningRate = -1 },
         { "LearningRate", options => options.LearningRate = float.NaN },
-        { "Momentum", options => options.Momentum = 1 },
+        { "Optimizer", options => options.Optimizer = null! },
+        { "Momentum", options => options.Optimizer = new SgdOptions(Momentum: 1) },
+        { "Beta2", options => options.Optimizer = new AdamWOptions(Beta2: 1) },
+        { "GradientClipNorm", options => options.GradientClipNorm = 0 },
         { "WeightDecay", options => options.WeightDecay = -1 },
         { "LabelSmoothing", options => options.LabelSmoothing = 1 },
         { "ValidationSetFraction", options => options.ValidationSetFraction = 1 },

@@ -1,5 +1,6 @@
 using Microsoft.ML.Data;
 using Microsoft.ML.Runtime;
+using RepVgg.Optimizers;
 using RepVgg.Testing;
 using RepVgg.Training;
 using RepVgg.Weights.Onnx;
@@ -196,7 +197,7 @@ public sealed class TrainerTests
             options.Device = TrainingDevice.Cpu;
             options.LearningRate = 0.1f;
             options.LearningRateScheduler = new LearningRateScheduler { Shape = ScheduleShape.Constant };
-            (options.WeightDecay, options.Momentum) = (23, 0);
+            (options.WeightDecay, options.Optimizer) = (23, new SgdOptions(Momentum: 0));
             options.OnDivergence = behaviour;
             var finished = new List<EpochResult>();
             options.MetricsCallback = progress => finished.AddRange(progress.EpochResult is { } epoch ? [epoch] : []);

@@ -1,5 +1,6 @@
 using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
+using RepVgg.Optimizers;
 using RepVgg.Weights;
 
 namespace RepVgg.Testing;
@@ -104,8 +105,8 @@ internal sealed class AlteredBackend : Backend
 
     private protected override void BackwardCore(Tensor output, ReadOnlySpan<float> outputGradient) => _inner.BackwardFrom(output, [.. outputGradient.ToArray().Select(value => value * GradientFactor)]);
 
-    private protected override Optimizer CreateOptimizerCore(IReadOnlyList<ParameterGroup> groups, OptimizerOptions options) =>
-        _inner.CreateOptimizer(OptimizerDoesNothing ? [] : groups, options);
+    private protected override Optimizer CreateOptimizerCore(IReadOnlyList<ParameterGroup> groups, OptimizerOptions options, float? gradientClipNorm) =>
+        _inner.CreateOptimizer(OptimizerDoesNothing ? [] : groups, options, gradientClipNorm);
 
     private protected override void DisposeCore() => _inner.Dispose();
 }

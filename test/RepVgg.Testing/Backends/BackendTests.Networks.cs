@@ -1,5 +1,6 @@
 using RepVgg.Backends;
 using RepVgg.Networks;
+using RepVgg.Optimizers;
 using RepVgg.Weights.Naming;
 using RepVgg.Weights.PyTorch;
 using Xunit;

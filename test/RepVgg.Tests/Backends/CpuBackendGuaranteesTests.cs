@@ -2,6 +2,7 @@ using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
 using RepVgg.Networks;
+using RepVgg.Optimizers;
 using RepVgg.Weights;
 using Xunit;
 
@@ -27,6 +28,8 @@ public class CpuBackendGuaranteesTests
         Stages = [new("stage0", 24, 1, 1), new("stage1", 32, 2, 2), new("stage2", 64, 2, 2)],
     };
 
+    private static readonly SgdOptions _sgd = new(0.9f, Nesterov: true);
+
     [Theory]
     [InlineData(2)]
     [InlineData(3)]
@@ -35,19 +38,24 @@ public class CpuBackendGuaranteesTests
     {
         foreach (var architecture in (RepVggArchitecture[])[_architecture with { SqueezeExcitation = SqueezeExcitation.None }, _plain])
         {
-            var one = Train(architecture, threads: 1);
-            var many = Train(architecture, threads);
-            foreach (var (name, tensor) in one)
-                Assert.True(tensor.Values.AsSpan().SequenceEqual(many[name].Values), $"{architecture.Name}: {name} differs on {threads} threads.");
+            foreach (var (options, clipNorm) in ((OptimizerOptions, float?)[])[(_sgd, null), (_sgd, 0.1f), (new AdamWOptions(), 0.1f)])
+            {
+                var one = Train(architecture, threads: 1, options, clipNorm);
+                var many = Train(architecture, threads, options, clipNorm);
+                foreach (var (name, tensor) in one)
+                    Assert.True(tensor.Values.AsSpan().SequenceEqual(many[name].Values), $"{architecture.Name}: {name} differs on {threads} threads with {options}.");
+            }
         }
     }
 
-    [Fact]
-    public void Memory_does_not_grow_from_step_to_step()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Memory_does_not_grow_from_step_to_step(bool adamW)
     {
         using var backend = new CpuBackend(threads: 2);
         using var network = new TrainingNetwork(_plain, 4, backend, seed: 3);
-        using var optimizer = NewOptimizer(backend, network);
+        using var optimizer = backend.CreateOptimizer([new ParameterGroup(network.Parameters, 1e-4f)], adamW ? new AdamWOptions() : _sgd, gradientClipNorm: adamW ? 1 : null);
         Pass();
         long allocated = backend.AllocatedBytes;
         Pass();
@@ -106,18 +114,18 @@ public class CpuBackendGuaranteesTests
         Assert.True(all - frozen >= shared, $"{frozen} bytes with frozen stages, {all} without; at least {shared} less were expected.");
     }
 
-    private static StateDict Train(RepVggArchitecture architecture, int threads)
+    private static StateDict Train(RepVggArchitecture architecture, int threads, OptimizerOptions options, float? clipNorm)
     {
         using var backend = new CpuBackend(threads);
         using var network = new TrainingNetwork(architecture, 4, backend, seed: 11);
-        using var optimizer = NewOptimizer(backend, network);
+        using var optimizer = backend.CreateOptimizer([new ParameterGroup(network.Parameters, 1e-4f)], options, clipNorm);
         for (int step = 0; step < 2; step++)
             Step(backend, network, optimizer, batch: 19, seed: step);
         return network.ExportState();
     }
 
     private static Optimizer NewOptimizer(Backend backend, TrainingNetwork network) =>
-        backend.CreateOptimizer([new ParameterGroup(network.Parameters, 1e-4f)], new SgdOptions(0.9f, Nesterov: true));
+        backend.CreateOptimizer([new ParameterGroup(network.Parameters, 1e-4f)], _sgd);
 
     private static void Step(Backend backend, TrainingNetwork network, Optimizer optimizer, int batch, int seed)
     {

@@ -3,6 +3,7 @@ using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
 using RepVgg.Inference;
 using RepVgg.Networks;
+using RepVgg.Optimizers;
 using RepVgg.Testing;
 using RepVgg.Weights;
 using RepVgg.Weights.Naming;

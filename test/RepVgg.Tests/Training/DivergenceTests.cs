@@ -3,6 +3,7 @@ using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
 using RepVgg.Diagnostics;
 using RepVgg.Networks;
+using RepVgg.Optimizers;
 using RepVgg.Testing;
 using RepVgg.Training;
 using RepVgg.Training.Data;
@@ -19,7 +20,7 @@ public class DivergenceTests
     private const int StepsPerEpoch = 7;
 
     /// <summary>Every step multiplies the weights by about -1.3: the first epochs succeed, and the run diverges later.</summary>
-    private static TrainingOptions Exploding { get; } = SyntheticTask.Options with { Epochs = 100, WeightDecay = 23, Momentum = 0, LearningRateScheduler = new() { Shape = ScheduleShape.Constant } };
+    private static TrainingOptions Exploding { get; } = SyntheticTask.Options with { Epochs = 100, WeightDecay = 23, Optimizer = new SgdOptions(Momentum: 0), LearningRateScheduler = new() { Shape = ScheduleShape.Constant } };
 
     private static TrainingResult Train(Backend backend, TrainingOptions options, ISampleSource? train = null, Action<TrainingProgress>? progress = null, Action<TrainingNetwork>? observe = null)
     {

@@ -1,5 +1,6 @@
 using RepVgg.Architectures;
 using RepVgg.Networks;
+using RepVgg.Optimizers;
 using RepVgg.Testing;
 using RepVgg.Training;
 using RepVgg.Training.Data;
@@ -34,7 +35,7 @@ public class ReadIntervalTests
     [Fact]
     public void Divergence_is_still_seen()
     {
-        var error = Assert.Throws<TrainingDivergedException>(() => Train(3, SyntheticTask.Options with { LearningRate = 1e20f, LearningRateScheduler = new(), Momentum = 0 }, null));
+        var error = Assert.Throws<TrainingDivergedException>(() => Train(3, SyntheticTask.Options with { LearningRate = 1e20f, LearningRateScheduler = new(), Optimizer = new SgdOptions(Momentum: 0) }, null));
         Assert.True(error.Step % 3 == 0 || error.Step == 7, $"step {error.Step}");
     }
 

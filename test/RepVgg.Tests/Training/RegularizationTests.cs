@@ -1,6 +1,7 @@
 using RepVgg.Architectures;
 using RepVgg.Backends.Cpu;
 using RepVgg.Networks;
+using RepVgg.Optimizers;
 using RepVgg.Testing;
 using RepVgg.Training;
 using RepVgg.Training.Data;
@@ -15,7 +16,7 @@ public class RegularizationTests
     private static readonly InMemorySamples _train = SyntheticTask.Samples(64, 1), _validation = SyntheticTask.Samples(40, 2);
 
     /// <summary>One step over the whole set.</summary>
-    private static readonly TrainingOptions _oneStep = new() { Epochs = 1, BatchSize = 64, LearningRate = 0.1f, Momentum = 0, WeightDecay = 0, LearningRateScheduler = new() { Shape = ScheduleShape.Constant } };
+    private static readonly TrainingOptions _oneStep = new() { Epochs = 1, BatchSize = 64, LearningRate = 0.1f, Optimizer = new SgdOptions(Momentum: 0), WeightDecay = 0, LearningRateScheduler = new() { Shape = ScheduleShape.Constant } };
 
     private static readonly TrainingOptions _regularized = SyntheticTask.Options with { Epochs = 3, BatchSize = 16, Dropout = 0.3f, StochasticDepth = 0.4f, CustomL2 = true, HeadLearningRateScale = 2 };
 

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using RepVgg.Backends.Cpu;
 using RepVgg.Networks;
+using RepVgg.Optimizers;
 using RepVgg.Testing;
 using RepVgg.Training;
 using RepVgg.Training.Data;
@@ -15,7 +16,7 @@ public class ResumeTests
 {
     private static readonly InMemorySamples _train = SyntheticTask.Samples(200, 1), _validation = SyntheticTask.Samples(50, 2);
 
-    private static TrainingOptions Options(string? checkpoint) => SyntheticTask.Options with { Epochs = 5, Nesterov = true, CheckpointPath = checkpoint };
+    private static TrainingOptions Options(string? checkpoint) => SyntheticTask.Options with { Epochs = 5, Optimizer = new SgdOptions(Nesterov: true), CheckpointPath = checkpoint };
 
     private static TrainingResult TrainUntil(TrainingOptions options, int epoch, int step, ISampleSource? validation)
     {
@@ -82,6 +83,42 @@ public class ResumeTests
         Assert.NotEqual(SyntheticTask.Train(_train, _validation, Options(null)).Weights["linear.weight"].Values, whole.Weights["linear.weight"].Values);
     }
 
+    /// <summary>Optimizers, with clipped gradients, averages and the custom L2; every step of the runs with 0.05 is clipped.</summary>
+    [Theory]
+    [InlineData(false, null, 0f, false)]
+    [InlineData(false, 0.05f, 0.9f, false)]
+    [InlineData(false, 0.5f, 0f, true)]
+    [InlineData(true, null, 0f, false)]
+    [InlineData(true, 0.05f, 0f, false)]
+    [InlineData(true, 0.5f, 0.9f, true)]
+    public void A_cut_run_ends_with_the_same_bits_with_every_optimizer(bool adamW, float? clipNorm, float emaDecay, bool customL2)
+    {
+        using var folder = new TemporaryFolder();
+        var plain = Options(null) with
+        {
+            Optimizer = adamW ? new AdamWOptions(Beta2: 0.99f) : new SgdOptions(),
+            LearningRate = adamW ? 0.01f : null,
+            GradientClipNorm = clipNorm,
+            EmaDecay = emaDecay,
+            CustomL2 = customL2,
+        };
+        var whole = SyntheticTask.Train(_train, _validation, plain);
+        var options = plain with { CheckpointPath = folder.File("run.checkpoint") };
+        TrainUntil(options, 4, 3, _validation);
+        var resumed = SyntheticTask.Train(_train, _validation, options, threads: 1, networkSeed: 99);
+        Assert.Equal(3, resumed.ResumedAfterEpoch);
+        Assert.Equal(SyntheticTask.WithoutTimes(whole.History), SyntheticTask.WithoutTimes(resumed.History));
+        TrainingLoopTests.SameBits(whole.Weights, resumed.Weights);
+        if (clipNorm is not null)
+            Assert.NotEqual(SyntheticTask.Train(_train, _validation, plain with { GradientClipNorm = null }).Weights["linear.weight"].Values, whole.Weights["linear.weight"].Values);
+        // The slots are in the file; a step that was lost would be a number of steps of another epoch.
+        var (_, tensors) = CheckpointFile.Read(options.CheckpointPath!);
+        if (adamW)
+            Assert.Equal([5f * 7], tensors["optimizer/step/linear.weight"].Values);
+        Assert.Equal(adamW, tensors.Names.Contains("optimizer/exp_avg_sq/linear.weight"));
+        Assert.Equal(!adamW, tensors.Names.Contains("optimizer/momentum_buffer/linear.weight"));
+    }
+
     [Fact]
     public void Cut_twice_still_ends_with_the_same_bits()
     {
@@ -137,12 +174,35 @@ public class ResumeTests
         Refused("the options differ (Epochs was 5 and is 6)", options with { Epochs = 6 });
         Refused("LearningRate was 0.1 and is 0.2", options with { LearningRate = 0.2f });
         Refused("Seed was 11 and is 12", options with { Seed = 12 });
-        Refused("LearningRateScheduler was", options with { LearningRateScheduler = new() });
-        Refused("Augmentation was", options with { Augmentation = Augmentation.None });
+        Refused("the options differ (Optimizer.Momentum was 0.9 and is 0.8)", options with { Optimizer = new SgdOptions(0.8f, Nesterov: true) });
+        Refused(
+            """Optimizer was {"Algorithm":"SGD","Momentum":0.9,"Nesterov":true} and is {"Algorithm":"AdamW","Beta1":0.9,"Beta2":0.999,"Epsilon":1E-08}""",
+            options with { Optimizer = new AdamWOptions() });
+        Refused("GradientClipNorm was not given and is 1", options with { GradientClipNorm = 1 });
+        Refused("LearningRateScheduler.WarmUpEpochs was 0.5 and is 0", options with { LearningRateScheduler = new() });
+        Refused("Augmentation.CropPadding was 1 and is 0", options with { Augmentation = Augmentation.None });
         Refused("the data differ (Training pixels was", options, SyntheticTask.Samples(200, 5));
         Refused("the data differ (Validation set was \"50 images of 1 x 12 x 12\" and is \"51 images of 1 x 12 x 12\"", options, null, SyntheticTask.Samples(51, 2));
-        Refused("the options differ (Epochs was 5 and is 6; LearningRate was 0.1 and is 0.2; ", options with { Epochs = 6, LearningRate = 0.2f, Momentum = 0.8f, Dropout = 0.1f });
+        Refused("the options differ (Epochs was 5 and is 6; Optimizer.Nesterov was true and is false; LearningRate was 0.1 and is 0.2; ...", options with { Epochs = 6, LearningRate = 0.2f, Optimizer = new SgdOptions(), Dropout = 0.1f });
         Assert.Equal(before, File.ReadAllBytes(options.CheckpointPath!));
+    }
+
+    [Fact]
+    public void A_run_with_other_hyperparameters_of_AdamW_is_refused()
+    {
+        using var folder = new TemporaryFolder();
+        var options = Options(folder.File("run.checkpoint")) with { Optimizer = new AdamWOptions(), LearningRate = null };
+        TrainUntil(options, 2, 1, _validation);
+        foreach (var (expected, optimizer) in ((string, OptimizerOptions)[])[
+            ("Optimizer.Beta1 was 0.9 and is 0.8)", new AdamWOptions(Beta1: 0.8f)),
+            ("Optimizer.Beta2 was 0.999 and is 0.99)", new AdamWOptions(Beta2: 0.99f)),
+            ("Optimizer.Epsilon was 1E-08 and is 1E-07)", new AdamWOptions(Epsilon: 1e-7f))])
+        {
+            var error = Assert.Throws<InvalidOperationException>(() => SyntheticTask.Train(_train, _validation, options with { Optimizer = optimizer }));
+            Assert.Contains($"belongs to another run: the options differ ({expected}", error.Message, StringComparison.Ordinal);
+        }
+        // The usual learning rate and weight decay are the same run whether they are given or not.
+        Assert.Equal(1, SyntheticTask.Train(_train, _validation, options with { LearningRate = 0.001f, WeightDecay = 0.01f }).ResumedAfterEpoch);
     }
 
     /// <summary>What can change in the data under a normalisation that is given.</summary>
@@ -253,7 +313,7 @@ public class ResumeTests
         using var folder = new TemporaryFolder();
         var options = Options(folder.File("run.checkpoint"));
         TrainUntil(options, 2, 1, _validation);
-        foreach (string run in new[] { """{"Architecture":"tiny","Training set":"200 images 1x12x12, 0123456789abcdef"}""", """{"Version":4}""", """{"Version":"2"}""", "null", "[]" })
+        foreach (string run in new[] { """{"Architecture":"tiny","Training set":"200 images 1x12x12, 0123456789abcdef"}""", """{"Version":3}""", """{"Version":5}""", """{"Version":"2"}""", "null", "[]" })
         {
             var (text, tensors) = CheckpointFile.Read(options.CheckpointPath!);
             var json = JsonNode.Parse(text)!.AsObject();

@@ -1,4 +1,5 @@
 using RepVgg.Architectures;
+using RepVgg.Optimizers;
 using RepVgg.Training;
 using Xunit;
 
@@ -14,8 +15,19 @@ public class TrainingOptionsTests
         { "LearningRate is NaN;", new TrainingOptions { LearningRate = float.NaN } },
         { "LearningRate is Infinity;", new TrainingOptions { LearningRate = float.PositiveInfinity } },
         { "WeightDecay is -1;", new TrainingOptions { WeightDecay = -1 } },
-        { "Momentum is 1;", new TrainingOptions { Momentum = 1 } },
-        { "Nesterov is True; it must be false when Momentum is 0", new TrainingOptions { Momentum = 0, Nesterov = true } },
+        { "Optimizer is null;", new TrainingOptions { Optimizer = null! } },
+        { "Momentum is 1;", new TrainingOptions { Optimizer = new SgdOptions(Momentum: 1) } },
+        { "Momentum is -0.1;", new TrainingOptions { Optimizer = new SgdOptions(Momentum: -0.1f) } },
+        { "Momentum is NaN;", new TrainingOptions { Optimizer = new SgdOptions(Momentum: float.NaN) } },
+        { "Nesterov is True; it must be false when Momentum is 0", new TrainingOptions { Optimizer = new SgdOptions(Momentum: 0, Nesterov: true) } },
+        { "Beta1 is 1;", new TrainingOptions { Optimizer = new AdamWOptions(Beta1: 1) } },
+        { "Beta1 is -0.1;", new TrainingOptions { Optimizer = new AdamWOptions(Beta1: -0.1f) } },
+        { "Beta2 is NaN;", new TrainingOptions { Optimizer = new AdamWOptions(Beta2: float.NaN) } },
+        { "Epsilon is 0;", new TrainingOptions { Optimizer = new AdamWOptions(Epsilon: 0) } },
+        { "Epsilon is Infinity;", new TrainingOptions { Optimizer = new AdamWOptions(Epsilon: float.PositiveInfinity) } },
+        { "GradientClipNorm is 0;", new TrainingOptions { GradientClipNorm = 0 } },
+        { "GradientClipNorm is NaN;", new TrainingOptions { GradientClipNorm = float.NaN } },
+        { "GradientClipNorm is Infinity;", new TrainingOptions { GradientClipNorm = float.PositiveInfinity } },
         { "LabelSmoothing is 1;", new TrainingOptions { LabelSmoothing = 1 } },
         { "Dropout is 1;", new TrainingOptions { Dropout = 1 } },
         { "Dropout is NaN;", new TrainingOptions { Dropout = float.NaN } },
@@ -49,5 +61,20 @@ public class TrainingOptionsTests
     }
 
     [Fact]
-    public void The_defaults_are_valid() => new TrainingOptions().Validate(28, 28);
+    public void The_defaults_are_valid()
+    {
+        new TrainingOptions().Validate(28, 28);
+        new TrainingOptions { Optimizer = new AdamWOptions() }.Validate(28, 28);
+    }
+
+    [Fact]
+    public void A_learning_rate_and_weight_decay_that_are_not_given_are_the_usual_ones()
+    {
+        var options = new TrainingOptions();
+        Assert.Equal((0.1f, 1e-4f), (options.ActualLearningRate, options.ActualWeightDecay));
+        options = options with { Optimizer = new AdamWOptions() };
+        Assert.Equal((0.001f, 0.01f), (options.ActualLearningRate, options.ActualWeightDecay));
+        options = options with { LearningRate = 0.5f, WeightDecay = 0 };
+        Assert.Equal((0.5f, 0f), (options.ActualLearningRate, options.ActualWeightDecay));
+    }
 }

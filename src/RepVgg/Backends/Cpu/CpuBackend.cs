@@ -1,5 +1,6 @@
 using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Operations;
+using RepVgg.Optimizers;
 using RepVgg.Weights;
 
 namespace RepVgg.Backends.Cpu;
@@ -61,9 +62,10 @@ internal sealed unsafe class CpuBackend : Backend
 
     private protected override void BackwardCore(Tensor output, ReadOnlySpan<float> outputGradient) => _context.Backward(Cast(output), outputGradient);
 
-    private protected override Optimizer CreateOptimizerCore(IReadOnlyList<ParameterGroup> groups, OptimizerOptions options) => options switch
+    private protected override Optimizer CreateOptimizerCore(IReadOnlyList<ParameterGroup> groups, OptimizerOptions options, float? gradientClipNorm) => options switch
     {
-        SgdOptions sgd => new SgdOptimizer(_context, groups, sgd),
+        SgdOptions sgd => new SgdOptimizer(_context, groups, sgd, gradientClipNorm),
+        AdamWOptions adamW => new AdamWOptimizer(_context, groups, adamW, gradientClipNorm),
         _ => throw new NotSupportedException($"The CPU backend has no optimizer for {options.GetType().Name}."),
     };
 

@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using RepVgg.Optimizers;
 using RepVgg.Runtime.Threading;
 
 namespace RepVgg.Backends.Cpu.Kernels;
@@ -16,8 +17,11 @@ internal static unsafe class Elementwise
 
     /// <summary>Runs a pass in blocks of <see cref="Block"/> floats, in parallel. The pass receives the first index and the number of floats.</summary>
     public static void Run(ParallelLoop loop, long count, Action<long, int> pass) =>
-        loop.Run((int)((count + Block - 1) / Block), (block, _) =>
+        loop.Run(Blocks(count), (block, _) =>
             pass((long)block * Block, (int)Math.Min(Block, count - (long)block * Block)));
+
+    /// <summary>Gets the number of blocks of a pass over <paramref name="count"/> floats.</summary>
+    public static int Blocks(long count) => (int)((count + Block - 1) / Block);
 
     /// <summary>y = a + b.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -83,18 +87,39 @@ internal static unsafe class Elementwise
             d[i] = g[i] * y[i] * (1 - y[i]) + (accumulate ? d[i] : 0);
     }
 
-    /// <summary>One SGD update of consecutive weights, as torch.optim.SGD computes it.</summary>
+    /// <summary>Computes the sum of the squares of x in double precision.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void SgdStep(float* weight, float* gradient, float* buffer, int count, float learningRate, float weightDecay, float momentum, bool nesterov, bool first)
+    public static double SquareSum(float* x, int count)
+    {
+        Vector<double> lower = Vector<double>.Zero, upper = Vector<double>.Zero;
+        int i = 0;
+        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
+        {
+            Vector.Widen(Vector.Load(x + i), out var first, out var second);
+            lower += first * first;
+            upper += second * second;
+        }
+        double sum = Vector.Sum(lower + upper);
+        for (; i < count; i++)
+            sum += (double)x[i] * x[i];
+        return sum;
+    }
+
+    /// <summary>One SGD update of consecutive weights, as torch.optim.SGD computes it from the gradient times <paramref name="gradientFactor"/> and, if they are not null, the multipliers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void SgdStep(
+        float* weight, float* gradient, float* multiplier, float* buffer, int count,
+        float gradientFactor, float learningRate, float weightDecay, float momentum, bool nesterov)
     {
         int i = 0;
         for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
         {
             var w = Vector.Load(weight + i);
-            var d = Vector.Load(gradient + i) + w * weightDecay;
+            var g = Vector.Load(gradient + i) * gradientFactor;
+            var d = (multiplier is null ? g : g * Vector.Load(multiplier + i)) + w * weightDecay;
             if (buffer is not null)
             {
-                var b = first ? d : Vector.Load(buffer + i) * momentum + d;
+                var b = Vector.Load(buffer + i) * momentum + d;
                 b.Store(buffer + i);
                 d = nesterov ? d + b * momentum : b;
             }
@@ -102,14 +127,52 @@ internal static unsafe class Elementwise
         }
         for (; i < count; i++)
         {
-            float d = gradient[i] + weight[i] * weightDecay;
+            float g = gradient[i] * gradientFactor;
+            float d = (multiplier is null ? g : g * multiplier[i]) + weight[i] * weightDecay;
             if (buffer is not null)
             {
-                float b = first ? d : buffer[i] * momentum + d;
+                float b = buffer[i] * momentum + d;
                 buffer[i] = b;
                 d = nesterov ? d + b * momentum : b;
             }
             weight[i] -= d * learningRate;
+        }
+    }
+
+    /// <summary>
+    /// One AdamW update of consecutive weights, as torch.optim.AdamW computes it from the gradient times <paramref name="gradientFactor"/>.
+    /// Multipliers that are not null multiply the gradient, and the average of the gradients where it updates the weights.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void AdamWStep(float* weight, float* gradient, float* multiplier, float* average, float* square, int count, float gradientFactor, in AdamWFactors factors)
+    {
+        var (weightFactor, beta1, averageFactor, beta2, squareFactor, rate, rootDivisor, epsilon) = factors;
+        var epsilons = new Vector<float>(epsilon);
+        int i = 0;
+        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
+        {
+            var g = Vector.Load(gradient + i) * gradientFactor;
+            if (multiplier is not null)
+                g *= Vector.Load(multiplier + i);
+            var m = Vector.Load(average + i) * beta1 + g * averageFactor;
+            var v = Vector.Load(square + i) * beta2 + g * g * squareFactor;
+            m.Store(average + i);
+            v.Store(square + i);
+            if (multiplier is not null)
+                m *= Vector.Load(multiplier + i);
+            (Vector.Load(weight + i) * weightFactor - m / (Vector.SquareRoot(v) / rootDivisor + epsilons) * rate).Store(weight + i);
+        }
+        for (; i < count; i++)
+        {
+            float g = gradient[i] * gradientFactor;
+            if (multiplier is not null)
+                g *= multiplier[i];
+            float m = average[i] * beta1 + g * averageFactor, v = square[i] * beta2 + g * g * squareFactor;
+            average[i] = m;
+            square[i] = v;
+            if (multiplier is not null)
+                m *= multiplier[i];
+            weight[i] = weight[i] * weightFactor - m / (MathF.Sqrt(v) / rootDivisor + epsilon) * rate;
         }
     }
 }
