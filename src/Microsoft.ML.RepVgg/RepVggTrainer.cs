@@ -9,6 +9,7 @@ using Microsoft.ML.Runtime;
 using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Networks;
+using RepVgg.Optimizers;
 using RepVgg.TorchSharp;
 using RepVgg.Training;
 using RepVgg.Training.Data;
@@ -72,6 +73,21 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     /// <exception cref="OperationCanceledException">Training was cancelled (see <see cref="Options.OnCancellation"/>).</exception>
     public RepVggTransformer Fit(IDataView input)
     {
+        var trained = Train(input);
+        var (features, result) = (trained.Features, trained.Result);
+        var fused = DeployNetwork.FromTrainingForm(trained.Architecture, result.Weights, features.Height, features.Width, trained.Normalization);
+        return new RepVggTransformer(fused, features, _options.ScoreColumnName, _options.PredictedLabelColumnName, trained.Label, _options.ToScoringOptions(_host))
+        {
+            History = result.History,
+            BestEpoch = result.BestEpoch,
+            StopReason = result.StopReason,
+            SkippedTrainingRowCount = trained.SkippedRows,
+        };
+    }
+
+    /// <summary>Reads the data and trains the network; see <see cref="Fit"/>.</summary>
+    internal TrainedNetwork Train(IDataView input)
+    {
         ArgumentNullException.ThrowIfNull(input);
         GetOutputSchema(SchemaShapes.Of(input.Schema));
         using var channel = _host?.Start("Training");
@@ -83,13 +99,16 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var (architecture, features) = Resolve(input, pretrained, channel);
         var options = _options.ToTrainingOptions(seed, features.Height, features.Width);
         options.Validate(features.Height, features.Width);
+        options = TrainingLoop.Prepare(options, architecture);
         using var backend = CreateBackend(architecture, classes, channel);
-        using var network = new TrainingNetwork(architecture, classes, backend, seed, _options.FrozenStages, _options.FreezeBatchNorm);
+        using var network = new TrainingNetwork(architecture, classes, backend, seed, _options.FrozenStages, _options.FreezeBatchNorm, _options.BranchScales);
         if (pretrained is not null)
         {
             // Not an argument of the call, which is not evaluated if there is no channel.
             string imported = pretrained.ImportInto(network);
             channel?.Info(MessageSensitivity.UserData, "{0}", imported);
+            if (options.Optimizer is RepOptimizerOptions)
+                Log(channel, "RepOptimizer multiplies the gradients of the pretrained kernels. The kernels are not initialised from its scales, which is only for training from random weights.", isWarning: false);
             pretrained.Log(architecture, _options.Architecture is not null, _options.Normalization, (text, isWarning) => Log(channel, text, isWarning));
         }
         var expected = pretrained?.Normalization;
@@ -110,15 +129,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             throw new OperationCanceledException("Training was cancelled.", _options.CancellationToken);
         if (result.Divergence is { } divergence)
             Log(channel, FormattableString.Invariant($"The model is that of epoch {result.BestEpoch}, the best one before training diverged. {divergence.Message}"), isWarning: true);
-
-        var fused = DeployNetwork.FromTrainingForm(architecture, result.Weights, features.Height, features.Width, normalization);
-        return new RepVggTransformer(fused, features, _options.ScoreColumnName, _options.PredictedLabelColumnName, label, _options.ToScoringOptions(_host))
-        {
-            History = result.History,
-            BestEpoch = result.BestEpoch,
-            StopReason = result.StopReason,
-            SkippedTrainingRowCount = skippedRows,
-        };
+        return new TrainedNetwork(architecture, features, normalization, label, result, skippedRows);
     }
 
     private static int CountClasses(DataViewSchema.Column label)
@@ -279,3 +290,13 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         _options.MetricsCallback?.Invoke(progress);
     };
 }
+
+/// <summary>A network in its training form, as <see cref="RepVggTrainer.Train"/> returns it.</summary>
+/// <param name="Architecture">The architecture.</param>
+/// <param name="Features">How the images of the feature column are read.</param>
+/// <param name="Normalization">The normalisation of the images.</param>
+/// <param name="Label">The label column.</param>
+/// <param name="Result">The weights, and how training ended.</param>
+/// <param name="SkippedRows">Number of rows that were skipped because they are invalid.</param>
+internal sealed record TrainedNetwork(
+    RepVggArchitecture Architecture, FeatureInput Features, Normalization Normalization, DataViewSchema.Column Label, TrainingResult Result, long SkippedRows);
