@@ -98,14 +98,19 @@ public class TorchTrainingTests
     }
 
     [TorchSharpTheory]
-    [InlineData(0f)]
-    [InlineData(0.9f)]
-    public void The_training_loop_learns(float decay)
+    [InlineData(0f, false)]
+    [InlineData(0.9f, false)]
+    [InlineData(0f, true)]
+    [InlineData(0.9f, true)]
+    public void The_training_loop_learns(float decay, bool adamW)
     {
         using var backend = TorchBackends.Create(new TorchBackendOptions { Threads = 1, SelfTest = false });
         using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
         var validation = SyntheticTask.Samples(203, 2);
-        var result = TrainingLoop.Run(backend, network, SyntheticTask.Samples(400, 1), validation, SyntheticTask.Normalization, SyntheticTask.Options with { Epochs = 8, EmaDecay = decay });
+        var options = SyntheticTask.Options with { Epochs = 8, EmaDecay = decay };
+        if (adamW)
+            options = options with { Optimizer = new AdamWOptions(), LearningRate = 0.01f, GradientClipNorm = 1, CustomL2 = true };
+        var result = TrainingLoop.Run(backend, network, SyntheticTask.Samples(400, 1), validation, SyntheticTask.Normalization, options);
         Assert.True(result.History[result.BestEpoch - 1].ValidationAccuracy > 0.95, $"accuracy {result.History[result.BestEpoch - 1].ValidationAccuracy}");
     }
 

@@ -48,7 +48,7 @@ internal abstract class TorchOptimizer : Optimizer
         foreach (var group in _groups)
         {
             foreach (var bucket in group.Storage.Buckets)
-                Update(group, bucket, learningRate * group.Options.LearningRateScale, gradientFactor);
+                UpdateBucket(group, bucket, learningRate * group.Options.LearningRateScale, gradientFactor);
         }
     });
 
@@ -90,7 +90,7 @@ internal abstract class TorchOptimizer : Optimizer
         return group.Storage.Slice(slot == MultiplierSlot ? group.Multiplier! : group.Slots[Array.IndexOf(_slots, slot)], parameter - group.First);
     }
 
-    private void Update(Group group, FlatStorage.Bucket bucket, float rate, torch.Tensor? gradientFactor)
+    private void UpdateBucket(Group group, FlatStorage.Bucket bucket, float rate, torch.Tensor? gradientFactor)
     {
         using var scope = torch.NewDisposeScope();
         var storage = group.Storage;

@@ -62,6 +62,35 @@ public sealed class TrainerTests
     }
 
     [Fact]
+    public void The_optimizers_options_reach_the_training()
+    {
+        (float Rate, float[] Scores) Fit(Action<RepVggTrainer.Options> change)
+        {
+            var options = Stripes.Options(epochs: 1);
+            options.LearningRate = null;
+            options.LearningRateScheduler = new LearningRateScheduler { Shape = ScheduleShape.Constant };
+            float rate = 0;
+            options.MetricsCallback = progress => rate = progress.LearningRate;
+            change(options);
+            float[] scores = Scores(options);
+            return (rate, scores);
+        }
+        var sgd = Fit(_ => { });
+        Assert.Equal(0.1f, sgd.Rate);
+        var adamW = Fit(options => options.Optimizer = new AdamWOptions());
+        Assert.Equal(0.001f, adamW.Rate);
+        Assert.Equal(sgd.Scores, Fit(options => (options.LearningRate, options.WeightDecay) = (0.1f, 1e-4f)).Scores);
+        Assert.Equal(adamW.Scores, Fit(options => (options.Optimizer, options.LearningRate, options.WeightDecay) = (new AdamWOptions(), 0.001f, 0.01f)).Scores);
+        foreach (var change in (Action<RepVggTrainer.Options>[])[
+            options => options.Optimizer = new AdamWOptions(),
+            options => options.Optimizer = new SgdOptions(0.5f),
+            options => options.Optimizer = new SgdOptions(Nesterov: true),
+            options => options.WeightDecay = 0.1f,
+            options => options.GradientClipNorm = 0.1f])
+            Assert.NotEqual(sgd.Scores, Fit(change).Scores);
+    }
+
+    [Fact]
     public void Progress_reaches_the_callback_and_the_log()
     {
         var reports = new List<TrainingProgress>();
