@@ -64,7 +64,7 @@ internal sealed class RepOptRun : IDisposable
         return state;
     }
 
-    /// <summary>The largest relative difference of a tensor.</summary>
+    /// <summary>The largest difference of a tensor, relative to the tensor's largest value.</summary>
     public static double Difference(StateDict expected, StateDict actual) =>
         expected.Max(pair => Compare.RelativeError(pair.Value.Values, actual[pair.Key].Values));
 }

@@ -17,7 +17,7 @@ namespace RepVgg.Optimizers;
 /// </remarks>
 public sealed record RepOptimizerOptions : OptimizerOptions
 {
-    private const int KernelSize = 3, Taps = KernelSize * KernelSize;
+    private const int KernelSize = 3, Taps = KernelSize * KernelSize, Centre = Taps / 2;
 
     /// <summary>The scales; see <see cref="RepOptimizerScales"/>. Null if <see cref="ScalesPath"/> is given.</summary>
     [JsonIgnore]
@@ -92,12 +92,12 @@ public sealed record RepOptimizerOptions : OptimizerOptions
             for (int channel = 0; channel < block.OutputChannels; channel++)
             {
                 float outer = Factor(convolution[channel]), centre = outer + Factor(pointwise[channel]);
-                var filter = multiplier.Values.AsSpan(channel * inputs * Taps, inputs * Taps);
-                filter.Fill(outer);
                 for (int input = 0; input < inputs; input++)
-                    filter[Centre(input)] = centre;
-                if (block.HasIdentity)
-                    filter[Centre(channel % inputs)] += 1;
+                {
+                    var filter = multiplier.Values.AsSpan((channel * inputs + input) * Taps, Taps);
+                    filter.Fill(outer);
+                    filter[Centre] = block.HasIdentity && input == channel % inputs ? centre + 1 : centre;
+                }
             }
             multipliers[NameOf(block)] = multiplier;
         }
@@ -121,20 +121,20 @@ public sealed record RepOptimizerOptions : OptimizerOptions
         var kernel = TensorData.Zeros([.. convolution.Shape]);
         for (int channel = 0; channel < block.OutputChannels; channel++)
         {
-            int start = channel * inputs * Taps;
-            for (int i = start; i < start + inputs * Taps; i++)
-                kernel.Values[i] = convolutionScales[channel] * convolution.Values[i];
+            double convolutionScale = convolutionScales[channel], pointwiseScale = pointwiseScales[channel];
+            double identity = !block.HasIdentity ? 0 : UseIdentityScales ? Scales.Identity(block)[channel] : 1;
             for (int input = 0; input < inputs; input++)
-                kernel.Values[start + Centre(input)] += pointwiseScales[channel] * pointwise.Values[channel * inputs + input];
-            if (block.HasIdentity)
-                kernel.Values[start + Centre(channel % inputs)] += UseIdentityScales ? Scales.Identity(block)[channel] : 1;
+            {
+                int filter = (channel * inputs + input) * Taps;
+                for (int tap = 0; tap < Taps; tap++)
+                    kernel.Values[filter + tap] = (float)(convolutionScale * convolution.Values[filter + tap]);
+                double added = pointwiseScale * pointwise.Values[channel * inputs + input] + (input == channel % inputs ? identity : 0);
+                kernel.Values[filter + Centre] = (float)(convolutionScale * convolution.Values[filter + Centre] + added);
+            }
         }
         return kernel;
     }
 
     /// <summary>Name of the kernel of a block, which is also that of the 3x3 branch of <see cref="TrainingForm.Csla"/>.</summary>
     private static string NameOf(BlockSpec block) => $"{block.Name}.conv.weight";
-
-    /// <summary>Index in a filter of the centre of an input channel.</summary>
-    private static int Centre(int input) => input * Taps + Taps / 2;
 }

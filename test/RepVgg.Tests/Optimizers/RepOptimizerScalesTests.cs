@@ -76,8 +76,8 @@ public sealed class RepOptimizerScalesTests : IDisposable
         Assert.Contains("Surplus (60): stage1.4.scale_conv.weight", error);
 
         error = Assert.Throws<ArgumentException>(() => RepOptimizerScales.Load(RepOptGolden.PathOf("RepOpt-VGG-B1-scales.pth")).Validate(RepVggVariants.RepOptL2)).Message;
-        Assert.Contains("Missing (60): stage1.4.scale_conv.weight", error);
-        Assert.Contains("Misshapen (76): stage1.0.scale_conv.weight is [128], not [160]", error);
+        Assert.Contains("Missing (60): ", error);
+        Assert.Contains("stage1.0.scale_conv.weight is [128], not [160]", error);
     }
 
     [Fact]
