@@ -36,20 +36,20 @@ internal sealed class PretrainedWeights
 
     /// <summary>Reads a weights file of any supported format.</summary>
     /// <param name="path">Path of the file; null for none.</param>
-    /// <param name="architecture">The architecture that the user specified, whose training form the weights have; null for none.</param>
+    /// <param name="trainingForm">The training form that the user specified; null for none.</param>
     /// <param name="options">What the file does not say; null for nothing.</param>
     /// <returns>The weights; null if <paramref name="path"/> is null.</returns>
     /// <exception cref="ArgumentException">The file holds the deploy form, or an option contradicts it.</exception>
     /// <exception cref="InvalidDataException">The file has an unsupported format, is damaged, or does not contain a RepVGG network.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static PretrainedWeights? Read(string? path, RepVggArchitecture? architecture = null, WeightsFileOptions? options = null)
+    public static PretrainedWeights? Read(string? path, TrainingForm? trainingForm = null, WeightsFileOptions? options = null)
     {
         if (path is null)
             return null;
         options ??= new WeightsFileOptions();
         // Some forms have the names of another one, so the file does not tell them. Log writes the warnings: for training, not
         // every assumption of the file's reader is used.
-        var form = options.TrainingForm ?? (architecture is { TrainingForm: var given } && !TrainingForms.IsToldByNames(given) ? given : null);
+        var form = options.TrainingForm ?? (trainingForm is { } given && !TrainingForms.IsToldByNames(given) ? given : null);
         var weights = WeightsFile.Read(path, options with { TrainingForm = form, Warn = static _ => { } });
         if (weights.Form == WeightsForm.Deploy)
         {

@@ -24,7 +24,7 @@ public sealed class RepVggFeaturizingTransformer : ITransformer, IDisposable
         Network = network;
         OutputColumnName = outputColumn;
         var type = new VectorDataViewType(NumberDataViewType.Single, network.OutputShape);
-        _scorer = new NetworkScorer(input, network, scoring, [new AddedColumn(OutputColumnName, type, null, FeaturesGetter)]);
+        _scorer = new NetworkScorer(input, NetworkScorer.CreateEngine(network, scoring), scoring, [new AddedColumn(OutputColumnName, type, null, FeaturesGetter)]);
     }
 
     /// <summary>The weights of the fused network: the blocks up to the selected stage, without the classifier.</summary>

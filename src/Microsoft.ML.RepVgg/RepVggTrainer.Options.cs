@@ -1,5 +1,6 @@
 using RepVgg.Architectures;
 using RepVgg.Optimizers;
+using RepVgg.Reparameterization;
 using RepVgg.Training;
 using RepVgg.Training.Data;
 using RepVgg.Weights;
@@ -33,6 +34,13 @@ public sealed partial class RepVggTrainer
         /// small-image variant up to 64 pixels, RepVGG-A0 above. With <see cref="PretrainedWeightsPath"/>, null uses the architecture of the file.
         /// </summary>
         public RepVggArchitecture? Architecture { get; set; }
+
+        /// <summary>
+        /// The training form of the blocks, such as <see cref="global::RepVgg.Architectures.TrainingForm.Plain"/>; null uses that of <see cref="Architecture"/> or of the pretrained
+        /// weights, which is <see cref="global::RepVgg.Architectures.TrainingForm.RepVgg"/> unless they say otherwise. <see cref="Fusion.CanFuse"/> tells the forms whose
+        /// networks cannot be fused: their models score in the training form, and cannot be saved or exported.
+        /// </summary>
+        public TrainingForm? TrainingForm { get; set; }
 
         /// <summary>
         /// File of weights to start from (fine-tuning), in any format that the library reads: PyTorch's .pth, safetensors, a
@@ -185,6 +193,8 @@ public sealed partial class RepVggTrainer
             if (!(ValidationSetFraction is >= 0 and < 1))
                 throw new ArgumentException(FormattableString.Invariant($"ValidationSetFraction is {ValidationSetFraction}; it must be 0 or more and less than 1."));
             ArgumentOutOfRangeException.ThrowIfNegative(CacheLimit);
+            if (TrainingForm is { } form)
+                RequireDefined(form, nameof(TrainingForm));
             RequireDefined(OnCancellation, nameof(OnCancellation));
             RequireDefined(OnDivergence, nameof(OnDivergence));
         }

@@ -8,8 +8,10 @@ using Microsoft.ML.RepVgg.Scoring;
 using Microsoft.ML.Runtime;
 using RepVgg.Architectures;
 using RepVgg.Backends;
+using RepVgg.Inference;
 using RepVgg.Networks;
 using RepVgg.Optimizers;
+using RepVgg.Reparameterization;
 using RepVgg.TorchSharp;
 using RepVgg.Training;
 using RepVgg.Training.Data;
@@ -73,29 +75,46 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     /// <exception cref="OperationCanceledException">Training was cancelled (see <see cref="Options.OnCancellation"/>).</exception>
     public RepVggTransformer Fit(IDataView input)
     {
-        var trained = Train(input);
+        using var channel = _host?.Start("Training");
+        var trained = Train(input, channel);
         var (features, result) = (trained.Features, trained.Result);
-        var fused = DeployNetwork.FromTrainingForm(trained.Architecture, result.Weights, features.Height, features.Width, trained.Normalization);
-        return new RepVggTransformer(fused, features, _options.ScoreColumnName, _options.PredictedLabelColumnName, trained.Label, _options.ToScoringOptions(_host))
+        var scoring = _options.ToScoringOptions(_host);
+        string score = _options.ScoreColumnName, predictedLabel = _options.PredictedLabelColumnName;
+        if (!Fusion.CanFuse(trained.Architecture.TrainingForm))
         {
-            History = result.History,
-            BestEpoch = result.BestEpoch,
-            StopReason = result.StopReason,
-            SkippedTrainingRowCount = trained.SkippedRows,
-        };
+            Log(channel, $"The training form {trained.Architecture.TrainingForm} cannot be fused, so the model scores in its training form and cannot be saved or exported.", isWarning: true);
+            var engine = new TrainingFormEngine(trained.Architecture, result.Weights, features.Height, features.Width, trained.Normalization, scoring.Threads);
+            return WithResults(new RepVggTransformer(trained.Architecture, engine, features, score, predictedLabel, trained.Label, scoring));
+        }
+        var fused = DeployNetwork.FromTrainingForm(trained.Architecture, result.Weights, features.Height, features.Width, trained.Normalization);
+        return WithResults(new RepVggTransformer(fused, features, score, predictedLabel, trained.Label, scoring));
+
+        RepVggTransformer WithResults(RepVggTransformer transformer)
+        {
+            transformer.History = result.History;
+            transformer.BestEpoch = result.BestEpoch;
+            transformer.StopReason = result.StopReason;
+            transformer.SkippedTrainingRowCount = trained.SkippedRows;
+            return transformer;
+        }
     }
 
     /// <summary>Reads the data and trains the network; see <see cref="Fit"/>.</summary>
     internal TrainedNetwork Train(IDataView input)
     {
+        using var channel = _host?.Start("Training");
+        return Train(input, channel);
+    }
+
+    private TrainedNetwork Train(IDataView input, IChannel? channel)
+    {
         ArgumentNullException.ThrowIfNull(input);
         GetOutputSchema(SchemaShapes.Of(input.Schema));
-        using var channel = _host?.Start("Training");
         ulong seed = (ulong)(_options.Seed ?? _host?.Rand.Next() ?? 1);
 
         var label = input.Schema[_options.LabelColumnName];
         int classes = CountClasses(label);
-        var pretrained = PretrainedWeights.Read(_options.PretrainedWeightsPath, _options.Architecture, _options.PretrainedWeightsOptions);
+        var pretrained = PretrainedWeights.Read(_options.PretrainedWeightsPath, _options.TrainingForm ?? _options.Architecture?.TrainingForm, _options.PretrainedWeightsOptions);
         var (architecture, features) = Resolve(input, pretrained, channel);
         var options = _options.ToTrainingOptions(seed, features.Height, features.Width);
         options.Validate(features.Height, features.Width);
@@ -155,7 +174,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var features = FeatureInput.Create(schema, settings, height, width);
         var architecture = named ?? RepVggVariants.ForImageSize(Math.Max(features.Height, features.Width));
         pretrained?.CheckChannels(_options.FeatureColumnName, features.Channels);
-        architecture = architecture with { InputChannels = features.Channels };
+        architecture = architecture with { InputChannels = features.Channels, TrainingForm = _options.TrainingForm ?? architecture.TrainingForm };
         architecture.Validate();
         if (_options.FrozenStages > architecture.Stages.Length)
             throw new ArgumentException($"FrozenStages is {_options.FrozenStages}, but {architecture.Name} has {architecture.Stages.Length} stages, the stem included.");

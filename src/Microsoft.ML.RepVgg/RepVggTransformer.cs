@@ -5,6 +5,7 @@ using Microsoft.ML.RepVgg.Scoring;
 using RepVgg.Architectures;
 using RepVgg.Inference;
 using RepVgg.Networks;
+using RepVgg.Reparameterization;
 using RepVgg.Training;
 using RepVgg.Weights.Onnx;
 
@@ -14,13 +15,15 @@ namespace Microsoft.ML.RepVgg;
 /// <remarks>
 /// Images are scored by <see cref="InferenceEngine"/>: in batches in a data view, and one row at a time in a
 /// <see cref="PredictionEngine{TSrc, TDst}"/>. <c>Model.Save</c> writes only ML.NET's own transformers, so an
-/// application can load the model without this library; its scores agree within 1e-4. Any number of threads can use one
+/// application can load the model without this library; its scores agree within 1e-4. A network of a training form that cannot be fused is
+/// scored in its training form, for comparisons, and cannot be saved. Any number of threads can use one
 /// transformer at the same time. Dispose it when no data view or prediction engine uses it any longer.
 /// </remarks>
 public sealed class RepVggTransformer : ITransformer, IDisposable
 {
     private readonly DataViewSchema.Column _label;
     private readonly NetworkScorer _scorer;
+    private readonly DeployNetwork? _network;
 
     /// <param name="network">The fused network.</param>
     /// <param name="features">Description of the input column.</param>
@@ -29,14 +32,25 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
     /// <param name="label">A column with the name, the type and the key values of the label.</param>
     /// <param name="scoring">How rows are scored.</param>
     internal RepVggTransformer(DeployNetwork network, FeatureInput features, string scoreColumn, string predictedLabelColumn, DataViewSchema.Column label, ScoringOptions scoring)
+        : this(network.Architecture, NetworkScorer.CreateEngine(network, scoring), features, scoreColumn, predictedLabelColumn, label, scoring) => _network = network;
+
+    /// <param name="architecture">The architecture, whose training form cannot be fused.</param>
+    /// <param name="engine">The engine that runs the network in its training form; it is disposed with the transformer.</param>
+    /// <param name="features">Description of the input column.</param>
+    /// <param name="scoreColumn">Name of the score column.</param>
+    /// <param name="predictedLabelColumn">Name of the predicted label's column.</param>
+    /// <param name="label">A column with the name, the type and the key values of the label.</param>
+    /// <param name="scoring">How rows are scored.</param>
+    internal RepVggTransformer(
+        RepVggArchitecture architecture, INetworkEngine engine, FeatureInput features, string scoreColumn, string predictedLabelColumn, DataViewSchema.Column label, ScoringOptions scoring)
     {
-        Network = network;
+        Architecture = architecture;
         (ScoreColumnName, PredictedLabelColumnName) = (scoreColumn, predictedLabelColumn);
-        Labels = KeyValues.Read(label, network.Classes);
+        Labels = KeyValues.Read(label, engine.OutputLength);
         _label = label;
-        var columns = new ScoreColumns(label, network.Classes);
+        var columns = new ScoreColumns(label, engine.OutputLength);
         // The columns are in the order in which ML.NET's own head adds them.
-        _scorer = new NetworkScorer(features, network, scoring,
+        _scorer = new NetworkScorer(features, engine, scoring,
         [
             new AddedColumn(PredictedLabelColumnName, columns.PredictedLabelType, columns.PredictedLabelAnnotations, Probabilities.PredictedKeyGetter),
             new AddedColumn(ScoreColumnName, columns.ScoreType, columns.ScoreAnnotations, Probabilities.ScoreGetter),
@@ -44,10 +58,18 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
     }
 
     /// <summary>The architecture that was trained.</summary>
-    public RepVggArchitecture Architecture => Network.Architecture;
+    public RepVggArchitecture Architecture { get; }
 
     /// <summary>The fused network: its architecture and weights.</summary>
-    public DeployNetwork Network { get; }
+    /// <exception cref="NotSupportedException">The training form of the architecture cannot be fused (see <see cref="Fusion.CanFuse"/>). The transformer scores in the training form then, and cannot be saved or exported.</exception>
+    public DeployNetwork Network
+    {
+        get
+        {
+            Fusion.RequireFusable(Architecture);
+            return _network!;
+        }
+    }
 
     /// <summary>The class names in the order of the Score column: the key values of the label column, or "1", "2", ... if it has none.</summary>
     public IReadOnlyList<string> Labels { get; }
@@ -65,16 +87,16 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
     public long InvalidRowCount => _scorer.InvalidRowCount;
 
     /// <summary>Number of rows of the training and validation data that were skipped because their image or label is invalid (see <see cref="RepVggScoringOptions.InvalidRows"/>); 0 for a model that was loaded.</summary>
-    public long SkippedTrainingRowCount { get; internal init; }
+    public long SkippedTrainingRowCount { get; internal set; }
 
     /// <summary>The metrics of every epoch; empty for a model that was loaded.</summary>
-    public IReadOnlyList<EpochResult> History { get; internal init; } = [];
+    public IReadOnlyList<EpochResult> History { get; internal set; } = [];
 
     /// <summary>The epoch, from 1, whose weights this classifier has; 0 for a model that was loaded.</summary>
-    public int BestEpoch { get; internal init; }
+    public int BestEpoch { get; internal set; }
 
     /// <summary>The reason why training ended; <see cref="StopReason.Completed"/> for a model that was loaded.</summary>
-    public StopReason StopReason { get; internal init; }
+    public StopReason StopReason { get; internal set; }
 
     /// <inheritdoc/>
     public bool IsRowToRowMapper => true;
@@ -91,6 +113,7 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
     /// <summary>Writes the fused network as ONNX: raw pixels [N, C, H, W] in, logits [N, classes] out, normalisation included.</summary>
     /// <param name="path">The file; an existing one is replaced once the new one is complete.</param>
     /// <exception cref="IOException">The file cannot be written.</exception>
+    /// <exception cref="NotSupportedException">The training form of the architecture cannot be fused (see <see cref="Fusion.CanFuse"/>).</exception>
     public void ExportToOnnx(string path)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(path);

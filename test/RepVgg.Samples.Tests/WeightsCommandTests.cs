@@ -78,7 +78,7 @@ public sealed class WeightsCommandTests : IDisposable
         string output = Succeeds("list", "--image-size", "28", "--classes", "10");
         Assert.Matches(@"(?m)^RepVGG-S1 +\d", output);
         Assert.DoesNotMatch(@"(?m)^RepVGG-A0 +\d", output);
-        Assert.Matches(@"Left out, as they reduce images by more than that: .*RepVGG-A0, .*RepVGGplus-L2pse\.", output);
+        Assert.Matches(@"Left out, as they reduce images by more than that: .*RepVGG-A0, .*RepVGGplus-L2pse, RepOpt-VGG-B1, .*RepOpt-VGG-L2\.", output);
     }
 
     [Fact]

@@ -25,16 +25,27 @@ internal sealed class ReferenceTrainingForm(RepVggArchitecture architecture, Sta
 
     private Map Block(BlockSpec block, Map input)
     {
-        var sum = Norm($"{block.Name}.rbr_dense.bn", Convolve(input, $"{block.Name}.rbr_dense.conv.weight", block.Stride, 1, block.Groups));
-        sum = Add(sum, Norm($"{block.Name}.rbr_1x1.bn", Convolve(input, $"{block.Name}.rbr_1x1.conv.weight", block.Stride, 0, block.Groups)));
-        if (state.Contains($"{block.Name}.rbr_identity.weight"))
-            sum = Add(sum, Norm($"{block.Name}.rbr_identity", input));
+        var sum = block.Form switch
+        {
+            TrainingForm.RepVgg => RepVgg(block, input),
+            TrainingForm.Plain => Norm($"{block.Name}.bn", Convolve(input, $"{block.Name}.conv.weight", block.Stride, 1, block.Groups)),
+            _ => throw new NotSupportedException($"There is no reference of {block.Form}; its blocks are compared with golden data."),
+        };
         return block.SqueezeExcitation switch
         {
             SqueezeExcitation.BeforeRelu => Relu(Gate($"{block.Name}.se", sum)),
             SqueezeExcitation.AfterRelu => Gate($"{block.Name}.post_se", Relu(sum)),
             _ => Relu(sum),
         };
+    }
+
+    private Map RepVgg(BlockSpec block, Map input)
+    {
+        var sum = Norm($"{block.Name}.rbr_dense.bn", Convolve(input, $"{block.Name}.rbr_dense.conv.weight", block.Stride, 1, block.Groups));
+        sum = Add(sum, Norm($"{block.Name}.rbr_1x1.bn", Convolve(input, $"{block.Name}.rbr_1x1.conv.weight", block.Stride, 0, block.Groups)));
+        if (state.Contains($"{block.Name}.rbr_identity.weight"))
+            sum = Add(sum, Norm($"{block.Name}.rbr_identity", input));
+        return sum;
     }
 
     private Map Convolve(Map input, string name, int stride, int padding, int groups)

@@ -13,7 +13,7 @@ internal abstract class BytePixelReader(FeatureInput input, RowLocation location
     /// <summary>Maximum number of images of a batch.</summary>
     protected int Capacity => capacity;
 
-    public override void Run(InferenceEngine engine, int count, Span<float> outputs) => engine.Run(_batch.AsSpan(0, count * Input.Length), count, outputs);
+    public override void Run(INetworkEngine engine, int count, Span<float> outputs) => engine.Run(_batch.AsSpan(0, count * Input.Length), count, outputs);
 
     public override void Dispose()
     {

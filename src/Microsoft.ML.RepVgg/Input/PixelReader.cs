@@ -48,7 +48,7 @@ internal abstract class PixelReader(FeatureInput input, RowLocation location) : 
     /// <param name="engine">The network.</param>
     /// <param name="count">Number of images.</param>
     /// <param name="outputs">Receives the outputs of the network.</param>
-    public abstract void Run(InferenceEngine engine, int count, Span<float> outputs);
+    public abstract void Run(INetworkEngine engine, int count, Span<float> outputs);
 
     /// <summary>Appends the image of the current row to a cache. A reader with a batch can do that later, but keeps the order.</summary>
     /// <param name="cache">The cache.</param>

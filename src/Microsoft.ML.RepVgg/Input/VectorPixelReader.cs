@@ -22,7 +22,7 @@ internal sealed class VectorPixelReader(FeatureInput input, RowLocation location
             throw NotFinite(values);
     }
 
-    public override void Run(InferenceEngine engine, int count, Span<float> outputs) => engine.Run(_batch.AsSpan(0, count * Input.Length), count, outputs);
+    public override void Run(INetworkEngine engine, int count, Span<float> outputs) => engine.Run(_batch.AsSpan(0, count * Input.Length), count, outputs);
 
     public override void AddTo(SampleCache cache, int label, Action<InvalidRowException> invalid)
     {

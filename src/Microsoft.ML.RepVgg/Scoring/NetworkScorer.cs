@@ -29,16 +29,16 @@ internal sealed record AddedColumn(string Name, DataViewType Type, Func<DataView
 
 /// <summary>What both transformers consist of: the input column, the engine that runs the network, and the output columns.</summary>
 /// <param name="input">Description of the input column.</param>
-/// <param name="network">The network.</param>
+/// <param name="engine">The engine that runs the network; it is disposed with the scorer.</param>
 /// <param name="options">How rows are scored.</param>
 /// <param name="columns">The columns that are added, in this order.</param>
-internal sealed class NetworkScorer(FeatureInput input, DeployNetwork network, ScoringOptions options, IReadOnlyList<AddedColumn> columns) : IDisposable
+internal sealed class NetworkScorer(FeatureInput input, INetworkEngine engine, ScoringOptions options, IReadOnlyList<AddedColumn> columns) : IDisposable
 {
     private long _invalidRowCount;
 
     public FeatureInput Input { get; } = input;
 
-    public InferenceEngine Engine { get; } = CreateEngine(network, options);
+    public INetworkEngine Engine { get; } = engine;
 
     public IReadOnlyList<AddedColumn> Columns => columns;
 
@@ -70,7 +70,9 @@ internal sealed class NetworkScorer(FeatureInput input, DeployNetwork network, S
 
     public void Dispose() => Engine.Dispose();
 
-    private static InferenceEngine CreateEngine(DeployNetwork network, ScoringOptions options)
+    /// <summary>Creates the engine of a fused network.</summary>
+    /// <exception cref="InvalidDataException">The network needs more memory than the limits of the options allow.</exception>
+    public static InferenceEngine CreateEngine(DeployNetwork network, ScoringOptions options)
     {
         try
         {

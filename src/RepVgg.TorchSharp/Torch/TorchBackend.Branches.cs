@@ -10,7 +10,7 @@ internal sealed partial class TorchBackend
     /// <summary>Lower bound of the denominator of the custom L2 penalty. If the scales of all branches are zero, it makes the quotient 0 instead of 0 / 0.</summary>
     private const double SmallestScale = 1e-30;
 
-    /// <summary>The smallest divisor of a normalized filter, as in PyTorch's <c>normalize</c>.</summary>
+    /// <summary>The smallest divisor of a normalised filter, as in PyTorch's <c>normalize</c>.</summary>
     private const double SmallestNorm = 1e-12;
 
     private protected override Tensor EquivalentKernelCore(IReadOnlyList<Branch> branches) => Run(() =>
@@ -68,7 +68,7 @@ internal sealed partial class TorchBackend
     /// <summary>Multiplies one value per output by the channel scale of a branch, if it has one.</summary>
     private static torch.Tensor WithChannelScale(torch.Tensor values, Branch branch) => branch.ChannelScale is { } scale ? values * Value(scale) : values;
 
-    /// <summary>Returns the kernel of a branch, with normalized filters if the branch has them.</summary>
+    /// <summary>Returns the kernel of a branch, with normalised filters if the branch has them.</summary>
     private static torch.Tensor FiltersOf(Branch branch)
     {
         var kernel = Value(branch.Kernel!);

@@ -31,7 +31,7 @@ internal abstract class TorchOptimizer : Optimizer
         {
             var storage = new FlatStorage(backend, [.. group.Parameters.Select(item => (TorchTensor)item.Tensor)]);
             torch.Tensor NewSlot() => torch.zeros_like(storage.Values).DetachFromDisposeScope();
-            _groups.Add(new Group(group, storage, first, [.. _slots.Select(_ => NewSlot())], group.GradientMultipliers is null ? null : NewSlot()));
+            _groups.Add(new Group(group.WeightDecay, group.LearningRateScale, storage, first, [.. _slots.Select(_ => NewSlot())], group.GradientMultipliers is null ? null : NewSlot()));
             for (int i = 0; i < group.GradientMultipliers?.Count; i++)
                 WriteSlot(MultiplierSlot, first + i, group.GradientMultipliers[i].Values);
             first += group.Parameters.Count;
@@ -48,7 +48,7 @@ internal abstract class TorchOptimizer : Optimizer
         foreach (var group in _groups)
         {
             foreach (var bucket in group.Storage.Buckets)
-                UpdateBucket(group, bucket, learningRate * group.Options.LearningRateScale, gradientFactor);
+                UpdateBucket(group, bucket, learningRate * group.LearningRateScale, gradientFactor);
         }
     });
 
@@ -125,7 +125,7 @@ internal abstract class TorchOptimizer : Optimizer
                 gradients = gradients.mul(gradientFactor);
             if (multiplier is not null)
                 gradients = gradients.mul(multiplier);
-            Update(weights, gradients, [.. group.Slots.Select(part)], multiplier, rate, group.Options.WeightDecay, step);
+            Update(weights, gradients, [.. group.Slots.Select(part)], multiplier, rate, group.WeightDecay, step);
         }
     }
 
@@ -169,8 +169,8 @@ internal abstract class TorchOptimizer : Optimizer
         }
     }
 
-    /// <summary>A group, its storage, the index of its first parameter in group order, and its slots and gradient multipliers as flat tensors.</summary>
-    private sealed record Group(ParameterGroup Options, FlatStorage Storage, int First, torch.Tensor[] Slots, torch.Tensor? Multiplier) : IDisposable
+    /// <summary>The factors of a group, its storage, the index of its first parameter in group order, and its slots and gradient multipliers as flat tensors.</summary>
+    private sealed record Group(float WeightDecay, float LearningRateScale, FlatStorage Storage, int First, torch.Tensor[] Slots, torch.Tensor? Multiplier) : IDisposable
     {
         public void Dispose()
         {

@@ -108,7 +108,7 @@ internal abstract partial class Backend
             if (branch.Kernel is not { } kernel)
             {
                 if (branch.NormalizesFilters)
-                    throw new ArgumentException("A branch without a kernel has no filters to normalize.", nameof(branches));
+                    throw new ArgumentException("A branch without a kernel has no filters to normalise.", nameof(branches));
                 continue;
             }
             CheckKernel(kernel, nameof(branches));

@@ -157,7 +157,7 @@ internal abstract partial class Backend
     /// <summary>The training form of a block: the sum of its branches, followed by a batch norm if there is one and by ReLU if <paramref name="relu"/> is true, without squeeze-and-excitation.</summary>
     /// <remarks>
     /// Source: RepVGG, section 3.2, figure 2(b). Branches without batch norms are one linear map: if none has a batch norm and at least one has
-    /// a kernel, they are computed as one convolution by their equivalent kernel. Branches with channel scales or normalized filters can only be
+    /// a kernel, they are computed as one convolution by their equivalent kernel. Branches with channel scales or normalised filters can only be
     /// computed that way.
     /// </remarks>
     /// <param name="input">[N, C, H, W].</param>
@@ -240,7 +240,7 @@ internal abstract partial class Backend
         if (!branches.Any(branch => branch is { KernelHeight: 3, KernelWidth: 3 }))
             throw new ArgumentException("The custom L2 penalty needs a branch with a 3x3 kernel.", nameof(branches));
         if (branches.Any(branch => branch.RequiresMerging))
-            throw new ArgumentException("The custom L2 penalty is not defined for branches with channel scales or normalized filters.", nameof(branches));
+            throw new ArgumentException("The custom L2 penalty is not defined for branches with channel scales or normalised filters.", nameof(branches));
         return BranchPenaltyCore(branches);
     }
 
@@ -272,7 +272,7 @@ internal abstract partial class Backend
 
     /// <summary>Composes the block of primitives. A backend may override this method with a fused operation that computes the same.</summary>
     /// <param name="input">The input map.</param>
-    /// <param name="branches">The branches, without channel scales and normalized filters.</param>
+    /// <param name="branches">The branches, without channel scales and normalised filters.</param>
     /// <param name="stride">Stride of the convolutions.</param>
     /// <param name="groups">Number of groups of the convolutions.</param>
     /// <param name="relu">Whether negative values of the result are replaced by 0.</param>
@@ -315,7 +315,7 @@ internal abstract partial class Backend
         if (branches.Any(branch => branch.Kernel is not null) && branches.All(branch => branch.Norm is null))
             return requiresMerging || branches.Count > 1 ? EquivalentKernelCore(branches) : null;
         if (requiresMerging)
-            throw new ArgumentException("Channel scales and normalized filters need a block with a kernel in which no branch has a batch norm of its own; give the block a batch norm of the sum instead.", nameof(branches));
+            throw new ArgumentException("Channel scales and normalised filters need a block with a kernel in which no branch has a batch norm of its own; give the block a batch norm of the sum instead.", nameof(branches));
         return null;
     }
 }

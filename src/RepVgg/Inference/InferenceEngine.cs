@@ -16,7 +16,7 @@ namespace RepVgg.Inference;
 /// contains the image. They can differ by rounding between machines with different vector instructions. An engine that is
 /// not disposed is freed by the garbage collector, which is told how much native memory it holds.
 /// </remarks>
-public sealed class InferenceEngine : IDisposable
+public sealed class InferenceEngine : INetworkEngine
 {
     private readonly Plan _plan;
     private readonly WorkspacePool _workspaces;

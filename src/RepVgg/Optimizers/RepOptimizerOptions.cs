@@ -68,7 +68,7 @@ public sealed record RepOptimizerOptions : OptimizerOptions
         {
             throw new ArgumentException(
                 $"RepOptimizer cannot train {architecture.Name} in the training form {architecture.TrainingForm}: it is for blocks of one convolution, the form {TrainingForm.Plain}, "
-                + $"and replaces branches, which already do what its gradient multipliers do. Give the architecture with {{ TrainingForm = TrainingForm.{TrainingForm.Plain} }}, or another optimizer.");
+                + $"and replaces branches, which already do what its gradient multipliers do. Train it in the form {TrainingForm.Plain} (Options.TrainingForm), or with another optimizer.");
         }
         var scales = Scales ?? RepOptimizerScales.Load(ScalesPath!);
         scales.Validate(architecture);

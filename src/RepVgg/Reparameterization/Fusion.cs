@@ -14,6 +14,14 @@ public static class Fusion
     /// <summary>Lower limit of the norm by which a filter is divided, as in PyTorch's normalize.</summary>
     private const double SmallestFilterNorm = 1e-12;
 
+    /// <summary>Whether networks of a training form can be fused: all except <see cref="TrainingForm.ReluInBranches"/> and <see cref="TrainingForm.ResidualReorg"/>, which are not linear between their ReLUs or not a chain.</summary>
+    /// <param name="form">The training form.</param>
+    /// <returns>True if <see cref="Fuse(RepVggArchitecture, StateDict)"/> supports the form.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="form"/> is not a value of <see cref="TrainingForm"/>.</exception>
+    public static bool CanFuse(TrainingForm form) => Enum.IsDefined(form)
+        ? TrainingForms.FusionObstacleOf(form) is null
+        : throw new ArgumentOutOfRangeException(nameof(form), form, "This is not a value of TrainingForm.");
+
     /// <summary>Fuses the branches of each block into one 3x3 convolution with bias. Squeeze-and-excitation and the classifier are copied, auxiliary heads are removed.</summary>
     /// <param name="architecture">Architecture of the weights, including the epsilon of all batch norms.</param>
     /// <param name="training">Weights of the training form under the authors' names.</param>
@@ -69,7 +77,7 @@ public static class Fusion
         {
             throw new NotSupportedException(
                 $"Networks of the training form {architecture.TrainingForm} have no deploy form, so they cannot be fused, exported or saved as a model: {obstacle}. "
-                + $"Such a network can be trained and evaluated in its training form, for comparison with other forms.");
+                + "Such a network can be trained and evaluated in its training form, for comparison with other forms.");
         }
     }
 

@@ -47,6 +47,12 @@ public abstract partial class BackendTests : IDisposable
     [InlineData(2, 9, 9, 8, 6, 2, 3, 0, 1)]
     [InlineData(2, 10, 6, 7, 4, 3, 1, 0, 1)]
     [InlineData(1, 9, 4, 5, 4, 3, 1, 2, 1)]
+    [InlineData(2, 32, 7, 9, 32, 3, 1, 0, 1)]
+    [InlineData(2, 12, 9, 7, 16, 3, 2, 0, 1)]
+    [InlineData(3, 4, 9, 11, 6, 3, 2, 0, 1)]
+    [InlineData(2, 8, 9, 7, 12, 3, 2, 0, 2)]
+    [InlineData(3, 12, 5, 7, 12, 3, 1, 0, 12)]
+    [InlineData(9, 16, 3, 3, 16, 3, 1, 0, 1)]
     public void Convolution(int n, int c, int h, int w, int o, int k, int stride, int padding, int groups)
     {
         new OperationCheck(Backend, 1).Input(n, c, h, w).Parameter(o, c / groups, k, k).Parameter(o).Compare(

@@ -28,6 +28,20 @@ public class RepVggVariantsTests
         Assert.Equal(deploy, StateLayout.CountParameters(StateLayout.Deploy(variant, 1000)) / 1e6, 0.006);
     }
 
+    /// <summary>Parameters of the deploy form in millions, as RepOptimizer's repository lists them. In training, a plain block has one parameter per channel more.</summary>
+    [Theory]
+    [InlineData("RepOpt-VGG-B1", 51.8)]
+    [InlineData("RepOpt-VGG-B2", 80.3)]
+    [InlineData("RepOpt-VGG-L1", 76.0)]
+    [InlineData("RepOpt-VGG-L2", 118.1)]
+    public void Parameter_counts_of_plain_variants_are_the_published_ones(string name, double deploy)
+    {
+        var variant = RepVggVariants.Find(name);
+        long counted = StateLayout.CountParameters(StateLayout.Deploy(variant, 1000));
+        Assert.Equal(deploy, counted / 1e6, 0.05);
+        Assert.Equal(counted + variant.Blocks.Sum(block => block.OutputChannels), StateLayout.CountParameters(StateLayout.Training(variant, 1000)));
+    }
+
     /// <summary>Stem width, stage widths and depths as the paper's tables 2 and 3 give them, groups, and parameters of the deploy form by counting: 9 I O / g + O for each block.</summary>
     [Theory]
     [InlineData("A0", 48, new[] { 48, 96, 192, 1280 }, new[] { 2, 4, 14, 1 }, 1)]
@@ -45,6 +59,10 @@ public class RepVggVariantsTests
     [InlineData("B3g4", 64, new[] { 192, 384, 768, 2560 }, new[] { 4, 6, 16, 1 }, 4)]
     [InlineData("D2se", 64, new[] { 160, 320, 640, 2560 }, new[] { 8, 14, 24, 1 }, 1)]
     [InlineData("RepVGGplus-L2pse", 64, new[] { 160, 320, 640, 2560 }, new[] { 8, 14, 24, 1 }, 1)]
+    [InlineData("RepOpt-VGG-B1", 64, new[] { 128, 256, 512, 2048 }, new[] { 4, 6, 16, 1 }, 1)]
+    [InlineData("RepOpt-VGG-B2", 64, new[] { 160, 320, 640, 2560 }, new[] { 4, 6, 16, 1 }, 1)]
+    [InlineData("RepOpt-VGG-L1", 64, new[] { 128, 256, 512, 2048 }, new[] { 8, 14, 24, 1 }, 1)]
+    [InlineData("RepOpt-VGG-L2", 64, new[] { 160, 320, 640, 2560 }, new[] { 8, 14, 24, 1 }, 1)]
     public void Shapes_at_full_width_are_the_papers(string name, int stem, int[] widths, int[] depths, int groups)
     {
         var variant = RepVggVariants.Find(name);
@@ -56,9 +74,11 @@ public class RepVggVariantsTests
             bool starts = layer == 0 || depths.Select((_, i) => 1 + depths.Take(i).Sum()).Contains(layer);
             int expectedGroups = layer > 0 && layer % 2 == 0 ? groups : 1;
             Assert.Equal((input, width, starts ? 2 : 1, expectedGroups), (block.InputChannels, block.OutputChannels, block.Stride, block.Groups));
-            Assert.Equal([width, input / expectedGroups, 3, 3], layout[$"{block.Name}.rbr_dense.conv.weight"]);
-            Assert.Equal([width, input / expectedGroups, 1, 1], layout[$"{block.Name}.rbr_1x1.conv.weight"]);
-            Assert.Equal(!starts, layout.ContainsKey($"{block.Name}.rbr_identity.weight"));
+            bool isPlain = name.StartsWith("RepOpt", StringComparison.Ordinal);
+            Assert.Equal([width, input / expectedGroups, 3, 3], layout[$"{block.Name}.{(isPlain ? "conv" : "rbr_dense.conv")}.weight"]);
+            if (!isPlain)
+                Assert.Equal([width, input / expectedGroups, 1, 1], layout[$"{block.Name}.rbr_1x1.conv.weight"]);
+            Assert.Equal(!starts && !isPlain, layout.ContainsKey($"{block.Name}.rbr_identity.weight"));
             int reduced = variant.SqueezeExcitation switch { SqueezeExcitation.BeforeRelu => width / 16, SqueezeExcitation.AfterRelu => width / 4, _ => 0 };
             deploy += 9L * input * width / expectedGroups + width + (reduced == 0 ? 0 : 2L * width * reduced + reduced + width);
             (layer, input) = (layer + 1, width);
@@ -75,6 +95,7 @@ public class RepVggVariantsTests
         [
             "RepVGG-S0", "RepVGG-S1", "RepVGG-S2", "RepVGG-A0", "RepVGG-A1", "RepVGG-A2", "RepVGG-B0", "RepVGG-B1", "RepVGG-B1g2", "RepVGG-B1g4",
             "RepVGG-B2", "RepVGG-B2g2", "RepVGG-B2g4", "RepVGG-B3", "RepVGG-B3g2", "RepVGG-B3g4", "RepVGG-D2se", "RepVGGplus-L2pse",
+            "RepOpt-VGG-B1", "RepOpt-VGG-B2", "RepOpt-VGG-L1", "RepOpt-VGG-L2",
         ];
         Assert.Equal(names, RepVggVariants.All.Select(variant => variant.Name));
         foreach (var variant in RepVggVariants.All)

@@ -75,6 +75,35 @@ public class CpuBackendGuaranteesTests
         }
     }
 
+    [Theory]
+    [InlineData(2)]
+    [InlineData(3)]
+    [InlineData(7)]
+    public void Bits_of_merged_branches_windows_and_borders_do_not_depend_on_the_number_of_threads(int threads)
+    {
+        using Blocks one = new(threads: 1), many = new(threads);
+        var (expected, actual) = (one.Step(images: 19), many.Step(images: 19));
+        Assert.Equal(expected.Count, actual.Count);
+        for (int i = 0; i < expected.Count; i++)
+            Assert.True(expected[i].AsSpan().SequenceEqual(actual[i]), $"Result {i} differs on {threads} threads.");
+    }
+
+    [Fact]
+    public void Memory_of_merged_branches_windows_and_borders_does_not_grow_from_step_to_step()
+    {
+        using var blocks = new Blocks(threads: 2);
+        Pass();
+        long allocated = blocks.Backend.AllocatedBytes;
+        Pass();
+        Assert.Equal(allocated, blocks.Backend.AllocatedBytes);
+
+        void Pass()
+        {
+            foreach (int images in (int[])[19, 7, 19])
+                blocks.Step(images);
+        }
+    }
+
     [Fact]
     public void Disposing_gives_all_memory_back()
     {
@@ -112,6 +141,71 @@ public class CpuBackendGuaranteesTests
         Assert.True(shared > 0);
         long all = Bytes(0), frozen = Bytes(_plain.Stages.Length);
         Assert.True(all - frozen >= shared, $"{frozen} bytes with frozen stages, {all} without; at least {shared} less were expected.");
+    }
+
+    /// <summary>Blocks of normalised filters, of merged and of separate branches with a batch norm of the sum, and the parts of a Diverse Branch Block.</summary>
+    private sealed class Blocks : IDisposable
+    {
+        private const int Channels = 32, Size = 14;
+
+        private readonly Random _random = new(7);
+        private readonly List<Tensor> _parameters = [];
+        private readonly List<BatchNormState> _norms = [];
+        private readonly Branch[] _normalized, _merged, _separate;
+        private readonly Tensor _first, _last;
+
+        public Blocks(int threads)
+        {
+            Backend = new CpuBackend(threads);
+            for (int i = 0; i < 5; i++)
+                _norms.Add(new BatchNormState(Parameter(Channels), Parameter(Channels), Backend.CreateBuffer(TensorData.Zeros(Channels)), Backend.CreateBuffer(new TensorData([Channels], [.. Enumerable.Repeat(1f, Channels)]))));
+            _normalized = [new Branch(null) { ChannelScale = Parameter(Channels) }, new Branch(Kernel(3)) { ChannelScale = Parameter(Channels), NormalizesFilters = true }];
+            _merged = [new Branch(Kernel(3)), new Branch(Kernel(1)), new Branch(null)];
+            _separate = [new Branch(Kernel(3), _norms[4]), new Branch(Kernel(1)), new Branch(null)];
+            (_first, _last) = (Kernel(1), Kernel(3));
+        }
+
+        public CpuBackend Backend { get; }
+
+        /// <summary>Runs a training step and returns the output, all gradients and the running statistics.</summary>
+        public List<float[]> Step(int images)
+        {
+            var random = new Random(8);
+            using (Backend.BeginStep(training: true))
+            {
+                var x = Backend.CreateInput([images, Channels, Size, Size], Values(random, images * Channels * Size * Size), requiresGradient: true);
+                var y = Backend.MultiBranchConv(x, _normalized, 1, 1, relu: true, _norms[0]);
+                y = Backend.MultiBranchConv(y, _merged, 1, 1, relu: true, _norms[1]);
+                y = Backend.MultiBranchConv(y, _separate, 1, 1, relu: true, _norms[2]);
+                y = Backend.PadWithNorm(Backend.BatchNorm(Backend.Conv2d(y, _first, null, 1, 0, 1), _norms[3]), _norms[3]);
+                y = Backend.Add(Backend.Conv2d(y, _last, null, 2, 0, 1), Backend.AveragePool3x3(y, 2, 0));
+                float[] output = Read(y, gradient: false);
+                Backend.BackwardFrom(y, Values(random, output.Length));
+                return [output, Read(x, gradient: true), .. _parameters.Select(parameter => Read(parameter, gradient: true)), .. _norms.Select(norm => Read(norm.RunningVariance, gradient: false))];
+            }
+        }
+
+        public void Dispose() => Backend.Dispose();
+
+        private Tensor Kernel(int size) => Parameter(Channels, Channels, size, size);
+
+        private Tensor Parameter(params int[] shape)
+        {
+            _parameters.Add(Backend.CreateParameter(new TensorData(shape, Values(_random, shape.Aggregate(1, (product, dimension) => product * dimension)))));
+            return _parameters[^1];
+        }
+
+        private float[] Read(Tensor tensor, bool gradient)
+        {
+            var values = new float[tensor.Shape.Aggregate(1, (product, dimension) => product * dimension)];
+            if (gradient)
+                Backend.CopyGradient(tensor, values);
+            else
+                Backend.CopyOut(tensor, values);
+            return values;
+        }
+
+        private static float[] Values(Random random, int count) => [.. Enumerable.Range(0, count).Select(_ => random.NextSingle() * 2 - 1)];
     }
 
     private static StateDict Train(RepVggArchitecture architecture, int threads, OptimizerOptions options, float? clipNorm)

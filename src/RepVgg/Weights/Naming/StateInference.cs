@@ -156,8 +156,8 @@ internal static partial class StateInference
         if (!name.EndsWith(suffix, StringComparison.Ordinal) || StateLayout.IsAuxiliary(name))
             return null;
         string block = name[..^suffix.Length];
-        int dot = block.LastIndexOf('.');
-        return dot < 0 || (dot + 1 < block.Length && char.IsDigit(block[dot + 1])) ? block : null;
+        string last = block[(block.LastIndexOf('.') + 1)..];
+        return last.Length == block.Length || last.StartsWith("stage", StringComparison.Ordinal) || (last.Length > 0 && char.IsDigit(last[0])) ? block : null;
     }
 
     private static string KernelSuffix(TrainingForm form) => $".{TrainingForms.MainKernelOf(form)}.weight";

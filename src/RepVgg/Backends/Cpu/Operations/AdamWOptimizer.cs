@@ -15,7 +15,7 @@ internal sealed unsafe class AdamWOptimizer(CpuContext context, IReadOnlyList<Pa
         float* multiplier = entry.Multiplier;
         float* average = entry.Slot(0);
         float* square = entry.Slot(1);
-        var factors = options.Factors(rate, entry.Group.WeightDecay, ++Steps[index]);
+        var factors = options.Factors(rate, entry.WeightDecay, ++Steps[index]);
         Elementwise.Run(Context.Loop, entry.Parameter.Count, (start, count) => Elementwise.AdamWStep(
             weight + start, gradient + start, multiplier is null ? null : multiplier + start, average + start, square + start, count, gradientFactor, factors));
     }

@@ -5,7 +5,7 @@ namespace RepVgg.Backends.Cpu.Operations;
 /// <summary>The parameters of one branch as tensors of the CPU backend, with its scale per channel in evaluation mode.</summary>
 internal sealed unsafe class BranchValues
 {
-    /// <summary>The smallest divisor of a normalized filter, as in PyTorch's <c>normalize</c>. A filter of a smaller norm is divided by this constant.</summary>
+    /// <summary>The smallest divisor of a normalised filter, as in PyTorch's <c>normalize</c>. A filter of a smaller norm is divided by this constant.</summary>
     public const double SmallestNorm = 1e-12;
 
     private readonly CpuTensor? _mean, _variance;

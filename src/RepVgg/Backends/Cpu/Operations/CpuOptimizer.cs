@@ -30,7 +30,7 @@ internal abstract unsafe class CpuOptimizer : Optimizer
         foreach (var (index, entry) in _entries.Index())
         {
             if (entry.Parameter.HasGradient)
-                Update(index, entry, learningRate * entry.Group.LearningRateScale, gradientFactor);
+                Update(index, entry, learningRate * entry.LearningRateScale, gradientFactor);
         }
         GC.KeepAlive(this);
     }
@@ -87,7 +87,7 @@ internal abstract unsafe class CpuOptimizer : Optimizer
 
         public Entry(CpuTensor parameter, ParameterGroup group, int indexInGroup, int slots)
         {
-            (Parameter, Group) = (parameter, group);
+            (Parameter, WeightDecay, LearningRateScale) = (parameter, group.WeightDecay, group.LearningRateScale);
             _slots = [.. Enumerable.Range(0, slots).Select(_ => new NativeBuffer(parameter.Count))];
             if (group.GradientMultipliers is { } multipliers)
             {
@@ -98,7 +98,9 @@ internal abstract unsafe class CpuOptimizer : Optimizer
 
         public CpuTensor Parameter { get; }
 
-        public ParameterGroup Group { get; }
+        public float WeightDecay { get; }
+
+        public float LearningRateScale { get; }
 
         /// <summary>The gradient multipliers; null if there are none.</summary>
         public float* Multiplier => _multiplier is null ? null : _multiplier.Pointer;

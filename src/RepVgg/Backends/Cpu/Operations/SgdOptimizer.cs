@@ -16,6 +16,6 @@ internal sealed unsafe class SgdOptimizer(CpuContext context, IReadOnlyList<Para
         float* buffer = options.Momentum == 0 ? null : entry.Slot(0);
         Elementwise.Run(Context.Loop, entry.Parameter.Count, (start, count) => Elementwise.SgdStep(
             weight + start, gradient + start, multiplier is null ? null : multiplier + start, buffer is null ? null : buffer + start, count,
-            gradientFactor, rate, entry.Group.WeightDecay, options.Momentum, options.Nesterov));
+            gradientFactor, rate, entry.WeightDecay, options.Momentum, options.Nesterov));
     }
 }
