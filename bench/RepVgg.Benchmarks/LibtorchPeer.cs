@@ -21,23 +21,19 @@ internal sealed class LibtorchPeer : IDisposable
     private readonly Tensor _images;
     private readonly Tensor _labels;
 
-    /// <param name="architecture">What to train, without squeeze-and-excitation and auxiliary heads.</param>
-    /// <param name="initial">The weights to start from.</param>
-    /// <param name="images">The batch.</param>
-    /// <param name="shape">Its shape, [N, C, H, W].</param>
-    /// <param name="labels">The classes of the batch.</param>
-    /// <param name="threads">Threads of libtorch's kernels.</param>
+    /// <param name="own">Steps of this library, which train the same network, without squeeze-and-excitation and auxiliary heads, from the same weights on the same batch with as many threads.</param>
     /// <exception cref="DeviceUnavailableException">libtorch cannot be loaded, or computes wrong numbers.</exception>
-    public LibtorchPeer(RepVggArchitecture architecture, StateDict initial, float[] images, int[] shape, int[] labels, int threads)
+    public LibtorchPeer(TrainingSteps own)
     {
+        var architecture = own.Network.Architecture;
         // Checks that libtorch can be used. While it exists, glibc keeps freed memory, which makes libtorch's steps faster.
-        _runtime = TorchBackends.Create(new TorchBackendOptions { Threads = threads, Network = architecture });
-        torch.set_num_threads(threads);
-        _network = new PlainRepVgg(architecture, initial);
-        _optimizer = torch.optim.SGD(_network.parameters(), TrainingBenchmark.LearningRate, TrainingBenchmark.Momentum, weight_decay: TrainingBenchmark.WeightDecay);
+        _runtime = TorchBackends.Create(new TorchBackendOptions { Threads = own.Threads, Network = architecture });
+        torch.set_num_threads(own.Threads);
+        _network = new PlainRepVgg(architecture, own.Network.ExportState());
+        _optimizer = torch.optim.SGD(_network.parameters(), TrainingSteps.LearningRate, TrainingSteps.Momentum, weight_decay: TrainingSteps.WeightDecay);
         _criterion = CrossEntropyLoss();
-        _images = torch.tensor(images, Array.ConvertAll(shape, dimension => (long)dimension));
-        _labels = torch.tensor(Array.ConvertAll(labels, label => (long)label));
+        _images = torch.tensor(own.Images, Array.ConvertAll(own.Shape, dimension => (long)dimension));
+        _labels = torch.tensor(Array.ConvertAll(own.Labels, label => (long)label));
     }
 
     /// <summary>The versions that run, and the limit on their instructions if one is set.</summary>
@@ -75,11 +71,8 @@ internal sealed class LibtorchPeer : IDisposable
     /// <summary>The network: blocks, average pooling and a linear layer.</summary>
     private sealed class PlainRepVgg : Module<Tensor, Tensor>
     {
-        private readonly Module<Tensor, Tensor>[] _stages;
-
-        [ComponentName(Name = "linear")]
+        private readonly PlainBlock[] _blocks;
         private readonly Linear _linear;
-
         private readonly AdaptiveAvgPool2d _pool = AdaptiveAvgPool2d(1);
 
         public PlainRepVgg(RepVggArchitecture architecture, StateDict initial)
@@ -87,19 +80,14 @@ internal sealed class LibtorchPeer : IDisposable
         {
             if (architecture.SqueezeExcitation != SqueezeExcitation.None || architecture.Stages.Any(stage => stage.AuxiliaryHead))
                 throw new ArgumentException($"The libtorch side has no squeeze-and-excitation and no auxiliary heads, as {architecture.Name} has them; --peer none times our side alone.");
-            var blocks = new Queue<BlockSpec>(architecture.Blocks);
-            _stages = new Module<Tensor, Tensor>[architecture.Stages.Length];
-            for (int i = 0; i < _stages.Length; i++)
-            {
-                // The stem is a block, the other stages are lists of them.
-                _stages[i] = i == 0
-                    ? new PlainBlock(blocks.Dequeue())
-                    : Sequential([.. Enumerable.Range(0, architecture.Stages[i].Depth).Select(index => ($"{index}", (Module<Tensor, Tensor>)new PlainBlock(blocks.Dequeue())))]);
-                register_module(architecture.Stages[i].Name, _stages[i]);
-            }
+            if (architecture.Blocks.Any(block => !block.Branches.All(IsKnown)))
+                throw new ArgumentException($"The libtorch side has no branches as those of {architecture.TrainingForm}; --peer none times our side alone.");
+            _blocks = [.. architecture.Blocks.Select(block => new PlainBlock(block))];
             var shape = initial["linear.weight"].Shape;
             _linear = Linear(shape[1], shape[0]);
-            RegisterComponents();
+            for (int i = 0; i < _blocks.Length; i++)
+                register_module($"block{i}", _blocks[i]);
+            register_module("linear", _linear);
             CopyIn(initial);
         }
 
@@ -107,55 +95,81 @@ internal sealed class LibtorchPeer : IDisposable
         {
             using var scope = torch.NewDisposeScope();
             var map = input;
-            foreach (var stage in _stages)
-                map = stage.call(map);
+            foreach (var block in _blocks)
+                map = block.call(map);
             return _linear.call(_pool.call(map).flatten(1)).MoveToOuterDisposeScope();
         }
+
+        private static bool IsKnown(BranchSpec branch) =>
+            branch is { IsSingleLayer: true, Kind: BranchKind.Convolution or BranchKind.Identity, Scale: null, NormalizesFilters: false };
 
         private void CopyIn(StateDict initial)
         {
             using var scope = torch.NewDisposeScope();
             using var mode = torch.no_grad();
-            var tensors = state_dict().Where(entry => !entry.Key.EndsWith("num_batches_tracked", StringComparison.Ordinal)).ToDictionary();
-            if (!tensors.Keys.ToHashSet().SetEquals(initial.Select(entry => entry.Key)))
-                throw new InvalidOperationException("The libtorch side has other tensors than ours.");
-            foreach (var (name, tensor) in tensors)
-                tensor.copy_(torch.tensor(initial[name].Values).reshape(tensor.shape));
+            var missing = initial.Select(entry => entry.Key).ToHashSet();
+            foreach (var (module, name) in _blocks.SelectMany(block => block.NamedModules).Append((_linear, "linear")))
+            {
+                foreach (var (key, tensor) in module.state_dict())
+                {
+                    if (key == "num_batches_tracked")
+                        continue;
+                    tensor.copy_(torch.tensor(initial[$"{name}.{key}"].Values).reshape(tensor.shape));
+                    missing.Remove($"{name}.{key}");
+                }
+            }
+            if (missing.Count > 0)
+                throw new ArgumentException($"The libtorch side has no tensor '{missing.Min(StringComparer.Ordinal)}', as this training form has it; --peer none times our side alone.");
         }
     }
 
-    /// <summary>A block: 3x3, 1x1 and, where shapes allow, identity, a batch norm each; their sum; ReLU.</summary>
+    /// <summary>A block: the sum of its branches, each a convolution or the identity and a batch norm; ReLU.</summary>
     private sealed class PlainBlock : Module<Tensor, Tensor>
     {
-        [ComponentName(Name = "rbr_dense")]
-        private readonly Sequential _dense;
-
-        [ComponentName(Name = "rbr_1x1")]
-        private readonly Sequential _point;
-
-        [ComponentName(Name = "rbr_identity")]
-        private readonly BatchNorm2d? _identity;
+        private readonly BlockSpec _block;
+        private readonly (BranchSpec Spec, Conv2d? Convolution, BatchNorm2d? Norm)[] _branches;
 
         public PlainBlock(BlockSpec block)
             : base(nameof(PlainBlock))
         {
-            _dense = Branch(3, 1);
-            _point = Branch(1, 0);
-            _identity = block.HasIdentity ? BatchNorm2d(block.OutputChannels) : null;
-            RegisterComponents();
+            _block = block;
+            _branches = [.. block.Branches.Select(branch => (
+                branch,
+                branch.KernelName is null ? null : Conv2d(
+                    block.InputChannels, block.OutputChannels, (branch.KernelHeight, branch.KernelWidth), (block.Stride, block.Stride),
+                    (branch.KernelHeight / 2, branch.KernelWidth / 2), groups: block.Groups, bias: false),
+                branch.NormName is null ? null : BatchNorm2d(block.OutputChannels)))];
+            foreach (var (module, name) in NamedModules)
+                register_module(name.Replace('.', '_'), module);
+        }
 
-            Sequential Branch(int kernel, int padding) => Sequential(
-                ("conv", Conv2d(block.InputChannels, block.OutputChannels, kernel, block.Stride, padding, groups: block.Groups, bias: false)),
-                ("bn", BatchNorm2d(block.OutputChannels)));
+        /// <summary>The modules with their names in the network.</summary>
+        public IEnumerable<(Module Module, string Name)> NamedModules
+        {
+            get
+            {
+                foreach (var (spec, convolution, norm) in _branches)
+                {
+                    if (convolution is not null)
+                        yield return (convolution, $"{_block.Name}.{spec.KernelName}");
+                    if (norm is not null)
+                        yield return (norm, $"{_block.Name}.{spec.NormName}");
+                }
+            }
         }
 
         public override Tensor forward(Tensor input)
         {
             using var scope = torch.NewDisposeScope();
-            var sum = _dense.call(input).add_(_point.call(input));
-            if (_identity is not null)
-                sum.add_(_identity.call(input));
-            return sum.relu_().MoveToOuterDisposeScope();
+            Tensor? sum = null;
+            foreach (var (_, convolution, norm) in _branches)
+            {
+                var part = convolution is null ? input : convolution.call(input);
+                if (norm is not null)
+                    part = norm.call(part);
+                sum = sum is null ? part : sum.add_(part);
+            }
+            return sum!.relu_().MoveToOuterDisposeScope();
         }
     }
 }

@@ -20,6 +20,7 @@ const string Usage = """
               --clock wall    or "processor"
               --backend cpu   or torch (libtorch on the CPU), cuda, cuda-bf16; the last two run alone
               --peer libtorch or none
+              --form Plain    compares steps of this training form with RepVGG's, and their memory, ours and libtorch's
               --write FILE    also writes the table there
 
       compare losses of the CPU backend and another one, from the same weights and batches

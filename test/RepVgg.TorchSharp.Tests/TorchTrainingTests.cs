@@ -44,6 +44,32 @@ public class TorchTrainingTests
         Assert.EndsWith($"CPU, 1 thread, {(bfloat16 ? "bfloat16" : "float32")}{(channelsLast ? ", channels last" : "")}", backend.Description, StringComparison.Ordinal);
     }
 
+    public static TheoryData<TrainingForm, bool> Forms
+    {
+        get
+        {
+            var data = new TheoryData<TrainingForm, bool>();
+            foreach (var form in Enum.GetValues<TrainingForm>())
+            {
+                data.Add(form, false);
+                data.Add(form, true);
+            }
+            return data;
+        }
+    }
+
+    /// <summary>Grey images give stems with one weight per filter in 1x1 convolutions, whose gradient is 0 but for rounding.</summary>
+    [TorchSharpTheory]
+    [MemberData(nameof(Forms))]
+    public void The_self_test_passes_for_every_training_form(TrainingForm form, bool bfloat16)
+    {
+        foreach (int channels in (int[])[1, 3])
+        {
+            var network = RepVggVariants.S0 with { InputChannels = channels, TrainingForm = form };
+            using var backend = TorchBackends.Create(new TorchBackendOptions { Threads = 1, Bfloat16 = bfloat16, Network = network, Classes = 5 });
+        }
+    }
+
     [TorchSharpTheory]
     [InlineData("S0", false)]
     [InlineData("S1", true)]

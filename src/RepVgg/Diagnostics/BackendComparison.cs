@@ -182,7 +182,7 @@ internal static class BackendComparison
     {
         var parameters = network.Parameters.Where(parameter => parameter.Name.StartsWith($"{part.Name}.", StringComparison.Ordinal)).ToArray();
         using var optimizer = backend.CreateOptimizer([new ParameterGroup(parameters, 1e-4f)], new SgdOptions(0.9f, Nesterov: true));
-        var withoutGradient = KernelsWithoutGradient(network.Architecture);
+        var withoutGradient = ParametersWithoutGradient(network.Architecture);
         var results = new List<(string, float[])>();
 
         // The first pass fills the allocator's free memory with nonzero values, to detect operations that read uninitialized
@@ -219,16 +219,29 @@ internal static class BackendComparison
         return gradient;
     }
 
-    /// <summary>
-    /// Returns the names of branch kernels that have one weight per output channel and are followed by a batch norm. The batch
-    /// norm cancels any scale, so the exact gradient is 0 and the computed one is only rounding error.
-    /// </summary>
-    private static HashSet<string> KernelsWithoutGradient(RepVggArchitecture architecture) =>
-    [
-        .. architecture.Blocks.Where(block => block.InputChannels == block.Groups).SelectMany(block => block.Branches
-            .Where(branch => branch is { KernelName: not null, NormName: not null, KernelHeight: 1, KernelWidth: 1 })
-            .Select(branch => $"{block.Name}.{branch.KernelName}.weight")),
-    ];
+    /// <summary>Returns the names of parameters whose exact gradient is 0, or almost 0, because a batch norm cancels any scale and any constant of its input. The computed gradient is only rounding error.</summary>
+    /// <remarks>These are kernels that have one weight per output channel and are followed by a batch norm, and the biases of branches' batch norms where a batch norm follows the sum.</remarks>
+    private static HashSet<string> ParametersWithoutGradient(RepVggArchitecture architecture)
+    {
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        bool hasSumNorm = TrainingForms.SumNormOf(architecture.TrainingForm) is not null;
+        foreach (var block in architecture.Blocks)
+        {
+            foreach (var branch in block.Branches)
+            {
+                if (block.InputChannels == block.Groups && branch.First is { Size: 1 } first)
+                    names.Add($"{block.Name}.{first.KernelName}.weight");
+                if (block.InputChannels == block.Groups && branch is { First: null, KernelName: { } kernel, NormName: not null, KernelHeight: 1, KernelWidth: 1 })
+                    names.Add($"{block.Name}.{kernel}.weight");
+                if (hasSumNorm && branch.NormName is { } norm)
+                    names.Add($"{block.Name}.{norm}.bias");
+                // The average has one input channel for each output channel, so its batch norm cancels the one before it, but for the border.
+                if (branch is { Kind: BranchKind.Average, First: { } before })
+                    names.UnionWith([$"{block.Name}.{before.NormName}.weight", $"{block.Name}.{before.NormName}.bias"]);
+            }
+        }
+        return names;
+    }
 
     /// <summary>Returns random values, uniformly distributed in [-range, range]. The seed is fixed, so equal shapes get equal values.</summary>
     private static float[] RandomValues(IReadOnlyList<int> shape, double range)

@@ -7,73 +7,137 @@ namespace RepVgg.Testing;
 /// <content>Whole blocks equal what their primitives compose to.</content>
 public abstract partial class BackendTests
 {
-    // A single input channel is left out: the 1x1 branch is then independent of its kernel's size, and its gradient is all rounding.
+    /// <summary>Branches that a block can have: sizes of kernels, and "id" for the identity.</summary>
+    private const string RepVggBlock = "3x3 1x1", RepVggBlockWithIdentity = "3x3 1x1 id", PlainBlock = "3x3", Asymmetric = "3x3 3x1 1x3", FourConvolutions = "3x3 3x3 3x3 1x1 id";
+
+    // A single input channel is left out where a 1x1 kernel has a batch norm of the batch: the branch is then independent of its kernel's size, and its gradient is all rounding.
     [BackendTheory]
-    [InlineData(3, 3, 7, 8, 5, 2, 1, true, true)]
-    [InlineData(3, 2, 28, 28, 16, 1, 1, true, true)]
-    [InlineData(9, 16, 14, 14, 16, 1, 1, true, true)]
-    [InlineData(9, 20, 7, 7, 20, 1, 1, false, true)]
-    [InlineData(5, 32, 7, 7, 40, 2, 1, true, true)]
-    [InlineData(4, 12, 6, 5, 12, 1, 4, true, true)]
-    [InlineData(4, 12, 6, 5, 24, 2, 2, true, true)]
-    [InlineData(3, 48, 9, 10, 48, 1, 1, true, true)]
-    [InlineData(2, 33, 33, 31, 35, 1, 1, true, true)]
-    [InlineData(7, 64, 7, 7, 64, 1, 1, true, true)]
-    [InlineData(2, 16, 1, 1, 16, 1, 1, true, true)]
-    [InlineData(5, 96, 4, 4, 96, 1, 1, true, true)]
-    [InlineData(5, 64, 4, 3, 104, 2, 1, true, true)]
-    [InlineData(5, 48, 3, 2, 48, 1, 3, true, true)]
-    [InlineData(3, 16, 8, 7, 16, 1, 1, true, false)]
-    [InlineData(3, 32, 8, 8, 48, 2, 1, false, false)]
-    public void Multi_branch_block_equals_its_primitives(int n, int c, int h, int w, int o, int stride, int groups, bool relu, bool training)
+    [InlineData(RepVggBlock, 3, 3, 7, 8, 5, 2, 1, true, true)]
+    [InlineData(RepVggBlock, 3, 2, 28, 28, 16, 1, 1, true, true)]
+    [InlineData(RepVggBlockWithIdentity, 9, 16, 14, 14, 16, 1, 1, true, true)]
+    [InlineData(RepVggBlockWithIdentity, 9, 20, 7, 7, 20, 1, 1, false, true)]
+    [InlineData(RepVggBlock, 5, 32, 7, 7, 40, 2, 1, true, true)]
+    [InlineData(RepVggBlockWithIdentity, 4, 12, 6, 5, 12, 1, 4, true, true)]
+    [InlineData(RepVggBlock, 4, 12, 6, 5, 24, 2, 2, true, true)]
+    [InlineData(RepVggBlockWithIdentity, 3, 48, 9, 10, 48, 1, 1, true, true)]
+    [InlineData(RepVggBlock, 2, 33, 33, 31, 35, 1, 1, true, true)]
+    [InlineData(RepVggBlockWithIdentity, 7, 64, 7, 7, 64, 1, 1, true, true)]
+    [InlineData(RepVggBlockWithIdentity, 2, 16, 1, 1, 16, 1, 1, true, true)]
+    [InlineData(RepVggBlockWithIdentity, 5, 96, 4, 4, 96, 1, 1, true, true)]
+    [InlineData(RepVggBlock, 5, 64, 4, 3, 104, 2, 1, true, true)]
+    [InlineData(RepVggBlockWithIdentity, 5, 48, 3, 2, 48, 1, 3, true, true)]
+    [InlineData(RepVggBlockWithIdentity, 3, 16, 8, 7, 16, 1, 1, true, false)]
+    [InlineData(RepVggBlock, 3, 32, 8, 8, 48, 2, 1, false, false)]
+    [InlineData(PlainBlock, 3, 1, 28, 27, 16, 1, 1, true, true)]
+    [InlineData(PlainBlock, 3, 3, 9, 8, 20, 2, 1, false, true)]
+    [InlineData(PlainBlock, 9, 48, 9, 10, 48, 1, 1, true, true)]
+    [InlineData(PlainBlock, 5, 33, 7, 5, 35, 1, 1, false, true)]
+    [InlineData(PlainBlock, 5, 64, 7, 7, 104, 2, 1, true, true)]
+    [InlineData(PlainBlock, 4, 12, 6, 5, 24, 1, 4, true, true)]
+    [InlineData(PlainBlock, 4, 12, 7, 5, 24, 2, 2, false, true)]
+    [InlineData(PlainBlock, 2, 96, 4, 3, 96, 1, 1, true, true)]
+    [InlineData(PlainBlock, 3, 16, 8, 7, 16, 1, 1, true, false)]
+    [InlineData(PlainBlock, 3, 32, 8, 7, 37, 2, 1, false, false)]
+    [InlineData("1x1", 3, 20, 7, 6, 24, 1, 1, true, true)]
+    [InlineData("1x1", 3, 20, 7, 6, 24, 2, 2, true, true)]
+    [InlineData("1x3", 3, 8, 7, 6, 20, 1, 1, true, true)]
+    [InlineData("3x1", 3, 8, 7, 6, 20, 2, 2, false, true)]
+    [InlineData("1x1 id", 3, 20, 7, 6, 20, 1, 1, true, true)]
+    [InlineData("id 1x3", 3, 20, 7, 6, 20, 1, 1, false, false)]
+    [InlineData(Asymmetric, 4, 32, 8, 7, 32, 1, 1, true, true)]
+    [InlineData(Asymmetric, 4, 12, 7, 6, 20, 2, 2, false, true)]
+    [InlineData(FourConvolutions, 4, 32, 7, 8, 32, 1, 1, true, true)]
+    [InlineData(FourConvolutions, 4, 20, 5, 6, 20, 1, 2, true, false)]
+    [InlineData("1x1 3x3 3x3 1x3 3x1", 4, 20, 5, 6, 36, 2, 1, false, true)]
+    public void A_block_equals_its_primitives(string branches, int n, int c, int h, int w, int o, int stride, int groups, bool relu, bool training) =>
+        CompareWithPrimitives(branches, n, c, h, w, o, stride, groups, relu, training, frozen: 0);
+
+    /// <summary>Any of a block's batch norms may be frozen; bit i freezes the i-th.</summary>
+    [BackendTheory]
+    [InlineData(RepVggBlockWithIdentity, 0b111, 16, 16, 1, true)]
+    [InlineData(RepVggBlockWithIdentity, 0b001, 16, 16, 1, true)]
+    [InlineData(RepVggBlockWithIdentity, 0b110, 20, 20, 1, false)]
+    [InlineData(RepVggBlock, 0b011, 8, 20, 2, true)]
+    [InlineData(PlainBlock, 0b1, 16, 16, 1, true)]
+    [InlineData(PlainBlock, 0b1, 20, 37, 2, false)]
+    [InlineData(Asymmetric, 0b111, 16, 20, 1, true)]
+    [InlineData(FourConvolutions, 0b10100, 20, 20, 1, true)]
+    public void A_block_with_frozen_batch_norms_equals_its_primitives(string branches, int frozen, int c, int o, int stride, bool relu) =>
+        CompareWithPrimitives(branches, 5, c, 7, 7, o, stride, 1, relu, training: true, frozen);
+
+    /// <summary>What requires no gradient gets none, and the rest of the block is not affected.</summary>
+    [BackendTheory]
+    [InlineData(PlainBlock, false, true, true)]
+    [InlineData(PlainBlock, true, false, true)]
+    [InlineData(PlainBlock, true, true, false)]
+    [InlineData(PlainBlock, false, false, true)]
+    [InlineData(PlainBlock, true, false, false)]
+    [InlineData(RepVggBlockWithIdentity, false, true, true)]
+    [InlineData(FourConvolutions, true, false, false)]
+    public void A_block_of_which_a_part_is_trained_equals_its_primitives(string branches, bool input, bool kernels, bool norms) =>
+        CompareWithPrimitives(branches, 3, 32, 7, 6, 32, 1, 1, relu: true, training: true, frozen: 0, input, kernels, norms);
+
+    private void CompareWithPrimitives(
+        string description, int n, int c, int h, int w, int o, int stride, int groups, bool relu, bool training, int frozen, bool trainsInput = true, bool trainsKernels = true, bool trainsNorms = true)
     {
-        var random = new Random(n * 1000 + c);
-        var input = Random(random, n, c, h, w);
-        bool identity = stride == 1 && c == o;
+        float[] input = Random(new Random(n * 1000 + c), n, c, h, w);
         var results = new List<float[]>[2];
         for (int side = 0; side < 2; side++)
         {
             var draw = new Random(5);
-            var parameters = new List<Tensor>();
-            var buffers = new List<Tensor>();
-            Tensor kernel3x3 = New(draw, parameters, o, c / groups, 3, 3), kernel1x1 = New(draw, parameters, o, c / groups, 1, 1);
-            BatchNormState norm3x3 = Norm(draw, o), norm1x1 = Norm(draw, o);
-            var normIdentity = identity ? Norm(draw, o) : null;
+            var tensors = new List<Tensor>();
+            Branch[] branches = [.. description.Split(' ').Select((branch, i) => new Branch(
+                branch == "id" ? null : Create(trainsKernels, o, c / groups, branch[0] - '0', branch[2] - '0'),
+                Norm(i)))];
+            BatchNormState[] norms = [.. branches.Select(branch => branch.Norm!)];
+            float[][] means = [.. norms.Select(norm => Read(norm.RunningMean))];
             var outcome = results[side] = [];
-            // Two blocks in a row read the same map, so that gradients add up as well.
             using (Backend.BeginStep(training, record: true))
             {
-                var x = Backend.CreateInput([n, c, h, w], input, requiresGradient: true);
-                var y = side == 0
-                    ? Backend.MultiBranchConv(x, ToBranches(kernel3x3, norm3x3, kernel1x1, norm1x1, normIdentity), stride, groups, relu)
-                    : Composed(x, kernel3x3, norm3x3, kernel1x1, norm1x1, normIdentity, stride, groups, relu);
+                var x = Backend.CreateInput([n, c, h, w], input, trainsInput);
+                var y = Apply(x);
                 outcome.Add(Read(y));
-                var total = identity ? Backend.Add(y, x) : y;
+                // The input is read again where shapes allow, so that gradients add up as well.
+                var total = stride == 1 && c == o ? Backend.Add(y, x) : y;
                 Backend.BackwardFrom(total, Random(new Random(9), [.. total.Shape]));
-                outcome.Add(Gradient(x));
-                outcome.AddRange(parameters.Select(Gradient));
-                outcome.AddRange(buffers.Select(Read));
+                if (trainsInput)
+                    outcome.Add(Gradient(x));
+                outcome.AddRange(tensors.Where(tensor => tensor.Role == TensorRole.Parameter).Select(Gradient));
+            }
+            using (Backend.BeginStep(training))
+                outcome.Add(Read(Apply(Backend.CreateInput([n, c, h, w], input))));
+            using (Backend.BeginStep(training, record: false))
+                outcome.Add(Read(Apply(Backend.CreateInput([n, c, h, w], input))));
+            foreach (var norm in norms)
+                outcome.AddRange([Read(norm.RunningMean), Read(norm.RunningVariance)]);
+            for (int i = 0; i < norms.Length; i++)
+                Assert.Equal(norms[i].Frozen || !training, means[i].SequenceEqual(Read(norms[i].RunningMean)));
+
+            Tensor Apply(Tensor x) => side == 0 ? Backend.MultiBranchConv(x, branches, stride, groups, relu) : Composed(x, branches, stride, groups, relu);
+
+            Tensor Create(bool isTrained, params int[] shape)
+            {
+                var values = new TensorData(shape, Random(draw, shape));
+                tensors.Add(isTrained ? Backend.CreateParameter(values) : Backend.CreateBuffer(values));
+                return tensors[^1];
             }
 
-            BatchNormState Norm(Random source, int channels)
+            BatchNormState Norm(int index)
             {
-                var norm = NewState(New(source, parameters, channels), New(source, parameters, channels), channels);
-                buffers.AddRange([norm.RunningMean, norm.RunningVariance]);
-                return norm;
+                var (mean, variance) = Statistics(o, index);
+                return NewState(Create(trainsNorms, o), Create(trainsNorms, o), o, mean, variance) with { Frozen = (frozen >> index & 1) != 0 };
             }
         }
         for (int i = 0; i < results[0].Count; i++)
             Compare.Close(results[1][i], results[0][i], 2e-5, $"result {i}");
     }
 
-    /// <summary>The seam's own default, whatever the backend overrides.</summary>
-    private Tensor Composed(Tensor x, Tensor kernel3x3, BatchNormState norm3x3, Tensor kernel1x1, BatchNormState norm1x1, BatchNormState? normIdentity, int stride, int groups, bool relu)
+    /// <summary>Does not use <see cref="Backend.MultiBranchConv"/>, which a backend may override.</summary>
+    private Tensor Composed(Tensor x, IEnumerable<Branch> branches, int stride, int groups, bool relu)
     {
-        var sum = Backend.Add(
-            Backend.BatchNorm(Backend.Conv2d(x, kernel3x3, null, stride, 1, groups), norm3x3),
-            Backend.BatchNorm(Backend.Conv2d(x, kernel1x1, null, stride, 0, groups), norm1x1));
-        if (normIdentity is not null)
-            sum = Backend.Add(sum, Backend.BatchNorm(x, normIdentity));
+        var sum = branches
+            .Select(branch => Backend.BatchNorm(branch.Kernel is null ? x : Backend.Conv2d(x, branch.Kernel, null, stride, branch.KernelHeight / 2, branch.KernelWidth / 2, groups), branch.Norm!))
+            .Aggregate(Backend.Add);
         return relu ? Backend.Relu(sum) : sum;
     }
 

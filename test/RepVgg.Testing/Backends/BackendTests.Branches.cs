@@ -23,45 +23,6 @@ public abstract partial class BackendTests
         Assert.Equal(variance.Select(value => (float)value), Read(state.RunningVariance));
     }
 
-    /// <summary>Any of a block's batch norms may be frozen; bit i freezes the i-th of 3x3, 1x1, identity.</summary>
-    [BackendTheory]
-    [InlineData(0b111, 16, 16, 1, true)]
-    [InlineData(0b001, 16, 16, 1, true)]
-    [InlineData(0b110, 20, 20, 1, false)]
-    [InlineData(0b011, 8, 20, 2, true)]
-    public void A_block_with_frozen_batch_norms_equals_its_primitives(int frozen, int c, int o, int stride, bool relu)
-    {
-        const int N = 5, Size = 7;
-        float[] input = Random(new Random(c), N, c, Size, Size);
-        var results = new List<float[]>[2];
-        for (int side = 0; side < 2; side++)
-        {
-            var draw = new Random(6);
-            var parameters = new List<Tensor>();
-            Tensor kernel3x3 = New(draw, parameters, o, c, 3, 3), kernel1x1 = New(draw, parameters, o, c, 1, 1);
-            BatchNormState[] norms = [.. Enumerable.Range(0, stride == 1 && c == o ? 3 : 2).Select(i =>
-            {
-                var (mean, variance) = Statistics(o, i);
-                return NewState(New(draw, parameters, o), New(draw, parameters, o), o, mean, variance) with { Frozen = (frozen >> i & 1) != 0 };
-            })];
-            var identity = norms.Length > 2 ? norms[2] : null;
-            var before = norms.Select(norm => Read(norm.RunningMean)).ToArray();
-            using (Backend.BeginStep(training: true))
-            {
-                var x = Backend.CreateInput([N, c, Size, Size], input, requiresGradient: true);
-                var y = side == 0
-                    ? Backend.MultiBranchConv(x, ToBranches(kernel3x3, norms[0], kernel1x1, norms[1], identity), stride, 1, relu)
-                    : Composed(x, kernel3x3, norms[0], kernel1x1, norms[1], identity, stride, 1, relu);
-                Backend.BackwardFrom(y, Random(new Random(9), [.. y.Shape]));
-                results[side] = [Read(y), Gradient(x), .. parameters.Select(Gradient), .. norms.SelectMany(norm => (float[][])[Read(norm.RunningMean), Read(norm.RunningVariance)])];
-            }
-            for (int i = 0; i < norms.Length; i++)
-                Assert.Equal(norms[i].Frozen, before[i].SequenceEqual(Read(norms[i].RunningMean)));
-        }
-        for (int i = 0; i < results[0].Count; i++)
-            Compare.Close(results[1][i], results[0][i], 2e-5, $"result {i}");
-    }
-
     [BackendFact]
     public void What_is_below_buffers_only_gets_no_gradient_and_the_rest_does()
     {

@@ -36,14 +36,61 @@ public class CpuBackendGuaranteesTests
     [InlineData(7)]
     public void Bits_do_not_depend_on_the_number_of_threads(int threads)
     {
-        foreach (var architecture in (RepVggArchitecture[])[_architecture with { SqueezeExcitation = SqueezeExcitation.None }, _plain])
+        foreach (var architecture in (RepVggArchitecture[])[_architecture with { SqueezeExcitation = SqueezeExcitation.None }, _plain, _plain with { TrainingForm = TrainingForm.Plain }])
         {
             foreach (var (options, clipNorm) in ((OptimizerOptions, float?)[])[(_sgd, null), (_sgd, 0.1f), (new AdamWOptions(), 0.1f)])
             {
                 var one = Train(architecture, threads: 1, options, clipNorm);
                 var many = Train(architecture, threads, options, clipNorm);
                 foreach (var (name, tensor) in one)
-                    Assert.True(tensor.Values.AsSpan().SequenceEqual(many[name].Values), $"{architecture.Name}: {name} differs on {threads} threads with {options}.");
+                    Assert.True(tensor.Values.AsSpan().SequenceEqual(many[name].Values), $"{architecture.Name}, {architecture.TrainingForm}: {name} differs on {threads} threads with {options}.");
+            }
+        }
+    }
+
+    /// <summary>Blocks of one convolution and of more than two, of which units of images are computed together.</summary>
+    [Theory]
+    [InlineData(2)]
+    [InlineData(5)]
+    public void Bits_of_blocks_do_not_depend_on_the_number_of_threads(int threads)
+    {
+        foreach (int channels in (int[])[20, 48])
+        {
+            foreach (var kernels in ((int, int)[][])[[(3, 3)], [(1, 1)], [(3, 3), (3, 1), (1, 3)], [(3, 3), (3, 3), (3, 3), (1, 1), (0, 0)]])
+            {
+                foreach (int stride in kernels[^1] == (0, 0) ? [1] : (int[])[1, 2])
+                    Assert.Equal(Results(1, channels, stride, kernels), Results(threads, channels, stride, kernels));
+            }
+        }
+
+        static List<int[]> Results(int threads, int channels, int stride, (int, int)[] kernels)
+        {
+            const int Images = 19, Side = 9;
+            using var backend = new CpuBackend(threads);
+            var branches = NewBranches(backend, channels, kernels);
+            using (backend.BeginStep(training: true))
+            {
+                var x = backend.CreateInput([Images, channels, Side, Side], Values(7, Images * channels * Side * Side), requiresGradient: true);
+                var y = backend.MultiBranchConv(backend.MultiBranchConv(x, branches, stride, 1, relu: true), branches, stride, 1, relu: false);
+                int count = y.Shape.Aggregate((product, dimension) => product * dimension);
+                backend.BackwardFrom(y, Values(8, count));
+                var results = new List<float[]> { new float[count], new float[Images * channels * Side * Side] };
+                backend.CopyOut(y, results[0]);
+                backend.CopyGradient(x, results[1]);
+                foreach (var branch in branches)
+                {
+                    foreach (var tensor in (Tensor?[])[branch.Kernel, branch.Norm!.Weight, branch.Norm.Bias, branch.Norm.RunningMean, branch.Norm.RunningVariance])
+                    {
+                        if (tensor is null)
+                            continue;
+                        results.Add(new float[tensor.Shape.Aggregate((product, dimension) => product * dimension)]);
+                        if (tensor.Role == TensorRole.Parameter)
+                            backend.CopyGradient(tensor, results[^1]);
+                        else
+                            backend.CopyOut(tensor, results[^1]);
+                    }
+                }
+                return [.. results.Select(values => Array.ConvertAll(values, BitConverter.SingleToInt32Bits))];
             }
         }
     }
@@ -143,6 +190,39 @@ public class CpuBackendGuaranteesTests
         Assert.True(all - frozen >= shared, $"{frozen} bytes with frozen stages, {all} without; at least {shared} less were expected.");
     }
 
+    /// <summary>A block of one convolution stores the convolution's output and its own output until the end of the step, and no other map.</summary>
+    [Fact]
+    public void A_block_of_one_convolution_keeps_two_maps()
+    {
+        const int Images = 64, Channels = 32, Side = 28;
+        const long Map = (long)Images * Channels * Side * Side * sizeof(float);
+        // Buffers are at most one eighth larger than what they hold.
+        long first = Bytes(4), second = Bytes(8);
+        Assert.InRange(second - first, 8 * Map, 9 * Map);
+        Assert.InRange(Bytes(4, record: false) - Bytes(2, record: false), 2 * Map, 9 * Map / 4);
+
+        static long Bytes(int blocks, bool record = true)
+        {
+            using var backend = new CpuBackend(threads: 2);
+            var branches = NewBranches(backend, Channels, (3, 3));
+            long allocated = 0;
+            for (int step = 0; step < 3; step++)
+            {
+                using (backend.BeginStep(training: record, record))
+                {
+                    var map = backend.CreateInput([Images, Channels, Side, Side], new float[Images * Channels * Side * Side]);
+                    for (int i = 0; i < blocks; i++)
+                        map = backend.MultiBranchConv(map, branches, 1, 1, relu: true);
+                    if (record)
+                        backend.BackwardFrom(map, new float[Images * Channels * Side * Side]);
+                }
+                Assert.True(step == 0 || allocated == backend.AllocatedBytes, $"Step {step}: {backend.AllocatedBytes} bytes instead of {allocated}.");
+                allocated = backend.AllocatedBytes;
+            }
+            return allocated;
+        }
+    }
+
     /// <summary>Blocks of normalised filters, of merged and of separate branches with a batch norm of the sum, and the parts of a Diverse Branch Block.</summary>
     private sealed class Blocks : IDisposable
     {
@@ -216,6 +296,19 @@ public class CpuBackendGuaranteesTests
         for (int step = 0; step < 2; step++)
             Step(backend, network, optimizer, batch: 19, seed: step);
         return network.ExportState();
+    }
+
+    /// <summary>Branches with batch norms, of as many outputs as inputs; (0, 0) is the identity.</summary>
+    private static Branch[] NewBranches(Backend backend, int channels, params (int Height, int Width)[] kernels) => [.. kernels.Select((kernel, i) => new Branch(
+        kernel == (0, 0) ? null : backend.CreateParameter(new TensorData([channels, channels, kernel.Height, kernel.Width], Values(i, channels * channels * kernel.Height * kernel.Width))),
+        new BatchNormState(
+            backend.CreateParameter(new TensorData([channels], Values(10 + i, channels))), backend.CreateParameter(new TensorData([channels], Values(20 + i, channels))),
+            backend.CreateBuffer(TensorData.Zeros(channels)), backend.CreateBuffer(new TensorData([channels], [.. Enumerable.Repeat(1f, channels)])))))];
+
+    private static float[] Values(int seed, int count)
+    {
+        var random = new Random(seed);
+        return [.. Enumerable.Range(0, count).Select(_ => random.NextSingle() - 0.5f)];
     }
 
     private static Optimizer NewOptimizer(Backend backend, TrainingNetwork network) =>
