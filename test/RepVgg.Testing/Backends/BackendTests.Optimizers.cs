@@ -329,9 +329,9 @@ public abstract partial class BackendTests
             Refused(adamW, FormattableString.Invariant($"'step/bias' of the optimizer's state is {steps}; it must be a number of steps"), Changed(adamW, "step/bias", new TensorData([], [steps])));
         Refused(multiplied, "has no gradient multipliers 'multiplier/kernel', which this optimizer needs", plain.ExportState());
         Refused(plain, "has gradient multipliers, 'multiplier/kernel', which this optimizer does not use", multiplied.ExportState());
-        var zero = multiplied.ExportState()["multiplier/kernel"];
-        zero.Values[7] = 0;
-        Refused(multiplied, "'multiplier/kernel' of the optimizer's state has the value 0 at index 7", Changed(multiplied, "multiplier/kernel", zero));
+        var negative = multiplied.ExportState()["multiplier/kernel"];
+        negative.Values[7] = -1;
+        Refused(multiplied, "'multiplier/kernel' of the optimizer's state has the value -1 at index 7", Changed(multiplied, "multiplier/kernel", negative));
 
         static StateDict Changed(Optimizer optimizer, string name, TensorData tensor)
         {
