@@ -310,7 +310,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     };
 }
 
-/// <summary>A network in its training form, as <see cref="RepVggTrainer.Train"/> returns it.</summary>
+/// <summary>A network in its training form, as <see cref="RepVggTrainer.Train(IDataView)"/> returns it.</summary>
 /// <param name="Architecture">The architecture.</param>
 /// <param name="Features">How the images of the feature column are read.</param>
 /// <param name="Normalization">The normalisation of the images.</param>
