@@ -1,4 +1,3 @@
-using System.Drawing;
 using Microsoft.ML.Data;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
@@ -43,7 +42,7 @@ public sealed class RepOptimizerTests : IDisposable
     private static RepVggTrainer.Options Options(OptimizerOptions optimizer, int epochs = 4)
     {
         var options = Stripes.Options(epochs);
-        options.Architecture = _plain;
+        options.TrainingForm = TrainingForm.Plain;
         options.Optimizer = optimizer;
         options.Device = TrainingDevice.Cpu;
         return options;
@@ -64,7 +63,7 @@ public sealed class RepOptimizerTests : IDisposable
         search.MetricsCallback = _ => reports++;
         var scales = RepOptimizerSearch.Run(_context, Rows(), search);
         scales.Validate(_plain);
-        Assert.Equal(2 * 4, reports);
+        Assert.Equal(2 * (4 + 1), reports);
         Assert.Equal(RepOptimizerScales.Load(search.ScalesPath).Hash, scales.Hash);
         var initial = RepOptimizerScales.Initial(_plain).ToState();
         Assert.All(scales.ToState(), pair => Assert.NotEqual(initial[pair.Key].Values, pair.Value.Values));
@@ -161,7 +160,7 @@ public sealed class RepOptimizerTests : IDisposable
         foreach (ref float value in state["stage1.1.scale_conv.weight"].Values.AsSpan())
             value = -0.25f;
         var options = Options(new SgdOptions(0.9f, Nesterov: true));
-        options.Architecture = Stripes.Tiny with { TrainingForm = TrainingForm.Csla };
+        options.TrainingForm = TrainingForm.Csla;
         options.BranchScales = RepOptimizerScales.FromState(state);
         options.CheckpointPath = _folder.File("run.checkpoint");
         using var model = Fit(options);
@@ -197,7 +196,7 @@ public sealed class RepOptimizerTests : IDisposable
         Assert.Contains("do not fit Tiny", Error(Options(valid with { Scales = RepOptimizerScales.Initial(RepVggVariants.S1) })));
 
         var branches = Options(valid);
-        branches.Architecture = Stripes.Tiny;
+        branches.TrainingForm = null;
         Assert.Contains("in the training form RepVgg", Error(branches));
         var clipped = Options(valid);
         clipped.GradientClipNorm = 5;
