@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Testing;
 using RepVgg.TorchSharp;
@@ -46,17 +47,32 @@ public class MemoryTests
         Assert.Equal(live, Tensor.TotalCount);
     }
 
-    [TorchSharpFact]
-    public void Modules_leave_nothing_behind()
+    public static TheoryData<TrainingForm> Forms => [.. TrainingForms.All];
+
+    [TorchSharpTheory]
+    [MemberData(nameof(Forms))]
+    public void Modules_leave_nothing_behind(TrainingForm form)
     {
         Settle();
-        using var backbone = new RepVggBackbone(GoldenNetworks.All["tinyplus-pse"]);
+        using var backbone = new RepVggBackbone(GoldenNetworks.All[form == TrainingForm.QARepVgg ? "tiny" : "tinyplus-pse"] with { TrainingForm = form });
         using var images = global::TorchSharp.torch.randn(2, 3, 32, 32);
         backbone.call(images).Dispose();
         long live = Tensor.TotalCount;
         for (int i = 0; i < 5; i++)
             backbone.call(images).Dispose();
         Assert.Equal(live, Tensor.TotalCount);
+
+        Tensor[] training = [.. backbone.state_dict().Values];
+        if (TrainingForms.FusionObstacleOf(form) is null)
+        {
+            backbone.SwitchToDeploy();
+            Tensor[] fused = [.. backbone.state_dict().Values];
+            Assert.All(fused, tensor => Assert.False(tensor.IsInvalid));
+            Assert.All(training.Except(fused), tensor => Assert.True(tensor.IsInvalid));
+            training = [.. training.Union(fused)];
+        }
+        backbone.Dispose();
+        Assert.All(training, tensor => Assert.True(tensor.IsInvalid));
     }
 
     [TorchSharpFact]

@@ -1,5 +1,5 @@
 using RepVgg.Architectures;
-using RepVgg.Networks;
+using RepVgg.Reparameterization;
 using RepVgg.Weights;
 using RepVgg.Weights.Naming;
 using TorchSharp;
@@ -11,8 +11,8 @@ namespace RepVgg.TorchSharp;
 
 /// <summary>A RepVGG without its classifier as a TorchSharp module, for detection, segmentation and other tasks that use feature maps.</summary>
 /// <remarks>
-/// Parameters have the names of the RepVGG authors' code (<c>stage1.0.rbr_dense.conv.weight</c>), so their checkpoints can be
-/// imported and weights trained here can be exported for their code. <see cref="DeployExtensions.SwitchToDeploy"/> fuses the backbone, alone or within a larger network.
+/// The blocks have the training form of the architecture. Parameters have the names of the RepVGG authors' code (<c>stage1.0.rbr_dense.conv.weight</c>),
+/// or within blocks of other training forms those of their authors, so their checkpoints can be imported and weights trained here can be exported for their code. <see cref="DeployExtensions.SwitchToDeploy"/> fuses the backbone, alone or within a larger network.
 /// </remarks>
 public sealed class RepVggBackbone : torch.nn.Module<Tensor, Tensor>
 {
@@ -23,19 +23,22 @@ public sealed class RepVggBackbone : torch.nn.Module<Tensor, Tensor>
     /// <param name="outputStride">Ratio of the image size to the size of the last feature map. Strides that would exceed it are replaced by dilation, as in segmentation networks. Null keeps all strides.</param>
     /// <param name="deploy">True to create the fused form, for weights that are already fused.</param>
     /// <exception cref="ArgumentException">The architecture cannot be built, or the output stride is not a product of its first strides.</exception>
+    /// <exception cref="NotSupportedException"><paramref name="deploy"/> is true, and the training form cannot be fused.</exception>
     /// <exception cref="DeviceUnavailableException">TorchSharp or its native libraries are missing, have another version, or need a newer system.</exception>
     public RepVggBackbone(RepVggArchitecture architecture, int? outputStride = null, bool deploy = false)
         : base(TorchRuntime.Checked(nameof(RepVggBackbone)))
     {
         ArgumentNullException.ThrowIfNull(architecture);
         architecture.Validate();
+        if (deploy)
+            Fusion.RequireFusable(architecture);
         Architecture = architecture;
         int limit = outputStride ?? architecture.TotalStride, spanned = 1, dilation = 1;
         var shapes = new Queue<BlockSpec>(architecture.Blocks);
         _stages = new torch.nn.Module<Tensor, Tensor>[architecture.Stages.Length];
         for (int i = 0; i < _stages.Length; i++)
         {
-            var blocks = new RepVggBlock[architecture.Stages[i].Depth];
+            var blocks = new RepVggBlock[architecture.BlocksOf(architecture.Stages[i])];
             for (int j = 0; j < blocks.Length; j++)
             {
                 var shape = shapes.Dequeue();

@@ -10,9 +10,9 @@ namespace RepVgg.TorchSharp;
 
 /// <summary>A RepVGG block as a TorchSharp module. It is the sum of several branches in training; <see cref="SwitchToDeploy"/> replaces them by one 3x3 convolution.</summary>
 /// <remarks>
-/// Computes relu(BN(conv3x3(x)) + BN(conv1x1(x)) [+ BN(x)]), or the sum of the branches of another form, optionally with squeeze-and-excitation. Feature maps are NCHW. Parameters
+/// Computes relu(BN(conv3x3(x)) + BN(conv1x1(x)) [+ BN(x)]), or the block of another <see cref="TrainingForm"/>, optionally with squeeze-and-excitation. Feature maps are NCHW. Parameters
 /// have the names of the RepVGG authors' code: <c>rbr_dense.conv.weight</c>, <c>rbr_1x1.bn.bias</c>, <c>rbr_identity.running_mean</c>,
-/// <c>rbr_reparam.weight</c>, <c>se.down.weight</c>. Source: RepVGG, section 3.2, figure 2.
+/// <c>rbr_reparam.weight</c>, <c>se.down.weight</c>; those of other forms have the names of their authors' code. Source: RepVGG, section 3.2, figure 2.
 /// </remarks>
 public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
 {
@@ -28,9 +28,9 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
     [ComponentName(Name = "rbr_reparam")]
     private Conv2d? _fused;
 
-    // The branches, and the modules that contain their convolutions and batch norms, e.g. rbr_dense with conv and bn.
+    // The branches, and their modules and the batch norm of their sum by the names within the block.
     private BranchModules[] _branches = [];
-    private readonly Dictionary<string, torch.nn.Module> _containers = [];
+    private readonly ModuleTree _tree;
 
     /// <summary>Creates a block with random weights.</summary>
     /// <param name="inputChannels">Number of input channels.</param>
@@ -41,12 +41,23 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
     /// <param name="dilation">Dilation of the 3x3 convolution, at least 1.</param>
     /// <param name="deploy">True to create the fused form, for weights that are already fused.</param>
     /// <param name="batchNormEpsilon">Value that the batch norms add to the variance.</param>
-    /// <exception cref="ArgumentException">A number is out of range, or the groups do not divide the channels.</exception>
+    /// <param name="trainingForm">The training form.</param>
+    /// <param name="convolutionBranches">Number of 3x3 convolutions of a block of <see cref="TrainingForm.MobileOne"/>, at least 1. Other forms do not use it.</param>
+    /// <exception cref="ArgumentException">A number is out of range, the groups do not divide the channels, or the training form is not defined with this squeeze-and-excitation.</exception>
+    /// <exception cref="NotSupportedException"><paramref name="deploy"/> is true, and the training form cannot be fused.</exception>
     /// <exception cref="DeviceUnavailableException">TorchSharp or its native libraries are missing, have another version, or need a newer system.</exception>
     public RepVggBlock(
         int inputChannels, int outputChannels, int stride = 1, int groups = 1, SqueezeExcitation squeezeExcitation = SqueezeExcitation.None,
-        int dilation = 1, bool deploy = false, double batchNormEpsilon = 1e-5)
-        : this(new BlockSpec("", inputChannels, outputChannels, stride, groups, squeezeExcitation), stride, dilation, deploy, batchNormEpsilon)
+        int dilation = 1, bool deploy = false, double batchNormEpsilon = 1e-5,
+        TrainingForm trainingForm = TrainingForm.RepVgg, int convolutionBranches = RepVggArchitecture.DefaultConvolutionBranches)
+        : this(
+            new BlockSpec("", inputChannels, outputChannels, stride, groups, squeezeExcitation)
+            {
+                Form = trainingForm,
+                Layers = TrainingForms.LayersPerBlock(trainingForm),
+                ConvolutionBranches = convolutionBranches,
+            },
+            stride, dilation, deploy, batchNormEpsilon)
     {
     }
 
@@ -58,30 +69,37 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
             throw new ArgumentException($"A block of {shape.InputChannels} to {shape.OutputChannels} channels, stride {shape.Stride}, dilation {dilation} and {shape.Groups} groups cannot be created: all must be 1 or more.");
         if (shape.InputChannels % shape.Groups != 0 || shape.OutputChannels % shape.Groups != 0)
             throw new ArgumentException($"{shape.Groups} groups do not divide {shape.InputChannels} and {shape.OutputChannels} channels.");
-        (_shape, _dilation, Stride) = (shape, dilation, stride);
+        if (!Enum.IsDefined(shape.Form))
+            throw new ArgumentException($"The training form is {(int)shape.Form}, which is not a value of {nameof(TrainingForm)}.");
+        if (shape is { Form: TrainingForm.QARepVgg, SqueezeExcitation: not SqueezeExcitation.None })
+            throw new ArgumentException($"{TrainingForm.QARepVgg} is defined without squeeze-and-excitation, which its authors compute at different places in training and after fusion.");
+        ArgumentOutOfRangeException.ThrowIfLessThan(shape.ConvolutionBranches, 1);
+        (_shape, _dilation, Stride, _tree) = (shape, dilation, stride, new ModuleTree(this));
         if (shape.SqueezeExcitation != SqueezeExcitation.None && shape.SqueezeWidth < 1)
             throw new ArgumentException($"{shape.OutputChannels} channels are too few for squeeze-and-excitation.");
         switch (shape.SqueezeExcitation)
         {
             case SqueezeExcitation.BeforeRelu:
-                _exciteBefore = new SqueezeExcite(shape.OutputChannels, shape.SqueezeWidth);
+                _exciteBefore = new SqueezeExcite(shape, deploy);
                 break;
             case SqueezeExcitation.AfterRelu:
-                _exciteAfter = new SqueezeExcite(shape.OutputChannels, shape.SqueezeWidth);
+                _exciteAfter = new SqueezeExcite(shape, deploy);
                 break;
         }
         if (deploy)
         {
+            RequireFusable();
             _fused = NewFused();
-        }
-        else
-        {
-            _branches = [.. shape.Branches.Select(branch => new BranchModules(shape, branch, stride, dilation, batchNormEpsilon))];
+            RegisterComponents();
+            return;
         }
         RegisterComponents();
+        _branches = [.. shape.Branches.Select(branch => new BranchModules(shape, branch, stride, dilation, batchNormEpsilon, _tree))];
         // The identity comes first, as in the authors' checkpoints.
-        foreach (var (name, module) in _branches.OrderBy(branch => branch.Convolution is null ? 0 : 1).SelectMany(branch => branch.NamedModules))
-            Register(name, module);
+        foreach (var branch in _branches.OrderBy(branch => branch.Spec.Kind == BranchKind.Identity ? 0 : 1))
+            branch.Register();
+        if (TrainingForms.SumNormOf(shape.Form) is { } norm)
+            _tree.Add(norm, torch.nn.BatchNorm2d(shape.OutputChannels, batchNormEpsilon));
     }
 
     /// <summary>Stride of the block.</summary>
@@ -94,20 +112,7 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
     public override Tensor forward(Tensor input)
     {
         using var scope = torch.NewDisposeScope();
-        Tensor map;
-        if (_fused is not null)
-        {
-            map = _fused.call(input);
-        }
-        else
-        {
-            map = _branches[0].Forward(input);
-            // The sum and the ReLU are computed in place, which must not change the input.
-            if (ReferenceEquals(map, input))
-                map = input.clone();
-            foreach (var branch in _branches.AsSpan(1))
-                map.add_(branch.Forward(input));
-        }
+        var map = _fused is null ? SumBranches(input) : _fused.call(input);
         if (_exciteBefore is not null)
             map = _exciteBefore.call(map);
         map.relu_();
@@ -119,17 +124,19 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
     /// <summary>Replaces the branches by one 3x3 convolution that computes the same output in evaluation mode. The kernel and bias are computed in double precision. Does nothing if the block is already fused.</summary>
     /// <remarks>The parameters of the branches are disposed, so create optimizers after this call. The device and data type do not change. Source: RepVGG, section 3.3.</remarks>
     /// <exception cref="ArgumentException">A running variance plus epsilon is not positive or is NaN. The block is not changed.</exception>
+    /// <exception cref="NotSupportedException">The training form cannot be fused: <see cref="TrainingForm.ReluInBranches"/> and <see cref="TrainingForm.ResidualReorg"/>. The block is not changed.</exception>
     public void SwitchToDeploy()
     {
         if (_fused is not null)
             return;
+        RequireFusable();
         var tensors = state_dict();
-        var sum = Fusion.Sum(_shape, Stride, name => Read(tensors[name]), name => _branches.First(branch => branch.Spec.NormName == name).Norm!.eps);
+        var sum = Fusion.Sum(_shape, Stride, name => Read(tensors[name]), name => _tree.NormOf(name).eps);
 
         var fused = NewFused();
-        var kernel = _branches.First(branch => branch.Convolution is not null).Convolution!.weight;
-        fused.to(kernel.dtype);
-        fused.to(kernel.device);
+        var parameter = parameters().First();
+        fused.to(parameter.dtype);
+        fused.to(parameter.device);
         using (torch.no_grad())
         using (torch.NewDisposeScope())
         {
@@ -137,29 +144,32 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
             fused.bias!.copy_(HostCopy.ToTensor([_shape.OutputChannels], sum.Bias.ToArray()));
         }
         fused.train(training);
-        foreach (var (name, module) in _containers)
-        {
-            register_module(name, null!);
-            module.Dispose();
-        }
-        _containers.Clear();
+        _tree.Clear();
         (_branches, _fused) = ([], fused);
         register_module("rbr_reparam", fused);
+        _exciteBefore?.SwitchToDeploy();
+        _exciteAfter?.SwitchToDeploy();
     }
 
-    /// <summary>Registers a module under a name that may have two parts, e.g. <c>rbr_dense.conv</c>.</summary>
-    private void Register(string name, torch.nn.Module module)
+    /// <summary>Throws an exception if the training form of the block cannot be fused.</summary>
+    /// <exception cref="NotSupportedException">The form cannot be fused; the message states why.</exception>
+    internal void RequireFusable()
     {
-        int dot = name.IndexOf('.');
-        string first = dot < 0 ? name : name[..dot];
-        if (!_containers.TryGetValue(first, out var container))
+        if (TrainingForms.FusionObstacleOf(_shape.Form) is { } obstacle)
+            throw new NotSupportedException($"A block of the training form {_shape.Form} has no deploy form, so it cannot be fused: {obstacle}.");
+    }
+
+    /// <summary>Computes the sum of the branches, and its batch norm if the form has one. No branch is changed in place, because it can share the memory of the input or be needed for gradients.</summary>
+    private Tensor SumBranches(Tensor input)
+    {
+        var sum = _branches[0].Forward(input);
+        foreach (var branch in _branches.AsSpan(1))
         {
-            container = dot < 0 ? module : new Container();
-            _containers[first] = container;
-            register_module(first, container);
+            using var part = branch.Forward(input);
+            using var previous = sum;
+            sum = previous + part;
         }
-        if (dot >= 0)
-            container.register_module(name[(dot + 1)..], module);
+        return TrainingForms.SumNormOf(_shape.Form) is { } norm ? _tree.NormOf(norm).call(sum) : sum;
     }
 
     private static float[] Read(Tensor tensor)
@@ -170,7 +180,4 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
     }
 
     private Conv2d NewFused() => torch.nn.Conv2d(_shape.InputChannels, _shape.OutputChannels, 3, Stride, _dilation, _dilation, groups: _shape.Groups, bias: true);
-
-    /// <summary>A module that only contains other modules.</summary>
-    private sealed class Container() : torch.nn.Module(nameof(Container));
 }

@@ -235,8 +235,8 @@ internal static class BackendComparison
                     names.Add($"{block.Name}.{kernel}.weight");
                 if (hasSumNorm && branch.NormName is { } norm)
                     names.Add($"{block.Name}.{norm}.bias");
-                // The average has one input channel for each output channel, so its batch norm cancels the one before it, but for the border.
-                if (branch is { Kind: BranchKind.Average, First: { } before })
+                // Where each output channel has one input channel, its batch norm cancels the one before it, but for the border.
+                if (branch.First is { Relu: false } before && (branch.Kind == BranchKind.Average || before.Channels == block.Groups))
                     names.UnionWith([$"{block.Name}.{before.NormName}.weight", $"{block.Name}.{before.NormName}.bias"]);
             }
         }
