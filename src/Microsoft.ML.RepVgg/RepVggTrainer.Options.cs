@@ -84,8 +84,19 @@ public sealed partial class RepVggTrainer
         /// <summary>Number of images per training step.</summary>
         public int BatchSize { get; set; } = 64;
 
-        /// <summary>The algorithm that updates the weights: <see cref="SgdOptions"/> or <see cref="AdamWOptions"/>, with its hyperparameters.</summary>
+        /// <summary>
+        /// The algorithm that updates the weights: <see cref="SgdOptions"/> or <see cref="AdamWOptions"/>, with its hyperparameters, or
+        /// <see cref="RepOptimizerOptions"/> for an <see cref="Architecture"/> of the training form Plain, with the scales that
+        /// <see cref="RepOptimizerSearch"/> found for it.
+        /// </summary>
         public OptimizerOptions Optimizer { get; set; } = new SgdOptions();
+
+        /// <summary>
+        /// Scales of the branches of an <see cref="Architecture"/> of the training form Csla, which are constants except those of the identity branches, or of the form
+        /// HyperSearch, which starts with them; null for those of <see cref="RepOptimizerScales.Initial"/>. Pretrained weights have their own. RepOptimizer
+        /// has its scales in <see cref="RepOptimizerOptions"/>.
+        /// </summary>
+        public RepOptimizerScales? BranchScales { get; set; }
 
         /// <summary>Peak learning rate, more than 0. Null uses the optimizer's usual one: 0.1 for <see cref="SgdOptions"/>, 0.001 for <see cref="AdamWOptions"/>.</summary>
         public float? LearningRate { get; set; }
@@ -223,6 +234,8 @@ public sealed partial class RepVggTrainer
             if (PretrainedWeightsPath is null && PretrainedWeightsOptions is not null)
                 throw new ArgumentException("PretrainedWeightsOptions needs PretrainedWeightsPath: it says what a file of weights does not.");
             PretrainedWeightsOptions?.Check();
+            if (PretrainedWeightsPath is not null && BranchScales is not null)
+                throw new ArgumentException("BranchScales cannot be given with PretrainedWeightsPath: weights of the training forms Csla and HyperSearch contain scales, and training starts from those.");
             if (PretrainedWeightsPath is null && FrozenStages > 0)
                 throw new ArgumentException($"FrozenStages is {FrozenStages}, but there is no PretrainedWeightsPath: stages that are frozen at random weights learn nothing. Give a file of weights, or leave FrozenStages at 0.");
             if (PretrainedWeightsPath is null && FreezeBatchNorm)

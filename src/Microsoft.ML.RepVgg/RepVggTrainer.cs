@@ -10,6 +10,7 @@ using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Inference;
 using RepVgg.Networks;
+using RepVgg.Optimizers;
 using RepVgg.Reparameterization;
 using RepVgg.TorchSharp;
 using RepVgg.Training;
@@ -74,9 +75,41 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     /// <exception cref="OperationCanceledException">Training was cancelled (see <see cref="Options.OnCancellation"/>).</exception>
     public RepVggTransformer Fit(IDataView input)
     {
+        using var channel = _host?.Start("Training");
+        var trained = Train(input, channel);
+        var (features, result) = (trained.Features, trained.Result);
+        var scoring = _options.ToScoringOptions(_host);
+        string score = _options.ScoreColumnName, predictedLabel = _options.PredictedLabelColumnName;
+        if (!Fusion.CanFuse(trained.Architecture.TrainingForm))
+        {
+            Log(channel, $"The training form {trained.Architecture.TrainingForm} cannot be fused, so the model scores in its training form and cannot be saved or exported.", isWarning: true);
+            var engine = new TrainingFormEngine(trained.Architecture, result.Weights, features.Height, features.Width, trained.Normalization, scoring.Threads);
+            return WithResults(new RepVggTransformer(trained.Architecture, engine, features, score, predictedLabel, trained.Label, scoring));
+        }
+        var fused = DeployNetwork.FromTrainingForm(trained.Architecture, result.Weights, features.Height, features.Width, trained.Normalization);
+        return WithResults(new RepVggTransformer(fused, features, score, predictedLabel, trained.Label, scoring));
+
+        RepVggTransformer WithResults(RepVggTransformer transformer)
+        {
+            transformer.History = result.History;
+            transformer.BestEpoch = result.BestEpoch;
+            transformer.StopReason = result.StopReason;
+            transformer.SkippedTrainingRowCount = trained.SkippedRows;
+            return transformer;
+        }
+    }
+
+    /// <summary>Reads the data and trains the network; see <see cref="Fit"/>.</summary>
+    internal TrainedNetwork Train(IDataView input)
+    {
+        using var channel = _host?.Start("Training");
+        return Train(input, channel);
+    }
+
+    private TrainedNetwork Train(IDataView input, IChannel? channel)
+    {
         ArgumentNullException.ThrowIfNull(input);
         GetOutputSchema(SchemaShapes.Of(input.Schema));
-        using var channel = _host?.Start("Training");
         ulong seed = (ulong)(_options.Seed ?? _host?.Rand.Next() ?? 1);
 
         var label = input.Schema[_options.LabelColumnName];
@@ -85,13 +118,16 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var (architecture, features) = Resolve(input, pretrained, channel);
         var options = _options.ToTrainingOptions(seed, features.Height, features.Width);
         options.Validate(features.Height, features.Width);
+        options = TrainingLoop.Prepare(options, architecture);
         using var backend = CreateBackend(architecture, classes, channel);
-        using var network = new TrainingNetwork(architecture, classes, backend, seed, _options.FrozenStages, _options.FreezeBatchNorm);
+        using var network = new TrainingNetwork(architecture, classes, backend, seed, _options.FrozenStages, _options.FreezeBatchNorm, _options.BranchScales);
         if (pretrained is not null)
         {
             // Not an argument of the call, which is not evaluated if there is no channel.
             string imported = pretrained.ImportInto(network);
             channel?.Info(MessageSensitivity.UserData, "{0}", imported);
+            if (options.Optimizer is RepOptimizerOptions)
+                Log(channel, "RepOptimizer multiplies the gradients of the pretrained kernels. The kernels are not initialised from its scales, which is only for training from random weights.", isWarning: false);
             pretrained.Log(architecture, _options.Architecture is not null, _options.Normalization, (text, isWarning) => Log(channel, text, isWarning));
         }
         var expected = pretrained?.Normalization;
@@ -112,26 +148,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             throw new OperationCanceledException("Training was cancelled.", _options.CancellationToken);
         if (result.Divergence is { } divergence)
             Log(channel, FormattableString.Invariant($"The model is that of epoch {result.BestEpoch}, the best one before training diverged. {divergence.Message}"), isWarning: true);
-
-        var scoring = _options.ToScoringOptions(_host);
-        string score = _options.ScoreColumnName, predictedLabel = _options.PredictedLabelColumnName;
-        if (!Fusion.CanFuse(architecture.TrainingForm))
-        {
-            Log(channel, $"The training form {architecture.TrainingForm} cannot be fused, so the model scores in its training form and cannot be saved or exported.", isWarning: true);
-            var engine = new TrainingFormEngine(architecture, result.Weights, features.Height, features.Width, normalization, scoring.Threads);
-            return WithResults(new RepVggTransformer(architecture, engine, features, score, predictedLabel, label, scoring));
-        }
-        var fused = DeployNetwork.FromTrainingForm(architecture, result.Weights, features.Height, features.Width, normalization);
-        return WithResults(new RepVggTransformer(fused, features, score, predictedLabel, label, scoring));
-
-        RepVggTransformer WithResults(RepVggTransformer transformer)
-        {
-            transformer.History = result.History;
-            transformer.BestEpoch = result.BestEpoch;
-            transformer.StopReason = result.StopReason;
-            transformer.SkippedTrainingRowCount = skippedRows;
-            return transformer;
-        }
+        return new TrainedNetwork(architecture, features, normalization, label, result, skippedRows);
     }
 
     private static int CountClasses(DataViewSchema.Column label)
@@ -292,3 +309,13 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         _options.MetricsCallback?.Invoke(progress);
     };
 }
+
+/// <summary>A network in its training form, as <see cref="RepVggTrainer.Train(IDataView)"/> returns it.</summary>
+/// <param name="Architecture">The architecture.</param>
+/// <param name="Features">How the images of the feature column are read.</param>
+/// <param name="Normalization">The normalisation of the images.</param>
+/// <param name="Label">The label column.</param>
+/// <param name="Result">The weights, and how training ended.</param>
+/// <param name="SkippedRows">Number of rows that were skipped because they are invalid.</param>
+internal sealed record TrainedNetwork(
+    RepVggArchitecture Architecture, FeatureInput Features, Normalization Normalization, DataViewSchema.Column Label, TrainingResult Result, long SkippedRows);

@@ -1,6 +1,7 @@
 using RepVgg.Architectures;
 using RepVgg.Backends.Cpu;
 using RepVgg.Networks;
+using RepVgg.Optimizers;
 using RepVgg.Training;
 using RepVgg.Training.Data;
 
@@ -64,10 +65,10 @@ internal static class SyntheticTask
     /// <summary>Trains a fresh network.</summary>
     public static TrainingResult Train(
         ISampleSource train, ISampleSource? validation, TrainingOptions options, Action<TrainingProgress>? progress = null,
-        CancellationToken cancellation = default, int threads = 2, ulong networkSeed = 3, RepVggArchitecture? architecture = null)
+        CancellationToken cancellation = default, int threads = 2, ulong networkSeed = 3, RepVggArchitecture? architecture = null, RepOptimizerScales? scales = null)
     {
         using var backend = new CpuBackend(threads);
-        using var network = new TrainingNetwork(architecture ?? Architecture, Classes, backend, networkSeed);
+        using var network = new TrainingNetwork(architecture ?? Architecture, Classes, backend, networkSeed, scales: scales);
         return TrainingLoop.Run(backend, network, train, validation, Normalization, options, progress, cancellation);
     }
 }

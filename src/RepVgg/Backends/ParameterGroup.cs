@@ -8,7 +8,7 @@ namespace RepVgg.Backends;
 /// <param name="LearningRateScale">Factor of the learning rate for this group.</param>
 internal sealed record ParameterGroup(IReadOnlyList<(string Name, Tensor Tensor)> Parameters, float WeightDecay, float LearningRateScale = 1f)
 {
-    /// <summary>Constant factors of the gradients, one tensor per parameter in the parameter's shape, all finite and more than 0; null for none.</summary>
+    /// <summary>Constant factors of the gradients, one tensor per parameter in the parameter's shape, all finite and 0 or more; null for none.</summary>
     /// <remarks>
     /// The gradient multipliers of RepOptimizer (Ding et al., "Re-parameterizing Your Optimizers rather than Architectures", ICLR 2023). SGD
     /// multiplies the gradient, before it adds the weight decay; AdamW multiplies the gradient and the update.
@@ -31,14 +31,14 @@ internal sealed record ParameterGroup(IReadOnlyList<(string Name, Tensor Tensor)
         }
     }
 
-    /// <summary>Checks that gradient multipliers are finite and more than 0.</summary>
+    /// <summary>Checks that gradient multipliers are finite and 0 or more.</summary>
     /// <exception cref="ArgumentException">They are not.</exception>
     public static void CheckMultiplier(string what, TensorData multiplier, string argument)
     {
         foreach (var (index, value) in multiplier.Values.Index())
         {
-            if (!(value > 0) || !float.IsFinite(value))
-                throw new ArgumentException(FormattableString.Invariant($"{what} has the value {value} at index {index}; gradient multipliers must be finite and more than 0."), argument);
+            if (!(value >= 0) || !float.IsFinite(value))
+                throw new ArgumentException(FormattableString.Invariant($"{what} has the value {value} at index {index}; gradient multipliers must be finite and 0 or more."), argument);
         }
     }
 }

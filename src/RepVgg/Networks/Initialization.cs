@@ -18,28 +18,32 @@ internal static class Initialization
     {
         var state = new StateDict();
         foreach (var entry in StateLayout.Training(architecture, classes))
-        {
-            // Every tensor has its own random stream, seeded by its name, so that a change of one layer does not change the
-            // weights of other layers.
-            var random = new RandomStream(seed ^ HashName(entry.Name));
-            var tensor = TensorData.Zeros(entry.Shape);
-            switch (entry.Kind)
-            {
-                case var _ when entry.Initial is { } initial:
-                    Array.Fill(tensor.Values, initial);
-                    break;
-                case StateKind.ConvWeight or StateKind.ConvBias or StateKind.LinearWeight or StateKind.LinearBias:
-                    double bound = 1 / Math.Sqrt(entry.FanIn);
-                    foreach (ref float value in tensor.Values.AsSpan())
-                        value = (float)((random.NextDouble() * 2 - 1) * bound);
-                    break;
-                case StateKind.NormWeight or StateKind.RunningVariance:
-                    Array.Fill(tensor.Values, 1f);
-                    break;
-            }
-            state[entry.Name] = tensor;
-        }
+            state[entry.Name] = Draw(entry, seed);
         return state;
+    }
+
+    /// <summary>Draws one tensor.</summary>
+    public static TensorData Draw(StateEntry entry, ulong seed)
+    {
+        // Every tensor has its own random stream, seeded by its name, so that a change of one layer does not change the
+        // weights of other layers.
+        var random = new RandomStream(seed ^ HashName(entry.Name));
+        var tensor = TensorData.Zeros(entry.Shape);
+        switch (entry.Kind)
+        {
+            case var _ when entry.Initial is { } initial:
+                Array.Fill(tensor.Values, initial);
+                break;
+            case StateKind.ConvWeight or StateKind.ConvBias or StateKind.LinearWeight or StateKind.LinearBias:
+                double bound = 1 / Math.Sqrt(entry.FanIn);
+                foreach (ref float value in tensor.Values.AsSpan())
+                    value = (float)((random.NextDouble() * 2 - 1) * bound);
+                break;
+            case StateKind.NormWeight or StateKind.RunningVariance:
+                Array.Fill(tensor.Values, 1f);
+                break;
+        }
+        return tensor;
     }
 
     /// <summary>64-bit FNV-1a hash.</summary>

@@ -1,5 +1,6 @@
 using RepVgg.Architectures;
 using RepVgg.Backends;
+using RepVgg.Optimizers;
 using RepVgg.Weights;
 using RepVgg.Weights.Naming;
 
@@ -17,6 +18,10 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
     private readonly IReadOnlyList<StateEntry> _layout;
     private readonly TrainingBlock[] _blocks;
     private readonly AuxiliaryHead?[] _heads;
+    private readonly ulong _seed;
+
+    /// <summary>Whether the weights are still those that the constructor drew.</summary>
+    private bool _isFresh = true;
 
     /// <summary>Creates a network with random initial weights, with the default distributions of PyTorch.</summary>
     /// <param name="architecture">The architecture of the network.</param>
@@ -25,27 +30,32 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
     /// <param name="seed">Seed of the initial weights; the same seed gives the same weights on every backend.</param>
     /// <param name="frozenStages">Number of stages, starting with the stem, that are not trained: their weights and running statistics do not change. If it is the number of all stages, only the classifier is trained.</param>
     /// <param name="freezeBatchNorm">Whether all batch norms use their running statistics in training and do not update them; their weights and biases are still trained.</param>
-    /// <exception cref="ArgumentException">The architecture is invalid, the number of classes is less than 1, or <paramref name="frozenStages"/> is out of range.</exception>
-    public TrainingNetwork(RepVggArchitecture architecture, int classes, Backend backend, ulong seed, int frozenStages = 0, bool freezeBatchNorm = false)
+    /// <param name="scales">The constant scales of the branches of <see cref="TrainingForm.Csla"/>, or the initial ones of <see cref="TrainingForm.HyperSearch"/>; null for those of <see cref="RepOptimizerScales.Initial"/>.</param>
+    /// <exception cref="ArgumentException">The architecture is invalid, the number of classes is less than 1, <paramref name="frozenStages"/> is out of range, or the scales do not fit.</exception>
+    public TrainingNetwork(RepVggArchitecture architecture, int classes, Backend backend, ulong seed, int frozenStages = 0, bool freezeBatchNorm = false, RepOptimizerScales? scales = null)
     {
         ArgumentNullException.ThrowIfNull(backend);
         architecture.Validate();
         ArgumentOutOfRangeException.ThrowIfLessThan(classes, 1);
         if (frozenStages < 0 || frozenStages > architecture.Stages.Length)
             throw new ArgumentException($"{frozenStages} stages cannot be frozen: {architecture.Name} has {architecture.Stages.Length}, the stem included.", nameof(frozenStages));
+        if (scales is not null)
+            CheckScales(architecture, scales);
         FrozenStages = frozenStages;
         FreezesBatchNorm = freezeBatchNorm;
         Architecture = architecture;
         Classes = classes;
+        ScalesHash = scales?.Hash;
         _backend = backend;
+        _seed = seed;
         _layout = StateLayout.Training(architecture, classes);
 
-        var initial = Initialization.Draw(architecture, classes, seed);
         foreach (var entry in _layout)
         {
+            var initial = scales is not null && entry.Kind is StateKind.Scale or StateKind.ConstantScale ? scales[entry.Name] : Initialization.Draw(entry, seed);
             // A frozen weight is created as a buffer, so that backends compute no gradient for it.
             bool trained = entry.IsParameter && !IsFrozen(entry.Name);
-            var tensor = trained ? backend.CreateParameter(initial[entry.Name]) : backend.CreateBuffer(initial[entry.Name]);
+            var tensor = trained ? backend.CreateParameter(initial) : backend.CreateBuffer(initial);
             _tensors[entry.Name] = tensor;
             (trained ? _parameters : _buffers).Add((entry.Name, tensor));
         }
@@ -79,8 +89,10 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
     /// <param name="weightDecay">Weight decay of the parameters to which it applies; 0 for all others.</param>
     /// <param name="headLearningRateScale">Factor of the learning rate of the layers that compute logits.</param>
     /// <param name="decayBranchKernels">False to exclude the kernels of the blocks from weight decay, for a loss with <see cref="CustomL2"/>.</param>
+    /// <param name="multipliers">Gradient multipliers by the names of the parameters that have them; null for none.</param>
     /// <returns>The groups; together they contain every parameter once.</returns>
-    public IReadOnlyList<ParameterGroup> ParameterGroups(float weightDecay, float headLearningRateScale = 1, bool decayBranchKernels = true)
+    public IReadOnlyList<ParameterGroup> ParameterGroups(
+        float weightDecay, float headLearningRateScale = 1, bool decayBranchKernels = true, IReadOnlyDictionary<string, TensorData>? multipliers = null)
     {
         var entries = _layout.ToDictionary(entry => entry.Name);
         return
@@ -88,8 +100,12 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
             .. _parameters
                 .GroupBy(parameter => (
                     Decay: entries[parameter.Name] is { HasWeightDecay: true } entry && (decayBranchKernels || !entry.IsBranchKernel) ? weightDecay : 0,
-                    Scale: StateLayout.GivesLogits(parameter.Name) ? headLearningRateScale : 1))
-                .Select(group => new ParameterGroup([.. group], group.Key.Decay, group.Key.Scale)),
+                    Scale: StateLayout.GivesLogits(parameter.Name) ? headLearningRateScale : 1,
+                    IsMultiplied: multipliers?.ContainsKey(parameter.Name) == true))
+                .Select(group => new ParameterGroup([.. group], group.Key.Decay, group.Key.Scale)
+                {
+                    GradientMultipliers = group.Key.IsMultiplied ? [.. group.Select(parameter => multipliers![parameter.Name])] : null,
+                }),
         ];
     }
 
@@ -163,6 +179,23 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
         StateInference.CheckTraining(state, Architecture, Classes, $"the training form {Architecture.TrainingForm} of {Architecture.Name} with {Classes} classes");
         foreach (var entry in _layout)
             _backend.CopyIn(_tensors[entry.Name], state[entry.Name].Values);
+        _isFresh = false;
+    }
+
+    /// <summary>
+    /// Prepares the weights for an optimizer, before the first step. If they are still the random ones of the constructor, and the optimizer is
+    /// RepOptimizer, the kernels become the sums of the branches of the network of the form <see cref="TrainingForm.Csla"/> with the same seed. Otherwise no weight is changed.
+    /// </summary>
+    /// <param name="optimizer">The optimizer; see <see cref="RepOptimizerOptions.For"/>.</param>
+    public void PrepareFor(OptimizerOptions optimizer)
+    {
+        if (_isFresh && optimizer is RepOptimizerOptions repOptimizer)
+        {
+            var branches = StateLayout.Training(Architecture with { TrainingForm = TrainingForm.Csla }, Classes).ToDictionary(entry => entry.Name);
+            foreach (var (name, kernel) in repOptimizer.InitialKernels(Architecture, name => Initialization.Draw(branches[name], _seed)))
+                _backend.CopyIn(_tensors[name], kernel.Values);
+        }
+        _isFresh = false;
     }
 
     /// <summary>Overwrites the tensors with those of a network that may have another number of classes, or no classifier.</summary>
@@ -186,11 +219,15 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
                 _backend.CopyIn(_tensors[entry.Name], state[entry.Name].Values);
         }
         PretrainedHash = state.Hash();
+        _isFresh = false;
         return fresh;
     }
 
     /// <summary>Hash of the imported pretrained weights; null if none were imported.</summary>
     internal string? PretrainedHash { get; private set; }
+
+    /// <summary>Hash of the scales that were given; null if none were.</summary>
+    internal string? ScalesHash { get; }
 
     /// <summary>Releases all parameters and buffers; the backend is not disposed.</summary>
     public void Dispose()
@@ -249,6 +286,17 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
         var tensor = _backend.CreateBuffer(values);
         _constants.Add(tensor);
         return tensor;
+    }
+
+    private static void CheckScales(RepVggArchitecture architecture, RepOptimizerScales scales)
+    {
+        if (architecture.TrainingForm is not (TrainingForm.Csla or TrainingForm.HyperSearch))
+        {
+            throw new ArgumentException(
+                $"Scales of branches were given, but {architecture.Name} in the training form {architecture.TrainingForm} has no scaled branches, only {TrainingForm.Csla} and {TrainingForm.HyperSearch} have. "
+                + $"For the form {TrainingForm.Plain}, RepOptimizer uses them: see {nameof(RepOptimizerOptions)}.", nameof(scales));
+        }
+        scales.Validate(architecture);
     }
 
     /// <summary>Whether a tensor or layer belongs to a frozen stage or to its auxiliary head.</summary>

@@ -2,10 +2,11 @@ using System.Text.Json.Serialization;
 
 namespace RepVgg.Optimizers;
 
-/// <summary>The algorithm of an optimizer and its hyperparameters: <see cref="SgdOptions"/> or <see cref="AdamWOptions"/>. Other assemblies cannot derive from this record.</summary>
+/// <summary>The algorithm of an optimizer and its hyperparameters: <see cref="SgdOptions"/>, <see cref="AdamWOptions"/> or <see cref="RepOptimizerOptions"/>. Other assemblies cannot derive from this record.</summary>
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "Algorithm")]
 [JsonDerivedType(typeof(SgdOptions), "SGD")]
 [JsonDerivedType(typeof(AdamWOptions), "AdamW")]
+[JsonDerivedType(typeof(RepOptimizerOptions), "RepOptimizer")]
 public abstract record OptimizerOptions
 {
     private protected OptimizerOptions()

@@ -34,7 +34,7 @@ internal static class RunFingerprint
         var data = new JsonObject();
         if (!TryDescribe(train, "Training", data, cancellation) || (validation is not null && !TryDescribe(validation, "Validation", data, cancellation)))
             return null;
-        return new JsonObject
+        var description = new JsonObject
         {
             [VersionKey] = Version,
             [DataKey] = data,
@@ -53,6 +53,9 @@ internal static class RunFingerprint
             [OptionsKey] = JsonSerializer.SerializeToNode(
                 options with { LearningRate = options.ActualLearningRate, WeightDecay = options.ActualWeightDecay }, RunFingerprintJson.Default.TrainingOptions),
         };
+        if (network.ScalesHash is { } scales)
+            description[NetworkKey]!["Scales"] = scales;
+        return description;
     }
 
     /// <summary>Whether a description can be compared with those that <see cref="Of"/> returns.</summary>

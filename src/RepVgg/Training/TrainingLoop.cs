@@ -1,6 +1,7 @@
 using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Networks;
+using RepVgg.Optimizers;
 using RepVgg.Training.Data;
 using RepVgg.Weights;
 using RepVgg.Weights.Checkpoint;
@@ -59,6 +60,7 @@ internal static class TrainingLoop
         ArgumentNullException.ThrowIfNull(normalization);
         ArgumentNullException.ThrowIfNull(options);
         CheckInputs(network, train, validation, normalization, options);
+        options = Prepare(options, network.Architecture);
         using var run = new TrainingRun(backend, network, train, validation, normalization, options, progress, clock, cancellationToken);
         return run.Execute();
     }
@@ -72,7 +74,6 @@ internal static class TrainingLoop
         if (normalization.Mean.Length != train.Channels || normalization.Scale.Length != train.Channels)
             throw new ArgumentException($"The normalisation has {normalization.Mean.Length} means and {normalization.Scale.Length} scales; the images have {train.Channels} channels.", nameof(normalization));
         CheckLabels(train, options.MinimumSamplesPerClass);
-        CheckForm(network.Architecture.TrainingForm, options);
 
         if (validation is null)
             return;
@@ -81,13 +82,21 @@ internal static class TrainingLoop
             throw new ArgumentException($"The validation images are {validation.Width}x{validation.Height} pixels, the training images {train.Width}x{train.Height}.", nameof(validation));
     }
 
-    /// <summary>Checks that the options have a meaning for the training form.</summary>
-    private static void CheckForm(TrainingForm form, TrainingOptions options)
+    /// <summary>Checks that the options have a meaning for an architecture, and reads the file of scales if RepOptimizer has one.</summary>
+    /// <param name="options">The options.</param>
+    /// <param name="architecture">The architecture.</param>
+    /// <returns>The options, with the scales that were read.</returns>
+    /// <exception cref="ArgumentException">An option does not suit the training form, or scales are those of another network.</exception>
+    /// <exception cref="InvalidDataException">The file of scales cannot be used.</exception>
+    /// <exception cref="IOException">The file of scales cannot be read.</exception>
+    public static TrainingOptions Prepare(TrainingOptions options, RepVggArchitecture architecture)
     {
+        var form = architecture.TrainingForm;
         if (options.CustomL2 && !TrainingForms.HasCustomL2(form))
             throw new ArgumentException($"CustomL2 is true, but the custom L2 penalty is defined for the 3x3 and the 1x1 branch of a RepVGG block, not for the training form {form}. Leave it out, so that ordinary weight decay applies.", nameof(options));
         if (options.StochasticDepth > 0 && !TrainingForms.HasIdentityBranch(form))
             throw new ArgumentException(FormattableString.Invariant($"StochasticDepth is {options.StochasticDepth}, but the training form {form} has no blocks with an identity branch, to which it applies. Set it to 0."), nameof(options));
+        return options.Optimizer is RepOptimizerOptions repOptimizer ? options with { Optimizer = repOptimizer.For(architecture) } : options;
     }
 
     private static void CheckImages(TrainingNetwork network, ISampleSource source, string name)
@@ -153,9 +162,12 @@ internal sealed class TrainingRun : IDisposable
         _reporter = new ProgressReporter(progress, clock, options.Epochs, StepsPerEpoch, train.Count, validation?.Count ?? 0);
         _divergence = new DivergenceDetector(network.Classes);
         _diagnosis = new DivergenceDiagnosis(backend, network, train, _augmenter, options, cancellation);
+        // Before the moving average copies the weights. A checkpoint that is resumed overwrites both.
+        network.PrepareFor(options.Optimizer);
+        var repOptimizer = options.Optimizer as RepOptimizerOptions;
         _optimizer = backend.CreateOptimizer(
-            network.ParameterGroups(options.ActualWeightDecay, options.HeadLearningRateScale, decayBranchKernels: !options.CustomL2),
-            options.Optimizer,
+            network.ParameterGroups(options.ActualWeightDecay, options.HeadLearningRateScale, decayBranchKernels: !options.CustomL2, repOptimizer?.Multipliers(network.Architecture)),
+            repOptimizer?.Base ?? options.Optimizer,
             options.GradientClipNorm);
         if (options.EmaDecay > 0)
             _average = backend.CreateWeightAverage([.. network.Parameters, .. network.Buffers]);

@@ -117,6 +117,8 @@ internal sealed record TrainingOptions
         Require(BatchSize >= 2, nameof(BatchSize), BatchSize, "2 or more (batch normalisation needs more than one image)");
         Require(Optimizer is not null, nameof(Optimizer), null, "given");
         Optimizer!.Validate();
+        if (Optimizer is RepOptimizerOptions && GradientClipNorm is not null)
+            throw new ArgumentException(FormattableString.Invariant($"GradientClipNorm is {GradientClipNorm}, but RepOptimizer cannot be used with it: the norm of the gradients of plain kernels differs from that of the branches whose training RepOptimizer reproduces. Leave GradientClipNorm out; it belongs to the search for the scales."), nameof(GradientClipNorm));
         Require(ActualLearningRate > 0 && float.IsFinite(ActualLearningRate), nameof(LearningRate), LearningRate, "more than 0");
         Require(ActualWeightDecay >= 0 && float.IsFinite(ActualWeightDecay), nameof(WeightDecay), WeightDecay, "0 or more");
         Require(GradientClipNorm is null || (GradientClipNorm > 0 && float.IsFinite(GradientClipNorm.Value)), nameof(GradientClipNorm), GradientClipNorm, "more than 0, or null for none");

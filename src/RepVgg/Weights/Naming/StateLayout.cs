@@ -186,7 +186,7 @@ internal static class StateLayout
     public static bool Fits(StateDict state, IReadOnlyList<StateEntry> expected, Func<string, bool>? ignored = null) => Differences(state, expected, ignored) is null;
 
     /// <summary>Describes the missing, misshapen and surplus tensors, the first of each and their number; null if there are none.</summary>
-    private static string? Differences(StateDict state, IReadOnlyList<StateEntry> expected, Func<string, bool>? ignored)
+    public static string? Differences(StateDict state, IReadOnlyList<StateEntry> expected, Func<string, bool>? ignored = null)
     {
         ArgumentNullException.ThrowIfNull(state);
         var missing = new List<string>();
