@@ -20,6 +20,7 @@ CommandSpec[] commands =
             return Classification.Run(training, test, Recipe.FullSet.With(arguments), arguments, interrupt);
         }),
     new("ablation", "Trains the training forms one after the other and compares their accuracy, speed and size.", AblationCommand.CommandLineOptions, AblationCommand.Run),
+    new("search-scales", "Finds the scales of RepOptimizer for a variant on a small set of labelled images.", SearchScalesCommand.CommandLineOptions, SearchScalesCommand.Run),
     new("pack-data", "Creates the bundled file from the full set; the bytes are the same every time.",
         [
             new("data", "DIR", "folder with the four IDX files of Fashion-MNIST (required)"),

@@ -4,6 +4,7 @@ using System.Text;
 using Microsoft.ML.RepVgg;
 using Microsoft.ML.RepVgg.Input;
 using RepVgg.Architectures;
+using RepVgg.Optimizers;
 using RepVgg.Runtime.Files;
 using RepVgg.Samples.CommandLine;
 using RepVgg.Samples.Images;
@@ -21,6 +22,7 @@ internal static class AblationCommand
     public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
     [
         new("forms", "NAMES", "training forms, separated by commas, such as RepVgg,Plain (default: all)"),
+        new("scales", "FILE", "scales of RepOptimizer for the architecture; the form Plain is then also trained with RepOptimizer, as one more row"),
         new("seeds", "N,N,...", "seeds of weights, shuffling and augmentation; each form is trained once with each (default: 1,2,3)"),
         new("data", "DIR", "folder with four IDX files, or with a subfolder of pictures for each class, also within train and test (default: the bundled images)"),
         new("out", "DIR", "folder for ablation.md, ablation.csv and ablation.svg (default: output)"),
@@ -45,7 +47,13 @@ internal static class AblationCommand
         architecture.ValidateImageSize(training.Height, training.Width);
         var options = trainerOptions.ToTrainingOptions(0, training.Height, training.Width);
         options.Validate(training.Height, training.Width);
-        AblationCase[] cases = [.. forms.Select(form => new AblationCase(form.ToString(), architecture with { TrainingForm = form }, options))];
+        var cases = forms.Select(form => new AblationCase(form.ToString(), architecture with { TrainingForm = form }, options)).ToList();
+        if (arguments.Text("scales") is { } scales)
+        {
+            var repOptimizer = new RepOptimizerOptions { Scales = RepOptimizerScales.Load(scales), Base = options.Optimizer };
+            repOptimizer.Scales.Validate(architecture);
+            cases.Add(new AblationCase("Plain, RepOptimizer", architecture with { TrainingForm = TrainingForm.Plain }, options with { Optimizer = repOptimizer }));
+        }
 
         var shown = new HashSet<string>(StringComparer.Ordinal);
         DeviceChoice Device(RepVggArchitecture network) => new(trainerOptions.Device, null, false, trainerOptions.NumberOfThreads, false, network, training.Classes)

@@ -40,6 +40,16 @@ internal sealed record Recipe
         ValidationFraction = 0,
     };
 
+    /// <summary>The recipe for searching the scales of RepOptimizer on the bundled images. The accuracy of the search says nothing about the scales.</summary>
+    public static Recipe ScaleSearch { get; } = new()
+    {
+        Architecture = "RepVGG-S1",
+        Epochs = 30,
+        BatchSize = 64,
+        LearningRate = 0.1f,
+        ValidationFraction = 0,
+    };
+
     public required string Architecture { get; init; }
 
     public required int Epochs { get; init; }
