@@ -28,7 +28,7 @@ internal sealed partial class TorchBackend
         foreach (var branch in branches)
         {
             if (branch.Norm is { } norm)
-                bias = bias + Multiply(WithChannelScale(Value(norm.Bias), branch), branch.Scale) - Value(norm.RunningMean) * ScaleOf(branch, outputs);
+                bias = bias + WithChannelScale(Value(norm.Bias), branch) - Value(norm.RunningMean) * ScaleOf(branch, outputs);
         }
         return bias;
     });
@@ -53,9 +53,9 @@ internal sealed partial class TorchBackend
         return borders! + (centers!.square() / norms!.clamp_min(smallest)).sum();
     });
 
-    /// <summary>Computes the scale of a branch with running statistics, [O]: its constant factor and its channel scale, times weight / sqrt(running variance + epsilon) of its batch norm.</summary>
+    /// <summary>Computes the scale of a branch with running statistics, [O]: its channel scale, times weight / sqrt(running variance + epsilon) of its batch norm.</summary>
     private torch.Tensor ScaleOf(Branch branch, int outputs) => WithChannelScale(
-        branch.Norm is { } norm ? Multiply(NormScaleOf(norm), branch.Scale) : torch.full([outputs], branch.Scale, torch.ScalarType.Float32, _device),
+        branch.Norm is { } norm ? NormScaleOf(norm) : torch.ones([outputs], torch.ScalarType.Float32, _device),
         branch);
 
     /// <summary>Computes weight / sqrt(running variance + epsilon), [O].</summary>

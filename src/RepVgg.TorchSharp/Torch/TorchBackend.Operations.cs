@@ -87,8 +87,6 @@ internal sealed partial class TorchBackend
         var result = branch.Kernel is { } kernel ? Convolve(input, Value(kernel), null, stride, branch.KernelHeight / 2, branch.KernelWidth / 2, groups) : input;
         if (branch.Norm is { } norm)
             result = Normalize(result, norm);
-        if (branch.Scale != 1)
-            result = Multiply(result, branch.Scale);
         return (ReferenceEquals(result, input) ? input.clone() : result).MoveToOuterDisposeScope();
     }
 

@@ -194,7 +194,7 @@ internal abstract partial class Backend
         using var merged = MergeBranches(branches);
         if (merged is not null)
             branches = [new Branch(merged)];
-        return branches is [{ Kernel: { } single, Norm: null, Scale: 1 }]
+        return branches is [{ Kernel: { } single, Norm: null }]
             ? MultiBranchConvCore(input, [new Branch(single, norm)], stride, groups, relu, norm: null)
             : MultiBranchConvCore(input, branches, stride, groups, relu, norm);
     }
@@ -229,7 +229,7 @@ internal abstract partial class Backend
     /// </summary>
     /// <remarks>
     /// sum(border taps ^2) + sum((sum of t K centre)^2 / (sum of t^2)) over the branches with kernels, where t is the scale of
-    /// the branch: weight / sqrt(running variance + epsilon) of its batch norm, times its constant factor. The scales are
+    /// the branch: weight / sqrt(running variance + epsilon) of its batch norm. The scales are
     /// treated as constants; identity branches are not included. Source: the authors' <c>get_custom_L2</c>, for a 3x3 and a 1x1 branch.
     /// </remarks>
     /// <param name="branches">The branches of the block, of which at least one has a 3x3 kernel.</param>
@@ -285,8 +285,6 @@ internal abstract partial class Backend
             var part = branch.Kernel is { } kernel ? Conv2dCore(input, kernel, null, stride, branch.KernelHeight / 2, branch.KernelWidth / 2, groups) : input;
             if (branch.Norm is not null)
                 part = BatchNormCore(part, branch.Norm);
-            if (branch.Scale != 1)
-                part = ScaleCore(part, branch.Scale);
             sum = sum is null ? part : AddCore(sum, part);
         }
         if (norm is not null)

@@ -1,11 +1,10 @@
 namespace RepVgg.Backends;
 
-/// <summary>The tensors of one linear branch of a block, which computes Scale * ChannelScale * Norm(conv(x)), or Scale * ChannelScale * Norm(x) if it has no kernel.</summary>
+/// <summary>The tensors of one linear branch of a block, which computes ChannelScale * Norm(conv(x)), or ChannelScale * Norm(x) if it has no kernel.</summary>
 /// <remarks>The convolution has the stride and the groups of its block. Its input is padded by half the kernel's size, so that the kernels of all branches are centred on the same pixel.</remarks>
 /// <param name="Kernel">[O, I / groups, height, width] with a height and a width of 1 or 3; null for the identity.</param>
 /// <param name="Norm">The batch norm of the branch, O channels; null for none.</param>
-/// <param name="Scale">Constant factor of the branch.</param>
-internal sealed record Branch(Tensor? Kernel, BatchNormState? Norm = null, float Scale = 1)
+internal sealed record Branch(Tensor? Kernel, BatchNormState? Norm = null)
 {
     /// <summary>A parameter or buffer [O] by which the outputs of the branch are multiplied, channel by channel, after its batch norm; null for 1.</summary>
     internal Tensor? ChannelScale { get; init; }

@@ -210,6 +210,7 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
         ArgumentNullException.ThrowIfNull(state);
         int classes = StateLayout.ClassesOf(state);
         StateInference.CheckTraining(state, Architecture, classes, $"the training form {Architecture.TrainingForm} of {Architecture.Name}");
+        CheckFilters(state);
         var fresh = new List<string>();
         foreach (var entry in _layout)
         {
@@ -221,6 +222,25 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
         PretrainedHash = state.Hash();
         _isFresh = false;
         return fresh;
+    }
+
+    /// <summary>Checks that no filter that is divided by its norm is zero: its gradient would be about 10^12 times too large.</summary>
+    private void CheckFilters(StateDict state)
+    {
+        foreach (var block in Architecture.Blocks)
+        {
+            foreach (var branch in block.Branches.Where(branch => branch.NormalizesFilters))
+            {
+                string name = $"{block.Name}.{branch.KernelName}.weight";
+                float[] kernel = state[name].Values;
+                int length = kernel.Length / block.OutputChannels;
+                for (int filter = 0; filter < block.OutputChannels; filter++)
+                {
+                    if (!kernel.AsSpan(filter * length, length).ContainsAnyExcept(0f))
+                        throw new ArgumentException($"'{name}': filter {filter} is zero, so it has no direction. The training form {Architecture.TrainingForm} divides every filter by its norm; give the filter small random values.", nameof(state));
+                }
+            }
+        }
     }
 
     /// <summary>Hash of the imported pretrained weights; null if none were imported.</summary>

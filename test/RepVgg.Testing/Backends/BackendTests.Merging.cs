@@ -32,19 +32,19 @@ public abstract partial class BackendTests
         // Operands: four kernels, five channel scales, weight and bias of three batch norms.
         ReferenceBranch[] Reference(double[][] v) =>
         [
-            new(v[0], 3, 3) { ChannelScale = v[4], Norm = ReferenceNorm(v, 0), Scale = -0.5 },
+            new(v[0], 3, 3) { ChannelScale = v[4], Norm = ReferenceNorm(v, 0) },
             new(v[1], 1, 3) { ChannelScale = v[5] },
             new(v[2], 3, 1) { ChannelScale = v[6], Norm = ReferenceNorm(v, 1), NormalizesFilters = true },
-            new(v[3]) { ChannelScale = v[7], NormalizesFilters = true, Scale = 2 },
+            new(v[3]) { ChannelScale = v[7], NormalizesFilters = true },
             new((double[]?)null) { ChannelScale = v[8], Norm = ReferenceNorm(v, 2) },
         ];
 
         Branch[] Tested(Tensor[] t) =>
         [
-            new(t[0], TestedNorm(t, 0), -0.5f) { ChannelScale = t[4] },
+            new(t[0], TestedNorm(t, 0)) { ChannelScale = t[4] },
             new(t[1]) { ChannelScale = t[5] },
             new(t[2], TestedNorm(t, 1)) { ChannelScale = t[6], NormalizesFilters = true },
-            new(t[3], Scale: 2) { ChannelScale = t[7], NormalizesFilters = true },
+            new(t[3]) { ChannelScale = t[7], NormalizesFilters = true },
             new(null, TestedNorm(t, 2)) { ChannelScale = t[8] },
         ];
 
@@ -105,21 +105,25 @@ public abstract partial class BackendTests
 
         // Twice in one step, once within another equivalent kernel; the gradients add up.
         Check(55).Compare(
-            v => ReferenceOperations.Add(Convolve(v, 1, 1), Convolve(v, 3, 3)),
+            v => ReferenceOperations.Add(Convolve(v, 1, 1), Convolve(v, 2, 3)),
             t =>
             {
                 var kernel = Kernel(t);
                 return Backend.Add(
                     Backend.MultiBranchConv(t[0], [new Branch(kernel)], stride, groups, relu: false),
-                    Backend.MultiBranchConv(t[0], [new Branch(kernel), new Branch(t[2], Scale: 3), new Branch(kernel, Scale: 2)], stride, groups, relu: false));
+                    Backend.MultiBranchConv(t[0], [new Branch(kernel), new Branch(t[2]), new Branch(kernel)], stride, groups, relu: false));
             });
 
         Tensor Kernel(Tensor[] t) => Backend.EquivalentKernel([new Branch(t[1]) { NormalizesFilters = true, ChannelScale = t[3] }, new Branch(t[2])]);
 
-        double[] Convolve(double[][] v, double large, double small)
+        // Sums a number of each branch; every merged kernel contains both.
+        double[] Convolve(double[][] v, int large, int small)
         {
-            // The 1x1 kernel is within the first kernel too, so that its factor is added to that of the second.
-            ReferenceBranch[] branches = [new(v[1], 3, 3) { NormalizesFilters = true, ChannelScale = v[3], Scale = large }, new(v[2]) { Scale = large == 1 ? 1 : large + small }];
+            ReferenceBranch[] branches =
+            [
+                .. Enumerable.Repeat(new ReferenceBranch(v[1], 3, 3) { NormalizesFilters = true, ChannelScale = v[3] }, large),
+                .. Enumerable.Repeat(new ReferenceBranch(v[2]), small),
+            ];
             return ReferenceOperations.Convolution(v[0], N, c, Size, Size, ReferenceBranch.EquivalentKernel(branches, o, i), o, 3, 3, null, stride, 1, groups);
         }
     }
@@ -151,12 +155,12 @@ public abstract partial class BackendTests
             var data = new TheoryData<string, int, int, int, int, bool, bool>();
             foreach (bool training in (bool[])[true, false])
             {
-                foreach (string branches in (string[])["3", "1", "3 1", "3*", "3 1*", "3n 1", "3n 1n"])
+                foreach (string branches in (string[])["3", "1", "3 1", "3n 1", "3n 1n"])
                 {
                     data.Add(branches, 12, 20, 2, 1, training, true);
                     data.Add(branches, 12, 12, 1, 4, training, false);
                 }
-                foreach (string branches in (string[])["0", "3 1 0", "3 1 0n", "3 0*", "0 0 3", "3n 1 0", "3n 1n 0n"])
+                foreach (string branches in (string[])["0", "3 1 0", "3 1 0n", "3 0", "0 0 3", "3n 1 0", "3n 1n 0n"])
                 {
                     data.Add(branches, 12, 12, 1, 1, training, true);
                     data.Add(branches, 32, 32, 1, 1, training, true);
@@ -168,7 +172,7 @@ public abstract partial class BackendTests
     }
 
     /// <summary>The sum of branches and a batch norm after it, as one operation and by primitives.</summary>
-    /// <param name="branches">Sizes of the kernels, 0 for the identity; n: with a batch norm; *: with a constant factor.</param>
+    /// <param name="branches">Sizes of the kernels, 0 for the identity; n: with a batch norm.</param>
     [BackendTheory]
     [MemberData(nameof(BlocksWithNorm))]
     public void A_block_with_a_batch_norm_of_the_sum_equals_its_primitives(string branches, int c, int o, int stride, int groups, bool training, bool relu)
@@ -183,8 +187,7 @@ public abstract partial class BackendTests
             var norms = new List<BatchNormState>();
             Branch[] block = [.. branches.Split(' ').Select(text => new Branch(
                 text[0] == '0' ? null : New(draw, kernels, o, c / groups, text[0] - '0', text[0] - '0'),
-                text.EndsWith('n') ? Norm() : null,
-                text.EndsWith('*') ? -0.75f : 1))];
+                text.EndsWith('n') ? Norm() : null))];
             var last = Norm();
             using (Backend.BeginStep(training, record: true))
             {
@@ -211,7 +214,7 @@ public abstract partial class BackendTests
             var sum = block.Select(branch =>
             {
                 var part = branch.Kernel is null ? x : Backend.Conv2d(x, branch.Kernel, null, stride, branch.KernelHeight / 2, groups);
-                return Backend.Scale(branch.Norm is null ? part : Backend.BatchNorm(part, branch.Norm), branch.Scale);
+                return branch.Norm is null ? part : Backend.BatchNorm(part, branch.Norm);
             }).Aggregate(Backend.Add);
             var normalized = Backend.BatchNorm(sum, last);
             return relu ? Backend.Relu(normalized) : normalized;

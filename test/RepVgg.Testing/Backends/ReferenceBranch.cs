@@ -6,8 +6,6 @@ namespace RepVgg.Testing;
 /// <param name="Width">Width of the kernel.</param>
 internal sealed record ReferenceBranch(double[]? Kernel, int Height = 1, int Width = 1)
 {
-    public double Scale { get; init; } = 1;
-
     public double[]? ChannelScale { get; init; }
 
     public bool NormalizesFilters { get; init; }
@@ -21,7 +19,7 @@ internal sealed record ReferenceBranch(double[]? Kernel, int Height = 1, int Wid
     public static double[] EquivalentBias(IReadOnlyList<ReferenceBranch> branches, int outputs) =>
         [.. Enumerable.Range(0, outputs).Select(output => branches.Sum(branch => branch.Shift(output)))];
 
-    private double Factor(int output) => Scale * (ChannelScale is null ? 1 : ChannelScale[output]);
+    private double Factor(int output) => ChannelScale is null ? 1 : ChannelScale[output];
 
     private double NormScale(int output) => Norm is { } norm ? norm.Weight[output] / Math.Sqrt(norm.Variance[output] + norm.Epsilon) : 1;
 

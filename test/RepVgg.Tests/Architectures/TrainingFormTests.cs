@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using RepVgg.Architectures;
+using RepVgg.Backends.Cpu;
 using RepVgg.Diagnostics;
 using RepVgg.Networks;
 using RepVgg.Testing;
@@ -93,6 +94,41 @@ public class TrainingFormTests
             train, null, SyntheticTask.Options with { Epochs = 3, BatchSize = 16, StochasticDepth = TrainingForms.HasIdentityBranch(form) ? 0.2f : 0, CustomL2 = TrainingForms.HasCustomL2(form) },
             architecture: RandomNetworks.Architecture(1, groups, squeezeExcitation, (16, 1, 2), (16, 2, 1), (32, 1, 2)) with { TrainingForm = form });
         Assert.True(result.History[^1].TrainingLoss < result.History[0].TrainingLoss, string.Join(", ", result.History.Select(epoch => epoch.TrainingLoss)));
+    }
+
+    /// <summary>PyTorch divides by 1e-12 instead of 0, so that such a filter is scored as zero, but its gradient is too large to train with.</summary>
+    [Fact]
+    public void Pretrained_filters_that_are_zero_are_refused_in_Dirac_networks_and_scored_as_zero()
+    {
+        var architecture = Architecture(TrainingForm.Dirac, SqueezeExcitation.None, 1);
+        var state = RandomStates.Training(architecture, 5);
+        state["stage1.1.rbr_dense.conv.weight"].Values.AsSpan(7 * 32 * 9, 32 * 9).Clear();
+        using var backend = new CpuBackend(1);
+        using var network = new TrainingNetwork(architecture, 5, backend, seed: 1);
+        string message = Assert.Throws<ArgumentException>(() => network.ImportPretrained(state)).Message;
+        Assert.Contains("'stage1.1.rbr_dense.conv.weight': filter 7 is zero", message);
+
+        var fused = DeployNetwork.FromTrainingForm(architecture, state, 32, 40, Normalization.Identity(3));
+        Assert.InRange(FusionCheck.Compare(architecture, state, fused).Largest, 0, 1e-5);
+    }
+
+    /// <summary>The names of both forms, and the names that differ.</summary>
+    [Fact]
+    public void Weights_of_another_form_are_refused_with_the_names_of_both()
+    {
+        using var backend = new CpuBackend(1);
+        foreach (var form in TrainingForms.All)
+        {
+            foreach (var other in TrainingForms.ToldByNames.Where(other => other != form && !(form == TrainingForm.Csla && other == TrainingForm.HyperSearch) && !(form == TrainingForm.ReluInBranches && other == TrainingForm.RepVgg)))
+            {
+                using var network = new TrainingNetwork(Architecture(form, SqueezeExcitation.None, 1), 5, backend, seed: 1);
+                var state = RandomStates.Training(Architecture(other, SqueezeExcitation.None, 1), 5);
+                string message = Assert.Throws<ArgumentException>(() => network.ImportState(state)).Message;
+                Assert.Contains($"training form {form} of test", message);
+                Assert.Contains($"They have the names of the training form {other}.", message);
+                Assert.Matches("Missing|Surplus", message);
+            }
+        }
     }
 
     [Fact]

@@ -9,7 +9,7 @@ internal sealed unsafe class BranchValues
     public const double SmallestNorm = 1e-12;
 
     private readonly CpuTensor? _mean, _variance;
-    private readonly float _epsilon, _factor;
+    private readonly float _epsilon;
     private readonly int[] _taps;
 
     private BranchValues(Branch branch)
@@ -17,7 +17,6 @@ internal sealed unsafe class BranchValues
         Kernel = (CpuTensor?)branch.Kernel;
         ChannelScale = (CpuTensor?)branch.ChannelScale;
         NormalizesFilters = branch.NormalizesFilters;
-        _factor = branch.Scale;
         int height = branch.KernelHeight, width = branch.KernelWidth;
         _taps = [.. Enumerable.Range(0, height * width).Select(tap => ((3 - height) / 2 + tap / width) * 3 + (3 - width) / 2 + tap % width)];
         if (branch.Norm is not { } norm)
@@ -51,26 +50,26 @@ internal sealed unsafe class BranchValues
     /// <summary>Whether a parameter on which the scale depends requires a gradient.</summary>
     public bool ScaleRequiresGradient => Weight is { RequiresGradient: true } || ChannelScale is { RequiresGradient: true };
 
-    /// <summary>Scale of the branch: the constant factor and the channel scale, times weight / sqrt(running variance + epsilon) if it has a batch norm.</summary>
+    /// <summary>Scale of the branch: the channel scale, times weight / sqrt(running variance + epsilon) if it has a batch norm.</summary>
     public double ScaleOf(int channel) => ScaleByChannelScale(channel) * ChannelScaleOf(channel);
 
     /// <summary>Derivative of the scale with respect to the channel scale: the scale without it.</summary>
-    public double ScaleByChannelScale(int channel) => Weight is null ? _factor : Weight.Data[channel] * InverseOf(channel);
+    public double ScaleByChannelScale(int channel) => Weight is null ? 1 : Weight.Data[channel] * InverseOf(channel);
 
     /// <summary>Derivative of the scale with respect to the batch norm's weight.</summary>
     public double ScaleByWeight(int channel) => InverseOf(channel) * ChannelScaleOf(channel);
 
-    /// <summary>Bias of the branch: (factor * bias - running mean * factor * weight / sqrt(running variance + epsilon)) * channel scale; 0 without a batch norm.</summary>
+    /// <summary>Bias of the branch: (bias - running mean * weight / sqrt(running variance + epsilon)) * channel scale; 0 without a batch norm.</summary>
     public double ShiftOf(int channel) => ShiftByChannelScale(channel) * ChannelScaleOf(channel);
 
     /// <summary>Derivative of the shift with respect to the channel scale: the shift without it.</summary>
-    public double ShiftByChannelScale(int channel) => Bias is null ? 0 : (double)_factor * Bias.Data[channel] - _mean!.Data[channel] * ScaleByChannelScale(channel);
+    public double ShiftByChannelScale(int channel) => Bias is null ? 0 : Bias.Data[channel] - _mean!.Data[channel] * ScaleByChannelScale(channel);
 
     /// <summary>Derivative of the shift with respect to the batch norm's weight.</summary>
     public double ShiftByWeight(int channel) => -_mean!.Data[channel] * ScaleByWeight(channel);
 
     /// <summary>Derivative of the shift with respect to the batch norm's bias.</summary>
-    public double ShiftByBias(int channel) => _factor * ChannelScaleOf(channel);
+    public double ShiftByBias(int channel) => ChannelScaleOf(channel);
 
     /// <summary>The divisor of the filter of one output: its L2 norm, at least <see cref="SmallestNorm"/>, if the branch normalizes its filters; 1 otherwise.</summary>
     public double DivisorOf(int output)
@@ -87,7 +86,7 @@ internal sealed unsafe class BranchValues
     /// <summary>Index in a 3x3 kernel, from 0 to 8, of one of this branch's <see cref="Taps"/>: the kernel is centred.</summary>
     public int TapOf(int tap) => _taps[tap];
 
-    private double InverseOf(int channel) => _factor / Math.Sqrt((double)_variance!.Data[channel] + _epsilon);
+    private double InverseOf(int channel) => 1 / Math.Sqrt((double)_variance!.Data[channel] + _epsilon);
 
     private double ChannelScaleOf(int channel) => ChannelScale is null ? 1 : ChannelScale.Data[channel];
 }

@@ -58,12 +58,12 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
     /// <summary>Floats of one image of the output.</summary>
     private long OutputSize => (long)Channels * Area;
 
-    /// <summary>Computes a block if it has the pattern of this operation: at least one convolution and at most one identity, all with batch norms and without constant factors.</summary>
+    /// <summary>Computes a block if it has the pattern of this operation: at least one convolution and at most one identity, all with batch norms.</summary>
     /// <returns>The output; null if the block has another pattern.</returns>
     public static CpuTensor? TryApply(CpuContext context, CpuTensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu)
     {
         Branch[] convolutions = [.. branches.Where(branch => branch.Kernel is not null)];
-        if (convolutions.Length == 0 || branches.Count - convolutions.Length > 1 || branches.Any(branch => branch.Norm is null || branch.Scale != 1))
+        if (convolutions.Length == 0 || branches.Count - convolutions.Length > 1 || branches.Any(branch => branch.Norm is null))
             return null;
         var block = new MultiBranchBlock(context, input, convolutions, branches.FirstOrDefault(branch => branch.Kernel is null), stride, groups, relu);
         block.Forward(context);
