@@ -294,7 +294,9 @@ public class ModuleTests
     {
         Assert.Contains("99", Assert.Throws<ArgumentException>(() => new RepVggBlock(6, 6, trainingForm: (TrainingForm)99)).Message, StringComparison.Ordinal);
         Assert.Contains("QARepVgg", Assert.Throws<ArgumentException>(() => new RepVggBlock(16, 16, squeezeExcitation: SqueezeExcitation.BeforeRelu, trainingForm: TrainingForm.QARepVgg)).Message, StringComparison.Ordinal);
-        Assert.Throws<ArgumentOutOfRangeException>(() => new RepVggBlock(6, 6, trainingForm: TrainingForm.MobileOne, convolutionBranches: 0));
+        Assert.Contains("6 groups, but the convolutions of ResidualReorg", Assert.Throws<ArgumentException>(() => new RepVggBlock(6, 6, groups: 6, trainingForm: TrainingForm.ResidualReorg)).Message, StringComparison.Ordinal);
+        foreach (int branches in (int[])[0, 17])
+            Assert.Contains($"{branches}, not 1 to 16", Assert.Throws<ArgumentException>(() => new RepVggBlock(6, 6, trainingForm: TrainingForm.MobileOne, convolutionBranches: branches)).Message, StringComparison.Ordinal);
     }
 
     [TorchSharpFact]
