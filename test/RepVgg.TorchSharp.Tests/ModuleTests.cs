@@ -256,7 +256,7 @@ public class ModuleTests
         using (torch.NewDisposeScope())
         {
             torch.manual_seed(2);
-            block = new RepVggBlock(reducesSize ? 4 : 6, 6, stride: reducesSize ? 2 : 1, groups: 2, trainingForm: form, convolutionBranches: 2);
+            block = new RepVggBlock(reducesSize ? 4 : 6, 6, stride: reducesSize ? 2 : 1, groups: form == TrainingForm.ResidualReorg ? 1 : 2, trainingForm: form, convolutionBranches: 2);
         }
         using var scope = torch.NewDisposeScope();
         using (block)

@@ -110,11 +110,13 @@ internal sealed class TrainingFormEngine : INetworkEngine
         long values = (long)architecture.InputChannels * height * width;
         foreach (var block in architecture.Blocks)
         {
-            long input = (long)block.InputChannels * height * width;
+            long inputArea = (long)height * width;
             (height, width) = (ConvolutionSize.OutputOfBlock(height, block.Stride), ConvolutionSize.OutputOfBlock(width, block.Stride));
-            // A branch and its addition are two maps, and a first layer with batch norm and ReLU three. The sum has a batch norm and a ReLU.
-            int maps = block.Branches.Sum(branch => branch.First is null ? 2 : 5) + 2;
-            values += maps * Math.Max(input, (long)block.OutputChannels * height * width);
+            long area = (long)height * width;
+            // A branch and its addition are two maps, and a first layer with batch norm and ReLU or border three. The sum has a batch norm and a ReLU.
+            values += (2 * block.Branches.Length + 2) * block.OutputChannels * area;
+            foreach (var first in block.Branches.Select(branch => branch.First).OfType<FirstLayerSpec>())
+                values += 3 * first.Channels * (first.Relu ? area : inputArea);
         }
         return values;
     }
