@@ -26,7 +26,7 @@ public static class RepOptimizerSearch
     /// <param name="options">The architecture, the data columns and the hyperparameters.</param>
     /// <returns>The scales.</returns>
     /// <exception cref="ArgumentException">An option is out of range or does not fit the data, a column is missing or of the wrong type, or there are fewer than two classes.</exception>
-    /// <exception cref="IOException">The scales or a checkpoint cannot be written.</exception>
+    /// <exception cref="IOException">The scales or a checkpoint cannot be written; both are checked before the search.</exception>
     /// <exception cref="InvalidOperationException">A row is invalid, there is no valid row, all rows have the same label, or the checkpoint belongs to another run.</exception>
     /// <exception cref="InvalidDataException">The checkpoint is damaged.</exception>
     /// <exception cref="TrainingDivergedException">The search diverged; a smaller learning rate can help.</exception>
@@ -39,6 +39,8 @@ public static class RepOptimizerSearch
         ArgumentNullException.ThrowIfNull(data);
         ArgumentNullException.ThrowIfNull(options);
         options.Check();
+        if (options.ScalesPath is not null)
+            RepOptimizerScales.CheckWritable(options.ScalesPath);
         bool isImage = data.Schema.GetColumnOrNull(options.FeatureColumnName) is { } column && FeatureInput.IsImage(column.Type);
         var trained = new RepVggTrainer(mlContext, options.ToTrainerOptions(isImage)).Train(data);
         var scales = RepOptimizerScales.FromState(trained.Result.Weights);
@@ -123,8 +125,6 @@ public static class RepOptimizerSearch
                 throw new ArgumentException("Architecture is null; the scales are those of an architecture, so it must be given.");
             if (Augmentation is null)
                 throw new ArgumentException("Augmentation is null; it must be given (Augmentation.None for none).");
-            if (ScalesPath is not null)
-                RepOptimizerScales.CheckExtension(ScalesPath);
         }
 
         internal RepVggTrainer.Options ToTrainerOptions(bool isImage)

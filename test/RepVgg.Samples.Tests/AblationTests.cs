@@ -56,6 +56,46 @@ public sealed class AblationTests : IDisposable
         Assert.Equal(1 + 4, circles.Count());
     }
 
+    [Fact]
+    public void With_scales_the_plain_form_is_also_trained_with_RepOptimizer()
+    {
+        string data = WriteStripes(_folder, 64, 40), scales = _folder.File("scales.pth"), output = _folder.File("results");
+        string[] options = ["--data", data, "--epochs", "1", "--batch-size", "8", "--architecture", "S0", "--device", "cpu", "--threads", "1"];
+        var (exitCode, _, error) = SampleProgram.RunHere(["search-scales", "--out", scales, .. options]);
+        Assert.True(exitCode == 0, error);
+        (exitCode, string console, error) = SampleProgram.RunHere(["ablation", "--out", output, "--forms", "Plain", "--seeds", "1,2", "--scales", scales, .. options]);
+        Assert.True(exitCode == 0, error);
+
+        string[][] lines = [.. File.ReadAllLines(Path.Combine(output, "ablation.csv")).Select(line => line.Split(','))];
+        Assert.All(lines, line => Assert.Equal(lines[0].Length, line.Length));
+        Assert.Equal([("Plain", "1"), ("Plain+RepOptimizer", "1"), ("Plain", "2"), ("Plain+RepOptimizer", "2")], lines[1..].Select(line => (line[0], line[1])));
+        Assert.Single(lines[1..].Select(line => (line[5], line[6])).Distinct());
+        Assert.All(lines[1..], line => Assert.InRange(Number(line[7]), 0, 1e-5));
+        // The optimizers start from other kernels and take other steps.
+        double[] losses = [.. Regex.Matches(console, @"^epoch   1/1  loss ([\d.]+)", RegexOptions.Multiline).Select(match => Number(match.Groups[1].Value))];
+        Assert.Equal(4, losses.Length);
+        Assert.NotEqual(losses[0], losses[1]);
+
+        string[][] rows = [.. File.ReadAllLines(Path.Combine(output, "ablation.md")).Where(line => line.StartsWith('|')).Select(line => line.Trim('|', ' ').Split('|', StringSplitOptions.TrimEntries))];
+        Assert.Equal(["Plain", "Plain+RepOptimizer"], rows[2..].Select(row => row[0]));
+        Assert.Equal(rows[2][6..8], rows[3][6..8]);
+        Assert.Equal(["Plain", "Plain+RepOptimizer"], XDocument.Load(Path.Combine(output, "ablation.svg")).Descendants().Where(element => element.Name.LocalName == "text" && element.Value.StartsWith("Plain", StringComparison.Ordinal)).Select(element => element.Value));
+
+        // Scales of another architecture.
+        (exitCode, console, error) = SampleProgram.RunHere(["ablation", "--out", output, "--scales", scales, "--data", data, "--architecture", "S1", "--device", "cpu"]);
+        Assert.Equal((1, ""), (exitCode, console));
+        Assert.Contains("do not fit RepVGG-S1", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_folder_that_cannot_be_written_is_refused_before_the_images_are_read()
+    {
+        File.WriteAllText(_folder.File("file"), "");
+        var (exitCode, output, error) = SampleProgram.RunHere("ablation", "--data", _folder.File("no data"), "--out", Path.Combine(_folder.File("file"), "results"));
+        Assert.Equal((1, ""), (exitCode, output));
+        Assert.Contains($"The output folder '{Path.Combine(_folder.File("file"), "results")}' cannot be written", error, StringComparison.Ordinal);
+    }
+
     /// <summary>The validation pass of the training loop is independent of the inference engine and of the command's own evaluation.</summary>
     [Theory]
     [InlineData(TrainingForm.Dirac)]
@@ -98,7 +138,7 @@ public sealed class AblationTests : IDisposable
         Assert.Matches(@"\| plain +\| +\d+\.\d\d \| +- \| +\d+\.\d \| +[\d,]+ \| +\d+\.\d\d \|", markdown);
         Assert.Contains("grouped, seed 1, failed: The architecture 'tiny' cannot be built", markdown, StringComparison.Ordinal);
         Assert.Contains("diverges, seed 1, failed: Training diverged in epoch 1", markdown, StringComparison.Ordinal);
-        Assert.Equal([false, true, true, false], table.ToCsv().TrimEnd().Split('\n').Select(line => line.EndsWith('"')));
+        Assert.Equal(["grouped,1,,,,,,,", "diverges,1,,,,,,,", "plain,1,0."], table.ToCsv().Split('\n')[1..4].Select((line, i) => line[..(i < 2 ? line.IndexOf(",,,,,,,", StringComparison.Ordinal) + 7 : 10)]));
         Assert.Single(XDocument.Parse(AblationChart.Draw(table)).Descendants(), element => element.Name.LocalName == "text" && element.Value == "plain");
     }
 
@@ -134,6 +174,16 @@ public sealed class AblationTests : IDisposable
             (culture.NumberFormat.NumberDecimalSeparator, culture.NumberFormat.NumberGroupSeparator) = (",", ".");
             return culture;
         }
+    }
+
+    [Fact]
+    public void Texts_with_commas_and_quotation_marks_are_one_field_of_the_csv()
+    {
+        AblationCase[] cases = [new("a, b", SyntheticTask.Architecture, SyntheticTask.Options), new("c", SyntheticTask.Architecture, SyntheticTask.Options)];
+        var table = new AblationTable("Described.", cases, [1], _ => (5, 4));
+        table.Add(new AblationRun(cases[0], 1) { Accuracy = 0.5, ImagesPerSecond = [10], ProcessorMilliseconds = [0.5], FusedDifference = 1e-7 });
+        table.Add(new AblationRun(cases[1], 1) { Failure = "'x' is \"y\", not z" });
+        Assert.Equal(["\"a, b\",1,0.5000,10.0,0.500,5,4,1.0e-07,", "c,1,,,,,,,\"'x' is \"\"y\"\", not z\""], table.ToCsv().TrimEnd().Split('\n')[1..]);
     }
 
     [Theory]

@@ -3,6 +3,8 @@ extern alias samples;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Text;
+using RepVgg.Architectures;
+using RepVgg.Optimizers;
 using RepVgg.Testing;
 using RepVgg.Weights;
 using RepVgg.Weights.Files;
@@ -135,6 +137,28 @@ public sealed class InterruptTests : IDisposable
         Assert.Equal(["ablation.csv", "ablation.md", "ablation.svg"], Files(output));
         Assert.Contains("\nIncomplete: 1 of 6 runs are done.\n", File.ReadAllText(Path.Combine(output, "ablation.md")), StringComparison.Ordinal);
         Assert.StartsWith("Plain,1,0.", File.ReadAllLines(Path.Combine(output, "ablation.csv"))[^1], StringComparison.Ordinal);
+    }
+
+    [UnixTheory]
+    [InlineData(SigInt, 130)]
+    [InlineData(SigTerm, 143)]
+    public void A_search_keeps_its_checkpoint_and_goes_on(int signal, int exitCode)
+    {
+        string scales = _folder.File("scales.pth"), checkpoint = _folder.File("search.checkpoint");
+        string[] arguments = ["search-scales", "--out", scales, "--device", "cpu", "--architecture", "S0", "--fraction", "0.5", "--epochs", "3", "--checkpoint", checkpoint];
+        using (var run = Start(arguments))
+        {
+            run.WaitFor("epoch   1/3");
+            run.Send(signal);
+            Assert.Equal(exitCode, run.End());
+            Assert.Contains("Stopped; no scales were written. The same command goes on from the checkpoint.", run.Output, StringComparison.Ordinal);
+        }
+        Assert.Equal([Path.GetFileName(checkpoint)], Files(_folder.Path));
+        using var resumed = Start(arguments);
+        Assert.Equal(0, resumed.End());
+        Assert.DoesNotContain("epoch   1/3", resumed.Output, StringComparison.Ordinal);
+        Assert.Equal([Path.GetFileName(scales), Path.GetFileName(checkpoint)], Files(_folder.Path));
+        RepOptimizerScales.Load(scales).Validate(RepVggVariants.S0 with { InputChannels = 1 });
     }
 
     [UnixTheory]

@@ -22,7 +22,7 @@ internal static class AblationCommand
     public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
     [
         new("forms", "NAMES", "training forms, separated by commas, such as RepVgg,Plain (default: all)"),
-        new("scales", "FILE", "scales of RepOptimizer for the architecture; the form Plain is then also trained with RepOptimizer, as one more row"),
+        new("scales", "FILE", "scales of RepOptimizer for the architecture; the form Plain is then also trained with RepOptimizer, as the row Plain+RepOptimizer"),
         new("seeds", "N,N,...", "seeds of weights, shuffling and augmentation; each form is trained once with each (default: 1,2,3)"),
         new("data", "DIR", "folder with four IDX files, or with a subfolder of pictures for each class, also within train and test (default: the bundled images)"),
         new("out", "DIR", "folder for ablation.md, ablation.csv and ablation.svg (default: output)"),
@@ -52,7 +52,7 @@ internal static class AblationCommand
         {
             var repOptimizer = new RepOptimizerOptions { Scales = RepOptimizerScales.Load(scales), Base = options.Optimizer };
             repOptimizer.Scales.Validate(architecture);
-            cases.Add(new AblationCase("Plain, RepOptimizer", architecture with { TrainingForm = TrainingForm.Plain }, options with { Optimizer = repOptimizer }));
+            cases.Add(new AblationCase("Plain+RepOptimizer", architecture with { TrainingForm = TrainingForm.Plain }, options with { Optimizer = repOptimizer }));
         }
 
         var shown = new HashSet<string>(StringComparer.Ordinal);

@@ -57,7 +57,7 @@ internal sealed class AblationTable(string description, IReadOnlyList<AblationCa
             (long Training, long? Deploy)? count = run.Failure is null ? parameters(run.Case) : null;
             string[] cells =
             [
-                run.Case.Name,
+                Quoted(run.Case.Name),
                 Text(run.Seed),
                 run.Failure is null ? run.Accuracy.ToString("f4", CultureInfo.InvariantCulture) : "",
                 run.Failure is null ? Median(run.ImagesPerSecond).ToString("f1", CultureInfo.InvariantCulture) : "",
@@ -65,7 +65,7 @@ internal sealed class AblationTable(string description, IReadOnlyList<AblationCa
                 Text(count?.Training),
                 Text(count?.Deploy),
                 run.FusedDifference is { } difference ? Table.Error(difference) : "",
-                run.Failure is null ? "" : $"\"{run.Failure.Replace("\"", "\"\"", StringComparison.Ordinal)}\"",
+                Quoted(run.Failure ?? ""),
             ];
             text.AppendJoin(',', cells).Append('\n');
         }
@@ -111,6 +111,10 @@ internal sealed class AblationTable(string description, IReadOnlyList<AblationCa
     }
 
     private static string Percent(double share, int decimals) => (100 * share).ToString($"f{decimals}", CultureInfo.InvariantCulture);
+
+    /// <summary>Writes a text as one field of a CSV line: in quotation marks if it contains a comma, a quotation mark or a line break.</summary>
+    private static string Quoted(string text) =>
+        text.AsSpan().ContainsAny(",\"\r\n") ? $"\"{text.Replace("\"", "\"\"", StringComparison.Ordinal)}\"" : text;
 
     private static string Text(long? value) => value?.ToString(CultureInfo.InvariantCulture) ?? "";
 }

@@ -46,7 +46,6 @@ internal sealed record Recipe
         Architecture = "RepVGG-S1",
         Epochs = 30,
         BatchSize = 64,
-        LearningRate = 0.1f,
         ValidationFraction = 0,
     };
 
@@ -56,7 +55,8 @@ internal sealed record Recipe
 
     public required int BatchSize { get; init; }
 
-    public required float LearningRate { get; init; }
+    /// <summary>Peak learning rate; null is that which the library takes if none is given.</summary>
+    public float? LearningRate { get; init; }
 
     public required float ValidationFraction { get; init; }
 
@@ -104,16 +104,24 @@ internal sealed record Recipe
         Augmentation = new Augmentation { HorizontalFlip = true, CropPadding = 2, ErasingProbability = 0.25 },
         ValidationSetFraction = ValidationFraction,
         MonitoredMetric = TrainingMetric.Loss,
-        Seed = arguments.Integer("seed", 0) ?? 1,
-        NumberOfThreads = arguments.Integer("threads", 0) ?? 0,
-        Device = Device(arguments.Text("device") ?? "auto"),
+        Seed = Seed(arguments),
+        NumberOfThreads = Threads(arguments),
+        Device = Device(arguments),
         CheckpointPath = arguments.Text("checkpoint"),
         OnCancellation = CancellationBehavior.ReturnBest,
     };
 
-    private static TrainingDevice Device(string name)
+    /// <summary>Gets the seed of weights, shuffling and augmentation.</summary>
+    public static int Seed(Arguments arguments) => arguments.Integer("seed", 0) ?? 1;
+
+    /// <summary>Gets the number of threads; 0 for all cores.</summary>
+    public static int Threads(Arguments arguments) => arguments.Integer("threads", 0) ?? 0;
+
+    /// <summary>Gets the device to train on.</summary>
+    public static TrainingDevice Device(Arguments arguments)
     {
         const string CudaPrefix = "cuda:";
+        string name = arguments.Text("device") ?? "auto";
         if (!name.StartsWith(CudaPrefix, StringComparison.Ordinal))
         {
             return name switch

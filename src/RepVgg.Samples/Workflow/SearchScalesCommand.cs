@@ -34,13 +34,16 @@ internal static class SearchScalesCommand
         if (fraction > 1)
             throw new UsageException(Invariant($"--fraction is {fraction}; it must be more than 0 and at most 1."));
         var recipe = Recipe.ScaleSearch.With(arguments);
+        int seed = Recipe.Seed(arguments), threads = Recipe.Threads(arguments);
+        var device = Recipe.Device(arguments);
+        string? checkpoint = arguments.Text("checkpoint");
+        RepOptimizerScales.CheckWritable(path);
         var images = arguments.Text("data") is { } data ? LabelledImages.Read(data, interrupt.Token) : LabelledImages.Bundled();
         var samples = fraction == 1 ? images.Training : SampleSubset.Split(images.Training, fraction, seed: 1).Second;
         var architecture = RepVggVariants.Find(recipe.Architecture) with { InputChannels = samples.Channels };
 
-        var context = new MLContext(arguments.Integer("seed", 0) ?? 1);
+        var context = new MLContext(seed);
         Console.WriteLine(Invariant($"Searching the scales of {architecture.Name} on {samples.Count:n0} images of {samples.Width}x{samples.Height} pixels, {samples.Classes} classes, {recipe.Epochs} epochs."));
-        var device = recipe.ToOptions(arguments);
         RepOptimizerScales scales;
         try
         {
@@ -54,17 +57,17 @@ internal static class SearchScalesCommand
                 BatchSize = recipe.BatchSize,
                 LearningRate = recipe.LearningRate,
                 Augmentation = new Augmentation { HorizontalFlip = true, CropPadding = 2 },
-                Seed = device.Seed,
-                NumberOfThreads = device.NumberOfThreads,
-                Device = device.Device,
-                CheckpointPath = device.CheckpointPath,
+                Seed = seed,
+                NumberOfThreads = threads,
+                Device = device,
+                CheckpointPath = checkpoint,
                 MetricsCallback = report,
                 CancellationToken = interrupt.Token,
             }));
         }
         catch (Exception error) when (interrupt.IsCauseOf(error))
         {
-            Console.WriteLine(device.CheckpointPath is null ? "Stopped; no scales were written." : "Stopped; no scales were written. The same command goes on from the checkpoint.");
+            Console.WriteLine(checkpoint is null ? "Stopped; no scales were written." : "Stopped; no scales were written. The same command goes on from the checkpoint.");
             return interrupt.ExitCode;
         }
         foreach (var (kind, name) in new[] { ("conv", "3x3 branches"), ("1x1", "1x1 branches"), ("identity", "identities") })

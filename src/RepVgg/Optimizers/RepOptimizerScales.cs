@@ -127,8 +127,16 @@ public sealed class RepOptimizerScales
         }
     }
 
-    /// <summary>Checks that <see cref="Save"/> can write a file of this name.</summary>
-    internal static void CheckExtension(string path)
+    /// <summary>Checks that <see cref="Save"/> can write a file. Call it before a long computation.</summary>
+    /// <exception cref="ArgumentException">The extension is not one of those of <see cref="Save"/>.</exception>
+    /// <exception cref="IOException">The file cannot be written (checked by creating a temporary file).</exception>
+    internal static void CheckWritable(string path)
+    {
+        CheckExtension(path);
+        AtomicFile.CheckWritable(path, $"The file of scales '{path}'");
+    }
+
+    private static void CheckExtension(string path)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
         if (!IsSafetensors(path) && Path.GetExtension(path).ToUpperInvariant() is not (".PTH" or ".PT"))

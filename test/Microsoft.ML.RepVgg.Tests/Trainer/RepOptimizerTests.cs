@@ -209,6 +209,22 @@ public sealed class RepOptimizerTests : IDisposable
         Assert.DoesNotContain(_log, line => line.Contains(" images of "));
     }
 
+    [Theory]
+    [InlineData("missing/scales.pth", "does not exist")]
+    [InlineData("folder.safetensors", "it is a folder")]
+    public void Scales_that_cannot_be_written_are_refused_before_the_search(string name, string message)
+    {
+        Directory.CreateDirectory(_folder.File("folder.safetensors"));
+        var search = Search(epochs: 1);
+        search.ScalesPath = _folder.File(name);
+        search.CheckpointPath = _folder.File("search.checkpoint");
+        var error = Assert.ThrowsAny<IOException>(() => RepOptimizerSearch.Run(_context, Rows(), search));
+        Assert.Contains("The file of scales", error.Message);
+        Assert.Contains(message, error.Message);
+        Assert.DoesNotContain(_log, line => line.Contains(" images of "));
+        Assert.False(File.Exists(search.CheckpointPath));
+    }
+
     [Fact]
     public void Invalid_options_of_a_search_are_refused()
     {
@@ -221,6 +237,7 @@ public sealed class RepOptimizerTests : IDisposable
 
         Assert.Contains("Architecture is null", SearchError(search => search.Architecture = null!));
         Assert.Contains("must be .pth, .pt or .safetensors", SearchError(search => search.ScalesPath = "scales.onnx"));
+        Assert.Contains("must be .pth, .pt or .safetensors", SearchError(search => search.ScalesPath = _folder.File("scales")));
         Assert.Contains("'Picture'", SearchError(search => search.FeatureColumnName = "Picture"));
         Assert.Contains("'Class'", SearchError(search => search.LabelColumnName = "Class"));
         Assert.Contains("Epochs is 0", SearchError(search => search.Epochs = 0));
