@@ -106,7 +106,8 @@ public sealed partial class RepVggTrainer
 
         /// <summary>
         /// Weight decay, 0 or more. Null uses the optimizer's usual one: 1e-4 for <see cref="SgdOptions"/>, 0.01 for <see cref="AdamWOptions"/>. As in
-        /// the RepVGG authors' code, it applies to the kernels and to the weights of the identity branches' batch norms.
+        /// the RepVGG authors' code, it applies to the kernels and to the weights of the identity branches' batch norms, and in the forms
+        /// <see cref="TrainingForm.Csla"/> and <see cref="TrainingForm.HyperSearch"/> to the scales of the identity branches.
         /// </summary>
         public float? WeightDecay { get; set; }
 

@@ -65,8 +65,8 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     /// <param name="input">The training data.</param>
     /// <returns>The fused classifier.</returns>
     /// <exception cref="ArgumentException">A column is missing or of the wrong type, there are fewer than two classes, or an option does not fit the data.</exception>
-    /// <exception cref="InvalidDataException">The file of pretrained weights is damaged, or does not contain a RepVGG network.</exception>
-    /// <exception cref="IOException">The file of pretrained weights cannot be read, or a checkpoint cannot be written.</exception>
+    /// <exception cref="InvalidDataException">The file of pretrained weights is damaged, or does not contain a RepVGG network; or the file of RepOptimizer's scales is damaged, or contains no scales.</exception>
+    /// <exception cref="IOException">The file of pretrained weights or of RepOptimizer's scales cannot be read, or a checkpoint cannot be written.</exception>
     /// <exception cref="InvalidOperationException">A row is invalid (see <see cref="RepVggScoringOptions.InvalidRows"/>), there is no valid row, or all rows have the same label.</exception>
     /// <exception cref="TrainingDivergedException">Training diverged: the loss or a weight is not finite, or the running mean of the loss exceeds 20 ln(number of classes). See <see cref="Options.OnDivergence"/>.</exception>
     /// <exception cref="OverflowException">Training succeeded, but a fused kernel or bias is too large for 32-bit floats, as with a batch norm whose running variance is almost 0. A smaller learning rate or more weight decay can help.</exception>

@@ -13,9 +13,6 @@ namespace RepVgg.TorchSharp;
 /// </remarks>
 internal sealed class BranchModules
 {
-    // As in PyTorch's normalize.
-    private const double SmallestFilterNorm = 1e-12;
-
     private readonly BlockSpec _block;
     private readonly ModuleTree _tree;
 
@@ -132,7 +129,7 @@ internal sealed class BranchModules
         return F.pad(map, [_dilation, _dilation, _dilation, _dilation]) + border;
     }
 
-    private static Tensor NormalizedFilters(Tensor kernel) => F.normalize(kernel.reshape(kernel.shape[0], -1), eps: SmallestFilterNorm).reshape(kernel.shape);
+    private static Tensor NormalizedFilters(Tensor kernel) => F.normalize(kernel.reshape(kernel.shape[0], -1), eps: BranchSpec.SmallestFilterNorm).reshape(kernel.shape);
 
     /// <summary>Creates the kernel of the main layer with the initial distribution of a convolution.</summary>
     private Tensor NewKernel() => torch.nn.init.kaiming_uniform_(

@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Backends;
 using TorchSharp;
 using F = TorchSharp.torch.nn.functional;
@@ -9,9 +10,6 @@ internal sealed partial class TorchBackend
 {
     /// <summary>Lower bound of the denominator of the custom L2 penalty. If the scales of all branches are zero, it makes the quotient 0 instead of 0 / 0.</summary>
     private const double SmallestScale = 1e-30;
-
-    /// <summary>The smallest divisor of a normalised filter, as in PyTorch's <c>normalize</c>.</summary>
-    private const double SmallestNorm = 1e-12;
 
     private protected override Tensor EquivalentKernelCore(IReadOnlyList<Branch> branches) => Run(() =>
     {
@@ -72,7 +70,7 @@ internal sealed partial class TorchBackend
     private static torch.Tensor FiltersOf(Branch branch)
     {
         var kernel = Value(branch.Kernel!);
-        return branch.NormalizesFilters ? F.normalize(kernel.reshape(kernel.shape[0], -1), eps: SmallestNorm).reshape(kernel.shape) : kernel;
+        return branch.NormalizesFilters ? F.normalize(kernel.reshape(kernel.shape[0], -1), eps: BranchSpec.SmallestFilterNorm).reshape(kernel.shape) : kernel;
     }
 
     private static torch.Tensor Column(torch.Tensor values) => values.reshape(-1, 1, 1, 1);

@@ -32,13 +32,16 @@ internal enum BranchKind
 /// <param name="NormName">Name of the batch norm's module within the block, e.g. <c>rbr_dense.bn</c>; null without a batch norm.</param>
 internal sealed record BranchSpec(BranchKind Kind, int KernelHeight, int KernelWidth, string? KernelName, string? NormName)
 {
+    /// <summary>The smallest divisor of a normalised filter, as in PyTorch's <c>normalize</c>. A filter of a smaller L2 norm is divided by this constant.</summary>
+    public const double SmallestFilterNorm = 1e-12;
+
     /// <summary>The layer before the main layer; null for none.</summary>
     public FirstLayerSpec? First { get; init; }
 
     /// <summary>The factor per output channel; null for none.</summary>
     public ScaleSpec? Scale { get; init; }
 
-    /// <summary>Whether every filter is divided by its L2 norm, as in DiracNet.</summary>
+    /// <summary>Whether every filter is divided by its L2 norm, at least <see cref="SmallestFilterNorm"/>, as in DiracNet.</summary>
     public bool NormalizesFilters { get; init; }
 
     /// <summary>Whether a ReLU follows the batch norm, so that the branch is not linear.</summary>

@@ -6,7 +6,6 @@ namespace RepVgg.Architectures;
 /// </summary>
 /// <remarks>
 /// In the formulas, BN is a batch norm, x the input of the block, and [+ x] a term of blocks whose input and output have the same shape.
-/// Except for the last two, sources that are named after the formula are the publications of the form.
 /// </remarks>
 public enum TrainingForm
 {

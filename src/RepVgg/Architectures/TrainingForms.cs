@@ -161,7 +161,7 @@ internal static class TrainingForms
     /// <summary>The branches of a Diverse Branch Block. A depthwise block has no 1x1 branch, no 1x1 before the average, and twice the channels between the last branch's layers.</summary>
     private static ImmutableArray<BranchSpec> DiverseBranches(BlockSpec block)
     {
-        bool isDepthwise = block.Groups == block.OutputChannels;
+        bool isDepthwise = block.Groups == block.OutputChannels && block.Groups == block.InputChannels;
         int between = isDepthwise ? 2 * block.InputChannels : block.InputChannels;
         bool addsInput = between == block.InputChannels;
         return

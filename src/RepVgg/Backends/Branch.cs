@@ -9,7 +9,7 @@ internal sealed record Branch(Tensor? Kernel, BatchNormState? Norm = null)
     /// <summary>A parameter or buffer [O] by which the outputs of the branch are multiplied, channel by channel, after its batch norm; null for 1.</summary>
     internal Tensor? ChannelScale { get; init; }
 
-    /// <summary>Whether each filter, the weights of one output, is divided by its L2 norm, which is limited to at least 1e-12. Source: DiracNet.</summary>
+    /// <summary>Whether each filter, the weights of one output, is divided by its L2 norm, which is limited to at least <see cref="Architectures.BranchSpec.SmallestFilterNorm"/>. Source: DiracNet.</summary>
     internal bool NormalizesFilters { get; init; }
 
     /// <summary>Whether the branch can only be computed as a part of an equivalent kernel.</summary>

@@ -124,11 +124,18 @@ internal static class BackendComparison
 
     private static bool IsTiny(float value) => Math.Abs(value) < 1e-6f;
 
-    /// <summary>Removes blocks of a stage whose shape equals that of another block of the stage. With groups, a stage has two shapes apart from its first block: those of layers with even and with odd index.</summary>
-    private static RepVggArchitecture Reduce(RepVggArchitecture architecture) => architecture with
+    /// <summary>Removes blocks of a stage whose shape equals that of another block of the stage.</summary>
+    /// <remarks>
+    /// Without groups, a stage has two shapes: that of its first block and that of the others. Where blocks have two layers, a third one is the
+    /// block of one layer at the end of a stage of odd depth. With groups, the layers of even and of odd index have different shapes.
+    /// </remarks>
+    internal static RepVggArchitecture Reduce(RepVggArchitecture architecture)
     {
-        Stages = [.. architecture.Stages.Select(stage => stage with { Depth = architecture.Groups == 1 ? Math.Min(stage.Depth, 2) : Math.Min(stage.Depth, 4 - stage.Depth % 2) })],
-    };
+        int layers = TrainingForms.LayersPerBlock(architecture.TrainingForm);
+        return architecture with { Stages = [.. architecture.Stages.Select(stage => stage with { Depth = Math.Min(stage.Depth, ReducedDepth(stage.Depth)) })] };
+
+        int ReducedDepth(int depth) => architecture.Groups == 1 ? 2 * layers + depth % layers : 4 - depth % 2;
+    }
 
     /// <summary>Creates the network. The biases of squeeze-and-excitation are set to 1 or -1, to keep the inputs of its ReLU away from zero, where rounding would change the gradient.</summary>
     private static TrainingNetwork Create(RepVggArchitecture architecture, int classes, Backend backend)

@@ -58,7 +58,7 @@ public sealed record RepOptimizerOptions : OptimizerOptions
     }
 
     /// <summary>Reads the scales, if a path is given, and checks that they and the training form fit.</summary>
-    /// <exception cref="ArgumentException">The training form has branches, or the scales are those of another network.</exception>
+    /// <exception cref="ArgumentException">The training form is not Plain, or the scales are those of another network.</exception>
     /// <exception cref="InvalidDataException">The file of scales cannot be used.</exception>
     /// <exception cref="IOException">The file of scales cannot be read.</exception>
     internal RepOptimizerOptions For(RepVggArchitecture architecture)
@@ -67,8 +67,8 @@ public sealed record RepOptimizerOptions : OptimizerOptions
         if (architecture.TrainingForm != TrainingForm.Plain)
         {
             throw new ArgumentException(
-                $"RepOptimizer cannot train {architecture.Name} in the training form {architecture.TrainingForm}: it is for blocks of one convolution, the form {TrainingForm.Plain}, "
-                + $"and replaces branches, which already do what its gradient multipliers do. Train it in the form {TrainingForm.Plain} (Options.TrainingForm), or with another optimizer.");
+                $"RepOptimizer cannot train {architecture.Name} in the training form {architecture.TrainingForm}: RepOptimizer is defined for blocks of one convolution, the form {TrainingForm.Plain}, only. "
+                + $"Train it in the form {TrainingForm.Plain} (Options.TrainingForm), or with another optimizer.");
         }
         var scales = Scales ?? RepOptimizerScales.Load(ScalesPath!);
         scales.Validate(architecture);

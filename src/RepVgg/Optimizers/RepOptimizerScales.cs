@@ -109,13 +109,13 @@ public sealed class RepOptimizerScales
 
     /// <summary>Checks that there are scales for every block of an architecture, of the right length, for the identity branch exactly where a block has one, and no others.</summary>
     /// <param name="architecture">The architecture, in any training form.</param>
-    /// <exception cref="ArgumentException">The scales are those of another network; the message names the first differences and the shapes of both networks.</exception>
+    /// <exception cref="ArgumentException">The scales are incomplete, or those of another network; the message names the first differences and the shapes of both networks.</exception>
     public void Validate(RepVggArchitecture architecture)
     {
         if (StateLayout.Differences(_state, Expected(architecture)) is { } differences)
         {
             throw new ArgumentException(
-                $"{_source} do not fit {architecture.Name}: they are those of another network. They are for {Shape()}; {architecture.Name} has {Shape(architecture)}.{differences} "
+                $"{_source} do not fit {architecture.Name}: they are incomplete, or those of another network. They are for {Shape()}; {architecture.Name} has {Shape(architecture)}.{differences} "
                 + "Give the scales that were searched with this architecture.", nameof(architecture));
         }
     }

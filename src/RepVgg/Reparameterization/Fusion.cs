@@ -11,9 +11,6 @@ namespace RepVgg.Reparameterization;
 /// </remarks>
 public static class Fusion
 {
-    /// <summary>Lower limit of the norm by which a filter is divided, as in PyTorch's normalize.</summary>
-    private const double SmallestFilterNorm = 1e-12;
-
     /// <summary>Whether networks of a training form can be fused: all except <see cref="TrainingForm.ReluInBranches"/> and <see cref="TrainingForm.ResidualReorg"/>, which are not linear between their ReLUs or not a chain.</summary>
     /// <param name="form">The training form.</param>
     /// <returns>True if <see cref="Fuse(RepVggArchitecture, StateDict)"/> supports the form.</returns>
@@ -53,7 +50,7 @@ public static class Fusion
             [.. StateLayout.Training(architecture, classes).Where(entry => !StateLayout.IsAuxiliary(entry.Name))],
             $"the training form {architecture.TrainingForm} of {architecture.Name} {StateLayout.WithClasses(classes)}",
             StateLayout.IsAuxiliary,
-            StateInference.OtherFormThan(architecture.TrainingForm, training));
+            () => StateInference.OtherFormThan(architecture.TrainingForm, training));
 
         var blocks = architecture.Blocks.ToDictionary(block => $"{block.Name}.rbr_reparam.weight");
         var trainingNames = StateLayout.SqueezeExcitationNames(architecture);
@@ -149,7 +146,7 @@ public static class Fusion
         }
     }
 
-    /// <summary>Computes 1 / max(L2 norm, 1e-12) of every filter.</summary>
+    /// <summary>Computes 1 / max(L2 norm, <see cref="BranchSpec.SmallestFilterNorm"/>) of every filter.</summary>
     private static double[] InverseFilterNorms(float[] kernel, int filters)
     {
         int length = kernel.Length / filters;
@@ -159,7 +156,7 @@ public static class Fusion
             double squares = 0;
             foreach (float value in kernel.AsSpan(o * length, length))
                 squares += (double)value * value;
-            factors[o] = 1 / Math.Max(Math.Sqrt(squares), SmallestFilterNorm);
+            factors[o] = 1 / Math.Max(Math.Sqrt(squares), BranchSpec.SmallestFilterNorm);
         }
         return factors;
     }

@@ -96,7 +96,7 @@ internal static class RunFingerprint
     private static IEnumerable<string> Names(JsonObject json) => json.Select(property => property.Key);
 
     private static JsonNode Describe(BlockSpec block) => FormattableString.Invariant(
-        $"{block.Name}:{block.InputChannels}-{block.OutputChannels}/{block.Stride}g{block.Groups}{block.SqueezeExcitation}{block.Form}");
+        $"{block.Name}:{block.InputChannels}-{block.OutputChannels}/{block.Stride}g{block.Groups}{block.SqueezeExcitation}{block.Form}k{block.ConvolutionBranches}l{block.Layers}");
 
     private static JsonArray ToJson(ImmutableArray<float> values) => new([.. values.Select(value => (JsonNode)value)]);
 

@@ -29,8 +29,8 @@ internal sealed record TrainingOptions
     public LearningRateScheduler LearningRateScheduler { get; init; } = new();
 
     /// <summary>
-    /// Weight decay of the kernels of convolutions and of the linear layer, and of the weights of the identity branches' batch norms, at
-    /// least 0; null for the optimizer's usual one: 1e-4 for SGD, 0.01 for AdamW.
+    /// Weight decay of the kernels of convolutions and of the linear layer, of the weights of the identity branches' batch norms, and of the
+    /// scales of the identity branches of Csla and HyperSearch, at least 0; null for the optimizer's usual one: 1e-4 for SGD, 0.01 for AdamW.
     /// </summary>
     /// <remarks>The rule of the RepVGG authors: weight decay is not applied to biases or to the other batch norms.</remarks>
     public float? WeightDecay { get; init; }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
+using RepVgg.Architectures;
 using RepVgg.Backends.Cpu;
 using RepVgg.Networks;
 using RepVgg.Optimizers;
@@ -185,6 +186,21 @@ public class ResumeTests
         Refused("the data differ (Validation set was \"50 images of 1 x 12 x 12\" and is \"51 images of 1 x 12 x 12\"", options, null, SyntheticTask.Samples(51, 2));
         Refused("the options differ (Epochs was 5 and is 6; Optimizer.Nesterov was true and is false; LearningRate was 0.1 and is 0.2; ...", options with { Epochs = 6, LearningRate = 0.2f, Optimizer = new SgdOptions(), Dropout = 0.1f });
         Assert.Equal(before, File.ReadAllBytes(options.CheckpointPath!));
+    }
+
+    /// <summary>What the channels and strides of the blocks do not tell: MobileOne's number of convolutions, and whether the last block of a stage has one layer or two.</summary>
+    [Theory]
+    [InlineData(TrainingForm.MobileOne, 3)]
+    [InlineData(TrainingForm.ResidualReorg, 4)]
+    public void Another_runs_checkpoint_is_refused_if_only_the_layers_of_blocks_differ(TrainingForm form, int depth)
+    {
+        using var folder = new TemporaryFolder();
+        var options = Options(folder.File("run.checkpoint")) with { Epochs = 1 };
+        var architecture = RandomNetworks.Architecture(1, 1, SqueezeExcitation.None, (4, 1, 2), (4, 3, 2)) with { TrainingForm = form };
+        SyntheticTask.Train(_train, _validation, options, architecture: architecture);
+        var other = architecture with { ConvolutionBranches = 2, Stages = [architecture.Stages[0], architecture.Stages[1] with { Depth = depth }] };
+        var error = Assert.Throws<InvalidOperationException>(() => SyntheticTask.Train(_train, _validation, options, architecture: other));
+        Assert.Contains("belongs to another run: the network differs (Blocks was ", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -48,8 +48,8 @@ internal static partial class StateInference
             StateLayout.Check(state, StateLayout.Deploy(deployed, classes), "the deploy form that their shapes suggest", StateLayout.IsAuxiliary);
             return deployed;
         }
-        if (trainingForm is { } wanted && !HasKernels(state, wanted))
-            throw new ArgumentException($"The weights are not those of the training form {wanted}: no name ends in '{KernelSuffix(wanted)[1..]}'.{OtherFormThan(wanted, state)}", nameof(state));
+        if (trainingForm is { } wanted)
+            RequireNames(state, wanted, classes);
         TrainingForm[] forms = trainingForm is { } given ? [given] : [.. TrainingForms.ToldByNames.Where(block => HasKernels(state, block))];
         RepVggArchitecture? first = null;
         foreach (var candidate in forms.Select(block => TryInfer(state, block, strides)).OfType<RepVggArchitecture>())
@@ -70,29 +70,46 @@ internal static partial class StateInference
     /// <param name="classes">Number of classes; 0 for weights without a classifier.</param>
     /// <param name="what">Description of the network for the message.</param>
     /// <exception cref="ArgumentException">Tensors are missing or surplus, or have a wrong shape.</exception>
-    public static void CheckTraining(StateDict state, RepVggArchitecture architecture, int classes, string what)
+    public static void CheckTraining(StateDict state, RepVggArchitecture architecture, int classes, string what) =>
+        StateLayout.Check(state, StateLayout.Training(architecture, classes), what, IgnoredIn(classes), () => OtherFormThan(architecture.TrainingForm, state));
+
+    /// <summary>Throws an exception if weights have no blocks of a form; it names the form whose names they have, and the first names that differ.</summary>
+    private static void RequireNames(StateDict state, TrainingForm wanted, int classes)
     {
-        if (!Fits(state, architecture, classes))
-            StateLayout.Check(state, StateLayout.Training(architecture, classes), what, IgnoredIn(classes), OtherFormThan(architecture.TrainingForm, state));
+        bool hasKernels = HasKernels(state, wanted);
+        if (hasKernels && TryInfer(state, wanted, null) is not null)
+            return;
+        var fitting = FittingArchitecture(state);
+        // Some blocks have the names of the form, but they are not a network: the message is that of the inference.
+        if (hasKernels && fitting is null)
+            return;
+        string reason = hasKernels ? "" : $" No name ends in '{KernelSuffix(wanted)[1..]}'.";
+        string differences = fitting is null
+            ? $" The names are {MessageText.Join([.. state.Names])}."
+            : StateLayout.Differences(state, StateLayout.Training(fitting with { TrainingForm = wanted }, classes), IgnoredIn(classes)) + NamesOf(fitting.TrainingForm);
+        throw new ArgumentException($"The weights are not those of the training form {wanted}.{reason}{differences}", nameof(state));
     }
 
-    private static bool Fits(StateDict state, RepVggArchitecture architecture) => Fits(state, architecture, StateLayout.ClassesOf(state));
-
-    private static bool Fits(StateDict state, RepVggArchitecture architecture, int classes) => StateLayout.Fits(state, StateLayout.Training(architecture, classes), IgnoredIn(classes));
+    private static bool Fits(StateDict state, RepVggArchitecture architecture)
+    {
+        int classes = StateLayout.ClassesOf(state);
+        return StateLayout.Fits(state, StateLayout.Training(architecture, classes), IgnoredIn(classes));
+    }
 
     /// <summary>Weights without a classifier may still have auxiliary heads.</summary>
     private static Func<string, bool>? IgnoredIn(int classes) => classes == 0 ? StateLayout.IsAuxiliary : null;
 
     /// <summary>Returns a sentence with the training form whose names weights have; empty if it is the expected one, or none.</summary>
-    internal static string OtherFormThan(TrainingForm expected, StateDict state)
-    {
-        foreach (var form in TrainingForms.ToldByNames.Where(form => HasKernels(state, form)))
-        {
-            if (TryInfer(state, form, null) is { } architecture && Fits(state, architecture))
-                return form == expected ? "" : $" They have the names of the training form {form}.";
-        }
-        return "";
-    }
+    internal static string OtherFormThan(TrainingForm expected, StateDict state) =>
+        FittingArchitecture(state) is { } fitting && fitting.TrainingForm != expected ? NamesOf(fitting.TrainingForm) : "";
+
+    private static string NamesOf(TrainingForm form) => $" They have the names of the training form {form}.";
+
+    /// <summary>Infers the architecture in the first form that names tell and that weights fit; null if there is none.</summary>
+    private static RepVggArchitecture? FittingArchitecture(StateDict state) => TrainingForms.ToldByNames
+        .Where(form => HasKernels(state, form))
+        .Select(form => TryInfer(state, form, null))
+        .FirstOrDefault(architecture => architecture is not null && Fits(state, architecture));
 
     /// <summary>Infers the architecture of weights of a form; null if they are not those of a network.</summary>
     private static RepVggArchitecture? TryInfer(StateDict state, TrainingForm form, IReadOnlyList<int>? strides)
@@ -156,8 +173,19 @@ internal static partial class StateInference
         if (!name.EndsWith(suffix, StringComparison.Ordinal) || StateLayout.IsAuxiliary(name))
             return null;
         string block = name[..^suffix.Length];
-        string last = block[(block.LastIndexOf('.') + 1)..];
-        return last.Length == block.Length || last.StartsWith("stage", StringComparison.Ordinal) || (last.Length > 0 && char.IsDigit(last[0])) ? block : null;
+        string[] parts = block.Split('.');
+        int stage = Array.FindLastIndex(parts, part => part.StartsWith("stage", StringComparison.Ordinal));
+        bool isBlock = parts[(stage + 1)..] switch
+        {
+            [] => true,
+            // Without a stage, the names are those of another network.
+            [var only] => stage < 0 || IsNumber(only),
+            ["blocks", var number] => IsNumber(number),
+            [.., var last] => stage < 0 && IsNumber(last),
+        };
+        return isBlock ? block : null;
+
+        static bool IsNumber(string part) => part.Length > 0 && char.IsDigit(part[0]);
     }
 
     private static string KernelSuffix(TrainingForm form) => $".{TrainingForms.MainKernelOf(form)}.weight";

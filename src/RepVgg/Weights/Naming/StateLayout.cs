@@ -56,8 +56,8 @@ internal sealed record StateEntry(string Name, int[] Shape, StateKind Kind, int 
     public bool IsBranchKernel { get; init; }
 
     /// <summary>
-    /// Whether weight decay applies to the tensor: to kernels, linear weights and the weights of identity batch norms.
-    /// Source: the authors' training recipe, which decays no biases and no other one-dimensional parameters.
+    /// Whether weight decay applies to the tensor: to kernels, linear weights, the weights of identity batch norms and the scales of the
+    /// identities of Csla and HyperSearch. Source: the authors' training recipes, which decay no biases and no other one-dimensional parameters.
     /// </summary>
     public bool HasWeightDecay { get; init; } = Kind is StateKind.ConvWeight or StateKind.LinearWeight;
 
@@ -174,12 +174,12 @@ internal static class StateLayout
     /// <param name="expected">The tensors of the network.</param>
     /// <param name="what">Description of the network for the message.</param>
     /// <param name="ignored">Returns true for additional names that are allowed.</param>
-    /// <param name="advice">Text after the differences.</param>
+    /// <param name="advice">Returns text for the end of the message; called only if there are differences.</param>
     /// <exception cref="ArgumentException">Tensors are missing or surplus, or have a wrong shape.</exception>
-    public static void Check(StateDict state, IReadOnlyList<StateEntry> expected, string what, Func<string, bool>? ignored = null, string advice = "")
+    public static void Check(StateDict state, IReadOnlyList<StateEntry> expected, string what, Func<string, bool>? ignored = null, Func<string>? advice = null)
     {
         if (Differences(state, expected, ignored) is { } differences)
-            throw new ArgumentException($"The weights do not fit {what}.{differences}{advice}", nameof(state));
+            throw new ArgumentException($"The weights do not fit {what}.{differences}{advice?.Invoke()}", nameof(state));
     }
 
     /// <summary>Whether weights have exactly the expected names and shapes; counters are ignored.</summary>

@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Backends.Cpu.Execution;
 
 namespace RepVgg.Backends.Cpu.Operations;
@@ -5,9 +6,6 @@ namespace RepVgg.Backends.Cpu.Operations;
 /// <summary>The parameters of one branch as tensors of the CPU backend, with its scale per channel in evaluation mode.</summary>
 internal sealed unsafe class BranchValues
 {
-    /// <summary>The smallest divisor of a normalised filter, as in PyTorch's <c>normalize</c>. A filter of a smaller norm is divided by this constant.</summary>
-    public const double SmallestNorm = 1e-12;
-
     private readonly CpuTensor? _mean, _variance;
     private readonly float _epsilon;
     private readonly int[] _taps;
@@ -71,7 +69,7 @@ internal sealed unsafe class BranchValues
     /// <summary>Derivative of the shift with respect to the batch norm's bias.</summary>
     public double ShiftByBias(int channel) => ChannelScaleOf(channel);
 
-    /// <summary>The divisor of the filter of one output: its L2 norm, at least <see cref="SmallestNorm"/>, if the branch normalizes its filters; 1 otherwise.</summary>
+    /// <summary>The divisor of the filter of one output: its L2 norm, at least <see cref="BranchSpec.SmallestFilterNorm"/>, if the branch normalizes its filters; 1 otherwise.</summary>
     public double DivisorOf(int output)
     {
         if (!NormalizesFilters)
@@ -80,7 +78,7 @@ internal sealed unsafe class BranchValues
         double squares = 0;
         foreach (float value in new ReadOnlySpan<float>(Kernel.Data + (long)output * count, count))
             squares += (double)value * value;
-        return Math.Max(Math.Sqrt(squares), SmallestNorm);
+        return Math.Max(Math.Sqrt(squares), BranchSpec.SmallestFilterNorm);
     }
 
     /// <summary>Index in a 3x3 kernel, from 0 to 8, of one of this branch's <see cref="Taps"/>: the kernel is centred.</summary>

@@ -85,7 +85,7 @@ internal sealed unsafe class EquivalentKernel : CpuOperation
                 byScale += (double)gradient[input * Taps + branch.TapOf(tap)] * filter[input * taps + tap];
         }
         byScale /= divisor;
-        double byNorm = branch.NormalizesFilters && divisor > BranchValues.SmallestNorm ? byScale / divisor : 0;
+        double byNorm = branch.NormalizesFilters && divisor > BranchSpec.SmallestFilterNorm ? byScale / divisor : 0;
         for (int input = 0; input < _inputs; input++)
         {
             for (int tap = 0; tap < taps; tap++)
