@@ -216,6 +216,23 @@ public sealed class WeightsCommandTests : IDisposable
         Assert.Contains("not for ONNX", Fails(2, "convert", Train("tiny"), _folder.File("mm.onnx"), "--names", "mmpretrain"));
     }
 
+    /// <summary>The names of some forms could be renamed, but other libraries would compute another network with them.</summary>
+    [Theory]
+    [InlineData(TrainingForm.ReluInBranches)]
+    [InlineData(TrainingForm.TrivialReparam)]
+    [InlineData(TrainingForm.Dirac)]
+    [InlineData(TrainingForm.MobileOne)]
+    public void Convert_gives_names_of_other_libraries_to_RepVGGs_form_only(TrainingForm form)
+    {
+        var architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (4, 1, 2), (8, 1, 2)) with { TrainingForm = form };
+        PthWriter.Write(RandomStates.Training(architecture, 3), _folder.File("a.pth"), new ModelDescription(architecture, 3, 32, 32, Normalization.Identity(3), ["a", "b", "c"]));
+        foreach (string names in (string[])["timm", "mmpretrain"])
+        {
+            Assert.Contains($"training form {form}", Fails(1, "convert", _folder.File("a.pth"), _folder.File("b.pth"), "--names", names));
+            Assert.False(File.Exists(_folder.File("b.pth")));
+        }
+    }
+
     [Fact]
     public void Inspect_lists_what_was_left_out_and_the_entries()
     {

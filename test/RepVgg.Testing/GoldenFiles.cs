@@ -32,19 +32,22 @@ internal static class GoldenFiles
         [TrainingForm.QARepVgg] = "qarepvgg",
     };
 
-    /// <summary>All blocks of which there is golden data: every form and geometry, except that residual reorg has no groups.</summary>
+    /// <summary>All blocks of which there is golden data: every form and geometry, except that residual reorg has no groups. Only the Diverse Branch Block has other branches if it is depthwise.</summary>
     public static IEnumerable<(TrainingForm Form, string Geometry)> Blocks =>
-        from form in BlockKinds.Keys
-        from geometry in (string[])["same", "down", "grouped"]
-        where form != TrainingForm.ResidualReorg || geometry != "grouped"
-        select (form, geometry);
+    [
+        .. from form in BlockKinds.Keys
+           from geometry in (string[])["same", "down", "grouped"]
+           where form != TrainingForm.ResidualReorg || geometry != "grouped"
+           select (form, geometry),
+        (TrainingForm.DiverseBranch, "depthwise"),
+    ];
 
-    /// <summary>The data of one block of a form; the geometry is <c>same</c>, <c>down</c> or <c>grouped</c>.</summary>
+    /// <summary>The data of one block of a form; the geometry is <c>same</c>, <c>down</c>, <c>grouped</c> or <c>depthwise</c>.</summary>
     public static StateDict Block(TrainingForm form, string geometry) => PthReader.Read(PathOf(Path.Combine("blocks", $"{BlockKinds[form]}-{geometry}.pth")));
 
     /// <summary>The block of <see cref="Block"/>, with the name <c>block</c>.</summary>
     public static BlockSpec BlockSpecOf(TrainingForm form, string geometry) =>
-        new("block", geometry == "down" ? 4 : 6, 6, geometry == "down" ? 2 : 1, geometry == "grouped" ? 2 : 1, SqueezeExcitation.None)
+        new("block", geometry == "down" ? 4 : 6, 6, geometry == "down" ? 2 : 1, geometry switch { "grouped" => 2, "depthwise" => 6, _ => 1 }, SqueezeExcitation.None)
         {
             Form = form,
             Layers = TrainingForms.LayersPerBlock(form),

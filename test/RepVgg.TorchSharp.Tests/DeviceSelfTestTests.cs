@@ -23,6 +23,8 @@ public class DeviceSelfTestTests
         using var reference = new CpuBackend(2);
         foreach (var network in (RepVggArchitecture?[])[null, _narrow, RepVggVariants.S1, GoldenNetworks.All["tiny-g4"], GoldenNetworks.All["tiny-se"], GoldenNetworks.All["tinyplus-pse"]])
             DeviceSelfTest.Run(sound, reference, new TorchBackendOptions { Network = network });
+        foreach (var form in TrainingForms.All)
+            DeviceSelfTest.Run(sound, reference, new TorchBackendOptions { Network = _narrow with { TrainingForm = form, Stages = [.. _narrow.Stages[..^1], _narrow.Stages[^1] with { Depth = 3 }] } });
     }
 
     public static TheoryData<string> Faults => ["a fixed output", "no number", "wrong logits", "wrong gradients", "no ReLU", "no step"];

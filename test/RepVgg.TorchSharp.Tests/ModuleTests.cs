@@ -256,7 +256,7 @@ public class ModuleTests
         using (torch.NewDisposeScope())
         {
             torch.manual_seed(2);
-            block = new RepVggBlock(reducesSize ? 4 : 6, 6, stride: reducesSize ? 2 : 1, groups: 2, trainingForm: form, convolutionBranches: 2);
+            block = new RepVggBlock(reducesSize ? 4 : 6, 6, stride: reducesSize ? 2 : 1, groups: form == TrainingForm.ResidualReorg ? 1 : 2, trainingForm: form, convolutionBranches: 2);
         }
         using var scope = torch.NewDisposeScope();
         using (block)
@@ -294,7 +294,9 @@ public class ModuleTests
     {
         Assert.Contains("99", Assert.Throws<ArgumentException>(() => new RepVggBlock(6, 6, trainingForm: (TrainingForm)99)).Message, StringComparison.Ordinal);
         Assert.Contains("QARepVgg", Assert.Throws<ArgumentException>(() => new RepVggBlock(16, 16, squeezeExcitation: SqueezeExcitation.BeforeRelu, trainingForm: TrainingForm.QARepVgg)).Message, StringComparison.Ordinal);
-        Assert.Throws<ArgumentOutOfRangeException>(() => new RepVggBlock(6, 6, trainingForm: TrainingForm.MobileOne, convolutionBranches: 0));
+        Assert.Contains("6 groups, but the convolutions of ResidualReorg", Assert.Throws<ArgumentException>(() => new RepVggBlock(6, 6, groups: 6, trainingForm: TrainingForm.ResidualReorg)).Message, StringComparison.Ordinal);
+        foreach (int branches in (int[])[0, 17])
+            Assert.Contains($"{branches}, not 1 to 16", Assert.Throws<ArgumentException>(() => new RepVggBlock(6, 6, trainingForm: TrainingForm.MobileOne, convolutionBranches: branches)).Message, StringComparison.Ordinal);
     }
 
     [TorchSharpFact]

@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Samples.CommandLine;
 using RepVgg.Weights;
 using RepVgg.Weights.Files;
@@ -39,6 +40,13 @@ internal static class ConvertCommand
             throw new UsageException("--precision half is for ONNX only.");
         if (form == WeightsForm.Training && weights.Form == WeightsForm.Deploy)
             throw new ArgumentException($"'{input}' holds the deploy form, which cannot be converted to the training form.");
+
+        if (form == WeightsForm.Training && weights.Architecture.TrainingForm != TrainingForm.RepVgg && Names(arguments) is not null)
+        {
+            throw new ArgumentException(
+                $"'{input}' holds weights of the training form {weights.Architecture.TrainingForm}, which has no names in other libraries: theirs are for the form {TrainingForm.RepVgg}, so that they would compute another network. "
+                + "Write the weights under the authors' names (--names authors).");
+        }
 
         if (format == Format.Onnx)
         {

@@ -42,8 +42,8 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
     /// <param name="deploy">True to create the fused form, for weights that are already fused.</param>
     /// <param name="batchNormEpsilon">Value that the batch norms add to the variance.</param>
     /// <param name="trainingForm">The training form.</param>
-    /// <param name="convolutionBranches">Number of 3x3 convolutions of a block of <see cref="TrainingForm.MobileOne"/>, at least 1. Other forms do not use it.</param>
-    /// <exception cref="ArgumentException">A number is out of range, the groups do not divide the channels, or the training form is not defined with this squeeze-and-excitation.</exception>
+    /// <param name="convolutionBranches">Number of 3x3 convolutions of a block of <see cref="TrainingForm.MobileOne"/>, from 1 to 16. Other forms do not use it.</param>
+    /// <exception cref="ArgumentException">A number is out of range, the groups do not divide the channels, or the training form is not defined with this squeeze-and-excitation or with groups.</exception>
     /// <exception cref="NotSupportedException"><paramref name="deploy"/> is true, and the training form cannot be fused.</exception>
     /// <exception cref="DeviceUnavailableException">TorchSharp or its native libraries are missing, have another version, or need a newer system.</exception>
     public RepVggBlock(
@@ -65,18 +65,11 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
     internal RepVggBlock(BlockSpec shape, int stride, int dilation, bool deploy, double batchNormEpsilon)
         : base(TorchRuntime.Checked(nameof(RepVggBlock)))
     {
-        if (shape.InputChannels < 1 || shape.OutputChannels < 1 || shape.Stride < 1 || dilation < 1 || shape.Groups < 1)
-            throw new ArgumentException($"A block of {shape.InputChannels} to {shape.OutputChannels} channels, stride {shape.Stride}, dilation {dilation} and {shape.Groups} groups cannot be created: all must be 1 or more.");
-        if (shape.InputChannels % shape.Groups != 0 || shape.OutputChannels % shape.Groups != 0)
-            throw new ArgumentException($"{shape.Groups} groups do not divide {shape.InputChannels} and {shape.OutputChannels} channels.");
-        if (!Enum.IsDefined(shape.Form))
-            throw new ArgumentException($"The training form is {(int)shape.Form}, which is not a value of {nameof(TrainingForm)}.");
-        if (shape is { Form: TrainingForm.QARepVgg, SqueezeExcitation: not SqueezeExcitation.None })
-            throw new ArgumentException($"{TrainingForm.QARepVgg} is defined without squeeze-and-excitation, which its authors compute at different places in training and after fusion.");
-        ArgumentOutOfRangeException.ThrowIfLessThan(shape.ConvolutionBranches, 1);
+        if (ArchitectureValidation.Problems(shape) is { Count: > 0 } problems)
+            throw new ArgumentException($"The block cannot be created: {string.Join("; ", problems)}.");
+        if (dilation < 1)
+            throw new ArgumentException($"The block cannot be created: its dilation is {dilation}, not at least 1.", nameof(dilation));
         (_shape, _dilation, Stride, _tree) = (shape, dilation, stride, new ModuleTree(this));
-        if (shape.SqueezeExcitation != SqueezeExcitation.None && shape.SqueezeWidth < 1)
-            throw new ArgumentException($"{shape.OutputChannels} channels are too few for squeeze-and-excitation.");
         switch (shape.SqueezeExcitation)
         {
             case SqueezeExcitation.BeforeRelu:

@@ -68,6 +68,38 @@ internal static partial class ArchitectureValidation
         }
     }
 
+    /// <summary>Returns why blocks cannot be created, as clauses: values that are out of range, and combinations that are not defined.</summary>
+    /// <param name="block">The block.</param>
+    public static List<string> Problems(BlockSpec block)
+    {
+        var problems = FormProblems(block.Form, block.Groups, block.SqueezeExcitation, block.ConvolutionBranches);
+        if (block.InputChannels < 1 || block.OutputChannels < 1)
+            problems.Add($"it has {block.InputChannels} to {block.OutputChannels} channels, not at least 1");
+        if (block.Stride < 1)
+            problems.Add($"its stride is {block.Stride}, not at least 1");
+        if (problems.Count == 0)
+            CheckBlock(block, "it", problems);
+        return problems;
+    }
+
+    private static List<string> FormProblems(TrainingForm form, int groups, SqueezeExcitation squeezeExcitation, int convolutionBranches)
+    {
+        var problems = new List<string>();
+        if (!Enum.IsDefined(squeezeExcitation))
+            problems.Add($"its squeeze-and-excitation is {(int)squeezeExcitation}, which is not a value of SqueezeExcitation");
+        if (!Enum.IsDefined(form))
+            problems.Add($"its training form is {(int)form}, which is not a value of TrainingForm");
+        if (convolutionBranches is < 1 or > MaximumConvolutionBranches)
+            problems.Add($"its number of convolution branches is {convolutionBranches}, not 1 to {MaximumConvolutionBranches}");
+        if (groups < 1)
+            problems.Add($"it has {groups} groups, not at least 1");
+        if (form == TrainingForm.ResidualReorg && groups > 1)
+            problems.Add($"it has {groups} groups, but the convolutions of {TrainingForm.ResidualReorg} have no groups");
+        if (form == TrainingForm.QARepVgg && squeezeExcitation != SqueezeExcitation.None)
+            problems.Add($"it has squeeze-and-excitation, which QARepVGG's authors compute at different places in training and after fusion; {TrainingForm.QARepVgg} is defined without it");
+        return problems;
+    }
+
     private static List<string> Problems(RepVggArchitecture architecture)
     {
         var problems = new List<string>();
@@ -81,18 +113,7 @@ internal static partial class ArchitectureValidation
             problems.Add($"its default image size is {architecture.DefaultImageSize}, not 1 to {MaximumImageSide}");
         if (!(architecture.BatchNormEpsilon > 0) || !float.IsFinite(architecture.BatchNormEpsilon))
             problems.Add(FormattableString.Invariant($"its batch-norm epsilon is {architecture.BatchNormEpsilon}, not above 0"));
-        if (!Enum.IsDefined(architecture.SqueezeExcitation))
-            problems.Add($"its squeeze-and-excitation is {(int)architecture.SqueezeExcitation}, which is not a value of SqueezeExcitation");
-        if (!Enum.IsDefined(architecture.TrainingForm))
-            problems.Add($"its training form is {(int)architecture.TrainingForm}, which is not a value of TrainingForm");
-        if (architecture.ConvolutionBranches is < 1 or > MaximumConvolutionBranches)
-            problems.Add($"its number of convolution branches is {architecture.ConvolutionBranches}, not 1 to {MaximumConvolutionBranches}");
-        if (architecture.Groups < 1)
-            problems.Add($"it has {architecture.Groups} groups, not at least 1");
-        if (architecture is { TrainingForm: TrainingForm.ResidualReorg, Groups: > 1 })
-            problems.Add($"it has {architecture.Groups} groups, but the convolutions of {TrainingForm.ResidualReorg} have no groups");
-        if (architecture is { TrainingForm: TrainingForm.QARepVgg, SqueezeExcitation: not SqueezeExcitation.None })
-            problems.Add($"it has squeeze-and-excitation, which QARepVGG's authors compute at different places in training and after fusion; {TrainingForm.QARepVgg} is defined without it");
+        problems.AddRange(FormProblems(architecture.TrainingForm, architecture.Groups, architecture.SqueezeExcitation, architecture.ConvolutionBranches));
         if (architecture.Stages.IsDefaultOrEmpty || architecture.Stages.Length < 2)
         {
             problems.Add("it needs a stem and at least one stage");
@@ -141,12 +162,15 @@ internal static partial class ArchitectureValidation
     private static void CheckBlocks(RepVggArchitecture architecture, List<string> problems)
     {
         foreach (var block in architecture.Blocks)
-        {
-            if (block.InputChannels % block.Groups != 0 || block.OutputChannels % block.Groups != 0)
-                problems.Add($"{block.Name} has {block.InputChannels} to {block.OutputChannels} channels, which {block.Groups} groups do not divide");
-            if (block.SqueezeExcitation != SqueezeExcitation.None && block.SqueezeWidth < 1)
-                problems.Add($"{block.Name} has {block.OutputChannels} channels, too few for its squeeze-and-excitation");
-        }
+            CheckBlock(block, block.Name, problems);
+    }
+
+    private static void CheckBlock(BlockSpec block, string name, List<string> problems)
+    {
+        if (block.InputChannels % block.Groups != 0 || block.OutputChannels % block.Groups != 0)
+            problems.Add($"{name} has {block.InputChannels} to {block.OutputChannels} channels, which {block.Groups} groups do not divide");
+        if (block.SqueezeExcitation != SqueezeExcitation.None && block.SqueezeWidth < 1)
+            problems.Add($"{name} has {block.OutputChannels} channels, too few for its squeeze-and-excitation");
     }
 
     [GeneratedRegex(@"\A[A-Za-z][A-Za-z0-9_]{0,63}\z")]

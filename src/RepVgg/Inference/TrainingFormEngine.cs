@@ -25,14 +25,15 @@ internal interface INetworkEngine : IDisposable
 /// <summary>Runs a network in its training form, in evaluation mode, on the CPU backend: for training forms that cannot be fused. Calls of several threads run one after the other.</summary>
 internal sealed class TrainingFormEngine : INetworkEngine
 {
-    /// <summary>Maximum number of images that are computed at a time, which limits the memory for feature maps.</summary>
+    /// <summary>Maximum number of images that are computed at a time, and maximum number of values of all their maps together: 64 Mi values, 256 MiB.</summary>
     private const int MaximumBatch = 64;
+    private const long MaximumValues = 64L << 20;
 
     private readonly Lock _lock = new();
     private readonly CpuBackend _backend;
     private readonly TrainingNetwork _network;
     private readonly Normalization _normalization;
-    private readonly int _channels, _height, _width;
+    private readonly int _channels, _height, _width, _maximumBatch;
     private bool _disposed;
 
     /// <summary>Creates an engine.</summary>
@@ -47,6 +48,7 @@ internal sealed class TrainingFormEngine : INetworkEngine
     {
         DeployNetwork.CheckInput(architecture, imageHeight, imageWidth, normalization);
         (_normalization, _channels, _height, _width) = (normalization, architecture.InputChannels, imageHeight, imageWidth);
+        _maximumBatch = (int)Math.Clamp(MaximumValues / ValuesPerImage(architecture, imageHeight, imageWidth), 1, MaximumBatch);
         _backend = new CpuBackend(threads);
         _network = new TrainingNetwork(architecture, StateLayout.RequireClasses(weights), _backend, seed: 0);
         _network.ImportState(weights);
@@ -67,7 +69,7 @@ internal sealed class TrainingFormEngine : INetworkEngine
             ObjectDisposedException.ThrowIf(_disposed, this);
             for (int first = 0, batch; first < count; first += batch)
             {
-                batch = Math.Min(MaximumBatch, count - first);
+                batch = Math.Min(_maximumBatch, count - first);
                 float[] pixels = images.Slice(first * length, batch * length).ToArray();
                 for (int plane = 0; plane < batch * _channels; plane++)
                 {
@@ -100,5 +102,22 @@ internal sealed class TrainingFormEngine : INetworkEngine
             _network.Dispose();
             _backend.Dispose();
         }
+    }
+
+    /// <summary>Estimates the number of values of the maps of one image, all of which exist until the step ends.</summary>
+    internal static long ValuesPerImage(RepVggArchitecture architecture, int height, int width)
+    {
+        long values = (long)architecture.InputChannels * height * width;
+        foreach (var block in architecture.Blocks)
+        {
+            long inputArea = (long)height * width;
+            (height, width) = (ConvolutionSize.OutputOfBlock(height, block.Stride), ConvolutionSize.OutputOfBlock(width, block.Stride));
+            long area = (long)height * width;
+            // A branch and its addition are two maps, and a first layer with batch norm and ReLU or border three. The sum has a batch norm and a ReLU.
+            values += (2 * block.Branches.Length + 2) * block.OutputChannels * area;
+            foreach (var first in block.Branches.Select(branch => branch.First).OfType<FirstLayerSpec>())
+                values += 3 * first.Channels * (first.Relu ? area : inputArea);
+        }
+        return values;
     }
 }

@@ -77,7 +77,7 @@ internal sealed class TrainingBlock
         foreach (var branch in branches.Where(branch => !branch.IsSingleLayer))
         {
             var part = branch.Forward(backend, input);
-            sum = sum is null ? part : Replace(sum, backend.Add(sum, part));
+            sum = sum is null ? part : Replace(part, Replace(sum, backend.Add(sum, part)));
         }
         return Finish(backend, sum!, norm, relu);
     }
@@ -98,7 +98,7 @@ internal sealed class TrainingBlock
     }
 
     /// <summary>Disposes the handle of a tensor that is not used again by the block.</summary>
-    private static Tensor Replace(Tensor used, Tensor next)
+    internal static Tensor Replace(Tensor used, Tensor next)
     {
         used.Dispose();
         return next;
@@ -145,27 +145,33 @@ internal sealed class TrainingBranch
     public Tensor Forward(Backend backend, Tensor input)
     {
         int stride = _block.Stride;
-        // Whether the main layer is applied to a map that was padded before.
-        bool padded = false;
-        if (_spec.First is { } first)
-        {
-            int firstStride = first.Relu ? stride : 1;
-            var map = backend.Conv2d(input, _firstKernel!, null, firstStride, first.Size / 2, _block.Groups);
-            if (first.AddsInput)
-                map = backend.Add(map, input);
-            map = backend.BatchNorm(map, _firstNorm!);
-            padded = !first.Relu;
-            input = padded ? backend.PadWithNorm(map, _firstNorm!) : backend.Relu(map);
-            stride /= firstStride;
-        }
+        if (_spec.First is not { } first)
+            return MainLayer(backend, input, stride, padded: false);
+        int firstStride = first.Relu ? stride : 1;
+        var map = backend.Conv2d(input, _firstKernel!, null, firstStride, first.Size / 2, _block.Groups);
+        if (first.AddsInput)
+            map = TrainingBlock.Replace(map, backend.Add(map, input));
+        map = TrainingBlock.Replace(map, backend.BatchNorm(map, _firstNorm!));
+        bool padded = !first.Relu;
+        map = TrainingBlock.Replace(map, padded ? backend.PadWithNorm(map, _firstNorm!) : backend.Relu(map));
+        return TrainingBlock.Replace(map, MainLayer(backend, map, stride / firstStride, padded));
+    }
+
+    /// <summary>Computes the main layer with its batch norm and ReLU.</summary>
+    /// <param name="backend">The backend of the network.</param>
+    /// <param name="input">The input of the layer, which is not disposed.</param>
+    /// <param name="stride">Stride of the layer.</param>
+    /// <param name="padded">Whether the input was padded before.</param>
+    private Tensor MainLayer(Backend backend, Tensor input, int stride, bool padded)
+    {
         if (_spec.Kind != BranchKind.Average && !padded)
             return backend.MultiBranchConv(input, [Main], stride, _block.Groups, _spec.Relu);
         var output = _spec.Kind == BranchKind.Average
             ? backend.AveragePool3x3(input, stride, padded ? 0 : 1)
             : backend.Conv2d(input, Main.Kernel!, null, stride, 0, _block.Groups);
         if (Main.Norm is { } norm)
-            output = backend.BatchNorm(output, norm);
-        return _spec.Relu ? backend.Relu(output) : output;
+            output = TrainingBlock.Replace(output, backend.BatchNorm(output, norm));
+        return _spec.Relu ? TrainingBlock.Replace(output, backend.Relu(output)) : output;
     }
 
     /// <summary>Creates the kernel D, [O, I / groups, 1, 1]; see <see cref="BranchKind.Delta"/>.</summary>

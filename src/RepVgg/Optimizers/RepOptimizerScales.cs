@@ -65,7 +65,14 @@ public sealed class RepOptimizerScales
     public static RepOptimizerScales FromState(StateDict state)
     {
         ArgumentNullException.ThrowIfNull(state);
-        return Create(state, "The scales");
+        try
+        {
+            return Create(state, "The scales");
+        }
+        catch (ArgumentException error)
+        {
+            throw new ArgumentException($"The scales cannot be used: {MessageText.Reason(error)}.", nameof(state), error);
+        }
     }
 
     /// <summary>Creates the scales with which a search starts: sqrt(2 / j) for block j of a stage, 1 for its first block, and 1 for the identity branches.</summary>
@@ -163,6 +170,7 @@ public sealed class RepOptimizerScales
         throw new InvalidDataException($"{file.Name}{what}. Scales are read from PyTorch (.pth) and safetensors files, and from this library's training checkpoints.");
     }
 
+    /// <exception cref="ArgumentException">There are no scales, or invalid ones. The message is a clause.</exception>
     private static RepOptimizerScales Create(StateDict state, string source)
     {
         var scales = new StateDict();

@@ -95,7 +95,7 @@ internal static class TrainingLoop
         if (options.CustomL2 && !TrainingForms.HasCustomL2(form))
             throw new ArgumentException($"CustomL2 is true, but the custom L2 penalty is defined for the 3x3 and the 1x1 branch of a RepVGG block, not for the training form {form}. Leave it out, so that ordinary weight decay applies.", nameof(options));
         if (options.StochasticDepth > 0 && !TrainingForms.HasIdentityBranch(form))
-            throw new ArgumentException(FormattableString.Invariant($"StochasticDepth is {options.StochasticDepth}, but the training form {form} has no blocks with an identity branch, to which it applies. Set it to 0."), nameof(options));
+            throw new ArgumentException(FormattableString.Invariant($"StochasticDepth is {options.StochasticDepth}, but the training form {form} has no identity branch that is computed by itself, to which it applies. Set it to 0."), nameof(options));
         return options.Optimizer is RepOptimizerOptions repOptimizer ? options with { Optimizer = repOptimizer.For(architecture) } : options;
     }
 

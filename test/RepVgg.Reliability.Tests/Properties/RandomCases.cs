@@ -1,6 +1,7 @@
 using CsCheck;
 using RepVgg.Architectures;
 using RepVgg.Networks;
+using RepVgg.Reparameterization;
 using RepVgg.Testing;
 using RepVgg.Weights;
 
@@ -10,7 +11,7 @@ namespace RepVgg.Reliability.Tests.Properties;
 internal sealed record StageCase(int Width, int Depth, int Stride);
 
 /// <summary>A random network: what a failing property prints.</summary>
-internal sealed record NetworkCase(int Channels, int Groups, SqueezeExcitation SqueezeExcitation, TrainingForm Form, StageCase Stem, StageCase[] Stages, int Height, int Width, int Classes, int Seed)
+internal sealed record NetworkCase(int Channels, int Groups, SqueezeExcitation SqueezeExcitation, TrainingForm Form, int ConvolutionBranches, StageCase Stem, StageCase[] Stages, int Height, int Width, int Classes, int Seed)
 {
     public RepVggArchitecture Architecture => new()
     {
@@ -19,6 +20,7 @@ internal sealed record NetworkCase(int Channels, int Groups, SqueezeExcitation S
         Groups = Groups,
         SqueezeExcitation = SqueezeExcitation,
         TrainingForm = Form,
+        ConvolutionBranches = ConvolutionBranches,
         Stages = [new("stage0", Stem.Width, 1, Stem.Stride), .. Stages.Select((stage, i) => new StageSpec($"stage{i + 1}", stage.Width, stage.Depth, stage.Stride))],
     };
 
@@ -31,19 +33,20 @@ internal sealed record NetworkCase(int Channels, int Groups, SqueezeExcitation S
     public ModelDescription Description => new(Architecture, Classes, Height, Width, Normalization, [.. Enumerable.Range(0, Classes).Select(i => $"class {i}")]);
 
     public override string ToString() =>
-        $"{Channels} channels, {Groups} groups, {SqueezeExcitation}, {Form}, {string.Join(" ", new[] { Stem }.Concat(Stages).Select(stage => $"{stage.Width}x{stage.Depth}/{stage.Stride}"))}, {Height}x{Width} pixels, {Classes} classes, seed {Seed}";
+        $"{Channels} channels, {Groups} groups, {SqueezeExcitation}, {Form}, {ConvolutionBranches} convolution branches, {string.Join(" ", new[] { Stem }.Concat(Stages).Select(stage => $"{stage.Width}x{stage.Depth}/{stage.Stride}"))}, {Height}x{Width} pixels, {Classes} classes, seed {Seed}";
 }
 
 /// <summary>Random networks and weights.</summary>
 internal static class RandomCases
 {
-    /// <summary>Networks of every form, with and without groups and squeeze-and-excitation.</summary>
+    /// <summary>Networks of every form, with and without groups and squeeze-and-excitation where the form is defined with them.</summary>
     public static Gen<NetworkCase> Networks { get; } =
         from channels in Gen.OneOf(1, 3)
-        from squeeze in Gen.OneOf(SqueezeExcitation.None, SqueezeExcitation.BeforeRelu, SqueezeExcitation.AfterRelu)
-        from groups in Gen.Int[1, 3]
+        from form in Gen.Enum<TrainingForm>()
+        from squeeze in form == TrainingForm.QARepVgg ? Gen.Const(SqueezeExcitation.None) : Gen.Enum<SqueezeExcitation>()
+        from groups in Gen.Int[1, form == TrainingForm.ResidualReorg ? 1 : 3]
+        from branches in Gen.Int[1, 4]
         let unit = groups * (squeeze switch { SqueezeExcitation.BeforeRelu => 16, SqueezeExcitation.AfterRelu => 4, _ => 1 })
-        from form in Gen.OneOf(TrainingForm.RepVgg, TrainingForm.IdentityWithoutNorm)
         from stem in Stage(unit, 1)
         from stages in Stage(unit, 3).Array[1, 3]
         from height in Gen.Int[1, 20]
@@ -51,7 +54,10 @@ internal static class RandomCases
         from classes in Gen.Int[1, 5]
         from seed in Gen.Int[0, 1000]
         let stride = stages.Aggregate(stem.Stride, (product, stage) => product * stage.Stride)
-        select new NetworkCase(channels, groups, squeeze, form, stem, stages, Math.Max(height, stride), Math.Max(width, stride), classes, seed);
+        select new NetworkCase(channels, groups, squeeze, form, branches, stem, stages, Math.Max(height, stride), Math.Max(width, stride), classes, seed);
+
+    /// <summary>Networks of every form that can be fused.</summary>
+    public static Gen<NetworkCase> Fusable { get; } = Networks.Where(network => Fusion.CanFuse(network.Form));
 
     /// <summary>Weights with names of printable characters and shapes of up to four dimensions.</summary>
     public static Gen<StateDict> States { get; } =

@@ -1,7 +1,5 @@
 using System.Text.Json;
-using RepVgg.Architectures;
 using RepVgg.Backends;
-using RepVgg.Networks;
 using RepVgg.Optimizers;
 using RepVgg.Samples.Weights;
 using RepVgg.Weights;
@@ -212,62 +210,6 @@ public abstract partial class BackendTests
         }
         Compare.Close(Sum(), Read(layer), 5e-6);
         Assert.True(Compare.RelativeError(initial, Read(layer)) > 0.05);
-    }
-
-    /// <summary>
-    /// Four steps of a network of the form Csla with PyTorch's optimizers, and of the network of the form Plain with the RepOptimizer of
-    /// its authors, which is equivalent to it, from the authors' gradient multipliers.
-    /// </summary>
-    [BackendTheory]
-    [InlineData("momentum", TrainingForm.Csla)]
-    [InlineData("momentum", TrainingForm.Plain)]
-    [InlineData("nesterov", TrainingForm.Csla)]
-    [InlineData("nesterov", TrainingForm.Plain)]
-    [InlineData("adamw", TrainingForm.Csla)]
-    [InlineData("adamw", TrainingForm.Plain)]
-    public void Training_with_multipliers_follows_the_authors(string trace, TrainingForm form)
-    {
-        (OptimizerOptions options, float learningRate, float weightDecay, float labelSmoothing) = trace switch
-        {
-            "momentum" => (new SgdOptions(), 0.05f, 0f, 0f),
-            "nesterov" => (new SgdOptions(Nesterov: true), 0.05f, 0.01f, 0.1f),
-            _ => ((OptimizerOptions)new AdamWOptions(), 0.004f, 0.05f, 0.1f),
-        };
-        string network = form == TrainingForm.Plain ? "plain" : "csla";
-        static string PathOf(string name) => GoldenFiles.PathOf(Path.Combine("repopt", name));
-        var final = PthReader.Read(PathOf($"{trace}-{network}-final.pth"));
-        var multipliers = form == TrainingForm.Plain ? PthReader.Read(PathOf(trace == "adamw" ? "masks-adamw.pth" : "masks-sgd.pth")) : [];
-        var inputs = NumpyFile.Read(PathOf("inputs.npy"));
-        var (shape, targets) = NumpyFile.ReadInt64(PathOf("targets.npy"));
-        int steps = shape[0], batch = shape[1], length = inputs.Values.Length / steps;
-        var architecture = new RepVggArchitecture
-        {
-            Name = network,
-            Stages = [new("stage0", 8, 1, 2), new("stage1", 8, 2, 2), new("stage2", 16, 2, 2)],
-            TrainingForm = form,
-        };
-
-        using var trained = new TrainingNetwork(architecture, 5, Backend, seed: 0);
-        trained.ImportState(PthReader.Read(PathOf($"{network}-initial.pth")));
-        var groups = trained.ParameterGroups(weightDecay)
-            .SelectMany(group => group.Parameters.GroupBy(parameter => multipliers.TryGet(parameter.Name, out _)), (group, part) => new ParameterGroup([.. part], group.WeightDecay)
-            {
-                GradientMultipliers = part.Key ? [.. part.Select(parameter => multipliers[parameter.Name])] : null,
-            });
-        using var optimizer = Backend.CreateOptimizer([.. groups], options);
-        for (int step = 0; step < steps; step++)
-        {
-            int[] labels = [.. targets.Skip(step * batch).Take(batch).Select(label => (int)label)];
-            using (Backend.BeginStep(training: true))
-            {
-                var images = Backend.CreateInput([batch, .. inputs.Shape.Skip(2)], inputs.Values.AsSpan(step * length, length));
-                Backend.Backward(Backend.SoftmaxCrossEntropy(trained.Forward(images), labels, labelSmoothing));
-            }
-            optimizer.Step(learningRate);
-        }
-        Assert.Equal(multipliers.Count, optimizer.ExportState().Names.Count(name => name.StartsWith("multiplier/", StringComparison.Ordinal)));
-        foreach (var (name, tensor) in trained.ExportState())
-            Compare.Close(final[name].Values, tensor.Values, 1e-5, name);
     }
 
     [BackendTheory]

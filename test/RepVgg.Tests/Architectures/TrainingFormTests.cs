@@ -1,9 +1,11 @@
 using System.Text;
 using System.Text.Json;
 using RepVgg.Architectures;
+using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
 using RepVgg.Diagnostics;
 using RepVgg.Networks;
+using RepVgg.Reparameterization;
 using RepVgg.Testing;
 using RepVgg.Training;
 using RepVgg.Weights;
@@ -131,6 +133,61 @@ public class TrainingFormTests
         }
     }
 
+    /// <summary>Files without a description, read in another form than that of their names.</summary>
+    [Fact]
+    public void Files_of_another_form_are_refused_with_the_names_of_both()
+    {
+        using var folder = new TemporaryFolder();
+        foreach (var other in TrainingForms.ToldByNames)
+        {
+            PthWriter.Write(RandomStates.Training(Architecture(other, SqueezeExcitation.None, 1), 5), folder.File("weights.pth"));
+            foreach (var form in TrainingForms.All.Where(form => form != other && !(form == TrainingForm.Csla && other == TrainingForm.HyperSearch) && !(form == TrainingForm.ReluInBranches && other == TrainingForm.RepVgg)))
+            {
+                string message = Assert.Throws<InvalidDataException>(() => WeightsFile.Read(folder.File("weights.pth"), new WeightsFileOptions { TrainingForm = form })).Message;
+                Assert.Contains("weights.pth", message);
+                Assert.Contains($"training form {form}", message);
+                Assert.True(message.Contains($"They have the names of the training form {other}", StringComparison.Ordinal), message);
+                Assert.Matches("Missing|Surplus", message);
+            }
+        }
+    }
+
+    /// <summary>Blocks of one channel, and of as many groups as output channels: only those with as many input channels are depthwise.</summary>
+    [Theory]
+    [InlineData(1, 1, 1, true)]
+    [InlineData(3, 1, 1, false)]
+    [InlineData(3, 3, 3, true)]
+    [InlineData(2, 4, 2, false)]
+    [InlineData(4, 2, 2, false)]
+    public void Diverse_branches_of_few_channels_are_fused(int inputs, int outputs, int groups, bool isDepthwise)
+    {
+        foreach (int stride in (int[])[1, 2])
+        {
+            var block = new BlockSpec("block", inputs, outputs, stride, groups, SqueezeExcitation.None) { Form = TrainingForm.DiverseBranch };
+            Assert.Equal(isDepthwise ? 3 : 4, block.Branches.Length);
+            using var backend = new CpuBackend(1);
+            var draw = new Random(3);
+            using var tensors = new DrawnTensors(backend, draw, block);
+            float[] input = [.. Enumerable.Range(0, 2 * inputs * 5 * 4).Select(_ => draw.NextSingle() - 0.5f)];
+            var training = new TrainingBlock(block, tensors);
+            float[] expected;
+            int[] shape;
+            using (backend.BeginStep(training: false))
+            {
+                var output = training.SumBranches(backend, backend.CreateInput([2, inputs, 5, 4], input));
+                shape = [.. output.Shape];
+                expected = new float[shape.Aggregate(1, (product, dimension) => product * dimension)];
+                backend.CopyOut(output, expected);
+            }
+            Assert.Equal([2, outputs, stride == 1 ? 5 : 3, stride == 1 ? 4 : 2], shape);
+            var fused = Fusion.Sum(block, stride, name => tensors.Values[$"block.{name}"], _ => 1e-5);
+            double[] actual = ReferenceOperations.Convolution(
+                Array.ConvertAll(input, value => (double)value), 2, inputs, 5, 4, Array.ConvertAll(fused.Kernel.ToArray(), value => (double)value), outputs, 3, 3,
+                Array.ConvertAll(fused.Bias.ToArray(), value => (double)value), stride, 1, groups);
+            Compare.Close([.. actual.Select(value => (float)value)], expected, 1e-5);
+        }
+    }
+
     [Fact]
     public void An_identity_without_batch_norm_has_no_weights_and_costs_nothing()
     {
@@ -152,4 +209,38 @@ public class TrainingFormTests
 
     private static RepVggArchitecture Architecture(TrainingForm form, SqueezeExcitation squeezeExcitation, int groups) =>
         RandomNetworks.Architecture(3, groups, squeezeExcitation, (16, 1, 2), (32, 3, 2), (48, 2, 2)) with { TrainingForm = form };
+
+    /// <summary>Random tensors of one block.</summary>
+    private sealed class DrawnTensors : ITrainingTensors, IDisposable
+    {
+        private readonly CpuBackend _backend;
+        private readonly Dictionary<string, Tensor> _tensors = [];
+
+        public DrawnTensors(CpuBackend backend, Random draw, BlockSpec block)
+        {
+            _backend = backend;
+            foreach (var entry in StateLayout.Training(block))
+            {
+                var values = TensorData.Zeros(entry.Shape);
+                foreach (ref float value in values.Values.AsSpan())
+                    value = draw.NextSingle() + (entry.Kind == StateKind.RunningVariance ? 0.5f : -0.5f);
+                Values[entry.Name] = values.Values;
+                _tensors[entry.Name] = entry.IsParameter ? backend.CreateParameter(values) : backend.CreateBuffer(values);
+            }
+        }
+
+        public Dictionary<string, float[]> Values { get; } = [];
+
+        public Tensor Tensor(string name) => _tensors[name];
+
+        public BatchNormState Norm(string name) => new(Tensor($"{name}.weight"), Tensor($"{name}.bias"), Tensor($"{name}.running_mean"), Tensor($"{name}.running_var"));
+
+        public Tensor Constant(TensorData values) => _tensors["constant"] = _backend.CreateBuffer(values);
+
+        public void Dispose()
+        {
+            foreach (var tensor in _tensors.Values)
+                tensor.Dispose();
+        }
+    }
 }

@@ -230,6 +230,34 @@ public class TrainingNetworkTests
         Assert.Equal(network.Parameters.Select(parameter => parameter.Name).Order(), groups.SelectMany(group => group.Parameters).Select(parameter => parameter.Name).Order());
     }
 
+    /// <summary>Batch norms of sums and of MobileOne's identities, and the scales of Dirac, Csla and HyperSearch, of which only those of the identity are decayed.</summary>
+    [Theory]
+    [InlineData(TrainingForm.HyperSearch, "stage1.1.conv.weight", true)]
+    [InlineData(TrainingForm.HyperSearch, "stage1.1.conv_1x1.weight", true)]
+    [InlineData(TrainingForm.HyperSearch, "stage1.1.scale_conv.weight", false)]
+    [InlineData(TrainingForm.HyperSearch, "stage1.1.scale_1x1.weight", false)]
+    [InlineData(TrainingForm.HyperSearch, "stage1.1.scale_identity.weight", true)]
+    [InlineData(TrainingForm.HyperSearch, "stage1.1.bn.weight", false)]
+    [InlineData(TrainingForm.Csla, "stage1.1.scale_identity.weight", true)]
+    [InlineData(TrainingForm.Csla, "stage1.1.bn.weight", false)]
+    [InlineData(TrainingForm.Dirac, "stage1.1.rbr_dense.conv.weight", true)]
+    [InlineData(TrainingForm.Dirac, "stage1.1.rbr_dense.conv.alpha", false)]
+    [InlineData(TrainingForm.Dirac, "stage1.1.rbr_dense.conv.beta", false)]
+    [InlineData(TrainingForm.Dirac, "stage1.1.rbr_dense.bn.weight", false)]
+    [InlineData(TrainingForm.MobileOne, "stage1.1.rbr_conv.1.conv.weight", true)]
+    [InlineData(TrainingForm.MobileOne, "stage1.1.rbr_skip.weight", false)]
+    [InlineData(TrainingForm.PostAdditionNorm, "stage1.1.bn.weight", false)]
+    [InlineData(TrainingForm.QARepVgg, "stage1.1.bn.weight", false)]
+    [InlineData(TrainingForm.ReluInBranches, "stage1.1.rbr_identity.weight", true)]
+    public void Weight_decay_of_every_form_is_its_authors_choice(TrainingForm form, string name, bool expected)
+    {
+        using var backend = new CpuBackend(1);
+        using var network = new TrainingNetwork(RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (4, 1, 2), (4, 2, 2)) with { TrainingForm = form }, 3, backend, seed: 1);
+        var groups = network.ParameterGroups(weightDecay: 0.5f);
+        Assert.Equal(expected ? 0.5f : 0, Assert.Single(groups, group => group.Parameters.Any(parameter => parameter.Name == name)).WeightDecay);
+        Assert.Equal(network.Parameters.Select(parameter => parameter.Name).Order(), groups.SelectMany(group => group.Parameters).Select(parameter => parameter.Name).Order());
+    }
+
     [Fact]
     public void Custom_L2_replaces_the_weight_decay_of_branch_kernels_only()
     {

@@ -243,7 +243,7 @@ public sealed class RepOptimizerTests
         var architecture = SyntheticTask.Architecture with { TrainingForm = form };
         string error = Assert.Throws<ArgumentException>(() => SyntheticTask.Train(_train, null, Options(RandomScales(_plain, 1)), architecture: architecture)).Message;
         Assert.Contains($"in the training form {form}", error);
-        Assert.Contains("branches, which already do what its gradient multipliers do", error);
+        Assert.Contains("is defined for blocks of one convolution, the form Plain, only", error);
     }
 
     [Fact]

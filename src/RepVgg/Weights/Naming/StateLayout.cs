@@ -78,14 +78,7 @@ internal static class StateLayout
     {
         var entries = new List<StateEntry>();
         foreach (var block in architecture.Blocks)
-        {
-            AddSqueezeExcitation(entries, block, block.SqueezeLayer, block.ExciteLayer);
-            // The authors' modules register the identity first, so their checkpoints begin with it.
-            foreach (var branch in block.Branches.OrderBy(branch => branch.Kind == BranchKind.Identity ? 0 : 1))
-                AddBranch(entries, block, branch);
-            if (TrainingForms.SumNormOf(block.Form) is { } norm)
-                AddNorm(entries, $"{block.Name}.{norm}", block.OutputChannels);
-        }
+            entries.AddRange(Training(block));
         if (classes == 0)
             return entries;
         AddLinear(entries, "linear", architecture.FeatureWidth, classes);
@@ -96,6 +89,20 @@ internal static class StateLayout
             AddNorm(entries, $"{name}.0.bn", stage.Width);
             AddLinear(entries, $"{name}.3", stage.Width, classes);
         }
+        return entries;
+    }
+
+    /// <summary>Returns the tensors of the training form of a block.</summary>
+    /// <param name="block">The block.</param>
+    public static IReadOnlyList<StateEntry> Training(BlockSpec block)
+    {
+        var entries = new List<StateEntry>();
+        AddSqueezeExcitation(entries, block, block.SqueezeLayer, block.ExciteLayer);
+        // The authors' modules register the identity first, so their checkpoints begin with it.
+        foreach (var branch in block.Branches.OrderBy(branch => branch.Kind == BranchKind.Identity ? 0 : 1))
+            AddBranch(entries, block, branch);
+        if (TrainingForms.SumNormOf(block.Form) is { } norm)
+            AddNorm(entries, $"{block.Name}.{norm}", block.OutputChannels);
         return entries;
     }
 
