@@ -57,6 +57,13 @@ internal sealed class PretrainedWeights
                 $"Options.PretrainedWeightsPath: '{path}' holds the deploy form of {weights.Architecture.Name}. Its branches and batch norms are fused, "
                 + "so it can be scored but not trained on. Give the training form, the file that it was fused from (with names such as 'stage1.0.rbr_dense.conv.weight').");
         }
+        var stored = weights.Architecture.TrainingForm;
+        if (trainingForm is { } wanted && wanted != stored && StateLayout.Fits(weights.State, StateLayout.Training(weights.Architecture with { TrainingForm = wanted }, weights.Classes)))
+        {
+            throw new ArgumentException(
+                $"Options.PretrainedWeightsPath: '{path}' holds the training form {stored}, but {wanted} is to be trained. The names of their weights are the same, but they are different networks. "
+                + $"Set Options.TrainingForm to {stored}, or give weights of the form {wanted}.");
+        }
         return new PretrainedWeights(path, weights, options.Warn);
     }
 
@@ -122,6 +129,17 @@ internal sealed class PretrainedWeights
         }
     }
 
+    /// <summary>Says what to do if the weights do not fit an architecture.</summary>
+    private string Advice(RepVggArchitecture trained)
+    {
+        if (trained.TrainingForm != Architecture.TrainingForm)
+            return $"Set Options.TrainingForm to {Architecture.TrainingForm}, the form of the file, or give weights of the form {trained.TrainingForm}.";
+        string branches = trained.TrainingForm == TrainingForm.MobileOne && trained.ConvolutionBranches != Architecture.ConvolutionBranches
+            ? $"The blocks of the file have {Architecture.ConvolutionBranches} 3x3 branches, those of the architecture {trained.ConvolutionBranches} (ConvolutionBranches). "
+            : "";
+        return branches + "Leave Options.Architecture out to have it taken from the file.";
+    }
+
     /// <summary>Copies the weights into a network.</summary>
     /// <returns>A message for the log that describes what was imported.</returns>
     /// <exception cref="ArgumentException">Tensors are missing, unexpected or of the wrong shape; the message names the first ones.</exception>
@@ -134,7 +152,7 @@ internal sealed class PretrainedWeights
         }
         catch (ArgumentException error)
         {
-            throw new ArgumentException($"Options.PretrainedWeightsPath: '{_path}', which holds {Architecture.Name}: {error.Message} Leave Options.Architecture out to have it taken from the file.", error);
+            throw new ArgumentException($"Options.PretrainedWeightsPath: '{_path}', which holds {Architecture.Name}: {error.Message} {Advice(network.Architecture)}", error);
         }
         string start = $"Training starts from the weights of {Architecture.Name} in '{_path}'";
         if (fresh.Count == 0)

@@ -141,7 +141,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         if (validation is not null)
             FindOutliers(validation, "validation", isMeasured: false, channel);
         normalization ??= PixelStatistics.Measure(training, outliers?.MeasurementLimit ?? float.PositiveInfinity);
-        channel?.Info(MessageSensitivity.None, "{0} on {1}: {2} images of {3} x {4} x {5}, {6} classes, {7} to validate on, seed {8}.", architecture.Name, backend.Description, training.Count, features.Channels, features.Height, features.Width, classes, validation?.Count ?? 0, seed);
+        channel?.Info(MessageSensitivity.None, "{0}, training form {1}, by {2} on {3}: {4} images of {5} x {6} x {7}, {8} classes, {9} to validate on, seed {10}.", architecture.Name, architecture.TrainingForm, options.Optimizer.Name, backend.Description, training.Count, features.Channels, features.Height, features.Width, classes, validation?.Count ?? 0, seed);
 
         var result = TrainingLoop.Run(backend, network, training, validation, normalization, options, Report(channel), _options.CancellationToken);
         if (result.StopReason == StopReason.Cancelled && (_options.OnCancellation == CancellationBehavior.Throw || result.BestEpoch == 0))

@@ -8,6 +8,7 @@ using RepVgg.Optimizers;
 using RepVgg.Runtime.Files;
 using RepVgg.Samples.CommandLine;
 using RepVgg.Samples.Images;
+using RepVgg.Samples.Weights;
 using RepVgg.Samples.Workflow;
 
 namespace RepVgg.Samples.Ablation;
@@ -108,10 +109,7 @@ internal static class AblationCommand
     {
         if (arguments.Words("forms") is not { } words)
             return TrainingForms.All;
-        var forms = TrainingForms.All.ToDictionary(form => form.ToString(), StringComparer.OrdinalIgnoreCase);
-        return [.. words.Select(word => forms.TryGetValue(word, out var form)
-            ? form
-            : throw new UsageException($"--forms contains '{word}', which is not a training form. The forms are: {string.Join(", ", TrainingForms.All)}."))];
+        return [.. words.Select(word => WeightsCommands.ParseForm("forms", word))];
     }
 
     private static void Save(string folder, AblationTable table)

@@ -13,7 +13,11 @@ internal static class CreateCommand
     public static int Run(Arguments arguments, Interrupt interrupt)
     {
         var variant = RepVggVariants.Find(arguments.Operand(0));
-        var architecture = variant with { InputChannels = arguments.Integer("channels", 1) ?? variant.InputChannels };
+        var architecture = variant with
+        {
+            InputChannels = arguments.Integer("channels", 1) ?? variant.InputChannels,
+            TrainingForm = arguments.Text("training-form") is { } form ? WeightsCommands.ParseForm("training-form", form) : variant.TrainingForm,
+        };
         int classes = arguments.Integer("classes", 1) ?? 1000;
         string path = Path.GetFullPath(arguments.Operand(1));
         using var backend = new CpuBackend();

@@ -1,5 +1,6 @@
 using RepVgg.Architectures;
 using RepVgg.Diagnostics;
+using RepVgg.Reparameterization;
 using RepVgg.Runtime;
 using RepVgg.Runtime.Files;
 using RepVgg.Samples.CommandLine;
@@ -27,7 +28,7 @@ internal static class InspectCommand
             weights.Form == WeightsForm.Training && architecture.Stages.Any(stage => stage.AuxiliaryHead) ? ", auxiliary heads" : "");
         Console.WriteLine($"File           {path}, {Table.Number(SizeOf(path))} bytes");
         Console.WriteLine($"Architecture   {architecture.Name}{features}");
-        Console.WriteLine($"Form           {weights.Form.Name()}");
+        Console.WriteLine($"Form           {weights.Form.Name()}{(weights.Form == WeightsForm.Training ? $", {architecture.TrainingForm}{(architecture.TrainingForm == TrainingForm.MobileOne ? $" with {architecture.ConvolutionBranches} 3x3 branches" : "")}{(Fusion.CanFuse(architecture.TrainingForm) ? "" : ", which does not fuse")}" : "")}");
         Console.WriteLine($"Classes        {(weights.Classes == 0 ? "none: there is no classifier" : $"{weights.Classes}{Labels(weights.Description)}")}");
         Console.WriteLine($"Images         {architecture.InputChannels} x {weights.ImageHeight} x {weights.ImageWidth}");
         Console.WriteLine($"Normalisation  {weights.KnownNormalization?.ToString() ?? "unknown: give --mean and --std"}");

@@ -21,6 +21,7 @@ internal static class WeightsCommands
     [
         new("epsilon", "X", "epsilon of the batch norms (default: the file's, or 1e-5)"),
         new("strides", "N,N,...", "stride of every stage, the stem included (default: the file's, or the variant's)"),
+        new("training-form", "NAME", "training form of the blocks, such as IdentityWithoutNorm, where the names do not tell it (default: found from the names)"),
         new("entry", "KEY", "key of the weights in a PyTorch checkpoint, such as ema (default: the usual ones)"),
     ];
 
@@ -35,6 +36,7 @@ internal static class WeightsCommands
                 new("classes", "N", "number of classes (default: 1000)"),
                 new("channels", "N", "channels of the images: 1 or 3 (default: the variant's)"),
                 new("seed", "N", "draws the weights (default: 1)"),
+                new("training-form", "NAME", "training form of the blocks, such as QARepVgg (default: the variant's)"),
                 .. ConvertCommand.OutputOptions,
             ], CreateCommand.Run) { Operands = ["VARIANT", "OUT"] },
         new("inspect", "Says what a file of weights holds.", [_imageSize, .. _normalization, .. _unsaid, _output], (arguments, _) => InspectCommand.Run(arguments)) { Operands = ["FILE"] },
@@ -71,12 +73,18 @@ internal static class WeightsCommands
     {
         BatchNormEpsilon = arguments.Positive("epsilon"),
         Strides = Strides(arguments),
+        TrainingForm = arguments.Text("training-form") is { } form ? ParseForm("training-form", form) : null,
         Entry = arguments.Text("entry"),
         Output = arguments.Text("output"),
         ImageHeight = arguments.Integer("image-size", 1),
         Normalization = Normalization(arguments),
         Warn = static _ => { }, // the commands print all assumptions
     };
+
+    /// <summary>Reads the name of a training form, which is not case-sensitive.</summary>
+    /// <exception cref="UsageException">There is no such form; the message lists all.</exception>
+    public static TrainingForm ParseForm(string option, string name) => TrainingForms.All.Where(form => form.ToString().Equals(name, StringComparison.OrdinalIgnoreCase)).Cast<TrainingForm?>().FirstOrDefault()
+        ?? throw new UsageException($"--{option} contains '{name}', which is not a training form. The forms are: {string.Join(", ", TrainingForms.All)}.");
 
     /// <summary>Prints what was assumed about a file, one line each.</summary>
     public static void PrintAssumptions(IEnumerable<WeightsAssumption> assumptions)

@@ -23,6 +23,8 @@ public sealed record AdamWOptions(float Beta1 = 0.9f, float Beta2 = 0.999f, floa
 
     internal override float DefaultWeightDecay => 0.01f;
 
+    internal override string Name => "AdamW";
+
     internal override IReadOnlyList<string> Slots => [GradientAverage, SquareAverage];
 
     internal override bool CountsSteps => true;

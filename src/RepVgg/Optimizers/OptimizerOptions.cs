@@ -22,6 +22,9 @@ public abstract record OptimizerOptions
     /// <summary>Names of the tensors that the optimizer stores for every parameter, in the parameter's shape, as in PyTorch's state of an optimizer.</summary>
     internal abstract IReadOnlyList<string> Slots { get; }
 
+    /// <summary>Name of the algorithm, for display.</summary>
+    internal abstract string Name { get; }
+
     /// <summary>Whether the optimizer needs the number of updates of every parameter, which is then part of its state.</summary>
     internal virtual bool CountsSteps => false;
 

@@ -42,6 +42,8 @@ public sealed record RepOptimizerOptions : OptimizerOptions
 
     internal override float DefaultWeightDecay => Base.DefaultWeightDecay;
 
+    internal override string Name => $"RepOptimizer over {Base.Name}";
+
     internal override IReadOnlyList<string> Slots => Base.Slots;
 
     internal override bool CountsSteps => Base.CountsSteps;
@@ -72,6 +74,12 @@ public sealed record RepOptimizerOptions : OptimizerOptions
         }
         var scales = Scales ?? RepOptimizerScales.Load(ScalesPath!);
         scales.Validate(architecture);
+        foreach (var block in architecture.Blocks.Where(block => !block.HasIdentity))
+        {
+            int channel = scales.Convolution(block).Zip(scales.Pointwise(block)).ToList().FindIndex(pair => pair is (0, 0));
+            if (channel >= 0)
+                throw new ArgumentException($"The scales of the 3x3 and of the 1x1 branch of {block.Name} are both 0 at channel {channel}, so that its filter would stay 0. Scales like these are not those of a search.");
+        }
         return this with { Scales = scales, ScalesPath = null };
     }
 

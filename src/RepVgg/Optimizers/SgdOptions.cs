@@ -16,6 +16,8 @@ public sealed record SgdOptions(float Momentum = 0.9f, bool Nesterov = false) : 
 
     internal override float DefaultWeightDecay => 1e-4f;
 
+    internal override string Name => "SGD";
+
     internal override IReadOnlyList<string> Slots => Momentum == 0 ? [] : [MomentumBuffer];
 
     internal override void Validate()

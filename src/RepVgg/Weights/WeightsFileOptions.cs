@@ -12,7 +12,11 @@ namespace RepVgg.Weights;
 /// </remarks>
 public sealed record WeightsFileOptions
 {
-    /// <summary>The training form of training weights, which <see cref="TrainingForm.IdentityWithoutNorm"/>, <see cref="TrainingForm.ReluInBranches"/> and <see cref="TrainingForm.Csla"/> need because their names are not unique; null to find it from the names.</summary>
+    /// <summary>
+    /// The training form of training weights; null for that of the file, or that which the names tell. Without it, weights of <see cref="TrainingForm.ReluInBranches"/> whose file does
+    /// not say their form are read as <see cref="TrainingForm.RepVgg"/> and those of <see cref="TrainingForm.Csla"/> as <see cref="TrainingForm.HyperSearch"/>, which have the same
+    /// names; those of <see cref="TrainingForm.IdentityWithoutNorm"/> are refused if a stage has several blocks.
+    /// </summary>
     public TrainingForm? TrainingForm { get; init; }
 
     /// <summary>The value that every batch norm adds to the variance, more than 0; null for that of the file, or 1e-5, PyTorch's default.</summary>

@@ -102,7 +102,7 @@ public sealed class TrainerTests
         Scores(options, context);
         Assert.Equal(2, reports.Count(report => report.EpochResult is not null));
         Assert.All(reports, report => Assert.Equal(2, report.Epochs));
-        Assert.Contains(log, line => line.Contains("Tiny on CPU"));
+        Assert.Contains(log, line => line.Contains("Tiny, training form RepVgg, by SGD on CPU"));
         Assert.Contains(log, line => line.Contains("Epoch 2 of 2"));
     }
 

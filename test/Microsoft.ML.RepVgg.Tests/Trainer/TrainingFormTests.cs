@@ -99,7 +99,33 @@ public sealed class TrainingFormTests
         string message = Assert.Throws<ArgumentException>(() => Stripes.Pipeline(_context, options).Fit(data)).Message;
         Assert.Contains("training form Plain", message);
         Assert.Contains("names of the training form QARepVgg", message);
+        Assert.Contains("Set Options.TrainingForm to QARepVgg", message);
         Assert.Contains("stage0.conv.weight", message);
         Assert.Contains("stage0.rbr_dense.conv.weight", message);
+    }
+
+    /// <summary>Forms whose weights have the same names, but compute something else: the checkpoint says which form it holds.</summary>
+    [Theory]
+    [InlineData(TrainingForm.ReluInBranches, TrainingForm.RepVgg)]
+    [InlineData(TrainingForm.RepVgg, TrainingForm.ReluInBranches)]
+    [InlineData(TrainingForm.Csla, TrainingForm.HyperSearch)]
+    [InlineData(TrainingForm.HyperSearch, TrainingForm.Csla)]
+    public void Checkpoints_of_a_form_with_the_same_names_are_refused(TrainingForm stored, TrainingForm wanted)
+    {
+        using var folder = new TemporaryFolder();
+        var data = _context.Data.LoadFromEnumerable(Stripes.Rows(60, seed: 1));
+        var options = Options(stored);
+        (options.Epochs, options.CheckpointPath) = (1, folder.File("first.checkpoint"));
+        Stripes.Pipeline(_context, options).Fit(data).Dispose();
+        options = Options(wanted);
+        options.PretrainedWeightsPath = folder.File("first.checkpoint");
+        string message = Assert.Throws<ArgumentException>(() => Stripes.Pipeline(_context, options).Fit(data)).Message;
+        Assert.Contains($"{stored}", message);
+        Assert.Contains($"{wanted}", message);
+        options.TrainingForm = null;
+        options.Architecture = null;
+        options.Epochs = 1;
+        using var continued = Stripes.Pipeline(_context, options).Fit(data);
+        Assert.Equal(stored, continued.LastTransformer.Architecture.TrainingForm);
     }
 }

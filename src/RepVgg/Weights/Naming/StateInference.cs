@@ -103,10 +103,12 @@ internal static partial class StateInference
     internal static string OtherFormThan(TrainingForm expected, StateDict state) =>
         FittingArchitecture(state) is { } fitting && fitting.TrainingForm != expected ? NamesOf(fitting.TrainingForm) : "";
 
-    private static string NamesOf(TrainingForm form) => $" They have the names of the training form {form}.";
+    private static string NamesOf(TrainingForm form) =>
+        $" They have the names of the training form {form}{(TrainingForms.IsToldByNames(form) ? "" : ", which must be given, because it is not found from names (WeightsFileOptions.TrainingForm)")}.";
 
-    /// <summary>Infers the architecture in the first form that names tell and that weights fit; null if there is none.</summary>
-    private static RepVggArchitecture? FittingArchitecture(StateDict state) => TrainingForms.ToldByNames
+    /// <summary>Infers the architecture in the first form that weights fit, of those that names tell if possible; null if there is none.</summary>
+    private static RepVggArchitecture? FittingArchitecture(StateDict state) => TrainingForms.All
+        .OrderBy(form => !TrainingForms.IsToldByNames(form))
         .Where(form => HasKernels(state, form))
         .Select(form => TryInfer(state, form, null))
         .FirstOrDefault(architecture => architecture is not null && Fits(state, architecture));
