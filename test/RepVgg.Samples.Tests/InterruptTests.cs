@@ -60,7 +60,7 @@ public sealed class InterruptTests : IDisposable
         string[] arguments = ["--out", Output, "--device", "cpu", "--epochs", "3", "--checkpoint", _folder.File("run.checkpoint")];
         using (var run = Start(arguments))
         {
-            run.WaitFor("epoch   1/3");
+            run.WaitFor("epoch   1/3  loss");
             run.Send(signal);
             Assert.Equal(exitCode, run.End());
             Assert.Contains("Stopped. The model is the best so far, of epoch", run.Output, StringComparison.Ordinal);
@@ -148,7 +148,7 @@ public sealed class InterruptTests : IDisposable
         string[] arguments = ["search-scales", "--out", scales, "--device", "cpu", "--architecture", "S0", "--fraction", "0.5", "--epochs", "3", "--checkpoint", checkpoint];
         using (var run = Start(arguments))
         {
-            run.WaitFor("epoch   1/3");
+            run.WaitFor("epoch   1/3  loss");
             run.Send(signal);
             Assert.Equal(exitCode, run.End());
             Assert.Contains("Stopped; no scales were written. The same command goes on from the checkpoint.", run.Output, StringComparison.Ordinal);
