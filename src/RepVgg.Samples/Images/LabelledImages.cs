@@ -1,6 +1,7 @@
 using System.Drawing;
 using Microsoft.ML.RepVgg.Input;
 using Microsoft.ML.RepVgg.Input.Images;
+using RepVgg.Samples.CommandLine;
 using RepVgg.Training.Data;
 using static Microsoft.ML.Transforms.Image.ImageResizingEstimator;
 
@@ -19,6 +20,13 @@ internal sealed record LabelledImages(ISampleSource Training, ISampleSource Test
     private static readonly ImageDecoding _decoding = new();
 
     private static readonly string[] _extensions = [".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"];
+
+    /// <summary>The command-line option of the folder that <see cref="Of"/> reads.</summary>
+    public static OptionSpec Option { get; } =
+        new("data", "DIR", "folder with four IDX files, or with a subfolder of pictures for each class, also within train and test (default: the bundled images)");
+
+    /// <summary>Reads the folder of the command line, or the bundled images if none is given; see <see cref="Read"/>.</summary>
+    public static LabelledImages Of(Arguments arguments, CancellationToken cancellation) => arguments.Text(Option.Name) is { } folder ? Read(folder, cancellation) : Bundled();
 
     /// <summary>The bundled images.</summary>
     public static LabelledImages Bundled()

@@ -71,13 +71,19 @@ internal sealed record Recipe
         new("threads", "N", "threads; 0 takes every core (default: 0)"),
     ];
 
+    /// <summary>The command-line options of commands with a single run.</summary>
+    public static IReadOnlyList<OptionSpec> RunOptions { get; } =
+    [
+        new("seed", "N", "seed of weights, shuffling and augmentation (default: 1)"),
+        new("checkpoint", "FILE", "write the state after every epoch, and go on from it when started again"),
+    ];
+
     /// <summary>The command-line options of every command that trains a model.</summary>
     public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
     [
         new("out", "DIR", "folder for the model (default: output)"),
         .. TrainingOptions,
-        new("seed", "N", "seed of weights, shuffling and augmentation (default: 1)"),
-        new("checkpoint", "FILE", "write the state after every epoch, and go on from it when started again"),
+        .. RunOptions,
     ];
 
     /// <summary>Returns this recipe with the values of the command-line options.</summary>

@@ -17,11 +17,10 @@ internal static class SearchScalesCommand
     public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
     [
         new("out", "FILE", "file of the scales: .pth, .pt or .safetensors (required)"),
-        new("data", "DIR", "folder with four IDX files, or with a subfolder of pictures for each class, also within train and test (default: the bundled images)"),
+        LabelledImages.Option,
         new("fraction", "X", "share of the training images of each class that is used, more than 0 and at most 1 (default: 1)"),
         .. Recipe.TrainingOptions,
-        new("seed", "N", "seed of weights, shuffling and augmentation (default: 1)"),
-        new("checkpoint", "FILE", "write the state after every epoch, and go on from it when started again"),
+        .. Recipe.RunOptions,
     ];
 
     /// <remarks>Ctrl-C stops the search at the next batch. Scales are written only at its end; with a checkpoint, the next call goes on.</remarks>
@@ -38,7 +37,7 @@ internal static class SearchScalesCommand
         var device = Recipe.Device(arguments);
         string? checkpoint = arguments.Text("checkpoint");
         RepOptimizerScales.CheckWritable(path);
-        var images = arguments.Text("data") is { } data ? LabelledImages.Read(data, interrupt.Token) : LabelledImages.Bundled();
+        var images = LabelledImages.Of(arguments, interrupt.Token);
         var samples = fraction == 1 ? images.Training : SampleSubset.Split(images.Training, fraction, seed: 1).Second;
         var architecture = RepVggVariants.Find(recipe.Architecture) with { InputChannels = samples.Channels };
 
