@@ -1,4 +1,5 @@
 using System.Globalization;
+using RepVgg.Architectures;
 
 namespace RepVgg.Benchmarks;
 
@@ -28,5 +29,15 @@ internal sealed class CommandLine
         return int.TryParse(text, NumberStyles.Integer, CultureInfo.InvariantCulture, out int value) && value >= 0
             ? value
             : throw new ArgumentException($"--{name} needs a number, not '{text}'.");
+    }
+
+    /// <summary>A training form; null where the option is not given.</summary>
+    public TrainingForm? TrainingForm(string name)
+    {
+        if (!_options.TryGetValue(name, out string? text))
+            return null;
+        return Enum.TryParse<TrainingForm>(text, ignoreCase: true, out var form) && Enum.IsDefined(form)
+            ? form
+            : throw new ArgumentException($"There is no training form '{text}': use one of {string.Join(", ", Enum.GetNames<TrainingForm>())}.");
     }
 }

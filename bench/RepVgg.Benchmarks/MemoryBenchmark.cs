@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using RepVgg.Architectures;
 using RepVgg.Backends;
@@ -7,7 +8,7 @@ using TorchSharp;
 
 namespace RepVgg.Benchmarks;
 
-/// <summary>Resident memory and TorchSharp's live tensors over many training steps.</summary>
+/// <summary>Resident memory and TorchSharp's live tensors over many training steps of one training form, and the peak.</summary>
 internal static class MemoryBenchmark
 {
     private const int Classes = 10;
@@ -15,6 +16,8 @@ internal static class MemoryBenchmark
     public static void Run(CommandLine options)
     {
         var architecture = RepVggVariants.Find(options.Text("network", "S1"));
+        if (options.TrainingForm("form") is { } form)
+            architecture = architecture with { TrainingForm = form };
         int size = options.Number("size", architecture.DefaultImageSize), batch = options.Number("batch", 32), steps = options.Number("steps", 500);
         using var backend = BackendOption.Create(options, architecture, options.Number("threads", 0));
         using var network = new TrainingNetwork(architecture, Classes, backend, seed: 1);
@@ -25,7 +28,7 @@ internal static class MemoryBenchmark
         var random = new Random(1);
         var images = new float[shape.Aggregate(1, (product, dimension) => product * dimension)];
         int[] labels = [.. Enumerable.Range(0, batch).Select(i => i % Classes)];
-        Console.WriteLine($"{architecture.Name}, {size}x{size}, batch {batch}, {backend.Description}");
+        Console.WriteLine($"{architecture.Name}, training form {architecture.TrainingForm}, {size}x{size}, batch {batch}, {backend.Description}");
         Console.WriteLine("   step   live tensors   resident MiB");
         for (int step = 1; step <= steps; step++)
         {
@@ -46,5 +49,7 @@ internal static class MemoryBenchmark
             if (step is 1 or 10 || step % 50 == 0)
                 Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{step,7}   {torch.Tensor.TotalCount,12}   {Environment.WorkingSet / 1048576.0,12:F1}"));
         }
+        using var process = Process.GetCurrentProcess();
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"Peak of the resident memory: {process.PeakWorkingSet64 / 1048576.0:F1} MiB."));
     }
 }

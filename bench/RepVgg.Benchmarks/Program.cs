@@ -26,8 +26,9 @@ const string Usage = """
       compare losses of the CPU backend and another one, from the same weights and batches
               --backend torch  --network S1  --size 28  --batch 32  --threads 0  --steps 20
 
-      memory  resident memory and live tensors over many training steps
+      memory  resident memory and live tensors over many training steps, and the peak of the process
               --backend torch  --network S1  --size 28  --batch 32  --threads 0  --steps 500
+              --form Plain    the training form; RepVgg without it
 
       scoring the training form, the fused network, and ML.NET's Transform and PredictionEngine, trained and loaded, in turn
               --network S1  --size 28  --batch 32  --threads 0  --rounds 5

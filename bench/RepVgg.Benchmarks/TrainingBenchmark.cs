@@ -37,9 +37,7 @@ internal static class TrainingBenchmark
             int size = options.Number("size", RepVggVariants.Find(name).DefaultImageSize), given = options.Number("threads", 0);
             cases = [new(name, size, options.Number("batch", 128), given == 0 ? Environment.ProcessorCount : given)];
         }
-        TrainingForm? form = options.Text("form") is not { } text ? null
-            : Enum.TryParse<TrainingForm>(text, ignoreCase: true, out var parsed) && Enum.IsDefined(parsed) ? parsed
-            : throw new ArgumentException($"There is no training form '{text}': use one of {string.Join(", ", Enum.GetNames<TrainingForm>())}.");
+        var form = options.TrainingForm("form");
 
         var lines = new List<string>();
         string sides = "";

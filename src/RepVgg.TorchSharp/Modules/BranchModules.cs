@@ -62,7 +62,10 @@ internal sealed class BranchModules
         if (Spec.NormalizesFilters)
             _tree.Add($"{Spec.KernelName}.weight", NewKernel(), isTrained: true);
         if (Spec.Scale is { } scale)
-            _tree.Add(scale.Name, torch.full([_block.OutputChannels], scale.Initial), scale.IsTrained);
+        {
+            using var initial = scale.Initial.ToScalar();
+            _tree.Add(scale.Name, torch.full([_block.OutputChannels], initial), scale.IsTrained);
+        }
         if (_norm is not null)
             _tree.Add(Spec.NormName!, _norm);
     }
@@ -85,7 +88,7 @@ internal sealed class BranchModules
     {
         var map = _firstConvolution!.call(input);
         if (first.AddsInput)
-            map = map + input;
+            map = map.Plus(input);
         map = _firstNorm!.call(map);
         return first.Relu ? map.relu_() : PadWithNorm(map, _firstNorm);
     }
@@ -104,7 +107,8 @@ internal sealed class BranchModules
     private Tensor Average(Tensor map)
     {
         var ones = torch.ones([map.shape[1], 1, 3, 3], map.dtype, map.device);
-        return F.conv2d(map, ones, strides: [_stride, _stride], padding: [_padding, _padding], dilation: [_dilation, _dilation], groups: map.shape[1]) / 9;
+        using var count = 9.ToScalar();
+        return F.conv2d(map, ones, strides: [_stride, _stride], padding: [_padding, _padding], dilation: [_dilation, _dilation], groups: map.shape[1]) / count;
     }
 
     /// <summary>Computes the convolution with the kernel D, see <see cref="BranchKind.Delta"/>: takes every stride-th pixel, and omits channels or appends zeros in every group.</summary>
@@ -122,11 +126,11 @@ internal sealed class BranchModules
         Tensor border;
         using (torch.no_grad())
         {
-            var value = norm.bias! - norm.running_mean! * norm.weight! / (norm.running_var! + norm.eps).sqrt();
+            var value = norm.bias! - norm.running_mean! * norm.weight! / norm.running_var!.Plus(norm.eps).sqrt();
             var isBorder = F.pad(torch.zeros([1, 1, map.shape[2], map.shape[3]], map.dtype, map.device), [_dilation, _dilation, _dilation, _dilation], value: 1);
             border = value.to(map.dtype).reshape(1, -1, 1, 1) * isBorder;
         }
-        return F.pad(map, [_dilation, _dilation, _dilation, _dilation]) + border;
+        return F.pad(map, [_dilation, _dilation, _dilation, _dilation]).Plus(border);
     }
 
     private static Tensor NormalizedFilters(Tensor kernel) => F.normalize(kernel.reshape(kernel.shape[0], -1), eps: BranchSpec.SmallestFilterNorm).reshape(kernel.shape);

@@ -160,7 +160,7 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
         {
             using var part = branch.Forward(input);
             using var previous = sum;
-            sum = previous + part;
+            sum = previous.Plus(part);
         }
         return TrainingForms.SumNormOf(_shape.Form) is { } norm ? _tree.NormOf(norm).call(sum) : sum;
     }

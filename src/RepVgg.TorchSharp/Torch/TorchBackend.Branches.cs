@@ -16,7 +16,7 @@ internal sealed partial class TorchBackend
         var shape = branches.First(branch => branch.Kernel is not null).Kernel!.Shape;
         return branches
             .Select(branch => PadTo3x3(branch.Kernel is null ? UnitKernel(shape[0], shape[1]) : FiltersOf(branch), branch) * Column(ScaleOf(branch, shape[0])))
-            .Aggregate((sum, kernel) => sum + kernel);
+            .Aggregate((sum, kernel) => sum.Plus(kernel));
     }, isKernel: true);
 
     private protected override Tensor EquivalentBiasCore(IReadOnlyList<Branch> branches) => Run(() =>
@@ -26,7 +26,7 @@ internal sealed partial class TorchBackend
         foreach (var branch in branches)
         {
             if (branch.Norm is { } norm)
-                bias = bias + WithChannelScale(Value(norm.Bias), branch) - Value(norm.RunningMean) * ScaleOf(branch, outputs);
+                bias = bias.Plus(WithChannelScale(Value(norm.Bias), branch)) - Value(norm.RunningMean) * ScaleOf(branch, outputs);
         }
         return bias;
     });
@@ -41,14 +41,14 @@ internal sealed partial class TorchBackend
             var scale = Column(ScaleOf(branch, branch.Kernel!.Shape[0])).detach();
             if (branch.KernelHeight * branch.KernelWidth > 1)
             {
-                var border = kernel.square().sum() - center.square().sum();
-                borders = borders is null ? border : borders + border;
+                var border = (kernel * kernel).sum() - (center * center).sum();
+                borders = borders?.Plus(border) ?? border;
             }
-            centers = centers is null ? center * scale : centers + center * scale;
-            norms = norms is null ? scale.square() : norms + scale.square();
+            centers = centers?.Plus(center * scale) ?? center * scale;
+            norms = norms?.Plus(scale * scale) ?? scale * scale;
         }
         using var smallest = SmallestScale.ToScalar();
-        return borders! + (centers!.square() / norms!.clamp_min(smallest)).sum();
+        return borders!.Plus((centers! * centers! / norms!.clamp_min(smallest)).sum());
     });
 
     /// <summary>Computes the scale of a branch with running statistics, [O]: its channel scale, times weight / sqrt(running variance + epsilon) of its batch norm.</summary>
@@ -57,11 +57,7 @@ internal sealed partial class TorchBackend
         branch);
 
     /// <summary>Computes weight / sqrt(running variance + epsilon), [O].</summary>
-    private static torch.Tensor NormScaleOf(BatchNormState norm)
-    {
-        using var epsilon = norm.Epsilon.ToScalar();
-        return Value(norm.Weight) / (Value(norm.RunningVariance) + epsilon).sqrt();
-    }
+    private static torch.Tensor NormScaleOf(BatchNormState norm) => Value(norm.Weight) / Value(norm.RunningVariance).Plus(norm.Epsilon).sqrt();
 
     /// <summary>Multiplies one value per output by the channel scale of a branch, if it has one.</summary>
     private static torch.Tensor WithChannelScale(torch.Tensor values, Branch branch) => branch.ChannelScale is { } scale ? values * Value(scale) : values;

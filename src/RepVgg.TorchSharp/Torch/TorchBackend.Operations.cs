@@ -16,7 +16,7 @@ internal sealed partial class TorchBackend
 
     private protected override Tensor BatchNormCore(Tensor input, BatchNormState state) => Run(() => Normalize(Value(input), state));
 
-    private protected override Tensor AddCore(Tensor left, Tensor right) => Run(() => Value(left) + Value(right));
+    private protected override Tensor AddCore(Tensor left, Tensor right) => Run(() => Value(left).Plus(Value(right)));
 
     private protected override Tensor ScaleChannelsCore(Tensor map, Tensor scale) => Run(() => Value(map) * Value(scale));
 
@@ -36,7 +36,7 @@ internal sealed partial class TorchBackend
         using var scope = torch.NewDisposeScope();
         var source = Value(map);
         var border = BorderOf(norm).to(source.dtype) * F.pad(torch.zeros([1, 1, map.Shape[2], map.Shape[3]], source.dtype, _device), _borderOfOne, value: 1);
-        return (F.pad(source, _borderOfOne) + border).MoveToOuterDisposeScope();
+        return F.pad(source, _borderOfOne).Plus(border).MoveToOuterDisposeScope();
     });
 
     private protected override Tensor LinearCore(Tensor input, Tensor weight, Tensor bias) => Run(() =>
@@ -70,7 +70,7 @@ internal sealed partial class TorchBackend
                 continue;
             }
             using (part)
-                sum.add_(part);
+                sum.AddInPlace(part);
         }
         if (norm is not null)
         {

@@ -24,9 +24,9 @@ internal sealed class TorchMetricAccumulator : MetricAccumulator
         var targets = _backend.LabelsOnDevice(labels);
         using var scope = torch.NewDisposeScope();
         using var mode = torch.no_grad();
-        using Scalar count = labels.Length;
+        using var count = labels.Length.ToScalar();
         _lossSum.add_(((TorchTensor)loss).Value.to(torch.ScalarType.Float64), count);
-        _correct.add_(((TorchTensor)logits).Value.argmax(1).eq(targets).sum());
+        _correct.AddInPlace(((TorchTensor)logits).Value.argmax(1).eq(targets).sum());
         _images += labels.Length;
     }
 

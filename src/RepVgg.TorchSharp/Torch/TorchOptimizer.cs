@@ -158,8 +158,8 @@ internal abstract class TorchOptimizer : Optimizer
         }
         if (norms.Count == 0)
             return null;
-        using Scalar epsilon = GradientClipEpsilon, maximum = maximumNorm, one = 1;
-        return torch.stack(norms).norm().add_(epsilon).reciprocal_().mul_(maximum).clamp_max_(one).to(torch.ScalarType.Float32).MoveToOuterDisposeScope();
+        using Scalar maximum = maximumNorm.ToScalar(), one = 1.ToScalar();
+        return torch.stack(norms).norm().AddInPlace(GradientClipEpsilon).reciprocal_().mul_(maximum).clamp_max_(one).to(torch.ScalarType.Float32).MoveToOuterDisposeScope();
 
         void Add(torch.Tensor part)
         {

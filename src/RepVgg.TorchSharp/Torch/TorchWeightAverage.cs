@@ -30,7 +30,7 @@ internal sealed class TorchWeightAverage : WeightAverage
     public override void Update(float decay) => _backend.TranslateOutOfMemory(() =>
     {
         using var mode = torch.no_grad();
-        using Scalar averageFactor = decay, valueFactor = 1 - decay;
+        using Scalar averageFactor = decay.ToScalar(), valueFactor = (1 - decay).ToScalar();
         foreach (var (storage, average) in _parts)
         {
             storage.ReclaimMembers();
