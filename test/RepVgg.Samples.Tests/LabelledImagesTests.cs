@@ -57,6 +57,12 @@ public sealed class LabelledImagesTests : IDisposable
 
         Directory.CreateDirectory(_folder.File(Path.Combine("test", "c")));
         Assert.Contains("do not have the same subfolders", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
+        Directory.CreateDirectory(_folder.File(Path.Combine("train", "c")));
+        Assert.Contains($"'{_folder.File(Path.Combine("train", "c"))}' holds no pictures", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
+        Write(Path.Combine("train", "c", "1.bmp"), 1, 1, 1);
+        Assert.Contains($"'{_folder.File(Path.Combine("test", "c"))}' holds no pictures", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
+        Directory.Delete(_folder.File("test"), recursive: true);
+        Assert.Contains($"but no '{_folder.File("test")}'", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -67,6 +73,8 @@ public sealed class LabelledImagesTests : IDisposable
         Directory.CreateDirectory(_folder.File("a"));
         Assert.Contains("hold no pictures (.jpg, ", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
         Write(Path.Combine("a", "1.bmp"), 1, 2, 3);
+        Assert.Contains("pictures of one class only, 'a'", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
+        Write(Path.Combine("b", "1.bmp"), 1, 2, 3);
         File.WriteAllText(_folder.File(Path.Combine("a", "2.png")), "text");
         Assert.Contains($"'{_folder.File(Path.Combine("a", "2.png"))}' cannot be read: ", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
     }

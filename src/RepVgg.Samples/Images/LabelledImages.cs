@@ -62,7 +62,12 @@ internal sealed record LabelledImages(ISampleSource Training, ISampleSource Test
     private static LabelledImages ReadPictures(string folder, CancellationToken cancellation)
     {
         string training = Path.Combine(folder, "train"), test = Path.Combine(folder, "test");
-        bool hasTestSet = Directory.Exists(training) && Directory.Exists(test);
+        bool hasTestSet = Directory.Exists(test);
+        if (hasTestSet != Directory.Exists(training))
+        {
+            string present = hasTestSet ? test : training, missing = hasTestSet ? training : test;
+            throw new InvalidDataException($"There is a folder '{present}' but no '{missing}'. Add it, or give '{present}' itself: then a fifth of the pictures of each class is the test set.");
+        }
         string[] classes = Classes(hasTestSet ? training : folder);
         if (hasTestSet && !classes.SequenceEqual(Classes(test), StringComparer.Ordinal))
             throw new InvalidDataException($"'{training}' and '{test}' do not have the same subfolders. Each class needs one in both.");
@@ -72,6 +77,8 @@ internal sealed record LabelledImages(ISampleSource Training, ISampleSource Test
             .OfType<(int, int)>()];
         if (sizes.Length == 0)
             throw new InvalidDataException($"The subfolders of '{folder}' hold no pictures ({string.Join(", ", _extensions)}).");
+        if (classes.Length < 2)
+            throw new InvalidDataException($"'{(hasTestSet ? training : folder)}' holds pictures of one class only, '{classes[0]}'. Two or more are needed, each in a subfolder of its own.");
         var (height, width) = ImageSizes.Choose(sizes);
         if (hasTestSet)
             return new LabelledImages(ReadClasses(training, classes, height, width, cancellation), ReadClasses(test, classes, height, width, cancellation));
@@ -89,6 +96,8 @@ internal sealed record LabelledImages(ISampleSource Training, ISampleSource Test
     {
         const int Channels = 3;
         (string Path, int Label)[] files = [.. classes.SelectMany((name, label) => Pictures(Path.Combine(folder, name)).Select(path => (path, label)))];
+        if (classes.Index().FirstOrDefault(entry => !files.Any(file => file.Label == entry.Index)).Item is { } empty)
+            throw new InvalidDataException($"'{Path.Combine(folder, empty)}' holds no pictures ({string.Join(", ", _extensions)}). Add some, or remove the folder of the class.");
         int length = Channels * height * width;
         if ((long)files.Length * length > Array.MaxLength)
             throw new InvalidDataException($"'{folder}' holds {files.Length} pictures, which do not fit into memory at {width}x{height} pixels. Use fewer or smaller ones.");
