@@ -50,14 +50,14 @@ internal static class InferenceTable
             Console.WriteLine(lines[^1]);
         }
         Console.WriteLine();
-        Console.WriteLine($"{Machine.Description} {OnnxRuntimePeer.Version}.");
+        Console.WriteLine($"{Machine.Description} {OnnxRuntimePeer.Version}. {Machine.Cores}");
         if (options.Text("write") is not { } path)
             return;
         ResultsFile.Replace(path, "Inference against ONNX Runtime", $"""
             Medians of {rounds} rounds in which both sides alternate, with the same network, pixels and number of threads; ratio
             is images per second, ours over theirs. Made by `bench/run` on {Machine.Today}.
 
-            {Machine.Description} {OnnxRuntimePeer.Version}.{Machine.Load}
+            {Machine.Description} {OnnxRuntimePeer.Version}.{Machine.Load} {Machine.Cores}
 
             {string.Join('\n', lines)}
             """);

@@ -41,7 +41,7 @@ internal static class LayersBenchmark
     private static unsafe Dictionary<string, double> Measure(DeployNetwork network, int batch, int repetitions, StrategyChoice choose)
     {
         var source = NetworkSource.Of(network);
-        using var plan = PlanBuilder.Build(VectorWidths.Widest, source, 1, choose);
+        using var plan = PlanBuilder.Build(VectorWidths.Widest, source, choose);
         using var workspace = new Workspace(plan, batch, 1, depthFirst: false);
         plan.PackWeights(1, workspace);
         var pixels = new float[batch * network.Architecture.InputChannels * network.ImageHeight * network.ImageWidth];

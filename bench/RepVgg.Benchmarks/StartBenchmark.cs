@@ -49,7 +49,7 @@ internal static class StartBenchmark
                 }
             }
             Console.WriteLine();
-            Console.WriteLine($"{Machine.Description} {OnnxRuntimePeer.Version}.");
+            Console.WriteLine($"{Machine.Description} {OnnxRuntimePeer.Version}. {Machine.Cores}");
             if (options.Text("write") is { } path)
             {
                 ResultsFile.Replace(path, "Start-up and memory against ONNX Runtime", $"""
@@ -58,7 +58,7 @@ internal static class StartBenchmark
                     process to its first logits; peak resident memory of the process until then. Medians of {rounds} process starts of each, in
                     turn; ratios are ours over theirs. Made by `bench/run` on {Machine.Today}.
 
-                    {Machine.Description} {OnnxRuntimePeer.Version}.{Machine.Load}
+                    {Machine.Description} {OnnxRuntimePeer.Version}.{Machine.Load} {Machine.Cores}
 
                     {string.Join('\n', lines)}
                     """);

@@ -61,7 +61,7 @@ internal static class TrainingBenchmark
         lines.InsertRange(0, header);
         lines.ForEach(Console.WriteLine);
         Console.WriteLine();
-        Console.WriteLine($"{Machine.Description} {sides}");
+        Console.WriteLine($"{Machine.Description} {sides} {Machine.Cores}");
         if (options.Text("write") is not { } path)
             return;
         string content = form is { } written
@@ -78,7 +78,7 @@ internal static class TrainingBenchmark
         ResultsFile.Replace(path, form is { } named ? $"Training form {named} against RepVgg" : "Training against libtorch", $"""
             {content}
 
-            {Machine.Description} {sides}{Machine.Load}
+            {Machine.Description} {sides}{Machine.Load} {Machine.Cores}
 
             {string.Join('\n', lines)}
             """);

@@ -61,7 +61,7 @@ public sealed class InferenceEngine : INetworkEngine
         double bytes = 0;
         try
         {
-            _plan = PlanBuilder.Build(width, network, Threads, choose);
+            _plan = PlanBuilder.Build(width, network, choose);
             bytes = _plan.BytesOfOneImage(Threads);
             if (limits is not null && bytes > limits.MaximumWorkspaceBytes)
             {

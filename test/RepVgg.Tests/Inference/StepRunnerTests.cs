@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using RepVgg.Inference.Execution;
 using Xunit;
 
@@ -31,6 +32,32 @@ public class StepRunnerTests
         }
     }
 
+    [Fact]
+    public void Each_item_runs_once_while_concurrent_runs_get_different_numbers_of_threads()
+    {
+        const int Callers = 4, Rounds = 20_000, Threads = 3;
+        var failures = new ConcurrentQueue<string>();
+        var callers = Enumerable.Range(0, Callers).Select(caller => new Thread(() =>
+        {
+            // Passes of fewer items than threads, of as many, and of more.
+            TallyStep[] steps = [.. ((int[])[2, 1, 3, 1, 1, 7, 2, 20]).Select(items => new TallyStep(items))];
+            using var weights = new WeightArena();
+            using var workspace = new Workspace(new Plan(new Stage([], [1]), new Stage(steps, [1]), BufferId.Input, 1, 1, 1, 1, weights), 1, Threads);
+            for (int round = 1; round <= Rounds; round++)
+            {
+                Run(workspace);
+                foreach (var step in steps)
+                {
+                    if (!Array.TrueForAll(step.Runs, runs => runs == round))
+                        failures.Enqueue($"Caller {caller}, round {round}, {step.Runs.Length} items: they ran {string.Join(", ", step.Runs)} times.");
+                }
+            }
+        })).ToArray();
+        Array.ForEach(callers, thread => thread.Start());
+        Array.ForEach(callers, thread => thread.Join());
+        Assert.Empty(failures);
+    }
+
     private static unsafe void Run(Workspace workspace) => workspace.Run(null, null, 1);
 
     /// <summary>Counts its items and detects items that run before the previous step is complete.</summary>
@@ -58,5 +85,15 @@ public class StepRunnerTests
                 CameEarly = true;
             Interlocked.Increment(ref _done);
         }
+    }
+
+    /// <summary>Counts how often each item ran.</summary>
+    private sealed class TallyStep(int items) : Step
+    {
+        public int[] Runs { get; } = new int[items];
+
+        public override int CountItems(StepContext context) => Runs.Length;
+
+        public override void RunItem(StepContext context, int item, int worker) => Interlocked.Increment(ref Runs[item]);
     }
 }

@@ -48,7 +48,6 @@ internal sealed record Plan(
             else
                 workspace.WarmUp(warmups[packers.Count + warmups.Count - 1 - item], worker);
         });
-        workspace.ClearCounters();
         packers.Clear();
     }
 

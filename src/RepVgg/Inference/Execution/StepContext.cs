@@ -21,9 +21,6 @@ internal sealed unsafe class StepContext(nint[] addresses, float* workspaces, lo
     /// <summary>Maximum number of threads that process the images.</summary>
     public int Threads => work?.Threads ?? 1;
 
-    /// <summary>Number of threads assigned to the images in the current run.</summary>
-    public int Workers => work?.Workers ?? 1;
-
     /// <summary>Address of a buffer.</summary>
     public float* this[BufferId buffer] => (float*)addresses[(int)buffer];
 
@@ -47,18 +44,6 @@ internal enum BufferId
 {
     /// <summary>The normalised input.</summary>
     Input,
-
-    /// <summary>The Winograd-transformed input tiles of the current layer, when several threads use them.</summary>
-    TransformedTiles,
-
-    /// <summary>The current layer's sums in the Winograd domain, when several threads compute the sums of one panel.</summary>
-    SharedSums,
-
-    /// <summary>
-    /// Number of finished pieces of each panel and chunk in <see cref="SharedSums"/>: 32-bit integers, each in its own cache
-    /// line. All counters are zero between layers.
-    /// </summary>
-    Counters,
 
     /// <summary>Per-channel averages of a map (global average pooling).</summary>
     Pooled,

@@ -34,7 +34,7 @@ internal sealed unsafe class Workspace : IDisposable
         long[] batch = Offsets(plan.Trailing, capacity), remainder = Offsets(plan.Leading, depthFirst ? workers - 1 : capacity);
         var perWorker = new long[depthFirst ? workers : 0][];
         for (int worker = 0; worker < perWorker.Length; worker++)
-            perWorker[worker] = Offsets(plan.Leading, imagesPerGroup, isShared: false);
+            perWorker[worker] = Offsets(plan.Leading, imagesPerGroup);
         long privateOffset = total, privatePitch = RoundUp(plan.WorkspaceFloats);
         _memory = new NativeBuffer(total + privatePitch * workers);
         float* privateStart = _memory.Pointer + privateOffset;
@@ -45,14 +45,13 @@ internal sealed unsafe class Workspace : IDisposable
         _perWorker = Array.ConvertAll(perWorker, offsets => new StepContext(Addresses(offsets), privateStart, privatePitch, null));
         _depthFirst = new DepthFirstStep(plan, _perWorker, imagesPerGroup);
 
-        long[] Offsets(Stage stage, int images, bool isShared = true)
+        long[] Offsets(Stage stage, int images)
         {
             var offsets = new long[stage.BufferFloats.Length];
             for (int i = 0; i < offsets.Length; i++)
             {
                 offsets[i] = total;
-                if (isShared || (BufferId)i is not (BufferId.TransformedTiles or BufferId.SharedSums or BufferId.Counters))
-                    total += RoundUp(stage.BufferFloats[i] * images);
+                total += RoundUp(stage.BufferFloats[i] * images);
             }
             return offsets;
         }
@@ -83,15 +82,7 @@ internal sealed unsafe class Workspace : IDisposable
         if (grouped < images)
             _runner.Add(_plan.Leading.Steps, _remainder);
         _runner.Add(_plan.Trailing.Steps, _batch);
-        try
-        {
-            _runner.Run();
-        }
-        catch
-        {
-            ClearCounters();
-            throw;
-        }
+        _runner.Run();
     }
 
     /// <summary>Sets the input and output of all contexts for steps that are run individually.</summary>
@@ -140,19 +131,6 @@ internal sealed unsafe class Workspace : IDisposable
             step.RunItem(context, 0, worker);
         if (items > 1)
             step.RunItem(context, items - 1, worker);
-    }
-
-    /// <summary>Resets all <see cref="BufferId.Counters"/> to zero, after steps that did not run all of their items.</summary>
-    public void ClearCounters()
-    {
-        Clear(_batch, _plan.Trailing, Capacity);
-        Clear(_remainder, _plan.Leading, _perWorker.Length > 0 ? _perWorker.Length - 1 : Capacity);
-
-        static void Clear(StepContext context, Stage stage, int images)
-        {
-            if (stage.BufferFloats.Length > (int)BufferId.Counters)
-                new Span<float>(context[BufferId.Counters], (int)stage.BufferFloats[(int)BufferId.Counters] * images).Clear();
-        }
     }
 
     public void Dispose() => _memory.Dispose();

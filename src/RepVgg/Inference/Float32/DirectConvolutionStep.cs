@@ -49,28 +49,38 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Convolutio
     // The larger of the filters and the input is traversed in the outer loop, so that it is read from memory only once.
     private bool PanelsFirst => Filters.Floats > _input.ImagePitch;
 
-    public override int CountItems(StepContext context) => context.Images * Bands(context).Count * Filters.Count;
+    public override int CountItems(StepContext context) => Shares(context).Count;
 
-    // If there are fewer pairs (image, panel) than threads, the rows of an image are divided among the threads.
-    private Partition Bands(StepContext context)
-    {
-        int maximumRows = BandPixels / _output.Width;
-        bool isEnough = context.Images * Filters.Count >= context.Threads;
-        return new(_output.Height, isEnough ? maximumRows : Math.Min(maximumRows, (_output.Height + context.Threads - 1) / context.Threads), context.Threads);
-    }
+    private WorkShares Shares(StepContext context) => new(context.Images, _output.Height, 1, 1, Filters.Count, context.Threads, byRows: !PanelsFirst);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(StepContext context, int item, int worker)
     {
-        var bands = Bands(context);
-        int bandCount = context.Images * bands.Count;
-        (int bandIndex, int index) = PanelsFirst ? (item % bandCount, item / bandCount) : Math.DivRem(item, Filters.Count);
-        (int image, int band) = Math.DivRem(bandIndex, bands.Count);
-        ref readonly var panel = ref Filters[index];
-        int first = bands.First(band), last = bands.First(band + 1);
+        var share = Shares(context)[item];
+        int rows = PanelsFirst ? share.EndRow - share.FirstRow : Math.Max(1, BandPixels / _output.Width);
+        for (int row = share.FirstRow; row < share.EndRow; row += rows)
+        {
+            for (int panel = share.FirstPanel; panel < share.EndPanel; panel++)
+            {
+                var (first, end) = share.Rows(panel, row, Math.Min(row + rows, share.EndRow));
+                if (first < end)
+                    Convolve(context, panel, first, end, prefetchesNext: end == share.EndRow);
+            }
+        }
+    }
 
-        float* source = context[_source] + image * _input.ImagePitch + panel.FirstInputBlock * _input.BlockPitch;
-        float* target = context[_target] + image * _output.ImagePitch + panel.FirstBlock * _output.BlockPitch;
+    /// <summary>Convolves some rows of the output with a panel of filters.</summary>
+    /// <param name="context">The images and their buffers.</param>
+    /// <param name="index">Index of the panel.</param>
+    /// <param name="first">First row; the rows of all images are counted, one image after the other.</param>
+    /// <param name="end">The row after the last.</param>
+    /// <param name="prefetchesNext">Whether to prefetch the panel that this worker is expected to use next.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Convolve(StepContext context, int index, int first, int end, bool prefetchesNext)
+    {
+        ref readonly var panel = ref Filters[index];
+        float* source = context[_source] + panel.FirstInputBlock * _input.BlockPitch;
+        float* target = context[_target] + panel.FirstBlock * _output.BlockPitch + _output.Origin;
         nint* segments = stackalloc nint[3 * panel.InputBlocks];
         for (int ky = 0, i = 0; ky < 3; ky++)
         {
@@ -90,17 +100,17 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Convolutio
             PrefetchesTarget = true,
             Relu = _relu,
         };
-        // During the last items of a panel, the panel that this worker is expected to compute next is prefetched.
         long prefetchFloats = 0;
-        float* prefetch = PanelsFirst && bandIndex >= bandCount - context.Workers ? Filters.WeightsToPrefetch(index + context.Workers, out prefetchFloats) : null;
-        prefetchFloats = Math.Min(prefetchFloats, MaximumPrefetchFloats) / (last - first);
+        float* prefetch = prefetchesNext ? Filters.WeightsToPrefetch(index + 1, out prefetchFloats) : null;
+        prefetchFloats = Math.Min(prefetchFloats, MaximumPrefetchFloats) / (end - first);
         var groups = MicroKernels<TVector, TLanes>.Divide(panel.Vectors, _output.Width);
-        for (int y = first; y < last; y++, prefetch += prefetchFloats)
+        for (int row = first; row < end; row++, prefetch += prefetchFloats)
         {
+            (int image, int y) = Math.DivRem(row, _output.Height);
             groups.SetPrefetch(&arguments, prefetch, (nint)prefetchFloats);
-            arguments.Rows = source + (long)y * _stride * _input.RowPitch;
+            arguments.Rows = source + image * _input.ImagePitch + (long)y * _stride * _input.RowPitch;
             arguments.Initial = Filters.Bias(panel);
-            arguments.Target = target + _output.Origin + (long)y * _output.RowPitch;
+            arguments.Target = target + image * _output.ImagePitch + (long)y * _output.RowPitch;
             groups.Run(&arguments);
         }
     }

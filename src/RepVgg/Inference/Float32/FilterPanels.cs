@@ -39,6 +39,10 @@ internal enum FilterOrder
 /// </remarks>
 internal sealed unsafe class FilterPanels
 {
+    // Ratio of the floats of filters and maps above which threads divide the filters rather than the rows of the maps. Measured: 192 channels at 14x14
+    // pixels (13) are faster by filters, 96 channels at 28x28 pixels (2) by rows.
+    private const long LargeFilters = 8;
+
     private readonly float* _weights;
     private readonly float* _bias;
     private readonly FilterPanel[] _panels;
@@ -76,6 +80,13 @@ internal sealed unsafe class FilterPanels
 
     /// <summary>The filters of the next convolution of the network; null for the last.</summary>
     public FilterPanels? Next { get; set; }
+
+    /// <summary>
+    /// Whether the filters are so much larger than the maps that they multiply that threads should divide the filters: each thread then reads only its part of
+    /// the filters, but all of the maps.
+    /// </summary>
+    /// <param name="mapFloats">Floats of the input maps of all images.</param>
+    public bool AreLargerThan(long mapFloats) => Floats >= LargeFilters * mapFloats;
 
     public ref readonly FilterPanel this[int panel] => ref _panels[panel];
 

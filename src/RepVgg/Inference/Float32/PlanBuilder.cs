@@ -13,13 +13,12 @@ internal static class PlanBuilder
     /// <summary>Builds the plan of a network. The weights are not packed yet; see <see cref="Plan.PackWeights"/>.</summary>
     /// <param name="width">The vector width of the kernels.</param>
     /// <param name="network">The network.</param>
-    /// <param name="threads">Maximum number of threads for one run.</param>
     /// <param name="choose">Chooses the algorithm of each convolution; <see cref="ConvolutionStrategies.Choose"/> if null.</param>
-    public static Plan Build(VectorWidth width, NetworkSource network, int threads, StrategyChoice? choose = null) => width switch
+    public static Plan Build(VectorWidth width, NetworkSource network, StrategyChoice? choose = null) => width switch
     {
-        VectorWidth.Bits512 => PlanBuilder<Vector512<float>, Lanes512>.Build(network, threads, choose ?? ConvolutionStrategies.Choose),
-        VectorWidth.Bits256 => PlanBuilder<Vector256<float>, Lanes256>.Build(network, threads, choose ?? ConvolutionStrategies.Choose),
-        _ => PlanBuilder<Vector128<float>, Lanes128>.Build(network, threads, choose ?? ConvolutionStrategies.Choose),
+        VectorWidth.Bits512 => PlanBuilder<Vector512<float>, Lanes512>.Build(network, choose ?? ConvolutionStrategies.Choose),
+        VectorWidth.Bits256 => PlanBuilder<Vector256<float>, Lanes256>.Build(network, choose ?? ConvolutionStrategies.Choose),
+        _ => PlanBuilder<Vector128<float>, Lanes128>.Build(network, choose ?? ConvolutionStrategies.Choose),
     };
 }
 
@@ -41,26 +40,23 @@ internal sealed class PlanBuilder<TVector, TLanes>
     private readonly StageBuilder _trailing = new();
     private readonly Dictionary<MapLayout, (BufferId First, BufferId Second)> _maps = [];
     private readonly WeightArena _weights = new();
-    private readonly int _threads;
     private readonly StrategyChoice _choose;
     private StageBuilder _stage;
     private int _bufferCount = (int)BufferId.FirstMap;
     private FilterPanels? _previousFilters;
     private long _workspaceFloats;
 
-    private PlanBuilder(int threads, StrategyChoice choose)
+    private PlanBuilder(StrategyChoice choose)
     {
-        _threads = threads;
         _choose = choose;
         _stage = _leading;
     }
 
     /// <summary>Builds the plan of a network.</summary>
     /// <param name="network">The network.</param>
-    /// <param name="threads">Maximum number of threads for one run.</param>
     /// <param name="choose">Chooses the algorithm of each convolution.</param>
-    public static Plan Build(NetworkSource network, int threads, StrategyChoice choose) =>
-        new PlanBuilder<TVector, TLanes>(threads, choose).Add(network);
+    public static Plan Build(NetworkSource network, StrategyChoice choose) =>
+        new PlanBuilder<TVector, TLanes>(choose).Add(network);
 
     private Plan Add(NetworkSource network)
     {
@@ -127,7 +123,10 @@ internal sealed class PlanBuilder<TVector, TLanes>
                 LinkFilters(strided.Filters);
                 break;
             case ConvolutionStrategy.Winograd:
-                AddWinograd(block, input, output, source, target, relu);
+                var winograd = new WinogradStep<TVector, TLanes>(block, input, output, source, target, relu, _weights);
+                _workspaceFloats = Math.Max(_workspaceFloats, winograd.WorkspaceFloats);
+                _stage.Steps.Add(winograd);
+                LinkFilters(winograd.Filters);
                 break;
             default:
                 var direct = new DirectConvolutionStep<TVector, TLanes>(block, input, output, source, target, relu, _weights);
@@ -135,24 +134,6 @@ internal sealed class PlanBuilder<TVector, TLanes>
                 LinkFilters(direct.Filters);
                 break;
         }
-    }
-
-    private void AddWinograd(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu)
-    {
-        var rows = new TileAxis(output.Height);
-        var columns = new TileAxis(output.Width);
-        var filters = new FilterPanels(
-            block, TLanes.Width, TLanes.Width, MicroKernels<TVector, TLanes>.WinogradPanelVectors, FilterOrder.WinogradRows, _weights);
-        var tiling = new WinogradTiling(rows, columns, input.Blocks, input.Lanes, filters.Count);
-        Reserve(BufferId.TransformedTiles, tiling.ImageFloats(_threads));
-        var transform = new WinogradInputStep<TVector, TLanes>(block.Shape, tiling, input, source);
-        _stage.Steps.Add(transform);
-        var multiply = new WinogradMultiplyStep<TVector, TLanes>(block.Shape, filters, tiling, transform, output, target, relu);
-        Reserve(BufferId.SharedSums, multiply.SharedSumsFloats(_threads, out long counterFloats));
-        Reserve(BufferId.Counters, counterFloats);
-        _workspaceFloats = Math.Max(_workspaceFloats, multiply.WorkspaceFloats);
-        _stage.Steps.Add(multiply);
-        LinkFilters(filters);
     }
 
     private void LinkFilters(FilterPanels filters)

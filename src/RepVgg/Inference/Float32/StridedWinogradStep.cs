@@ -31,9 +31,6 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : ConvolutionS
     // filters.
     private const int MaximumLineFloats = 65_536;
 
-    // Minimum number of items per thread, so that threads finish at about the same time.
-    private const int MinimumItemsPerThread = 8;
-
     private readonly MapLayout _input;
     private readonly MapLayout _output;
     private readonly BufferId _source;
@@ -78,53 +75,44 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : ConvolutionS
 
     private nint LinesOffset => SumsOffset + Points * PointSums;
 
-    public override int CountItems(StepContext context)
-    {
-        var bands = Bands(context);
-        return bands.Count * Parts(context, bands).Count;
-    }
+    public override int CountItems(StepContext context) => Shares(context).Count;
 
-    // An item processes a band of the rows of tiles of all images with all filters or, if there are few bands, with a part of
-    // the filters.
-    private Partition Bands(StepContext context) => new(context.Images * _rows.Tiles, _rowsPerBand, context.Threads);
-
-    private Partition Parts(StepContext context, Partition bands)
-    {
-        int parts = context.Threads == 1 ? 1 : Math.Max(1, MinimumItemsPerThread * context.Threads / bands.Count);
-        return new(Filters.Count, (Filters.Count + parts - 1) / parts, context.Threads);
-    }
+    // The work of a row of tiles is that of its line multiplications.
+    private WorkShares Shares(StepContext context) => new(
+        context.Images, _rows.Tiles, MultiplicationsOf(0), MultiplicationsOf(_rows.Tiles - 1), Filters.Count, context.Threads,
+        byRows: !Filters.AreLargerThan(_input.ImagePitch * context.Images));
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(StepContext context, int item, int worker)
     {
-        var bands = Bands(context);
-        var parts = Parts(context, bands);
-        (int band, int part) = Math.DivRem(item, parts.Count);
-        int first = bands.First(band), last = bands.First(band + 1);
+        var share = Shares(context)[item];
         float* workspace = context.Workspace(worker);
-        for (int row = first; row < last; row++)
-            TransformRow(context, row, workspace + LinesOffset + (nint)(row - first) * LineFloats);
         nint* lineSegments = stackalloc nint[_input.Blocks], mapSegments = stackalloc nint[_input.Blocks];
         for (int block = 0; block < _input.Blocks; block++)
         {
             lineSegments[block] = block * (nint)BlockLine;
             mapSegments[block] = (nint)(block * _input.BlockPitch);
         }
-        for (int index = parts.First(part); index < parts.First(part + 1); index++)
+        var bands = new Partition(share.EndRow - share.FirstRow, _rowsPerBand);
+        for (int band = 0; band < bands.Count; band++)
         {
-            var prefetcher = CreatePrefetcher(index, index + 1 < parts.First(part + 1) ? Filters.Weights(Filters[index + 1]) : NextPanel(), first, last);
-            MultiplyOuterRows(Filters[index], first, last, workspace, lineSegments, ref prefetcher);
+            int first = share.FirstRow + bands.First(band), last = share.FirstRow + bands.First(band + 1);
             for (int row = first; row < last; row++)
-                AddMiddleRows(context, Filters[index], row, workspace + SumsOffset + (nint)(row - first) * SumFloats, mapSegments, ref prefetcher);
-        }
+                TransformRow(context, row, workspace + LinesOffset + (nint)(row - first) * LineFloats);
+            for (int index = share.FirstPanel; index < share.EndPanel; index++)
+            {
+                // The rows that the panel has; most panels have all.
+                var (start, end) = share.Rows(index, first, last);
+                if (start == end)
+                    continue;
+                var prefetcher = CreatePrefetcher(index, index + 1 < share.EndPanel ? Filters.Weights(Filters[index + 1]) : NextPanel(), start, end);
+                MultiplyOuterRows(Filters[index], start, end, workspace + LinesOffset + (nint)(start - first) * LineFloats, workspace, lineSegments, ref prefetcher);
+                for (int row = start; row < end; row++)
+                    AddMiddleRows(context, Filters[index], row, workspace + SumsOffset + (nint)(row - start) * SumFloats, mapSegments, ref prefetcher);
+            }
 
-        // Weights of the first panel of the item that this worker is expected to run next.
-        float* NextPanel()
-        {
-            int next = part + context.Workers;
-            return next < parts.Count || band + 1 < bands.Count || Filters.Next is not { } nextFilters
-                ? Filters.Weights(Filters[parts.First(next % parts.Count)])
-                : nextFilters.Weights(nextFilters[0]);
+            // Weights of the panel that this worker uses next.
+            float* NextPanel() => band + 1 < bands.Count || Filters.Next is not { } next ? Filters.Weights(Filters[share.FirstPanel]) : next.Weights(next[0]);
         }
     }
 
@@ -163,11 +151,12 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : ConvolutionS
     /// <summary>Multiplies the transformed lines by the outer rows of a panel's filters.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void MultiplyOuterRows(
-        in FilterPanel panel, int first, int last, float* workspace, nint* segments, ref FilterPrefetcher prefetcher)
+        in FilterPanel panel, int first, int last, float* lines, float* workspace, nint* segments, ref FilterPrefetcher prefetcher)
     {
         int width = TLanes.Width, pitch = panel.Vectors * width;
         nint blockTaps = 3 * width * pitch, rowTaps = panel.InputBlocks * blockTaps;
-        float* taps = Filters.Weights(panel), sums = workspace + SumsOffset, lines = workspace + LinesOffset + panel.FirstInputBlock * (nint)BlockLine;
+        float* taps = Filters.Weights(panel), sums = workspace + SumsOffset;
+        lines += panel.FirstInputBlock * (nint)BlockLine;
         fixed (float* zeros = MicroKernels.Zeros)
         {
             var arguments = new GemmArguments

@@ -26,7 +26,7 @@ internal static class WarmupNetwork
                 Block(wide, wide, 2), Block(wide, wide, 1), Block(wide, last, 2),
             ],
             new LinearSource(last, lanes, Zeros(lanes * last), Zeros(lanes)));
-        using var plan = PlanBuilder.Build(width, network, threads: 1);
+        using var plan = PlanBuilder.Build(width, network);
         using var workspace = new Workspace(plan, 1, 1);
         plan.PackWeights(threads: 1, workspace);
     }

@@ -48,8 +48,11 @@ internal abstract class ParallelWork(int threads)
     protected void Run(int maximumThreads)
     {
         _finishedWorkers = 0;
-        int assigned = WorkerPool.Enter(this, _workerThreads, Math.Min(maximumThreads, Threads) - 1);
+        int assigned = WorkerPool.Enter(_workerThreads, Math.Min(maximumThreads, Threads) - 1);
+        // Worker threads read this, so it is set before they start.
         Workers = 1 + assigned;
+        for (int i = 0; i < assigned; i++)
+            _workerThreads[i].Assign(this, i + 1);
         try
         {
             if (assigned == 0)

@@ -13,12 +13,11 @@ internal static class WorkerPool
     private static WorkerThread[] _threads = [];
     private static int _running;
 
-    /// <summary>Registers the calling thread as running and assigns the work to up to <paramref name="maximum"/> worker threads.</summary>
-    /// <param name="work">The work to share.</param>
-    /// <param name="assigned">Receives the assigned worker threads in its first elements.</param>
+    /// <summary>Registers the calling thread as running and reserves up to <paramref name="maximum"/> worker threads, which are registered as running, too.</summary>
+    /// <param name="reserved">Receives the reserved worker threads in its first elements.</param>
     /// <param name="maximum">Maximum number of worker threads.</param>
-    /// <returns>Number of worker threads that were assigned.</returns>
-    public static int Enter(ParallelWork work, WorkerThread[] assigned, int maximum)
+    /// <returns>Number of worker threads that were reserved.</returns>
+    public static int Enter(WorkerThread[] reserved, int maximum)
     {
         int running = Interlocked.Increment(ref _running);
         maximum = Math.Min(maximum, Math.Max(Environment.ProcessorCount, maximum + 1) - running);
@@ -30,8 +29,7 @@ internal static class WorkerPool
             if (!thread.TryReserve())
                 continue;
             Interlocked.Increment(ref _running);
-            assigned[count++] = thread;
-            thread.Assign(work, count);
+            reserved[count++] = thread;
             if (count == maximum)
                 break;
         }

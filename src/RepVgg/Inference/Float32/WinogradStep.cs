@@ -2,14 +2,15 @@ using System.Runtime.CompilerServices;
 using RepVgg.Architectures;
 using RepVgg.Inference.Execution;
 using RepVgg.Inference.Float32.Kernels;
+using RepVgg.Networks;
 using RepVgg.Runtime.Simd;
 using RepVgg.Runtime.Winograd;
 
 namespace RepVgg.Inference.Float32;
 
 /// <summary>
-/// Winograd convolution, 3x3 with stride 1: multiplies a chunk of transformed input tiles by the filters, and applies the
-/// output transform with bias and optional ReLU.
+/// Winograd convolution, 3x3 with stride 1; bias and optional ReLU are fused. An item transforms the input tiles of its share of the output's rows of tiles,
+/// multiplies them by the filters, and applies the output transform.
 /// </summary>
 /// <remarks>
 /// The filters are stored with transformed columns and untransformed rows: 18 numbers per filter instead of 36, which
@@ -17,62 +18,46 @@ namespace RepVgg.Inference.Float32;
 /// </remarks>
 /// <typeparam name="TVector">The vector type; lanes are channels.</typeparam>
 /// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
-internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : ConvolutionStep
+internal sealed unsafe class WinogradStep<TVector, TLanes> : ConvolutionStep
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
+    // Maximum number of tiles that are multiplied together. More tiles use a transformed filter more often; fewer tiles stay in the L2 cache.
+    private const int MaximumTiles = 64;
+
     // Maximum number of input blocks that are multiplied together, so that their filters and the sums stay in the L1 cache.
     private const int MaximumBlocks = 4;
 
-    // A panel can be split into pieces along the row points, so that several threads multiply it. Number of row points in one
-    // piece, and number of pieces.
-    private const int PieceRows = 2;
-    private const int PiecesPerPanel = WinogradTile.Points / PieceRows;
-
-    // Minimum work for which panels are split: floats of a panel's weights times tiles of an image.
-    private const long MinimumWorkOfSplitPanels = 1_500_000;
-
-    private readonly WinogradTiling _tiling;
-    private readonly WinogradInputStep<TVector, TLanes> _input;
+    private readonly MapLayout _input;
     private readonly MapLayout _output;
+    private readonly BufferId _source;
     private readonly BufferId _target;
     private readonly bool _relu;
+    private readonly TileAxis _rows;
+    private readonly TileAxis _columns;
+    private readonly int _rowsPerChunk;
 
-    public WinogradMultiplyStep(
-        BlockSpec block, FilterPanels filters, WinogradTiling tiling, WinogradInputStep<TVector, TLanes> input, MapLayout output,
-        BufferId target, bool relu)
-        : base(block)
+    public WinogradStep(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu, WeightArena weights)
+        : base(block.Shape)
     {
-        Filters = filters;
-        _tiling = tiling;
         _input = input;
         _output = output;
+        _source = source;
         _target = target;
         _relu = relu;
-        TilesOffset = SumsOffset + tiling.LargestSumsFloats(SumsPitch);
-        WorkspaceFloats = TilesOffset + tiling.LargestChunkFloats;
+        _rows = new TileAxis(output.Height);
+        _columns = new TileAxis(output.Width);
+        _rowsPerChunk = Math.Max(1, MaximumTiles / _columns.Tiles);
+        Filters = new FilterPanels(block, TLanes.Width, TLanes.Width, MicroKernels<TVector, TLanes>.WinogradPanelVectors, FilterOrder.WinogradRows, weights);
     }
 
-    private FilterPanels Filters { get; }
+    /// <summary>The layer's filters.</summary>
+    public FilterPanels Filters { get; }
 
     /// <summary>Floats of workspace per worker: filter values, then sums, then the transformed tiles of a chunk.</summary>
-    public long WorkspaceFloats { get; }
+    public long WorkspaceFloats => TilesOffset + ChunkFloats(_input.Blocks * TLanes.Width);
 
-    /// <summary>Floats to reserve per image for sums that several threads compute together; sufficient for any number of images.</summary>
-    /// <param name="threads">Maximum number of threads.</param>
-    /// <param name="counterFloats">Floats to reserve per image for the counters of finished pieces.</param>
-    /// <returns>The number of floats; 0 if no panel is split.</returns>
-    public long SharedSumsFloats(int threads, out long counterFloats)
-    {
-        var chunks = new TileChunks(_tiling, 1, threads);
-        bool isShared = !chunks.AreFused && !chunks.AreTransformedPerThread;
-        // The factor 2 is needed because the last chunk can be smaller, but every chunk reserves the size of the first one.
-        long splitSums = isShared ? 2L * (Filters.Count - WholePanels(chunks)) * chunks.Count : 0;
-        counterFloats = splitSums * CacheLine.Floats;
-        return splitSums * WinogradTiling.FloatsOf(chunks[0], 1, SumsPitch);
-    }
-
-    private long TilesOffset { get; }
+    private long TilesOffset => SumsOffset + ChunkFloats(SumsPitch);
 
     private static int SumsOffset => MicroKernels<TVector, TLanes>.FusesFilterTransform ? 0 : (WinogradTile.Points - 2) * ValuePitch(SumsPitch);
 
@@ -81,84 +66,86 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Convolution
 
     private static int SumsPitch => MicroKernels.MaximumVectors * TLanes.Width;
 
-    public override int CountItems(StepContext context)
-    {
-        var chunks = _tiling.Divide(context);
-        return chunks.Count * (chunks.AreFused ? 1 : chunks.AreTransformedPerThread ? context.Threads : ItemsOf(WholePanels(chunks)));
-    }
+    // Floats of all values of a chunk, for a number of channels.
+    private long ChunkFloats(int channels) => (long)_rowsPerChunk * _columns.Tiles * WinogradTile.AllPoints * channels;
+
+    public override int CountItems(StepContext context) => Shares(context).Count;
+
+    // The work of a row of tiles is that of its row points.
+    private WorkShares Shares(StepContext context) => new(
+        context.Images, _rows.Tiles, WinogradTile.Points, _rows.SizeOf(_rows.Tiles - 1) + WinogradTile.Points - WinogradTile.Size, Filters.Count, context.Threads,
+        byRows: !Filters.AreLargerThan(_input.ImagePitch * context.Images));
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(StepContext context, int item, int worker)
     {
-        var chunks = _tiling.Divide(context);
-        nint* offsets = stackalloc nint[WinogradTile.AllPoints], blockPitches = stackalloc nint[WinogradTile.Points];
+        var share = Shares(context)[item];
+        nint* offsets = stackalloc nint[WinogradTile.AllPoints], partOffsets = stackalloc nint[WinogradTile.AllPoints], blockPitches = stackalloc nint[WinogradTile.Points];
         nint* sumOffsets = stackalloc nint[WinogradTile.AllPoints], unused = stackalloc nint[WinogradTile.Points];
-        float* workspace = context.Workspace(worker), sums = workspace + SumsOffset;
-        bool fused = chunks.AreFused;
-        if (fused || chunks.AreTransformedPerThread)
+        float* workspace = context.Workspace(worker), sums = workspace + SumsOffset, tiles = workspace + TilesOffset;
+        var chunks = new Partition(share.EndRow - share.FirstRow, _rowsPerChunk);
+        for (int i = 0; i < chunks.Count; i++)
         {
-            (item, int part) = fused ? (item, 0) : Math.DivRem(item, context.Threads);
-            int panels = fused ? Filters.Count : Filters.Count / context.Threads;
-            var chunk = chunks[item];
-            chunk.ComputeOffsets(_tiling.Blocks, TLanes.Width, offsets, blockPitches);
-            chunk.ComputeOffsets(1, 1, sumOffsets, unused);
-            float* tiles = workspace + TilesOffset;
-            for (int image = chunk.FirstImage; image < chunk.FirstImage + chunk.Images; image++)
+            var chunk = new TileChunk(_rows, _columns, share.FirstRow + chunks.First(i), share.FirstRow + chunks.First(i + 1));
+            chunk.ComputeOffsets(_input.Blocks, TLanes.Width, offsets, blockPitches);
+            for (int row = chunk.First; row < chunk.End; row++)
+                TransformRow(context, chunk, row, tiles, offsets, blockPitches);
+            // The rows that a panel has; most panels have all.
+            var part = default(TileChunk);
+            for (int panel = share.FirstPanel; panel < share.EndPanel; panel++)
             {
-                for (int row = chunk.FirstRow; row < chunk.LastRow; row++)
-                    _input.TransformRow(context, chunk, image, row, tiles, offsets, blockPitches);
-            }
-            for (int index = part * panels; index < (part + 1) * panels; index++)
-            {
-                MultiplyRows(chunk, Filters[index], 0, WinogradTile.Points, tiles, offsets, blockPitches, sums, sumOffsets, workspace);
-                TransformOutput(context, chunk, Filters[index], sums, sumOffsets);
-            }
-        }
-        else
-        {
-            int wholePanels = WholePanels(chunks);
-            (int chunkIndex, item) = Math.DivRem(item, ItemsOf(wholePanels));
-            var chunk = chunks[chunkIndex];
-            chunk.ComputeOffsets(_tiling.Blocks, TLanes.Width, offsets, blockPitches);
-            chunk.ComputeOffsets(1, 1, sumOffsets, unused);
-            float* tiles = context[BufferId.TransformedTiles] + chunkIndex * chunks.ChunkFloats;
-            if (item < wholePanels)
-            {
-                MultiplyRows(chunk, Filters[item], 0, WinogradTile.Points, tiles, offsets, blockPitches, sums, sumOffsets, workspace);
-                TransformOutput(context, chunk, Filters[item], sums, sumOffsets);
-                return;
-            }
-            // Consecutive items belong to different panels, so that a thread is likely to continue with the panel of its
-            // previous item.
-            (int piece, int index) = Math.DivRem(item - wholePanels, Filters.Count - wholePanels);
-            int splitIndex = index * chunks.Count + chunkIndex;
-            index += wholePanels;
-            sums = context[BufferId.SharedSums] + splitIndex * WinogradTiling.FloatsOf(chunks[0], 1, SumsPitch);
-            MultiplyRows(chunk, Filters[index], piece * PieceRows, (piece + 1) * PieceRows, tiles, offsets, blockPitches, sums, sumOffsets, workspace);
-            ref int completed = ref ((int*)context[BufferId.Counters])[splitIndex * CacheLine.Floats];
-            if (Interlocked.Increment(ref completed) == PiecesPerPanel)
-            {
-                completed = 0;
-                TransformOutput(context, chunk, Filters[index], sums, sumOffsets);
+                var (first, end) = share.Rows(panel, chunk.First, chunk.End);
+                if (first == end)
+                    continue;
+                if (first != part.First || end != part.End)
+                {
+                    part = chunk with { First = first, End = end };
+                    chunk.ComputeTileOffsets(first, TLanes.Width, offsets, partOffsets);
+                    part.ComputeOffsets(1, 1, sumOffsets, unused);
+                }
+                Multiply(part, Filters[panel], tiles, partOffsets, blockPitches, sums, sumOffsets, workspace);
+                TransformOutput(context, part, Filters[panel], sums, sumOffsets);
             }
         }
     }
 
-    // Number of panels that are not split. If there is enough work, the last panels are split along their row points, so that
-    // the threads finish at about the same time.
-    private int WholePanels(in TileChunks chunks) =>
-        (long)_tiling.ImageTiles * Filters.FloatsOf(Filters[0]) < MinimumWorkOfSplitPanels ? Filters.Count : Math.Max(0, Filters.Count - chunks.Threads);
-
-    private int ItemsOf(int wholePanels) => wholePanels + PiecesPerPanel * (Filters.Count - wholePanels);
+    /// <summary>Transforms all channels of a row of tiles.</summary>
+    /// <param name="context">The images and their buffers.</param>
+    /// <param name="chunk">The chunk that contains the row.</param>
+    /// <param name="row">Index of the row of tiles.</param>
+    /// <param name="target">Receives the transformed tiles; start of the chunk's values.</param>
+    /// <param name="offsets">Offset of the values of each pair of points; see <see cref="TileChunk.ComputeOffsets"/>.</param>
+    /// <param name="blockPitches">Floats from one channel block to the next, for each row point.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void TransformRow(StepContext context, in TileChunk chunk, int row, float* target, nint* offsets, nint* blockPitches)
+    {
+        int width = TLanes.Width;
+        bool prefetches = _input.ExceedsL2Cache(context.Images);
+        nint* first = stackalloc nint[WinogradTile.AllPoints], addresses = stackalloc nint[WinogradTile.AllPoints];
+        chunk.ComputeTileOffsets(row, width, offsets, first);
+        (int image, row) = Math.DivRem(row, _rows.Tiles);
+        int rows = _rows.SizeOf(row), columnTiles = _columns.Tiles;
+        float* block = context[_source] + image * _input.ImagePitch + (long)row * WinogradTile.Size * _input.RowPitch;
+        for (int b = 0; b < _input.Blocks; b++, block += _input.BlockPitch)
+        {
+            for (int i = 0; i < WinogradTile.AllPoints; i++)
+            {
+                addresses[i] = first[i];
+                first[i] += blockPitches[i / WinogradTile.Points];
+            }
+            float* corner = block, values = target;
+            for (int column = 0; column < columnTiles; column++, corner += WinogradTile.Size * width, values += width)
+                WinogradInputTransform<TVector, TLanes>.Transform(corner, _input.RowPitch, values, addresses, rows, _columns.SizeOf(column), prefetches);
+        }
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void MultiplyRows(
-        in TileChunk chunk, in FilterPanel panel, int first, int last, float* tiles, nint* tileOffsets, nint* blockPitches,
-        float* sums, nint* sumOffsets, float* filterValues)
+    private void Multiply(
+        in TileChunk chunk, in FilterPanel panel, float* tiles, nint* tileOffsets, nint* blockPitches, float* sums, nint* sumOffsets, float* filterValues)
     {
         int width = TLanes.Width, pitch = panel.Vectors * width, count = 0;
         int passes = (panel.InputBlocks + MaximumBlocks - 1) / MaximumBlocks, blocksPerPass = (panel.InputBlocks + passes - 1) / passes;
-        float* weights = Filters.Weights(panel) + (nint)(Filters.FloatsOf(panel) / WinogradTile.Points) * first;
+        float* weights = Filters.Weights(panel);
         nint* segments = stackalloc nint[MaximumBlocks];
         var groups = default(PointRowGroups);
         fixed (float* zeros = MicroKernels.Zeros)
@@ -173,7 +160,7 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Convolution
                 TargetPitch = pitch,
                 TargetVectorPitch = width,
             };
-            for (int row = first; row < last; row++)
+            for (int row = 0; row < WinogradTile.Points; row++)
             {
                 nint blockPitch = blockPitches[row];
                 for (int i = 0; i < blocksPerPass; i++)
@@ -267,29 +254,27 @@ internal sealed unsafe class WinogradMultiplyStep<TVector, TLanes> : Convolution
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void TransformOutput(StepContext context, in TileChunk chunk, in FilterPanel panel, float* sums, nint* sumOffsets)
     {
-        int width = TLanes.Width, pitch = panel.Vectors * width, columnTiles = _tiling.Columns.Tiles;
+        int width = TLanes.Width, pitch = panel.Vectors * width, columnTiles = _columns.Tiles;
         bool prefetches = _output.ExceedsL2Cache(context.Images);
         float* map = context[_target] + panel.FirstBlock * _output.BlockPitch + _output.Origin;
         nint* offsets = stackalloc nint[WinogradTile.AllPoints], addresses = stackalloc nint[WinogradTile.AllPoints];
         for (int i = 0; i < WinogradTile.AllPoints; i++)
             offsets[i] = sumOffsets[i] * pitch;
-        for (int image = chunk.FirstImage; image < chunk.FirstImage + chunk.Images; image++)
+        for (int tileRow = chunk.First; tileRow < chunk.End; tileRow++)
         {
-            for (int row = chunk.FirstRow; row < chunk.LastRow; row++)
+            chunk.ComputeTileOffsets(tileRow, pitch, offsets, addresses);
+            (int image, int row) = Math.DivRem(tileRow, _rows.Tiles);
+            int rows = _rows.SizeOf(row);
+            float* corner = map + image * _output.ImagePitch + (long)row * WinogradTile.Size * _output.RowPitch;
+            float* values = sums;
+            for (int column = 0; column < columnTiles; column++, corner += WinogradTile.Size * width, values += pitch)
             {
-                chunk.ComputeTileOffsets(image, row, pitch, offsets, addresses);
-                int rows = _tiling.Rows.SizeOf(row);
-                float* corner = map + image * _output.ImagePitch + (long)row * WinogradTile.Size * _output.RowPitch;
-                float* values = sums;
-                for (int column = 0; column < columnTiles; column++, corner += WinogradTile.Size * width, values += pitch)
+                int columns = _columns.SizeOf(column);
+                for (int o = 0; o < panel.Vectors; o++)
                 {
-                    int columns = _tiling.Columns.SizeOf(column);
-                    for (int o = 0; o < panel.Vectors; o++)
-                    {
-                        WinogradOutputTransform<TVector, TLanes>.Transform(
-                            values + o * width, addresses, Filters.Bias(panel) + o * width, _relu, corner + o * _output.BlockPitch, _output.RowPitch,
-                            rows, columns, prefetches);
-                    }
+                    WinogradOutputTransform<TVector, TLanes>.Transform(
+                        values + o * width, addresses, Filters.Bias(panel) + o * width, _relu, corner + o * _output.BlockPitch, _output.RowPitch,
+                        rows, columns, prefetches);
                 }
             }
         }
