@@ -12,6 +12,7 @@ internal sealed class OnnxRuntimePeer : IDisposable
     private readonly OrtValue _input;
     private readonly OrtValue _output;
     private readonly RunOptions _run = new();
+    private readonly bool _ownsSession = true;
 
     /// <param name="network">What to run.</param>
     /// <param name="pixels">Its input, a whole batch.</param>
@@ -35,10 +36,21 @@ internal sealed class OnnxRuntimePeer : IDisposable
         Logits = new float[batch * network.Classes];
         _input = OrtValue.CreateTensorValueFromMemory(pixels, [batch, network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth]);
         _output = OrtValue.CreateTensorValueFromMemory(Logits, [batch, network.Classes]);
-        _binding = _session.CreateIoBinding();
-        _binding.BindInput(_session.InputNames[0], _input);
-        _binding.BindOutput(_session.OutputNames[0], _output);
+        _binding = Bind();
     }
+
+    private OnnxRuntimePeer(OnnxRuntimePeer other)
+    {
+        _session = other._session;
+        _ownsSession = false;
+        Logits = new float[other.Logits.Length];
+        _input = OrtValue.CreateTensorValueFromMemory(other._input.GetTensorDataAsSpan<float>().ToArray(), other._input.GetTensorTypeAndShape().Shape);
+        _output = OrtValue.CreateTensorValueFromMemory(Logits, other._output.GetTensorTypeAndShape().Shape);
+        _binding = Bind();
+    }
+
+    /// <summary>The same session with an input and an output of its own, for another thread. It is disposed before this one.</summary>
+    public OnnxRuntimePeer ForAnotherCaller() => new(this);
 
     /// <summary>The version that runs.</summary>
     public static string Version => $"ONNX Runtime {OrtEnv.Instance().GetVersionString()}";
@@ -54,7 +66,16 @@ internal sealed class OnnxRuntimePeer : IDisposable
         _binding.Dispose();
         _output.Dispose();
         _input.Dispose();
-        _session.Dispose();
+        if (_ownsSession)
+            _session.Dispose();
         _run.Dispose();
+    }
+
+    private OrtIoBinding Bind()
+    {
+        var binding = _session.CreateIoBinding();
+        binding.BindInput(_session.InputNames[0], _input);
+        binding.BindOutput(_session.OutputNames[0], _output);
+        return binding;
     }
 }

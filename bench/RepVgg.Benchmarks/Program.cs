@@ -10,6 +10,10 @@ const string Usage = """
               --clock wall    or "processor": count processor time, for a busy machine (one thread)
               --write FILE    also writes the table there
 
+      callers several threads that call one engine with one image each, against ONNX Runtime
+              --network A0  --size 224  --callers 8  --rounds 5  --milliseconds 2000
+              --write FILE    also writes the table there
+
       start   from process start to the first logits, and peak memory, of a program on the engine and one on ONNX Runtime
               --network A0  --size 224  --rounds 15
               --programs FOLDER  where bench/run put them: in "plain" as built, in "ready" as published for ReadyToRun
@@ -77,6 +81,9 @@ try
             return 0;
         case "infer":
             InferenceTable.Run(new CommandLine(args[1..]));
+            return 0;
+        case "callers":
+            CallersBenchmark.Run(new CommandLine(args[1..]));
             return 0;
         case "start":
             StartBenchmark.Run(new CommandLine(args[1..]));
