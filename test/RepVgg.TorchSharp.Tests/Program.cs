@@ -15,6 +15,16 @@ internal static class Program
             case ["create-backend"]:
                 TorchBackends.Create(new TorchBackendOptions { SelfTest = false }).Dispose();
                 return 0;
+            case ["use-libtorch", var path]:
+                LibTorch.Use(path);
+                LibTorch.Use(path);
+                TorchBackends.Create(new TorchBackendOptions()).Dispose();
+                Console.Write(LibTorch.Folder);
+                return 0;
+            case ["use-libtorch-late", var path]:
+                TorchBackends.Create(new TorchBackendOptions { SelfTest = false }).Dispose();
+                LibTorch.Use(path);
+                return 0;
             case ["create-backbone"]:
                 new RepVggBackbone(RepVggVariants.S0).Dispose();
                 return 0;

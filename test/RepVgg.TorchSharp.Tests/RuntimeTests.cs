@@ -8,10 +8,10 @@ namespace RepVgg.TorchSharp.Tests;
 /// <summary>Error messages for versions and native libraries of TorchSharp that are missing or cannot be used.</summary>
 public class RuntimeTests
 {
-    private static string LibraryName =>
+    internal static string LibraryName =>
         OperatingSystem.IsWindows() ? "LibTorchSharp.dll" : OperatingSystem.IsMacOS() ? "libLibTorchSharp.dylib" : "libLibTorchSharp.so";
 
-    private static string LibraryPath => Directory.GetFiles(AppContext.BaseDirectory, LibraryName, SearchOption.AllDirectories)[0];
+    internal static string LibraryPath => Directory.GetFiles(AppContext.BaseDirectory, LibraryName, SearchOption.AllDirectories)[0];
 
     [TorchSharpFact]
     public void Another_version_is_refused_by_naming_both()
@@ -127,7 +127,7 @@ public class RuntimeTests
     }
 
     /// <summary>The program and its managed libraries, without native ones.</summary>
-    private static TemporaryFolder CopyOfThisProgram()
+    internal static TemporaryFolder CopyOfThisProgram()
     {
         var folder = new TemporaryFolder();
         foreach (string file in Directory.GetFiles(AppContext.BaseDirectory).Where(file => Path.GetExtension(file) is ".dll" or ".json" && Path.GetFileName(file) != LibraryName))

@@ -17,17 +17,20 @@ internal static partial class TorchRuntime
 
     private static volatile bool _isAvailable;
 
+    /// <summary>Whether TorchSharp's native code may have been called, so that its libraries cannot be chosen any more.</summary>
+    public static bool IsInUse { get; private set; }
+
     /// <summary>The version of TorchSharp that is loaded.</summary>
     public static string Version { get; private set; } = _requiredVersion.ToString(3);
 
-    /// <summary>Gets the text that names the package to reference for a device.</summary>
+    /// <summary>Gets the text that names the package to reference for a device, or another source of libtorch.</summary>
     private static string PackageAdvice(int? cudaDevice)
     {
         string version = _requiredVersion.ToString(3);
         string? cuda = cudaDevice is null ? null : OperatingSystem.IsWindows() ? "TorchSharp-cuda-windows" : OperatingSystem.IsLinux() ? "TorchSharp-cuda-linux" : null;
         return cuda is null
             ? $"Reference the package TorchSharp-cpu {version} in the application"
-            : $"Reference the package {cuda} {version} in the application (TorchSharp-cpu to train on the CPU with libtorch)";
+            : $"Reference the package {cuda} {version} in the application (TorchSharp-cpu to train on the CPU with libtorch), or name a PyTorch that is installed by {LibTorch.EnvironmentVariable}";
     }
 
     /// <summary>Checks that a device can be used.</summary>
@@ -36,6 +39,8 @@ internal static partial class TorchRuntime
     public static void EnsureAvailable(int? cudaDevice)
     {
         CheckVersion(FindAssembly(), cudaDevice);
+        LibTorch.UseEnvironmentVariable();
+        IsInUse = true;
         string? library = null;
         try
         {
@@ -102,19 +107,22 @@ internal static partial class TorchRuntime
     private static bool FindNativeLibraries(out string? library)
     {
         string home = Path.GetDirectoryName(typeof(torch).Assembly.Location) ?? "";
-        string searched = AppContext.GetData("NATIVE_DLL_SEARCH_DIRECTORIES") as string ?? "";
-        string[] folders = [.. searched.Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries), AppContext.BaseDirectory, home];
-        library = Find("LibTorchSharp");
+        library = FindNativeLibrary("LibTorchSharp");
         bool inPackageFolder = Path.GetFileName(Path.GetDirectoryName(home)) == "lib";
         return inPackageFolder
-            || (library is not null && Find("torch_cpu") is not null)
+            || (library is not null && (LibTorch.Folder is not null || FindNativeLibrary("torch_cpu") is not null))
             || NativeLibrary.TryLoad("LibTorchSharp", typeof(torch).Assembly, null, out _);
+    }
 
-        string? Find(string name)
-        {
-            string file = OperatingSystem.IsWindows() ? $"{name}.dll" : OperatingSystem.IsMacOS() ? $"lib{name}.dylib" : $"lib{name}.so";
-            return folders.Select(folder => Path.Combine(folder, file)).FirstOrDefault(File.Exists);
-        }
+    /// <summary>Searches a native library in the folders of the application that .NET searches.</summary>
+    /// <returns>Its path, or null if none of the folders contains it.</returns>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    internal static string? FindNativeLibrary(string name)
+    {
+        string home = Path.GetDirectoryName(typeof(torch).Assembly.Location) ?? "";
+        string searched = AppContext.GetData("NATIVE_DLL_SEARCH_DIRECTORIES") as string ?? "";
+        string[] folders = [.. searched.Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries), AppContext.BaseDirectory, home];
+        return folders.Select(folder => Path.Combine(folder, LibTorch.FileName(name))).FirstOrDefault(File.Exists);
     }
 
     /// <summary>Gets the message for a library that cannot be loaded, with the reason that the system's loader reports. TorchSharp's own message always mentions a missing package, even if the reason is another one.</summary>
@@ -172,7 +180,7 @@ internal static partial class TorchRuntime
         return null;
     }
 
-    private static string LastLine(string text) => text.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)[^1];
+    internal static string LastLine(string text) => text.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)[^1];
 
     /// <summary>Matches, in the loader's message, the version of a symbol that the system's C or C++ library does not have.</summary>
     [GeneratedRegex("(GLIBCXX|CXXABI|GLIBC)_[0-9.]*[0-9]")]
