@@ -16,12 +16,14 @@ namespace RepVgg.Benchmarks;
 /// <param name="OwnGigabytes">Gigabytes per second of writing a buffer that no other core uses.</param>
 internal sealed unsafe record CoreDistance(double RoundTripNanoseconds, double ReadGigabytes, double RewriteGigabytes, double OwnGigabytes)
 {
-    private const int RoundTrips = 100_000;
+    private const int RoundTripsOfBatch = 500;
+    private const int Batches = 200;
+    private const int RoundTrips = RoundTripsOfBatch * Batches;
     private const int Bytes = 256 << 10;
     private const int Repetitions = 200;
     private const int CacheLineBytes = 64;
 
-    /// <summary>Measures the cores on which two threads run, in about a tenth of a second; null where there is a single core.</summary>
+    /// <summary>Measures the cores on which two threads run, in about a tenth of a second; null where there is a single core, or the system ran both threads on one.</summary>
     public static CoreDistance? Measure()
     {
         if (Environment.ProcessorCount < 2)
@@ -30,30 +32,40 @@ internal sealed unsafe record CoreDistance(double RoundTripNanoseconds, double R
         byte* buffer = (byte*)NativeMemory.AlignedAlloc(Bytes, CacheLineBytes), own = (byte*)NativeMemory.AlignedAlloc(Bytes, CacheLineBytes);
         NativeMemory.Clear(lines, 4 * CacheLineBytes);
         ref int turn = ref *(int*)(lines + CacheLineBytes);
+        ref int otherCore = ref *(int*)(lines + 3 * CacheLineBytes);
         try
         {
-            var other = new Thread(() => Answer((int*)(lines + CacheLineBytes), buffer)) { IsBackground = true };
+            var other = new Thread(() => Answer((int*)(lines + CacheLineBytes), (int*)(lines + 3 * CacheLineBytes), buffer)) { IsBackground = true };
             other.Start();
-            // The first round trips also wait for the thread to start.
-            RunRoundTrips(ref turn, 0, RoundTrips / 10);
-            long start = Stopwatch.GetTimestamp();
-            RunRoundTrips(ref turn, RoundTrips / 10, RoundTrips);
-            double roundTrip = Stopwatch.GetElapsedTime(start).TotalNanoseconds / (RoundTrips - RoundTrips / 10);
+            // The median, because the first batch waits for the thread to start, and others for other programs.
+            var trips = new double[Batches];
+            for (int batch = 0; batch < Batches; batch++)
+            {
+                long start = Stopwatch.GetTimestamp();
+                RunRoundTrips(ref turn, batch * RoundTripsOfBatch, (batch + 1) * RoundTripsOfBatch);
+                trips[batch] = Stopwatch.GetElapsedTime(start).TotalNanoseconds / RoundTripsOfBatch;
+            }
 
-            double[] rewrites = new double[Repetitions], reads = new double[Repetitions], owns = new double[Repetitions];
+            // Where both threads ran on the same core, nothing was exchanged.
+            List<double> rewrites = [], reads = [], owns = [];
             for (int i = 0, value = 2 * RoundTrips; i < Repetitions; i++, value += 4)
             {
-                // The other core has read the buffer; it is written here, read and written there, and read here.
-                rewrites[i] = Time(() => Write(buffer));
-                owns[i] = Time(() => Write(own));
+                int core = Thread.GetCurrentProcessorId();
+                // Both cores have read the buffer; it is written here, written there, and read here.
+                double rewrite = Time(() => Write(buffer)), ownTime = Time(() => Write(own));
                 Volatile.Write(ref turn, value + 1);
                 Wait(ref turn, value + 2);
-                reads[i] = Time(() => Read(buffer));
+                double read = Time(() => Read(buffer));
                 Volatile.Write(ref turn, value + 3);
                 Wait(ref turn, value + 4);
+                if (core == otherCore || core != Thread.GetCurrentProcessorId())
+                    continue;
+                rewrites.Add(rewrite);
+                reads.Add(read);
+                owns.Add(ownTime);
             }
             other.Join();
-            return new CoreDistance(roundTrip, Rate(reads), Rate(rewrites), Rate(owns));
+            return rewrites.Count < Repetitions / 4 ? null : new CoreDistance(AlternatingRounds.Median(trips), Rate(reads), Rate(rewrites), Rate(owns));
         }
         finally
         {
@@ -78,7 +90,10 @@ internal sealed unsafe record CoreDistance(double RoundTripNanoseconds, double R
     }
 
     /// <summary>The part of the other core.</summary>
-    private static void Answer(int* shared, byte* buffer)
+    /// <param name="shared">The value that goes back and forth.</param>
+    /// <param name="core">Receives the core of this thread.</param>
+    /// <param name="buffer">The buffer that both cores use.</param>
+    private static void Answer(int* shared, int* core, byte* buffer)
     {
         ref int turn = ref *shared;
         for (int i = 0; i < RoundTrips; i++)
@@ -89,10 +104,11 @@ internal sealed unsafe record CoreDistance(double RoundTripNanoseconds, double R
         for (int i = 0, value = 2 * RoundTrips; i < Repetitions; i++, value += 4)
         {
             Wait(ref turn, value + 1);
+            *core = Thread.GetCurrentProcessorId();
             Write(buffer);
             Volatile.Write(ref turn, value + 2);
             Wait(ref turn, value + 3);
-            // Takes the lines back, so that the next write of the first core finds them here, as read.
+            // Both cores have read the lines then, so that the next write of the first core has to take them from this one.
             Read(buffer);
             Volatile.Write(ref turn, value + 4);
         }
@@ -115,7 +131,7 @@ internal sealed unsafe record CoreDistance(double RoundTripNanoseconds, double R
         return Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
 
-    private static double Rate(double[] seconds) => Bytes / AlternatingRounds.Median(seconds) / 1e9;
+    private static double Rate(List<double> seconds) => Bytes / AlternatingRounds.Median(seconds) / 1e9;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Write(byte* buffer)

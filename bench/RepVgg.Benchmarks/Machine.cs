@@ -11,8 +11,10 @@ internal static class Machine
     /// <summary>Processor, system and runtime.</summary>
     public static string Description => $"{Processor()}, {Environment.ProcessorCount} cores, {Vectors()}; {RuntimeInformation.OSDescription.Trim()}; {RuntimeInformation.FrameworkDescription}.";
 
-    /// <summary>How far apart two cores are at this moment, in a sentence; empty where there is a single core.</summary>
-    public static string Cores => CoreDistance.Measure()?.Describe() ?? "";
+    private static readonly Lazy<string> _cores = new(() => CoreDistance.Measure()?.Describe() ?? "");
+
+    /// <summary>How far apart two cores were at the first use, which is at the end of a table, in a sentence; empty where there is a single core.</summary>
+    public static string Cores => _cores.Value;
 
     /// <summary>How busy the machine is, in a sentence; empty where it isn't known.</summary>
     public static string Load => File.Exists("/proc/loadavg") ? $" Load average at the end: {File.ReadAllText("/proc/loadavg").Split(' ')[0]}." : "";

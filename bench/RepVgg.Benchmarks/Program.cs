@@ -45,7 +45,7 @@ const string Usage = """
       files   a folder of JPEG photos: training rows and scoring, and where the time goes
               --network A0  --size 224  --images 200  --width 2048  --height 1536  --threads 0  --rounds 3
 
-      cores   how far apart two cores are: round trip of a cache line, and bandwidths of exchanged buffers; every table has it, too
+      cores   how far apart two cores are: round trip of a cache line, and bandwidths of exchanged buffers; the tables that are written have it, too
               --rounds 1
 
       layers  what each convolution of a network costs, directly and as the engine computes it, on one thread
@@ -90,7 +90,7 @@ try
             return 0;
         case "cores":
             for (int rounds = new CommandLine(args[1..]).Number("rounds", 1); rounds > 0; rounds--)
-                Console.WriteLine(Machine.Cores);
+                Console.WriteLine(CoreDistance.Measure()?.Describe() ?? "There is a single core.");
             return 0;
         case "layers":
             LayersBenchmark.Run(new CommandLine(args[1..]));

@@ -66,6 +66,18 @@ public sealed class LabelledImagesTests : IDisposable
     }
 
     [Fact]
+    public void A_class_can_have_the_name_of_a_set()
+    {
+        foreach (string name in new[] { "bus", "train" })
+        {
+            for (int i = 0; i < 5; i++)
+                Write(Path.Combine(name, $"{i}.bmp"), 1, 2, (byte)i);
+        }
+        var (training, test) = Read();
+        Assert.Equal((8, 2, 2), (training.Count, test.Count, training.Classes));
+    }
+
+    [Fact]
     public void What_cannot_be_read_is_named()
     {
         Assert.Contains("holds no train-images file", Assert.Throws<FileNotFoundException>(Read).Message, StringComparison.Ordinal);

@@ -62,8 +62,9 @@ internal sealed record LabelledImages(ISampleSource Training, ISampleSource Test
     private static LabelledImages ReadPictures(string folder, CancellationToken cancellation)
     {
         string training = Path.Combine(folder, "train"), test = Path.Combine(folder, "test");
-        bool hasTestSet = Directory.Exists(test);
-        if (hasTestSet != Directory.Exists(training))
+        bool hasTestSet = HasFolders(test);
+        // A class can have either name, but a class has no subfolders.
+        if (hasTestSet != HasFolders(training))
         {
             string present = hasTestSet ? test : training, missing = hasTestSet ? training : test;
             throw new InvalidDataException($"There is a folder '{present}' but no '{missing}'. Add it, or give '{present}' itself: then a fifth of the pictures of each class is the test set.");
@@ -85,6 +86,8 @@ internal sealed record LabelledImages(ISampleSource Training, ISampleSource Test
         var (rest, heldOut) = SampleSubset.Split(ReadClasses(folder, classes, height, width, cancellation), TestFraction, seed: 1);
         return new LabelledImages(rest, heldOut);
     }
+
+    private static bool HasFolders(string folder) => Directory.Exists(folder) && Directory.EnumerateDirectories(folder).Any();
 
     private static string[] Classes(string folder) => [.. Directory.EnumerateDirectories(folder).Select(path => Path.GetFileName(path)!).Order(StringComparer.Ordinal)];
 

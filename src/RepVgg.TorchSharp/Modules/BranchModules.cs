@@ -78,7 +78,7 @@ internal sealed class BranchModules
         if (Spec.Scale is { } scale)
             map = map * _tree.TensorOf(scale.Name).reshape(1, -1, 1, 1);
         if (_norm is not null)
-            map = _norm.call(map);
+            map = _norm.Apply(map);
         if (Spec.Relu)
             map = map.relu();
         return map.MoveToOuterDisposeScope();
@@ -89,8 +89,8 @@ internal sealed class BranchModules
         var map = _firstConvolution!.call(input);
         if (first.AddsInput)
             map = map.Plus(input);
-        map = _firstNorm!.call(map);
-        return first.Relu ? map.relu_() : PadWithNorm(map, _firstNorm);
+        map = _firstNorm!.Apply(map);
+        return first.Relu ? map.relu_() : PadWithNorm(map, _firstNorm!);
     }
 
     private Tensor MainLayer(Tensor map) => Spec.Kind switch

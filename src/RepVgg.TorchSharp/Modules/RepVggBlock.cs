@@ -162,7 +162,7 @@ public sealed class RepVggBlock : torch.nn.Module<Tensor, Tensor>
             using var previous = sum;
             sum = previous.Plus(part);
         }
-        return TrainingForms.SumNormOf(_shape.Form) is { } norm ? _tree.NormOf(norm).call(sum) : sum;
+        return TrainingForms.SumNormOf(_shape.Form) is { } norm ? _tree.NormOf(norm).Apply(sum) : sum;
     }
 
     private static float[] Read(Tensor tensor)

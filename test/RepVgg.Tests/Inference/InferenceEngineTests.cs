@@ -129,6 +129,29 @@ public class InferenceEngineTests
         }
     }
 
+    [Theory]
+    [InlineData(4, 52, 52, 1)]
+    [InlineData(5, 66, 66, 1)]
+    [InlineData(8, 112, 112, 1)]
+    [InlineData(16, 112, 112, 3)]
+    [InlineData(64, 54, 17, 2)]
+    public void As_many_threads_as_there_is_work_give_the_same_bits(int threads, int height, int width, int images)
+    {
+        // The last row of tiles is smaller, and the shares of the threads are about as large as a panel of a row.
+        var architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (32, 1, 2), (40, 2, 2), (24, 2, 2));
+        var network = RandomNetworks.Create(architecture, height, width, classes: 5);
+        float[] pixels = RandomNetworks.Pixels(network, images), expected = new float[5 * images], actual = new float[5 * images];
+        using var one = new InferenceEngine(network, 1);
+        one.Run(pixels, images, expected);
+        using var engine = new InferenceEngine(network, threads);
+        for (int i = 0; i < 5; i++)
+        {
+            Array.Clear(actual);
+            engine.Run(pixels, images, actual);
+            Assert.Equal(expected, actual);
+        }
+    }
+
     [Fact]
     public void Many_callers_of_one_engine_get_the_bits_that_one_caller_gets()
     {

@@ -16,8 +16,8 @@ public class WorkSharesTests
                 {
                     foreach (int panels in (int[])[1, 2, 6, 40])
                     {
-                        data.Add(images, rows, 6, 4, panels);
-                        data.Add(images, rows, 1, 1, panels);
+                        foreach (var (work, last) in ((int, int)[])[(1, 1), (6, 3), (6, 4), (6, 5), (9, 3), (9, 5), (9, 7)])
+                            data.Add(images, rows, work, last, panels);
                     }
                 }
             }
@@ -31,7 +31,7 @@ public class WorkSharesTests
     {
         foreach (bool byRows in (bool[])[true, false])
         {
-            foreach (int count in (int[])[1, 2, 3, 8, 64])
+            foreach (int count in (int[])[1, 2, 3, 8, 16, 64])
             {
                 var shares = new WorkShares(images, rows, rowWork, lastRowWork, panels, count, byRows);
                 Assert.Equal(Math.Min(count, images * rows * panels), shares.Count);
@@ -41,6 +41,8 @@ public class WorkSharesTests
                 {
                     int work = 0;
                     Assert.InRange(shares[share].EndPanel, 0, panels);
+                    if (shares[share].IsEmpty)
+                        continue;
                     for (int panel = shares[share].FirstPanel; panel < shares[share].EndPanel; panel++)
                     {
                         var (first, end) = shares[share].Rows(panel, 0, images * rows);
@@ -56,6 +58,7 @@ public class WorkSharesTests
                         }
                     }
                     // Each end is rounded by up to half of a panel of a row.
+                    Assert.True(work > 0);
                     Assert.InRange(work, mean - rowWork, mean + rowWork);
                 }
                 Assert.DoesNotContain(0, owners.Cast<int>());

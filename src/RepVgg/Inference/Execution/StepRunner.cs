@@ -5,7 +5,7 @@ namespace RepVgg.Inference.Execution;
 
 /// <summary>
 /// Runs a sequence of passes; a pass is a step applied to a context of images. The items of a pass are divided among the threads in contiguous ranges, the same
-/// way in every pass, so that a thread meets the rows that it has written before. A thread that has no items left waits a moment for the others, and then takes
+/// way in every pass, so that a thread finds in its own cache the rows that it has written. A thread that has no items left waits a moment for the others, and then takes
 /// items from the ends of their ranges. The thread that completes the last item of a pass starts the next pass.
 /// </summary>
 internal sealed class StepRunner : ParallelWork

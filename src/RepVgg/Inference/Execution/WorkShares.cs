@@ -79,7 +79,7 @@ internal readonly struct WorkShares
     private int WorkOf(int row) => row % _rows == _rows - 1 ? _lastRowWork : _rowWork;
 }
 
-/// <summary>A share of the work of a layer; see <see cref="WorkShares"/>.</summary>
+/// <summary>A share of the work of a layer; see <see cref="WorkShares"/>. If there are nearly as many shares as panels of rows, some have no work.</summary>
 internal readonly struct WorkShare
 {
     private readonly int _row;
@@ -108,6 +108,9 @@ internal readonly struct WorkShare
 
     /// <summary>The panel after the last.</summary>
     public int EndPanel { get; }
+
+    /// <summary>Whether the share has no work.</summary>
+    public bool IsEmpty => FirstPanel >= EndPanel || FirstRow >= EndRow;
 
     /// <summary>First row of any panel.</summary>
     public int FirstRow { get; }

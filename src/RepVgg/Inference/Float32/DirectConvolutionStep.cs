@@ -11,7 +11,8 @@ namespace RepVgg.Inference.Float32;
 /// <remarks>
 /// In the blocked layout, the inputs of the three taps of one filter row in one input block are consecutive floats. The
 /// output pixels of a row are therefore the rows of the <see cref="GemmKernel{TVector, TLanes, TVectors, TRows}"/>, and
-/// each pair (filter row, input block) is one of its segments.
+/// each pair (filter row, input block) is one of its segments. If the last input block has unused lanes, the segments are
+/// parts of a tap instead, so that these lanes are not multiplied.
 /// </remarks>
 /// <typeparam name="TVector">The vector type; lanes are output channels.</typeparam>
 /// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
@@ -57,6 +58,8 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Convolutio
     public override void RunItem(StepContext context, int item, int worker)
     {
         var share = Shares(context)[item];
+        if (share.IsEmpty)
+            return;
         int rows = PanelsFirst ? share.EndRow - share.FirstRow : Math.Max(1, BandPixels / _output.Width);
         for (int row = share.FirstRow; row < share.EndRow; row += rows)
         {
@@ -81,18 +84,15 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Convolutio
         ref readonly var panel = ref Filters[index];
         float* source = context[_source] + panel.FirstInputBlock * _input.BlockPitch;
         float* target = context[_target] + panel.FirstBlock * _output.BlockPitch + _output.Origin;
-        nint* segments = stackalloc nint[3 * panel.InputBlocks];
-        for (int ky = 0, i = 0; ky < 3; ky++)
-        {
-            for (int block = 0; block < panel.InputBlocks; block++)
-                segments[i++] = (nint)(ky * _input.RowPitch + block * _input.BlockPitch);
-        }
+        int depth = Filters.SkipsUnusedLanes ? FilterPanels.ChannelUnit : 3 * _input.Lanes;
+        nint* segments = stackalloc nint[(int)(Filters.FloatsOf(panel) / (depth * panel.Vectors * TLanes.Width))];
+        int count = FillSegments(panel, segments);
         var arguments = new GemmArguments
         {
             RowPitch = _stride * _input.Lanes,
             Segments = segments,
-            SegmentCount = 3 * panel.InputBlocks,
-            Depth = 3 * _input.Lanes,
+            SegmentCount = count,
+            Depth = depth,
             Panel = Filters.Weights(panel),
             InitialVectorPitch = TLanes.Width,
             TargetPitch = TLanes.Width,
@@ -113,5 +113,31 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Convolutio
             arguments.Target = target + image * _output.ImagePitch + (long)y * _output.RowPitch;
             groups.Run(&arguments);
         }
+    }
+
+    /// <summary>Computes the offsets of a panel's segments in the input: the three taps of a filter row in one input block, or <see cref="FilterPanels.ChannelUnit"/> channels of one tap.</summary>
+    /// <returns>Number of segments.</returns>
+    private int FillSegments(in FilterPanel panel, nint* segments)
+    {
+        int count = 0;
+        for (int ky = 0; ky < 3; ky++)
+        {
+            for (int block = 0; block < panel.InputBlocks; block++)
+            {
+                nint offset = (nint)(ky * _input.RowPitch + block * _input.BlockPitch);
+                if (!Filters.SkipsUnusedLanes)
+                {
+                    segments[count++] = offset;
+                    continue;
+                }
+                int channels = Math.Min(_input.Lanes, _input.Channels - block * _input.Lanes);
+                for (int kx = 0; kx < 3; kx++)
+                {
+                    for (int channel = 0; channel < channels; channel += FilterPanels.ChannelUnit)
+                        segments[count++] = offset + kx * _input.Lanes + channel;
+                }
+            }
+        }
+        return count;
     }
 }

@@ -19,7 +19,10 @@ internal readonly record struct FilterPanel(int FirstBlock, int Vectors, int Fir
 /// <summary>Order of the packed weights inside a panel. The innermost dimensions are always [vector][lane] of the output channels.</summary>
 internal enum FilterOrder
 {
-    /// <summary>[ky][input block][kx][channel of the block], for direct convolution.</summary>
+    /// <summary>
+    /// [ky][input block][kx][channel of the block], for direct convolution. If the last block of the input has a multiple of
+    /// <see cref="FilterPanels.ChannelUnit"/> channels, there are no weights for its unused lanes.
+    /// </summary>
     TapMajor,
 
     /// <summary>As <see cref="TapMajor"/>, but with the filter rows in the order ky = 0, 2, 1, for convolution of stride 2.</summary>
@@ -43,12 +46,16 @@ internal sealed unsafe class FilterPanels
     // pixels (13) are faster by filters, 96 channels at 28x28 pixels (2) by rows.
     private const long LargeFilters = 8;
 
+    /// <summary>Number of channels below which the unused lanes of an input block cost less than loops over fewer channels.</summary>
+    public const int ChannelUnit = 8;
+
     private readonly float* _weights;
     private readonly float* _bias;
     private readonly FilterPanel[] _panels;
     private readonly int _lanes;
     private readonly int _inputLanes;
     private readonly int _vectors;
+    private readonly int _inputChannels;
 
     /// <param name="block">The convolution.</param>
     /// <param name="inputLanes">Channels in one block of the input's layout.</param>
@@ -62,6 +69,9 @@ internal sealed unsafe class FilterPanels
         _inputLanes = inputLanes;
         _vectors = vectors;
         Order = order;
+        int blocks = (block.Shape.InputChannels + inputLanes - 1) / inputLanes;
+        SkipsUnusedLanes = order == FilterOrder.TapMajor && block.Shape.Groups == 1 && block.Shape.InputChannels % inputLanes != 0 && block.Shape.InputChannels % ChannelUnit == 0;
+        _inputChannels = SkipsUnusedLanes ? block.Shape.InputChannels : blocks * inputLanes;
         _panels = CreatePanels(block.Shape, out long total);
         Floats = total;
         _weights = arena.Allocate(total);
@@ -74,6 +84,9 @@ internal sealed unsafe class FilterPanels
 
     /// <summary>Order of the weights.</summary>
     public FilterOrder Order { get; }
+
+    /// <summary>Whether there are no weights for the unused lanes of the last input block.</summary>
+    public bool SkipsUnusedLanes { get; }
 
     /// <summary>Number of floats in the weights of all panels.</summary>
     public long Floats { get; }
@@ -107,7 +120,7 @@ internal sealed unsafe class FilterPanels
     }
 
     /// <summary>Floats of a panel's weights.</summary>
-    public long FloatsOf(in FilterPanel panel) => FloatsOf(Order, panel.InputBlocks * _inputLanes, panel.Vectors * _lanes);
+    public long FloatsOf(in FilterPanel panel) => FloatsOf(Order, ChannelsOf(panel.FirstInputBlock, panel.InputBlocks), panel.Vectors * _lanes);
 
     /// <summary>Address of a panel's biases, [vector][lane].</summary>
     public float* Bias(in FilterPanel panel) => _bias + panel.FirstBlock * _lanes;
@@ -127,7 +140,7 @@ internal sealed unsafe class FilterPanels
             int firstInput = first * _lanes / groupOutput * groupInput / _inputLanes;
             int lastInput = ((lastChannel / groupOutput + 1) * groupInput - 1) / _inputLanes;
             panels.Add(new FilterPanel(first, vectors, firstInput, lastInput - firstInput + 1, total));
-            total += FloatsOf(Order, (lastInput - firstInput + 1) * _inputLanes, vectors * _lanes);
+            total += FloatsOf(Order, ChannelsOf(firstInput, lastInput - firstInput + 1), vectors * _lanes);
             first += vectors;
         }
         return [.. panels];
@@ -153,6 +166,9 @@ internal sealed unsafe class FilterPanels
         }
     }
 
+    // Number of channels, with the unused lanes that have weights, of some input blocks.
+    private int ChannelsOf(int firstBlock, int blocks) => Math.Min(blocks * _inputLanes, _inputChannels - firstBlock * _inputLanes);
+
     private static long FloatsOf(FilterOrder order, int channels, int pitch) =>
         channels * (long)pitch * 3 * (order == FilterOrder.WinogradRows ? WinogradTile.Points : 3);
 
@@ -160,7 +176,7 @@ internal sealed unsafe class FilterPanels
     private void Pack(BlockSpec shape, ReadOnlySpan<float> kernels, in FilterPanel panel)
     {
         int groupInput = shape.InputChannels / shape.Groups, groupOutput = shape.OutputChannels / shape.Groups;
-        int pitch = panel.Vectors * _lanes, channels = panel.InputBlocks * _inputLanes;
+        int pitch = panel.Vectors * _lanes, channels = ChannelsOf(panel.FirstInputBlock, panel.InputBlocks);
         int first = panel.FirstBlock * _lanes, last = Math.Min(first + pitch, shape.OutputChannels);
         fixed (float* source = kernels)
         {
@@ -175,7 +191,7 @@ internal sealed unsafe class FilterPanels
                     float* taps = source + ((long)(o - first) * groupInput + i) * 9, at = Weights(panel) + (o - first);
                     var (inputBlock, lane) = Math.DivRem(channel, _inputLanes);
                     at += ((long)inputBlock * 3 * _inputLanes + lane) * pitch;
-                    nint rowStep = channels * 3 * pitch, columnStep = _inputLanes * pitch;
+                    nint rowStep = channels * 3 * pitch, columnStep = ChannelsOf(panel.FirstInputBlock + inputBlock, 1) * pitch;
                     if (Order == FilterOrder.WinogradRows)
                         PackRows(taps, groupInput * 9, end - o, at, rowStep, columnStep);
                     else if (Order == FilterOrder.TapMajor)

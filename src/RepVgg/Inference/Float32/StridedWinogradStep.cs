@@ -86,6 +86,8 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : ConvolutionS
     public override void RunItem(StepContext context, int item, int worker)
     {
         var share = Shares(context)[item];
+        if (share.IsEmpty)
+            return;
         float* workspace = context.Workspace(worker);
         nint* lineSegments = stackalloc nint[_input.Blocks], mapSegments = stackalloc nint[_input.Blocks];
         for (int block = 0; block < _input.Blocks; block++)

@@ -80,6 +80,8 @@ internal sealed unsafe class WinogradStep<TVector, TLanes> : ConvolutionStep
     public override void RunItem(StepContext context, int item, int worker)
     {
         var share = Shares(context)[item];
+        if (share.IsEmpty)
+            return;
         nint* offsets = stackalloc nint[WinogradTile.AllPoints], partOffsets = stackalloc nint[WinogradTile.AllPoints], blockPitches = stackalloc nint[WinogradTile.Points];
         nint* sumOffsets = stackalloc nint[WinogradTile.AllPoints], unused = stackalloc nint[WinogradTile.Points];
         float* workspace = context.Workspace(worker), sums = workspace + SumsOffset, tiles = workspace + TilesOffset;
