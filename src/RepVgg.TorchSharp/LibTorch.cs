@@ -84,7 +84,7 @@ public static partial class LibTorch
             }
             (output, errors) = (writing.Result.Trim(), reading.Result.Trim());
         }
-        catch (System.ComponentModel.Win32Exception error)
+        catch (ExternalException error)
         {
             throw new DeviceUnavailableException($"'{python}' is not a folder of libtorch, and cannot be started as a Python: {error.Message.TrimEnd('.')}.", error);
         }
