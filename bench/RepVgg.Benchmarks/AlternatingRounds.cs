@@ -17,12 +17,14 @@ internal sealed class AlternatingRounds(int rounds, double seconds, bool process
     /// <summary>Runs the rounds, after one that is not counted.</summary>
     /// <param name="ours">One run of our side.</param>
     /// <param name="theirs">One run of the other side; null without one.</param>
+    /// <param name="betweenRounds">Called before the first round and after every round.</param>
     /// <returns>Milliseconds of a run in each round; those of the other side are NaN without one.</returns>
-    public (double[] Ours, double[] Theirs) Run(Action ours, Action? theirs)
+    public (double[] Ours, double[] Theirs) Run(Action ours, Action? theirs, Action? betweenRounds = null)
     {
         double[] own = new double[rounds], other = new double[rounds];
         Round(ours);
         Round(theirs);
+        betweenRounds?.Invoke();
         for (int round = 0; round < rounds; round++)
         {
             // Each side goes first every other time, so that a machine that slows down favours neither.
@@ -31,6 +33,7 @@ internal sealed class AlternatingRounds(int rounds, double seconds, bool process
             own[round] = Round(ours);
             if (round % 2 == 0)
                 other[round] = Round(theirs);
+            betweenRounds?.Invoke();
         }
         return (own, other);
     }

@@ -16,9 +16,12 @@ namespace RepVgg.Benchmarks;
 /// <param name="OwnGigabytes">Gigabytes per second of writing a buffer that no other core uses.</param>
 internal sealed unsafe record CoreDistance(double RoundTripNanoseconds, double ReadGigabytes, double RewriteGigabytes, double OwnGigabytes)
 {
+    /// <summary>Nanoseconds of a round trip above which two cores are far apart. Neighbouring cores were seen to need 60 to 100, those that are far apart 330 to 500.</summary>
+    public const double FarRoundTrip = 200;
+
     private const int RoundTripsOfBatch = 500;
     private const int Batches = 200;
-    private const int RoundTrips = RoundTripsOfBatch * Batches;
+    private const int BatchesOfQuickMeasurement = 20;
     private const int Bytes = 256 << 10;
     private const int Repetitions = 200;
     private const int CacheLineBytes = 64;
@@ -35,20 +38,13 @@ internal sealed unsafe record CoreDistance(double RoundTripNanoseconds, double R
         ref int otherCore = ref *(int*)(lines + 3 * CacheLineBytes);
         try
         {
-            var other = new Thread(() => Answer((int*)(lines + CacheLineBytes), (int*)(lines + 3 * CacheLineBytes), buffer)) { IsBackground = true };
+            var other = new Thread(() => Answer((int*)(lines + CacheLineBytes), (int*)(lines + 3 * CacheLineBytes), buffer, Batches, Repetitions)) { IsBackground = true };
             other.Start();
-            // The median, because the first batch waits for the thread to start, and others for other programs.
-            var trips = new double[Batches];
-            for (int batch = 0; batch < Batches; batch++)
-            {
-                long start = Stopwatch.GetTimestamp();
-                RunRoundTrips(ref turn, batch * RoundTripsOfBatch, (batch + 1) * RoundTripsOfBatch);
-                trips[batch] = Stopwatch.GetElapsedTime(start).TotalNanoseconds / RoundTripsOfBatch;
-            }
+            double roundTrip = TimeRoundTrips(ref turn, Batches);
 
             // Where both threads ran on the same core, nothing was exchanged.
             List<double> rewrites = [], reads = [], owns = [];
-            for (int i = 0, value = 2 * RoundTrips; i < Repetitions; i++, value += 4)
+            for (int i = 0, value = 2 * Batches * RoundTripsOfBatch; i < Repetitions; i++, value += 4)
             {
                 int core = Thread.GetCurrentProcessorId();
                 // Both cores have read the buffer; it is written here, written there, and read here.
@@ -65,7 +61,7 @@ internal sealed unsafe record CoreDistance(double RoundTripNanoseconds, double R
                 owns.Add(ownTime);
             }
             other.Join();
-            return rewrites.Count < Repetitions / 4 ? null : new CoreDistance(AlternatingRounds.Median(trips), Rate(reads), Rate(rewrites), Rate(owns));
+            return rewrites.Count < Repetitions / 4 ? null : new CoreDistance(roundTrip, Rate(reads), Rate(rewrites), Rate(owns));
         }
         finally
         {
@@ -75,10 +71,43 @@ internal sealed unsafe record CoreDistance(double RoundTripNanoseconds, double R
         }
     }
 
+    /// <summary>Measures the round trip alone, in a few milliseconds.</summary>
+    /// <returns>Nanoseconds.</returns>
+    public static double MeasureRoundTrip()
+    {
+        int* line = (int*)NativeMemory.AlignedAlloc(2 * CacheLineBytes, 2 * CacheLineBytes);
+        *line = 0;
+        try
+        {
+            var other = new Thread(() => Answer(line, null, null, BatchesOfQuickMeasurement, 0)) { IsBackground = true };
+            other.Start();
+            double roundTrip = TimeRoundTrips(ref *line, BatchesOfQuickMeasurement);
+            other.Join();
+            return roundTrip;
+        }
+        finally
+        {
+            NativeMemory.AlignedFree(line);
+        }
+    }
+
     /// <summary>The figures, in a sentence.</summary>
     public string Describe() => string.Create(
         CultureInfo.InvariantCulture,
         $"Two cores: round trip {RoundTripNanoseconds:F0} ns; reading what the other wrote {ReadGigabytes:F1} GB/s, writing what it read {RewriteGigabytes:F1} GB/s, writing own lines {OwnGigabytes:F0} GB/s.");
+
+    // The median over the batches, because the first one waits for the thread to start, and others for other programs.
+    private static double TimeRoundTrips(ref int turn, int batches)
+    {
+        var trips = new double[batches];
+        for (int batch = 0; batch < batches; batch++)
+        {
+            long start = Stopwatch.GetTimestamp();
+            RunRoundTrips(ref turn, batch * RoundTripsOfBatch, (batch + 1) * RoundTripsOfBatch);
+            trips[batch] = Stopwatch.GetElapsedTime(start).TotalNanoseconds / RoundTripsOfBatch;
+        }
+        return AlternatingRounds.Median(trips);
+    }
 
     private static void RunRoundTrips(ref int turn, int first, int last)
     {
@@ -93,15 +122,17 @@ internal sealed unsafe record CoreDistance(double RoundTripNanoseconds, double R
     /// <param name="shared">The value that goes back and forth.</param>
     /// <param name="core">Receives the core of this thread.</param>
     /// <param name="buffer">The buffer that both cores use.</param>
-    private static void Answer(int* shared, int* core, byte* buffer)
+    /// <param name="batches">Number of batches of round trips.</param>
+    /// <param name="repetitions">How often the buffer is exchanged.</param>
+    private static void Answer(int* shared, int* core, byte* buffer, int batches, int repetitions)
     {
         ref int turn = ref *shared;
-        for (int i = 0; i < RoundTrips; i++)
+        for (int i = 0; i < batches * RoundTripsOfBatch; i++)
         {
             Wait(ref turn, 2 * i + 1);
             Volatile.Write(ref turn, 2 * i + 2);
         }
-        for (int i = 0, value = 2 * RoundTrips; i < Repetitions; i++, value += 4)
+        for (int i = 0, value = 2 * batches * RoundTripsOfBatch; i < repetitions; i++, value += 4)
         {
             Wait(ref turn, value + 1);
             *core = Thread.GetCurrentProcessorId();

@@ -15,10 +15,12 @@ namespace RepVgg.Benchmarks;
 internal sealed record InferenceCase(string Network, int Size, int Batch, int Threads, double Goal);
 
 /// <summary>What a case gave.</summary>
+/// <param name="Cores">"near" or "far": how far apart the cores were; empty for one thread.</param>
+/// <param name="Rounds">Number of rounds in that state.</param>
 /// <param name="Ours">Median milliseconds of the engine.</param>
 /// <param name="Theirs">Median milliseconds of ONNX Runtime.</param>
 /// <param name="Difference">Largest difference of the logits, relative to the largest logit.</param>
-internal sealed record InferenceResult(double Ours, double Theirs, double Difference)
+internal sealed record InferenceResult(string Cores, int Rounds, double Ours, double Theirs, double Difference)
 {
     /// <summary>Images per second, ours over theirs.</summary>
     public double Ratio => Theirs / Ours;
@@ -29,7 +31,12 @@ internal sealed class InferenceBenchmark(AlternatingRounds rounds)
 {
     private readonly Dictionary<(string, int), DeployNetwork> _networks = [];
 
-    public InferenceResult Run(InferenceCase test)
+    // Fewer rounds in a state say little.
+    private const int FewestRounds = 2;
+
+    /// <summary>Runs a case.</summary>
+    /// <returns>One result; with several threads, one for each state of the cores that was seen in several rounds, or in all. Rounds in which the state changed are left out.</returns>
+    public IReadOnlyList<InferenceResult> Run(InferenceCase test)
     {
         var network = Network(test.Network, test.Size);
         using var engine = new InferenceEngine(network, test.Threads);
@@ -40,8 +47,20 @@ internal sealed class InferenceBenchmark(AlternatingRounds rounds)
         engine.Run(pixels, test.Batch, logits);
         peer.Run();
         double difference = Difference(peer.Logits, logits);
-        var (ours, theirs) = rounds.Run(() => engine.Run(pixels, test.Batch, logits), peer.Run);
-        return new InferenceResult(AlternatingRounds.Median(ours), AlternatingRounds.Median(theirs), difference);
+        var states = new List<bool>();
+        Action? betweenRounds = test.Threads > 1 && Environment.ProcessorCount > 1 ? () => states.Add(CoreDistance.MeasureRoundTrip() > CoreDistance.FarRoundTrip) : null;
+        var (ours, theirs) = rounds.Run(() => engine.Run(pixels, test.Batch, logits), peer.Run, betweenRounds);
+        if (betweenRounds is null)
+            return [Result("", Enumerable.Range(0, ours.Length))];
+        InferenceResult[] results = [.. ((bool[])[false, true]).Select(far => Result(far ? "far" : "near", Enumerable.Range(0, ours.Length).Where(round => states[round] == far && states[round + 1] == far)))];
+        return results.Any(result => result.Rounds >= FewestRounds) ? [.. results.Where(result => result.Rounds >= FewestRounds)] : [Result("changing", Enumerable.Range(0, ours.Length))];
+
+        InferenceResult Result(string cores, IEnumerable<int> chosen)
+        {
+            int[] list = [.. chosen];
+            return list.Length == 0 ? new InferenceResult(cores, 0, double.NaN, double.NaN, difference)
+                : new InferenceResult(cores, list.Length, AlternatingRounds.Median([.. list.Select(round => ours[round])]), AlternatingRounds.Median([.. list.Select(round => theirs[round])]), difference);
+        }
     }
 
     /// <summary>The largest difference, relative to the largest expected value.</summary>
@@ -74,5 +93,5 @@ internal sealed class InferenceBenchmark(AlternatingRounds rounds)
     /// <summary>A case and its result on one line.</summary>
     public static string Describe(InferenceCase test, InferenceResult result) => string.Create(
         CultureInfo.InvariantCulture,
-        $"| {test.Network} | {test.Size} | {test.Batch} | {test.Threads} | {result.Ours:F3} | {result.Theirs:F3} | {result.Ratio:F2} | {test.Goal:F1} | {result.Difference:E1} |");
+        $"| {test.Network} | {test.Size} | {test.Batch} | {test.Threads} | {(result.Cores.Length == 0 ? "" : $"{result.Cores}, {result.Rounds}")} | {result.Ours:F3} | {result.Theirs:F3} | {result.Ratio:F2} | {test.Goal:F1} | {result.Difference:E1} |");
 }

@@ -6,8 +6,8 @@ namespace RepVgg.Benchmarks;
 internal static class InferenceTable
 {
     private const string Header = """
-        | network | size | batch | threads | ours, ms | ONNX Runtime, ms | ratio | goal | logits differ |
-        |---|---|---|---|---|---|---|---|---|
+        | network | size | batch | threads | cores, rounds | ours, ms | ONNX Runtime, ms | ratio | goal | logits differ |
+        |---|---|---|---|---|---|---|---|---|---|
         """;
 
     private static IEnumerable<InferenceCase> Cases(int cores)
@@ -46,8 +46,11 @@ internal static class InferenceTable
         lines.ForEach(Console.WriteLine);
         foreach (var test in cases)
         {
-            lines.Add(InferenceBenchmark.Describe(test, benchmark.Run(test)));
-            Console.WriteLine(lines[^1]);
+            foreach (var result in benchmark.Run(test))
+            {
+                lines.Add(InferenceBenchmark.Describe(test, result));
+                Console.WriteLine(lines[^1]);
+            }
         }
         Console.WriteLine();
         Console.WriteLine($"{Machine.Description} {OnnxRuntimePeer.Version}. {Machine.Cores}");
@@ -55,7 +58,9 @@ internal static class InferenceTable
             return;
         ResultsFile.Replace(path, "Inference against ONNX Runtime", $"""
             Medians of {rounds} rounds in which both sides alternate, with the same network, pixels and number of threads; ratio
-            is images per second, ours over theirs. Made by `bench/run` on {Machine.Today}.
+            is images per second, ours over theirs. Two threads are slower where their cores are far apart, which a virtual machine can change
+            at any time: rounds before and after which a cache line's round trip took less than {CoreDistance.FarRoundTrip:F0} ns are near, others far.
+            Made by `bench/run` on {Machine.Today}.
 
             {Machine.Description} {OnnxRuntimePeer.Version}.{Machine.Load} {Machine.Cores}
 
