@@ -6,7 +6,7 @@ using RepVgg.Optimizers;
 
 namespace RepVgg.GpuBenchmark;
 
-/// <summary>Training steps as the trainer makes them: each batch is copied to the device while it computes, and the loss is read as rarely.</summary>
+/// <summary>Training steps as the trainer makes them: each batch is copied to the device while it computes, and the loss is read only once in several steps.</summary>
 internal sealed class DeviceSteps : IDisposable
 {
     public const int Classes = 1000;

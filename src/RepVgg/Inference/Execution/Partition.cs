@@ -25,11 +25,4 @@ internal readonly record struct Partition
 
     /// <summary>First row of a part; for <paramref name="part"/> = <see cref="Count"/>, the number of rows.</summary>
     public int First(int part) => part * _smallerSize + Math.Min(part, _largerParts);
-
-    /// <summary>Index of the part that contains a row.</summary>
-    public int PartOf(int row)
-    {
-        int rowsOfLarger = _largerParts * (_smallerSize + 1);
-        return row < rowsOfLarger ? row / (_smallerSize + 1) : _largerParts + (row - rowsOfLarger) / _smallerSize;
-    }
 }

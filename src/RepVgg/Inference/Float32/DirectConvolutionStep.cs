@@ -50,16 +50,11 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Convolutio
     // The larger of the filters and the input is traversed in the outer loop, so that it is read from memory only once.
     private bool PanelsFirst => Filters.Floats > _input.ImagePitch;
 
-    public override int CountItems(StepContext context) => Shares(context).Count;
-
-    private WorkShares Shares(StepContext context) => new(context.Images, _output.Height, 1, 1, Filters.Count, context.Threads, byRows: !PanelsFirst);
+    protected override WorkShares Shares(StepContext context) => new(context.Images, _output.Height, 1, 1, Filters.Count, context.Threads, byRows: !PanelsFirst);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void RunItem(StepContext context, int item, int worker)
+    protected override void RunShare(StepContext context, WorkShare share, int worker)
     {
-        var share = Shares(context)[item];
-        if (share.IsEmpty)
-            return;
         int rows = PanelsFirst ? share.EndRow - share.FirstRow : Math.Max(1, BandPixels / _output.Width);
         for (int row = share.FirstRow; row < share.EndRow; row += rows)
         {

@@ -75,19 +75,14 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : ConvolutionS
 
     private nint LinesOffset => SumsOffset + Points * PointSums;
 
-    public override int CountItems(StepContext context) => Shares(context).Count;
-
     // The work of a row of tiles is that of its line multiplications.
-    private WorkShares Shares(StepContext context) => new(
+    protected override WorkShares Shares(StepContext context) => new(
         context.Images, _rows.Tiles, MultiplicationsOf(0), MultiplicationsOf(_rows.Tiles - 1), Filters.Count, context.Threads,
         byRows: !Filters.AreLargerThan(_input.ImagePitch * context.Images));
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void RunItem(StepContext context, int item, int worker)
+    protected override void RunShare(StepContext context, WorkShare share, int worker)
     {
-        var share = Shares(context)[item];
-        if (share.IsEmpty)
-            return;
         float* workspace = context.Workspace(worker);
         nint* lineSegments = stackalloc nint[_input.Blocks], mapSegments = stackalloc nint[_input.Blocks];
         for (int block = 0; block < _input.Blocks; block++)

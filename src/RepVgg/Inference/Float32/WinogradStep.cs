@@ -69,19 +69,14 @@ internal sealed unsafe class WinogradStep<TVector, TLanes> : ConvolutionStep
     // Floats of all values of a chunk, for a number of channels.
     private long ChunkFloats(int channels) => (long)_rowsPerChunk * _columns.Tiles * WinogradTile.AllPoints * channels;
 
-    public override int CountItems(StepContext context) => Shares(context).Count;
-
     // The work of a row of tiles is that of its row points.
-    private WorkShares Shares(StepContext context) => new(
+    protected override WorkShares Shares(StepContext context) => new(
         context.Images, _rows.Tiles, WinogradTile.Points, _rows.SizeOf(_rows.Tiles - 1) + WinogradTile.Points - WinogradTile.Size, Filters.Count, context.Threads,
         byRows: !Filters.AreLargerThan(_input.ImagePitch * context.Images));
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void RunItem(StepContext context, int item, int worker)
+    protected override void RunShare(StepContext context, WorkShare share, int worker)
     {
-        var share = Shares(context)[item];
-        if (share.IsEmpty)
-            return;
         nint* offsets = stackalloc nint[WinogradTile.AllPoints], partOffsets = stackalloc nint[WinogradTile.AllPoints], blockPitches = stackalloc nint[WinogradTile.Points];
         nint* sumOffsets = stackalloc nint[WinogradTile.AllPoints], unused = stackalloc nint[WinogradTile.Points];
         float* workspace = context.Workspace(worker), sums = workspace + SumsOffset, tiles = workspace + TilesOffset;
