@@ -8,6 +8,7 @@ using Microsoft.ML.RepVgg.Input.Images;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
 using RepVgg.Inference;
+using RepVgg.Runtime.Threading;
 using RepVgg.Training;
 using RepVgg.Training.Data;
 
@@ -56,6 +57,7 @@ internal static class FilesBenchmark
             NumberOfThreads = threads,
         }).Fit(context.Data.TakeRows(asBytes, 20));
         using var engine = new InferenceEngine(model.Network, threads);
+        var loop = new ParallelLoop(ThreadCount.Resolve(threads));
         byte[] batch = new byte[32 * engine.InputLength];
         float[] logits = new float[32 * engine.Classes];
         using var resizer = new ImageResizer(size, size, ImageResizingEstimator.ResizingKind.IsoCrop, ImageResizingEstimator.Anchor.Center, [255, 255, 255]);
@@ -66,6 +68,7 @@ internal static class FilesBenchmark
         [
             ("read the file", files.Length, () => Array.ForEach(Enumerable.Range(0, files.Length).ToArray(), i => File.ReadAllBytes(Path.Combine(folder, $"{i}.jpg")))),
             ("decode", files.Length, () => Array.ForEach(files, file => ImageDecoder.Decode(file, new ImageDecoding()).Dispose())),
+            ("decode, all threads", files.Length, () => loop.Run(files.Length, (i, _) => ImageDecoder.Decode(files[i], new ImageDecoding()).Dispose())),
             ("resize, convert", 20, () => Repeat(20, () => resizer.Resize(decoded, batch.AsSpan(0, engine.InputLength)))),
             ("network, batches of 32", 64, () => Repeat(2, () => engine.Run(batch, 32, logits))),
             ("rows to cache, LoadImages", rows.Length, () => Cache(asImages)),

@@ -72,7 +72,10 @@ internal sealed class FeatureInput
     public IReadOnlySet<string> InputNames { get; }
 
     /// <summary>Whether a column of this type contains images: decoded, or the content of image files as vectors of bytes.</summary>
-    public static bool IsImage(DataViewType type) => type is ImageDataViewType || (type is VectorDataViewType vector && vector.ItemType == NumberDataViewType.Byte);
+    public static bool IsImage(DataViewType type) => type is ImageDataViewType || IsEncoded(type);
+
+    /// <summary>Whether a column of this type contains the content of image files.</summary>
+    public static bool IsEncoded(DataViewType type) => type is VectorDataViewType vector && vector.ItemType == NumberDataViewType.Byte;
 
     /// <summary>Checks the shape of the input column.</summary>
     /// <param name="column">The column.</param>

@@ -3,9 +3,9 @@ using Microsoft.ML.Data;
 
 namespace Microsoft.ML.RepVgg.Input;
 
-/// <summary>Where the files of an image column come from, for error messages.</summary>
-/// <param name="Folder">The folder of relative paths; null if it is unknown.</param>
-/// <param name="PathColumn">The column with the paths; null if it is unknown.</param>
+/// <summary>Where the files of an image column come from.</summary>
+/// <param name="Folder">The folder of relative paths; null if it is unknown, or if paths are relative to the current directory.</param>
+/// <param name="PathColumn">Name of the column with the paths; null if it is unknown.</param>
 internal sealed record ImageFiles(string? Folder, string? PathColumn)
 {
     /// <summary>Maximum number of views that are searched.</summary>
@@ -16,23 +16,31 @@ internal sealed record ImageFiles(string? Folder, string? PathColumn)
     /// <summary>Nothing is known.</summary>
     public static ImageFiles Unknown { get; } = new(null, null);
 
+    /// <summary>Whether the image column is exactly what the loading step makes of the path column, so that the files can be read instead of the image column. Otherwise folder and path serve error messages only.</summary>
+    public bool AreSource { get; private init; }
+
     /// <summary>Finds the step that loads the files of a column: ML.NET's LoadImages or LoadRawImageBytes.</summary>
-    /// <remarks>Data views do not tell it, so private fields are looked up by name. If a later ML.NET version does not have them, messages contain less.</remarks>
+    /// <remarks>Data views do not tell it, so private fields are looked up by name. If a later ML.NET version does not have them, messages contain less, and the image column is read.</remarks>
     /// <param name="view">The data.</param>
     /// <param name="imageColumn">Name of the image column.</param>
     public static ImageFiles Find(IDataView view, string imageColumn)
     {
         try
         {
+            var above = new List<(IDataView View, IDataView Source)>();
             object? current = view;
             for (int depth = 0; depth < MaximumDepth && current is not null; depth++)
             {
+                object? source = current.GetType().GetProperty("Source")?.GetValue(current);
+                if (current is IDataView outer && source is IDataView inner)
+                    above.Add((outer, inner));
                 if (Field(Field(current, "_mapper"), "_parent") is ImageLoadingTransformer loading
                     && (Field(loading, "ColumnPairs") as (string Output, string Input)[])?.FirstOrDefault(pair => pair.Output == imageColumn) is { Input: { } path })
                 {
-                    return new ImageFiles(loading.ImageFolder, path);
+                    bool areSource = above.Count == depth + 1 && above[..^1].All(step => Keeps(step, imageColumn) && Keeps(step, path)) && Keeps(above[^1], path);
+                    return new ImageFiles(loading.ImageFolder, path) { AreSource = areSource };
                 }
-                current = current.GetType().GetProperty("Source")?.GetValue(current);
+                current = source;
             }
         }
         catch (Exception error) when (error is AmbiguousMatchException or TargetInvocationException or NotSupportedException)
@@ -50,6 +58,13 @@ internal sealed record ImageFiles(string? Folder, string? PathColumn)
             return [known];
         return schema.Where(column => column.Type is TextDataViewType && !column.IsHidden && _pathWords.Any(word => column.Name.Contains(word, StringComparison.OrdinalIgnoreCase)));
     }
+
+    /// <summary>Whether a column is that of the source: the step has the source's columns, as filters have, or it is one of ML.NET's row mappers and adds no column of the name.</summary>
+    private static bool Keeps((IDataView View, IDataView Source) step, string column) =>
+        ReferenceEquals(step.View.Schema, step.Source.Schema)
+        || (step.View.GetType().FullName == "Microsoft.ML.Data.RowToRowMapperTransform" && Count(step.View.Schema, column) == Count(step.Source.Schema, column));
+
+    private static int Count(DataViewSchema schema, string name) => schema.Count(column => column.Name == name);
 
     private static object? Field(object? instance, string name)
     {

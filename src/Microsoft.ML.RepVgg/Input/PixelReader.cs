@@ -29,8 +29,18 @@ internal abstract class PixelReader(FeatureInput input, RowLocation location) : 
     /// <returns>The reader.</returns>
     public static PixelReader Create(FeatureInput input, DataViewRow row, DataViewSchema.Column column, RowLocation location, int capacity, int threads = 0) =>
         input.IsVector ? new VectorPixelReader(input, location, row.GetGetter<VBuffer<float>>(column), capacity)
+        : location.Files is { AreSource: true, PathColumn: { } path } files
+            ? new FilePixelReader(input, location, files.Folder, row.GetGetter<ReadOnlyMemory<char>>(row.Schema[path]), applyOrientation: column.Type is not ImageDataViewType, capacity, threads)
         : column.Type is ImageDataViewType ? new ImagePixelReader(input, location, row.GetGetter<MLImage>(column), capacity)
-        : new EncodedPixelReader(input, location, row.GetGetter<VBuffer<byte>>(column), capacity, threads);
+        : new ContentPixelReader(input, location, row.GetGetter<VBuffer<byte>>(column), capacity, threads);
+
+    /// <summary>Gets the columns that a reader reads: the image column, or the paths of its files, and the columns that error messages contain.</summary>
+    /// <param name="input">Description of the column.</param>
+    /// <param name="column">The column that <see cref="FeatureInput.FindColumn"/> finds.</param>
+    /// <param name="files">Where the files of the column come from.</param>
+    /// <param name="schema">The columns of the rows.</param>
+    public static IEnumerable<DataViewSchema.Column> ColumnsOf(FeatureInput input, DataViewSchema.Column column, ImageFiles files, DataViewSchema schema) =>
+        input.IsVector ? [column] : files.AreSource ? files.CandidatesIn(schema) : [column, .. files.CandidatesIn(schema)];
 
     /// <summary>Reads the image of the current row into the batch.</summary>
     /// <param name="index">Index of the image in the batch.</param>

@@ -17,6 +17,9 @@ internal sealed class RowLocation(DataViewRow row, string columnName, ImageFiles
     // Index of the column with the path: -1 if it is not known, and null before the first row.
     private int? _pathColumn;
 
+    /// <summary>Where the files of the column come from.</summary>
+    public ImageFiles Files => files;
+
     /// <summary>Position of the row.</summary>
     public long Position => row.Position;
 

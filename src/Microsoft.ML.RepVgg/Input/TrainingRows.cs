@@ -1,5 +1,6 @@
 using Microsoft.ML.Data;
 using Microsoft.ML.Transforms.Image;
+using RepVgg.Runtime.Threading;
 using RepVgg.Training.Data;
 
 namespace Microsoft.ML.RepVgg.Input;
@@ -7,8 +8,10 @@ namespace Microsoft.ML.RepVgg.Input;
 /// <summary>Reads a data view once into a cache of bounded memory, from which the training loop reads samples by index.</summary>
 internal static class TrainingRows
 {
-    /// <summary>Maximum number of encoded images that are decoded in parallel.</summary>
+    /// <summary>Number of encoded images that are decoded in parallel; with many threads <see cref="ImagesPerThread"/> decides, so that they are all busy.</summary>
     private const int DecodedTogether = 32;
+
+    private const int ImagesPerThread = 8;
 
     /// <summary>Reads every row.</summary>
     /// <param name="view">The data.</param>
@@ -29,10 +32,11 @@ internal static class TrainingRows
 
         // A cursor set of one cursor is used because GetRowCursor may read ahead on other threads. An image that cannot be
         // read would then end the whole cursor, and the row could neither be named in the message nor skipped.
-        using var cursor = view.GetRowCursorSet([pixelColumn, labelColumn, .. input.IsVector ? [] : files.CandidatesIn(view.Schema)], 1)[0];
+        using var cursor = view.GetRowCursorSet([labelColumn, .. PixelReader.ColumnsOf(input, pixelColumn, files, view.Schema)], 1)[0];
         var getLabel = cursor.GetGetter<uint>(labelColumn);
         var location = new RowLocation(cursor, input.ColumnName, files);
-        using var reader = PixelReader.Create(input, cursor, pixelColumn, location, capacity: input.IsVector || pixelColumn.Type is ImageDataViewType ? 1 : DecodedTogether, threads);
+        bool decodesTogether = files.AreSource || FeatureInput.IsEncoded(pixelColumn.Type);
+        using var reader = PixelReader.Create(input, cursor, pixelColumn, location, capacity: decodesTogether ? Math.Max(DecodedTogether, ImagesPerThread * ThreadCount.Resolve(threads)) : 1, threads);
         long skipped = 0;
         string? firstReason = null;
         while (cursor.MoveNext())

@@ -41,7 +41,7 @@ internal sealed class ScoringMapper : IRowToRowMapper
 {
     /// <param name="scorer">The input column, the network and the output columns.</param>
     /// <param name="inputSchema">The schema of the input rows.</param>
-    /// <param name="files">Where the files of the image column come from, for error messages.</param>
+    /// <param name="files">Where the files of the image column come from.</param>
     public ScoringMapper(NetworkScorer scorer, DataViewSchema inputSchema, ImageFiles files)
     {
         ArgumentNullException.ThrowIfNull(inputSchema);
@@ -66,7 +66,7 @@ internal sealed class ScoringMapper : IRowToRowMapper
     /// <summary>The image column in the input schema.</summary>
     public DataViewSchema.Column Input { get; }
 
-    /// <summary>Where the files of the image column come from, for error messages.</summary>
+    /// <summary>Where the files of the image column come from.</summary>
     public ImageFiles Files { get; }
 
     /// <summary>Gets the getter of a column that this mapper adds.</summary>
@@ -86,10 +86,7 @@ internal sealed class ScoringMapper : IRowToRowMapper
                 needed.Add(column.Index);
                 continue;
             }
-            needed.Add(Input.Index);
-            // Error messages contain the path of an image.
-            if (!Scorer.Input.IsVector)
-                needed.UnionWith(Files.CandidatesIn(InputSchema).Select(text => text.Index));
+            needed.UnionWith(PixelReader.ColumnsOf(Scorer.Input, Input, Files, InputSchema).Select(read => read.Index));
         }
         return needed.Select(index => InputSchema[index]);
     }

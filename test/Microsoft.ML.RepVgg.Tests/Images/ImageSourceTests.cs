@@ -1,0 +1,118 @@
+using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg.Tests.Trainer;
+using RepVgg.Testing;
+using Xunit;
+using Source = Microsoft.ML.RepVgg.Input.ImageFiles;
+
+namespace Microsoft.ML.RepVgg.Tests.Images;
+
+/// <summary>Files are read by this library if, and only if, the image column is exactly what LoadImages or LoadRawImageBytes makes of a column of paths.</summary>
+public sealed class ImageSourceTests : IDisposable
+{
+    private readonly MLContext _context = new(seed: 1);
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    private sealed class Row
+    {
+        public string Path { get; set; } = "";
+
+        public string Other { get; set; } = "";
+
+        public string Label { get; set; } = "";
+
+        public float Number { get; set; }
+    }
+
+    private sealed class Doubled
+    {
+        public float Twice { get; set; }
+    }
+
+    private TransformsCatalog Transforms => _context.Transforms;
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Files_are_the_source_of_a_loaded_column(bool asBytes)
+    {
+        var load = Load("Image", asBytes);
+        Assert.True(AreSource(load));
+        Assert.True(AreSource(Transforms.Conversion.MapValueToKey("Label").Append(load).Append(Transforms.Conversion.MapKeyToValue("Label"))));
+        Assert.True(AreSource(load.Append(Transforms.CopyColumns("Copy", "Path"))));
+        Assert.True(AreSource(load.Append(Transforms.CustomMapping<Row, Doubled>((row, doubled) => doubled.Twice = 2 * row.Number, contractName: null))));
+
+        var loaded = load.Fit(Data()).Transform(Data());
+        Assert.True(Source.Find(_context.Data.TakeRows(loaded, 2), "Image").AreSource);
+        // ShuffleRows removes columns of images.
+        if (asBytes)
+            Assert.True(Source.Find(_context.Data.ShuffleRows(loaded), "Image").AreSource);
+        Assert.True(Source.Find(_context.Data.FilterRowsByColumn(loaded, "Number", lowerBound: 1), "Image").AreSource);
+    }
+
+    [Fact]
+    public void Files_are_not_the_source_of_a_changed_column()
+    {
+        var load = Load("Image", asBytes: false);
+        Assert.False(AreSource(load.Append(Transforms.ResizeImages("Image", 6, 6))));
+        Assert.False(AreSource(load.Append(Transforms.ConvertToGrayscale("Image"))));
+        Assert.False(AreSource(Load("Loaded", asBytes: false).Append(Transforms.CopyColumns("Image", "Loaded"))));
+        // The step is found, for messages, but the column of paths is not the one that it read.
+        Assert.False(AreSource(load.Append(Transforms.CopyColumns("Path", "Other"))));
+        Assert.False(AreSource(Load("Path", asBytes: false), "Path"));
+        Assert.False(AreSource(load.Append(Transforms.DropColumns("Path"))));
+    }
+
+    [Fact]
+    public void Images_are_read_where_the_column_of_paths_was_replaced()
+    {
+        var load = Load("Image", asBytes: false);
+        var options = Stripes.Options(epochs: 1);
+        (options.FeatureColumnName, options.ImageHeight, options.ImageWidth, options.ValidationSetFraction) = ("Image", Stripes.Size, Stripes.Size, 0);
+        using var direct = load.Append(Stripes.Pipeline(_context, options)).Fit(Data());
+        using var replaced = load.Append(Transforms.CopyColumns("Path", "Other")).Append(Stripes.Pipeline(_context, options)).Fit(Data());
+        float[][] expected = Scores(direct.Transform(Data()));
+        Assert.NotEqual(expected[0], expected[1]);
+        Assert.Equal(expected, Scores(replaced.Transform(Data())));
+
+        // The batch of paths gives what each image gives by itself.
+        for (int i = 0; i < expected.Length; i++)
+        {
+            using var image = MLImage.CreateFromFile(_folder.File($"{i}.png"));
+            var one = _context.Data.LoadFromEnumerable([new OneImage { Image = image }]);
+            Assert.Equal(expected[i], Scores(direct.LastTransformer.LastTransformer.Transform(one))[0]);
+        }
+    }
+
+    private sealed class OneImage
+    {
+        [Microsoft.ML.Transforms.Image.ImageType(Stripes.Size, Stripes.Size)]
+        public MLImage? Image { get; set; }
+    }
+
+    private static float[][] Scores(IDataView scored) => [.. scored.GetColumn<float[]>("Score")];
+
+    private IEstimator<ITransformer> Load(string output, bool asBytes) =>
+        asBytes ? Transforms.LoadRawImageBytes(output, _folder.Path, "Path") : Transforms.LoadImages(output, _folder.Path, "Path");
+
+    private bool AreSource(IEstimator<ITransformer> pipeline, string column = "Image") => Source.Find(pipeline.Fit(Data()).Transform(Data()), column).AreSource;
+
+    /// <summary>Twelve rows; the column Other has the path of another row's file.</summary>
+    private IDataView Data()
+    {
+        const int Count = 12;
+        var random = new Random(3);
+        var rows = Enumerable.Range(0, Count).Select(i => new Row { Path = $"{i}.png", Other = $"{(i + 1) % Count}.png", Label = Stripes.Names[i % 3], Number = i }).ToList();
+        for (int i = 0; i < Count; i++)
+        {
+            float[] grey = Stripes.Image(i % 3, random);
+            if (File.Exists(_folder.File(rows[i].Path)))
+                continue;
+            byte[] pixels = [.. grey.SelectMany(value => new[] { (byte)value, (byte)value, (byte)value, (byte)255 })];
+            using var image = MLImage.CreateFromPixels(Stripes.Size, Stripes.Size, MLPixelFormat.Rgba32, pixels);
+            image.Save(_folder.File(rows[i].Path));
+        }
+        return _context.Data.LoadFromEnumerable(rows);
+    }
+}
