@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using RepVgg.Runtime.Threading;
 
 namespace RepVgg.Inference.Execution;
@@ -163,13 +162,5 @@ internal sealed class StepRunner : ParallelWork
             if (Interlocked.CompareExchange(ref range, rest, seen) == seen)
                 return true;
         }
-    }
-
-    /// <summary>A number with two cache lines of its own, because processors fetch lines in pairs.</summary>
-    [StructLayout(LayoutKind.Explicit, Size = 128)]
-    private struct CacheLinePair
-    {
-        [FieldOffset(0)]
-        public long Value;
     }
 }

@@ -2,7 +2,8 @@ namespace RepVgg.Runtime.Threading;
 
 /// <summary>Runs the items of loops on several threads with little latency.</summary>
 /// <remarks>
-/// Items are assigned dynamically, one at a time, to the next free thread. The result of an item must not depend on the
+/// The items are divided among the threads in contiguous ranges. In loops over the same images, a thread so finds in its own cache what it has written in the loop
+/// before. A thread that has no items left takes items from the ends of the other ranges. The result of an item must not depend on the
 /// thread that runs it or on the order of the items; results are then independent of the number of threads. A call to
 /// <c>Run</c> while another one is in progress, nested or concurrent, runs all of its items on the calling thread.
 /// </remarks>
@@ -14,7 +15,9 @@ internal sealed class ParallelLoop(int threads) : ParallelWork(threads)
     private Action<int, int> _body = _emptyBody;
     private int _items;
     private int _isRunning;
-    private long _next;
+
+    // For each worker, the items of its range that are not taken yet: the first item in the high 32 bits, the item after the last in the low ones.
+    private readonly CacheLinePair[] _ranges = new CacheLinePair[threads];
 
     /// <summary>Runs body(item, worker) for every item below <paramref name="items"/> and returns when all are done.</summary>
     /// <param name="items">Number of items. Derive it from the shape of the work, not from the number of threads.</param>
@@ -35,7 +38,6 @@ internal sealed class ParallelLoop(int threads) : ParallelWork(threads)
         {
             _body = body;
             _items = items;
-            Volatile.Write(ref _next, 0);
             Run(items);
         }
         finally
@@ -46,16 +48,22 @@ internal sealed class ParallelLoop(int threads) : ParallelWork(threads)
     }
 
     /// <inheritdoc/>
+    protected override void Prepare()
+    {
+        for (int worker = 0; worker < Workers; worker++)
+            _ranges[worker].Value = (((long)_items * worker / Workers) << 32) | ((long)_items * (worker + 1) / Workers);
+    }
+
+    /// <inheritdoc/>
     protected override void Execute(int worker)
     {
         var body = _body;
-        int items = _items;
-        while (true)
+        while (TryTake(worker, fromEnd: false, out int item))
+            body(item, worker);
+        for (int i = 1; i < Workers; i++)
         {
-            long item = Interlocked.Increment(ref _next) - 1;
-            if (item >= items)
-                return;
-            body((int)item, worker);
+            while (TryTake((worker + i) % Workers, fromEnd: true, out int item))
+                body(item, worker);
         }
     }
 
@@ -63,7 +71,32 @@ internal sealed class ParallelLoop(int threads) : ParallelWork(threads)
     protected override void ExecuteAlone() => RunAll(_items, _body);
 
     /// <inheritdoc/>
-    protected override void Cancel() => Interlocked.Exchange(ref _next, _items);
+    protected override void Cancel()
+    {
+        for (int worker = 0; worker < Workers; worker++)
+            Interlocked.Exchange(ref _ranges[worker].Value, 0);
+    }
+
+    /// <summary>Takes an item from the range of a worker.</summary>
+    /// <param name="owner">The worker whose range it is.</param>
+    /// <param name="fromEnd">Whether to take the last item rather than the first.</param>
+    /// <param name="item">Receives the item.</param>
+    /// <returns>False if the range has no items left.</returns>
+    private bool TryTake(int owner, bool fromEnd, out int item)
+    {
+        ref long range = ref _ranges[owner].Value;
+        while (true)
+        {
+            long seen = Volatile.Read(ref range);
+            int first = (int)(seen >> 32), end = (int)seen;
+            item = fromEnd ? end - 1 : first;
+            if (first == end)
+                return false;
+            long rest = fromEnd ? seen - 1 : seen + (1L << 32);
+            if (Interlocked.CompareExchange(ref range, rest, seen) == seen)
+                return true;
+        }
+    }
 
     private static void RunAll(int items, Action<int, int> body)
     {

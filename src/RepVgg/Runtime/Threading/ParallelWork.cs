@@ -51,6 +51,7 @@ internal abstract class ParallelWork(int threads)
         int assigned = WorkerPool.Enter(_workerThreads, Math.Min(maximumThreads, Threads) - 1);
         // Worker threads read this, so it is set before they start.
         Workers = 1 + assigned;
+        Prepare();
         for (int i = 0; i < assigned; i++)
             _workerThreads[i].Assign(this, i + 1);
         try
@@ -64,6 +65,11 @@ internal abstract class ParallelWork(int threads)
         {
             WorkerPool.Exit();
         }
+    }
+
+    /// <summary>Called on the calling thread when <see cref="Workers"/> is known, before a worker thread starts.</summary>
+    protected virtual void Prepare()
+    {
     }
 
     /// <summary>Executes parts of the work until none is left.</summary>

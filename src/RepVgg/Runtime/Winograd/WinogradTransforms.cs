@@ -15,7 +15,16 @@ internal abstract unsafe class WinogradTransforms
     public abstract void Input(float* patch, long rowStride, int channels, float* points, long pointStride);
 
     /// <summary>Output transform of one tile: y = A^T M A. Only the given numbers of rows and columns, which are inside the image, are written.</summary>
-    public abstract void Output(float* points, long pointStride, int channels, float* output, long rowStride, int rows, int columns, bool accumulate);
+    /// <param name="points">The 36 points, each of <paramref name="channels"/> floats.</param>
+    /// <param name="pointStride">Floats from one point to the next.</param>
+    /// <param name="channels">Number of channels, a multiple of the vector length.</param>
+    /// <param name="output">Destination of the first pixel.</param>
+    /// <param name="pixelStride">Floats from one pixel of a row to the next.</param>
+    /// <param name="rowStride">Floats from one row to the next.</param>
+    /// <param name="rows">Number of rows of the tile to write.</param>
+    /// <param name="columns">Number of pixels of a row to write.</param>
+    /// <param name="accumulate">Whether to add to the output.</param>
+    public abstract void Output(float* points, long pointStride, int channels, float* output, int pixelStride, long rowStride, int rows, int columns, bool accumulate);
 
     /// <summary>Transform of the output gradient of one tile for the weight gradient: D = A dy A^T. Pixels outside the image are treated as zero.</summary>
     public abstract void OutputGradient(float* gradient, long rowStride, int rows, int columns, int channels, float* points, long pointStride);
@@ -70,7 +79,7 @@ internal sealed unsafe class WinogradTransforms<TVector, TLanes> : WinogradTrans
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void Output(float* points, long pointStride, int channels, float* output, long rowStride, int rows, int columns, bool accumulate)
+    public override void Output(float* points, long pointStride, int channels, float* output, int pixelStride, long rowStride, int rows, int columns, bool accumulate)
     {
         float* memory = stackalloc float[WinogradTile.Points * WinogradTile.Size * 16 + CacheLine.Floats];
         float* line = stackalloc float[WinogradTile.Size * 16 + CacheLine.Floats];
@@ -92,7 +101,7 @@ internal sealed unsafe class WinogradTransforms<TVector, TLanes> : WinogradTrans
                 OutputLine(TLanes.Load(h), TLanes.Load(h + width), TLanes.Load(h + 2 * width), TLanes.Load(h + 3 * width),
                     TLanes.Load(h + 4 * width), TLanes.Load(h + 5 * width), result, width);
                 float* to = output + c + y * rowStride;
-                for (int x = 0; x < columns; x++, to += channels)
+                for (int x = 0; x < columns; x++, to += pixelStride)
                 {
                     var value = TLanes.Load(result + x * width);
                     TLanes.Store(to, accumulate ? TLanes.Add(value, TLanes.Load(to)) : value);

@@ -17,6 +17,9 @@ internal static unsafe class PackedGemm
     public static long PackedLength(MicroKernelSet kernels, int taps, int channels, int columns) =>
         (long)taps * channels * kernels.PadColumns(columns);
 
+    /// <summary>Number of columns of a panel: two vectors.</summary>
+    public static int PanelWidth(MicroKernelSet kernels) => 2 * kernels.VectorLength;
+
     /// <summary>Packs weights for <see cref="Run"/>: panels of two vectors of columns (the last may be one), each [tap][channel][column], zero-padded.</summary>
     /// <param name="kernels">The micro-kernels; their vector length determines the width of the panels.</param>
     /// <param name="loop">Packs the panels in parallel.</param>
@@ -29,7 +32,7 @@ internal static unsafe class PackedGemm
     /// <param name="packed">Destination of the packed weights.</param>
     public static void Pack(MicroKernelSet kernels, ParallelLoop loop, float* source, int[] taps, int channels, int channelStride, int columns, int columnStride, float* packed)
     {
-        int panel = 2 * kernels.VectorLength;
+        int panel = PanelWidth(kernels);
         int blocks = (channels + ChannelBlock - 1) / ChannelBlock;
         loop.Run((columns + panel - 1) / panel * blocks, (item, _) =>
         {
@@ -39,6 +42,17 @@ internal static unsafe class PackedGemm
             float* to = packed + (long)taps.Length * channels * column + (long)channel * width;
             PackBlock(from, taps, Math.Min(ChannelBlock, channels - channel), channelStride, valid, columnStride, to, (nint)channels * width, width);
         });
+    }
+
+    /// <summary>Packs one panel on the calling thread. The parameters are those of <see cref="Pack"/>, with at most <see cref="PanelWidth"/> columns.</summary>
+    public static void PackPanel(MicroKernelSet kernels, float* source, int[] taps, int channels, int channelStride, int columns, int columnStride, float* packed)
+    {
+        int width = kernels.PadColumns(columns);
+        for (int channel = 0; channel < channels; channel += ChannelBlock)
+        {
+            PackBlock(source + (long)channel * channelStride, taps, Math.Min(ChannelBlock, channels - channel), channelStride, columns, columnStride,
+                packed + (long)channel * width, (nint)channels * width, width);
+        }
     }
 
     /// <summary>

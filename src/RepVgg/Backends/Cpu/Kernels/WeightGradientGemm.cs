@@ -18,11 +18,13 @@ internal static unsafe class WeightGradientGemm
     /// </summary>
     /// <remarks>Padding rows and columns of the sums receive undefined values. The buffers have additional floats at the end, so that reads beyond the valid values stay inside them.</remarks>
     public static void Accumulate(MicroKernelSet kernels, GemmOffsets offsets, int pixels, float* input, int channels, float* gradient, int gradientStride, int columns, float* sums) =>
-        Accumulate(kernels, offsets, pixels, input, channels, 0..offsets.TapOffsets.Count, 0..channels, gradient, gradientStride, columns, sums);
+        Run(kernels, offsets, pixels, input, channels, 0..offsets.TapOffsets.Count, 0..channels, gradient, gradientStride, columns, sums, accumulate: true);
 
-    /// <summary>Adds the contribution of the first <paramref name="pixels"/> pixels of the offset tables for a range of taps and a range of channels.</summary>
+    /// <summary>Writes or adds the contribution of the first <paramref name="pixels"/> pixels of the offset tables for a range of taps and a range of channels.</summary>
+    /// <remarks>The sums and the remarks are those of <see cref="Accumulate"/>.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Accumulate(MicroKernelSet kernels, GemmOffsets offsets, int pixels, float* input, int channels, Range taps, Range channelsOf, float* gradient, int gradientStride, int columns, float* sums)
+    public static void Run(
+        MicroKernelSet kernels, GemmOffsets offsets, int pixels, float* input, int channels, Range taps, Range channelsOf, float* gradient, int gradientStride, int columns, float* sums, bool accumulate)
     {
         int vector = kernels.VectorLength;
         int rows = kernels.Rows;
@@ -40,12 +42,12 @@ internal static unsafe class WeightGradientGemm
             Segments = 1,
             ColumnsPitch = gradientStride,
             OutputOffsets = outputOffsets,
-            Accumulate = true,
         };
         for (int pixel = 0; pixel < pixels; pixel += PixelBlock)
         {
             tile.Steps = Math.Min(PixelBlock, pixels - pixel);
             tile.StepOffsets = offsets.InputOffsets.Pointer + pixel;
+            tile.Accumulate = accumulate || pixel > 0;
             for (int first = 0; first < paddedColumns; first += 2 * vector)
             {
                 bool two = paddedColumns - first > vector;

@@ -28,7 +28,11 @@ internal sealed unsafe class Convolution : CpuOperation
             input.RequiresGradient || kernel.RequiresGradient || bias is { RequiresGradient: true });
 
         using var convolution = plan.CreateExecutor(context);
-        convolution.PackForward(kernel.Data);
+        bool ofBatch = plan.ParallelizesOverWeights(input.N);
+        if (ofBatch)
+            convolution.ForwardOfBatch(kernel.Data, input.Data, input.N, output.Data);
+        else
+            convolution.PackForward(kernel.Data);
         float* from = input.Data;
         float* to = output.Data;
         float* biasValues = bias is null ? null : bias.Data;
@@ -41,7 +45,8 @@ internal sealed unsafe class Convolution : CpuOperation
             int first = unit * plan.UnitImages;
             int images = Math.Min(plan.UnitImages, batch - first);
             float* result = to + first * outputSize;
-            convolution.Forward(convolution.PrepareInput(from + first * inputSize, images, workspaces[worker]), images, result, workspaces[worker]);
+            if (!ofBatch)
+                convolution.Forward(convolution.PrepareInput(from + first * inputSize, images, workspaces[worker]), images, result, workspaces[worker]);
             if (biasValues is not null)
                 ChannelLoops.AddBias(result, images * shape.OutputArea, shape.OutputChannels, biasValues);
         });
@@ -61,7 +66,8 @@ internal sealed unsafe class Convolution : CpuOperation
         bool needsInputGradient = _input.RequiresGradient, needsBiasGradient = _bias is { RequiresGradient: true };
         bool addToInput = false;
         float* inputGradient = needsInputGradient ? _input.GradientForWriting(out addToInput) : null;
-        if (needsInputGradient)
+        bool ofBatch = _plan.ParallelizesOverWeights(_input.N);
+        if (needsInputGradient && !ofBatch)
             convolution.PackBackward(_kernel.Data);
         using var biasSums = new ChunkedBuffer(context.Pool, chunks.Count, needsBiasGradient ? shape.OutputChannels : 0);
         using var workspaces = new WorkerWorkspaces(context, _plan.WorkspaceLength);
@@ -81,11 +87,13 @@ internal sealed unsafe class Convolution : CpuOperation
                 weightGradient.Add(chunk, input + first * inputSize, unitGradient, images, workspaces[worker]);
                 if (needsBiasGradient)
                     ChannelLoops.AddSums(unitGradient, images * shape.OutputArea, shape.OutputChannels, biasSums[chunk]);
-                if (needsInputGradient)
+                if (needsInputGradient && !ofBatch)
                     convolution.InputGradient(unitGradient, images, workspaces[worker], inputGradient + first * inputSize, addToInput);
             }
         });
 
+        if (needsInputGradient && ofBatch)
+            convolution.InputGradientOfBatch(_kernel.Data, gradient, _input.N, inputGradient, addToInput);
         weightGradient.Finish(input, gradient);
         if (needsBiasGradient)
             biasSums.SumInto(_bias!);

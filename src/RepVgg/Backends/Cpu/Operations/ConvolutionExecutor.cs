@@ -5,7 +5,7 @@ namespace RepVgg.Backends.Cpu.Operations;
 /// <summary>The computation of one convolution in one step: packed weights, and passes over units of a few images.</summary>
 /// <remarks>
 /// The methods with a workspace parameter process one unit on the calling thread; the caller divides the batch into units and
-/// processes them in parallel. The workspace belongs to one worker thread and has
+/// processes them in parallel. The methods for a whole batch are for plans that parallelize over weights, and need no packed weights. The workspace belongs to one worker thread and has
 /// <see cref="ConvolutionPlan.WorkspaceLength"/> floats. Maps are [pixels, channels].
 /// </remarks>
 internal abstract unsafe class ConvolutionExecutor : IDisposable
@@ -37,7 +37,13 @@ internal abstract unsafe class ConvolutionExecutor : IDisposable
     /// <summary>Adds the sums of all chunks, in the order of the chunks, and writes the OIHW weight gradient.</summary>
     public abstract void ReduceWeightGradient(ChunkedBuffer sums, float* weightGradient, bool accumulate);
 
-    /// <summary>Computes the weight gradient of a whole batch in parallel, without sums per chunk; for few pixels and many weights.</summary>
+    /// <summary>Computes the output of a whole batch with parallelism over weights, from OIHW weights.</summary>
+    public abstract void ForwardOfBatch(float* weights, float* input, int images, float* output);
+
+    /// <summary>Computes the input gradient of a whole batch with parallelism over weights, from OIHW weights.</summary>
+    public abstract void InputGradientOfBatch(float* weights, float* gradient, int images, float* inputGradient, bool accumulate);
+
+    /// <summary>Computes the OIHW weight gradient of a whole batch with parallelism over weights.</summary>
     public abstract void WeightGradientOfBatch(float* input, float* gradient, int images, float* weightGradient, bool accumulate);
 
     public abstract void Dispose();

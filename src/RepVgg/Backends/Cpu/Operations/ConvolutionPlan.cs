@@ -19,8 +19,9 @@ internal abstract class ConvolutionPlan(ConvolutionShape shape, int unitImages)
     public abstract long SumsLength { get; }
 
     /// <summary>
-    /// Whether the weight gradient is computed with parallelism over weights, for which the whole batch is prepared at once,
-    /// instead of parallelism over images with separate sums for every chunk.
+    /// Whether a whole batch is computed at once with parallelism over weights, because there are few pixels and many weights. Each thread then packs a part of the
+    /// weights for itself, or computes a part of their gradient. Otherwise parallelism is over units of images: all threads read the same packed weights, and the
+    /// weight gradient has separate sums for every chunk of images.
     /// </summary>
     public abstract bool ParallelizesOverWeights(int images);
 

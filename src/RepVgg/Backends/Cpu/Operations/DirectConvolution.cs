@@ -24,9 +24,7 @@ internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan pl
     {
         long group = PackedGemm.PackedLength(_kernels, Shape.Taps, Shape.GroupChannels, Shape.GroupOutputs);
         _forwardWeights ??= context.Pool.Rent(group * Shape.Groups);
-        var taps = new int[Shape.Taps];
-        for (int t = 0; t < taps.Length; t++)
-            taps[t] = t;
+        var taps = AllTaps();
         int perOutput = Shape.GroupChannels * Shape.Taps;
         for (int g = 0; g < Shape.Groups; g++)
         {
@@ -89,10 +87,7 @@ internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan pl
         if (plan.NeedsGradientFrame)
         {
             for (int i = 0; i < images; i++)
-            {
-                ImageLayout.Pad(gradient + (long)i * Shape.OutputArea * Shape.OutputChannels, Shape.OutputHeight, Shape.OutputWidth, Shape.OutputChannels,
-                    workspace + i * plan.FramedGradient, plan.MarginTop, plan.MarginLeft, plan.FrameHeight, plan.FrameWidth);
-            }
+                FrameGradient(gradient + (long)i * Shape.OutputArea * Shape.OutputChannels, workspace + i * plan.FramedGradient);
             gradient = workspace;
         }
         long group = PackedGemm.PackedLength(_kernels, Shape.Taps, Shape.GroupOutputs, Shape.GroupChannels);
@@ -126,36 +121,93 @@ internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan pl
         Store(sums, weightGradient, accumulate);
     }
 
+    public override void ForwardOfBatch(float* weights, float* input, int images, float* output)
+    {
+        using var copied = PrepareBatch(input, images, out float* prepared);
+        var taps = AllTaps();
+        int panel = PackedGemm.PanelWidth(_kernels), panels = (Shape.GroupOutputs + panel - 1) / panel, perOutput = Shape.GroupChannels * Shape.Taps;
+        using var workspaces = new WorkerWorkspaces(context, PackedGemm.PackedLength(_kernels, Shape.Taps, Shape.GroupChannels, panel));
+        context.Run(Shape.Groups * panels, (item, worker) =>
+        {
+            int g = item / panels, column = item % panels * panel, width = Math.Min(panel, Shape.GroupOutputs - column), first = g * Shape.GroupOutputs + column;
+            PackedGemm.PackPanel(_kernels, weights + (long)first * perOutput, taps, Shape.GroupChannels, Shape.Taps, width, perOutput, workspaces[worker]);
+            for (int image = 0; image < images; image += plan.UnitImages)
+            {
+                PackedGemm.Run(_kernels, plan.ForwardOffsets, Math.Min(plan.UnitImages, images - image) * Shape.OutputArea, prepared + image * plan.PreparedImage + (long)g * Shape.GroupChannels,
+                    plan.InnerChannels, workspaces[worker], width, output + (long)image * Shape.OutputArea * Shape.OutputChannels + first, accumulate: false);
+            }
+        });
+    }
+
+    public override void InputGradientOfBatch(float* weights, float* gradient, int images, float* inputGradient, bool accumulate)
+    {
+        long gradientSize = (long)Shape.OutputArea * Shape.OutputChannels, inputSize = (long)Shape.Height * Shape.Width * Shape.Channels;
+        using var framed = new ChunkedBuffer(context.Pool, images, plan.NeedsGradientFrame ? plan.FramedGradient : 0);
+        if (plan.NeedsGradientFrame)
+            context.Run(images, (image, _) => FrameGradient(gradient + image * gradientSize, framed[image]));
+        float* from = plan.NeedsGradientFrame ? framed[0] : gradient;
+        long fromSize = plan.NeedsGradientFrame ? plan.FramedGradient : gradientSize;
+
+        int panel = PackedGemm.PanelWidth(_kernels), panels = (Shape.GroupChannels + panel - 1) / panel, perOutput = Shape.GroupChannels * Shape.Taps;
+        using var workspaces = new WorkerWorkspaces(context, PackedGemm.PackedLength(_kernels, Shape.Taps, Shape.GroupOutputs, panel));
+        context.Run(Shape.Groups * panels, (item, worker) =>
+        {
+            int g = item / panels, column = item % panels * panel, width = Math.Min(panel, Shape.GroupChannels - column);
+            foreach (var phase in plan.Phases)
+            {
+                if (phase.KernelTaps.Length == 0 && accumulate)
+                    continue;
+                PackedGemm.PackPanel(_kernels, weights + (long)g * Shape.GroupOutputs * perOutput + (long)column * Shape.Taps, phase.KernelTaps, Shape.GroupOutputs, perOutput, width, Shape.Taps, workspaces[worker]);
+                for (int image = 0; image < images; image += plan.UnitImages)
+                {
+                    PackedGemm.Run(_kernels, phase.Offsets, phase.Offsets.Pixels / plan.UnitImages * Math.Min(plan.UnitImages, images - image), from + image * fromSize + (long)g * Shape.GroupOutputs,
+                        Shape.GroupOutputs, workspaces[worker], width, inputGradient + image * inputSize + (long)g * Shape.GroupChannels + column, accumulate);
+                }
+            }
+        });
+    }
+
     public override void WeightGradientOfBatch(float* input, float* gradient, int images, float* weightGradient, bool accumulate)
     {
-        bool copies = plan.UsesPatches || plan.UsesFrame;
-        using var copied = new ChunkedBuffer(context.Pool, images, copies ? plan.PreparedImage : 0);
-        float* prepared = copies ? copied[0] : input;
-        if (copies)
-        {
-            long inputSize = (long)Shape.Height * Shape.Width * Shape.Channels;
-            context.Run(images, (image, _) => PrepareInput(input + image * inputSize, 1, copied[image]));
-        }
-
+        using var copied = PrepareBatch(input, images, out float* prepared);
         using var sums = new ChunkedBuffer(context.Pool, 1, plan.SumsLength);
         int rowBlock = 6 * _kernels.Rows, rowBlocks = (plan.InnerChannels + rowBlock - 1) / rowBlock;
         long group = plan.SumsLength / Shape.Groups;
-        int paddedRows = _kernels.PadRows(plan.InnerChannels), paddedColumns = _kernels.PadColumns(Shape.GroupOutputs);
         context.Run(Shape.Groups * plan.InnerTaps * rowBlocks, (item, _) =>
         {
             int first = item % rowBlocks * rowBlock, tap = item / rowBlocks % plan.InnerTaps, g = item / rowBlocks / plan.InnerTaps;
             int last = Math.Min(first + rowBlock, plan.InnerChannels);
             float* groupSums = sums[0] + g * group;
-            new Span<float>(groupSums + ((long)tap * paddedRows + first) * paddedColumns, (_kernels.PadRows(last) - first) * paddedColumns).Clear();
             for (int image = 0; image < images; image += plan.UnitImages)
             {
-                WeightGradientGemm.Accumulate(_kernels, plan.ForwardOffsets, Math.Min(plan.UnitImages, images - image) * Shape.OutputArea,
+                WeightGradientGemm.Run(_kernels, plan.ForwardOffsets, Math.Min(plan.UnitImages, images - image) * Shape.OutputArea,
                     prepared + image * plan.PreparedImage + (long)g * Shape.GroupChannels, plan.InnerChannels, tap..(tap + 1), first..last,
-                    gradient + (long)image * Shape.OutputArea * Shape.OutputChannels + (long)g * Shape.GroupOutputs, Shape.OutputChannels, Shape.GroupOutputs, groupSums);
+                    gradient + (long)image * Shape.OutputArea * Shape.OutputChannels + (long)g * Shape.GroupOutputs, Shape.OutputChannels, Shape.GroupOutputs, groupSums, accumulate: image > 0);
             }
         });
         Store(sums, weightGradient, accumulate);
     }
+
+    /// <summary>Converts the images of a batch in parallel to the layout that the kernels read.</summary>
+    /// <param name="input">The images.</param>
+    /// <param name="images">Number of images.</param>
+    /// <param name="prepared">Receives the first converted image; they are <see cref="DirectPlan.PreparedImage"/> floats apart.</param>
+    /// <returns>The memory of the converted images; empty if no conversion is needed.</returns>
+    private ChunkedBuffer PrepareBatch(float* input, int images, out float* prepared)
+    {
+        bool copies = plan.UsesPatches || plan.UsesFrame;
+        var copied = new ChunkedBuffer(context.Pool, images, copies ? plan.PreparedImage : 0);
+        prepared = copies ? copied[0] : input;
+        long inputSize = (long)Shape.Height * Shape.Width * Shape.Channels;
+        if (copies)
+            context.Run(images, (image, _) => PrepareInput(input + image * inputSize, 1, copied[image]));
+        return copied;
+    }
+
+    private void FrameGradient(float* gradient, float* frame) =>
+        ImageLayout.Pad(gradient, Shape.OutputHeight, Shape.OutputWidth, Shape.OutputChannels, frame, plan.MarginTop, plan.MarginLeft, plan.FrameHeight, plan.FrameWidth);
+
+    private int[] AllTaps() => [.. Enumerable.Range(0, Shape.Taps)];
 
     private void Store(ChunkedBuffer sums, float* weightGradient, bool accumulate)
     {

@@ -89,7 +89,10 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
         bool addToInput = false;
         float* inputGradient = _input.RequiresGradient ? _input.GradientForWriting(out addToInput) : null;
         for (int i = 0; i < executors.Count && inputGradient is not null; i++)
-            executors[i].PackBackward(_kernels[i].Data);
+        {
+            if (!ParallelizesOverWeights(i, gradients))
+                executors[i].PackBackward(_kernels[i].Data);
+        }
         float* input = _input.Data;
         float* gradient = Output.Gradient;
         float* output = _relu ? Output.Data : null;
@@ -110,10 +113,24 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
 
                 for (int i = 0; i < branches.Length; i++)
                     weights[i].Add(chunk, unitInput, branches[i].Gradient, images, workspaces[worker]);
+                bool accumulate = addToInput || HasIdentity;
                 for (int i = 0; i < branches.Length && unitGradient is not null; i++)
-                    executors[i].InputGradient(branches[i].Gradient, images, workspaces[worker], unitGradient, accumulate: addToInput || HasIdentity || i > 0);
+                {
+                    if (ParallelizesOverWeights(i, gradients))
+                        continue;
+                    executors[i].InputGradient(branches[i].Gradient, images, workspaces[worker], unitGradient, accumulate);
+                    accumulate = true;
+                }
             }
         });
+        bool isWritten = addToInput || HasIdentity || Enumerable.Range(0, executors.Count).Any(i => !ParallelizesOverWeights(i, gradients));
+        for (int i = 0; i < executors.Count && inputGradient is not null; i++)
+        {
+            if (!ParallelizesOverWeights(i, gradients))
+                continue;
+            executors[i].InputGradientOfBatch(_kernels[i].Data, gradients[i].Batch, _input.N, inputGradient, isWritten);
+            isWritten = true;
+        }
         for (int i = 0; i < weights.Count; i++)
             weights[i].Finish(input, gradients[i].Batch);
     }
@@ -122,7 +139,12 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
     {
         using var executors = NewExecutors(context);
         for (int i = 0; i < executors.Count; i++)
-            executors[i].PackForward(_kernels[i].Data);
+        {
+            if (ParallelizesOverWeights(i, _maps))
+                executors[i].ForwardOfBatch(_kernels[i].Data, _input.Data, _input.N, _maps[i].Batch);
+            else
+                executors[i].PackForward(_kernels[i].Data);
+        }
         using var workspaces = NewWorkspaces(context);
         var units = BatchChunks.OfUnits(_input.N, UnitImages);
         using var moments = new DisposableArray<ChunkedBuffer>(_statistics.Select(statistics => new ChunkedBuffer(context.Pool, units.Count, statistics.UsesBatch ? 2 * Channels : 0)));
@@ -135,7 +157,10 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
             int start = units.Start(unit), images = units.Start(unit + 1) - start;
             float* unitInput = input + start * InputSize;
             for (int i = 0; i < executors.Count; i++)
-                executors[i].Forward(executors[i].PrepareInput(unitInput, images, workspaces[worker]), images, _maps[i].At(start, worker), workspaces[worker]);
+            {
+                if (!ParallelizesOverWeights(i, _maps))
+                    executors[i].Forward(executors[i].PrepareInput(unitInput, images, workspaces[worker]), images, _maps[i].At(start, worker), workspaces[worker]);
+            }
             for (int i = 0; i < _statistics.Length; i++)
             {
                 if (_statistics[i].UsesBatch)
@@ -188,6 +213,9 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
             _statistics[i].Backward(Output.Pixels, c => sums.Total(c), c => sums.Total(products + c));
         }
     }
+
+    /// <summary>Whether a convolution is computed for the whole batch with parallelism over weights. Its maps must be kept for that.</summary>
+    private bool ParallelizesOverWeights(int convolution, DisposableArray<UnitMap> maps) => maps[convolution].Batch is not null && _plans[convolution].ParallelizesOverWeights(_input.N);
 
     private DisposableArray<ConvolutionExecutor> NewExecutors(CpuContext context) => new(_plans.Select(plan => plan.CreateExecutor(context)));
 

@@ -39,10 +39,10 @@ internal sealed unsafe class WinogradConvolution(CpuContext context, WinogradPla
     private int Width => plan.Shape.Width;
 
     public override void PackForward(float* weights) =>
-        _forwardWeights ??= Pack(weights, Channels, Taps, Outputs, Channels * Taps, rotated: false);
+        _forwardWeights ??= Pack(ForwardFilters(weights));
 
     public override void PackBackward(float* weights) =>
-        _backwardWeights ??= Pack(weights, Outputs, Channels * Taps, Channels, Taps, rotated: true);
+        _backwardWeights ??= Pack(BackwardFilters(weights));
 
     public override float* PrepareInput(float* input, int images, float* workspace) => ToPoints(input, Channels, images, workspace, workspace + plan.FrameLength(Channels), plan.PointStride(Channels));
 
@@ -74,48 +74,59 @@ internal sealed unsafe class WinogradConvolution(CpuContext context, WinogradPla
         Store(sums, weightGradient, accumulate);
     }
 
+    public override void ForwardOfBatch(float* weights, float* input, int images, float* output) =>
+        MultiplyBatch(ForwardFilters(weights), plan.ForwardPanelOffsets, input, images, output, accumulate: false);
+
+    public override void InputGradientOfBatch(float* weights, float* gradient, int images, float* inputGradient, bool accumulate) =>
+        MultiplyBatch(BackwardFilters(weights), plan.BackwardPanelOffsets, gradient, images, inputGradient, accumulate);
+
     public override void WeightGradientOfBatch(float* input, float* gradient, int images, float* weightGradient, bool accumulate)
     {
-        int tiles = images * plan.ImageTiles, unitTiles = plan.ForwardOffsets.Pixels;
-        long inputStride = WinogradPlan.PointStride(tiles, Channels), gradientStride = WinogradPlan.PointStride(tiles, Outputs);
-        using var inputPoints = new ChunkedBuffer(context.Pool, AllPoints, inputStride);
+        int tiles = images * plan.ImageTiles, unitTiles = plan.ForwardOffsets.Pixels, panel = plan.Panel;
+        long gradientStride = WinogradPlan.PointStride(tiles, Outputs), sumsStride = WinogradPlan.PointStride(_kernels.PadRows(Channels), panel);
+        using var inputPoints = ToPointsOfBatch(input, Channels, images);
         using var gradientPoints = new ChunkedBuffer(context.Pool, AllPoints, gradientStride);
-        using var frames = new WorkerWorkspaces(context, plan.FrameLength(Channels));
-        context.Run(images, (image, worker) =>
+        context.Run(images, (image, _) =>
+            GradientToPoints(gradient + (long)image * Height * Width * Outputs, 1, gradientPoints[0] + (long)image * plan.ImageTiles * Outputs, gradientStride));
+        using var workspaces = new WorkerWorkspaces(context, Taps * panel + AllPoints * sumsStride);
+        context.Run((Outputs + panel - 1) / panel, (item, worker) =>
         {
-            long pixel = (long)image * Height * Width, tile = (long)image * plan.ImageTiles;
-            ToPoints(input + pixel * Channels, Channels, 1, frames[worker], inputPoints[0] + tile * Channels, inputStride);
-            GradientToPoints(gradient + pixel * Outputs, 1, gradientPoints[0] + tile * Outputs, gradientStride);
-        });
-        using var sums = new ChunkedBuffer(context.Pool, AllPoints, plan.PointSums);
-        context.Run(AllPoints, (point, _) =>
-        {
-            sums.Clear(point);
-            for (int tile = 0; tile < tiles; tile += unitTiles)
+            int output = item * panel, width = Math.Min(panel, Outputs - output);
+            float* taps = workspaces[worker], sums = taps + Taps * panel;
+            for (int point = 0; point < AllPoints; point++)
             {
-                WeightGradientGemm.Accumulate(_kernels, plan.ForwardOffsets, Math.Min(unitTiles, tiles - tile), inputPoints[point] + (long)tile * Channels, Channels,
-                    gradientPoints[point] + (long)tile * Outputs, Outputs, Outputs, sums[point]);
+                for (int tile = 0; tile < tiles; tile += unitTiles)
+                {
+                    WeightGradientGemm.Run(_kernels, plan.ForwardOffsets, Math.Min(unitTiles, tiles - tile), inputPoints[point] + (long)tile * Channels, Channels, 0..1, 0..Channels,
+                        gradientPoints[point] + (long)tile * Outputs + output, Outputs, width, sums + point * sumsStride, accumulate: tile > 0);
+                }
             }
+            for (int channel = 0; channel < Channels; channel += ChannelBlock)
+                StoreBlock(sums + (long)channel * width, sumsStride, width, channel, output, width, taps, weightGradient, accumulate);
         });
-        Store(sums, weightGradient, accumulate);
     }
 
     private void Store(ChunkedBuffer sums, float* weightGradient, bool accumulate)
     {
-        long pointStride = plan.PointSums;
         int panels = (Outputs + OutputBlock - 1) / OutputBlock;
         using var workspaces = new WorkerWorkspaces(context, Taps * OutputBlock);
         context.Run(Channels / ChannelBlock * panels, (item, worker) =>
         {
-            float* taps = workspaces[worker];
-            int output = item % panels * OutputBlock, outputs = Math.Min(OutputBlock, Outputs - output), first = item / panels * ChannelBlock;
-            Transposition.PrefetchMatrix(weightGradient + ((long)output * Channels + first) * Taps, ChannelBlock, Taps, outputs, (nint)Channels * Taps);
-            for (int channel = first; channel < first + ChannelBlock; channel++)
-            {
-                _transforms.FilterGradient(sums[0] + (long)channel * Outputs + output, pointStride, outputs, taps, OutputBlock);
-                Transposition.Run(taps, OutputBlock, Taps, outputs, weightGradient + ((long)output * Channels + channel) * Taps, (nint)Channels * Taps, accumulate);
-            }
+            int output = item % panels * OutputBlock, channel = item / panels * ChannelBlock;
+            StoreBlock(sums[0] + (long)channel * Outputs + output, plan.PointSums, Outputs, channel, output, Math.Min(OutputBlock, Outputs - output), workspaces[worker], weightGradient, accumulate);
         });
+    }
+
+    /// <summary>Transforms the sums of a block of channels and output channels and writes them to the OIHW weight gradient.</summary>
+    private void StoreBlock(float* sums, long pointStride, int channelStride, int channel, int output, int outputs, float* taps, float* weightGradient, bool accumulate)
+    {
+        float* to = weightGradient + ((long)output * Channels + channel) * Taps;
+        Transposition.PrefetchMatrix(to, ChannelBlock, Taps, outputs, (nint)Channels * Taps);
+        for (int k = 0; k < ChannelBlock; k++)
+        {
+            _transforms.FilterGradient(sums + (long)k * channelStride, pointStride, outputs, taps, outputs);
+            Transposition.Run(taps, outputs, Taps, outputs, to + k * Taps, (nint)Channels * Taps, accumulate);
+        }
     }
 
     private void GradientToPoints(float* gradient, int images, float* points, long pointStride)
@@ -137,30 +148,68 @@ internal sealed unsafe class WinogradConvolution(CpuContext context, WinogradPla
     }
 
     /// <summary>Transforms the weights and packs them for <see cref="PackedGemm"/>, separately for each transform point.</summary>
-    /// <param name="weights">Weights, OIHW.</param>
-    /// <param name="channels">Number of channels that the product sums over.</param>
-    /// <param name="channelStride">Floats from one channel to the next in the weights.</param>
-    /// <param name="columns">Number of result channels of the product.</param>
-    /// <param name="columnStride">Floats from one result channel to the next in the weights.</param>
-    /// <param name="rotated">True to reverse the order of the taps, which rotates the kernel by 180 degrees.</param>
-    private NativeBuffer Pack(float* weights, int channels, nint channelStride, int columns, nint columnStride, bool rotated)
+    private NativeBuffer Pack(Filters filters)
     {
         var packed = context.Pool.Rent(AllPoints * plan.PointWeights);
-        int panel = 2 * _kernels.VectorLength, blocks = channels / ChannelBlock;
+        int panel = plan.Panel, blocks = filters.Channels / ChannelBlock;
         using var workspaces = new WorkerWorkspaces(context, Taps * ChannelBlock * panel);
-        context.Run((columns + panel - 1) / panel * blocks, (item, worker) =>
+        context.Run((filters.Columns + panel - 1) / panel * blocks, (item, worker) =>
         {
-            int column = item / blocks * panel, channel = item % blocks * ChannelBlock, width = Math.Min(panel, columns - column);
-            float* from = weights + column * columnStride + channel * channelStride;
-            float* taps = workspaces[worker];
-            int tapStride = ChannelBlock * width;
-            Transposition.PrefetchMatrix(from, ChannelBlock, channelStride, width, columnStride);
-            for (int k = 0; k < ChannelBlock; k++)
-                Transposition.Run(from + k * channelStride, columnStride, width, Taps, taps + k * width, tapStride);
-            _transforms.Filter(rotated ? taps + (Taps - 1) * tapStride : taps, rotated ? -tapStride : tapStride, tapStride,
-                packed.Pointer + (long)column * channels + (long)channel * width, plan.PointWeights);
+            int column = item / blocks * panel, channel = item % blocks * ChannelBlock, width = Math.Min(panel, filters.Columns - column);
+            PackBlock(filters, channel, column, width, workspaces[worker], packed.Pointer + (long)column * filters.Channels + (long)channel * width, plan.PointWeights);
         });
         return packed;
+    }
+
+    /// <summary>Transforms and packs the weights of a block of channels and a panel of columns.</summary>
+    private void PackBlock(Filters filters, int channel, int column, int width, float* taps, float* packed, long pointStride)
+    {
+        float* from = filters.Weights + column * filters.ColumnStride + channel * filters.ChannelStride;
+        int tapStride = ChannelBlock * width;
+        Transposition.PrefetchMatrix(from, ChannelBlock, filters.ChannelStride, width, filters.ColumnStride);
+        for (int k = 0; k < ChannelBlock; k++)
+            Transposition.Run(from + k * filters.ChannelStride, filters.ColumnStride, width, Taps, taps + k * width, tapStride);
+        _transforms.Filter(filters.IsRotated ? taps + (Taps - 1) * tapStride : taps, filters.IsRotated ? -tapStride : tapStride, tapStride, packed, pointStride);
+    }
+
+    /// <summary>
+    /// Computes the products of a whole batch, for few tiles and many weights. The panels of result channels are divided among the threads. Each thread packs the weights of its
+    /// panels for itself and uses them at once, so that they stay in its second-level cache and no other thread reads them.
+    /// </summary>
+    private void MultiplyBatch(Filters filters, GemmOffsets offsets, float* maps, int images, float* output, bool accumulate)
+    {
+        int channels = filters.Channels, columns = filters.Columns, tiles = images * plan.ImageTiles, unitTiles = offsets.Pixels, panel = plan.Panel;
+        long packedStride = WinogradPlan.PointStride(channels, panel), productStride = WinogradPlan.PointStride(unitTiles, panel);
+        using var points = ToPointsOfBatch(maps, channels, images);
+        using var workspaces = new WorkerWorkspaces(context, Taps * ChannelBlock * panel + AllPoints * (packedStride + productStride));
+        context.Run((columns + panel - 1) / panel, (item, worker) =>
+        {
+            int column = item * panel, width = Math.Min(panel, columns - column);
+            float* taps = workspaces[worker], packed = taps + Taps * ChannelBlock * panel, products = packed + AllPoints * packedStride;
+            for (int channel = 0; channel < channels; channel += ChannelBlock)
+                PackBlock(filters, channel, column, width, taps, packed + (long)channel * width, packedStride);
+            for (int first = 0; first < tiles; first += unitTiles)
+            {
+                int count = Math.Min(unitTiles, tiles - first);
+                for (int point = 0; point < AllPoints; point++)
+                    PackedGemm.Run(_kernels, offsets, count, points[point] + (long)first * channels, channels, packed + point * packedStride, width, products + point * productStride, accumulate: false);
+                for (int tile = 0; tile < count; tile++)
+                {
+                    var (pixel, rows, columnsInside) = LocateTile(first + tile);
+                    _transforms.Output(products + (long)tile * panel, productStride, width, output + pixel * columns + column, columns, (long)Width * columns, rows, columnsInside, accumulate);
+                }
+            }
+        });
+    }
+
+    /// <summary>Transforms the maps of a whole batch in parallel. Returns the points, each [tiles, channels].</summary>
+    private ChunkedBuffer ToPointsOfBatch(float* maps, int channels, int images)
+    {
+        long pointStride = WinogradPlan.PointStride(images * plan.ImageTiles, channels), size = (long)Height * Width * channels;
+        var points = new ChunkedBuffer(context.Pool, AllPoints, pointStride);
+        using var frames = new WorkerWorkspaces(context, plan.FrameLength(channels));
+        context.Run(images, (image, worker) => ToPoints(maps + image * size, channels, 1, frames[worker], points[0] + (long)image * plan.ImageTiles * channels, pointStride));
+        return points;
     }
 
     /// <summary>Copies each image into a zero-padded frame and applies the input transform to its tiles. Returns <paramref name="points"/>.</summary>
@@ -192,7 +241,7 @@ internal sealed unsafe class WinogradConvolution(CpuContext context, WinogradPla
         for (int tile = 0; tile < tiles; tile++)
         {
             var (pixel, rows, columnsInside) = LocateTile(tile);
-            _transforms.Output(products + (long)tile * columns, productStride, columns, output + pixel * columns, (long)Width * columns, rows, columnsInside, accumulate);
+            _transforms.Output(products + (long)tile * columns, productStride, columns, output + pixel * columns, columns, (long)Width * columns, rows, columnsInside, accumulate);
         }
     }
 
@@ -201,5 +250,31 @@ internal sealed unsafe class WinogradConvolution(CpuContext context, WinogradPla
     {
         int image = tile / plan.ImageTiles, y = tile / plan.TilesX % plan.TilesY * TileSize, x = tile % plan.TilesX * TileSize;
         return ((long)image * Height * Width + y * Width + x, Math.Min(TileSize, Height - y), Math.Min(TileSize, Width - x));
+    }
+
+    private Filters ForwardFilters(float* weights) => new(weights, Channels, Taps, Outputs, Channels * Taps, isRotated: false);
+
+    private Filters BackwardFilters(float* weights) => new(weights, Outputs, Channels * Taps, Channels, Taps, isRotated: true);
+
+    /// <summary>How a product reads OIHW weights.</summary>
+    /// <param name="weights">The weights.</param>
+    /// <param name="channels">Number of channels that the product sums over.</param>
+    /// <param name="channelStride">Floats from one channel to the next.</param>
+    /// <param name="columns">Number of result channels of the product.</param>
+    /// <param name="columnStride">Floats from one result channel to the next.</param>
+    /// <param name="isRotated">Whether the order of the taps is reversed, which rotates the kernel by 180 degrees.</param>
+    private readonly struct Filters(float* weights, int channels, nint channelStride, int columns, nint columnStride, bool isRotated)
+    {
+        public float* Weights => weights;
+
+        public int Channels => channels;
+
+        public nint ChannelStride => channelStride;
+
+        public int Columns => columns;
+
+        public nint ColumnStride => columnStride;
+
+        public bool IsRotated => isRotated;
     }
 }

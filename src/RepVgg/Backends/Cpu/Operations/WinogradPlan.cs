@@ -33,6 +33,8 @@ internal sealed class WinogradPlan : ConvolutionPlan
         TilesX = Tiles(shape.Width);
         ForwardOffsets = CreateOffsets(shape.Channels, shape.OutputChannels);
         BackwardOffsets = CreateOffsets(shape.OutputChannels, shape.Channels);
+        ForwardPanelOffsets = CreateOffsets(shape.Channels, Panel);
+        BackwardPanelOffsets = CreateOffsets(shape.OutputChannels, Panel);
     }
 
     public int TilesY { get; }
@@ -51,6 +53,15 @@ internal sealed class WinogradPlan : ConvolutionPlan
 
     /// <summary>Offsets of the tiles for the matrix product of one point, from output to input channels.</summary>
     public GemmOffsets BackwardOffsets { get; }
+
+    /// <summary>Number of columns that <see cref="PackedGemm"/> computes together.</summary>
+    public int Panel => PackedGemm.PanelWidth(_kernels);
+
+    /// <summary>As <see cref="ForwardOffsets"/>, with results of one panel.</summary>
+    public GemmOffsets ForwardPanelOffsets { get; }
+
+    /// <summary>As <see cref="BackwardOffsets"/>, with results of one panel.</summary>
+    public GemmOffsets BackwardPanelOffsets { get; }
 
     public override long WorkspaceLength => PreparedLength(Math.Max(Shape.Channels, Shape.OutputChannels)) + WinogradTile.AllPoints * PointStride(Math.Max(Shape.Channels, Shape.OutputChannels));
 
