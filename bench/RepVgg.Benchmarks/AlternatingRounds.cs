@@ -11,6 +11,9 @@ internal sealed class AlternatingRounds(int rounds, double seconds, bool process
     /// <summary>Longer than idle threads of either side spin before they sleep.</summary>
     public static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(200);
 
+    /// <summary>Number of rounds in one state of the cores of which a median is worth showing.</summary>
+    private const int FewestRounds = 2;
+
     /// <summary>How many rounds.</summary>
     public int Rounds => rounds;
 
@@ -36,6 +39,31 @@ internal sealed class AlternatingRounds(int rounds, double seconds, bool process
             betweenRounds?.Invoke();
         }
         return (own, other);
+    }
+
+    /// <summary>Runs the rounds and tells those on near cores from those on far ones, see <see cref="CoreDistance"/>.</summary>
+    /// <param name="threads">Number of threads of each side; one thread does not depend on the distance of cores.</param>
+    /// <param name="ours">One run of our side.</param>
+    /// <param name="theirs">One run of the other side; null without one.</param>
+    /// <returns>
+    /// With several threads, a group for each state of the cores that was seen in several rounds, "near" or "far", without the rounds in which the state changed; if there is
+    /// none, all rounds as "changing". With one thread, all rounds, without a name. The milliseconds are those of <see cref="Run"/>.
+    /// </returns>
+    public IReadOnlyList<(string Cores, double[] Ours, double[] Theirs)> RunByCores(int threads, Action ours, Action? theirs)
+    {
+        var states = new List<bool>();
+        Action? betweenRounds = threads > 1 && Environment.ProcessorCount > 1 ? () => states.Add(CoreDistance.MeasureRoundTrip() > CoreDistance.FarRoundTrip) : null;
+        var (own, other) = Run(ours, theirs, betweenRounds);
+        if (betweenRounds is null)
+            return [("", own, other)];
+        var groups = new List<(string Cores, double[] Ours, double[] Theirs)>();
+        foreach (bool far in (ReadOnlySpan<bool>)[false, true])
+        {
+            int[] chosen = [.. Enumerable.Range(0, own.Length).Where(round => states[round] == far && states[round + 1] == far)];
+            if (chosen.Length >= FewestRounds)
+                groups.Add((far ? "far" : "near", [.. chosen.Select(round => own[round])], [.. chosen.Select(round => other[round])]));
+        }
+        return groups.Count > 0 ? groups : [("changing", own, other)];
     }
 
     /// <summary>The middle value.</summary>

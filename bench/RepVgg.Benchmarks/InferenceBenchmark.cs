@@ -31,9 +31,6 @@ internal sealed class InferenceBenchmark(AlternatingRounds rounds)
 {
     private readonly Dictionary<(string, int), DeployNetwork> _networks = [];
 
-    // Fewer rounds in a state say little.
-    private const int FewestRounds = 2;
-
     /// <summary>Runs a case.</summary>
     /// <returns>One result; with several threads, one for each state of the cores that was seen in several rounds, or in all. Rounds in which the state changed are left out.</returns>
     public IReadOnlyList<InferenceResult> Run(InferenceCase test)
@@ -47,20 +44,8 @@ internal sealed class InferenceBenchmark(AlternatingRounds rounds)
         engine.Run(pixels, test.Batch, logits);
         peer.Run();
         double difference = Difference(peer.Logits, logits);
-        var states = new List<bool>();
-        Action? betweenRounds = test.Threads > 1 && Environment.ProcessorCount > 1 ? () => states.Add(CoreDistance.MeasureRoundTrip() > CoreDistance.FarRoundTrip) : null;
-        var (ours, theirs) = rounds.Run(() => engine.Run(pixels, test.Batch, logits), peer.Run, betweenRounds);
-        if (betweenRounds is null)
-            return [Result("", Enumerable.Range(0, ours.Length))];
-        InferenceResult[] results = [.. ((bool[])[false, true]).Select(far => Result(far ? "far" : "near", Enumerable.Range(0, ours.Length).Where(round => states[round] == far && states[round + 1] == far)))];
-        return results.Any(result => result.Rounds >= FewestRounds) ? [.. results.Where(result => result.Rounds >= FewestRounds)] : [Result("changing", Enumerable.Range(0, ours.Length))];
-
-        InferenceResult Result(string cores, IEnumerable<int> chosen)
-        {
-            int[] list = [.. chosen];
-            return list.Length == 0 ? new InferenceResult(cores, 0, double.NaN, double.NaN, difference)
-                : new InferenceResult(cores, list.Length, AlternatingRounds.Median([.. list.Select(round => ours[round])]), AlternatingRounds.Median([.. list.Select(round => theirs[round])]), difference);
-        }
+        return [.. rounds.RunByCores(test.Threads, () => engine.Run(pixels, test.Batch, logits), peer.Run)
+            .Select(group => new InferenceResult(group.Cores, group.Ours.Length, AlternatingRounds.Median(group.Ours), AlternatingRounds.Median(group.Theirs), difference))];
     }
 
     /// <summary>The largest difference, relative to the largest expected value.</summary>

@@ -23,7 +23,7 @@ internal static class TrainingBenchmark
 
     public static void Run(CommandLine options)
     {
-        int rounds = options.Number("rounds", 7), threads = Math.Min(2, Environment.ProcessorCount);
+        int rounds = options.Number("rounds", 7);
         var alternation = new AlternatingRounds(rounds, options.Number("seconds", 2), options.Text("clock", "wall") == "processor");
         bool alone = options.Text("peer", "libtorch") switch
         {
@@ -31,7 +31,9 @@ internal static class TrainingBenchmark
             "none" => true,
             var other => throw new ArgumentException($"There is no peer '{other}': use libtorch or none."),
         };
-        TrainingCase[] cases = [new("S1", 28, 128, threads), new("A0", 64, 32, threads)];
+        (string Network, int Size, int Batch)[] networks = [("S1", 28, 128), ("S2", 64, 32), ("A0", 64, 32), ("A0", 224, 8)];
+        int[] threadCounts = [1, Math.Min(2, Environment.ProcessorCount)];
+        TrainingCase[] cases = [.. networks.SelectMany(each => threadCounts.Distinct().Select(threads => new TrainingCase(each.Network, each.Size, each.Batch, threads)))];
         if (options.Text("network") is { } name)
         {
             int size = options.Number("size", RepVggVariants.Find(name).DefaultImageSize), given = options.Number("threads", 0);
@@ -51,13 +53,13 @@ internal static class TrainingBenchmark
             }
             else
             {
-                lines.Add(Measure(test, backend, alternation, alone));
+                lines.AddRange(Measure(test, backend, alternation, alone));
             }
             sides = alone ? $"{backend.Description}." : $"{backend.Description}; {LibtorchPeer.Version}.";
         }
         string[] header = form is { } compared
             ? [$"| network | size | batch | threads | side | RepVgg, images/s | {compared}, images/s | ratio | RepVgg, MiB | {compared}, MiB | ratio |", "|---|---|---|---|---|---|---|---|---|---|---|"]
-            : ["| network | size | batch | threads | ours, images/s | libtorch, images/s | ratio | first losses differ |", "|---|---|---|---|---|---|---|---|"];
+            : ["| network | size | batch | threads | cores, rounds | ours, images/s | libtorch, images/s | ratio | first losses differ |", "|---|---|---|---|---|---|---|---|---|"];
         lines.InsertRange(0, header);
         lines.ForEach(Console.WriteLine);
         Console.WriteLine();
@@ -73,6 +75,7 @@ internal static class TrainingBenchmark
             : $"""
                 Training steps: forward, cross-entropy, backward, SGD with momentum and weight decay, on the same batch from the same
                 weights. Images per second by the median of {rounds} rounds in which both sides alternate; ratio is ours over theirs.
+                Two threads are slower where their cores are far apart, as in the table of inference.
                 The last column is the relative difference of the losses of the first step. Made by `bench/run` on {Machine.Today}.
                 """;
         ResultsFile.Replace(path, form is { } named ? $"Training form {named} against RepVgg" : "Training against libtorch", $"""
@@ -84,13 +87,14 @@ internal static class TrainingBenchmark
             """);
     }
 
-    private static string Measure(TrainingCase test, Backend backend, AlternatingRounds alternation, bool alone)
+    private static IReadOnlyList<string> Measure(TrainingCase test, Backend backend, AlternatingRounds alternation, bool alone)
     {
         using var own = new TrainingSteps(test, test.Architecture, backend);
         using var peer = alone ? null : new LibtorchPeer(own);
         double difference = peer is null ? double.NaN : RelativeDifference(test, peer.Step(), own.Step());
-        var (ours, theirs) = alternation.Run(() => own.Step(), peer is null ? null : () => peer.Step());
-        return string.Create(CultureInfo.InvariantCulture, $"{Columns(test)} {Speeds(test, ours, theirs, oursOverTheirs: true)} {difference:E1} |");
+        return [.. alternation.RunByCores(test.Threads, () => own.Step(), peer is null ? null : () => peer.Step()).Select(group => string.Create(
+            CultureInfo.InvariantCulture,
+            $"{Columns(test)} {group.Cores}{(group.Cores.Length > 0 ? $", {group.Ours.Length}" : "")} | {Speeds(test, group.Ours, group.Theirs, oursOverTheirs: true)} {difference:E1} |"))];
     }
 
     private static IEnumerable<string> CompareForms(TrainingCase test, TrainingForm form, Backend first, Backend second, AlternatingRounds alternation, bool alone)

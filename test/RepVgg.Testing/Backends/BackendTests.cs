@@ -32,6 +32,8 @@ public abstract partial class BackendTests : IDisposable
     [InlineData(9, 32, 4, 4, 32, 3, 1, 1, 1)]
     [InlineData(3, 64, 4, 4, 80, 3, 1, 1, 1)]
     [InlineData(3, 40, 4, 3, 72, 3, 2, 1, 1)]
+    [InlineData(30, 128, 4, 3, 112, 3, 1, 1, 1)]
+    [InlineData(2, 4, 2, 2, 64, 3, 1, 1, 1)]
     [InlineData(2, 48, 2, 2, 36, 3, 1, 1, 3)]
     [InlineData(2, 16, 7, 7, 16, 1, 1, 0, 1)]
     [InlineData(3, 19, 7, 9, 23, 1, 2, 0, 1)]
