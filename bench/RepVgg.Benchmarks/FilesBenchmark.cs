@@ -19,18 +19,34 @@ internal static class FilesBenchmark
 {
     private const int DistinctFiles = 20;
 
+    private const string DecodingAlone = "decode, all threads";
+
     public static void Run(CommandLine options)
     {
         var architecture = RepVggVariants.Find(options.Text("network", "A0"));
-        int size = options.Number("size", architecture.DefaultImageSize), count = options.Number("images", 200), threads = options.Number("threads", 0), rounds = options.Number("rounds", 3);
-        int width = options.Number("width", 2048), height = options.Number("height", 1536);
+        int size = options.Number("size", architecture.DefaultImageSize), count = options.Number("images", 200), threads = options.Number("threads", 0), rounds = options.Number("rounds", 5);
+        int width = options.Number("width", 1024), height = options.Number("height", 768);
         string folder = Directory.CreateTempSubdirectory("repvgg-files-").FullName;
         try
         {
             byte[][] files = [.. Enumerable.Range(0, DistinctFiles).Select(i => WritePhoto(Path.Combine(folder, $"{i}.jpg"), width, height, i))];
             Row[] rows = [.. Enumerable.Range(0, count).Select(i => new Row { ImagePath = $"{i % DistinctFiles}.jpg", Label = (uint)(i % 10) })];
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{architecture.Name} at {size}, {count} JPEG files of {width} x {height} pixels, {files.Average(file => file.Length) / 1e6:F2} MB each, {(threads == 0 ? Environment.ProcessorCount : threads)} threads"));
-            Measure(architecture, size, rows, files, folder, threads, rounds);
+            string title = string.Create(CultureInfo.InvariantCulture, $"{architecture.Name} at {size}, {count} JPEG files of {width} x {height} pixels, {files.Average(file => file.Length) / 1e6:F2} MB each, {ThreadCount.Resolve(threads)} threads");
+            Console.WriteLine($"{title}\n");
+            List<string> lines = ["| step | ms/image | images/s | of decoding alone |", "|---|---|---|---|", .. Measure(architecture, size, rows, files, folder, threads, rounds)];
+            lines.ForEach(Console.WriteLine);
+            Console.WriteLine($"\n{Machine.Description} {Machine.Cores}");
+            if (options.Text("write") is { } path)
+            {
+                ResultsFile.Replace(path, "Image files", $"""
+                    {title}: the rows of Fit, from the files to the pixels that are cached, and Transform, from the files to the scores. Medians of {rounds} rounds; the last column compares with decoding on all
+                    threads. Made by `bench/run files` on {Machine.Today}.
+
+                    {Machine.Description}{Machine.Load} {Machine.Cores}
+
+                    {string.Join('\n', lines)}
+                    """);
+            }
         }
         finally
         {
@@ -38,7 +54,7 @@ internal static class FilesBenchmark
         }
     }
 
-    private static void Measure(RepVggArchitecture architecture, int size, Row[] rows, byte[][] files, string folder, int threads, int rounds)
+    private static IEnumerable<string> Measure(RepVggArchitecture architecture, int size, Row[] rows, byte[][] files, string folder, int threads, int rounds)
     {
         var context = new MLContext(seed: 1);
         var data = context.Data.LoadFromEnumerable(rows);
@@ -68,13 +84,13 @@ internal static class FilesBenchmark
         [
             ("read the file", files.Length, () => Array.ForEach(Enumerable.Range(0, files.Length).ToArray(), i => File.ReadAllBytes(Path.Combine(folder, $"{i}.jpg")))),
             ("decode", files.Length, () => Array.ForEach(files, file => ImageDecoder.Decode(file, new ImageDecoding()).Dispose())),
-            ("decode, all threads", files.Length, () => loop.Run(files.Length, (i, _) => ImageDecoder.Decode(files[i], new ImageDecoding()).Dispose())),
+            (DecodingAlone, files.Length, () => loop.Run(files.Length, (i, _) => ImageDecoder.Decode(files[i], new ImageDecoding()).Dispose())),
             ("resize, convert", 20, () => Repeat(20, () => resizer.Resize(decoded, batch.AsSpan(0, engine.InputLength)))),
             ("network, batches of 32", 64, () => Repeat(2, () => engine.Run(batch, 32, logits))),
-            ("rows to cache, LoadImages", rows.Length, () => Cache(asImages)),
-            ("rows to cache, bytes", rows.Length, () => Cache(asBytes)),
+            ("Fit: rows to cache, LoadImages", rows.Length, () => Cache(asImages)),
+            ("Fit: rows to cache, LoadRawImageBytes", rows.Length, () => Cache(asBytes)),
             ("Transform, LoadImages", rows.Length, () => Score(asImages)),
-            ("Transform, bytes", rows.Length, () => Score(asBytes)),
+            ("Transform, LoadRawImageBytes", rows.Length, () => Score(asBytes)),
         ];
         var times = sides.Select(_ => new List<double>()).ToArray();
         for (int round = 0; round <= rounds; round++)
@@ -87,11 +103,13 @@ internal static class FilesBenchmark
                     times[side].Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds / sides[side].Images);
             }
         }
-        foreach (var (side, list) in sides.Zip(times))
+        double decoding = AlternatingRounds.Median(times[Array.FindIndex(sides, side => side.Name == DecodingAlone)]);
+        return sides.Zip(times, (side, list) =>
         {
             double median = AlternatingRounds.Median(list);
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {side.Name,-28}{median,9:F2} ms/image{1000 / median,10:F1} images/s"));
-        }
+            string share = side.Images == rows.Length ? string.Create(CultureInfo.InvariantCulture, $"{decoding / median:F2}") : "";
+            return string.Create(CultureInfo.InvariantCulture, $"| {side.Name} | {median:F2} | {1000 / median:F0} | {share} |");
+        });
 
         void Cache(IDataView view)
         {

@@ -43,7 +43,7 @@ const string Usage = """
               --stage NAME    runs the network up to this stage only, so that the pixels weigh more
 
       files   a folder of JPEG photos: training rows and scoring, and where the time goes
-              --network A0  --size 224  --images 200  --width 2048  --height 1536  --threads 0  --rounds 3
+              --network A0  --size 224  --images 200  --width 1024  --height 768  --threads 0  --rounds 5
 
       cores   how far apart two cores are: round trip of a cache line, and bandwidths of exchanged buffers; the tables that are written have it, too
               --rounds 1
