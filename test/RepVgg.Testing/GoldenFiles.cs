@@ -1,6 +1,6 @@
 using System.Text.Json;
 using RepVgg.Architectures;
-using RepVgg.Samples.Weights;
+using RepVgg.Tool.Weights;
 using RepVgg.Weights;
 using RepVgg.Weights.PyTorch;
 

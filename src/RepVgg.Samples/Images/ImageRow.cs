@@ -1,4 +1,5 @@
 using Microsoft.ML.Data;
+using RepVgg.Tool.Images;
 using RepVgg.Training.Data;
 
 namespace RepVgg.Samples.Images;

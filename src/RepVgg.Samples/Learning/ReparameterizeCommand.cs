@@ -2,7 +2,7 @@ using System.Globalization;
 using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
 using RepVgg.Reparameterization;
-using RepVgg.Samples.CommandLine;
+using RepVgg.Tool.CommandLine;
 using RepVgg.Weights;
 
 namespace RepVgg.Samples.Learning;

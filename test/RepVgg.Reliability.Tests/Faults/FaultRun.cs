@@ -1,4 +1,4 @@
-extern alias samples;
+extern alias tool;
 
 using System.Collections.Immutable;
 using Microsoft.ML;
@@ -7,12 +7,12 @@ using Microsoft.ML.RepVgg.Tests.Trainer;
 using RepVgg.Architectures;
 using RepVgg.Networks;
 using RepVgg.Reliability.Tests.Kills;
-using RepVgg.Samples.Weights;
+using RepVgg.Tool.Weights;
 using RepVgg.Testing;
 using RepVgg.Training.Data;
 using RepVgg.Weights;
 using RepVgg.Weights.Checkpoint;
-using DataPacker = samples::RepVgg.Samples.Images.DataPacker;
+using DataPacker = tool::RepVgg.Tool.Images.DataPacker;
 
 namespace RepVgg.Reliability.Tests.Faults;
 

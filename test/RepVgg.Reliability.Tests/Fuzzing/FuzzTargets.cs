@@ -10,7 +10,7 @@ using Microsoft.ML.RepVgg.Tests.Trainer;
 using RepVgg.Architectures;
 using RepVgg.Inference;
 using RepVgg.Networks;
-using RepVgg.Samples.Weights;
+using RepVgg.Tool.Weights;
 using RepVgg.Testing;
 using RepVgg.Training;
 using RepVgg.Training.Data;

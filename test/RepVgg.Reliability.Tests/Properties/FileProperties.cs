@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 using CsCheck;
 using RepVgg.Architectures;
 using RepVgg.Networks;
-using RepVgg.Samples.Weights;
+using RepVgg.Tool.Weights;
 using RepVgg.Testing;
 using RepVgg.Training.Data;
 using RepVgg.Weights;

@@ -1,7 +1,7 @@
 using System.Text.Json;
 using RepVgg.Backends;
 using RepVgg.Optimizers;
-using RepVgg.Samples.Weights;
+using RepVgg.Tool.Weights;
 using RepVgg.Weights;
 using RepVgg.Weights.PyTorch;
 using Xunit;

@@ -1,0 +1,71 @@
+using System.CommandLine;
+using RepVgg.Runtime;
+
+namespace RepVgg.Tool.CommandLine;
+
+/// <summary>Finds and runs the command. An exception is reported as one line on the error stream.</summary>
+internal static class CommandRunner
+{
+    private const int Failed = 1, WrongUsage = 2;
+
+    private const string Signals = """
+        Ctrl-C stops training at the next batch and keeps the best model so far; other commands end at once, but complete a file that they write. A second Ctrl-C ends at once.
+        Exit codes: 0, 1 for a failure, 2 for a wrong command line, 130 for Ctrl-C, 143 for SIGTERM.
+        """;
+
+    /// <summary>Paths may begin with @, so that there are no response files.</summary>
+    public static ParserConfiguration Parsing { get; } = new() { ResponseFileTokenReplacer = null };
+
+    /// <param name="description">Description of the program.</param>
+    /// <param name="commands">The commands.</param>
+    /// <param name="args">The command line.</param>
+    /// <param name="byDefault">The command that runs if none is named; null if one must be named.</param>
+    /// <returns>The exit code: 0, 1 for a failure, 2 for a wrong command line, 130 when interrupted by Ctrl-C, 143 by SIGTERM.</returns>
+    public static int Run(string description, IReadOnlyList<CommandSpec> commands, string[] args, CommandSpec? byDefault = null)
+    {
+        using var interrupt = new Interrupt();
+        var root = new RootCommand($"{description}\n\n{(byDefault is null ? "" : $"Without a command, {byDefault.Name} runs. ")}{Signals}");
+        byDefault?.AddTo(root, Execute(byDefault));
+        foreach (var command in commands)
+            root.Subcommands.Add(command.ToCommand(Execute(command)));
+        try
+        {
+            var result = root.Parse(args, Parsing);
+            if (result.Errors.Count > 0 && result.Action is not System.CommandLine.Help.HelpAction)
+                throw new UsageException(result.Errors[0].Message);
+            // Signals and exceptions are handled here.
+            return result.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null, Output = Console.Out, Error = Console.Error });
+        }
+        catch (UsageException e)
+        {
+            Console.Error.WriteLine($"{e.Message} Try --help.");
+            return WrongUsage;
+        }
+        catch (Exception e) when (interrupt.IsCauseOf(e))
+        {
+            Console.Error.WriteLine("Interrupted.");
+            return interrupt.ExitCode;
+        }
+        catch (Exception e)
+        {
+            Console.Error.WriteLine($"Error: {Meaning(e)}");
+            return Failed;
+        }
+
+        Func<Arguments, int> Execute(CommandSpec command) => arguments =>
+        {
+            int exitCode = command.Run(arguments, interrupt);
+            return interrupt.ExitCode != 0 ? interrupt.ExitCode : exitCode;
+        };
+    }
+
+    /// <summary>Gets the message of an exception as one line, without control characters and without the parameter name that .NET appends. For an exception that only wraps another one, gets the message of the inner exception.</summary>
+    private static string Meaning(Exception exception)
+    {
+        while (exception is AggregateException or System.Reflection.TargetInvocationException && exception.InnerException is { } inner)
+            exception = inner;
+        string message = exception.Message.ReplaceLineEndings(" ");
+        string suffix = exception is ArgumentException { ParamName: { } name } ? $" (Parameter '{name}')" : "";
+        return MessageText.WithoutControls(suffix.Length > 0 && message.EndsWith(suffix, StringComparison.Ordinal) ? message[..^suffix.Length] : message);
+    }
+}

@@ -1,0 +1,68 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+
+namespace RepVgg.Tool.CommandLine;
+
+/// <summary>One option of a command: <c>--name VALUE</c>, or <c>--name</c> alone.</summary>
+/// <param name="Name">Name of the option, without dashes.</param>
+/// <param name="Value">Name of the value in the help text; empty for an option without a value.</param>
+/// <param name="Help">Description of the option, one line.</param>
+internal sealed record OptionSpec(string Name, string Value, string Help);
+
+/// <summary>A command of a program, with its operands and options. System.CommandLine parses them.</summary>
+/// <param name="Name">Name of the command on the command line.</param>
+/// <param name="Summary">Description of the command, one line.</param>
+/// <param name="Options">The options of the command.</param>
+/// <param name="Run">Runs the command and returns the exit code. It defers signals while it writes files.</param>
+internal sealed record CommandSpec(string Name, string Summary, IReadOnlyList<OptionSpec> Options, Func<Arguments, Interrupt, int> Run)
+{
+    /// <summary>Names of the operands (words without dashes), in order. One whose name is in brackets may be missing; of one whose name ends with three points there may be several.</summary>
+    public IReadOnlyList<string> Operands { get; init; } = [];
+
+    /// <summary>Whether the help text leaves out the command.</summary>
+    public bool IsHidden { get; init; }
+
+    /// <summary>Parses words. The program parses whole command lines instead, see <see cref="CommandRunner"/>.</summary>
+    /// <exception cref="UsageException">An option is unknown, repeated or has no value, or there are too many or too few operands.</exception>
+    public Arguments Parse(IReadOnlyList<string> words)
+    {
+        var result = ToCommand(_ => 0).Parse(words, CommandRunner.Parsing);
+        return result.Errors.Count == 0 ? new Arguments(result) : throw new UsageException(result.Errors[0].Message);
+    }
+
+    /// <summary>Creates the command of System.CommandLine.</summary>
+    /// <param name="run">Runs it.</param>
+    public Command ToCommand(Func<Arguments, int> run)
+    {
+        var command = new Command(Name, Summary) { Hidden = IsHidden };
+        AddTo(command, run);
+        return command;
+    }
+
+    /// <summary>Adds the operands, the options and the action to a command.</summary>
+    public void AddTo(Command command, Func<Arguments, int> run)
+    {
+        foreach (string operand in Operands)
+        {
+            string name = operand.Trim('[', ']', '.');
+            Argument argument = operand.EndsWith("...", StringComparison.Ordinal) ? new Argument<string[]>(name) { Arity = ArgumentArity.OneOrMore }
+                : new Argument<string>(name) { Arity = operand.StartsWith('[') ? ArgumentArity.ZeroOrOne : ArgumentArity.ExactlyOne };
+            argument.Validators.Add(RefuseEmpty);
+            command.Arguments.Add(argument);
+        }
+        foreach (var option in Options)
+        {
+            if (option.Value.Length == 0)
+                command.Options.Add(new Option<bool>("--" + option.Name) { Description = option.Help });
+            else
+                command.Options.Add(new Option<string>("--" + option.Name) { HelpName = option.Value, Description = option.Help, Arity = ArgumentArity.ExactlyOne });
+        }
+        command.SetAction(result => run(new Arguments(result)));
+    }
+
+    private static void RefuseEmpty(ArgumentResult result)
+    {
+        if (result.Tokens.Any(token => token.Value.Length == 0))
+            result.AddError($"{result.Argument.Name} is empty.");
+    }
+}

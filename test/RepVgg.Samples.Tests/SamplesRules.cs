@@ -1,5 +1,0 @@
-using RepVgg.Testing;
-
-namespace RepVgg.Samples.Tests;
-
-public class SamplesRules() : AssemblyRules("RepVgg.Samples");

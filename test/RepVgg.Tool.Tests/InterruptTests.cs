@@ -1,0 +1,323 @@
+extern alias tool;
+
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using System.Text;
+using RepVgg.Architectures;
+using RepVgg.Optimizers;
+using RepVgg.Testing;
+using RepVgg.Weights;
+using RepVgg.Weights.Files;
+using Xunit;
+using NumpyFile = tool::RepVgg.Tool.Weights.NumpyFile;
+
+namespace RepVgg.Tool.Tests;
+
+/// <summary>Ctrl-C and SIGTERM at several moments. Signals are sent with the C library's kill, which Windows does not have.</summary>
+public sealed class InterruptTests : IDisposable
+{
+    private const int SigInt = 2, SigTerm = 15;
+
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    private string Output => _folder.File("models");
+
+    [UnixTheory]
+    [InlineData(0)]
+    [InlineData(60)]
+    [InlineData(150)]
+    [InlineData(300)]
+    public void At_the_start_nothing_is_written(int milliseconds)
+    {
+        using var run = Start("--out", Output, "--device", "cpu");
+        Thread.Sleep(milliseconds);
+        run.Send(SigInt);
+        Assert.Equal(130, run.End());
+        Assert.Empty(Files(Output));
+    }
+
+    [UnixTheory]
+    [InlineData(SigInt, 130)]
+    [InlineData(SigTerm, 143)]
+    public void In_the_first_epoch_nothing_is_kept(int signal, int exitCode)
+    {
+        using var run = Start("--out", Output, "--device", "cpu", "--epochs", "30", "--checkpoint", _folder.File("run.checkpoint"));
+        run.WaitFor("Training ");
+        run.Send(signal);
+        Assert.Equal(exitCode, run.End());
+        Assert.Contains("Stopped before the first epoch was complete", run.Output, StringComparison.Ordinal);
+        Assert.Empty(Files(Output));
+        Assert.False(File.Exists(_folder.File("run.checkpoint")));
+    }
+
+    [UnixTheory]
+    [InlineData(SigInt, 130)]
+    [InlineData(SigTerm, 143)]
+    public void In_a_later_epoch_the_best_model_and_the_checkpoint_are_kept(int signal, int exitCode)
+    {
+        string[] arguments = ["--out", Output, "--device", "cpu", "--epochs", "3", "--checkpoint", _folder.File("run.checkpoint")];
+        using (var run = Start(arguments))
+        {
+            run.WaitFor("epoch   1/3  loss");
+            run.Send(signal);
+            Assert.Equal(exitCode, run.End());
+            Assert.Contains("Stopped. The model is the best so far, of epoch", run.Output, StringComparison.Ordinal);
+            Assert.Contains("The network as ONNX: ", run.Output, StringComparison.Ordinal);
+        }
+        ModelIsComplete();
+        using var resumed = Start(arguments);
+        Assert.Equal(0, resumed.End());
+        Assert.DoesNotContain("epoch   1/3", resumed.Output, StringComparison.Ordinal);
+    }
+
+    [UnixTheory]
+    [InlineData("Trained in")]
+    [InlineData("test images: accuracy")]
+    [InlineData("scored by the model")]
+    public void After_training_the_model_is_written_completely(string moment)
+    {
+        using var run = Start("--out", Output, "--device", "cpu", "--epochs", "1");
+        run.WaitFor(moment);
+        run.Send(SigInt);
+        // The program can be at its end before the signal arrives.
+        Assert.Contains(run.End(), new[] { 130, 0 });
+        ModelIsComplete();
+    }
+
+    [UnixTheory]
+    [InlineData(SigInt, SigInt, 130)]
+    [InlineData(SigTerm, SigTerm, 143)]
+    [InlineData(SigTerm, SigInt, 130)]
+    public void The_second_signal_ends_work_that_does_not_stop(int first, int second, int exitCode)
+    {
+        using var run = new ProgramRun(Programs.Start(typeof(Program).Assembly, "endless"));
+        run.WaitFor("ready");
+        run.Send(first);
+        run.WaitFor("cancelled");
+        Assert.False(run.HasEnded);
+        run.Send(second);
+        Assert.Equal(exitCode, run.End());
+    }
+
+    [UnixFact]
+    public void Signals_again_and_again_end_training_with_the_exit_code_of_an_interrupt()
+    {
+        using var run = Start("--out", Output, "--device", "cpu", "--epochs", "30");
+        run.WaitFor("epoch   1/30");
+        var clock = Stopwatch.StartNew();
+        while (!run.HasEnded && clock.Elapsed < ProgramRun.Longest)
+        {
+            run.Send(SigInt);
+            Thread.Sleep(1);
+        }
+        Assert.Equal(130, run.End());
+    }
+
+    [UnixFact]
+    public void An_ablation_keeps_the_runs_that_are_done()
+    {
+        string output = _folder.File("results");
+        string[] arguments = ["ablation", "--out", output, "--device", "cpu", "--architecture", "S0", "--epochs", "1", "--forms", "Plain,RepVgg"];
+        using (var run = Start(arguments))
+        {
+            run.WaitFor("Plain, seed 1: run 1 of 6");
+            run.Send(SigInt);
+            Assert.Equal(130, run.End());
+            Assert.Contains("No run was complete, and nothing was written.", run.Output, StringComparison.Ordinal);
+            Assert.Empty(Files(output));
+        }
+        using (var run = Start(arguments))
+        {
+            run.WaitFor("RepVgg, seed 1: run 2 of 6");
+            run.Send(SigInt);
+            Assert.Equal(130, run.End());
+        }
+        Assert.Equal(["ablation.csv", "ablation.md", "ablation.svg"], Files(output));
+        Assert.Contains("\nIncomplete: 1 of 6 runs are done.\n", File.ReadAllText(Path.Combine(output, "ablation.md")), StringComparison.Ordinal);
+        Assert.StartsWith("Plain,1,0.", File.ReadAllLines(Path.Combine(output, "ablation.csv"))[^1], StringComparison.Ordinal);
+    }
+
+    [UnixTheory]
+    [InlineData(SigInt, 130)]
+    [InlineData(SigTerm, 143)]
+    public void A_search_keeps_its_checkpoint_and_goes_on(int signal, int exitCode)
+    {
+        string scales = _folder.File("scales.pth"), checkpoint = _folder.File("search.checkpoint");
+        string[] arguments = ["search-scales", "--out", scales, "--device", "cpu", "--architecture", "S0", "--fraction", "0.5", "--epochs", "3", "--checkpoint", checkpoint];
+        using (var run = Start(arguments))
+        {
+            run.WaitFor("epoch   1/3  loss");
+            run.Send(signal);
+            Assert.Equal(exitCode, run.End());
+            Assert.Contains("Stopped; no scales were written. The same command goes on from the checkpoint.", run.Output, StringComparison.Ordinal);
+        }
+        Assert.Equal([Path.GetFileName(checkpoint)], Files(_folder.Path));
+        using var resumed = Start(arguments);
+        Assert.Equal(0, resumed.End());
+        Assert.DoesNotContain("epoch   1/3", resumed.Output, StringComparison.Ordinal);
+        Assert.Equal([Path.GetFileName(scales), Path.GetFileName(checkpoint)], Files(_folder.Path));
+        RepOptimizerScales.Load(scales).Validate(RepVggVariants.S0 with { InputChannels = 1 });
+    }
+
+    [UnixTheory]
+    [InlineData("convert")]
+    [InlineData("run")]
+    [InlineData("verify")]
+    [InlineData("create")]
+    public void Other_commands_end_with_no_file_or_a_complete_one(string command)
+    {
+        string weights = _folder.File("weights.pth"), images = _folder.File("images.npy"), output = _folder.File(command == "run" ? "logits.npy" : "output.pth");
+        Assert.Equal(0, Programs.Tool.Run("create", "RepVGG-A0", weights).ExitCode);
+        NumpyFile.Write(images, RandomStates.Images(4, 3, 64, 64));
+        string[] arguments = command switch
+        {
+            "convert" => ["convert", weights, output],
+            "run" => ["run", weights, images, output],
+            "verify" => ["verify", weights, "--image-size", "64"],
+            _ => ["create", "RepVGG-A0", output],
+        };
+        string[] before = [.. Files(_folder.Path)];
+        for (int milliseconds = 0; milliseconds < 1000; milliseconds += 140)
+        {
+            using var run = Start(arguments);
+            Thread.Sleep(milliseconds);
+            run.Send(SigInt);
+            Assert.Contains(run.End(), new[] { 130, 0 });
+            Assert.Empty(Files(_folder.Path).Except([.. before, Path.GetFileName(output)]));
+            if (!File.Exists(output))
+                continue;
+            if (command == "run")
+                Assert.Equal([4, 1000], [.. NumpyFile.Read(output).Shape]);
+            else
+                WeightsFile.Read(output);
+            File.Delete(output);
+        }
+    }
+
+    [UnixTheory]
+    [InlineData(SigInt, 130)]
+    [InlineData(SigTerm, 143)]
+    public void While_a_file_is_written_it_is_completed_first(int signal, int exitCode)
+    {
+        string output = _folder.File("output");
+        using var run = new ProgramRun(Programs.Start(typeof(Program).Assembly, "write", output));
+        run.WaitFor("writing");
+        run.Send(signal);
+        Assert.Equal(exitCode, run.End());
+        Assert.Equal("written", File.ReadAllText(output));
+        Assert.Equal(["output"], Files(_folder.Path));
+    }
+
+    [UnixFact]
+    public void Packing_stops_within_the_file()
+    {
+        const int Count = 40_000;
+        byte[] pixels = new byte[Count * 784];
+        new Random(1).NextBytes(pixels);
+        string data = Directory.CreateDirectory(_folder.File("data")).FullName;
+        foreach (string prefix in new[] { "train", "t10k" })
+        {
+            File.WriteAllBytes(Path.Combine(data, $"{prefix}-images-idx3-ubyte"), IdxBytes.Idx(pixels, Count, 28, 28));
+            File.WriteAllBytes(Path.Combine(data, $"{prefix}-labels-idx1-ubyte"), IdxBytes.Idx([.. Enumerable.Range(0, Count).Select(i => (byte)(i % 10))], Count));
+        }
+        using var run = Start("pack-data", "--data", data, "--out", _folder.File("small.zip"), "--training", $"{Count}", "--test", $"{Count}");
+        while (Directory.GetFileSystemEntries(_folder.Path).Length == 1 && !run.HasEnded)
+            Thread.Yield();
+        run.Send(SigInt);
+        Assert.Equal(130, run.End());
+        Assert.Equal("Interrupted.", run.Error.Trim());
+        Assert.Equal(["data"], Files(_folder.Path));
+    }
+
+    private static IEnumerable<string> Files(string folder) =>
+        Directory.Exists(folder) ? Directory.EnumerateFileSystemEntries(folder).Select(path => Path.GetFileName(path)!).Order(StringComparer.Ordinal) : [];
+
+    private void ModelIsComplete()
+    {
+        Assert.Equal(["model.onnx", "model.zip"], Files(Output));
+        WeightsFile.Read(Path.Combine(Output, "model.onnx"));
+        using var archive = System.IO.Compression.ZipFile.OpenRead(Path.Combine(Output, "model.zip"));
+        Assert.NotEmpty(archive.Entries);
+    }
+
+    private static ProgramRun Start(params string[] arguments) => new((arguments[0].StartsWith('-') ? Programs.Samples : Programs.Tool).Start(arguments));
+
+    /// <summary>The sample program while it runs.</summary>
+    private sealed class ProgramRun : IDisposable
+    {
+        /// <summary>Maximum time that the program gets for anything.</summary>
+        public static readonly TimeSpan Longest = TimeSpan.FromMinutes(3);
+
+        private readonly Process _process;
+        private readonly StringBuilder _output = new(), _error = new();
+
+        public ProgramRun(Process process)
+        {
+            _process = process;
+            process.OutputDataReceived += (_, line) => Add(_output, line.Data);
+            process.ErrorDataReceived += (_, line) => Add(_error, line.Data);
+            process.BeginOutputReadLine();
+            process.BeginErrorReadLine();
+        }
+
+        public string Output => Text(_output);
+
+        public string Error => Text(_error);
+
+        public bool HasEnded => _process.HasExited;
+
+        /// <summary>Waits until the program has written a text.</summary>
+        public void WaitFor(string text)
+        {
+            var clock = Stopwatch.StartNew();
+            while (!Output.Contains(text, StringComparison.Ordinal))
+            {
+                Assert.True(clock.Elapsed < Longest, $"The program has not written '{text}': {Output}{Error}");
+                if (_process.WaitForExit(2))
+                {
+                    _process.WaitForExit(); // until all output is read
+                    Assert.True(Output.Contains(text, StringComparison.Ordinal), $"The program ended before it wrote '{text}': {Output}{Error}");
+                }
+            }
+        }
+
+        public void Send(int signal)
+        {
+            if (!_process.HasExited)
+                _ = Kill(_process.Id, signal);
+        }
+
+        /// <returns>The exit code.</returns>
+        public int End()
+        {
+            if (!_process.WaitForExit(Longest))
+                _process.Kill();
+            _process.WaitForExit();
+            return _process.ExitCode;
+        }
+
+        public void Dispose()
+        {
+            if (!_process.HasExited)
+                _process.Kill();
+            _process.Dispose();
+        }
+
+        private static void Add(StringBuilder text, string? line)
+        {
+            lock (text)
+                text.AppendLine(line);
+        }
+
+        private static string Text(StringBuilder text)
+        {
+            lock (text)
+                return text.ToString();
+        }
+
+        [DllImport("libc", EntryPoint = "kill")]
+        private static extern int Kill(int process, int signal);
+    }
+}
