@@ -31,7 +31,6 @@ public class CommandLineTests
     [InlineData("--rate -1", "--rate is '-1'; it must be a number above 0.")]
     [InlineData("--rate NaN", "--rate is 'NaN'; it must be a number above 0.")]
     [InlineData("--device gpu", "--device is 'gpu'; it must be one of: auto, cpu.")]
-    [InlineData(X)]
     public void Says_what_is_wrong(string line, string expected)
     {
         var error = Assert.Throws<UsageException>(() =>

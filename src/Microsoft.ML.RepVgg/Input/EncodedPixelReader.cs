@@ -5,29 +5,48 @@ using RepVgg.Training.Data;
 
 namespace Microsoft.ML.RepVgg.Input;
 
-/// <summary>Reads encoded images. The images of a batch are decoded in parallel.</summary>
+/// <summary>Reads the content of image files (vectors of bytes), as LoadRawImageBytes gives it. The images of a batch are decoded in parallel.</summary>
 /// <param name="input">Description of the column.</param>
 /// <param name="location">Describes the current row in error messages.</param>
+/// <param name="getter">Gets the content of the current row's file.</param>
 /// <param name="decoding">How the images are decoded.</param>
 /// <param name="capacity">Maximum number of images of a batch.</param>
 /// <param name="threads">Maximum number of threads that decode images; 0 for all cores.</param>
-internal abstract class EncodedPixelReader(FeatureInput input, RowLocation location, ImageDecoding decoding, int capacity, int threads) : BytePixelReader(input, location, capacity)
+internal sealed class EncodedPixelReader(FeatureInput input, RowLocation location, ValueGetter<VBuffer<byte>> getter, ImageDecoding decoding, int capacity, int threads) : BytePixelReader(input, location, capacity)
 {
+    /// <summary>Size of the content in bytes at which a batch is decoded before it has the maximum number of images.</summary>
+    private const long MaximumContent = 64L << 20;
+
     private readonly ParallelLoop _loop = new(ThreadCount.Resolve(threads));
+    private readonly VBuffer<byte>[] _contents = new VBuffer<byte>[capacity];
     private readonly RowPlace[] _places = new RowPlace[capacity];
     private readonly int[] _labels = new int[capacity];
     private readonly InvalidRowException?[] _errors = new InvalidRowException?[capacity];
     private readonly ImageResizer?[] _resizers = new ImageResizer?[ThreadCount.Resolve(threads)];
+    private long _content;
     private int _kept;
 
-    public sealed override void Read(int index)
+    public override bool IsFull => _content >= MaximumContent;
+
+    public override void Read(int index)
     {
-        ReadRow(index);
+        try
+        {
+            getter(ref _contents[index]);
+        }
+        catch (Exception error) when (error is not OperationCanceledException)
+        {
+            throw Location.Invalid($"the image cannot be read: {error.Message}", inner: error);
+        }
+        if (_contents[index].Length == 0)
+            throw Location.NoContent();
         _places[index] = Location.Place();
+        _content += _contents[index].Length;
     }
 
     public override bool Complete(int count, Span<InvalidRowException?> errors)
     {
+        _content = 0;
         _loop.Run(count, Decode);
         bool complete = true;
         for (int i = 0; i < count; i++)
@@ -78,37 +97,23 @@ internal abstract class EncodedPixelReader(FeatureInput input, RowLocation locat
         base.Dispose();
     }
 
-    /// <summary>Keeps what the current row tells about its image.</summary>
-    /// <param name="index">Index of the image in the batch.</param>
-    /// <exception cref="InvalidRowException">The row has no image, or it cannot be read.</exception>
-    protected abstract void ReadRow(int index);
-
-    /// <summary>Gets the encoded image of a row that was read. Several threads call it at once, with different arguments.</summary>
-    /// <param name="index">Index of the image in the batch.</param>
-    /// <param name="worker">Index of the thread.</param>
-    /// <returns>The content of the image file, valid until the next call for the worker.</returns>
-    /// <exception cref="ImageException">The image cannot be used. The message is a clause.</exception>
-    protected abstract ReadOnlySpan<byte> Content(int index, int worker);
-
-    /// <summary>Gets a clause to be added to the message for content that cannot be decoded.</summary>
-    /// <param name="length">Length of the content in bytes.</param>
-    protected virtual string Advice(int length) => "";
-
     private void Decode(int index, int worker)
     {
+        var encoded = AllValues(_contents[index]);
         var planes = Planes(index);
-        int length = 0;
         try
         {
-            var encoded = Content(index, worker);
-            length = encoded.Length;
             using var image = ImageDecoder.Decode(encoded, decoding);
             (_resizers[worker] ??= Input.CreateResizer()).Resize(image, planes);
         }
         catch (ImageException error)
         {
             planes.Clear();
-            _errors[index] = _places[index].Invalid($"the image cannot be read: {error.Message}{Advice(length)}", error);
+            long pixels = (long)Input.Height * Input.Width;
+            string advice = encoded.Length == pixels || encoded.Length == 3 * pixels || encoded.Length == 4 * pixels
+                ? "; if the column contains pixels and not the content of an image file, convert it with mlContext.Transforms.ConvertToImage"
+                : "";
+            _errors[index] = _places[index].Invalid($"the image cannot be read: {error.Message}{advice}", error);
         }
         catch (Exception error) when (MissingDecoder.IsCauseOf(error))
         {

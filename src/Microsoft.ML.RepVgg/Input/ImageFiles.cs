@@ -59,10 +59,53 @@ internal sealed record ImageFiles(string? Folder, string? PathColumn)
         return schema.Where(column => column.Type is TextDataViewType && !column.IsHidden && _pathWords.Any(word => column.Name.Contains(word, StringComparison.OrdinalIgnoreCase)));
     }
 
-    /// <summary>Whether a column is that of the source: the step has the source's columns, as filters have, or it is one of ML.NET's row mappers and adds no column of the name.</summary>
-    private static bool Keeps((IDataView View, IDataView Source) step, string column) =>
-        ReferenceEquals(step.View.Schema, step.Source.Schema)
-        || (step.View.GetType().FullName == "Microsoft.ML.Data.RowToRowMapperTransform" && Count(step.View.Schema, column) == Count(step.Source.Schema, column));
+    /// <summary>Gets the getter that reads the files, if they <see cref="AreSource"/>. The files are read when their row is current, because a source may write the next one to the same file.</summary>
+    /// <param name="row">The row or cursor, in which the column of paths is active.</param>
+    /// <returns>Gets the content of the current row's file; empty if the row has no path.</returns>
+    public ValueGetter<VBuffer<byte>> GetContentGetter(DataViewRow row)
+    {
+        var getPath = row.GetGetter<ReadOnlyMemory<char>>(row.Schema[PathColumn!]);
+        return (ref VBuffer<byte> content) =>
+        {
+            ReadOnlyMemory<char> text = default;
+            getPath(ref text);
+            if (text.IsEmpty)
+                content = new VBuffer<byte>(0, []);
+            else
+                Read(string.IsNullOrWhiteSpace(Folder) ? text.ToString() : Path.Combine(Folder, text.ToString()), ref content);
+        };
+    }
+
+    /// <summary>Reads a file into the memory of a vector, because allocating arrays of this size takes time.</summary>
+    private static void Read(string path, ref VBuffer<byte> content)
+    {
+        using var file = File.OpenHandle(path, options: FileOptions.SequentialScan);
+        long length = RandomAccess.GetLength(file);
+        if (length is 0 or > int.MaxValue)
+        {
+            // Some special files have the length 0, but content. Too long a file is an error.
+            byte[] bytes = File.ReadAllBytes(path);
+            content = new VBuffer<byte>(bytes.Length, bytes);
+            return;
+        }
+        var editor = VBufferEditor.Create(ref content, (int)length);
+        int filled = 0;
+        while (filled < editor.Values.Length && RandomAccess.Read(file, editor.Values[filled..], filled) is > 0 and var read)
+            filled += read;
+        content = editor.CommitTruncated(filled);
+    }
+
+    /// <summary>
+    /// Whether a column is that of the source: the step is one of ML.NET's and has the source's columns, as filters have, or it maps rows, adds random numbers or selects columns, and there are as many columns of
+    /// the name as before.
+    /// </summary>
+    private static bool Keeps((IDataView View, IDataView Source) step, string column)
+    {
+        var type = step.View.GetType();
+        return type.Assembly == typeof(DataOperationsCatalog).Assembly
+            && (ReferenceEquals(step.View.Schema, step.Source.Schema)
+            || (type.Name is "RowToRowMapperTransform" or "SelectColumnsDataTransform" or "GenerateNumberTransform" && Count(step.View.Schema, column) == Count(step.Source.Schema, column)));
+    }
 
     private static int Count(DataViewSchema schema, string name) => schema.Count(column => column.Name == name);
 

@@ -1,4 +1,5 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg.Input.Images;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Training.Data;
 using RepVgg.Inference;
@@ -29,10 +30,9 @@ internal abstract class PixelReader(FeatureInput input, RowLocation location) : 
     /// <returns>The reader.</returns>
     public static PixelReader Create(FeatureInput input, DataViewRow row, DataViewSchema.Column column, RowLocation location, int capacity, int threads = 0) =>
         input.IsVector ? new VectorPixelReader(input, location, row.GetGetter<VBuffer<float>>(column), capacity)
-        : location.Files is { AreSource: true, PathColumn: { } path } files
-            ? new FilePixelReader(input, location, files.Folder, row.GetGetter<ReadOnlyMemory<char>>(row.Schema[path]), applyOrientation: column.Type is not ImageDataViewType, capacity, threads)
+        : location.Files.AreSource ? new EncodedPixelReader(input, location, location.Files.GetContentGetter(row), DecodingOfFiles(input, column), capacity, threads)
         : column.Type is ImageDataViewType ? new ImagePixelReader(input, location, row.GetGetter<MLImage>(column), capacity)
-        : new ContentPixelReader(input, location, row.GetGetter<VBuffer<byte>>(column), capacity, threads);
+        : new EncodedPixelReader(input, location, row.GetGetter<VBuffer<byte>>(column), input.Decoding, capacity, threads);
 
     /// <summary>Gets the columns that a reader reads: the image column, or the paths of its files, and the columns that error messages contain.</summary>
     /// <param name="input">Description of the column.</param>
@@ -76,6 +76,10 @@ internal abstract class PixelReader(FeatureInput input, RowLocation location) : 
 
     /// <summary>Releases the memory of the batch.</summary>
     public abstract void Dispose();
+
+    /// <summary>The pixels of files must be those of the column, and LoadImages does not apply the orientation.</summary>
+    private static ImageDecoding DecodingOfFiles(FeatureInput input, DataViewSchema.Column column) =>
+        column.Type is ImageDataViewType ? input.Decoding with { ApplyOrientation = false } : input.Decoding;
 
     /// <summary>Gets all values of a vector; those of a sparse vector are copied.</summary>
     internal static ReadOnlySpan<T> AllValues<T>(in VBuffer<T> vector) => vector.IsDense ? vector.GetValues() : vector.DenseValues().ToArray();

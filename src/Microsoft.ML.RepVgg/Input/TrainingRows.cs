@@ -13,6 +13,9 @@ internal static class TrainingRows
 
     private const int ImagesPerThread = 8;
 
+    /// <summary>Maximum number of pixel values of the images that are decoded in parallel. For large images they are fewer.</summary>
+    private const long MaximumPixels = 256L << 20;
+
     /// <summary>Reads every row.</summary>
     /// <param name="view">The data.</param>
     /// <param name="input">Description of the feature column.</param>
@@ -36,7 +39,8 @@ internal static class TrainingRows
         var getLabel = cursor.GetGetter<uint>(labelColumn);
         var location = new RowLocation(cursor, input.ColumnName, files);
         bool decodesTogether = files.AreSource || FeatureInput.IsEncoded(pixelColumn.Type);
-        using var reader = PixelReader.Create(input, cursor, pixelColumn, location, capacity: decodesTogether ? Math.Max(DecodedTogether, ImagesPerThread * ThreadCount.Resolve(threads)) : 1, threads);
+        long together = Math.Clamp(MaximumPixels / input.Length, 1, Math.Max(DecodedTogether, ImagesPerThread * ThreadCount.Resolve(threads)));
+        using var reader = PixelReader.Create(input, cursor, pixelColumn, location, decodesTogether ? (int)together : 1, threads);
         long skipped = 0;
         string? firstReason = null;
         while (cursor.MoveNext())

@@ -17,8 +17,7 @@ internal sealed record ImageDecoding(bool ApplyOrientation = true, long MaximumP
 
 /// <summary>The exception for an image that cannot be decoded.</summary>
 /// <param name="reason">What is wrong, as a clause without a full stop, such as <c>it is cut off</c>. It does not name the file.</param>
-/// <param name="inner">The cause, or null.</param>
-internal sealed class ImageException(string reason, Exception? inner = null) : Exception(reason, inner);
+internal sealed class ImageException(string reason) : Exception(reason);
 
 /// <summary>Decodes the content of image files.</summary>
 /// <remarks>

@@ -2,7 +2,7 @@ namespace RepVgg.Runtime.Threading;
 
 /// <summary>Runs the items of loops on several threads with little latency.</summary>
 /// <remarks>
-/// The items are divided among the threads in contiguous ranges. In loops over the same images, a thread so finds in its own cache what it has written in the loop
+/// The items are divided among the threads in contiguous ranges. In loops over the same images, a thread therefore finds in its own cache what it has written in the loop
 /// before. A thread that has no items left takes items from the ends of the other ranges. The result of an item must not depend on the
 /// thread that runs it or on the order of the items; results are then independent of the number of threads. A call to
 /// <c>Run</c> while another one is in progress, nested or concurrent, runs all of its items on the calling thread.

@@ -40,7 +40,7 @@ internal sealed unsafe class Convolution : CpuOperation
         long outputSize = (long)shape.OutputChannels * shape.OutputArea;
         using var workspaces = new WorkerWorkspaces(context, plan.WorkspaceLength);
         int batch = input.N;
-        context.Run((batch + plan.UnitImages - 1) / plan.UnitImages, (unit, worker) =>
+        context.Run(ofBatch && bias is null ? 0 : (batch + plan.UnitImages - 1) / plan.UnitImages, (unit, worker) =>
         {
             int first = unit * plan.UnitImages;
             int images = Math.Min(plan.UnitImages, batch - first);

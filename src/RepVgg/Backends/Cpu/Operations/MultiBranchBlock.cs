@@ -88,9 +88,10 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
 
         bool addToInput = false;
         float* inputGradient = _input.RequiresGradient ? _input.GradientForWriting(out addToInput) : null;
+        bool[] ofBatch = OfBatch(gradients);
         for (int i = 0; i < executors.Count && inputGradient is not null; i++)
         {
-            if (!ParallelizesOverWeights(i, gradients))
+            if (!ofBatch[i])
                 executors[i].PackBackward(_kernels[i].Data);
         }
         float* input = _input.Data;
@@ -116,17 +117,17 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
                 bool accumulate = addToInput || HasIdentity;
                 for (int i = 0; i < branches.Length && unitGradient is not null; i++)
                 {
-                    if (ParallelizesOverWeights(i, gradients))
+                    if (ofBatch[i])
                         continue;
                     executors[i].InputGradient(branches[i].Gradient, images, workspaces[worker], unitGradient, accumulate);
                     accumulate = true;
                 }
             }
         });
-        bool isWritten = addToInput || HasIdentity || Enumerable.Range(0, executors.Count).Any(i => !ParallelizesOverWeights(i, gradients));
+        bool isWritten = addToInput || HasIdentity || ofBatch.Contains(false);
         for (int i = 0; i < executors.Count && inputGradient is not null; i++)
         {
-            if (!ParallelizesOverWeights(i, gradients))
+            if (!ofBatch[i])
                 continue;
             executors[i].InputGradientOfBatch(_kernels[i].Data, gradients[i].Batch, _input.N, inputGradient, isWritten);
             isWritten = true;
@@ -138,9 +139,10 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
     private void Forward(CpuContext context)
     {
         using var executors = NewExecutors(context);
+        bool[] ofBatch = OfBatch(_maps);
         for (int i = 0; i < executors.Count; i++)
         {
-            if (ParallelizesOverWeights(i, _maps))
+            if (ofBatch[i])
                 executors[i].ForwardOfBatch(_kernels[i].Data, _input.Data, _input.N, _maps[i].Batch);
             else
                 executors[i].PackForward(_kernels[i].Data);
@@ -158,7 +160,7 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
             float* unitInput = input + start * InputSize;
             for (int i = 0; i < executors.Count; i++)
             {
-                if (!ParallelizesOverWeights(i, _maps))
+                if (!ofBatch[i])
                     executors[i].Forward(executors[i].PrepareInput(unitInput, images, workspaces[worker]), images, _maps[i].At(start, worker), workspaces[worker]);
             }
             for (int i = 0; i < _statistics.Length; i++)
@@ -214,8 +216,8 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
         }
     }
 
-    /// <summary>Whether a convolution is computed for the whole batch with parallelism over weights. Its maps must be kept for that.</summary>
-    private bool ParallelizesOverWeights(int convolution, DisposableArray<UnitMap> maps) => maps[convolution].Batch is not null && _plans[convolution].ParallelizesOverWeights(_input.N);
+    /// <summary>Returns which convolutions are computed for the whole batch with parallelism over weights. Their maps must be kept for that.</summary>
+    private bool[] OfBatch(DisposableArray<UnitMap> maps) => [.. _plans.Select((plan, i) => maps[i].Batch is not null && plan.ParallelizesOverWeights(_input.N))];
 
     private DisposableArray<ConvolutionExecutor> NewExecutors(CpuContext context) => new(_plans.Select(plan => plan.CreateExecutor(context)));
 

@@ -174,7 +174,7 @@ internal sealed unsafe class WinogradConvolution(CpuContext context, WinogradPla
 
     /// <summary>
     /// Computes the products of a whole batch, for few tiles and many weights. The panels of result channels are divided among the threads. Each thread packs the weights of its
-    /// panels for itself and uses them at once, so that they stay in its second-level cache and no other thread reads them.
+    /// panels for itself and uses them at once, so that no other thread reads them; those of up to about 200 channels stay in its second-level cache.
     /// </summary>
     private void MultiplyBatch(Filters filters, GemmOffsets offsets, float* maps, int images, float* output, bool accumulate)
     {
