@@ -216,12 +216,19 @@ class LauncherTests(unittest.TestCase):
         with mock.patch.object(repvgg, "RepVGG", FrozenNorms):
             self.train("batch-32", batch_size=32)
             self.train("batch-16", "--accumulate", "2", batch_size=16)
+            # A run that goes on may divide the images of a step in another way.
+            with in_step(3, lambda: os.kill(os.getpid(), signal.SIGTERM)):
+                self.assertEqual(self.train("divided", "--accumulate", "2", batch_size=16), 143)
+            self.assertEqual(self.train("divided", batch_size=32), 0)
         self.assert_close(self.weights("batch-32"), self.weights("batch-16"), 1e-4)
+        self.assert_close(self.weights("batch-32"), self.weights("divided"), 1e-4)
 
     def test_channels_last_changes_the_layout_only(self):
-        self.train("usual", batch_size=16)
-        self.train("channels-last", "--channels-last", batch_size=16)
-        self.assert_close(self.weights("usual"), self.weights("channels-last"), 2e-3)
+        # Batch statistics would amplify the differences of rounding.
+        with mock.patch.object(repvgg, "RepVGG", FrozenNorms):
+            self.train("usual", batch_size=16)
+            self.train("channels-last", "--channels-last", batch_size=16)
+        self.assert_close(self.weights("usual"), self.weights("channels-last"), 1e-4)
         strides = lambda name: [tensor.stride() for tensor in self.weights(name).values()]
         self.assertEqual(strides("usual"), strides("channels-last"))
 
@@ -284,11 +291,24 @@ class LauncherTests(unittest.TestCase):
         saved = torch.load(self.work / "launched" / "checkpoint.pth")
         self.assertTrue(saved["epoch"] * 10 + saved["step"] in range(6, 20), printed)
 
-        # One of two processes is killed: torchrun starts both again, and they go on from the checkpoint.
-        code, printed = self.torchrun(me, "worker", "1", "2", "killed", *self.options("launched"))
+        # One of two processes is killed after the step that follows the checkpoint of the first epoch, or the next step if torchrun
+        # was terminated in the second epoch: torchrun starts both again, and they go on from the last checkpoint.
+        step = 11 - saved["step"] if saved["epoch"] == 0 else 1
+        code, printed = self.torchrun(me, "worker", "1", str(step), "killed", *self.options("launched"))
         self.assertEqual(code, 0, printed)
         self.assertEqual(printed.count("goes on from"), 2, printed)
+        if saved["epoch"] == 0:
+            self.assertIn("epoch 2, step 1", printed)
         self.assert_same("by-hand", "launched")
+
+    def test_a_second_interrupt_ends_at_once_unless_it_is_of_the_same_ctrl_c(self):
+        stop = train.StopSignals()
+        stop.note(signal.SIGINT, None)
+        stop.note(signal.SIGINT, None)
+        self.assertEqual(stop.code, 130)
+        stop.noted_at -= 3
+        with self.assertRaises(KeyboardInterrupt):
+            stop.note(signal.SIGINT, None)
 
     def test_errors_say_what_to_do(self):
         def error(*more, environment={}):
