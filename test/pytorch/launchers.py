@@ -52,9 +52,9 @@ def worker(rank, step, event, *options):
         if event == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         elif event == "terminated":
-            # As Slurm does it: the processes that load images are terminated too.
-            for process in (*multiprocessing.active_children(), multiprocessing.current_process()):
-                os.kill(process.pid, signal.SIGTERM)
+            # As Slurm does it: from outside, and the processes that load images are terminated too.
+            loaders = [str(process.pid) for process in multiprocessing.active_children()]
+            subprocess.run(["kill", "-TERM", *loaders, str(os.getpid())], check=True)
         elif event == "launcher-terminated":
             os.kill(os.getppid(), signal.SIGTERM)
             # The launcher needs a moment; without the signal this would go on for long.
@@ -264,6 +264,34 @@ class LauncherTests(unittest.TestCase):
         self.assertEqual(self.train("not-validated"), 0)
         self.assert_same("validated", "not-validated")
 
+    def test_a_run_that_ends_between_results_and_checkpoint_has_no_row_twice(self):
+        self.train("written")
+        inner = train.write
+
+        def write(path, content):
+            if path.endswith("checkpoint.pth") and content["epoch"] == 2:
+                raise OSError("The disk is full.")
+            inner(path, content)
+
+        with mock.patch.object(train, "write", write), self.assertRaises(OSError):
+            self.train("not-written")
+        self.assertEqual(self.rows("written"), self.rows("not-written"))
+        self.assertEqual(self.train("not-written"), 0)
+        self.assert_same("written", "not-written")
+
+    def test_random_changes_depend_on_seed_epoch_and_image_only(self):
+        images = train.Tensors(torch.zeros(9, 1, 28, 28), torch.zeros(9))
+        noisy = NoisyData.Noisy(images.images, images.labels)
+
+        def sums(seed, epoch, order):
+            seeded = train.Seeded(noisy, seed)
+            seeded.epoch = epoch
+            found = {index: float(seeded[index][0].sum()) for index in order}
+            return [found[index] for index in range(9)]
+
+        self.assertEqual(sums(1, 1, range(9)), sums(1, 1, reversed(range(9))))
+        self.assertEqual(len({*sums(1, 1, range(9)), *sums(1, 2, range(9)), *sums(2, 1, range(9))}), 27)
+
     def test_a_process_group_of_the_caller_is_used_and_left(self):
         self.train("own-group")
         dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
@@ -279,6 +307,10 @@ class LauncherTests(unittest.TestCase):
     def test_processes_by_hand_and_under_torchrun_train_the_same_weights_whatever_stops_them(self):
         script, me = str(pathlib.Path(train.__file__)), str(pathlib.Path(__file__).resolve())
         self.assertEqual(self.by_hand(script, *self.options("by-hand")), [0, 0])
+        # The loss is about that of one process with as many batches of that size, which divides the images of a step in another way.
+        self.train("one-process", "--accumulate", "2")
+        one, two = (self.rows(name)[0][0] for name in ("one-process", "by-hand"))
+        self.assertAlmostEqual(one, two, delta=0.3 * one)
 
         # One of two processes is terminated: both end, after the same step.
         codes = self.by_hand(me, "worker", "1", "3", "terminated", *self.options("launched", "--workers", "1"))
@@ -325,6 +357,8 @@ class LauncherTests(unittest.TestCase):
         self.assertIn("there is no 'linear.weight'", error("--weights", str(self.work / "data.pt")))
         self.assertEqual(self.train("errors"), 0)
         self.assertIn("images per step of the run that wrote it: 8; of this run: 16", error("--accumulate", "2"))
+        script = subprocess.run([sys.executable, train.__file__, *self.options("errors", "--sync-bn")], stderr=subprocess.PIPE, text=True, timeout=100)
+        self.assertEqual((script.returncode, script.stderr[:24]), (2, "train.py: error: --sync-"), script.stderr)
 
 
 if __name__ == "__main__":

@@ -226,8 +226,8 @@ def join_group():
     missing = [name for name in names if name not in os.environ]
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     if "WORLD_SIZE" in missing and "RANK" in missing:
-        for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"):
-            if int(os.environ.get(name) or 1) > 1:
+        for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PET_NNODES"):
+            if os.environ.get(name, "1") not in ("1", "1:1", ""):
                 raise UsageError(f"{name} is {os.environ[name]}, but WORLD_SIZE and RANK are not set: every process would train alone. "
                     "Start one torchrun on each machine, or set MASTER_ADDR, MASTER_PORT, WORLD_SIZE, RANK and LOCAL_RANK for each process.")
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
