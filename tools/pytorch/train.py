@@ -99,7 +99,8 @@ class StopSignals:
 
     def __exit__(self, *_):
         for number, handler in self.former.items():
-            signal.signal(number, handler)
+            # Python knows no handler that another language has set.
+            signal.signal(number, handler or signal.SIG_DFL)
 
     def note(self, number, _):
         # Ctrl-C under torchrun arrives twice at once: from the terminal and from torchrun.
@@ -335,7 +336,7 @@ def train(args):
         for path in (args.out, args.results, args.checkpoint):
             os.makedirs(os.path.dirname(path or "") or ".", exist_ok=True)
         left_out = len(train_images) - steps * images_per_step
-        print(f"{args.variant}, {classes} classes, {world} processes on {device.type}, {len(train_images)} images, "
+        print(f"{args.variant}, {classes} classes, {world} {'process' if world == 1 else 'processes'} on {device.type}, {len(train_images)} images, "
             f"{steps} steps of {images_per_step} an epoch" + (f", {left_out} other images left out of each" if left_out else ""), flush=True)
         if saved:
             print(f"goes on from {args.checkpoint}: epoch {first + 1}, step {step + 1}", flush=True)
@@ -386,7 +387,7 @@ def train(args):
                 step, total = step + 1, total + loss / world
                 if code:
                     return stopped(code, epoch, step, total)
-            # Ends the processes that load them.
+            # Ends the processes that load training images, before those of the validation start.
             del batches
             speed = (step - first_step) * images_per_step / (time.time() - epoch_start)
             # The running statistics are those of the first process, here and in what is saved.
