@@ -2,7 +2,7 @@
 
     torchrun --nproc_per_node 8 train.py --variant RepVGG-A0 --weights initial.pth --data /data/imagenet --out trained.pth
 
---weights is what `create VARIANT initial.pth` of Microsoft.ML.RepVgg's sample program wrote, or any checkpoint of the
+--weights is what `create VARIANT initial.pth` of the tool repvgg wrote, or any checkpoint of the
 training form. --out holds the training form under the same names; results.csv beside it, a row for each epoch. --data is
 a folder with train/ and val/, each with one folder of images per class (needs torchvision), or a file of torch.save with
 a dictionary of uint8 images [N, C, H, W] and int64 labels: images, labels, val_images, val_labels. Defaults are the
