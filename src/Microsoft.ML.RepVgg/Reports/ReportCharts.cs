@@ -5,7 +5,7 @@ namespace Microsoft.ML.RepVgg.Reports;
 /// <summary>Draws the charts of the report as SVG, whose colours are those of the page's style sheet. Values are also in <c>data-</c> attributes, and in titles that browsers show under the pointer.</summary>
 internal static class ReportCharts
 {
-    private const int LongestName = 22, LabelSize = 11;
+    private const int LongestName = 22, LabelSize = 12;
 
     /// <summary>A line of a chart.</summary>
     /// <param name="Name">Name in titles, and class in the style sheet.</param>
@@ -65,7 +65,7 @@ internal static class ReportCharts
     public static void ConfusionMatrix(Markup markup, ClassificationReport report, bool asShares)
     {
         int classes = report.ClassNames.Count;
-        double cell = Math.Clamp(740.0 / classes, 1, 58), side = cell * classes;
+        double cell = Math.Clamp(Math.Min(600.0 + 5 * classes, 800) / classes, 1, 84), side = cell * classes;
         int labelStep = (int)Math.Ceiling((LabelSize + 1) / cell);
         string[] names = [.. report.ClassNames.Select(Shortened)];
         double nameWidth = names.Max(TextWidth), left = nameWidth + 12, top = nameWidth * 0.71 + 20, width = left + side + nameWidth * 0.71 + 14, height = top + side + 2;
@@ -103,7 +103,7 @@ internal static class ReportCharts
         markup.Add($"</svg>");
     }
 
-    /// <summary>Draws the accuracy over the probability of the predicted class, the differences between the two, and the number of images per range of probabilities.</summary>
+    /// <summary>Draws the accuracy, as a line, over the probability of the predicted class, the differences between the two, and the number of images per range of probabilities.</summary>
     public static void Reliability(Markup markup, IReadOnlyList<ReliabilityBin> bins)
     {
         const int Left = 46, Top = 10, Side = 330, CountTop = Top + Side + 14, CountHeight = 64, Bottom = CountTop + CountHeight;
@@ -118,8 +118,8 @@ internal static class ReportCharts
         {
             double x = Left + bin.Low * Side + 1, width = (bin.High - bin.Low) * Side - 2, low = Math.Min(bin.Accuracy, bin.Confidence), high = Math.Max(bin.Accuracy, bin.Confidence);
             markup.Add($"""<g data-low="{bin.Low}" data-count="{bin.Count}" data-accuracy="{bin.Accuracy}" data-confidence="{bin.Confidence}"><title>{bin.Count} images, mean probability {100 * bin.Confidence:0.0}%, accuracy {100 * bin.Accuracy:0.0}%</title>""");
-            markup.Add($"""<rect class="right" x="{x:f1}" y="{Top + Side * (1 - bin.Accuracy):f1}" width="{width:f1}" height="{Side * bin.Accuracy:f1}"/>""");
-            markup.Add($"""<rect class="difference" x="{x:f1}" y="{Top + Side * (1 - high):f1}" width="{width:f1}" height="{Side * (high - low):f1}"/>""");
+            markup.Add($"""<rect class="right" x="{x:f1}" y="{Top + Side * (1 - low):f1}" width="{width:f1}" height="{Side * low:f1}"/>""");
+            markup.Add($"""<rect class="difference" x="{x:f1}" y="{Top + Side * (1 - high):f1}" width="{width:f1}" height="{Side * (high - low):f1}"/><path class="accuracy" d="M{x:f1} {Top + Side * (1 - bin.Accuracy):f1}h{width:f1}"/>""");
             markup.Add($"""<rect class="count" x="{x:f1}" y="{Bottom - CountHeight * (double)bin.Count / most:f1}" width="{width:f1}" height="{CountHeight * (double)bin.Count / most:f1}"/></g>""");
         }
         markup.Add($"""<path class="diagonal" d="M{Left} {Top + Side}L{Left + Side} {Top}"/><path class="grid" d="M{Left} {Bottom}h{Side}"/>""");

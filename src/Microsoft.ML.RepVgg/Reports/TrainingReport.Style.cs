@@ -31,7 +31,7 @@ public sealed partial class TrainingReport
         svg { display: block; max-width: 100%; height: auto; font-family: inherit; }
         svg text { fill: var(--text); }
         svg .tick { fill: var(--muted); font-size: 12px; }
-        svg .label { font-size: 11px; }
+        svg .label { font-size: 12px; }
         svg .value { font-variant-numeric: tabular-nums; }
         svg .value.strong { fill: var(--on-strong); }
         svg .grid { stroke: var(--line); fill: none; }
@@ -44,6 +44,7 @@ public sealed partial class TrainingReport
         svg .best { stroke: var(--best); stroke-width: 1.5; stroke-dasharray: 4 4; }
         svg .right { fill: var(--right); }
         svg .wrong { fill: var(--wrong); }
+        svg .accuracy { stroke: var(--right); stroke-width: 3; }
         svg .difference { fill: var(--wrong); fill-opacity: 0.45; }
         svg .count { fill: var(--training); }
         svg .diagonal { stroke: var(--text); stroke-dasharray: 5 4; fill: none; }
@@ -65,7 +66,7 @@ public sealed partial class TrainingReport
         .name, .facts td { overflow-wrap: anywhere; }
         .facts th { font-weight: 400; color: var(--muted); width: 45%; }
         .bar { position: relative; min-width: 96px; }
-        .bar i { position: absolute; right: 6px; left: auto; top: 4px; bottom: 4px; max-width: calc(100% - 12px); border-radius: 3px; background: var(--right); opacity: 0.22; }
+        .bar i { position: absolute; left: 6px; top: 4px; height: 22px; max-width: calc(100% - 12px); border-radius: 3px; background: var(--right); opacity: 0.22; }
         .bar.wrong i { background: var(--wrong); }
         .bar span { position: relative; }
         details summary { cursor: pointer; color: var(--muted); margin: 8px 0; }

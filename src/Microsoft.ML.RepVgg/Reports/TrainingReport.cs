@@ -129,16 +129,19 @@ public sealed partial class TrainingReport
             page.Add($"""<p class="muted">All images are classified correctly.</p>""");
         else
             page.Add($"""<div class="scroll"><table><thead><tr><th>true class</th><th>predicted as</th><th class="number">images</th><th class="number">of the class</th></tr></thead><tbody>""");
+        double largest = pairs.Select(Share).DefaultIfEmpty().Max();
         foreach (var pair in pairs)
         {
-            double share = (double)pair.Count / report.Classes[pair.Label].Support;
-            page.Add($"""<tr data-pair="{pair.Label} {pair.Predicted}" data-count="{pair.Count}"><td class="name">{report.ClassNames[pair.Label]}</td><td class="name">{report.ClassNames[pair.Predicted]}</td><td class="number">{pair.Count}</td>{Bar(share, "wrong", $"{100 * share:0.0}%")}</tr>""");
+            double share = Share(pair);
+            page.Add($"""<tr data-pair="{pair.Label} {pair.Predicted}" data-count="{pair.Count}"><td class="name">{report.ClassNames[pair.Label]}</td><td class="name">{report.ClassNames[pair.Predicted]}</td><td class="number">{pair.Count}</td>{Bar(share / largest, "wrong", $"{100 * share:0.0}%")}</tr>""");
         }
         if (pairs.Count > 0)
             page.Add($"</tbody></table></div>");
-        page.Add($"""</section><section><h2>Calibration</h2><p class="muted">Accuracy of the images by the probability of the predicted class, and the number of images below. On the diagonal, both are equal; orange is the difference. Expected calibration error: {100 * report.ExpectedCalibrationError:0.0}%.</p>""");
+        page.Add($"""</section><section><h2>Calibration</h2><p class="muted">Accuracy of the images (thick line) by the probability of the predicted class, and the number of images below. On the diagonal, both are equal; orange is the difference. Expected calibration error: {100 * report.ExpectedCalibrationError:0.0}%.</p>""");
         ReportCharts.Reliability(page, report.ReliabilityBins);
         page.Add($"</section></div>");
+
+        double Share(ConfusedPair pair) => (double)pair.Count / report.Classes[pair.Label].Support;
     }
 
     private static void AddClasses(Markup page, ClassificationReport report)
@@ -149,10 +152,10 @@ public sealed partial class TrainingReport
         page.Add($"""</tbody><tfoot><tr><td>mean of the classes</td><td class="number">{report.Predictions.Count}</td>{Bar(report.MacroPrecision)}{Bar(report.MacroRecall)}{Bar(report.MacroF1)}</tr></tfoot></table></div></section>""");
     }
 
-    private static Markup.Literal Bar(double share, string colour = "right", FormattableString? text = null)
+    private static Markup.Literal Bar(double length, string colour = "right", FormattableString? text = null)
     {
         var cell = new Markup();
-        cell.Add($"""<td class="number bar {colour}"><i style="width:{100 * share:0.#}%"></i><span>{FormattableString.Invariant(text ?? $"{share:0.000}")}</span></td>""");
+        cell.Add($"""<td class="number bar {colour}"><i style="width:{100 * length:0.#}%"></i><span>{FormattableString.Invariant(text ?? $"{length:0.000}")}</span></td>""");
         return new(cell.ToString().TrimEnd());
     }
 

@@ -27,7 +27,7 @@ public sealed class ClassificationReportTests
             .Append(context.Transforms.Conversion.MapKeyToValue("Predicted", "Label"))
             .Append(context.Transforms.CopyColumns("PredictedLabel", "Label"))
             .Fit(context.Data.LoadFromEnumerable(rows, schema)).Transform(context.Data.LoadFromEnumerable(rows, schema));
-        var expected = context.MulticlassClassification.Evaluate(scored, topKPredictionCount: 5);
+        var expected = context.MulticlassClassification.Evaluate(scored, topKPredictionCount: Math.Min(5, classes - 1));
 
         var report = ClassificationReport.FromScoredData(scored, pathColumnName: "Path");
 
@@ -38,7 +38,7 @@ public sealed class ClassificationReportTests
         if (classes > 5)
             Assert.Equal(expected.TopKAccuracy, report.Top5Accuracy, 1e-12);
         Assert.Equal(expected.LogLoss, report.LogLoss, 1e-6);
-        Assert.Equal(expected.ConfusionMatrix.PerClassPrecision, report.Classes.Select(metrics => Math.Round(metrics.Precision, 12)), Near);
+        Assert.Equal(expected.ConfusionMatrix.PerClassPrecision, report.Classes.Select(metrics => metrics.Precision), Near);
         Assert.Equal(expected.ConfusionMatrix.PerClassRecall, report.Classes.Select(metrics => metrics.Recall), Near);
         for (int label = 0; label < classes; label++)
         {
@@ -109,7 +109,7 @@ public sealed class ClassificationReportTests
         Assert.Equal(75, report.Predictions.Count);
         Assert.Equal((expected.MicroAccuracy, expected.MacroAccuracy), (report.Top1Accuracy, report.MacroRecall));
         Assert.Equal(expected.LogLoss, report.LogLoss, 1e-6);
-        Assert.All(trained.Model.LastTransformer.History, epoch => Assert.Null(epoch.ValidationTop5Accuracy));
+        Assert.All(trained.Model.LastTransformer.History, epoch => Assert.Equal(1, epoch.ValidationTop5Accuracy));
     }
 
     public static TheoryData<int, float[], string> BadImages => new()

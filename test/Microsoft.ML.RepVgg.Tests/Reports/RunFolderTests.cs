@@ -111,9 +111,9 @@ public sealed class RunFolderTests : IDisposable
     public void Settings_are_written_as_JSON()
     {
         var run = RunFolder.Create("flowers", _root.Path);
-        run.WriteArguments(new Dictionary<string, object?> { ["epochs"] = 3, ["data"] = "Blüten/é", ["device"] = TrainingDevice.Auto, ["clip"] = float.NaN, ["seed"] = null });
+        run.WriteArguments(new Dictionary<string, object?> { ["epochs"] = 3, ["data"] = "Blüten/é", ["rows"] = InvalidRowHandling.Skip, ["clip"] = float.NaN, ["seed"] = null });
         var json = JsonNode.Parse(File.ReadAllText(run.ArgumentsPath))!;
-        Assert.Equal((3, "Blüten/é", "Auto", "NaN"), ((int)json["epochs"]!, (string)json["data"]!, (string)json["device"]!, (string)json["clip"]!));
+        Assert.Equal((3, "Blüten/é", "Skip", "NaN"), ((int)json["epochs"]!, (string)json["data"]!, (string)json["rows"]!, (string)json["clip"]!));
         run.WriteArguments(new { Epochs = 4 });
         Assert.Equal(4, (int)JsonNode.Parse(File.ReadAllText(run.ArgumentsPath))!["Epochs"]!);
     }
