@@ -25,8 +25,7 @@ internal abstract class MetricAccumulator : IDisposable
     }
 
     /// <summary>Waits for the device, returns the sums since the last call, and resets them to zero.</summary>
-    /// <returns>The sum of the losses of all images, the number of images whose largest logit is that of the label, and the number of images.</returns>
-    public abstract (double LossSum, long Correct, long Images) ReadAndReset();
+    public abstract MetricTotals ReadAndReset();
 
     /// <summary>Releases the sums.</summary>
     public abstract void Dispose();
@@ -35,17 +34,28 @@ internal abstract class MetricAccumulator : IDisposable
     private protected abstract void AddCore(Tensor loss, Tensor logits, ReadOnlySpan<int> labels);
 }
 
+/// <summary>Sums over images.</summary>
+/// <param name="LossSum">Sum of the losses.</param>
+/// <param name="Correct">Number of images whose largest logit is that of the label.</param>
+/// <param name="CorrectTop5">Number of images whose label has one of the five largest logits.</param>
+/// <param name="Images">Number of images.</param>
+internal readonly record struct MetricTotals(double LossSum, long Correct, long CorrectTop5, long Images)
+{
+    /// <summary>Number of logits that <see cref="CorrectTop5"/> looks at.</summary>
+    public const int Top = 5;
+}
+
 /// <summary>A metric accumulator that reads the loss and the logits of every batch immediately, for backends that compute synchronously.</summary>
 internal sealed class HostMetricAccumulator(Backend backend) : MetricAccumulator(backend)
 {
     private float[] _logits = [];
     private double _lossSum;
-    private long _correct, _images;
+    private long _correct, _correctTop5, _images;
 
-    public override (double LossSum, long Correct, long Images) ReadAndReset()
+    public override MetricTotals ReadAndReset()
     {
-        var totals = (_lossSum, _correct, _images);
-        (_lossSum, _correct, _images) = (0, 0, 0);
+        var totals = new MetricTotals(_lossSum, _correct, _correctTop5, _images);
+        (_lossSum, _correct, _correctTop5, _images) = (0, 0, 0, 0);
         return totals;
     }
 
@@ -66,8 +76,11 @@ internal sealed class HostMetricAccumulator(Backend backend) : MetricAccumulator
         _images += labels.Length;
         for (int i = 0; i < labels.Length; i++)
         {
-            if (Logits.IndexOfMax(values.Slice(i * classes, classes)) == labels[i])
+            int rank = Logits.Rank(values.Slice(i * classes, classes), labels[i]);
+            if (rank == 0)
                 _correct++;
+            if (rank < MetricTotals.Top)
+                _correctTop5++;
         }
     }
 }

@@ -14,4 +14,16 @@ internal static class Logits
         }
         return best;
     }
+
+    /// <summary>Returns the number of classes that are predicted before a class: those with a larger value, or with an equal one and a smaller index. It is 0 for the predicted class.</summary>
+    public static int Rank(ReadOnlySpan<float> logits, int label)
+    {
+        int rank = 0;
+        for (int i = 0; i < logits.Length; i++)
+        {
+            if (logits[i] > logits[label] || logits[i] == logits[label] && i < label)
+                rank++;
+        }
+        return rank;
+    }
 }

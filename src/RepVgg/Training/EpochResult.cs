@@ -17,6 +17,12 @@ public sealed record EpochResult(
     double? ValidationLoss,
     double? ValidationAccuracy)
 {
+    /// <summary>
+    /// Share of the whole validation set whose class is among the five most probable ones; 1 with at most five classes. Null without a validation set, or if the
+    /// result comes from a checkpoint of an earlier version that does not store it.
+    /// </summary>
+    public double? ValidationTop5Accuracy { get; init; }
+
     /// <summary>Number of images of the training pass; 0 if the result comes from a checkpoint of an earlier version that does not store it.</summary>
     public int TrainingImages { get; init; }
 

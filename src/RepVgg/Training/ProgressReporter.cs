@@ -1,3 +1,5 @@
+using RepVgg.Backends;
+
 namespace RepVgg.Training;
 
 /// <summary>Measures the speed, estimates the remaining time, and calls the progress callback.</summary>
@@ -70,7 +72,7 @@ internal sealed class ProgressReporter(
 internal sealed class PassMetrics
 {
     private double _lossSum;
-    private long _correct;
+    private long _correct, _correctTop5;
 
     public long Images { get; private set; }
 
@@ -81,12 +83,15 @@ internal sealed class PassMetrics
 
     public double Accuracy => Images == 0 ? 0 : (double)_correct / Images;
 
+    public double Top5Accuracy => Images == 0 ? 0 : (double)_correctTop5 / Images;
+
     /// <summary>Adds the totals of one or more batches.</summary>
     /// <returns>Mean loss of these batches.</returns>
-    public double Add((double LossSum, long Correct, long Images) totals)
+    public double Add(MetricTotals totals)
     {
         _lossSum += totals.LossSum;
         _correct += totals.Correct;
+        _correctTop5 += totals.CorrectTop5;
         Images += totals.Images;
         return totals.LossSum / Math.Max(totals.Images, 1);
     }

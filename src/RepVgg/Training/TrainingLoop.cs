@@ -250,6 +250,7 @@ internal sealed class TrainingRun : IDisposable
             TrainingImages = _train.Count,
             TrainingTime = training.Time,
             ValidationTime = validation?.Time ?? TimeSpan.Zero,
+            ValidationTop5Accuracy = validation?.Top5Accuracy,
         };
         bool better = validation is null || _bestEpoch == 0 || IsBetter(result, _history[_bestEpoch - 1]);
         _history.Add(result);

@@ -60,16 +60,31 @@ public abstract partial class BackendTests
             var logits = Input([0, 2], 1, 2);
             totals.Add(Backend.SoftmaxCrossEntropy(logits, [0], 0), logits, [0]);
         }
-        var (loss, correct, images) = totals.ReadAndReset();
+        var (loss, correct, top5, images) = totals.ReadAndReset();
         Assert.Equal(3 * Math.Log(1 + Math.Exp(-1)) + Math.Log(1 + Math.Exp(2)), loss, 1e-5);
-        Assert.Equal((3, 4), (correct, images));
-        Assert.Equal((0.0, 0L, 0L), totals.ReadAndReset());
+        Assert.Equal((3, 4, 4), (correct, top5, images));
+        Assert.Equal(default, totals.ReadAndReset());
         using (Backend.BeginStep(training: false))
         {
             var logits = Input([0, double.NaN], 1, 2);
             totals.Add(Backend.SoftmaxCrossEntropy(logits, [0], 0), logits, [0]);
         }
         Assert.True(double.IsNaN(totals.ReadAndReset().LossSum));
+    }
+
+    [BackendFact]
+    public void Labels_among_the_five_largest_logits_are_counted()
+    {
+        using var totals = Backend.CreateMetricAccumulator();
+        using (Backend.BeginStep(training: false))
+        {
+            // The labels have the largest, the fifth largest and the sixth largest logit.
+            int[] labels = [0, 4, 5];
+            var logits = Input([.. labels.SelectMany(_ => new double[] { 7, 6, 5, 4, 3, 2, 1 })], 3, 7);
+            totals.Add(Backend.SoftmaxCrossEntropy(logits, labels, 0), logits, labels);
+        }
+        var (_, correct, top5, images) = totals.ReadAndReset();
+        Assert.Equal((1, 2, 3), (correct, top5, images));
     }
 
     [BackendFact]

@@ -63,7 +63,7 @@ public class EpochTimeTests
         var json = JsonNode.Parse(text)!.AsObject();
         foreach (var epoch in json["history"]!.AsArray())
         {
-            Assert.True(epoch!.AsObject().Remove("TrainingImages") & epoch.AsObject().Remove("TrainingTime") & epoch.AsObject().Remove("ValidationTime"));
+            Assert.True(epoch!.AsObject().Remove("TrainingImages") & epoch.AsObject().Remove("TrainingTime") & epoch.AsObject().Remove("ValidationTime") & epoch.AsObject().Remove("ValidationTop5Accuracy"));
             Assert.Equal(
                 ["Epoch", "LearningRate", "TrainingLoss", "TrainingAccuracy", "ValidationLoss", "ValidationAccuracy"],
                 epoch.AsObject().Select(property => property.Key));
@@ -72,11 +72,12 @@ public class EpochTimeTests
 
         var again = Train(TimeSpan.Zero, validate: true, checkpoint: path);
         Assert.Equal(3, again.ResumedAfterEpoch);
-        Assert.Equal(SyntheticTask.WithoutTimes(whole.History), SyntheticTask.WithoutTimes(again.History));
+        Assert.Equal(SyntheticTask.WithoutTimes(whole.History.Select(epoch => epoch with { ValidationTop5Accuracy = null })), SyntheticTask.WithoutTimes(again.History));
         Assert.All(again.History, epoch =>
         {
             Assert.Equal((0, TimeSpan.Zero, TimeSpan.Zero), (epoch.TrainingImages, epoch.TrainingTime, epoch.ValidationTime));
             Assert.True(double.IsNaN(epoch.TrainingImagesPerSecond));
+            Assert.Null(epoch.ValidationTop5Accuracy);
         });
     }
 

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -5,7 +6,7 @@ using System.Text;
 namespace RepVgg.Weights.Onnx;
 
 /// <summary>Builds a protocol-buffer message. Tensor values are written directly to the output stream and not copied into the message.</summary>
-/// <remarks>Source: the Protocol Buffers encoding specification, wire types 0 (varint) and 2 (length-delimited).</remarks>
+/// <remarks>Source: the Protocol Buffers encoding specification, wire types 0 (varint), 1 (64 bits), 2 (length-delimited) and 5 (32 bits).</remarks>
 internal sealed class ProtoMessage
 {
     private readonly List<Action<Stream>> _blobs = [];
@@ -20,6 +21,22 @@ internal sealed class ProtoMessage
     {
         Tag(field, 0);
         Varint((ulong)value);
+    }
+
+    public void Double(int field, double value)
+    {
+        Tag(field, 1);
+        Span<byte> bytes = stackalloc byte[sizeof(double)];
+        BinaryPrimitives.WriteDoubleLittleEndian(bytes, value);
+        _bytes.Write(bytes);
+    }
+
+    public void Single(int field, float value)
+    {
+        Tag(field, 5);
+        Span<byte> bytes = stackalloc byte[sizeof(float)];
+        BinaryPrimitives.WriteSingleLittleEndian(bytes, value);
+        _bytes.Write(bytes);
     }
 
     public void Text(int field, string value) => Bytes(field, Encoding.UTF8.GetBytes(value));

@@ -1,0 +1,128 @@
+using System.Text.Json.Nodes;
+using Microsoft.ML.RepVgg.Reports;
+using RepVgg.Testing;
+using RepVgg.Training;
+using Xunit;
+
+namespace Microsoft.ML.RepVgg.Tests.Reports;
+
+public sealed class RunFolderTests : IDisposable
+{
+    private const string Header = "epoch,time,train/loss,metrics/accuracy_top1,metrics/accuracy_top5,val/loss,lr/pg0";
+
+    private readonly TemporaryFolder _root = new();
+
+    public void Dispose() => _root.Dispose();
+
+    [Fact]
+    public void Runs_without_a_name_are_numbered()
+    {
+        string[] names = [.. Enumerable.Range(0, 3).Select(_ => Path.GetFileName(RunFolder.Create(root: _root.File("runs")).DirectoryPath))];
+        Assert.Equal(["train", "train2", "train3"], names);
+    }
+
+    [Fact]
+    public void Runs_that_start_at_the_same_time_get_folders_of_their_own()
+    {
+        var names = new string[16];
+        Parallel.For(0, names.Length, i => names[i] = RunFolder.Create(root: _root.Path).DirectoryPath);
+        Assert.Equal(names.Length, names.Distinct().Count());
+    }
+
+    [Fact]
+    public void An_existing_run_is_refused_unless_it_is_allowed()
+    {
+        var run = RunFolder.Create("flowers", _root.Path);
+        run.Add(Epoch(1));
+        var error = Assert.Throws<IOException>(() => RunFolder.Create("flowers", _root.Path));
+        Assert.Contains($"The run folder '{_root.File("flowers")}' exists. Choose another name", error.Message, StringComparison.Ordinal);
+        RunFolder.Create("flowers", _root.Path, existOk: true).Add(Epoch(2));
+        Assert.Equal(3, File.ReadAllLines(run.ResultsPath).Length);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("..")]
+    [InlineData("a/b")]
+    [InlineData("a\0b")]
+    public void Names_that_are_not_those_of_a_folder_are_refused(string name) =>
+        Assert.Contains("is not the name of a folder", Assert.Throws<ArgumentException>(() => RunFolder.Create(name, _root.Path)).Message, StringComparison.Ordinal);
+
+    [Fact]
+    public void A_folder_that_cannot_be_created_is_named()
+    {
+        string file = _root.Write("file", [1]);
+        var error = Assert.Throws<IOException>(() => RunFolder.Create("flowers", file));
+        Assert.StartsWith($"The run folder '{Path.Combine(file, "flowers")}' cannot be written: ", error.Message, StringComparison.Ordinal);
+        Assert.EndsWith("Choose a folder in which you may create files.", error.Message, StringComparison.Ordinal);
+        Assert.Throws<IOException>(() => RunFolder.Create("file", _root.Path, existOk: true));
+    }
+
+    [UnixFact]
+    public void A_folder_without_write_permission_is_named()
+    {
+        // Nobody can create files there, not even the superuser.
+        var error = Assert.Throws<IOException>(() => RunFolder.Create("flowers", "/proc"));
+        Assert.StartsWith("The run folder '/proc/flowers' cannot be written: ", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Files_have_the_names_of_Ultralytics()
+    {
+        var run = RunFolder.Create("flowers", _root.Path);
+        string[] paths = [run.ArgumentsPath, run.ResultsPath, run.BestWeightsPath(".pth"), run.LastWeightsPath(), run.ModelPath, run.OnnxPath, run.MetricsPath, run.PredictionsPath, run.ReportPath];
+        Assert.Equal(
+            ["args.json", "results.csv", "weights/best.pth", "weights/last.safetensors", "model.zip", "model.onnx", "metrics.json", "predictions.csv", "report.html"],
+            paths.Select(path => Path.GetRelativePath(run.DirectoryPath, path).Replace('\\', '/')));
+        Assert.True(Directory.Exists(Path.GetDirectoryName(run.BestWeightsPath())));
+    }
+
+    [Fact]
+    public void Epochs_are_lines_of_results()
+    {
+        var run = RunFolder.Create("flowers", _root.Path);
+        Assert.Equal([Header], File.ReadAllLines(run.ResultsPath));
+        run.Add(Epoch(1));
+        run.Add(new EpochResult(2, 1e-5f, 1234567, 0.5, null, null) { TrainingTime = TimeSpan.FromSeconds(0.25) });
+        Assert.Equal([Header, "1,12.5,0.693147,0.8125,0.96875,0.333333,0.1", "2,12.75,1.23457e+06,,,,1e-05"], File.ReadAllLines(run.ResultsPath));
+    }
+
+    [Fact]
+    public void A_run_that_resumes_replaces_the_epochs_that_it_repeats()
+    {
+        var run = RunFolder.Create("flowers", _root.Path);
+        foreach (int epoch in new[] { 1, 2, 3, 2 })
+            run.Add(Epoch(epoch));
+        string[] lines = File.ReadAllLines(run.ResultsPath);
+        Assert.Equal(["1,12.5", "2,25"], lines[1..].Select(line => string.Join(',', line.Split(',')[..2])));
+    }
+
+    [Fact]
+    public void Another_file_of_that_name_is_not_overwritten()
+    {
+        var run = RunFolder.Create("flowers", _root.Path);
+        File.WriteAllText(run.ResultsPath, "a,b\n1,2\n");
+        Assert.Contains("is not the results of a training run", Assert.Throws<InvalidDataException>(() => run.Add(Epoch(1))).Message, StringComparison.Ordinal);
+        File.WriteAllText(run.ResultsPath, Header + "\n1,abc\n");
+        Assert.Contains("it has the line '1,abc'", Assert.Throws<InvalidDataException>(() => run.Add(Epoch(2))).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Settings_are_written_as_JSON()
+    {
+        var run = RunFolder.Create("flowers", _root.Path);
+        run.WriteArguments(new Dictionary<string, object?> { ["epochs"] = 3, ["data"] = "Blüten/é", ["rows"] = InvalidRowHandling.Skip, ["clip"] = float.NaN, ["seed"] = null });
+        var json = JsonNode.Parse(File.ReadAllText(run.ArgumentsPath))!;
+        Assert.Equal((3, "Blüten/é", "Skip", "NaN"), ((int)json["epochs"]!, (string)json["data"]!, (string)json["rows"]!, (string)json["clip"]!));
+        run.WriteArguments(new { Epochs = 4 });
+        Assert.Equal(4, (int)JsonNode.Parse(File.ReadAllText(run.ArgumentsPath))!["Epochs"]!);
+    }
+
+    internal static EpochResult Epoch(int epoch) => new(epoch, 0.1f, Math.Log(2), 0.75, 1.0 / 3, 0.8125)
+    {
+        TrainingImages = 100,
+        TrainingTime = TimeSpan.FromSeconds(10),
+        ValidationTime = TimeSpan.FromSeconds(2.5),
+        ValidationTop5Accuracy = 0.96875,
+    };
+}
