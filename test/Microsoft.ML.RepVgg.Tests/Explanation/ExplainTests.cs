@@ -1,6 +1,7 @@
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Tests.Images;
 using Microsoft.ML.RepVgg.Tests.Trainer;
+using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
 using RepVgg.Inference;
 using RepVgg.Networks;
@@ -15,6 +16,9 @@ namespace Microsoft.ML.RepVgg.Tests.Explanation;
 public sealed class ExplainTests
 {
     private const int Classes = 6;
+
+    // A value of a map is a sum of positive and negative terms, so its relative error is larger than that of a mean.
+    private const double MapTolerance = 3e-5;
 
     private readonly MLContext _context = new(seed: 1);
 
@@ -39,7 +43,7 @@ public sealed class ExplainTests
 
     private static DeployNetwork Network(string variant)
     {
-        var architecture = RandomStates.Reduce(RepVggVariants.Find(variant));
+        var architecture = RandomStates.Reduce(RepVggVariants.Find(variant)) with { InputChannels = 3 };
         return RandomNetworks.Create(architecture, architecture.TotalStride + 9, 2 * architecture.TotalStride + 4, Classes);
     }
 
@@ -74,18 +78,19 @@ public sealed class ExplainTests
         for (int label = 0; label < Classes; label++)
         {
             var map = maps[label];
-            Compare.Close(Definition(network, pixels, label), map.Values.AsSpan(), 1e-5, "map");
-            Assert.Equal(network.TakeFeatures(pooled: false).OutputShape[1..], [map.Height, map.Width]);
+            Compare.Close(Definition(network, pixels, label), map.Values.AsSpan(), MapTolerance, "map");
+            var sides = network.TakeFeatures(pooled: false).OutputShape;
+            Assert.Equal((sides[1], sides[2]), (map.Height, map.Width));
             Assert.Equal((label, $"class {label}"), (map.ClassIndex, map.ClassName));
             Assert.Equal(Array.IndexOf(logits, logits.Max()), map.PredictedClassIndex);
-            Assert.Equal(map.Values, model.Explain(image, $"class {label}").Values);
+            Assert.Equal(map.Values.ToArray(), model.Explain(image, $"class {label}").Values.ToArray());
         }
 
         foreach (var predicted in new[] { model.Explain(image), model.Explain(image, null), model.Explain(ImageModels.Png(image)), model.Explain(ImageModels.Png(image), null) })
         {
             Assert.Equal(predicted.PredictedClassIndex, predicted.ClassIndex);
             Assert.Equal(predicted.PredictedClassName, predicted.ClassName);
-            Assert.Equal(maps[predicted.ClassIndex].Values, predicted.Values);
+            Assert.Equal(maps[predicted.ClassIndex].Values.ToArray(), predicted.Values.ToArray());
         }
     }
 
@@ -110,7 +115,7 @@ public sealed class ExplainTests
     [MemberData(nameof(Preprocessing))]
     public void The_probability_is_the_score_of_the_image(string file, ResizingKind kind, Anchor anchor, int channels)
     {
-        var architecture = RandomNetworks.Architecture(channels, 1, SqueezeExcitation.AfterRelu, (8, 1, 1), (16, 2, 2), (16, 1, 2));
+        var architecture = RandomNetworks.Architecture(channels, 1, SqueezeExcitation.AfterRelu, (16, 1, 1), (16, 2, 2), (16, 1, 2));
         var network = RandomNetworks.Create(architecture, 18, 25, Classes);
         byte[] bytes = ImageFiles.Bytes(file);
         using (var encoded = ImageModels.Create(network, kind, anchor, System.Drawing.Color.Orange))
@@ -149,7 +154,7 @@ public sealed class ExplainTests
             var (expected, actual) = (trained.Explain(row.Image, "2"), read.Explain(row.Image, "2"));
             Compare.Close(expected.Values.AsSpan(), actual.Values.AsSpan(), 1e-6);
             Assert.Equal((expected.ClassName, expected.PredictedClassName), (actual.ClassName, actual.PredictedClassName));
-            Assert.Equal(expected.DrawOnImage(row.Image).Length > 0, actual.DrawOnImage(row.Image).Length > 0);
+            Compare.Close(expected.Resize(12, 12), actual.Resize(12, 12), 1e-6);
         }
     }
 
@@ -159,7 +164,7 @@ public sealed class ExplainTests
     public void Stock_MLNET_computes_the_same_maps_from_the_exported_file(SqueezeExcitation squeezeExcitation)
     {
         using var folder = new TemporaryFolder();
-        var network = RandomNetworks.Create(RandomNetworks.Architecture(3, 1, squeezeExcitation, (8, 1, 2), (16, 2, 2), (24, 1, 2)), 37, 41, Classes);
+        var network = RandomNetworks.Create(RandomNetworks.Architecture(3, 1, squeezeExcitation, (16, 1, 2), (16, 2, 2), (32, 1, 2)), 37, 41, Classes);
         using var model = ImageModels.Create(network);
         using var image = ImageModels.Noise(41, 37);
         string path = folder.File("network.onnx"), plain = folder.File("plain.onnx");
@@ -178,7 +183,7 @@ public sealed class ExplainTests
         float[] logits = scored.GetColumn<float[]>("logits").Single(), maps = scored.GetColumn<float[]>("activation_map").Single();
         var explained = Enumerable.Range(0, Classes).Select(label => model.Explain(image, label)).ToArray();
         Compare.Close([.. explained.Select(map => map.Logit)], logits, 1e-5, "logits");
-        Compare.Close([.. explained.SelectMany(map => map.Values)], maps, 1e-5, "maps");
+        Compare.Close([.. explained.SelectMany(map => map.Values)], maps, MapTolerance, "maps");
     }
 
     [Fact]

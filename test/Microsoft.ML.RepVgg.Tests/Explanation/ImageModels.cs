@@ -2,6 +2,7 @@ using System.Drawing;
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Input;
 using Microsoft.ML.RepVgg.Scoring;
+using Microsoft.ML.Transforms.Image;
 using RepVgg.Networks;
 using RepVgg.Testing;
 using SkiaSharp;
@@ -18,7 +19,7 @@ internal static class ImageModels
     {
         int classes = network.Classes;
         var names = new DataViewSchema.Annotations.Builder();
-        names.AddKeyValues<ReadOnlyMemory<char>>(classes, TextDataViewType.Instance, (ref VBuffer<ReadOnlyMemory<char>> values) =>
+        names.Add("KeyValues", new VectorDataViewType(TextDataViewType.Instance, classes), (ref VBuffer<ReadOnlyMemory<char>> values) =>
             values = new VBuffer<ReadOnlyMemory<char>>(classes, [.. Names(classes).Select(name => name.AsMemory())]));
         var columns = new DataViewSchema.Builder();
         columns.AddColumn("Image", isEncoded ? new VectorDataViewType(NumberDataViewType.Byte) : new ImageDataViewType());

@@ -15,6 +15,9 @@ public class OnnxActivationMapTests
     private const int Count = 2;
     private const int Classes = 5;
 
+    // A value of a map is a sum of positive and negative terms, so its relative error is larger than that of a mean.
+    private const double MapTolerance = 3e-5;
+
     private static DeployNetwork Network(string variant)
     {
         var architecture = RandomStates.Reduce(RepVggVariants.Find(variant));
@@ -65,7 +68,7 @@ public class OnnxActivationMapTests
         var (logits, map, shape) = Run(Export(network, new OnnxExportOptions { ActivationMap = true }), network, pixels, Count);
         var sides = network.TakeFeatures(pooled: false).OutputShape;
         Assert.Equal([Count, Classes, sides[1], sides[2]], shape);
-        Compare.Close(Maps(network, pixels, Count), map, 1e-5, "map");
+        Compare.Close(Maps(network, pixels, Count), map, MapTolerance, "map");
         Compare.Close(ReferenceNetwork.Logits(network, pixels, Count), logits, 1e-5, "logits");
 
         int cells = sides[1] * sides[2];
@@ -87,7 +90,7 @@ public class OnnxActivationMapTests
         var sides = network.TakeFeatures(pooled: false).OutputShape;
         long[] expected = [Classes, sides[1], sides[2]];
         Assert.Equal(omitBatch ? expected : [1, .. expected], shape);
-        Compare.Close(Maps(network, pixels, 1), map, precision == OnnxPrecision.Half ? 5e-3 : 1e-5, "map");
+        Compare.Close(Maps(network, pixels, 1), map, precision == OnnxPrecision.Half ? 5e-3 : MapTolerance, "map");
     }
 
     [Theory]
