@@ -1,4 +1,5 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg.Explanation;
 using Microsoft.ML.RepVgg.Input;
 using Microsoft.ML.RepVgg.Interop;
 using Microsoft.ML.RepVgg.Scoring;
@@ -19,11 +20,12 @@ namespace Microsoft.ML.RepVgg;
 /// scored in its training form, for comparisons, and cannot be saved. Any number of threads can use one
 /// transformer at the same time. Dispose it when no data view or prediction engine uses it any longer.
 /// </remarks>
-public sealed class RepVggTransformer : ITransformer, IDisposable
+public sealed partial class RepVggTransformer : ITransformer, IDisposable
 {
     private readonly DataViewSchema.Column _label;
     private readonly NetworkScorer _scorer;
     private readonly DeployNetwork? _network;
+    private readonly ActivationMapper? _mapper;
 
     /// <param name="network">The fused network.</param>
     /// <param name="features">Description of the input column.</param>
@@ -32,7 +34,7 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
     /// <param name="label">A column with the name, the type and the key values of the label.</param>
     /// <param name="scoring">How rows are scored.</param>
     internal RepVggTransformer(DeployNetwork network, FeatureInput features, string scoreColumn, string predictedLabelColumn, DataViewSchema.Column label, ScoringOptions scoring)
-        : this(network.Architecture, NetworkScorer.CreateEngine(network, scoring), features, scoreColumn, predictedLabelColumn, label, scoring) => _network = network;
+        : this(network.Architecture, NetworkScorer.CreateEngine(network, scoring), features, scoreColumn, predictedLabelColumn, label, scoring) => (_network, _mapper) = (network, new ActivationMapper(network, scoring));
 
     /// <param name="architecture">The architecture, whose training form cannot be fused.</param>
     /// <param name="engine">The engine that runs the network in its training form; it is disposed with the transformer.</param>
@@ -114,10 +116,19 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
     /// <param name="path">The file; an existing one is replaced once the new one is complete.</param>
     /// <exception cref="IOException">The file cannot be written.</exception>
     /// <exception cref="NotSupportedException">The training form of the architecture cannot be fused (see <see cref="Fusion.CanFuse"/>).</exception>
-    public void ExportToOnnx(string path)
+    public void ExportToOnnx(string path) => ExportToOnnx(path, new OnnxExportOptions());
+
+    /// <summary>Writes the fused network as ONNX, as <see cref="ExportToOnnx(string)"/> does.</summary>
+    /// <param name="path">The file; an existing one is replaced once the new one is complete.</param>
+    /// <param name="options">The names, shapes and number format of the file, and whether it has the class activation maps as a second output. <see cref="OnnxExportOptions.ClassLabels"/> that are null are <see cref="Labels"/>.</param>
+    /// <exception cref="ArgumentException">An option has an invalid value.</exception>
+    /// <exception cref="IOException">The file cannot be written.</exception>
+    /// <exception cref="NotSupportedException">The training form of the architecture cannot be fused (see <see cref="Fusion.CanFuse"/>).</exception>
+    public void ExportToOnnx(string path, OnnxExportOptions options)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
-        OnnxWriter.Write(Network, path, new OnnxExportOptions { ClassLabels = Labels });
+        ArgumentNullException.ThrowIfNull(options);
+        OnnxWriter.Write(Network, path, options with { ClassLabels = options.ClassLabels ?? Labels });
     }
 
     /// <inheritdoc/>
@@ -127,6 +138,10 @@ public sealed class RepVggTransformer : ITransformer, IDisposable
         StockChain.SaveClassifier(ctx, Network, _scorer.Input, _label, ScoreColumnName, PredictedLabelColumnName);
     }
 
-    /// <summary>Releases the engine and its memory.</summary>
-    public void Dispose() => _scorer.Dispose();
+    /// <summary>Releases the engine, that of <see cref="Explain(ReadOnlySpan{byte})"/>, and their memory.</summary>
+    public void Dispose()
+    {
+        _scorer.Dispose();
+        _mapper?.Dispose();
+    }
 }

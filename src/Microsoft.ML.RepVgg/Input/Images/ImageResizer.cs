@@ -68,18 +68,21 @@ internal sealed class ImageResizer : IDisposable
             ? [colour.R, colour.G, colour.B]
             : [(byte)MathF.Round(RedWeight * colour.R + GreenWeight * colour.G + BlueWeight * colour.B)];
 
+    /// <summary>Gets the colour type of ML.NET's images; null for a pixel format that is not read.</summary>
+    public static SKColorType? ColourTypeOf(MLPixelFormat format) => format switch
+    {
+        MLPixelFormat.Rgba32 => SKColorType.Rgba8888,
+        MLPixelFormat.Bgra32 => SKColorType.Bgra8888,
+        _ => null,
+    };
+
     /// <summary>Resizes an image.</summary>
     /// <param name="image">The image, whose pixel format is Rgba32 or Bgra32.</param>
     /// <param name="planes">Receives the planes.</param>
     /// <exception cref="ImageException">The pixel format is another one.</exception>
     public unsafe void Resize(MLImage image, Span<byte> planes)
     {
-        var type = image.PixelFormat switch
-        {
-            MLPixelFormat.Rgba32 => SKColorType.Rgba8888,
-            MLPixelFormat.Bgra32 => SKColorType.Bgra8888,
-            var format => throw new ImageException($"its pixel format is {format}; it must be Rgba32 or Bgra32"),
-        };
+        var type = ColourTypeOf(image.PixelFormat) ?? throw new ImageException($"its pixel format is {image.PixelFormat}; it must be Rgba32 or Bgra32");
         fixed (byte* pixels = image.Pixels)
         {
             // ML.NET's images are premultiplied or opaque, and opaque pixels give the same result as either.
@@ -96,6 +99,24 @@ internal sealed class ImageResizer : IDisposable
     {
         using var pixmap = image.PeekPixels();
         Resize(pixmap, planes);
+    }
+
+    /// <summary>Returns the rectangle of the network's input onto which an image is drawn; parts outside are cut off.</summary>
+    /// <param name="width">Width of the image in pixels.</param>
+    /// <param name="height">Height of the image in pixels.</param>
+    public SKRect TargetOf(int width, int height)
+    {
+        if (_kind == ResizingKind.Fill || (width, height) == (_width, _height))
+            return SKRect.Create(_width, _height);
+        float horizontal = (float)_width / width, vertical = (float)_height / height;
+        // IsoPad leaves space along one dimension; IsoCrop has a surplus, which is negative space, along the other one.
+        bool isAlongWidth = (vertical < horizontal) == (_kind == ResizingKind.IsoPad);
+        float scale = isAlongWidth ? vertical : horizontal;
+        float space = isAlongWidth ? _width - width * scale : _height - height * scale;
+        var (first, last) = isAlongWidth ? (Anchor.Left, Anchor.Right) : (Anchor.Top, Anchor.Bottom);
+        var anchor = _kind == ResizingKind.IsoPad ? Anchor.Center : _anchor;
+        int offset = anchor == first ? 0 : anchor == last ? (int)space : (int)(space / 2);
+        return SKRect.Create(isAlongWidth ? offset : 0, isAlongWidth ? 0 : offset, (int)(width * scale), (int)(height * scale));
     }
 
     /// <inheritdoc/>
@@ -131,20 +152,6 @@ internal sealed class ImageResizer : IDisposable
         if (!source.ScalePixels(target, SKFilterQuality.None))
             throw new ImageException($"it cannot be resized from {source.Width} x {source.Height} to {_width} x {_height} pixels");
         Split(target, planes);
-    }
-
-    /// <summary>Returns the rectangle of the network's input onto which an image is drawn; parts outside are cut off.</summary>
-    private SKRect TargetOf(int width, int height)
-    {
-        float horizontal = (float)_width / width, vertical = (float)_height / height;
-        // IsoPad leaves space along one dimension; IsoCrop has a surplus, which is negative space, along the other one.
-        bool isAlongWidth = (vertical < horizontal) == (_kind == ResizingKind.IsoPad);
-        float scale = isAlongWidth ? vertical : horizontal;
-        float space = isAlongWidth ? _width - width * scale : _height - height * scale;
-        var (first, last) = isAlongWidth ? (Anchor.Left, Anchor.Right) : (Anchor.Top, Anchor.Bottom);
-        var anchor = _kind == ResizingKind.IsoPad ? Anchor.Center : _anchor;
-        int offset = anchor == first ? 0 : anchor == last ? (int)space : (int)(space / 2);
-        return SKRect.Create(isAlongWidth ? offset : 0, isAlongWidth ? 0 : offset, (int)(width * scale), (int)(height * scale));
     }
 
     private void Split(SKPixmap pixmap, Span<byte> planes)

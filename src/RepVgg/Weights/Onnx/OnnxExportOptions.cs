@@ -28,6 +28,13 @@ public sealed record OnnxExportOptions
     /// <summary>Whether the output is the softmax of the logits.</summary>
     public bool Softmax { get; init; }
 
+    /// <summary>
+    /// Whether the file has a second output, <c>activation_map</c>: the class activation maps of all classes, float [N, classes, height, width],
+    /// or [classes, height, width] with <see cref="OmitOutputBatch"/>. The mean of the map of a class plus the class's bias
+    /// is its logit. Requires logits. (Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016.)
+    /// </summary>
+    public bool ActivationMap { get; init; }
+
     /// <summary>Version of the ONNX operator set, 9 to 21.</summary>
     public int OpsetVersion { get; init; } = 17;
 

@@ -12,6 +12,9 @@ namespace RepVgg.Weights.Onnx;
 /// </remarks>
 public static class OnnxWriter
 {
+    /// <summary>Name of the output of <see cref="OnnxExportOptions.ActivationMap"/>.</summary>
+    private const string ActivationMapName = "activation_map";
+
     private const int OldestOpset = 9, NewestOpset = 21;
 
     /// <summary>Writes a file. The file is created or replaced only when it is complete.</summary>
@@ -74,6 +77,8 @@ public static class OnnxWriter
         graph.Message.Text(OnnxSchema.Graph.Name, architecture.Name);
         graph.Declare(OnnxSchema.Graph.Input, graph.DefineName(options.InputName), options.BatchSize, isComposed ? 1 + channels : channels, network.ImageHeight, network.ImageWidth);
         graph.Declare(OnnxSchema.Graph.Output, options.OutputName, options.OmitOutputBatch ? [.. network.OutputShape] : [options.BatchSize, .. network.OutputShape]);
+        if (options.ActivationMap)
+            graph.Declare(OnnxSchema.Graph.Output, ActivationMapName, options.OmitOutputBatch ? [.. ActivationMapShape(network)] : [options.BatchSize, .. ActivationMapShape(network)]);
 
         int[] perChannel = [1, channels, 1, 1];
         string pixels = isComposed ? OnnxComposition.Write(graph, options.InputName, options.Chain.Background) : options.InputName;
@@ -83,6 +88,7 @@ public static class OnnxWriter
             map = graph.Node("Cast", "to_half", [map], ("to", OnnxSchema.Tensor.Float16));
         foreach (var block in network.Blocks)
             map = Block(graph, block, map, options.Precision);
+        string features = map;
 
         // The last operation of the head has the name of the output; the other operations have fixed names.
         var end = new List<(string Name, Func<string, string, string> Add)>();
@@ -106,9 +112,35 @@ public static class OnnxWriter
             end.Add(("single", (input, output) => graph.Node("Reshape", output, [input, graph.Integers("single.shape", network.OutputShape.AsSpan())])));
         if (end.Count == 0)
             end.Add(("map", (input, output) => graph.Node("Identity", output, [input])));
-        foreach (var (i, (name, add)) in end.Index())
-            map = add(map, i == end.Count - 1 ? options.OutputName : name);
+        AddAll(end, map, options.OutputName);
+        if (options.ActivationMap)
+            AddActivationMap(graph, network, features, options);
         return graph.Message;
+    }
+
+    /// <summary>Adds the class activation maps: the linear layer as a 1x1 convolution of the last map, without the bias. It shares the weights of the layer.</summary>
+    private static void AddActivationMap(OnnxGraphBuilder graph, DeployNetwork network, string features, OnnxExportOptions options)
+    {
+        int[] shape = [network.Classes, network.Architecture.FeatureWidth, 1, 1];
+        string kernel = graph.Node("Reshape", $"{ActivationMapName}/weight", ["linear.weight", graph.Integers($"{ActivationMapName}.weight.shape", shape)]);
+        var end = new List<(string Name, Func<string, string, string> Add)>
+        {
+            ("conv", (input, output) => graph.Node("Conv", output, [input, kernel], ("kernel_shape", new[] { 1, 1 }))),
+        };
+        if (options.Precision == OnnxPrecision.Half)
+            end.Add(("to_single", (input, output) => graph.Node("Cast", output, [input], ("to", OnnxSchema.Tensor.Float))));
+        if (options.OmitOutputBatch)
+            end.Add(("single", (input, output) => graph.Node("Reshape", output, [input, graph.Integers($"{ActivationMapName}.single.shape", ActivationMapShape(network))])));
+        AddAll([.. end.Select(operation => ($"{ActivationMapName}/{operation.Name}", operation.Add))], features, ActivationMapName);
+    }
+
+    private static int[] ActivationMapShape(DeployNetwork network) => [network.Classes, .. network.TakeFeatures(pooled: false).OutputShape[1..]];
+
+    /// <summary>Adds operations one after the other. The last one has the name of the output.</summary>
+    private static void AddAll(List<(string Name, Func<string, string, string> Add)> operations, string value, string output)
+    {
+        foreach (var (i, (name, add)) in operations.Index())
+            value = add(value, i == operations.Count - 1 ? output : name);
     }
 
     private static string Block(OnnxGraphBuilder graph, DeployBlock block, string map, OnnxPrecision precision)
@@ -163,6 +195,8 @@ public static class OnnxWriter
             throw new ArgumentException("An output without a batch dimension requires a batch size of 1.", nameof(options));
         if (options.Softmax && network.Output != NetworkOutput.Logits)
             throw new ArgumentException("A softmax requires logits, but the output of this network is features.", nameof(options));
+        if (options.ActivationMap && network.Output != NetworkOutput.Logits)
+            throw new ArgumentException("Class activation maps require a classifier, but the output of this network is features.", nameof(options));
         if (!options.Chain.Background.IsEmpty && options.Chain.Background.Length != network.Architecture.InputChannels)
             throw new ArgumentException($"The background has {options.Chain.Background.Length} values for {network.Architecture.InputChannels} channels.", nameof(options));
         if (!Enum.IsDefined(options.Precision))
