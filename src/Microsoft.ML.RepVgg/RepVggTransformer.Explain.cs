@@ -13,7 +13,7 @@ public sealed partial class RepVggTransformer
     /// <summary>Computes the class activation map of an image for the predicted class: how much each part of the image adds to its logit.</summary>
     /// <remarks>
     /// <para>
-    /// The image is decoded and brought to the network as in a column with the content of image files. The map is exact, not an estimate:
+    /// The image is decoded and brought to the network as in a column with the content of image files, so its EXIF orientation is applied if the options say so. The map is exact, not an estimate:
     /// the mean of its values plus the class's bias is the logit. Source: Zhou et al., "Learning Deep Features for Discriminative
     /// Localization", CVPR 2016.
     /// </para>

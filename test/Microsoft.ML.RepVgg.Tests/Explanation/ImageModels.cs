@@ -1,8 +1,11 @@
+using System.Collections.Immutable;
 using System.Drawing;
+using System.Runtime.InteropServices;
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Input;
 using Microsoft.ML.RepVgg.Scoring;
 using Microsoft.ML.Transforms.Image;
+using RepVgg.Architectures;
 using RepVgg.Networks;
 using RepVgg.Testing;
 using SkiaSharp;
@@ -33,7 +36,7 @@ internal static class ImageModels
     /// <summary>A network that gives the brightness of the picture: every kernel is a mean, class 0 has positive weights, class 1 negative ones.</summary>
     public static DeployNetwork Brightness(int height, int width, int stages)
     {
-        var architecture = RandomNetworks.Architecture(3, 1, global::RepVgg.Architectures.SqueezeExcitation.None, [.. Enumerable.Repeat((8, 1, 2), stages)]);
+        var architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, [.. Enumerable.Repeat((8, 1, 2), stages)]);
         var network = RandomNetworks.Create(architecture, height, width, 2);
         return network with
         {
@@ -42,7 +45,7 @@ internal static class ImageModels
             Classifier = network.Classifier with { Weight = [.. Filled(8, 1 / 8f), .. Filled(8, -1 / 8f)], Bias = [0.25f, -0.5f] },
         };
 
-        static System.Collections.Immutable.ImmutableArray<float> Filled(int count, float value) => [.. Enumerable.Repeat(value, count)];
+        static ImmutableArray<float> Filled(int count, float value) => [.. Enumerable.Repeat(value, count)];
     }
 
     /// <summary>An opaque image, from the colour of each pixel.</summary>
@@ -66,12 +69,10 @@ internal static class ImageModels
     public static byte[] Png(MLImage image)
     {
         using var bitmap = new SKBitmap(new SKImageInfo(image.Width, image.Height, SKColorType.Rgba8888, SKAlphaType.Opaque));
-        image.Pixels.ToArray().CopyTo(bitmap.GetPixels());
+        Marshal.Copy(image.Pixels.ToArray(), 0, bitmap.GetPixels(), bitmap.ByteCount);
         using var data = bitmap.Encode(SKEncodedImageFormat.Png, 100);
         return data.ToArray();
     }
-
-    private static void CopyTo(this byte[] pixels, nint target) => System.Runtime.InteropServices.Marshal.Copy(pixels, 0, target, pixels.Length);
 
     /// <summary>The pixels of an image of three channels as planes.</summary>
     public static float[] Planes(MLImage image) =>

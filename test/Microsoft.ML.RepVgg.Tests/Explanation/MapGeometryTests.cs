@@ -2,6 +2,7 @@ using System.Drawing;
 using Microsoft.ML.RepVgg.Explanation;
 using Microsoft.ML.RepVgg.Scoring;
 using Microsoft.ML.RepVgg.Tests.Images;
+using RepVgg.Architectures;
 using RepVgg.Testing;
 using SkiaSharp;
 using Xunit;
@@ -151,7 +152,7 @@ public sealed class MapGeometryTests
     [Fact]
     public void The_drawing_on_the_input_is_grey_for_a_grey_network_and_that_on_the_original_has_its_colours()
     {
-        var network = RandomNetworks.Create(RandomNetworks.Architecture(1, 1, global::RepVgg.Architectures.SqueezeExcitation.None, (8, 1, 2), (8, 1, 2)), 16, 16, 2);
+        var network = RandomNetworks.Create(RandomNetworks.Architecture(1, 1, SqueezeExcitation.None, (8, 1, 2), (8, 1, 2)), 16, 16, 2);
         using var model = ImageModels.Create(network);
         using var image = ImageModels.Picture(20, 20, (_, _) => Color.FromArgb(10, 200, 90));
         var map = model.Explain(image);
