@@ -1,4 +1,5 @@
 using RepVgg.Tool.Ablation;
+using RepVgg.Tool.Classification;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Images;
 using RepVgg.Tool.Weights;
@@ -6,6 +7,10 @@ using RepVgg.Tool.Workflow;
 
 CommandSpec[] commands =
 [
+    new("train", "Trains a classifier on a folder with one subfolder of images per class, and writes a run folder with the model and a report.", TrainCommand.CommandLineOptions, TrainCommand.Run) { Operands = ["[DIR]"] },
+    new("evaluate", "Evaluates a model on labelled images: accuracy, log-loss, and figures per class.", EvaluateCommand.CommandLineOptions, EvaluateCommand.Run) { Operands = ["MODEL", "DIR"] },
+    new("predict", "Classifies images and folders of images.", PredictCommand.CommandLineOptions, PredictCommand.Run) { Operands = ["MODEL", "IMAGE..."] },
+    new("explain", "Draws over an image where the evidence for a class lies (class activation map).", ExplainCommand.CommandLineOptions, ExplainCommand.Run) { Operands = ["MODEL", "IMAGE", "OUT.png"] },
     .. WeightsCommands.All,
     new("search-scales", "Finds the scales of RepOptimizer for a variant on a small set of labelled images.", SearchScalesCommand.CommandLineOptions, SearchScalesCommand.Run),
     new("ablation", "Trains the training forms one after the other and compares their accuracy, speed and size.", AblationCommand.CommandLineOptions, AblationCommand.Run),

@@ -32,7 +32,11 @@ internal static class CommandRunner
         {
             var result = root.Parse(args, Parsing);
             if (result.Errors.Count > 0 && result.Action is not System.CommandLine.Help.HelpAction)
-                throw new UsageException(result.Errors[0].Message);
+            {
+                // A word that is not known explains more than what is missing because of it.
+                var unknown = result.Errors.FirstOrDefault(error => result.UnmatchedTokens.Any(token => error.Message.Contains($"'{token}'", StringComparison.Ordinal)));
+                throw new UsageException((unknown ?? result.Errors[0]).Message);
+            }
             // Signals and exceptions are handled here.
             return result.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null, Output = Console.Out, Error = Console.Error });
         }

@@ -1,0 +1,52 @@
+using Microsoft.ML;
+using RepVgg.Tool.Images;
+
+namespace RepVgg.Tool.Classification;
+
+/// <summary>Data views of labelled image files: columns ImagePath, Label (a key with the names of the classes) and Image (the content of the files).</summary>
+internal sealed class ClassifierData
+{
+    public const string Label = "Label", Image = "Image", ImagePath = nameof(ImageFileRow.ImagePath);
+
+    private readonly MLContext _context;
+    private readonly ITransformer _preparation;
+    private readonly CancellationToken _cancellation;
+
+    /// <param name="context">Creates the views.</param>
+    /// <param name="classes">Names of the classes, in the order of their keys.</param>
+    /// <param name="cancellation">Checked before every row.</param>
+    public ClassifierData(MLContext context, IReadOnlyList<string> classes, CancellationToken cancellation)
+    {
+        _context = context;
+        _cancellation = cancellation;
+        var names = context.Data.LoadFromEnumerable(classes.Select(name => new ClassName { Name = name }));
+        _preparation = context.Transforms.Conversion.MapValueToKey(Label, keyData: names)
+            .Append(context.Transforms.LoadRawImageBytes(Image, "", ImagePath))
+            .Fit(context.Data.LoadFromEnumerable(Array.Empty<ImageFileRow>()));
+    }
+
+    /// <summary>Creates the view of files.</summary>
+    public IDataView Of(IReadOnlyList<ImageFileRow> files) => _preparation.Transform(_context.Data.LoadFromEnumerable(new Rows(files, _cancellation)));
+
+    private sealed class ClassName
+    {
+        public string Name { get; set; } = "";
+    }
+
+    /// <summary>Rows whose number is known, and that stop when the command is interrupted.</summary>
+    private sealed class Rows(IReadOnlyList<ImageFileRow> files, CancellationToken cancellation) : IReadOnlyCollection<ImageFileRow>
+    {
+        public int Count => files.Count;
+
+        public IEnumerator<ImageFileRow> GetEnumerator()
+        {
+            foreach (var file in files)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                yield return file;
+            }
+        }
+
+        System.Collections.IEnumerator System.Collections.IEnumerable.GetEnumerator() => GetEnumerator();
+    }
+}

@@ -1,0 +1,35 @@
+using System.Globalization;
+using RepVgg.Runtime;
+using RepVgg.Runtime.Files;
+using RepVgg.Tool.CommandLine;
+using RepVgg.Tool.Workflow;
+
+namespace RepVgg.Tool.Classification;
+
+/// <summary>Draws the class activation map of an image over it.</summary>
+internal static class ExplainCommand
+{
+    public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
+    [
+        new("class", "NAME", "the class whose evidence is shown (default: the predicted one)"),
+        new("opacity", "X", "opacity of the heat map, more than 0 and at most 1 (default: 0.5)"),
+        new("threads", "N", "threads; 0 takes every core (default: 0)"),
+    ];
+
+    public static int Run(Arguments arguments, Interrupt interrupt)
+    {
+        string path = arguments.Operand(1), output = Path.GetFullPath(arguments.Operand(2));
+        float opacity = arguments.Positive("opacity") ?? 0.5f;
+        if (opacity > 1)
+            throw new UsageException(Invariant($"--opacity is {opacity}; it must be more than 0 and at most 1."));
+        byte[] image = File.ReadAllBytes(path);
+        using var model = SavedClassifier.Load(arguments.Operand(0), skipInvalid: false, Recipe.Threads(arguments));
+        var map = model.Classifier.Explain(image, arguments.Text("class"));
+        byte[] picture = map.DrawOnImage(image, opacity);
+        interrupt.Defer(() => AtomicFile.Write(output, stream => stream.Write(picture)));
+        Console.WriteLine(Invariant($"{output}: {MessageText.Printable(map.ClassName)} {map.Probability:p1}, logit {map.Logit:f3}; predicted: {MessageText.Printable(map.PredictedClassName)}."));
+        return 0;
+    }
+
+    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,209 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using Microsoft.ML;
+using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg;
+using Microsoft.ML.RepVgg.Reports;
+using Microsoft.ML.Runtime;
+using RepVgg.Architectures;
+using RepVgg.Tool.CommandLine;
+using RepVgg.Tool.Images;
+using RepVgg.Tool.Workflow;
+using RepVgg.Training;
+using RepVgg.Weights.Safetensors;
+
+namespace RepVgg.Tool.Classification;
+
+/// <summary>Trains a classifier on a folder of images, and writes a run folder with the model and a report.</summary>
+internal static class TrainCommand
+{
+    private const int LargestThumbnail = 256 * 1024;
+
+    public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
+    [
+        new("training-config", "FILE", "read the folder, the split, epochs and batch size from a configuration of Model Builder (.mbconfig)"),
+        new("validation-dataset", "DIR", "labelled images for validation (default: val, validation or test beside train, or else a share of the training images)"),
+        new("validation-fraction", "X", "share of the images of each class that is held out for validation, if there are no others (default: 0.2)"),
+        new("name", "NAME", "name of the run folder (default: train, train2, ...)"),
+        new("output", "DIR", "folder of the run folders (default: runs)"),
+        new("exist-ok", "", "write into an existing run folder, and go on from its checkpoint"),
+        new("image-size", "N", "height and width of the network's input in pixels (default: found from the images)"),
+        new("architecture", "NAME", "RepVGG variant, such as RepVGG-A0 (default: found from the size)"),
+        new("weights", "FILE", "start from the weights of a file, such as a checkpoint of the authors"),
+        new("epochs", "N", "passes over the training images (default: 30)"),
+        new("batch-size", "N", "images of one training step (default: 32)"),
+        new("learning-rate", "X", "peak learning rate (default: by the optimizer)"),
+        new("seed", "N", "seed of weights, split, shuffling and augmentation (default: 1)"),
+        new("device", "NAME", "where to train: auto, cpu, torch-cpu, cuda or cuda:INDEX (default: auto)"),
+        new("threads", "N", "threads; 0 takes every core (default: 0)"),
+        new("skip-invalid", "", "skip images that cannot be read, instead of ending with an error"),
+    ];
+
+    /// <remarks>Ctrl-C stops training at the next batch; the best model so far is then validated and written, as at the end of training.</remarks>
+    public static int Run(Arguments arguments, Interrupt interrupt) => interrupt.Defer(() => RunDeferred(arguments, interrupt));
+
+    private static int RunDeferred(Arguments arguments, Interrupt interrupt)
+    {
+        var config = arguments.Text("training-config") is { } file ? MbConfig.Read(file) : null;
+        string path = arguments.OptionalOperand(0) ?? config?.DataPath ?? throw new UsageException("DIR is missing: the folder with one subfolder of images per class.");
+        double fraction = Fraction(arguments) ?? config?.ValidationFraction ?? 0.2;
+        int seed = Recipe.Seed(arguments);
+        var data = ImageDataset.Read(path, arguments.Text("validation-dataset"), fraction, seed);
+
+        var context = new MLContext(seed);
+        context.Log += (_, entry) => ShowWarning(entry);
+        var views = new ClassifierData(context, data.Classes, interrupt.Token);
+        var validation = data.Validation.Count > 0 ? views.Of(data.Validation) : null;
+        var options = Options(arguments, config);
+        options.ValidationSet = validation;
+        options.CancellationToken = interrupt.Token;
+
+        var folder = RunFolder.Create(arguments.Text("name"), arguments.Text("output") ?? "runs", arguments.Flag("exist-ok"));
+        options.CheckpointPath = folder.LastWeightsPath(".checkpoint");
+        var settings = Settings(path, data, options, fraction);
+        folder.WriteArguments(settings);
+        Console.WriteLine(Invariant($"{data.Classes.Count} classes, {data.Training.Count:n0} training and {data.Validation.Count:n0} validation images. The run folder: {folder.DirectoryPath}"));
+        Console.WriteLine("Ctrl-C stops training and keeps the best model so far.");
+
+        long start = Stopwatch.GetTimestamp();
+        RepVggTransformer trained;
+        try
+        {
+            trained = TrainingDisplay.Run(report =>
+            {
+                options.MetricsCallback = progress =>
+                {
+                    if (progress.EpochResult is { } epoch)
+                        folder.Add(epoch);
+                    report(progress);
+                };
+                return context.MulticlassClassification.Trainers.RepVgg(options).Fit(views.Of(data.Training));
+            });
+        }
+        catch (Exception error) when (interrupt.IsCauseOf(error))
+        {
+            Console.WriteLine("Stopped before the first epoch was complete: there is no model yet.");
+            return interrupt.ExitCode;
+        }
+        using var classifier = trained;
+        var trainingTime = Stopwatch.GetElapsedTime(start);
+        Write(context, classifier, folder);
+        var report = new TrainingReport
+        {
+            Title = $"{classifier.Architecture.Name}, {Path.GetFileName(Path.GetFullPath(path).TrimEnd(Path.DirectorySeparatorChar))}",
+            History = classifier.History,
+            BestEpoch = classifier.BestEpoch,
+            Settings = settings.Select(entry => KeyValuePair.Create(entry.Key, (object?)entry.Value)),
+            Hardware = Hardware(trainingTime, options),
+        };
+        if (validation is not null)
+        {
+            // Evaluated to the end also after an interrupt: the report is what the run is for.
+            var scored = classifier.Transform(new ClassifierData(context, data.Classes, CancellationToken.None).Of(data.Validation));
+            report.Evaluation = ClassificationReport.FromScoredData(scored, ClassifierData.Label, classifier.ScoreColumnName, ClassifierData.ImagePath);
+            report.Thumbnail = Thumbnail;
+            report.Heatmap = image => Heatmap(classifier, image);
+            folder.WriteEvaluation(report.Evaluation);
+        }
+        report.Write(folder.ReportPath);
+        Console.WriteLine(Invariant($"{(classifier.StopReason == StopReason.Cancelled ? "Stopped" : "Trained")} in {trainingTime.TotalSeconds:f1} s; the model is that of epoch {classifier.BestEpoch}."));
+        if (report.Evaluation is { } evaluation)
+            Console.WriteLine(Invariant($"Validation: top-1 {evaluation.Top1Accuracy:p1}, top-5 {evaluation.Top5Accuracy:p1}, log-loss {evaluation.LogLoss:f3}."));
+        Console.WriteLine($"The model: {folder.ModelPath}");
+        Console.WriteLine($"The report: {folder.ReportPath}");
+        return 0;
+    }
+
+    private static RepVggTrainer.Options Options(Arguments arguments, MbConfig? config)
+    {
+        var options = new RepVggTrainer.Options
+        {
+            LabelColumnName = ClassifierData.Label,
+            FeatureColumnName = ClassifierData.Image,
+            Epochs = arguments.Integer("epochs", 1) ?? config?.Epochs ?? 30,
+            BatchSize = arguments.Integer("batch-size", 2) ?? config?.BatchSize ?? 32,
+            LearningRate = arguments.Positive("learning-rate"),
+            PretrainedWeightsPath = arguments.Text("weights"),
+            ImageHeight = arguments.Integer("image-size", 1),
+            ValidationSetFraction = 0,
+            Seed = Recipe.Seed(arguments),
+            NumberOfThreads = Recipe.Threads(arguments),
+            Device = Recipe.Device(arguments),
+            InvalidRows = arguments.Flag("skip-invalid") ? InvalidRowHandling.Skip : InvalidRowHandling.Error,
+            OnCancellation = CancellationBehavior.ReturnBest,
+        };
+        if (arguments.Text("architecture") is { } name)
+            options.Architecture = RepVggVariants.Find(name);
+        return options;
+    }
+
+    private static double? Fraction(Arguments arguments)
+    {
+        string? text = arguments.Text("validation-fraction");
+        if (text is null)
+            return null;
+        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && value is >= 0 and < 1 ? value
+            : throw new UsageException($"--validation-fraction is '{text}'; it must be 0 or more and less than 1.");
+    }
+
+    private static Dictionary<string, object?> Settings(string path, ImageDataset data, RepVggTrainer.Options options, double fraction) => new()
+    {
+        ["data"] = Path.GetFullPath(path),
+        ["classes"] = data.Classes.Count,
+        ["training_images"] = data.Training.Count,
+        ["validation_images"] = data.Validation.Count,
+        ["validation_fraction"] = fraction,
+        ["architecture"] = options.Architecture?.Name,
+        ["weights"] = options.PretrainedWeightsPath,
+        ["image_size"] = options.ImageHeight,
+        ["epochs"] = options.Epochs,
+        ["batch_size"] = options.BatchSize,
+        ["learning_rate"] = options.LearningRate,
+        ["optimizer"] = options.Optimizer.GetType().Name,
+        ["weight_decay"] = options.WeightDecay,
+        ["seed"] = options.Seed,
+        ["device"] = options.Device.ToString(),
+        ["threads"] = options.NumberOfThreads,
+        ["skip_invalid"] = options.InvalidRows == InvalidRowHandling.Skip,
+        ["version"] = typeof(RepVggTrainer).Assembly.GetName().Version!.ToString(3),
+    };
+
+    private static IEnumerable<KeyValuePair<string, string>> Hardware(TimeSpan trainingTime, RepVggTrainer.Options options) =>
+    [
+        new("training time", Invariant($"{trainingTime.TotalSeconds:f1} s")),
+        new("device", options.Device.ToString()!),
+        new("processor", Invariant($"{Environment.ProcessorCount} cores, {RuntimeInformation.ProcessArchitecture}")),
+        new("system", RuntimeInformation.OSDescription),
+        new("runtime", RuntimeInformation.FrameworkDescription),
+    ];
+
+    /// <summary>Writes the model as a pipeline for ML.NET and as ONNX, and the weights of its deploy form.</summary>
+    private static void Write(MLContext context, RepVggTransformer classifier, RunFolder folder)
+    {
+        var names = context.Transforms.Conversion.MapKeyToValue(classifier.PredictedLabelColumnName);
+        var empty = classifier.Transform(new ClassifierData(context, classifier.Labels, CancellationToken.None).Of([]));
+        var model = new TransformerChain<ITransformer>(classifier, names.Fit(empty));
+        // ML.NET cannot save the schema of a column of images.
+        context.Model.SaveRepVgg(model, null, folder.ModelPath);
+        classifier.ExportToOnnx(folder.OnnxPath);
+        var network = classifier.Network;
+        SafetensorsWriter.Write(network.ExportState(), folder.BestWeightsPath(), network.Describe(classifier.Labels));
+    }
+
+    private static byte[]? Thumbnail(ImagePrediction image) => ReadSmall(image.Path);
+
+    private static byte[]? Heatmap(RepVggTransformer classifier, ImagePrediction image) =>
+        ReadSmall(image.Path) is { } bytes ? classifier.Explain(bytes, image.Predicted).DrawOnInput() : null;
+
+    /// <summary>Reads a file if it is small enough to be put into a page.</summary>
+    private static byte[]? ReadSmall(string? path) => path is not null && new FileInfo(path) is { Exists: true, Length: <= LargestThumbnail } ? File.ReadAllBytes(path) : null;
+
+    private static void ShowWarning(LoggingEventArgs entry)
+    {
+        if (entry.Kind == ChannelMessageKind.Warning && entry.Source.StartsWith("RepVgg;", StringComparison.Ordinal))
+            Console.WriteLine(entry.RawMessage);
+    }
+
+    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}

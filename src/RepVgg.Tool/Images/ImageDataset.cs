@@ -1,0 +1,143 @@
+using Microsoft.ML;
+using RepVgg.Runtime;
+
+namespace RepVgg.Tool.Images;
+
+/// <summary>A row of a data set of image files.</summary>
+internal sealed class ImageFileRow
+{
+    /// <summary>Path of the file.</summary>
+    public string ImagePath { get; set; } = "";
+
+    /// <summary>Name of the class.</summary>
+    public string Label { get; set; } = "";
+}
+
+/// <summary>Labelled image files of training and validation.</summary>
+/// <param name="Classes">Names of the classes, in ordinal order.</param>
+/// <param name="Training">The training images.</param>
+/// <param name="Validation">The validation images; empty if there are none.</param>
+internal sealed record ImageDataset(IReadOnlyList<string> Classes, IReadOnlyList<ImageFileRow> Training, IReadOnlyList<ImageFileRow> Validation)
+{
+    private static readonly string[] _extensions = [".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"], _validationNames = ["val", "validation", "test"];
+
+    /// <summary>Reads the paths and labels of a data set; the images are not opened.</summary>
+    /// <param name="path">
+    /// A folder with one subfolder of images per class; a folder with such a folder <c>train</c> and another one <c>val</c>, <c>validation</c> or <c>test</c>; or a CSV file
+    /// whose columns <c>path</c> and <c>label</c> (or its first two) are paths, relative to its folder, and names of classes.
+    /// </param>
+    /// <param name="validationPath">A data set of validation images, without a division of its own; null if <paramref name="path"/> has them, or to take them from the training images.</param>
+    /// <param name="validationFraction">Share of the images of each class that become validation images if there are no others: 0 to less than 1.</param>
+    /// <param name="seed">Selects them.</param>
+    /// <exception cref="InvalidDataException">There are no images or not two classes, or the sets do not have the same classes.</exception>
+    /// <exception cref="IOException">The folder or the file cannot be read.</exception>
+    public static ImageDataset Read(string path, string? validationPath, double validationFraction, int seed)
+    {
+        string? division = validationPath is null && Directory.Exists(path) && HasFolders(Path.Combine(path, "train"))
+            ? _validationNames.Select(name => Path.Combine(path, name)).FirstOrDefault(HasFolders) : null;
+        var training = ReadFiles(division is null ? path : Path.Combine(path, "train"));
+        string[] classes = [.. training.Select(row => row.Label).Distinct().Order(StringComparer.Ordinal)];
+        if (classes.Length < 2)
+            throw new InvalidDataException($"'{path}' has images of one class only, '{MessageText.Printable(classes[0])}'. Two or more classes are needed, each in a subfolder of its own.");
+        if ((validationPath ?? division) is { } other)
+        {
+            var validation = ReadFiles(other);
+            if (validation.FirstOrDefault(row => !classes.Contains(row.Label, StringComparer.Ordinal)) is { } stranger)
+                throw new InvalidDataException($"'{other}' has images of the class '{MessageText.Printable(stranger.Label)}', such as '{stranger.ImagePath}', of which there is no training image in '{path}'.");
+            return new ImageDataset(classes, training, validation);
+        }
+        return Split(classes, training, validationFraction, seed);
+    }
+
+    /// <summary>Reads the paths and labels of images that are not divided: a folder with one subfolder per class, or a CSV file; see <see cref="Read"/>.</summary>
+    public static IReadOnlyList<ImageFileRow> ReadFiles(string path)
+    {
+        if (File.Exists(path))
+            return ReadCsv(path);
+        if (!Directory.Exists(path))
+            throw new DirectoryNotFoundException($"There is no folder or file '{path}'.");
+        string[] folders = [.. Directory.EnumerateDirectories(path).Order(StringComparer.Ordinal)];
+        var rows = new List<ImageFileRow>();
+        foreach (string folder in folders)
+        {
+            int before = rows.Count;
+            rows.AddRange(Images(folder, SearchOption.AllDirectories).Select(file => new ImageFileRow { ImagePath = file, Label = Path.GetFileName(folder) }));
+            if (rows.Count == before)
+                throw new InvalidDataException($"'{folder}' has no images ({string.Join(", ", _extensions)}). Add some, or remove the folder of the class.");
+        }
+        if (Images(path, SearchOption.TopDirectoryOnly).FirstOrDefault() is { } top)
+            throw new InvalidDataException($"'{top}' lies beside the folders of the classes, so that its class is unknown. Put every image into a subfolder of '{path}' with the name of its class.");
+        return rows.Count > 0 ? rows : throw new InvalidDataException($"'{path}' has no subfolders with images ({string.Join(", ", _extensions)}). Each class needs a subfolder of its own.");
+    }
+
+    /// <summary>Finds the images of a folder and its subfolders, in the order of their paths.</summary>
+    public static IEnumerable<string> Images(string folder, SearchOption search) =>
+        Directory.EnumerateFiles(folder, "*", search).Where(file => _extensions.Contains(Path.GetExtension(file), StringComparer.OrdinalIgnoreCase)).Order(StringComparer.Ordinal);
+
+    private static List<ImageFileRow> ReadCsv(string path)
+    {
+        string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
+        string[] lines = File.ReadAllLines(path);
+        string[] header = lines.Length > 0 ? Fields(lines[0]) : [];
+        int pathColumn = Array.FindIndex(header, name => name.Equals("path", StringComparison.OrdinalIgnoreCase)), labelColumn = Array.FindIndex(header, name => name.Equals("label", StringComparison.OrdinalIgnoreCase));
+        bool hasHeader = pathColumn >= 0 && labelColumn >= 0;
+        if (!hasHeader)
+            (pathColumn, labelColumn) = (0, 1);
+        var rows = new List<ImageFileRow>();
+        for (int i = hasHeader ? 1 : 0; i < lines.Length; i++)
+        {
+            if (string.IsNullOrWhiteSpace(lines[i]))
+                continue;
+            string[] fields = Fields(lines[i]);
+            if (fields.Length <= Math.Max(pathColumn, labelColumn) || fields[pathColumn].Length == 0 || fields[labelColumn].Length == 0)
+                throw new InvalidDataException($"Line {i + 1} of '{path}' has no path or no label: '{MessageText.Printable(lines[i])}'.");
+            rows.Add(new ImageFileRow { ImagePath = Path.Combine(folder, fields[pathColumn]), Label = fields[labelColumn] });
+        }
+        return rows.Count > 0 ? rows : throw new InvalidDataException($"'{path}' has no lines. Each line needs the path of an image and its label.");
+    }
+
+    /// <summary>Splits a line of a CSV file; fields may be in quotation marks.</summary>
+    private static string[] Fields(string line)
+    {
+        var fields = new List<string>();
+        var field = new System.Text.StringBuilder();
+        bool quoted = false;
+        for (int i = 0; i < line.Length; i++)
+        {
+            if (line[i] == '"' && quoted && i + 1 < line.Length && line[i + 1] == '"')
+                field.Append(line[i++]);
+            else if (line[i] == '"')
+                quoted = !quoted;
+            else if (line[i] == ',' && !quoted)
+                Next();
+            else
+                field.Append(line[i]);
+        }
+        Next();
+        return [.. fields];
+
+        void Next()
+        {
+            fields.Add(field.ToString().Trim());
+            field.Clear();
+        }
+    }
+
+    /// <summary>Takes a share of the images of each class for validation: at least one of a class with several images, and never all.</summary>
+    private static ImageDataset Split(string[] classes, IReadOnlyList<ImageFileRow> rows, double fraction, int seed)
+    {
+        if (fraction == 0)
+            return new ImageDataset(classes, rows, []);
+        var random = new Random(seed);
+        var validation = new HashSet<ImageFileRow>();
+        foreach (var group in rows.GroupBy(row => row.Label).OrderBy(group => group.Key, StringComparer.Ordinal))
+        {
+            ImageFileRow[] own = [.. group];
+            random.Shuffle(own);
+            validation.UnionWith(own.Take(Math.Min(own.Length - 1, Math.Max(1, (int)Math.Round(fraction * own.Length)))));
+        }
+        return new ImageDataset(classes, [.. rows.Where(row => !validation.Contains(row))], [.. rows.Where(validation.Contains)]);
+    }
+
+    private static bool HasFolders(string folder) => Directory.Exists(folder) && Directory.EnumerateDirectories(folder).Any();
+}
