@@ -155,7 +155,12 @@ public sealed class ClassificationReport
         ulong keys = ((KeyDataViewType)label.Type).Count;
         if (keys != (ulong)classes)
             throw new ArgumentException($"The label column '{labelColumnName}' has {keys} classes, but the score column '{scoreColumnName}' has {classes}. The key mapping of the labels must be the one that the classifier was trained with.");
-        return Create(KeyValues.Read(label, classes), Rows(scored, label, score, path));
+        var names = KeyValues.Read(label, classes);
+        var trained = KeyValues.OfScores(score, classes) ?? names;
+        int different = Enumerable.Range(0, classes).FirstOrDefault(i => names[i] != trained[i], -1);
+        if (different >= 0)
+            throw new ArgumentException($"Class {different} is '{MessageText.Printable(names[different])}' in the label column '{labelColumnName}', but '{MessageText.Printable(trained[different])}' in the score column '{scoreColumnName}'. The key mapping of the labels must be the one that the classifier was trained with.");
+        return Create(names, Rows(scored, label, score, path));
     }
 
     /// <summary>Gets the pairs of classes that are confused most often, by decreasing number of images.</summary>

@@ -174,7 +174,7 @@ public sealed partial class TrainingReport
             Tile("accuracy_top1", report.Top1Accuracy, "accuracy", $"{100 * report.Top1Accuracy:0.0}%");
             if (report.ClassNames.Count > 5)
                 Tile("accuracy_top5", report.Top5Accuracy, "top-5 accuracy", $"{100 * report.Top5Accuracy:0.0}%");
-            Tile("macro_f1", report.MacroF1, "mean F1 of the classes", $"{report.MacroF1:0.000}");
+            Tile("macro_f1", report.MacroF1, "macro F1", $"{report.MacroF1:0.000}");
             Tile("log_loss", report.LogLoss, "log-loss", $"{report.LogLoss:0.000}");
             Tile("expected_calibration_error", report.ExpectedCalibrationError, "calibration error", $"{100 * report.ExpectedCalibrationError:0.0}%");
             Tile("images", report.Predictions.Count, "images evaluated", $"{report.Predictions.Count:n0}");

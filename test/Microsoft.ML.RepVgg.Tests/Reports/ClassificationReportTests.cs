@@ -110,6 +110,14 @@ public sealed class ClassificationReportTests
         Assert.Equal((expected.MicroAccuracy, expected.MacroAccuracy), (report.Top1Accuracy, report.MacroRecall));
         Assert.Equal(expected.LogLoss, report.LogLoss, 1e-6);
         Assert.All(trained.Model.LastTransformer.History, epoch => Assert.Equal(1, epoch.ValidationTop5Accuracy));
+
+        // Labels whose keys have another order than those of the training.
+        var keys = trained.Context.Data.LoadFromEnumerable(Trainer.Stripes.Names.Reverse().Select(name => new Name { Label = name }));
+        var remapped = trained.Context.Transforms.Conversion.MapKeyToValue("Text", "Label")
+            .Append(trained.Context.Transforms.Conversion.MapValueToKey("Other", "Text", keyData: keys)).Fit(scored).Transform(scored);
+        Assert.Contains(
+            "Class 0 is 'slanting' in the label column 'Other', but 'across' in the score column 'Score'.",
+            Assert.Throws<ArgumentException>(() => ClassificationReport.FromScoredData(remapped, "Other")).Message, StringComparison.Ordinal);
     }
 
     public static TheoryData<int, float[], string> BadImages => new()

@@ -1,5 +1,7 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Microsoft.ML.RepVgg.Reports;
+using Microsoft.ML.RepVgg.Tests.Trainer;
 using RepVgg.Testing;
 using RepVgg.Training;
 using Xunit;
@@ -116,6 +118,40 @@ public sealed class RunFolderTests : IDisposable
         Assert.Equal((3, "Blüten/é", "Skip", "NaN"), ((int)json["epochs"]!, (string)json["data"]!, (string)json["rows"]!, (string)json["clip"]!));
         run.WriteArguments(new { Epochs = 4 });
         Assert.Equal(4, (int)JsonNode.Parse(File.ReadAllText(run.ArgumentsPath))!["Epochs"]!);
+    }
+
+    [Fact]
+    public void A_training_run_fills_its_folder()
+    {
+        var run = RunFolder.Create(root: _root.Path);
+        var context = new MLContext(seed: 1);
+        var options = Stripes.Options(epochs: 2);
+        options.CheckpointPath = run.LastWeightsPath(".checkpoint");
+        options.MetricsCallback = progress =>
+        {
+            if (progress.EpochResult is { } epoch)
+                run.Add(epoch);
+        };
+        var data = context.Data.LoadFromEnumerable(Stripes.Rows(60, seed: 1));
+        using var model = Stripes.Pipeline(context, options).Fit(data);
+        var history = model.LastTransformer.History;
+        var evaluation = ClassificationReport.FromScoredData(model.Transform(data));
+        run.WriteArguments(new { options.Epochs, options.BatchSize });
+        run.WriteEvaluation(evaluation);
+        new TrainingReport { History = history, BestEpoch = model.LastTransformer.BestEpoch, Evaluation = evaluation }.Write(run.ReportPath);
+
+        Assert.Equal(
+            ["args.json", "metrics.json", "predictions.csv", "report.html", "results.csv", "train", "validation", "weights"],
+            Directory.GetFileSystemEntries(run.DirectoryPath).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+        Assert.True(File.Exists(run.LastWeightsPath(".checkpoint")));
+        double[][] lines = [.. File.ReadAllLines(run.ResultsPath)[1..].Select(line => line.Split(',').Select(value => double.Parse(value, CultureInfo.InvariantCulture)).ToArray())];
+        foreach (var (line, epoch) in lines.Zip(history, (line, epoch) => (line, epoch)))
+        {
+            double[] expected = [epoch.Epoch, line[1], epoch.TrainingLoss, epoch.ValidationAccuracy!.Value, 1, epoch.ValidationLoss!.Value, epoch.LearningRate];
+            Assert.Equal(expected, line, (a, b) => Math.Abs(a - b) <= 1e-5 * Math.Abs(a));
+        }
+        Assert.Equal(history.Count, lines.Length);
+        Assert.Equal(history.Sum(epoch => (epoch.TrainingTime + epoch.ValidationTime).TotalSeconds), lines[^1][1], 1e-3);
     }
 
     internal static EpochResult Epoch(int epoch) => new(epoch, 0.1f, Math.Log(2), 0.75, 1.0 / 3, 0.8125)
