@@ -88,6 +88,12 @@ public sealed partial class RepVggTransformer : ITransformer, IDisposable
     /// <summary>Number of rows without a usable image that were skipped at scoring, over all data views and prediction engines of this transformer (see <see cref="RepVggScoringOptions.InvalidRows"/>).</summary>
     public long InvalidRowCount => _scorer.InvalidRowCount;
 
+    /// <summary>Sets what is called with each row that is skipped at scoring, on the thread that reads the rows; see <see cref="InvalidRowCount"/>.</summary>
+    internal Action<InvalidRowException>? InvalidRowSkipped
+    {
+        set => _scorer.InvalidRowSkipped = value;
+    }
+
     /// <summary>Number of rows of the training and validation data that were skipped because their image or label is invalid (see <see cref="RepVggScoringOptions.InvalidRows"/>); 0 for a model that was loaded.</summary>
     public long SkippedTrainingRowCount { get; internal set; }
 

@@ -2,6 +2,7 @@ using RepVgg.Tool.Ablation;
 using RepVgg.Tool.Classification;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Images;
+using RepVgg.Tool.Scoring;
 using RepVgg.Tool.Weights;
 using RepVgg.Tool.Workflow;
 
@@ -10,6 +11,7 @@ CommandSpec[] commands =
     new("train", "Trains a classifier on a folder with one subfolder of images per class, and writes a run folder with the model and a report.", TrainCommand.CommandLineOptions, TrainCommand.Run) { Operands = ["[DIR]"] },
     new("evaluate", "Evaluates a model on labelled images: accuracy, log-loss, and figures per class.", EvaluateCommand.CommandLineOptions, EvaluateCommand.Run) { Operands = ["MODEL", "DIR"] },
     new("predict", "Classifies images and folders of images.", PredictCommand.CommandLineOptions, PredictCommand.Run) { Operands = ["MODEL", "IMAGE..."] },
+    new("score", "Scores many images, shared among any number of processes, into files of results; goes on after the last complete one when it is started again.", ScoreCommand.CommandLineOptions, ScoreCommand.Run) { Operands = ["MODEL"] },
     new("explain", "Draws over an image where the evidence for a class lies (class activation map).", ExplainCommand.CommandLineOptions, ExplainCommand.Run) { Operands = ["MODEL", "IMAGE", "OUT.png"] },
     .. WeightsCommands.All,
     new("search-scales", "Finds the scales of RepOptimizer for a variant on a small set of labelled images.", SearchScalesCommand.CommandLineOptions, SearchScalesCommand.Run),

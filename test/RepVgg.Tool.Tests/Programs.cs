@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using System.Reflection;
+using System.Runtime.InteropServices;
+using System.Text;
 using RepVgg.Tool.Images;
 using Xunit;
 
@@ -63,4 +65,81 @@ internal sealed class Programs(Assembly assembly)
             RedirectStandardError = true,
         })!;
     }
+}
+
+/// <summary>A program while it runs.</summary>
+internal sealed class ProgramRun : IDisposable
+{
+    /// <summary>Maximum time that the program gets for anything.</summary>
+    public static readonly TimeSpan Longest = TimeSpan.FromMinutes(3);
+
+    private readonly Process _process;
+    private readonly StringBuilder _output = new(), _error = new();
+
+    public ProgramRun(Process process)
+    {
+        _process = process;
+        process.OutputDataReceived += (_, line) => Add(_output, line.Data);
+        process.ErrorDataReceived += (_, line) => Add(_error, line.Data);
+        process.BeginOutputReadLine();
+        process.BeginErrorReadLine();
+    }
+
+    public string Output => Text(_output);
+
+    public string Error => Text(_error);
+
+    public bool HasEnded => _process.HasExited;
+
+    /// <summary>Waits until the program has written a text.</summary>
+    public void WaitFor(string text)
+    {
+        var clock = Stopwatch.StartNew();
+        while (!Output.Contains(text, StringComparison.Ordinal))
+        {
+            Assert.True(clock.Elapsed < Longest, $"The program has not written '{text}': {Output}{Error}");
+            if (_process.WaitForExit(2))
+            {
+                _process.WaitForExit(); // until all output is read
+                Assert.True(Output.Contains(text, StringComparison.Ordinal), $"The program ended before it wrote '{text}': {Output}{Error}");
+            }
+        }
+    }
+
+    public void Send(int signal)
+    {
+        if (!_process.HasExited)
+            _ = Kill(_process.Id, signal);
+    }
+
+    /// <returns>The exit code.</returns>
+    public int End()
+    {
+        if (!_process.WaitForExit(Longest))
+            _process.Kill();
+        _process.WaitForExit();
+        return _process.ExitCode;
+    }
+
+    public void Dispose()
+    {
+        if (!_process.HasExited)
+            _process.Kill();
+        _process.Dispose();
+    }
+
+    private static void Add(StringBuilder text, string? line)
+    {
+        lock (text)
+            text.AppendLine(line);
+    }
+
+    private static string Text(StringBuilder text)
+    {
+        lock (text)
+            return text.ToString();
+    }
+
+    [DllImport("libc", EntryPoint = "kill")]
+    private static extern int Kill(int process, int signal);
 }

@@ -2,6 +2,8 @@ extern alias tool;
 
 using System.Globalization;
 using System.Text.RegularExpressions;
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
 using RepVgg.Architectures;
 using RepVgg.Diagnostics;
 using RepVgg.Networks;
@@ -41,6 +43,30 @@ public sealed class WeightsCommandTests : IDisposable
     }
 
     private string Train(string name) => GoldenFiles.PathOf($"{name}-train.pth");
+
+    [Theory]
+    [InlineData(9)]
+    [InlineData(14)]
+    [InlineData(21)]
+    public void The_operator_set_of_an_ONNX_file_can_be_chosen(int opset)
+    {
+        string onnx = _folder.File("opset.onnx"), images = _folder.File("images.npy"), logits = _folder.File("logits.npy");
+        Succeeds("convert", Train("tiny"), onnx, "--image-size", "32", "--opset", $"{opset}");
+        var pixels = RandomStates.Images(2, 3, 32, 32);
+        NumpyFile.Write(images, pixels);
+        Succeeds("run", onnx, images, logits);
+        using var session = new InferenceSession(onnx);
+        using var results = session.Run([NamedOnnxValue.CreateFromTensor("input", new DenseTensor<float>(pixels.Values.ToArray(), [2, 3, 32, 32]))]);
+        Compare.Close(NumpyFile.Read(logits).Values, results.Single().AsEnumerable<float>().ToArray(), 1e-4);
+    }
+
+    [Fact]
+    public void Operator_sets_that_cannot_be_written_are_refused()
+    {
+        Assert.Contains("--opset is 22; it must be 9 to 21.", Fails(2, "convert", Train("tiny"), _folder.File("a.onnx"), "--opset", "22"));
+        Assert.Contains("--opset is '8'", Fails(2, "convert", Train("tiny"), _folder.File("a.onnx"), "--opset", "8"));
+        Assert.Contains("--opset is for ONNX only", Fails(2, "convert", Train("tiny"), _folder.File("a.pth"), "--opset", "14"));
+    }
 
     [Fact]
     public void List_shows_every_variant_with_its_figures()

@@ -121,8 +121,15 @@ internal readonly record struct RowPlace(long Position, string Column, string? P
     /// <param name="reason">The reason, a clause.</param>
     /// <param name="inner">The cause, or null.</param>
     public InvalidRowException Invalid(string reason, Exception? inner = null) =>
-        new($"Row {Position}, column '{Column}'{(Path is null ? "" : $", file '{Path}'")}: {reason}", inner);
+        new($"Row {Position}, column '{Column}'{(Path is null ? "" : $", file '{Path}'")}: {reason}", inner) { Position = Position, Reason = reason };
 }
 
 /// <summary>The image or label of a row is missing or cannot be used.</summary>
-internal sealed class InvalidRowException(string message, Exception? inner = null) : InvalidOperationException(message, inner);
+internal sealed class InvalidRowException(string message, Exception? inner = null) : InvalidOperationException(message, inner)
+{
+    /// <summary>Position of the row.</summary>
+    public long Position { get; init; }
+
+    /// <summary>The reason, a clause; the message if nothing else is known.</summary>
+    public string Reason { get; init; } = message;
+}

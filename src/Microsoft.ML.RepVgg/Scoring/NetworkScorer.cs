@@ -51,6 +51,9 @@ internal sealed class NetworkScorer(FeatureInput input, INetworkEngine engine, S
     /// <summary>Number of invalid rows that were skipped since the scorer was created.</summary>
     public long InvalidRowCount => Interlocked.Read(ref _invalidRowCount);
 
+    /// <summary>Is called for each invalid row that is skipped, on the thread that reads the rows; null for none.</summary>
+    public Action<InvalidRowException>? InvalidRowSkipped { get; set; }
+
     public ScoringMapper Map(DataViewSchema inputSchema) => new(this, inputSchema, ImageFiles.Unknown);
 
     public IDataView Transform(IDataView input)
@@ -60,12 +63,13 @@ internal sealed class NetworkScorer(FeatureInput input, INetworkEngine engine, S
     }
 
     /// <summary>Counts an invalid row that is skipped, and writes a warning for the first one.</summary>
-    public void CountInvalidRow(string message)
+    public void CountInvalidRow(InvalidRowException error)
     {
+        InvalidRowSkipped?.Invoke(error);
         if (Interlocked.Increment(ref _invalidRowCount) != 1)
             return;
         using var channel = options.Host?.Start("Scoring");
-        channel?.Warning(MessageSensitivity.UserData, "{0} The row has a missing prediction. Further rows of this kind are counted in InvalidRowCount.", message);
+        channel?.Warning(MessageSensitivity.UserData, "{0} The row has a missing prediction. Further rows of this kind are counted in InvalidRowCount.", error.Message);
     }
 
     public void Dispose() => Engine.Dispose();

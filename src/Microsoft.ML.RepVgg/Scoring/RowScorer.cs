@@ -40,7 +40,7 @@ internal sealed class RowScorer : IDisposable
         }
         catch (InvalidRowException error) when (_scorer.SkipInvalidRows)
         {
-            _scorer.CountInvalidRow(error.Message);
+            _scorer.CountInvalidRow(error);
             _images.Add(Invalid);
         }
     }
@@ -67,7 +67,7 @@ internal sealed class RowScorer : IDisposable
                         (failure, rows, count) = (error, row, _images[row]);
                         break;
                     }
-                    _scorer.CountInvalidRow(error.Message);
+                    _scorer.CountInvalidRow(error);
                     _images[row] = Invalid;
                 }
             }

@@ -35,8 +35,7 @@ internal static class PredictCommand
         foreach (float[] scores in scored.GetColumn<float[]>(model.Classifier.ScoreColumnName))
         {
             string path = paths[index++];
-            // A missing prediction has scores that are NaN.
-            var best = float.IsNaN(scores[0]) ? [] : scores.Index().OrderByDescending(score => score.Item).Take(top).Select(score => (Name: labels[score.Index], Probability: score.Item)).ToList();
+            var best = model.Best(scores, top);
             Console.WriteLine(asJson
                 ? JsonSerializer.Serialize(new { path, predictions = best.Select(entry => new { label = entry.Name, probability = entry.Probability }) }, _json)
                 : $"{MessageText.Printable(path)}: {(best.Count == 0 ? "cannot be read" : string.Join(", ", best.Select(entry => Invariant($"{MessageText.Printable(entry.Name)} {entry.Probability:p1}"))))}");

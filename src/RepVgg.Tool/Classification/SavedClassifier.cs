@@ -35,5 +35,9 @@ internal sealed class SavedClassifier : IDisposable
         throw new InvalidDataException($"'{path}' contains no classifier of this library. Give the model.zip of a run.");
     }
 
+    /// <summary>Gets the most probable classes of an image in the order of their probabilities; none for a missing prediction, whose scores are NaN.</summary>
+    public IReadOnlyList<(string Name, float Probability)> Best(float[] scores, int top) => float.IsNaN(scores[0]) ? []
+        : [.. scores.Index().OrderByDescending(score => score.Item).Take(top).Select(score => (Classifier.Labels[score.Index], score.Item))];
+
     public void Dispose() => _chain.Dispose();
 }

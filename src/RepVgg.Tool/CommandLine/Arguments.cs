@@ -28,6 +28,14 @@ internal sealed class Arguments(ParseResult result)
 
     public string Required(string name) => Text(name) ?? throw new UsageException($"--{name} is missing.");
 
+    /// <summary>Gets the values of an option of which there may be several; one at least must be given.</summary>
+    public IReadOnlyList<string> RequiredTexts(string name) => result.GetValue<string[]>("--" + name) switch
+    {
+        null or [] => throw new UsageException($"--{name} is missing."),
+        var texts when texts.Contains("") => throw new UsageException($"--{name} is empty."),
+        var texts => texts,
+    };
+
     public int? Integer(string name, int minimum)
     {
         if (Text(name) is not { } text)

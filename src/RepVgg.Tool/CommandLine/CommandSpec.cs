@@ -5,7 +5,7 @@ namespace RepVgg.Tool.CommandLine;
 
 /// <summary>One option of a command: <c>--name VALUE</c>, or <c>--name</c> alone.</summary>
 /// <param name="Name">Name of the option, without dashes.</param>
-/// <param name="Value">Name of the value in the help text; empty for an option without a value.</param>
+/// <param name="Value">Name of the value in the help text; empty for an option without a value. Of an option whose value ends with three points there may be several values.</param>
 /// <param name="Help">Description of the option, one line.</param>
 internal sealed record OptionSpec(string Name, string Value, string Help);
 
@@ -54,6 +54,8 @@ internal sealed record CommandSpec(string Name, string Summary, IReadOnlyList<Op
         {
             if (option.Value.Length == 0)
                 command.Options.Add(new Option<bool>("--" + option.Name) { Description = option.Help });
+            else if (option.Value.EndsWith("...", StringComparison.Ordinal))
+                command.Options.Add(new Option<string[]>("--" + option.Name) { HelpName = option.Value, Description = option.Help, Arity = ArgumentArity.OneOrMore, AllowMultipleArgumentsPerToken = true });
             else
                 command.Options.Add(new Option<string>("--" + option.Name) { HelpName = option.Value, Description = option.Help, Arity = ArgumentArity.ExactlyOne });
         }

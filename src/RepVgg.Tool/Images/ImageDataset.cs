@@ -71,33 +71,13 @@ internal sealed record ImageDataset(IReadOnlyList<string> Classes, IReadOnlyList
     }
 
     /// <summary>Finds the images of a folder and its subfolders, in the order of their paths.</summary>
-    public static IEnumerable<string> Images(string folder, SearchOption search) =>
-        Directory.EnumerateFiles(folder, "*", search).Where(file => _extensions.Contains(Path.GetExtension(file), StringComparer.OrdinalIgnoreCase)).Order(StringComparer.Ordinal);
+    public static IEnumerable<string> Images(string folder, SearchOption search) => Directory.EnumerateFiles(folder, "*", search).Where(IsImage).Order(StringComparer.Ordinal);
 
-    private static List<ImageFileRow> ReadCsv(string path)
-    {
-        string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
-        string[] lines = File.ReadAllLines(path);
-        string[] header = lines.Length > 0 ? Fields(lines[0]) : [];
-        int pathColumn = Array.FindIndex(header, name => name.Equals("path", StringComparison.OrdinalIgnoreCase)), labelColumn = Array.FindIndex(header, name => name.Equals("label", StringComparison.OrdinalIgnoreCase));
-        bool hasHeader = pathColumn >= 0 && labelColumn >= 0;
-        if (!hasHeader)
-            (pathColumn, labelColumn) = (0, 1);
-        var rows = new List<ImageFileRow>();
-        for (int i = hasHeader ? 1 : 0; i < lines.Length; i++)
-        {
-            if (string.IsNullOrWhiteSpace(lines[i]))
-                continue;
-            string[] fields = Fields(lines[i]);
-            if (fields.Length <= Math.Max(pathColumn, labelColumn) || fields[pathColumn].Length == 0 || fields[labelColumn].Length == 0)
-                throw new InvalidDataException($"Line {i + 1} of '{path}' has no path or no label: '{MessageText.Printable(lines[i])}'.");
-            rows.Add(new ImageFileRow { ImagePath = Path.Combine(folder, fields[pathColumn]), Label = fields[labelColumn] });
-        }
-        return rows.Count > 0 ? rows : throw new InvalidDataException($"'{path}' has no lines. Each line needs the path of an image and its label.");
-    }
+    /// <summary>Whether a path has the extension of an image file.</summary>
+    public static bool IsImage(string path) => _extensions.Contains(Path.GetExtension(path), StringComparer.OrdinalIgnoreCase);
 
     /// <summary>Splits a line of a CSV file; fields may be in quotation marks.</summary>
-    private static string[] Fields(string line)
+    public static string[] Fields(string line)
     {
         var fields = new List<string>();
         var field = new System.Text.StringBuilder();
@@ -121,6 +101,28 @@ internal sealed record ImageDataset(IReadOnlyList<string> Classes, IReadOnlyList
             fields.Add(field.ToString().Trim());
             field.Clear();
         }
+    }
+
+    private static List<ImageFileRow> ReadCsv(string path)
+    {
+        string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
+        string[] lines = File.ReadAllLines(path);
+        string[] header = lines.Length > 0 ? Fields(lines[0]) : [];
+        int pathColumn = Array.FindIndex(header, name => name.Equals("path", StringComparison.OrdinalIgnoreCase)), labelColumn = Array.FindIndex(header, name => name.Equals("label", StringComparison.OrdinalIgnoreCase));
+        bool hasHeader = pathColumn >= 0 && labelColumn >= 0;
+        if (!hasHeader)
+            (pathColumn, labelColumn) = (0, 1);
+        var rows = new List<ImageFileRow>();
+        for (int i = hasHeader ? 1 : 0; i < lines.Length; i++)
+        {
+            if (string.IsNullOrWhiteSpace(lines[i]))
+                continue;
+            string[] fields = Fields(lines[i]);
+            if (fields.Length <= Math.Max(pathColumn, labelColumn) || fields[pathColumn].Length == 0 || fields[labelColumn].Length == 0)
+                throw new InvalidDataException($"Line {i + 1} of '{path}' has no path or no label: '{MessageText.Printable(lines[i])}'.");
+            rows.Add(new ImageFileRow { ImagePath = Path.Combine(folder, fields[pathColumn]), Label = fields[labelColumn] });
+        }
+        return rows.Count > 0 ? rows : throw new InvalidDataException($"'{path}' has no lines. Each line needs the path of an image and its label.");
     }
 
     /// <summary>Takes a share of the images of each class for validation: at least one of a class with several images, and never all.</summary>

@@ -38,6 +38,11 @@ internal static class ConvertCommand
             throw new UsageException("ONNX files hold the deploy form only.");
         if (format != Format.Onnx && precision == OnnxPrecision.Half)
             throw new UsageException("--precision half is for ONNX only.");
+        int? opset = arguments.Integer("opset", OnnxWriter.OldestOpset);
+        if (opset > OnnxWriter.NewestOpset)
+            throw new UsageException(FormattableString.Invariant($"--opset is {opset}; it must be {OnnxWriter.OldestOpset} to {OnnxWriter.NewestOpset}."));
+        if (format != Format.Onnx && opset is not null)
+            throw new UsageException("--opset is for ONNX only.");
         if (form == WeightsForm.Training && weights.Form == WeightsForm.Deploy)
             throw new ArgumentException($"'{input}' holds the deploy form, which cannot be converted to the training form.");
 
@@ -54,7 +59,8 @@ internal static class ConvertCommand
                 throw new UsageException("--names is not for ONNX.");
             var network = weights.ToDeployNetwork();
             var labels = weights.Description?.ClassLabels is { IsDefaultOrEmpty: false } known ? known : (IReadOnlyList<string>?)null;
-            interrupt.Defer(() => OnnxWriter.Write(network, output, new OnnxExportOptions { Precision = precision, ClassLabels = labels }));
+            var options = new OnnxExportOptions { Precision = precision, ClassLabels = labels };
+            interrupt.Defer(() => OnnxWriter.Write(network, output, options with { OpsetVersion = opset ?? options.OpsetVersion }));
         }
         else
         {

@@ -59,6 +59,7 @@ internal static class WeightsCommands
                 .. _unsaid,
                 _output,
                 new("precision", "NAME", "single or half; half for ONNX only (default: single)"),
+                new("opset", "N", "version of ONNX's operator set, 9 to 21; older versions of ONNX Runtime need a lower one (default: 17)"),
                 .. ConvertCommand.OutputOptions,
             ], ConvertCommand.Run) { Operands = ["IN", "OUT"] },
         new("run", "Computes the logits of raw images in a NumPy file: float32 or uint8, [images, channels, height, width].",

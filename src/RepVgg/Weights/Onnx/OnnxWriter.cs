@@ -12,10 +12,11 @@ namespace RepVgg.Weights.Onnx;
 /// </remarks>
 public static class OnnxWriter
 {
+    /// <summary>The versions of the operator set that can be written.</summary>
+    internal const int OldestOpset = 9, NewestOpset = 21;
+
     /// <summary>Name of the output of <see cref="OnnxExportOptions.ActivationMap"/>.</summary>
     private const string ActivationMapName = "activation_map";
-
-    private const int OldestOpset = 9, NewestOpset = 21;
 
     /// <summary>Writes a file. The file is created or replaced only when it is complete.</summary>
     /// <param name="network">The network.</param>
