@@ -185,6 +185,7 @@ public sealed class ScoreTests(ScoreTests.Data data) : IClassFixture<ScoreTests.
     [InlineData("JOB_COMPLETION_INDEX=3", null, 4, 3, 4)]
     [InlineData("SLURM_ARRAY_TASK_ID=7 SLURM_ARRAY_TASK_COUNT=5 SLURM_ARRAY_TASK_MIN=5", null, null, 2, 5)]
     [InlineData("SLURM_ARRAY_TASK_ID=9 SLURM_ARRAY_TASK_COUNT=5 SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_STEP=2", null, null, 4, 5)]
+    [InlineData("SLURM_ARRAY_TASK_ID=7 SLURM_ARRAY_TASK_COUNT=2 SLURM_ARRAY_TASK_MIN=7", null, 100, 7, 100)]
     [InlineData("RANK=1 WORLD_SIZE=2", null, null, 1, 2)]
     [InlineData("RANK=1 WORLD_SIZE=2", 0, 9, 0, 9)]
     [InlineData("RANK=1 WORLD_SIZE=2 JOB_COMPLETION_INDEX=1 JOB_COMPLETIONS=2", null, null, 1, 2)]

@@ -52,7 +52,8 @@ internal sealed record Shard(int Index, int Count)
 
         public Shard Read(int? index, int? count, Func<string, string?> variable)
         {
-            int minimum = Minimum is null ? 0 : Number(Minimum, "0"), step = Step is null ? 1 : Number(Step, "1");
+            // If the command line says how many there are, the tasks of an array may be some of them only.
+            int minimum = Minimum is null || count is not null ? 0 : Number(Minimum, "0"), step = Step is null || count is not null ? 1 : Number(Step, "1");
             if (index is null && (Number(Index) is var number && (number < minimum || step < 1 || (number - minimum) % step != 0)))
                 throw new UsageException(FormattableString.Invariant($"The environment variable {Index} is {number}, which does not fit to {Minimum}, {minimum}, and {Step}, {step}. Give --shard and --shards."));
             return new Shard(index ?? (Number(Index) - minimum) / step, count ?? Number(Count));
