@@ -5,9 +5,13 @@ namespace RepVgg.Tool.CommandLine;
 
 /// <summary>One option of a command: <c>--name VALUE</c>, or <c>--name</c> alone.</summary>
 /// <param name="Name">Name of the option, without dashes.</param>
-/// <param name="Value">Name of the value in the help text; empty for an option without a value. Of an option whose value ends with three points there may be several values.</param>
+/// <param name="Value">Name of the value in the help text; empty for an option without a value.</param>
 /// <param name="Help">Description of the option, one line.</param>
-internal sealed record OptionSpec(string Name, string Value, string Help);
+internal sealed record OptionSpec(string Name, string Value, string Help)
+{
+    /// <summary>Whether there may be several values, one after the other or each with the name of the option.</summary>
+    public bool HasSeveralValues { get; init; }
+}
 
 /// <summary>A command of a program, with its operands and options. System.CommandLine parses them.</summary>
 /// <param name="Name">Name of the command on the command line.</param>
@@ -54,7 +58,7 @@ internal sealed record CommandSpec(string Name, string Summary, IReadOnlyList<Op
         {
             if (option.Value.Length == 0)
                 command.Options.Add(new Option<bool>("--" + option.Name) { Description = option.Help });
-            else if (option.Value.EndsWith("...", StringComparison.Ordinal))
+            else if (option.HasSeveralValues)
                 command.Options.Add(new Option<string[]>("--" + option.Name) { HelpName = option.Value, Description = option.Help, Arity = ArgumentArity.OneOrMore, AllowMultipleArgumentsPerToken = true });
             else
                 command.Options.Add(new Option<string>("--" + option.Name) { HelpName = option.Value, Description = option.Help, Arity = ArgumentArity.ExactlyOne });

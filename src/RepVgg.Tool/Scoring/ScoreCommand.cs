@@ -16,7 +16,7 @@ internal static class ScoreCommand
 
     public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
     [
-        new("input", "PATH...", "folders, tar files, text files with one path per line, CSV files with a column 'path'; shard-{000..009}.tar stands for ten files"),
+        new("input", "PATH...", "folders, tar files, text files with one path per line, CSV files with a column 'path'; shard-{000..009}.tar stands for ten files") { HasSeveralValues = true },
         new("output", "DIR", "folder of the results, the same for all shards"),
         new("shard", "I", "number of this process, from 0 (default: from the variables of Kubernetes, Slurm or torchrun, or 0)"),
         new("shards", "N", "number of processes that share the images (default: likewise, or 1)"),
