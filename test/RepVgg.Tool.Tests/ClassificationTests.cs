@@ -154,6 +154,22 @@ public sealed class ClassificationTests : IDisposable
         Assert.Contains("is not a configuration of Model Builder", Assert.Throws<InvalidDataException>(() => MbConfig.Read(text)).Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Generated_code_has_the_names_that_are_given()
+    {
+        string project = _folder.File("Pets");
+        Assert.Equal(0, Programs.Tool.RunHere("generate", project, "--name", "Kinds").ExitCode);
+        Assert.Equal(["Kinds.consumption.cs", "Kinds.evaluate.cs", "Kinds.training.cs", "Pets.csproj", "Program.cs"], Directory.GetFiles(project).Select(path => Path.GetFileName(path)!).Where(name => name[0] != '.').Order(StringComparer.Ordinal));
+        string code = string.Concat(Directory.GetFiles(project).Select(File.ReadAllText));
+        Assert.DoesNotContain("MLModel1", code, StringComparison.Ordinal);
+        Assert.DoesNotContain("RepVggConsole", code, StringComparison.Ordinal);
+        // The package that the project uses is of this version.
+        Assert.Contains($"Include=\"Microsoft.ML.RepVgg\" Version=\"{typeof(Microsoft.ML.RepVgg.RepVggTrainer).Assembly.GetName().Version!.ToString(3)}\"", code, StringComparison.Ordinal);
+        Assert.Contains("is not empty", Fails(1, "generate", project), StringComparison.Ordinal);
+        Assert.Contains("is not a name in C#", Fails(2, "generate", _folder.File("Other"), "--name", "2x"), StringComparison.Ordinal);
+        Assert.Contains("which is the namespace", Fails(2, "generate", _folder.File("Same"), "--name", "Same"), StringComparison.Ordinal);
+    }
+
     private static string Fails(int code, params string[] arguments)
     {
         var (exitCode, output, error) = Programs.Tool.RunHere(arguments);
