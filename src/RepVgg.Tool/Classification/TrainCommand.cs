@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Runtime.InteropServices;
 using Microsoft.ML;
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg;
@@ -18,7 +17,7 @@ namespace RepVgg.Tool.Classification;
 /// <summary>Trains a classifier on a folder of images, and writes a run folder with the model and a report.</summary>
 internal static class TrainCommand
 {
-    private const int LargestThumbnail = 256 * 1024;
+    private const int LargestThumbnail = 256 * 1024, AugmentedImages = 18;
 
     public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
     [
@@ -89,13 +88,17 @@ internal static class TrainCommand
         using var classifier = trained;
         var trainingTime = Stopwatch.GetElapsedTime(start);
         Write(context, classifier, folder);
+        // What was found from the images.
+        (settings["architecture"], settings["image_height"], settings["image_width"]) = (classifier.Architecture.Name, classifier.Network.ImageHeight, classifier.Network.ImageWidth);
+        folder.WriteArguments(settings);
         var report = new TrainingReport
         {
             Title = $"{classifier.Architecture.Name}, {Path.GetFileName(Path.GetFullPath(path).TrimEnd(Path.DirectorySeparatorChar))}",
             History = classifier.History,
             BestEpoch = classifier.BestEpoch,
             Settings = settings.Select(entry => KeyValuePair.Create(entry.Key, (object?)entry.Value)),
-            Hardware = Hardware(trainingTime, options),
+            Hardware = [new("whole training, with reading the images", Invariant($"{trainingTime.TotalSeconds:f1} s")), new("device", options.Device.ToString()!)],
+            AugmentedImages = AugmentedSample.Draw(options, classifier.Network, data.Training, AugmentedImages),
         };
         if (validation is not null)
         {
@@ -156,7 +159,8 @@ internal static class TrainCommand
         ["validation_fraction"] = fraction,
         ["architecture"] = options.Architecture?.Name,
         ["weights"] = options.PretrainedWeightsPath,
-        ["image_size"] = options.ImageHeight,
+        ["image_height"] = options.ImageHeight,
+        ["image_width"] = options.ImageHeight,
         ["epochs"] = options.Epochs,
         ["batch_size"] = options.BatchSize,
         ["learning_rate"] = options.LearningRate,
@@ -168,15 +172,6 @@ internal static class TrainCommand
         ["skip_invalid"] = options.InvalidRows == InvalidRowHandling.Skip,
         ["version"] = typeof(RepVggTrainer).Assembly.GetName().Version!.ToString(3),
     };
-
-    private static IEnumerable<KeyValuePair<string, string>> Hardware(TimeSpan trainingTime, RepVggTrainer.Options options) =>
-    [
-        new("training time", Invariant($"{trainingTime.TotalSeconds:f1} s")),
-        new("device", options.Device.ToString()!),
-        new("processor", Invariant($"{Environment.ProcessorCount} cores, {RuntimeInformation.ProcessArchitecture}")),
-        new("system", RuntimeInformation.OSDescription),
-        new("runtime", RuntimeInformation.FrameworkDescription),
-    ];
 
     /// <summary>Writes the model as a pipeline for ML.NET and as ONNX, and the weights of its deploy form.</summary>
     private static void Write(MLContext context, RepVggTransformer classifier, RunFolder folder)
