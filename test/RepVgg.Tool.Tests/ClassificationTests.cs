@@ -14,17 +14,13 @@ namespace RepVgg.Tool.Tests;
 [Collection(ConsoleCollection.Name)]
 public sealed class ClassificationTests : IDisposable
 {
-    private const int Size = 16;
-
-    private static readonly string[] _classes = ["blue", "green", "red"];
-
     private readonly TemporaryFolder _folder = new();
 
     public void Dispose() => _folder.Dispose();
 
     private sealed class Row
     {
-        [ImageType(Size, Size)]
+        [ImageType(Pictures.Size, Pictures.Size)]
         public MLImage Image { get; set; } = null!;
     }
 
@@ -71,7 +67,7 @@ public sealed class ClassificationTests : IDisposable
         Assert.True(exitCode == 0, error);
         Assert.Contains("blue", output, StringComparison.Ordinal);
         using (var drawn = MLImage.CreateFromFile(heat))
-            Assert.Equal((Size, Size), (drawn.Width, drawn.Height));
+            Assert.Equal((Pictures.Size, Pictures.Size), (drawn.Width, drawn.Height));
 
         // An application without this library loads the model.
         var context = new MLContext();
@@ -86,7 +82,7 @@ public sealed class ClassificationTests : IDisposable
     {
         string empty = Folder("empty"), one = Data(perClass: 2, "one", "red");
         string top = Data(perClass: 2, "top", "red", "blue");
-        Picture(Path.Combine(top, "0.png"), "red", 0);
+        Pictures.Write(Path.Combine(top, "0.png"), "red", 0);
         string hollow = Data(perClass: 2, "hollow", "red", "blue");
         Directory.CreateDirectory(Path.Combine(hollow, "green"));
         Assert.Contains("no subfolders with images", Fails(1, "train", empty), StringComparison.Ordinal);
@@ -181,26 +177,5 @@ public sealed class ClassificationTests : IDisposable
 
     private string Folder(string name) => Directory.CreateDirectory(_folder.File(name)).FullName;
 
-    private string Data(int perClass, string name = "data", params string[] classes)
-    {
-        string folder = Folder(name);
-        foreach (string label in classes.Length > 0 ? classes : _classes)
-        {
-            Directory.CreateDirectory(Path.Combine(folder, label));
-            for (int i = 0; i < perClass; i++)
-                Picture(Path.Combine(folder, label, $"{i}.png"), label, i);
-        }
-        return folder;
-    }
-
-    /// <summary>Writes a picture whose strongest colour is that of its class.</summary>
-    private static void Picture(string path, string label, int seed)
-    {
-        var random = new Random(seed);
-        byte[] pixels = new byte[4 * Size * Size];
-        for (int i = 0; i < pixels.Length; i++)
-            pixels[i] = (byte)(i % 4 == 3 ? 255 : random.Next(120) + (i % 4 == 2 - Array.IndexOf(_classes, label) ? 120 : 0));
-        using var image = MLImage.CreateFromPixels(Size, Size, MLPixelFormat.Rgba32, pixels);
-        image.Save(path);
-    }
+    private string Data(int perClass, string name = "data", params string[] classes) => Pictures.Folder(_folder, name, perClass, classes);
 }

@@ -21,6 +21,7 @@ internal static class TrainCommand
 
     public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
     [
+        new("dataset", "DIR", "the same as DIR; the name that the tool mlnet has for it"),
         new("training-config", "FILE", "read the folder, the split, epochs and batch size from a configuration of Model Builder (.mbconfig)"),
         new("validation-dataset", "DIR", "labelled images for validation (default: val, validation or test beside train, or else a share of the training images)"),
         new("validation-fraction", "X", "share of the images of each class that is held out for validation, if there are no others (default: 0.2)"),
@@ -45,7 +46,9 @@ internal static class TrainCommand
     private static int RunDeferred(Arguments arguments, Interrupt interrupt)
     {
         var config = arguments.Text("training-config") is { } file ? MbConfig.Read(file) : null;
-        string path = arguments.OptionalOperand(0) ?? config?.DataPath ?? throw new UsageException("DIR is missing: the folder with one subfolder of images per class.");
+        if (arguments.OptionalOperand(0) is not null && arguments.Text("dataset") is not null)
+            throw new UsageException("DIR and --dataset are the same; give one of them.");
+        string path = arguments.OptionalOperand(0) ?? arguments.Text("dataset") ?? config?.DataPath ?? throw new UsageException("DIR is missing: the folder with one subfolder of images per class.");
         double fraction = Fraction(arguments) ?? config?.ValidationFraction ?? 0.2;
         int seed = Recipe.Seed(arguments);
         var data = ImageDataset.Read(path, arguments.Text("validation-dataset"), fraction, seed);
