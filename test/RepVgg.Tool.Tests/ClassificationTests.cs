@@ -130,6 +130,32 @@ public sealed class ClassificationTests : IDisposable
     }
 
     [Fact]
+    public void Idx_files_are_images_of_grey_values()
+    {
+        string folder = Folder("idx");
+        byte[] labels = [.. Enumerable.Range(0, 24).Select(i => (byte)(i % 2))], pixels = new byte[24 * 16 * 16];
+        var random = new Random(1);
+        for (int i = 0; i < pixels.Length; i++)
+            pixels[i] = (byte)(random.Next(100) + (i / 256 % 2 == 1 ? 150 : 0));
+        foreach (string prefix in new[] { "train", "t10k" })
+        {
+            File.WriteAllBytes(Path.Combine(folder, $"{prefix}-images-idx3-ubyte"), IdxBytes.Idx(pixels, 24, 16, 16));
+            File.WriteAllBytes(Path.Combine(folder, $"{prefix}-labels-idx1-ubyte"), IdxBytes.Idx(labels, 24));
+        }
+        var data = ImageDataset.Read(folder, null, 0, 1);
+        using (var picture = MLImage.CreateFromStream(new MemoryStream(data.Training[3].Read())))
+            Assert.Equal(pixels.AsSpan(3 * 256, 256).ToArray(), picture.Pixels.ToArray().Where((_, i) => i % 4 == 0));
+
+        var (exitCode, _, error) = Programs.Tool.RunHere("train", folder, "--output", _folder.File("runs"), "--epochs", "3", "--batch-size", "6", "--device", "cpu");
+        Assert.True(exitCode == 0, error);
+        string run = Path.Combine(_folder.File("runs"), "train");
+        Assert.Contains("data:image/png", File.ReadAllText(Path.Combine(run, "report.html")), StringComparison.Ordinal);
+        (exitCode, string output, error) = Programs.Tool.RunHere("evaluate", Path.Combine(run, "model.zip"), folder);
+        Assert.True(exitCode == 0, error);
+        Assert.StartsWith("24 images: top-1 ", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Configurations_of_Model_Builder_are_read()
     {
         string path = _folder.Write("Model.mbconfig", """

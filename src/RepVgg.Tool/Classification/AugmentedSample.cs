@@ -31,7 +31,7 @@ internal static class AugmentedSample
         {
             try
             {
-                using var picture = ImageDecoder.Decode(File.ReadAllBytes(files[(int)((long)i * files.Count / drawn)].ImagePath), decoding);
+                using var picture = ImageDecoder.Decode(files[(int)((long)i * files.Count / drawn)].Read(), decoding);
                 resizer.Resize(picture, planes);
             }
             catch (Exception error) when (error is ImageException or IOException or UnauthorizedAccessException)

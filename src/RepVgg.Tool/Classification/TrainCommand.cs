@@ -59,6 +59,7 @@ internal static class TrainCommand
         var validation = data.Validation.Count > 0 ? views.Of(data.Validation) : null;
         var options = Options(arguments, config);
         options.ValidationSet = validation;
+        options.ImageChannels = data.AreGrey ? 1 : null;
         options.CancellationToken = interrupt.Token;
 
         var folder = RunFolder.Create(arguments.Text("name"), arguments.Text("output") ?? "runs", arguments.Flag("exist-ok"));
@@ -108,8 +109,9 @@ internal static class TrainCommand
             // Evaluated to the end also after an interrupt: the report is what the run is for.
             var scored = classifier.Transform(new ClassifierData(context, data.Classes, CancellationToken.None).Of(data.Validation));
             report.Evaluation = ClassificationReport.FromScoredData(scored, ClassifierData.Label, classifier.ScoreColumnName, ClassifierData.ImagePath);
-            report.Thumbnail = Thumbnail;
-            report.Heatmap = image => Heatmap(classifier, image);
+            var files = data.Validation.DistinctBy(file => file.ImagePath).ToDictionary(file => file.ImagePath);
+            report.Thumbnail = image => ReadSmall(files[image.Path!]);
+            report.Heatmap = image => ReadSmall(files[image.Path!]) is { } bytes ? classifier.Explain(bytes, image.Predicted).DrawOnInput() : null;
             folder.WriteEvaluation(report.Evaluation);
         }
         report.Write(folder.ReportPath);
@@ -189,13 +191,9 @@ internal static class TrainCommand
         SafetensorsWriter.Write(network.ExportState(), folder.BestWeightsPath(), network.Describe(classifier.Labels));
     }
 
-    private static byte[]? Thumbnail(ImagePrediction image) => ReadSmall(image.Path);
-
-    private static byte[]? Heatmap(RepVggTransformer classifier, ImagePrediction image) =>
-        ReadSmall(image.Path) is { } bytes ? classifier.Explain(bytes, image.Predicted).DrawOnInput() : null;
-
-    /// <summary>Reads a file if it is small enough to be put into a page.</summary>
-    private static byte[]? ReadSmall(string? path) => path is not null && new FileInfo(path) is { Exists: true, Length: <= LargestThumbnail } ? File.ReadAllBytes(path) : null;
+    /// <summary>Reads an image if it is small enough to be put into a page, and of a format that browsers show.</summary>
+    private static byte[]? ReadSmall(ImageFileRow file) =>
+        file.Content is not null || (Path.GetExtension(file.ImagePath).ToLowerInvariant() is ".jpg" or ".jpeg" or ".png" && new FileInfo(file.ImagePath) is { Exists: true, Length: <= LargestThumbnail }) ? file.Read() : null;
 
     private static void ShowWarning(LoggingEventArgs entry)
     {
