@@ -14,17 +14,13 @@ namespace RepVgg.Tool.Tests;
 [Collection(ConsoleCollection.Name)]
 public sealed class ClassificationTests : IDisposable
 {
-    private const int Size = 16;
-
-    private static readonly string[] _classes = ["blue", "green", "red"];
-
     private readonly TemporaryFolder _folder = new();
 
     public void Dispose() => _folder.Dispose();
 
     private sealed class Row
     {
-        [ImageType(Size, Size)]
+        [ImageType(Pictures.Size, Pictures.Size)]
         public MLImage Image { get; set; } = null!;
     }
 
@@ -71,7 +67,7 @@ public sealed class ClassificationTests : IDisposable
         Assert.True(exitCode == 0, error);
         Assert.Contains("blue", output, StringComparison.Ordinal);
         using (var drawn = MLImage.CreateFromFile(heat))
-            Assert.Equal((Size, Size), (drawn.Width, drawn.Height));
+            Assert.Equal((Pictures.Size, Pictures.Size), (drawn.Width, drawn.Height));
 
         // An application without this library loads the model.
         var context = new MLContext();
@@ -86,7 +82,7 @@ public sealed class ClassificationTests : IDisposable
     {
         string empty = Folder("empty"), one = Data(perClass: 2, "one", "red");
         string top = Data(perClass: 2, "top", "red", "blue");
-        Picture(Path.Combine(top, "0.png"), "red", 0);
+        Pictures.Write(Path.Combine(top, "0.png"), "red", 0);
         string hollow = Data(perClass: 2, "hollow", "red", "blue");
         Directory.CreateDirectory(Path.Combine(hollow, "green"));
         Assert.Contains("no subfolders with images", Fails(1, "train", empty), StringComparison.Ordinal);
@@ -134,6 +130,32 @@ public sealed class ClassificationTests : IDisposable
     }
 
     [Fact]
+    public void Idx_files_are_images_of_grey_values()
+    {
+        string folder = Folder("idx");
+        byte[] labels = [.. Enumerable.Range(0, 24).Select(i => (byte)(i % 2))], pixels = new byte[24 * 16 * 16];
+        var random = new Random(1);
+        for (int i = 0; i < pixels.Length; i++)
+            pixels[i] = (byte)(random.Next(100) + (i / 256 % 2 == 1 ? 150 : 0));
+        foreach (string prefix in new[] { "train", "t10k" })
+        {
+            File.WriteAllBytes(Path.Combine(folder, $"{prefix}-images-idx3-ubyte"), IdxBytes.Idx(pixels, 24, 16, 16));
+            File.WriteAllBytes(Path.Combine(folder, $"{prefix}-labels-idx1-ubyte"), IdxBytes.Idx(labels, 24));
+        }
+        var data = ImageDataset.Read(folder, null, 0, 1);
+        using (var picture = MLImage.CreateFromStream(new MemoryStream(data.Training[3].Read())))
+            Assert.Equal(pixels.AsSpan(3 * 256, 256).ToArray(), picture.Pixels.ToArray().Where((_, i) => i % 4 == 0));
+
+        var (exitCode, _, error) = Programs.Tool.RunHere("train", folder, "--output", _folder.File("runs"), "--epochs", "3", "--batch-size", "6", "--device", "cpu");
+        Assert.True(exitCode == 0, error);
+        string run = Path.Combine(_folder.File("runs"), "train");
+        Assert.Contains("data:image/png", File.ReadAllText(Path.Combine(run, "report.html")), StringComparison.Ordinal);
+        (exitCode, string output, error) = Programs.Tool.RunHere("evaluate", Path.Combine(run, "model.zip"), folder);
+        Assert.True(exitCode == 0, error);
+        Assert.StartsWith("24 images: top-1 ", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Configurations_of_Model_Builder_are_read()
     {
         string path = _folder.Write("Model.mbconfig", """
@@ -154,6 +176,22 @@ public sealed class ClassificationTests : IDisposable
         Assert.Contains("is not a configuration of Model Builder", Assert.Throws<InvalidDataException>(() => MbConfig.Read(text)).Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Generated_code_has_the_names_that_are_given()
+    {
+        string project = _folder.File("Pets");
+        Assert.Equal(0, Programs.Tool.RunHere("generate", project, "--name", "Kinds").ExitCode);
+        Assert.Equal(["Kinds.consumption.cs", "Kinds.evaluate.cs", "Kinds.training.cs", "Pets.csproj", "Program.cs"], Directory.GetFiles(project).Select(path => Path.GetFileName(path)!).Where(name => name[0] != '.').Order(StringComparer.Ordinal));
+        string code = string.Concat(Directory.GetFiles(project).Select(File.ReadAllText));
+        Assert.DoesNotContain("MLModel1", code, StringComparison.Ordinal);
+        Assert.DoesNotContain("RepVggConsole", code, StringComparison.Ordinal);
+        // The package that the project uses is of this version.
+        Assert.Contains($"Include=\"Microsoft.ML.RepVgg\" Version=\"{typeof(Microsoft.ML.RepVgg.RepVggTrainer).Assembly.GetName().Version!.ToString(3)}\"", code, StringComparison.Ordinal);
+        Assert.Contains("is not empty", Fails(1, "generate", project), StringComparison.Ordinal);
+        Assert.Contains("is not a name in C#", Fails(2, "generate", _folder.File("Other"), "--name", "2x"), StringComparison.Ordinal);
+        Assert.Contains("which is the namespace", Fails(2, "generate", _folder.File("Same"), "--name", "Same"), StringComparison.Ordinal);
+    }
+
     private static string Fails(int code, params string[] arguments)
     {
         var (exitCode, output, error) = Programs.Tool.RunHere(arguments);
@@ -165,26 +203,5 @@ public sealed class ClassificationTests : IDisposable
 
     private string Folder(string name) => Directory.CreateDirectory(_folder.File(name)).FullName;
 
-    private string Data(int perClass, string name = "data", params string[] classes)
-    {
-        string folder = Folder(name);
-        foreach (string label in classes.Length > 0 ? classes : _classes)
-        {
-            Directory.CreateDirectory(Path.Combine(folder, label));
-            for (int i = 0; i < perClass; i++)
-                Picture(Path.Combine(folder, label, $"{i}.png"), label, i);
-        }
-        return folder;
-    }
-
-    /// <summary>Writes a picture whose strongest colour is that of its class.</summary>
-    private static void Picture(string path, string label, int seed)
-    {
-        var random = new Random(seed);
-        byte[] pixels = new byte[4 * Size * Size];
-        for (int i = 0; i < pixels.Length; i++)
-            pixels[i] = (byte)(i % 4 == 3 ? 255 : random.Next(120) + (i % 4 == 2 - Array.IndexOf(_classes, label) ? 120 : 0));
-        using var image = MLImage.CreateFromPixels(Size, Size, MLPixelFormat.Rgba32, pixels);
-        image.Save(path);
-    }
+    private string Data(int perClass, string name = "data", params string[] classes) => Pictures.Folder(_folder, name, perClass, classes);
 }

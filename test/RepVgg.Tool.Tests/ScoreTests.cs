@@ -2,7 +2,6 @@ using System.Formats.Tar;
 using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
-using Microsoft.ML.Data;
 using RepVgg.Testing;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Scoring;
@@ -255,28 +254,16 @@ public sealed class ScoreTests(ScoreTests.Data data) : IClassFixture<ScoreTests.
     /// <summary>Seven pictures of each of three classes, and a model that was trained on them.</summary>
     public sealed class Data : IDisposable
     {
-        private const int Size = 16;
-
         private readonly TemporaryFolder _folder = new();
 
         public Data()
         {
-            string[] classes = ["blue", "green", "red"];
-            for (int i = 0; i < 21; i++)
-            {
-                Directory.CreateDirectory(Path.Combine(Pictures, classes[i % 3]));
-                var random = new Random(i);
-                byte[] pixels = new byte[4 * Size * Size];
-                for (int value = 0; value < pixels.Length; value++)
-                    pixels[value] = (byte)(value % 4 == 3 ? 255 : random.Next(120) + (value % 4 == 2 - i % 3 ? 120 : 0));
-                using var image = MLImage.CreateFromPixels(Size, Size, MLPixelFormat.Rgba32, pixels);
-                image.Save(Path.Combine(Pictures, classes[i % 3], $"{i / 3}.png"));
-            }
+            Pictures = Tests.Pictures.Folder(_folder, "pictures", 7);
             var (exitCode, output, error) = Programs.Tool.RunHere("train", Pictures, "--output", _folder.File("runs"), "--name", "run", "--epochs", "4", "--batch-size", "8", "--device", "cpu");
             Assert.True(exitCode == 0, output + error);
         }
 
-        public string Pictures => _folder.File("pictures");
+        public string Pictures { get; }
 
         public string Model => Path.Combine(_folder.Path, "runs", "run", "model.zip");
 
