@@ -11,17 +11,17 @@ namespace RepVgg.Tool.Scoring;
 
 /// <summary>An image to score: a file, or an entry of a tar file.</summary>
 /// <param name="Path">The path in the results: that of the file, the line of the manifest, or that of the tar file followed by the name of the entry.</param>
-/// <param name="File">The file that contains the image.</param>
-/// <param name="Offset">Position of the image in the file.</param>
-/// <param name="Length">Length of the image in bytes; null for a whole file.</param>
-internal readonly record struct ListedImage(string Path, string File, long Offset = 0, long? Length = null)
+/// <param name="Container">The folder of a path that is relative, or the tar file.</param>
+/// <param name="Offset">Position of the image in the tar file.</param>
+/// <param name="Length">Length of the image in the tar file; null for a file of its own.</param>
+internal readonly record struct ListedImage(string Path, string Container = "", long Offset = 0, long? Length = null)
 {
     /// <summary>Reads the content.</summary>
     /// <exception cref="IOException">The file cannot be read, or is shorter than the entry; or the image is empty.</exception>
     /// <exception cref="UnauthorizedAccessException">The file must not be read.</exception>
     public byte[] Read()
     {
-        byte[] content = Length is { } length ? ReadEntry(length) : System.IO.File.ReadAllBytes(File);
+        byte[] content = Length is { } length ? ReadEntry(length) : File.ReadAllBytes(System.IO.Path.Combine(Container, Path));
         return content.Length > 0 ? content : throw new EndOfStreamException("the file is empty");
     }
 
@@ -29,7 +29,7 @@ internal readonly record struct ListedImage(string Path, string File, long Offse
     {
         if (length > Array.MaxLength)
             throw new IOException("the file is too large");
-        using var file = System.IO.File.OpenHandle(File);
+        using var file = File.OpenHandle(Container);
         byte[] content = new byte[length];
         int filled = 0;
         while (filled < content.Length)
@@ -94,11 +94,11 @@ internal static partial class ImageList
     private static IEnumerable<ListedImage> ReadInput(string input)
     {
         if (Directory.Exists(input))
-            return ImageDataset.Images(input, SearchOption.AllDirectories).Select(path => new ListedImage(path, path));
+            return ImageDataset.Images(input, SearchOption.AllDirectories).Select(path => new ListedImage(path));
         if (!File.Exists(input))
             throw new FileNotFoundException($"There is no folder or file '{input}'.");
         if (ImageDataset.IsImage(input))
-            return [new ListedImage(input, input)];
+            return [new ListedImage(input)];
         return Path.GetExtension(input).ToLowerInvariant() switch
         {
             ".tar" => ReadTar(input),
@@ -113,7 +113,7 @@ internal static partial class ImageList
         string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
         return lines.Where(line => !string.IsNullOrWhiteSpace(line)).Select(line => line.Contains('\0', StringComparison.Ordinal)
             ? throw new InvalidDataException($"'{path}' is neither a text file with one path per line nor a tar file whose name ends with .tar.")
-            : new ListedImage(line, Path.Combine(folder, line)));
+            : new ListedImage(line, folder));
     }
 
     private static IEnumerable<string> CsvPaths(string path)
