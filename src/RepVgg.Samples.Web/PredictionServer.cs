@@ -36,17 +36,21 @@ public static class PredictionServer
         builder.Services.AddProblemDetails();
         builder.Services.AddExceptionHandler<ProblemHandler>();
         builder.Services.Configure<RouteHandlerOptions>(routes => routes.ThrowOnBadRequest = true);
-        builder.Services.AddOpenApi();
+        builder.Services.AddOpenApi(openApi => openApi.AddDocumentTransformer((document, _, _) =>
+        {
+            document.Info.Title = "Image classification with RepVGG";
+            return Task.CompletedTask;
+        }));
 
         var server = builder.Build();
         // Loads the model now: without one, the program ends before it listens.
         server.Services.GetRequiredService<ModelStore>();
         server.UseExceptionHandler();
         server.UseStatusCodePages();
-        server.MapPost("/predict", PredictEndpoint.Predict).WithName("predict").WithSummary("Classifies an image.")
+        server.MapPost("/predict", PredictEndpoint.Predict).WithName("predict").WithTags("Images").WithSummary("Classifies an image.")
             .Produces<Prediction>().ProducesProblem(400).ProducesProblem(413).ProducesProblem(415).ProducesProblem(503)
             .AddOpenApiOperationTransformer(PredictEndpoint.DescribeBody);
-        server.MapGet("/health", HealthEndpoint.Get).WithName("health").WithSummary("Says which model is loaded, and the limits of the server.");
+        server.MapGet("/health", HealthEndpoint.Get).WithName("health").WithTags("Server").WithSummary("Says which model is loaded, and the limits of the server.");
         server.MapOpenApi("/openapi.json");
         PageEndpoints.Map(server);
         return server;

@@ -28,14 +28,16 @@ internal sealed class ModelStore : IDisposable
     public string? ReloadError => Volatile.Read(ref _reloadError);
 
     /// <summary>Gets the model for one request, which disposes the lease at its end.</summary>
+    /// <exception cref="ObjectDisposedException">The server has stopped.</exception>
     public ModelLease Use()
     {
         while (true)
         {
             var model = Volatile.Read(ref _current);
-            // Fails only if the model was replaced, and disposed, since the line above.
             if (model.TryAddUser())
                 return new ModelLease(model);
+            // The model was replaced, and disposed, since it was read; or there is none any more.
+            ObjectDisposedException.ThrowIf(model == Volatile.Read(ref _current), this);
         }
     }
 
@@ -53,8 +55,9 @@ internal sealed class ModelStore : IDisposable
             old.RemoveUser();
             Volatile.Write(ref _reloadError, null);
         }
-        catch (Exception error) when (error is IOException or InvalidDataException or UnauthorizedAccessException)
+        catch (Exception error)
         {
+            // Whatever is wrong with the file, the server goes on with the model that it has.
             Volatile.Write(ref _reloadError, error.Message);
         }
         return _reloadError;

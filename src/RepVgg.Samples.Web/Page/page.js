@@ -2,7 +2,8 @@
 
 const $ = id => document.getElementById(id);
 const number = new Intl.NumberFormat('en');
-const percent = new Intl.NumberFormat('en', { style: 'percent', minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const percentFormat = new Intl.NumberFormat('en', { style: 'percent', minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const percent = value => value < 0.0005 ? '< 0.1%' : percentFormat.format(value);
 const megabytes = bytes => `${number.format(Math.round(bytes / 1e5) / 10)} MB`;
 const kilobytes = bytes => bytes < 1e6 ? `${number.format(Math.max(1, Math.round(bytes / 1e3)))} kB` : megabytes(bytes);
 
@@ -54,7 +55,10 @@ function display(blob, answer) {
   $('heatmap').src = map.png;
   $('heatmap').classList.toggle('small', map.size.width < 128);
   $('picture').classList.toggle('small', answer.image.width < 128);
-  $('explained').textContent = `${map.label} (${percent.format(map.probability)})`;
+  // The space of both pictures has the shape of the image, within limits.
+  const shape = Math.min(Math.max(answer.image.width / answer.image.height, 0.6), 2.5);
+  document.querySelectorAll('.frame').forEach(frame => frame.style.aspectRatio = shape);
+  $('explained').textContent = `${map.label} (${percent(map.probability)})`;
   $('classes').replaceChildren(...answer.predictions.map(entry => bar(entry, entry.label === map.label)));
   const size = `${number.format(answer.image.width)} × ${number.format(answer.image.height)} pixels`;
   $('facts').textContent = `${size}, ${kilobytes(answer.bytes)}. Computed in ${number.format(Math.max(1, Math.round(answer.milliseconds)))} ms. Choose a class to see what speaks for it.`;
@@ -65,7 +69,7 @@ function bar({ label, probability }, isExplained) {
   const item = document.createElement('li'), button = document.createElement('button');
   button.type = 'button';
   button.setAttribute('aria-pressed', isExplained);
-  button.append(span('bar', ''), span('name', label), span('probability', percent.format(probability)));
+  button.append(span('bar', ''), span('name', label), span('probability', percent(probability)));
   button.firstChild.style.width = `${100 * probability}%`;
   button.addEventListener('click', () => classify(image, label));
   item.append(button);
@@ -87,6 +91,7 @@ function show(message) {
 // The camera.
 
 async function openCamera() {
+  closeCamera();
   show(null);
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } });
