@@ -27,8 +27,15 @@ internal static class Pictures
             pixel = new SKColor(Channel(_colours[label].Red), Channel(_colours[label].Green), Channel(_colours[label].Blue));
         }
         bitmap.Pixels = pixels;
-        using var data = bitmap.Encode(SKEncodedImageFormat.Png, 100);
-        return data.ToArray();
+        return Encode(bitmap);
+    }
+
+    /// <summary>Makes a PNG file of one colour, for large images.</summary>
+    public static byte[] Plain(int width, int height)
+    {
+        using var bitmap = new SKBitmap(width, height, SKColorType.Rgba8888, SKAlphaType.Opaque);
+        bitmap.Erase(SKColors.Red);
+        return Encode(bitmap);
     }
 
     /// <summary>Trains a classifier and saves it.</summary>
@@ -63,6 +70,12 @@ internal static class Pictures
         var classifier = model.OfType<RepVggTransformer>().Single();
         var data = context.Data.LoadFromEnumerable(images.Select(image => new Row { Image = image }));
         return [.. context.Data.CreateEnumerable<Scores>(classifier.Transform(data), reuseRowObject: false).Select(row => row.Score.Index().ToDictionary(score => classifier.Labels[score.Index], score => score.Item))];
+    }
+
+    private static byte[] Encode(SKBitmap bitmap)
+    {
+        using var data = bitmap.Encode(SKEncodedImageFormat.Png, 100);
+        return data.ToArray();
     }
 
     private sealed class Row

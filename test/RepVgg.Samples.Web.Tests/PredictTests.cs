@@ -55,7 +55,7 @@ public sealed class PredictTests(Models models) : IClassFixture<Models>
     public async Task The_heat_map_of_a_large_image_has_the_size_of_the_network()
     {
         await using var server = await StartAsync(models.First);
-        var map = (await AnswerAsync(server.SendAsync(Pictures.Png(0, width: 2500, height: 1601), "?explain=true"))).GetProperty("heatMap");
+        var map = (await AnswerAsync(server.SendAsync(Pictures.Plain(2500, 1601), "?explain=true"))).GetProperty("heatMap");
         using var drawing = Decode(map);
         Assert.Equal((16, 16), (drawing.Width, drawing.Height));
         Assert.Equal((16, 16), Size(map.GetProperty("size")));
@@ -141,8 +141,7 @@ public sealed class PredictTests(Models models) : IClassFixture<Models>
     {
         await using var server = await StartAsync(models.First, "--concurrency", "1", "--queueLength", "0");
         // Takes some hundred milliseconds to draw.
-        byte[] image = Pictures.Png(0, width: 1500, height: 1500);
-        using var client = new HttpClient { BaseAddress = server.Client.BaseAddress };
+        byte[] image = Pictures.Plain(1500, 1500);
         var responses = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => server.SendAsync(image, "?explain=true")));
         Assert.Contains(responses, response => (int)response.StatusCode == 200);
         var refused = responses.First(response => (int)response.StatusCode != 200);

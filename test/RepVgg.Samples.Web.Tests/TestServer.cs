@@ -94,6 +94,7 @@ internal sealed class TestServer : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         Client.Dispose();
+        await Application.StopAsync();
         await Application.DisposeAsync();
         _folder.Dispose();
     }
