@@ -1,3 +1,4 @@
+using System.ComponentModel;
 using System.Diagnostics;
 using System.Threading.RateLimiting;
 using Microsoft.AspNetCore.Mvc;
@@ -17,7 +18,13 @@ internal static class PredictEndpoint
     private const long MaximumPixelsToDraw = 4_000_000;
 
     public static async Task<Prediction> Predict(
-        HttpRequest request, ModelStore models, ConcurrencyLimiter limiter, ServerOptions options, CancellationToken cancellation, bool explain = false, [FromQuery(Name = "class")] string? className = null)
+        HttpRequest request,
+        ModelStore models,
+        ConcurrencyLimiter limiter,
+        ServerOptions options,
+        CancellationToken cancellation,
+        [Description("Whether the answer has a drawing of what speaks for a class.")] bool explain = false,
+        [FromQuery(Name = "class"), Description("The class that is explained; the predicted one if it is not given.")] string? className = null)
     {
         byte[] image = await Upload.ReadAsync(request, options, cancellation);
         // Waits after the upload, so that slow clients keep nobody waiting.

@@ -17,7 +17,23 @@ internal static class Upload
     public static async Task<byte[]> ReadAsync(HttpRequest request, ServerOptions options, CancellationToken cancellation)
     {
         string type = request.ContentType?.Split(';')[0].Trim().ToLowerInvariant() ?? "";
-        byte[] image = type switch
+        byte[] image;
+        try
+        {
+            image = await ReadAsync(request, type, options, cancellation);
+        }
+        catch (BadHttpRequestException error) when (error.StatusCode == StatusCodes.Status413PayloadTooLarge)
+        {
+            // The message of the server names its limit of the whole request.
+            throw TooLarge(options);
+        }
+        if (image.Length == 0)
+            throw new BadHttpRequestException("The image is empty.");
+        return image.Length <= options.MaximumUploadBytes ? image : throw TooLarge(options);
+    }
+
+    private static async Task<byte[]> ReadAsync(HttpRequest request, string type, ServerOptions options, CancellationToken cancellation) =>
+        type switch
         {
             "multipart/form-data" => await ReadFormAsync(request, options, cancellation),
             "application/json" => await ReadJsonAsync(request, cancellation),
@@ -26,10 +42,6 @@ internal static class Upload
                 $"The content type is '{type}'. Send multipart/form-data with one file, application/json with the member imageSource, or the content of an image file as image/jpeg, image/png or the like.",
                 StatusCodes.Status415UnsupportedMediaType),
         };
-        if (image.Length == 0)
-            throw new BadHttpRequestException("The image is empty.");
-        return image.Length <= options.MaximumUploadBytes ? image : throw TooLarge(options);
-    }
 
     private static async Task<byte[]> ReadFormAsync(HttpRequest request, ServerOptions options, CancellationToken cancellation)
     {
