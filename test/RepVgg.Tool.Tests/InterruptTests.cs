@@ -73,6 +73,30 @@ public sealed class InterruptTests : IDisposable
     }
 
     [UnixTheory]
+    [InlineData(SigInt, 130)]
+    [InlineData(SigTerm, 143)]
+    public void Training_on_a_folder_keeps_the_best_model_with_its_report_and_goes_on(int signal, int exitCode)
+    {
+        string run = Path.Combine(Output, "run");
+        string[] arguments = ["train", Pictures.Folder(_folder, "pictures", 60), "--output", Output, "--name", "run", "--exist-ok", "--epochs", "40", "--batch-size", "8", "--device", "cpu"];
+        using (var training = Start(arguments))
+        {
+            training.WaitFor("epoch   2/40  loss");
+            training.Send(signal);
+            Assert.Equal(exitCode, training.End());
+            Assert.Contains("Stopped in", training.Output, StringComparison.Ordinal);
+        }
+        foreach (string file in new[] { "model.zip", "model.onnx", "report.html", "metrics.json", "weights/best.safetensors" })
+            Assert.True(new FileInfo(Path.Combine(run, file)).Length > 0, file);
+        int epochs = File.ReadAllLines(Path.Combine(run, "results.csv")).Length - 1;
+        using var resumed = Start(arguments);
+        resumed.WaitFor($"epoch {epochs + 1,3}/40");
+        resumed.Send(signal);
+        Assert.Equal(exitCode, resumed.End());
+        Assert.DoesNotContain($"epoch {epochs,3}/40", resumed.Output, StringComparison.Ordinal);
+    }
+
+    [UnixTheory]
     [InlineData("Trained in")]
     [InlineData("test images: accuracy")]
     [InlineData("scored by the model")]

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Reflection;
-using RepVgg.Samples.Workflow;
 using RepVgg.Tool.Images;
 using Xunit;
 
@@ -21,7 +20,7 @@ internal sealed class Programs(Assembly assembly)
     public static Programs Tool { get; } = new(typeof(FashionMnist).Assembly);
 
     /// <summary>The samples.</summary>
-    public static Programs Samples { get; } = new(typeof(Classification).Assembly);
+    public static Programs Samples { get; } = new(typeof(Samples.Workflow.Classification).Assembly);
 
     /// <summary>Runs it in this process; for tests of the collection <see cref="ConsoleCollection"/>.</summary>
     public (int ExitCode, string Output, string Error) RunHere(params string[] arguments)

@@ -9,7 +9,8 @@ internal sealed class ClassifierData
     public const string Label = "Label", Image = "Image", ImagePath = nameof(ImageFileRow.ImagePath);
 
     private readonly MLContext _context;
-    private readonly ITransformer _preparation;
+    private readonly ITransformer _labels;
+    private readonly ITransformer _loading;
     private readonly CancellationToken _cancellation;
 
     /// <param name="context">Creates the views.</param>
@@ -20,13 +21,25 @@ internal sealed class ClassifierData
         _context = context;
         _cancellation = cancellation;
         var names = context.Data.LoadFromEnumerable(classes.Select(name => new ClassName { Name = name }));
-        _preparation = context.Transforms.Conversion.MapValueToKey(Label, keyData: names)
-            .Append(context.Transforms.LoadRawImageBytes(Image, "", ImagePath))
-            .Fit(context.Data.LoadFromEnumerable(Array.Empty<ImageFileRow>()));
+        var rows = context.Data.LoadFromEnumerable(Array.Empty<ImageFileRow>());
+        _labels = context.Transforms.Conversion.MapValueToKey(Label, keyData: names).Fit(rows);
+        _loading = context.Transforms.LoadRawImageBytes(Image, "", ImagePath).Fit(rows);
     }
 
-    /// <summary>Creates the view of files.</summary>
-    public IDataView Of(IReadOnlyList<ImageFileRow> files) => _preparation.Transform(_context.Data.LoadFromEnumerable(new Rows(files, _cancellation)));
+    /// <summary>Creates the view of images.</summary>
+    public IDataView Of(IReadOnlyList<ImageFileRow> files) => files.Any(file => file.Content is not null)
+        ? _labels.Transform(_context.Data.LoadFromEnumerable(new Rows<EncodedRow>(files, file => new EncodedRow { ImagePath = file.ImagePath, Label = file.Label, Image = file.Read() }, _cancellation)))
+        : _loading.Transform(_labels.Transform(_context.Data.LoadFromEnumerable(new Rows<ImageFileRow>(files, file => file, _cancellation))));
+
+    /// <summary>An image whose content is not in a file of its own.</summary>
+    private sealed class EncodedRow
+    {
+        public string ImagePath { get; set; } = "";
+
+        public string Label { get; set; } = "";
+
+        public byte[] Image { get; set; } = [];
+    }
 
     private sealed class ClassName
     {
@@ -34,16 +47,16 @@ internal sealed class ClassifierData
     }
 
     /// <summary>Rows whose number is known, and that stop when the command is interrupted.</summary>
-    private sealed class Rows(IReadOnlyList<ImageFileRow> files, CancellationToken cancellation) : IReadOnlyCollection<ImageFileRow>
+    private sealed class Rows<T>(IReadOnlyList<ImageFileRow> files, Func<ImageFileRow, T> select, CancellationToken cancellation) : IReadOnlyCollection<T>
     {
         public int Count => files.Count;
 
-        public IEnumerator<ImageFileRow> GetEnumerator()
+        public IEnumerator<T> GetEnumerator()
         {
             foreach (var file in files)
             {
                 cancellation.ThrowIfCancellationRequested();
-                yield return file;
+                yield return select(file);
             }
         }
 

@@ -5,6 +5,7 @@ using RepVgg.Runtime;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Images;
 using RepVgg.Tool.Workflow;
+using RepVgg.Training.Data;
 
 namespace RepVgg.Tool.Classification;
 
@@ -27,7 +28,7 @@ internal static class EvaluateCommand
             OutputFolder.Prepare(output);
         string path = arguments.Operand(1);
         // Of a data set with a division, the validation images.
-        var files = Directory.Exists(Path.Combine(path, "train")) ? ImageDataset.Read(path, null, 0, 1).Validation : ImageDataset.ReadFiles(path);
+        var files = Directory.Exists(Path.Combine(path, "train")) || (Directory.Exists(path) && IdxFiles.IsFolder(path)) ? ImageDataset.Read(path, null, 0, 1).Validation : ImageDataset.ReadFiles(path);
         using var model = SavedClassifier.Load(arguments.Operand(0), arguments.Flag("skip-invalid"), Recipe.Threads(arguments));
         var labels = model.Classifier.Labels;
         if (files.Count == 0)

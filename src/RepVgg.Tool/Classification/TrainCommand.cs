@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Runtime.InteropServices;
 using Microsoft.ML;
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg;
@@ -18,10 +17,11 @@ namespace RepVgg.Tool.Classification;
 /// <summary>Trains a classifier on a folder of images, and writes a run folder with the model and a report.</summary>
 internal static class TrainCommand
 {
-    private const int LargestThumbnail = 256 * 1024;
+    private const int LargestThumbnail = 256 * 1024, AugmentedImages = 18;
 
     public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
     [
+        new("dataset", "DIR", "the same as DIR; the name that the tool mlnet has for it"),
         new("training-config", "FILE", "read the folder, the split, epochs and batch size from a configuration of Model Builder (.mbconfig)"),
         new("validation-dataset", "DIR", "labelled images for validation (default: val, validation or test beside train, or else a share of the training images)"),
         new("validation-fraction", "X", "share of the images of each class that is held out for validation, if there are no others (default: 0.2)"),
@@ -46,7 +46,9 @@ internal static class TrainCommand
     private static int RunDeferred(Arguments arguments, Interrupt interrupt)
     {
         var config = arguments.Text("training-config") is { } file ? MbConfig.Read(file) : null;
-        string path = arguments.OptionalOperand(0) ?? config?.DataPath ?? throw new UsageException("DIR is missing: the folder with one subfolder of images per class.");
+        if (arguments.OptionalOperand(0) is not null && arguments.Text("dataset") is not null)
+            throw new UsageException("DIR and --dataset are the same; give one of them.");
+        string path = arguments.OptionalOperand(0) ?? arguments.Text("dataset") ?? config?.DataPath ?? throw new UsageException("DIR is missing: the folder with one subfolder of images per class.");
         double fraction = Fraction(arguments) ?? config?.ValidationFraction ?? 0.2;
         int seed = Recipe.Seed(arguments);
         var data = ImageDataset.Read(path, arguments.Text("validation-dataset"), fraction, seed);
@@ -57,6 +59,7 @@ internal static class TrainCommand
         var validation = data.Validation.Count > 0 ? views.Of(data.Validation) : null;
         var options = Options(arguments, config);
         options.ValidationSet = validation;
+        options.ImageChannels = data.AreGrey ? 1 : null;
         options.CancellationToken = interrupt.Token;
 
         var folder = RunFolder.Create(arguments.Text("name"), arguments.Text("output") ?? "runs", arguments.Flag("exist-ok"));
@@ -89,21 +92,26 @@ internal static class TrainCommand
         using var classifier = trained;
         var trainingTime = Stopwatch.GetElapsedTime(start);
         Write(context, classifier, folder);
+        // What was found from the images.
+        (settings["architecture"], settings["image_height"], settings["image_width"]) = (classifier.Architecture.Name, classifier.Network.ImageHeight, classifier.Network.ImageWidth);
+        folder.WriteArguments(settings);
         var report = new TrainingReport
         {
             Title = $"{classifier.Architecture.Name}, {Path.GetFileName(Path.GetFullPath(path).TrimEnd(Path.DirectorySeparatorChar))}",
             History = classifier.History,
             BestEpoch = classifier.BestEpoch,
             Settings = settings.Select(entry => KeyValuePair.Create(entry.Key, (object?)entry.Value)),
-            Hardware = Hardware(trainingTime, options),
+            Hardware = [new("whole training, with reading the images", Invariant($"{trainingTime.TotalSeconds:f1} s")), new("device", options.Device.ToString()!)],
+            AugmentedImages = AugmentedSample.Draw(options, classifier.Network, data.Training, AugmentedImages),
         };
         if (validation is not null)
         {
             // Evaluated to the end also after an interrupt: the report is what the run is for.
             var scored = classifier.Transform(new ClassifierData(context, data.Classes, CancellationToken.None).Of(data.Validation));
             report.Evaluation = ClassificationReport.FromScoredData(scored, ClassifierData.Label, classifier.ScoreColumnName, ClassifierData.ImagePath);
-            report.Thumbnail = Thumbnail;
-            report.Heatmap = image => Heatmap(classifier, image);
+            var files = data.Validation.DistinctBy(file => file.ImagePath).ToDictionary(file => file.ImagePath);
+            report.Thumbnail = image => ReadSmall(files[image.Path!]);
+            report.Heatmap = image => ReadSmall(files[image.Path!]) is { } bytes ? classifier.Explain(bytes, image.Predicted).DrawOnInput() : null;
             folder.WriteEvaluation(report.Evaluation);
         }
         report.Write(folder.ReportPath);
@@ -156,7 +164,8 @@ internal static class TrainCommand
         ["validation_fraction"] = fraction,
         ["architecture"] = options.Architecture?.Name,
         ["weights"] = options.PretrainedWeightsPath,
-        ["image_size"] = options.ImageHeight,
+        ["image_height"] = options.ImageHeight,
+        ["image_width"] = options.ImageHeight,
         ["epochs"] = options.Epochs,
         ["batch_size"] = options.BatchSize,
         ["learning_rate"] = options.LearningRate,
@@ -168,15 +177,6 @@ internal static class TrainCommand
         ["skip_invalid"] = options.InvalidRows == InvalidRowHandling.Skip,
         ["version"] = typeof(RepVggTrainer).Assembly.GetName().Version!.ToString(3),
     };
-
-    private static IEnumerable<KeyValuePair<string, string>> Hardware(TimeSpan trainingTime, RepVggTrainer.Options options) =>
-    [
-        new("training time", Invariant($"{trainingTime.TotalSeconds:f1} s")),
-        new("device", options.Device.ToString()!),
-        new("processor", Invariant($"{Environment.ProcessorCount} cores, {RuntimeInformation.ProcessArchitecture}")),
-        new("system", RuntimeInformation.OSDescription),
-        new("runtime", RuntimeInformation.FrameworkDescription),
-    ];
 
     /// <summary>Writes the model as a pipeline for ML.NET and as ONNX, and the weights of its deploy form.</summary>
     private static void Write(MLContext context, RepVggTransformer classifier, RunFolder folder)
@@ -191,13 +191,9 @@ internal static class TrainCommand
         SafetensorsWriter.Write(network.ExportState(), folder.BestWeightsPath(), network.Describe(classifier.Labels));
     }
 
-    private static byte[]? Thumbnail(ImagePrediction image) => ReadSmall(image.Path);
-
-    private static byte[]? Heatmap(RepVggTransformer classifier, ImagePrediction image) =>
-        ReadSmall(image.Path) is { } bytes ? classifier.Explain(bytes, image.Predicted).DrawOnInput() : null;
-
-    /// <summary>Reads a file if it is small enough to be put into a page.</summary>
-    private static byte[]? ReadSmall(string? path) => path is not null && new FileInfo(path) is { Exists: true, Length: <= LargestThumbnail } ? File.ReadAllBytes(path) : null;
+    /// <summary>Reads an image if it is small enough to be put into a page, and of a format that browsers show.</summary>
+    private static byte[]? ReadSmall(ImageFileRow file) =>
+        file.Content is not null || (Path.GetExtension(file.ImagePath).ToLowerInvariant() is ".jpg" or ".jpeg" or ".png" && new FileInfo(file.ImagePath) is { Exists: true, Length: <= LargestThumbnail }) ? file.Read() : null;
 
     private static void ShowWarning(LoggingEventArgs entry)
     {

@@ -1,5 +1,7 @@
-using Microsoft.ML;
+using Microsoft.ML.Data;
 using RepVgg.Runtime;
+using RepVgg.Training.Data;
+using SkiaSharp;
 
 namespace RepVgg.Tool.Images;
 
@@ -11,6 +13,13 @@ internal sealed class ImageFileRow
 
     /// <summary>Name of the class.</summary>
     public string Label { get; set; } = "";
+
+    /// <summary>Creates the content of the file, for an image that is not in a file of its own; null to read the file.</summary>
+    [NoColumn]
+    public Func<byte[]>? Content { get; set; }
+
+    /// <summary>Reads the content of the file.</summary>
+    public byte[] Read() => Content is null ? File.ReadAllBytes(ImagePath) : Content();
 }
 
 /// <summary>Labelled image files of training and validation.</summary>
@@ -19,12 +28,16 @@ internal sealed class ImageFileRow
 /// <param name="Validation">The validation images; empty if there are none.</param>
 internal sealed record ImageDataset(IReadOnlyList<string> Classes, IReadOnlyList<ImageFileRow> Training, IReadOnlyList<ImageFileRow> Validation)
 {
+    /// <summary>Whether all images are grey, which is known of IDX files.</summary>
+    public bool AreGrey { get; private init; }
+
     private static readonly string[] _extensions = [".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"], _validationNames = ["val", "validation", "test"];
 
     /// <summary>Reads the paths and labels of a data set; the images are not opened.</summary>
     /// <param name="path">
     /// A folder with one subfolder of images per class; a folder with such a folder <c>train</c> and another one <c>val</c>, <c>validation</c> or <c>test</c>; or a CSV file
-    /// whose columns <c>path</c> and <c>label</c> (or its first two) are paths, relative to its folder, and names of classes.
+    /// whose columns <c>path</c> and <c>label</c> (or its first two) are paths, relative to its folder, and names of classes; or a folder with the four IDX files of MNIST or
+    /// Fashion-MNIST, whose classes are numbers.
     /// </param>
     /// <param name="validationPath">A data set of validation images, without a division of its own; null if <paramref name="path"/> has them, or to take them from the training images.</param>
     /// <param name="validationFraction">Share of the images of each class that become validation images if there are no others: 0 to less than 1.</param>
@@ -33,6 +46,8 @@ internal sealed record ImageDataset(IReadOnlyList<string> Classes, IReadOnlyList
     /// <exception cref="IOException">The folder or the file cannot be read.</exception>
     public static ImageDataset Read(string path, string? validationPath, double validationFraction, int seed)
     {
+        if (validationPath is null && Directory.Exists(path) && IdxFiles.IsFolder(path))
+            return ReadIdx(path);
         string? division = validationPath is null && Directory.Exists(path) && HasFolders(Path.Combine(path, "train"))
             ? _validationNames.Select(name => Path.Combine(path, name)).FirstOrDefault(HasFolders) : null;
         var training = ReadFiles(division is null ? path : Path.Combine(path, "train"));
@@ -73,6 +88,29 @@ internal sealed record ImageDataset(IReadOnlyList<string> Classes, IReadOnlyList
     /// <summary>Finds the images of a folder and its subfolders, in the order of their paths.</summary>
     public static IEnumerable<string> Images(string folder, SearchOption search) =>
         Directory.EnumerateFiles(folder, "*", search).Where(file => _extensions.Contains(Path.GetExtension(file), StringComparer.OrdinalIgnoreCase)).Order(StringComparer.Ordinal);
+
+    private static ImageDataset ReadIdx(string folder)
+    {
+        var training = IdxFiles.ReadFolder(folder, "train");
+        var test = IdxFiles.ReadFolder(folder, "t10k", training.Classes);
+        return new ImageDataset([.. Enumerable.Range(0, training.Classes).Select(Name).Order(StringComparer.Ordinal)], Rows(training, "train"), Rows(test, "t10k")) { AreGrey = true };
+
+        static string Name(int label) => label.ToString(System.Globalization.CultureInfo.InvariantCulture);
+
+        IReadOnlyList<ImageFileRow> Rows(ISampleSource samples, string set) =>
+            [.. Enumerable.Range(0, samples.Count).Select(i => new ImageFileRow { ImagePath = FormattableString.Invariant($"{set}-{i}.png"), Label = Name(samples.LabelOf(i)), Content = () => Encode(samples, i) })];
+    }
+
+    /// <summary>Encodes a grey image as PNG.</summary>
+    private static byte[] Encode(ISampleSource samples, int index)
+    {
+        float[] values = new float[samples.Height * samples.Width];
+        samples.Read(index, values);
+        byte[] pixels = Array.ConvertAll(values, value => (byte)value);
+        using var picture = SKImage.FromPixelCopy(new SKImageInfo(samples.Width, samples.Height, SKColorType.Gray8, SKAlphaType.Opaque), pixels);
+        using var encoded = picture.Encode(SKEncodedImageFormat.Png, 100);
+        return encoded.ToArray();
+    }
 
     private static List<ImageFileRow> ReadCsv(string path)
     {

@@ -32,6 +32,9 @@ internal static class IdxFiles
         return Read(Find(folder, $"{prefix}-images", "idx3-ubyte"), Find(folder, $"{prefix}-labels", "idx1-ubyte"), classes);
     }
 
+    /// <summary>Whether a folder that exists has a file of images in this format.</summary>
+    public static bool IsFolder(string folder) => Directory.EnumerateFiles(folder, "*idx3-ubyte*").Any();
+
     /// <summary>Reads an image file and its label file.</summary>
     /// <param name="imagesPath">IDX file of bytes [N, H, W], gzip or not.</param>
     /// <param name="labelsPath">IDX file of bytes [N], gzip or not.</param>

@@ -1,0 +1,207 @@
+using System.Globalization;
+using System.Text.Json;
+using Microsoft.ML;
+using Microsoft.ML.Data;
+using Microsoft.ML.Transforms.Image;
+using RepVgg.Testing;
+using RepVgg.Tool.Classification;
+using RepVgg.Tool.Images;
+using Xunit;
+
+namespace RepVgg.Tool.Tests;
+
+/// <summary>The commands train, evaluate, predict and explain on a folder of images.</summary>
+[Collection(ConsoleCollection.Name)]
+public sealed class ClassificationTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    private sealed class Row
+    {
+        [ImageType(Pictures.Size, Pictures.Size)]
+        public MLImage Image { get; set; } = null!;
+    }
+
+    [Fact]
+    public void A_folder_becomes_a_model_with_a_report()
+    {
+        string data = Data(perClass: 20), run = Path.Combine(_folder.Path, "runs", "first");
+        string[] train = ["train", data, "--output", _folder.File("runs"), "--name", "first", "--epochs", "4", "--batch-size", "8", "--device", "cpu", "--threads", "2"];
+        var (exitCode, output, error) = Programs.Tool.RunHere(train);
+        Assert.True(exitCode == 0, error);
+        Assert.Contains("3 classes, 48 training and 12 validation images", output, StringComparison.Ordinal);
+        foreach (string file in new[] { "args.json", "results.csv", "metrics.json", "predictions.csv", "report.html", "model.zip", "model.onnx", "weights/best.safetensors", "weights/last.checkpoint" })
+            Assert.True(new FileInfo(Path.Combine(run, file)).Length > 0, file);
+        Assert.Equal(5, File.ReadAllLines(Path.Combine(run, "results.csv")).Length);
+        using (var settings = JsonDocument.Parse(File.ReadAllText(Path.Combine(run, "args.json"))))
+            Assert.Equal(4, settings.RootElement.GetProperty("epochs").GetInt32());
+
+        // A run is never overwritten without a word.
+        Assert.Contains("exists", Fails(1, train), StringComparison.Ordinal);
+
+        // The accuracy of evaluate on the same images is that of the run.
+        string model = Path.Combine(run, "model.zip"), evaluation = _folder.File("evaluation");
+        (exitCode, output, error) = Programs.Tool.RunHere("evaluate", model, data, "--output", evaluation);
+        Assert.True(exitCode == 0, error);
+        using (var metrics = JsonDocument.Parse(File.ReadAllText(Path.Combine(evaluation, "metrics.json"))))
+        {
+            double accuracy = File.ReadAllLines(Path.Combine(evaluation, "predictions.csv"))[1..].Average(line => line.Split(',')[1] == line.Split(',')[2] ? 1 : 0);
+            Assert.True(accuracy > 0.9);
+            Assert.Contains(accuracy.ToString("p2", CultureInfo.InvariantCulture), output, StringComparison.Ordinal);
+        }
+
+        string picture = Path.Combine(data, "red", "3.png");
+        (exitCode, output, _) = Programs.Tool.RunHere("predict", model, picture, "--top", "1");
+        Assert.Equal(0, exitCode);
+        Assert.StartsWith($"{picture}: red ", output, StringComparison.Ordinal);
+        (_, output, _) = Programs.Tool.RunHere("predict", model, data, "--json");
+        string[] lines = output.TrimEnd().Split('\n');
+        Assert.Equal(60, lines.Length);
+        using (var first = JsonDocument.Parse(lines[0]))
+            Assert.Equal(1, first.RootElement.GetProperty("predictions").EnumerateArray().Sum(entry => entry.GetProperty("probability").GetDouble()), 1e-4);
+
+        string heat = _folder.File("heat.png");
+        (exitCode, output, error) = Programs.Tool.RunHere("explain", model, picture, heat, "--class", "blue");
+        Assert.True(exitCode == 0, error);
+        Assert.Contains("blue", output, StringComparison.Ordinal);
+        using (var drawn = MLImage.CreateFromFile(heat))
+            Assert.Equal((Pictures.Size, Pictures.Size), (drawn.Width, drawn.Height));
+
+        // An application without this library loads the model.
+        var context = new MLContext();
+        var stock = context.Model.Load(model, out _);
+        using var image = MLImage.CreateFromFile(picture);
+        var scored = stock.Transform(context.Data.LoadFromEnumerable([new Row { Image = image }]));
+        Assert.Equal("red", scored.GetColumn<string>("PredictedLabel").Single());
+    }
+
+    [Fact]
+    public void What_cannot_be_trained_on_is_named()
+    {
+        string empty = Folder("empty"), one = Data(perClass: 2, "one", "red");
+        string top = Data(perClass: 2, "top", "red", "blue");
+        Pictures.Write(Path.Combine(top, "0.png"), "red", 0);
+        string hollow = Data(perClass: 2, "hollow", "red", "blue");
+        Directory.CreateDirectory(Path.Combine(hollow, "green"));
+        Assert.Contains("no subfolders with images", Fails(1, "train", empty), StringComparison.Ordinal);
+        Assert.Contains("one class only, 'red'", Fails(1, "train", one), StringComparison.Ordinal);
+        Assert.Contains("beside the folders of the classes", Fails(1, "train", top), StringComparison.Ordinal);
+        Assert.Contains("green' has no images", Fails(1, "train", hollow), StringComparison.Ordinal);
+        Assert.Contains("There is no folder or file", Fails(1, "train", _folder.File("missing")), StringComparison.Ordinal);
+        Assert.Contains("DIR is missing", Fails(2, "train"), StringComparison.Ordinal);
+        Assert.Contains("--validation-fraction is '1'", Fails(2, "train", one, "--validation-fraction", "1"), StringComparison.Ordinal);
+        Assert.Contains("Unrecognized command or argument 'trane'", Fails(2, "trane", one), StringComparison.Ordinal);
+        string text = _folder.Write("text.zip", "no model"u8.ToArray());
+        Assert.Contains("text.zip", Fails(1, "evaluate", text, one), StringComparison.Ordinal);
+        Assert.False(Directory.Exists("runs"));
+    }
+
+    [Fact]
+    public void Sets_are_found_by_their_names_or_divided_by_class()
+    {
+        string data = Folder("divided");
+        Data(perClass: 3, "divided/train", "red", "blue");
+        Data(perClass: 1, "divided/val", "red", "blue");
+        var divided = ImageDataset.Read(data, null, 0.5, 1);
+        Assert.Equal((6, 2), (divided.Training.Count, divided.Validation.Count));
+
+        string whole = Data(perClass: 10, "whole", "red", "blue");
+        var split = ImageDataset.Read(whole, null, 0.2, 1);
+        Assert.Equal(["blue", "red"], split.Classes);
+        Assert.All(split.Classes, name => Assert.Equal(2, split.Validation.Count(row => row.Label == name)));
+        Assert.Empty(split.Training.Select(row => row.ImagePath).Intersect(split.Validation.Select(row => row.ImagePath)));
+        Assert.Equal(split.Validation.Select(row => row.ImagePath), ImageDataset.Read(whole, null, 0.2, 1).Validation.Select(row => row.ImagePath));
+        Assert.NotEqual(split.Validation.Select(row => row.ImagePath), ImageDataset.Read(whole, null, 0.2, 2).Validation.Select(row => row.ImagePath));
+
+        var other = Assert.Throws<InvalidDataException>(() => ImageDataset.Read(whole, Data(perClass: 1, "other", "red", "green"), 0, 1));
+        Assert.Contains("green", other.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_csv_file_names_images_and_labels()
+    {
+        string path = _folder.Write("list.csv", "label,path\nred,a/1.png\n\"light, blue\",\"b \"\"x\"\".png\"\n"u8.ToArray());
+        var rows = ImageDataset.ReadFiles(path);
+        Assert.Equal([("red", Path.Combine(_folder.Path, "a/1.png")), ("light, blue", Path.Combine(_folder.Path, "b \"x\".png"))], rows.Select(row => (row.Label, row.ImagePath)));
+        string bare = _folder.Write("bare.csv", "1.png,red\n2.png\n"u8.ToArray());
+        Assert.Contains("Line 2 of", Assert.Throws<InvalidDataException>(() => ImageDataset.ReadFiles(bare)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Idx_files_are_images_of_grey_values()
+    {
+        string folder = Folder("idx");
+        byte[] labels = [.. Enumerable.Range(0, 24).Select(i => (byte)(i % 2))], pixels = new byte[24 * 16 * 16];
+        var random = new Random(1);
+        for (int i = 0; i < pixels.Length; i++)
+            pixels[i] = (byte)(random.Next(100) + (i / 256 % 2 == 1 ? 150 : 0));
+        foreach (string prefix in new[] { "train", "t10k" })
+        {
+            File.WriteAllBytes(Path.Combine(folder, $"{prefix}-images-idx3-ubyte"), IdxBytes.Idx(pixels, 24, 16, 16));
+            File.WriteAllBytes(Path.Combine(folder, $"{prefix}-labels-idx1-ubyte"), IdxBytes.Idx(labels, 24));
+        }
+        var data = ImageDataset.Read(folder, null, 0, 1);
+        using (var picture = MLImage.CreateFromStream(new MemoryStream(data.Training[3].Read())))
+            Assert.Equal(pixels.AsSpan(3 * 256, 256).ToArray(), picture.Pixels.ToArray().Where((_, i) => i % 4 == 0));
+
+        var (exitCode, _, error) = Programs.Tool.RunHere("train", folder, "--output", _folder.File("runs"), "--epochs", "3", "--batch-size", "6", "--device", "cpu");
+        Assert.True(exitCode == 0, error);
+        string run = Path.Combine(_folder.File("runs"), "train");
+        Assert.Contains("data:image/png", File.ReadAllText(Path.Combine(run, "report.html")), StringComparison.Ordinal);
+        (exitCode, string output, error) = Programs.Tool.RunHere("evaluate", Path.Combine(run, "model.zip"), folder);
+        Assert.True(exitCode == 0, error);
+        Assert.StartsWith("24 images: top-1 ", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Configurations_of_Model_Builder_are_read()
+    {
+        string path = _folder.Write("Model.mbconfig", """
+            {
+              "Scenario": "ImageClassification",
+              "DataSource": { "Type": "Folder", "Version": 1, "FolderPath": "pictures\\all" },
+              "RunHistory": { "Version": 3, "Trials": [
+                { "Score": 0.5, "Parameter": { "_SCHEMA_": "e0 * e1", "e0": {}, "e1": { "BatchSize": 10, "Epoch": 200 } } },
+                { "Score": 0.9, "Parameter": { "_SCHEMA_": "e0 * e1", "e0": {}, "e1": { "BatchSize": 20, "Epoch": 50 } } } ] },
+              "Type": "TrainingConfig", "Version": 5,
+              "TrainingOption": { "ValidationOption": { "Version": 0, "Type": "TrainValidateSplitValidationOption", "SplitRatio": 0.25 } }
+            }
+            """u8.ToArray());
+        Assert.Equal(new MbConfig(Path.Combine(_folder.Path, $"pictures{Path.DirectorySeparatorChar}all"), 0.25, 50, 20), MbConfig.Read(path));
+        string tabular = _folder.Write("Other.mbconfig", """{ "Scenario": "Regression" }"""u8.ToArray());
+        Assert.Contains("Regression", Assert.Throws<InvalidDataException>(() => MbConfig.Read(tabular)).Message, StringComparison.Ordinal);
+        string text = _folder.Write("Text.mbconfig", "text"u8.ToArray());
+        Assert.Contains("is not a configuration of Model Builder", Assert.Throws<InvalidDataException>(() => MbConfig.Read(text)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Generated_code_has_the_names_that_are_given()
+    {
+        string project = _folder.File("Pets");
+        Assert.Equal(0, Programs.Tool.RunHere("generate", project, "--name", "Kinds").ExitCode);
+        Assert.Equal(["Kinds.consumption.cs", "Kinds.evaluate.cs", "Kinds.training.cs", "Pets.csproj", "Program.cs"], Directory.GetFiles(project).Select(path => Path.GetFileName(path)!).Where(name => name[0] != '.').Order(StringComparer.Ordinal));
+        string code = string.Concat(Directory.GetFiles(project).Select(File.ReadAllText));
+        Assert.DoesNotContain("MLModel1", code, StringComparison.Ordinal);
+        Assert.DoesNotContain("RepVggConsole", code, StringComparison.Ordinal);
+        // The package that the project uses is of this version.
+        Assert.Contains($"Include=\"Microsoft.ML.RepVgg\" Version=\"{typeof(Microsoft.ML.RepVgg.RepVggTrainer).Assembly.GetName().Version!.ToString(3)}\"", code, StringComparison.Ordinal);
+        Assert.Contains("is not empty", Fails(1, "generate", project), StringComparison.Ordinal);
+        Assert.Contains("is not a name in C#", Fails(2, "generate", _folder.File("Other"), "--name", "2x"), StringComparison.Ordinal);
+        Assert.Contains("which is the namespace", Fails(2, "generate", _folder.File("Same"), "--name", "Same"), StringComparison.Ordinal);
+    }
+
+    private static string Fails(int code, params string[] arguments)
+    {
+        var (exitCode, output, error) = Programs.Tool.RunHere(arguments);
+        Assert.Equal(code, exitCode);
+        Assert.Equal("", output);
+        Assert.Single(error.TrimEnd().Split('\n'));
+        return error;
+    }
+
+    private string Folder(string name) => Directory.CreateDirectory(_folder.File(name)).FullName;
+
+    private string Data(int perClass, string name = "data", params string[] classes) => Pictures.Folder(_folder, name, perClass, classes);
+}
