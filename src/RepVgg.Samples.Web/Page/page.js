@@ -1,0 +1,163 @@
+'use strict';
+
+const $ = id => document.getElementById(id);
+const number = new Intl.NumberFormat('en');
+const percentFormat = new Intl.NumberFormat('en', { style: 'percent', minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const percent = value => value < 0.0005 ? '< 0.1%' : percentFormat.format(value);
+const megabytes = bytes => `${number.format(Math.round(bytes / 1e5) / 10)} MB`;
+const kilobytes = bytes => bytes < 1e6 ? `${number.format(Math.max(1, Math.round(bytes / 1e3)))} kB` : megabytes(bytes);
+
+let image = null, address = null, limit = Infinity, request = null, stream = null;
+
+// Classifies an image and shows the part of it that speaks for a class: the predicted one, unless another is given.
+async function classify(blob, className) {
+  request?.abort();
+  request = new AbortController();
+  const { signal } = request;
+  show(null);
+  if (blob.size > limit) {
+    show(`The image has ${megabytes(blob.size)}; the limit is ${megabytes(limit)}.`);
+    return;
+  }
+  $('busy').hidden = false;
+  try {
+    const query = new URLSearchParams({ explain: true });
+    if (className !== undefined)
+      query.set('class', className);
+    const type = blob.type.startsWith('image/') ? blob.type : 'application/octet-stream';
+    const response = await fetch(`predict?${query}`, { method: 'POST', headers: { 'Content-Type': type }, body: blob, signal });
+    if (!response.ok)
+      throw new Error(await reason(response));
+    display(blob, await response.json());
+  } catch (error) {
+    if (signal.aborted)
+      return;
+    if (blob !== image)
+      $('result').hidden = true;
+    show(error instanceof TypeError ? 'The server cannot be reached.' : error.message);
+  }
+  $('busy').hidden = true;
+}
+
+async function reason(response) {
+  const problem = await response.json().catch(() => ({}));
+  return problem.detail ?? problem.title ?? `The server answered ${response.status}.`;
+}
+
+function display(blob, answer) {
+  if (blob !== image) {
+    if (address)
+      URL.revokeObjectURL(address);
+    image = blob;
+    $('picture').src = address = URL.createObjectURL(blob);
+  }
+  const map = answer.heatMap;
+  $('heatmap').src = map.png;
+  $('heatmap').classList.toggle('small', map.size.width < 128);
+  $('picture').classList.toggle('small', answer.image.width < 128);
+  // The space of both pictures has the shape of the image, within limits.
+  const shape = Math.min(Math.max(answer.image.width / answer.image.height, 0.6), 2.5);
+  document.querySelectorAll('.frame').forEach(frame => frame.style.aspectRatio = shape);
+  $('explained').textContent = `${map.label} (${percent(map.probability)})`;
+  $('classes').replaceChildren(...answer.predictions.map(entry => bar(entry, entry.label === map.label)));
+  const size = `${number.format(answer.image.width)} × ${number.format(answer.image.height)} pixels`;
+  $('facts').textContent = `${size}, ${kilobytes(answer.bytes)}. Computed in ${number.format(Math.max(1, Math.round(answer.milliseconds)))} ms. Choose a class to see what speaks for it.`;
+  $('result').hidden = false;
+}
+
+function bar({ label, probability }, isExplained) {
+  const item = document.createElement('li'), button = document.createElement('button');
+  button.type = 'button';
+  button.setAttribute('aria-pressed', isExplained);
+  button.append(span('bar', ''), span('name', label), span('probability', percent(probability)));
+  button.firstChild.style.width = `${100 * probability}%`;
+  button.addEventListener('click', () => classify(image, label));
+  item.append(button);
+  return item;
+}
+
+function span(className, text) {
+  const element = document.createElement('span');
+  element.className = className;
+  element.textContent = text;
+  return element;
+}
+
+function show(message) {
+  $('error').hidden = message === null;
+  $('error').textContent = message ?? '';
+}
+
+// The camera.
+
+async function openCamera() {
+  closeCamera();
+  show(null);
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } });
+    $('video').srcObject = stream;
+    $('viewfinder').hidden = false;
+  } catch (error) {
+    show(`The camera cannot be used: ${error.message}`);
+  }
+}
+
+function closeCamera() {
+  stream?.getTracks().forEach(track => track.stop());
+  stream = null;
+  $('video').srcObject = null;
+  $('viewfinder').hidden = true;
+}
+
+function takePicture() {
+  const video = $('video'), canvas = document.createElement('canvas');
+  if (video.videoWidth === 0)
+    return;
+  [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+  canvas.getContext('2d').drawImage(video, 0, 0);
+  closeCamera();
+  canvas.toBlob(blob => classify(blob), 'image/jpeg', 0.95);
+}
+
+// Where images come from.
+
+function take(files) {
+  const list = [...files];
+  if (list.length > 1)
+    show('Choose one image at a time.');
+  else if (list.length === 1)
+    classify(list[0]);
+}
+
+$('file').addEventListener('change', event => {
+  take(event.target.files);
+  // The same file can be chosen again.
+  event.target.value = '';
+});
+document.addEventListener('paste', event => take(event.clipboardData.files));
+document.addEventListener('dragover', event => {
+  event.preventDefault();
+  $('drop').classList.add('over');
+});
+document.addEventListener('dragleave', event => {
+  if (event.relatedTarget === null)
+    $('drop').classList.remove('over');
+});
+document.addEventListener('drop', event => {
+  event.preventDefault();
+  $('drop').classList.remove('over');
+  take(event.dataTransfer.files);
+});
+
+// Browsers offer the camera to local pages and to those of https only.
+$('camera').hidden = !navigator.mediaDevices?.getUserMedia;
+$('camera').addEventListener('click', openCamera);
+$('shoot').addEventListener('click', takePicture);
+$('stop').addEventListener('click', closeCamera);
+
+fetch('health').then(async response => {
+  const health = await response.json();
+  limit = health.maximumUploadBytes;
+  $('model').textContent = `${health.architecture}, ${number.format(health.classes.length)} classes (${health.model})`;
+  $('limits').textContent = `JPEG, PNG, GIF, BMP or WebP, at most ${megabytes(limit)} and ${number.format(health.maximumPixels / 1e6)} million pixels`;
+}).catch(() => show('The server cannot be reached.'));

@@ -1,0 +1,5 @@
+using RepVgg.Testing;
+
+namespace RepVgg.Samples.Web.Tests;
+
+public class WebRules() : AssemblyRules("RepVgg.Samples.Web");
