@@ -156,6 +156,59 @@ public sealed class ClassificationTests : IDisposable
     }
 
     [Fact]
+    public void Images_that_cannot_be_read_are_left_out_of_training_and_evaluation()
+    {
+        string data = Data(perClass: 8), runs = _folder.File("runs");
+        foreach (string name in new[] { "a.png", "m.png", "z.png" })
+            File.WriteAllText(Path.Combine(data, "green", name), "no picture");
+        string[] train = ["train", data, "--output", runs, "--epochs", "2", "--batch-size", "6", "--validation-fraction", "0.5", "--device", "cpu"];
+        Assert.Contains("cannot be read", Fails(1, train, hasOutput: true), StringComparison.Ordinal);
+        // A run that trained nothing leaves no folder.
+        Assert.Empty(Directory.GetDirectories(runs));
+
+        var (exitCode, output, error) = Programs.Tool.RunHere([.. train, "--skip-invalid"]);
+        Assert.True(exitCode == 0, error);
+        string run = Path.Combine(runs, "train"), settings = File.ReadAllText(Path.Combine(run, "args.json"));
+        Assert.True(File.Exists(Path.Combine(run, "report.html")));
+
+        string evaluation = _folder.File("evaluation");
+        (exitCode, output, error) = Programs.Tool.RunHere("evaluate", Path.Combine(run, "model.zip"), data, "--skip-invalid", "--output", evaluation);
+        Assert.True(exitCode == 0, error);
+        Assert.Contains("3 more images cannot be read", output, StringComparison.Ordinal);
+        // Every prediction is that of its own image.
+        string[] lines = File.ReadAllLines(Path.Combine(evaluation, "predictions.csv"))[1..];
+        Assert.Equal(24, lines.Length);
+        Assert.All(lines, line => Assert.Equal(Path.GetFileName(Path.GetDirectoryName(line.Split(',')[0])), line.Split(',')[1]));
+
+        // A run that does not fit changes nothing of the one that is there.
+        Fails(1, [.. train, "--skip-invalid", "--name", "train", "--exist-ok", "--seed", "9"], hasOutput: true);
+        Assert.Equal(settings, File.ReadAllText(Path.Combine(run, "args.json")));
+    }
+
+    [Fact]
+    public void Sets_with_other_names_are_not_classes_and_hidden_files_are_no_images()
+    {
+        string data = Folder("roboflow");
+        Data(perClass: 2, "roboflow/Train", "red", "blue");
+        Data(perClass: 1, "roboflow/valid", "red", "blue");
+        Assert.Equal(["blue", "red"], ImageDataset.Read(data, null, 0, 1).Classes);
+        Directory.Move(Path.Combine(data, "valid"), Path.Combine(data, "held-out"));
+        Assert.Contains("seems to be a set", Assert.Throws<InvalidDataException>(() => ImageDataset.Read(data, null, 0, 1)).Message, StringComparison.Ordinal);
+
+        string vehicles = Data(perClass: 3, "vehicles", "red", "blue");
+        Directory.Move(Path.Combine(vehicles, "red"), Path.Combine(vehicles, "train"));
+        Directory.CreateDirectory(Path.Combine(vehicles, ".cache"));
+        Directory.CreateDirectory(Path.Combine(vehicles, "train", ".ipynb_checkpoints"));
+        File.Copy(Path.Combine(vehicles, "train", "1.png"), Path.Combine(vehicles, "train", ".ipynb_checkpoints", "1.png"));
+        File.Copy(Path.Combine(vehicles, "train", "1.png"), Path.Combine(vehicles, ".cache", "1.png"));
+        Assert.Equal(["blue", "blue", "blue", "train", "train", "train"], ImageDataset.ReadFiles(vehicles).Select(row => row.Label));
+        Assert.Null(ImageDataset.FindSets(vehicles));
+
+        string latin = _folder.Write("latin.csv", [(byte)'1', (byte)',', 0xe4, (byte)'\n']);
+        Assert.Contains("not text in UTF-8", Assert.Throws<InvalidDataException>(() => ImageDataset.ReadFiles(latin)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Configurations_of_Model_Builder_are_read()
     {
         string path = _folder.Write("Model.mbconfig", """
@@ -192,11 +245,13 @@ public sealed class ClassificationTests : IDisposable
         Assert.Contains("which is the namespace", Fails(2, "generate", _folder.File("Same"), "--name", "Same"), StringComparison.Ordinal);
     }
 
-    private static string Fails(int code, params string[] arguments)
+    private static string Fails(int code, params string[] arguments) => Fails(code, arguments, hasOutput: false);
+
+    private static string Fails(int code, string[] arguments, bool hasOutput)
     {
         var (exitCode, output, error) = Programs.Tool.RunHere(arguments);
         Assert.Equal(code, exitCode);
-        Assert.Equal("", output);
+        Assert.True(hasOutput || output.Length == 0, output);
         Assert.Single(error.TrimEnd().Split('\n'));
         return error;
     }

@@ -8,6 +8,7 @@ using RepVgg.Runtime;
 using RepVgg.Runtime.Files;
 using RepVgg.Weights;
 using RepVgg.Weights.Onnx;
+using RepVgg.Weights.PyTorch;
 
 namespace Microsoft.ML.RepVgg.Interop;
 
@@ -125,6 +126,12 @@ internal sealed partial class SavedModel
         if (length < 0 || length != entry.Length - sizeof(int))
             throw new InvalidDataException($"It is damaged: the entry '{MessageText.Printable(entry.FullName)}' has {entry.Length} bytes, and {length} are expected after the first four.");
         byte[] bytes = CompressedData.ReadUpTo(stream, length);
+        // .NET does not compare the checksum of the zip file.
+        var checksum = new Crc32();
+        checksum.Append(BitConverter.GetBytes(length));
+        checksum.Append(bytes);
+        if (bytes.Length == length && checksum.Value != entry.Crc32)
+            throw new InvalidDataException($"It is damaged: the entry '{MessageText.Printable(entry.FullName)}' does not have the checksum that the file declares.");
         if (bytes.Length < length)
             throw new InvalidDataException($"It is damaged: the entry '{MessageText.Printable(entry.FullName)}' should have {length} bytes after the first four, and has {bytes.Length}.");
         using var content = new MemoryStream(bytes);

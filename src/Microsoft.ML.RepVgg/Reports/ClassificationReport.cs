@@ -89,6 +89,9 @@ public sealed class ClassificationReport
     /// <summary>Names of the classes.</summary>
     public IReadOnlyList<string> ClassNames { get; }
 
+    /// <summary>Number of rows without a prediction, which are left out of everything else: images that could not be read.</summary>
+    public int MissingPredictions { get; private set; }
+
     /// <summary>The prediction of each image, in the order of the data.</summary>
     public IReadOnlyList<ImagePrediction> Predictions { get; }
 
@@ -143,7 +146,7 @@ public sealed class ClassificationReport
     /// <param name="labelColumnName">Column with the true class: a key, as MapValueToKey makes it, whose values are the names of the classes.</param>
     /// <param name="scoreColumnName">Column with the probabilities.</param>
     /// <param name="pathColumnName">Column of text with the path of each image; null for none.</param>
-    /// <returns>The metrics.</returns>
+    /// <returns>The metrics. Rows whose scores are all NaN, the missing predictions of rows that a transformer skips, are left out and counted in <see cref="MissingPredictions"/>.</returns>
     /// <exception cref="ArgumentException">A column is missing or of the wrong type, or a row cannot be used (see <see cref="Create"/>).</exception>
     public static ClassificationReport FromScoredData(IDataView scored, string labelColumnName = "Label", string scoreColumnName = "Score", string? pathColumnName = null)
     {
@@ -160,7 +163,10 @@ public sealed class ClassificationReport
         int different = Enumerable.Range(0, classes).FirstOrDefault(i => names[i] != trained[i], -1);
         if (different >= 0)
             throw new ArgumentException($"Class {different} is '{MessageText.Printable(names[different])}' in the label column '{labelColumnName}', but '{MessageText.Printable(trained[different])}' in the score column '{scoreColumnName}'. The key mapping of the labels must be the one that the classifier was trained with.");
-        return Create(names, Rows(scored, label, score, path));
+        int missing = 0;
+        var report = Create(names, Rows(scored, label, score, path, () => missing++));
+        report.MissingPredictions = missing;
+        return report;
     }
 
     /// <summary>Gets the pairs of classes that are confused most often, by decreasing number of images.</summary>
@@ -185,6 +191,7 @@ public sealed class ClassificationReport
         var metrics = new
         {
             Images = Predictions.Count,
+            MissingPredictions,
             AccuracyTop1 = Top1Accuracy,
             AccuracyTop5 = Top5Accuracy,
             LogLoss,
@@ -238,7 +245,7 @@ public sealed class ClassificationReport
         return fits(column.Type) ? column : throw new ArgumentException($"The {role} column '{name}' is of type {column.Type}; it must be {expected}.");
     }
 
-    private static IEnumerable<ClassifiedImage> Rows(IDataView scored, DataViewSchema.Column labelColumn, DataViewSchema.Column scoreColumn, DataViewSchema.Column? pathColumn)
+    private static IEnumerable<ClassifiedImage> Rows(IDataView scored, DataViewSchema.Column labelColumn, DataViewSchema.Column scoreColumn, DataViewSchema.Column? pathColumn, Action missing)
     {
         DataViewSchema.Column[] columns = pathColumn is { } needed ? [labelColumn, scoreColumn, needed] : [labelColumn, scoreColumn];
         using var cursor = scored.GetRowCursor(columns);
@@ -253,6 +260,11 @@ public sealed class ClassificationReport
             getLabel(ref key);
             getScore(ref score);
             getPath?.Invoke(ref path);
+            if (score.IsDense && !score.GetValues().ContainsAnyExcept(float.NaN))
+            {
+                missing();
+                continue;
+            }
             if (key == 0)
                 throw new ArgumentException($"Row {cursor.Position}, column '{labelColumn.Name}': the label is missing (its value is not among the values of the key mapping). Correct or remove the row.");
             yield return new ClassifiedImage(getPath is null ? null : path.ToString(), (int)key - 1, [.. score.DenseValues()]);

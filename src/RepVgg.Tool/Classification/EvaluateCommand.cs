@@ -24,24 +24,25 @@ internal static class EvaluateCommand
     public static int Run(Arguments arguments, Interrupt interrupt)
     {
         string? output = arguments.Text("output") is { } folder ? Path.GetFullPath(folder) : null;
-        if (output is not null)
-            OutputFolder.Prepare(output);
         string path = arguments.Operand(1);
-        // Of a data set with a division, the validation images.
-        var files = Directory.Exists(Path.Combine(path, "train")) || (Directory.Exists(path) && IdxFiles.IsFolder(path)) ? ImageDataset.Read(path, null, 0, 1).Validation : ImageDataset.ReadFiles(path);
+        // Of a data set that is divided, the validation images.
+        bool isDivided = Directory.Exists(path) && (IdxFiles.IsFolder(path) || ImageDataset.FindSets(path) is not null);
+        var files = isDivided ? ImageDataset.Read(path, null, 0, 1).Validation : ImageDataset.ReadFiles(path);
         using var model = SavedClassifier.Load(arguments.Operand(0), arguments.Flag("skip-invalid"), Recipe.Threads(arguments));
         var labels = model.Classifier.Labels;
-        if (files.Count == 0)
-            throw new InvalidDataException($"'{path}' has training images only. Give a folder with one subfolder of images per class.");
         if (files.FirstOrDefault(file => !labels.Contains(file.Label, StringComparer.Ordinal)) is { } stranger)
             throw new InvalidDataException($"'{stranger.ImagePath}' is of the class '{MessageText.Printable(stranger.Label)}', which the model does not know. Its classes are: {MessageText.Printable(string.Join(", ", labels))}.");
 
+        if (output is not null)
+            OutputFolder.Prepare(output);
         long start = Stopwatch.GetTimestamp();
         var scored = model.Classifier.Transform(new ClassifierData(model.Context, labels, interrupt.Token).Of(files));
         var report = ClassificationReport.FromScoredData(scored, ClassifierData.Label, model.Classifier.ScoreColumnName, ClassifierData.ImagePath);
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
 
         Console.WriteLine(Invariant($"{report.Predictions.Count:n0} images: top-1 {report.Top1Accuracy:p2}, top-5 {report.Top5Accuracy:p2}, log-loss {report.LogLoss:f4}, macro F1 {report.MacroF1:f4}, calibration error {report.ExpectedCalibrationError:f4} ({report.Predictions.Count / seconds:n0} images/s)."));
+        if (report.MissingPredictions > 0)
+            Console.WriteLine(Invariant($"{report.MissingPredictions:n0} more images cannot be read and are left out."));
         Console.WriteLine();
         int width = Math.Min(WidestName, Math.Max("class".Length, report.Classes.Max(entry => entry.Name.Length)));
         Console.WriteLine($"{"class".PadRight(width)}  images  precision  recall      F1");

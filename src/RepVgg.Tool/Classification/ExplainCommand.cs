@@ -22,6 +22,10 @@ internal static class ExplainCommand
         float opacity = arguments.Positive("opacity") ?? 0.5f;
         if (opacity > 1)
             throw new UsageException(Invariant($"--opacity is {opacity}; it must be more than 0 and at most 1."));
+        if (!Path.GetExtension(output).Equals(".png", StringComparison.OrdinalIgnoreCase))
+            throw new UsageException($"OUT.png is '{arguments.Operand(2)}'; the drawing is a PNG file, so its name must end in .png.");
+        if (output == Path.GetFullPath(path))
+            throw new UsageException("OUT.png is the image itself, which would be lost. Give another name.");
         byte[] image = File.ReadAllBytes(path);
         using var model = SavedClassifier.Load(arguments.Operand(0), skipInvalid: false, Recipe.Threads(arguments));
         var map = model.Classifier.Explain(image, arguments.Text("class"));

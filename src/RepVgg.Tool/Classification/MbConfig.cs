@@ -24,7 +24,13 @@ internal sealed record MbConfig(string DataPath, double? ValidationFraction, int
             if (Find(root, "DataSource", "FolderPath")?.GetString() is not { Length: > 0 } folder)
                 throw new InvalidDataException($"'{path}' has no DataSource.FolderPath, the folder with the images.");
             folder = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(path))!, folder.Replace('\\', Path.DirectorySeparatorChar));
-            return new MbConfig(folder, Find(root, "TrainingOption", "ValidationOption", "SplitRatio")?.GetDouble(), Parameter(root, "Epoch"), Parameter(root, "BatchSize"));
+            double? split = Find(root, "TrainingOption", "ValidationOption", "SplitRatio")?.GetDouble();
+            int? batchSize = Parameter(root, "BatchSize");
+            if (split is not (null or (>= 0 and < 1)))
+                throw new InvalidDataException(FormattableString.Invariant($"'{path}' has the SplitRatio {split}; it must be 0 or more and less than 1."));
+            if (batchSize == 1)
+                throw new InvalidDataException($"'{path}' has the BatchSize 1; at least 2 images are needed for the statistics of a batch. --batch-size gives another one.");
+            return new MbConfig(folder, split, Parameter(root, "Epoch"), batchSize);
         }
         catch (Exception error) when (error is JsonException or InvalidOperationException or FormatException)
         {

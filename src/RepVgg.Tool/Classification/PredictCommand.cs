@@ -38,7 +38,7 @@ internal static class PredictCommand
             var best = model.Best(scores, top);
             Console.WriteLine(asJson
                 ? JsonSerializer.Serialize(new { path, predictions = best.Select(entry => new { label = entry.Name, probability = entry.Probability }) }, _json)
-                : $"{MessageText.Printable(path)}: {(best.Count == 0 ? "cannot be read" : string.Join(", ", best.Select(entry => Invariant($"{MessageText.Printable(entry.Name)} {entry.Probability:p1}"))))}");
+                : $"{MessageText.WithoutControls(path)}: {(best.Count == 0 ? "cannot be read" : string.Join(", ", best.Select(entry => Invariant($"{MessageText.Printable(entry.Name)} {entry.Probability:p1}"))))}");
         }
         return model.Classifier.InvalidRowCount > 0 ? 1 : 0;
     }

@@ -62,10 +62,14 @@ internal static class TrainCommand
         options.ImageChannels = data.AreGrey ? 1 : null;
         options.CancellationToken = interrupt.Token;
 
-        var folder = RunFolder.Create(arguments.Text("name"), arguments.Text("output") ?? "runs", arguments.Flag("exist-ok"));
+        string root = arguments.Text("output") ?? "runs";
+        bool existed = arguments.Text("name") is { } name && Directory.Exists(Path.Combine(root, name));
+        var folder = RunFolder.Create(arguments.Text("name"), root, arguments.Flag("exist-ok"));
         options.CheckpointPath = folder.LastWeightsPath(".checkpoint");
         var settings = Settings(path, data, options, fraction);
-        folder.WriteArguments(settings);
+        // Those of a run that goes on are kept until it is known that this run fits.
+        if (!File.Exists(folder.ArgumentsPath))
+            folder.WriteArguments(settings);
         Console.WriteLine(Invariant($"{data.Classes.Count} classes, {data.Training.Count:n0} training and {data.Validation.Count:n0} validation images. The run folder: {folder.DirectoryPath}"));
         Console.WriteLine("Ctrl-C stops training and keeps the best model so far.");
 
@@ -88,6 +92,12 @@ internal static class TrainCommand
         {
             Console.WriteLine("Stopped before the first epoch was complete: there is no model yet.");
             return interrupt.ExitCode;
+        }
+        catch when (!existed && !File.Exists(options.CheckpointPath))
+        {
+            // Nothing was trained: the name is free again.
+            Directory.Delete(folder.DirectoryPath, recursive: true);
+            throw;
         }
         using var classifier = trained;
         var trainingTime = Stopwatch.GetElapsedTime(start);
@@ -113,6 +123,8 @@ internal static class TrainCommand
             report.Thumbnail = image => ReadSmall(files[image.Path!]);
             report.Heatmap = image => ReadSmall(files[image.Path!]) is { } bytes ? classifier.Explain(bytes, image.Predicted).DrawOnInput() : null;
             folder.WriteEvaluation(report.Evaluation);
+            if (report.Evaluation.MissingPredictions > 0)
+                Console.WriteLine(Invariant($"{report.Evaluation.MissingPredictions:n0} validation images cannot be read and are left out."));
         }
         report.Write(folder.ReportPath);
         Console.WriteLine(Invariant($"{(classifier.StopReason == StopReason.Cancelled ? "Stopped" : "Trained")} in {trainingTime.TotalSeconds:f1} s; the model is that of epoch {classifier.BestEpoch}."));

@@ -31,7 +31,7 @@ internal sealed record ImageDataset(IReadOnlyList<string> Classes, IReadOnlyList
     /// <summary>Whether all images are grey, which is known of IDX files.</summary>
     public bool AreGrey { get; private init; }
 
-    private static readonly string[] _extensions = [".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"], _validationNames = ["val", "validation", "test"];
+    private static readonly string[] _extensions = [".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"], _validationNames = ["val", "valid", "validation", "test"];
 
     /// <summary>Reads the paths and labels of a data set; the images are not opened.</summary>
     /// <param name="path">
@@ -48,13 +48,12 @@ internal sealed record ImageDataset(IReadOnlyList<string> Classes, IReadOnlyList
     {
         if (validationPath is null && Directory.Exists(path) && IdxFiles.IsFolder(path))
             return ReadIdx(path);
-        string? division = validationPath is null && Directory.Exists(path) && HasFolders(Path.Combine(path, "train"))
-            ? _validationNames.Select(name => Path.Combine(path, name)).FirstOrDefault(HasFolders) : null;
-        var training = ReadFiles(division is null ? path : Path.Combine(path, "train"));
+        var sets = validationPath is null && Directory.Exists(path) ? FindSets(path) : null;
+        var training = ReadFiles(sets?.Training ?? path);
         string[] classes = [.. training.Select(row => row.Label).Distinct().Order(StringComparer.Ordinal)];
         if (classes.Length < 2)
             throw new InvalidDataException($"'{path}' has images of one class only, '{MessageText.Printable(classes[0])}'. Two or more classes are needed, each in a subfolder of its own.");
-        if ((validationPath ?? division) is { } other)
+        if ((validationPath ?? sets?.Validation) is { } other)
         {
             var validation = ReadFiles(other);
             if (validation.FirstOrDefault(row => !classes.Contains(row.Label, StringComparer.Ordinal)) is { } stranger)
@@ -71,7 +70,9 @@ internal sealed record ImageDataset(IReadOnlyList<string> Classes, IReadOnlyList
             return ReadCsv(path);
         if (!Directory.Exists(path))
             throw new DirectoryNotFoundException($"There is no folder or file '{path}'.");
-        string[] folders = [.. Directory.EnumerateDirectories(path).Order(StringComparer.Ordinal)];
+        string[] folders = Folders(path);
+        if (folders.FirstOrDefault(folder => IsSet(Path.GetFileName(folder)) && Folders(folder).Length > 0) is { } set)
+            throw new InvalidDataException($"'{set}' has subfolders, so that it seems to be a set of images and not a class. Training and validation images are found in folders named train and {string.Join(", ", _validationNames[..^1])} or {_validationNames[^1]}; or give the folder of the set itself.");
         var rows = new List<ImageFileRow>();
         foreach (string folder in folders)
         {
@@ -85,8 +86,9 @@ internal sealed record ImageDataset(IReadOnlyList<string> Classes, IReadOnlyList
         return rows.Count > 0 ? rows : throw new InvalidDataException($"'{path}' has no subfolders with images ({string.Join(", ", _extensions)}). Each class needs a subfolder of its own.");
     }
 
-    /// <summary>Finds the images of a folder and its subfolders, in the order of their paths.</summary>
-    public static IEnumerable<string> Images(string folder, SearchOption search) => Directory.EnumerateFiles(folder, "*", search).Where(IsImage).Order(StringComparer.Ordinal);
+    /// <summary>Finds the images of a folder and its subfolders, in the order of their paths. Names that begin with a point are left out.</summary>
+    public static IEnumerable<string> Images(string folder, SearchOption search) => Directory.EnumerateFiles(folder, "*", search)
+        .Where(file => IsImage(file) && !Path.GetRelativePath(folder, file).Split(Path.DirectorySeparatorChar).Any(IsHidden)).Order(StringComparer.Ordinal);
 
     /// <summary>Whether a path has the extension of an image file.</summary>
     public static bool IsImage(string path) => _extensions.Contains(Path.GetExtension(path), StringComparer.OrdinalIgnoreCase);
@@ -144,7 +146,15 @@ internal sealed record ImageDataset(IReadOnlyList<string> Classes, IReadOnlyList
     private static List<ImageFileRow> ReadCsv(string path)
     {
         string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
-        string[] lines = File.ReadAllLines(path);
+        string[] lines;
+        try
+        {
+            lines = File.ReadAllLines(path, new System.Text.UTF8Encoding(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true));
+        }
+        catch (System.Text.DecoderFallbackException error)
+        {
+            throw new InvalidDataException($"'{path}' is not text in UTF-8. Save it in this encoding, or give a folder of images.", error);
+        }
         string[] header = lines.Length > 0 ? Fields(lines[0]) : [];
         int pathColumn = Array.FindIndex(header, name => name.Equals("path", StringComparison.OrdinalIgnoreCase)), labelColumn = Array.FindIndex(header, name => name.Equals("label", StringComparison.OrdinalIgnoreCase));
         bool hasHeader = pathColumn >= 0 && labelColumn >= 0;
@@ -179,5 +189,19 @@ internal sealed record ImageDataset(IReadOnlyList<string> Classes, IReadOnlyList
         return new ImageDataset(classes, [.. rows.Where(row => !validation.Contains(row))], [.. rows.Where(validation.Contains)]);
     }
 
-    private static bool HasFolders(string folder) => Directory.Exists(folder) && Directory.EnumerateDirectories(folder).Any();
+    /// <summary>Finds the folders of the training and validation images in a data set that is divided: both have a folder for each class.</summary>
+    public static (string Training, string Validation)? FindSets(string path)
+    {
+        string? training = Set("train"), validation = _validationNames.Select(Set).FirstOrDefault(folder => folder is not null);
+        return training is not null && validation is not null ? (training, validation) : null;
+
+        string? Set(string name) => Folders(path).FirstOrDefault(folder => Path.GetFileName(folder).Equals(name, StringComparison.OrdinalIgnoreCase) && Folders(folder).Length > 0);
+    }
+
+    private static bool IsSet(string name) => _validationNames.Append("train").Append("training").Contains(name, StringComparer.OrdinalIgnoreCase);
+
+    private static string[] Folders(string path) => [.. Directory.EnumerateDirectories(path).Where(folder => !IsHidden(Path.GetFileName(folder))).Order(StringComparer.Ordinal)];
+
+    /// <summary>Whether a file or folder is not a part of the data: those of editors, version control and archives of macOS.</summary>
+    private static bool IsHidden(string name) => name.StartsWith('.') || name == "__MACOSX";
 }

@@ -11,6 +11,8 @@ internal static class RunCommand
     public static int Run(Arguments arguments, Interrupt interrupt)
     {
         string path = arguments.Operand(0), imagesPath = arguments.Operand(1), output = Path.GetFullPath(arguments.Operand(2));
+        if (output == Path.GetFullPath(imagesPath) || output == Path.GetFullPath(path))
+            throw new UsageException("LOGITS.npy is a file that is read, and would be lost. Give another name.");
         var images = NumpyFile.Read(imagesPath);
         if (images.Shape is not [int count and > 0, _, int height, int width])
             throw new InvalidDataException($"'{imagesPath}' is an array of {images}; [images, channels, height, width] are needed.");

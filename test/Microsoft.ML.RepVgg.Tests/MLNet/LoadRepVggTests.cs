@@ -415,4 +415,19 @@ public sealed class LoadRepVggTests(TrainedStripes trained) : IClassFixture<Trai
         ChangeNetwork(path, bytes => bytes[..kept]);
         Assert.Throws<InvalidDataException>(() => _context.Model.LoadRepVgg(path, out _));
     }
+
+    [Fact]
+    public void A_changed_bit_in_the_weights_is_refused()
+    {
+        string path = Save(trained.Model);
+        byte[] file = File.ReadAllBytes(path), network = [];
+        ChangeNetwork(path, bytes => network = bytes);
+        // ML.NET compresses nothing, so that the weights are in the file as they are.
+        int at = file.AsSpan().IndexOf(network.AsSpan(network.Length / 2, 64));
+        if (at < 0)
+            at = file.Length / 2;
+        file[at] ^= 0x10;
+        File.WriteAllBytes(path, file);
+        Assert.Contains("damaged", Assert.Throws<InvalidDataException>(() => _context.Model.LoadRepVgg(path, out _)).Message);
+    }
 }
