@@ -10,7 +10,7 @@ namespace Microsoft.ML.RepVgg;
 /// <para>
 /// RepVGG ends in global average pooling and a linear layer. With the last feature map F [channels, height, width] and the weights W
 /// and biases b of that layer, map [y, x] = sum over k of W [c, k] * F [k, y, x], and the mean of the map plus b [c] is the logit of
-/// class c, up to rounding. Values are positive where the image speaks for the class, and negative where it speaks against it. Source: Zhou et al.,
+/// class c, up to rounding. Values are positive where the image raises the logit of the class, and negative where it lowers it. Source: Zhou et al.,
 /// "Learning Deep Features for Discriminative Localization", CVPR 2016.
 /// </para>
 /// <para>

@@ -9,7 +9,7 @@ const kilobytes = bytes => bytes < 1e6 ? `${number.format(Math.max(1, Math.round
 
 let image = null, address = null, limit = Infinity, request = null, stream = null;
 
-// Classifies an image and shows the part of it that speaks for a class: the predicted one, unless another is given.
+// Classifies an image and shows where the evidence for a class lies: the predicted one, unless another is given.
 async function classify(blob, className) {
   request?.abort();
   request = new AbortController();
@@ -61,7 +61,7 @@ function display(blob, answer) {
   $('explained').textContent = `${map.label} (${percent(map.probability)})`;
   $('classes').replaceChildren(...answer.predictions.map(entry => bar(entry, entry.label === map.label)));
   const size = `${number.format(answer.image.width)} × ${number.format(answer.image.height)} pixels`;
-  $('facts').textContent = `${size}, ${kilobytes(answer.bytes)}. Computed in ${number.format(Math.max(1, Math.round(answer.milliseconds)))} ms. Choose a class to see what speaks for it.`;
+  $('facts').textContent = `${size}, ${kilobytes(answer.bytes)}. Computed in ${number.format(Math.max(1, Math.round(answer.milliseconds)))} ms. Choose a class to see the evidence for it.`;
   $('result').hidden = false;
 }
 

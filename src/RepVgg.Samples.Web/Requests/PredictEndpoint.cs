@@ -23,7 +23,7 @@ internal static class PredictEndpoint
         ConcurrencyLimiter limiter,
         ServerOptions options,
         CancellationToken cancellation,
-        [Description("Whether the answer has a drawing of what speaks for a class.")] bool explain = false,
+        [Description("Whether the answer has a drawing of the evidence for a class.")] bool explain = false,
         [FromQuery(Name = "class"), Description("The class that is explained; the predicted one if it is not given.")] string? className = null)
     {
         byte[] image = await Upload.ReadAsync(request, options, cancellation);
@@ -102,7 +102,7 @@ internal static class PredictEndpoint
 /// <param name="Bytes">Size of the image file.</param>
 /// <param name="Image">Size of the image in pixels.</param>
 /// <param name="Milliseconds">Time for decoding, scoring and drawing, without the upload and without waiting.</param>
-/// <param name="HeatMap">The part of the image that speaks for a class; null unless it was asked for.</param>
+/// <param name="HeatMap">Where the evidence for a class lies in the image; null unless it was asked for.</param>
 internal sealed record Prediction(string Label, float Probability, IReadOnlyList<ClassProbability> Predictions, int Bytes, ImageSize? Image, double Milliseconds, HeatMap? HeatMap);
 
 /// <param name="Label">The name of the class.</param>

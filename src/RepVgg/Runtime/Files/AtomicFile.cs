@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Text;
 
@@ -13,6 +14,12 @@ namespace RepVgg.Runtime.Files;
 internal static class AtomicFile
 {
     private const int Attempts = 10, BufferSize = 1 << 16;
+
+    /// <summary>
+    /// The temporary files that this process writes. Its other writers do not try to remove them: one that has opened such a file, and locks it when it has
+    /// been renamed and closed, would lock the target for a moment, so that it could not be read.
+    /// </summary>
+    private static readonly ConcurrentDictionary<string, bool> _written = [];
 
     /// <summary>Writes or replaces a file.</summary>
     /// <param name="path">The target.</param>
@@ -56,6 +63,11 @@ internal static class AtomicFile
                 throw new IOException($"{subject} cannot be written: {error.Message}", error);
             throw;
         }
+        finally
+        {
+            if (temporary is not null)
+                _written.TryRemove(temporary, out _);
+        }
     }
 
     /// <summary>Checks that <see cref="Write(string, string, Action{Stream})"/> can create a file. Call it before a long computation.</summary>
@@ -65,13 +77,20 @@ internal static class AtomicFile
     internal static void CheckWritable(string path, string subject)
     {
         string target = Resolve(path, subject);
+        string? temporary = null;
         try
         {
             using var probe = Create(target, FileOptions.DeleteOnClose);
+            temporary = probe.Name;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             throw new IOException($"{subject} cannot be written: {error.Message}", error);
+        }
+        finally
+        {
+            if (temporary is not null)
+                _written.TryRemove(temporary, out _);
         }
     }
 
@@ -125,20 +144,28 @@ internal static class AtomicFile
         {
             string temporary = Path.Combine(Path.GetDirectoryName(target)!, $".{Hash(target)}.{Guid.NewGuid():N}.tmp");
             FileStream file;
+            _written[temporary] = true;
             try
             {
                 file = new FileStream(temporary, creation);
             }
             catch (IOException error) when (attempt < Attempts && IsSharingViolation(error))
             {
-                // Another writer opened the file to remove it before it was locked.
+                // A writer of another process opened the file to remove it before it was locked.
                 Remove(temporary);
+                _written.TryRemove(temporary, out _);
                 continue;
             }
-            // Another writer may also have removed it before it was locked.
+            catch
+            {
+                _written.TryRemove(temporary, out _);
+                throw;
+            }
+            // It may also have removed it before it was locked.
             if (attempt == Attempts || File.Exists(temporary))
                 return file;
             file.Dispose();
+            _written.TryRemove(temporary, out _);
         }
     }
 
@@ -166,6 +193,8 @@ internal static class AtomicFile
     {
         foreach (string remains in Directory.EnumerateFiles(Path.GetDirectoryName(target)!, $".{Hash(target)}.*.tmp"))
         {
+            if (_written.ContainsKey(remains))
+                continue;
             try
             {
                 new FileStream(remains, FileMode.Open, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose).Dispose();
