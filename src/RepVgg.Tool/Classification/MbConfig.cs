@@ -29,7 +29,7 @@ internal sealed record MbConfig(string DataPath, double? ValidationFraction, int
             if (split is not (null or (>= 0 and < 1)))
                 throw new InvalidDataException(FormattableString.Invariant($"'{path}' has the SplitRatio {split}; it must be 0 or more and less than 1."));
             if (batchSize == 1)
-                throw new InvalidDataException($"'{path}' has the BatchSize 1; at least 2 images are needed for the statistics of a batch. --batch-size gives another one.");
+                throw new InvalidDataException($"'{path}' has the BatchSize 1; at least 2 images are needed for the statistics of a batch. Correct the file.");
             return new MbConfig(folder, split, Parameter(root, "Epoch"), batchSize);
         }
         catch (Exception error) when (error is JsonException or InvalidOperationException or FormatException)

@@ -23,7 +23,7 @@ internal static class TrainCommand
     [
         new("dataset", "DIR", "the same as DIR; the name that the tool mlnet has for it"),
         new("training-config", "FILE", "read the folder, the split, epochs and batch size from a configuration of Model Builder (.mbconfig)"),
-        new("validation-dataset", "DIR", "labelled images for validation (default: val, validation or test beside train, or else a share of the training images)"),
+        new("validation-dataset", "DIR", "labelled images for validation (default: val, valid, validation or test beside train, or else a share of the training images)"),
         new("validation-fraction", "X", "share of the images of each class that is held out for validation, if there are no others (default: 0.2)"),
         new("name", "NAME", "name of the run folder (default: train, train2, ...)"),
         new("output", "DIR", "folder of the run folders (default: runs)"),
@@ -67,7 +67,7 @@ internal static class TrainCommand
         var folder = RunFolder.Create(arguments.Text("name"), root, arguments.Flag("exist-ok"));
         options.CheckpointPath = folder.LastWeightsPath(".checkpoint");
         var settings = Settings(path, data, options, fraction);
-        // Those of a run that goes on are kept until it is known that this run fits.
+        // The settings of a run that goes on are kept until it is known that the new ones fit its checkpoint.
         if (!File.Exists(folder.ArgumentsPath))
             folder.WriteArguments(settings);
         Console.WriteLine(Invariant($"{data.Classes.Count} classes, {data.Training.Count:n0} training and {data.Validation.Count:n0} validation images. The run folder: {folder.DirectoryPath}"));

@@ -35,7 +35,7 @@ internal sealed record ImageDataset(IReadOnlyList<string> Classes, IReadOnlyList
 
     /// <summary>Reads the paths and labels of a data set; the images are not opened.</summary>
     /// <param name="path">
-    /// A folder with one subfolder of images per class; a folder with such a folder <c>train</c> and another one <c>val</c>, <c>validation</c> or <c>test</c>; or a CSV file
+    /// A folder with one subfolder of images per class; a folder with such a folder <c>train</c> and another one <c>val</c>, <c>valid</c>, <c>validation</c> or <c>test</c>; or a CSV file
     /// whose columns <c>path</c> and <c>label</c> (or its first two) are paths, relative to its folder, and names of classes; or a folder with the four IDX files of MNIST or
     /// Fashion-MNIST, whose classes are numbers.
     /// </param>

@@ -161,7 +161,7 @@ internal static class AtomicFile
                 _written.TryRemove(temporary, out _);
                 throw;
             }
-            // It may also have removed it before it was locked.
+            // A writer of another process may also have removed the file before it was locked.
             if (attempt == Attempts || File.Exists(temporary))
                 return file;
             file.Dispose();
