@@ -185,6 +185,9 @@ public sealed class ImageDatasetTests : IDisposable
         Assert.Contains("there are no validation images", output, StringComparison.Ordinal);
         (_, output, _) = Train(data, runs, "--batch-size", "2", "--validation-fraction", "0");
         Assert.DoesNotContain("there are no validation images", output, StringComparison.Ordinal);
+        Pictures.Write(Path.Combine(data, "red", "1.png"), "red", 1);
+        (_, output, _) = Train(data, runs, "--batch-size", "2");
+        Assert.Contains("There are no validation images of these classes, whose accuracy will not be known: blue, green.", output, StringComparison.Ordinal);
     }
 
     [UnixFact]
@@ -193,12 +196,15 @@ public sealed class ImageDatasetTests : IDisposable
         string data = Pictures.Folder(_folder, "data", 4), pipe = Path.Combine(data, "red", "pipe.png");
         using (var made = Process.Start("mkfifo", [pipe]))
             made.WaitForExit();
-        var (exitCode, _, error) = Train(data, _folder.File("runs"));
+        File.CreateSymbolicLink(Path.Combine(data, "red", "to-pipe.png"), pipe);
+        File.CreateSymbolicLink(Path.Combine(data, "red", "to-picture.png"), "0.png");
+        var (exitCode, output, error) = Train(data, _folder.File("runs"), "--validation-fraction", "0");
         Assert.Equal(1, exitCode);
         Assert.Contains($"file '{pipe}': the image cannot be read: the file is empty, or a pipe or device", error, StringComparison.Ordinal);
-        (exitCode, string output, error) = Train(data, _folder.File("runs"), "--skip-invalid");
+        (exitCode, output, error) = Train(data, _folder.File("runs"), "--validation-fraction", "0", "--skip-invalid");
         Assert.True(exitCode == 0, error);
-        Assert.Contains("1 rows of the training data were skipped", output, StringComparison.Ordinal);
+        Assert.Contains("15 training and 0 validation images", output, StringComparison.Ordinal);
+        Assert.Contains("2 rows of the training data were skipped", output, StringComparison.Ordinal);
     }
 
     private (int ExitCode, string Output, string Error) Train(string data, string runs, params string[] arguments) =>

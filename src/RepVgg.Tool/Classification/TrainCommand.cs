@@ -6,6 +6,7 @@ using Microsoft.ML.RepVgg;
 using Microsoft.ML.RepVgg.Reports;
 using Microsoft.ML.Runtime;
 using RepVgg.Architectures;
+using RepVgg.Runtime;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Images;
 using RepVgg.Tool.Workflow;
@@ -72,8 +73,11 @@ internal static class TrainCommand
         if (!File.Exists(folder.ArgumentsPath))
             folder.WriteArguments(settings);
         Console.WriteLine(Invariant($"{data.Classes.Count} classes, {data.Training.Count:n0} training and {data.Validation.Count:n0} validation images. The run folder: {folder.DirectoryPath}"));
+        var unvalidated = data.Classes.Except(data.Validation.Select(file => file.Label)).ToList();
         if (data.Validation.Count == 0 && fraction > 0)
-            Console.WriteLine("Each class has one image only, so that there are no validation images: it is unknown how good the model is, and the last epoch is taken for the best.");
+            Console.WriteLine("Each class has one image only, so that there are no validation images: the accuracy of the model will not be known.");
+        else if (data.Validation.Count > 0 && unvalidated.Count > 0)
+            Console.WriteLine($"There are no validation images of these classes, whose accuracy will not be known: {MessageText.Join(unvalidated, separator: ", ")}.");
         Console.WriteLine("Ctrl-C stops training and keeps the best model so far.");
 
         long start = Stopwatch.GetTimestamp();

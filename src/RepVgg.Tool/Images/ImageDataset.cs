@@ -27,7 +27,8 @@ internal sealed class ImageFileRow
     {
         if (Content is not null)
             return Content();
-        return new FileInfo(ImagePath).Length > 0 ? File.ReadAllBytes(ImagePath) : throw new EndOfStreamException("the file is empty, or a pipe or device");
+        var file = new FileInfo(ImagePath);
+        return (file.ResolveLinkTarget(returnFinalTarget: true) as FileInfo ?? file).Length > 0 ? File.ReadAllBytes(ImagePath) : throw new EndOfStreamException("the file is empty, or a pipe or device");
     }
 }
 
@@ -67,7 +68,8 @@ internal sealed record ImageDataset(IReadOnlyList<string> Classes, IReadOnlyList
         if ((validationPath ?? sets?.Validation) is { } other)
         {
             var validation = ReadFiles(other);
-            if (validation.FirstOrDefault(row => !classes.Contains(row.Label, StringComparer.Ordinal)) is { } stranger)
+            var known = classes.ToHashSet(StringComparer.Ordinal);
+            if (validation.FirstOrDefault(row => !known.Contains(row.Label)) is { } stranger)
                 throw new InvalidDataException($"'{other}' has images of the class '{MessageText.Printable(stranger.Label)}', such as '{stranger.ImagePath}', of which there is no training image in '{path}'.");
             return new ImageDataset(classes, training, validation);
         }
