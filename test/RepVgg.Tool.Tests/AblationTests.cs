@@ -103,7 +103,7 @@ public sealed class AblationTests : IDisposable
     public void The_accuracy_is_that_of_the_last_epoch_on_the_test_images(TrainingForm form)
     {
         // 210 test images are two batches of 100 and a smaller one.
-        var images = new LabelledImages(SyntheticTask.Samples(160, 1), SyntheticTask.Samples(210, 2));
+        var images = new DecodedImages(SyntheticTask.Samples(160, 1), SyntheticTask.Samples(210, 2));
         var architecture = SyntheticTask.Architecture with { TrainingForm = form };
         var options = SyntheticTask.Options with { Epochs = 2, BatchSize = 16 };
         var run = Trainer(images).Run(new AblationCase("a row", architecture, options), 3);
@@ -121,7 +121,7 @@ public sealed class AblationTests : IDisposable
     [Fact]
     public void A_form_that_fails_does_not_lose_the_others()
     {
-        var images = new LabelledImages(SyntheticTask.Samples(32, 1), SyntheticTask.Samples(20, 2));
+        var images = new DecodedImages(SyntheticTask.Samples(32, 1), SyntheticTask.Samples(20, 2));
         var grouped = SyntheticTask.Architecture with { Groups = 2 };
         var options = SyntheticTask.Options with { Epochs = 1, BatchSize = 8 };
         AblationCase[] cases =
@@ -241,7 +241,7 @@ public sealed class AblationTests : IDisposable
         return path;
     }
 
-    private static AblationTrainer Trainer(LabelledImages images) => new(images, SyntheticTask.Normalization, _ => new CpuBackend(2), 2, CancellationToken.None);
+    private static AblationTrainer Trainer(DecodedImages images) => new(images, SyntheticTask.Normalization, _ => new CpuBackend(2), 2, CancellationToken.None);
 
     private static double Number(string text) => double.Parse(text, CultureInfo.InvariantCulture);
 }

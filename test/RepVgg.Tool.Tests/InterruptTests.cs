@@ -14,7 +14,7 @@ namespace RepVgg.Tool.Tests;
 /// <summary>Ctrl-C and SIGTERM at several moments. Signals are sent with the C library's kill, which Windows does not have.</summary>
 public sealed class InterruptTests : IDisposable
 {
-    private const int SigInt = 2, SigTerm = 15;
+    private const int SigInt = 2, SigKill = 9, SigTerm = 15;
 
     private readonly TemporaryFolder _folder = new();
 
@@ -110,6 +110,24 @@ public sealed class InterruptTests : IDisposable
         resumed.Send(signal);
         Assert.Equal(exitCode, resumed.End());
         Assert.DoesNotContain($"epoch {epochs,3}/40", resumed.Output, StringComparison.Ordinal);
+    }
+
+    [UnixFact]
+    public void Of_two_runs_in_the_same_folder_the_second_is_refused_until_the_first_ends_in_any_way()
+    {
+        string[] arguments = ["train", Pictures.Folder(_folder, "pictures", 60), "--output", Output, "--name", "run", "--exist-ok", "--batch-size", "8", "--device", "cpu", "--epochs"];
+        using (var first = Start([.. arguments, "4000"]))
+        {
+            first.WaitFor("epoch   1/4000  loss");
+            var (exitCode, _, error) = Programs.Tool.Run([.. arguments, "4000"]);
+            Assert.Equal(1, exitCode);
+            Assert.Contains($"The folder '{Path.Combine(Output, "run")}' is in use by another run", error, StringComparison.Ordinal);
+            Assert.False(first.HasEnded);
+            first.Send(SigKill);
+            Assert.Equal(137, first.End());
+        }
+        using var next = Start([.. arguments, "4000"]);
+        next.WaitFor("/4000  loss");
     }
 
     [UnixTheory]

@@ -25,7 +25,7 @@ internal static class AblationCommand
         new("forms", "NAMES", "training forms, separated by commas, such as RepVgg,Plain (default: all)"),
         new("scales", "FILE", "scales of RepOptimizer for the architecture; the form Plain is then also trained with RepOptimizer, as the row Plain+RepOptimizer"),
         new("seeds", "N,N,...", "seeds of weights, shuffling and augmentation; each form is trained once with each (default: 1,2,3)"),
-        LabelledImages.Option,
+        DecodedImages.Option,
         new("out", "DIR", "folder for ablation.md, ablation.csv and ablation.svg (default: output)"),
         .. Recipe.TrainingOptions,
     ];
@@ -41,7 +41,7 @@ internal static class AblationCommand
         var trainerOptions = recipe.ToOptions(arguments);
         string folder = Path.GetFullPath(arguments.Text("out") ?? "output");
         OutputFolder.Prepare(folder);
-        var images = LabelledImages.Of(arguments, interrupt.Token);
+        var images = DecodedImages.Of(arguments, interrupt.Token);
 
         var training = images.Training;
         var architecture = RepVggVariants.Find(recipe.Architecture) with { InputChannels = training.Channels };

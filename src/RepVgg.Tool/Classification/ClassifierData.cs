@@ -3,14 +3,13 @@ using RepVgg.Tool.Images;
 
 namespace RepVgg.Tool.Classification;
 
-/// <summary>Data views of labelled image files: columns ImagePath, Label (a key with the names of the classes) and Image (the content of the files).</summary>
+/// <summary>Data views of labelled images: columns ImagePath, Label (a key with the names of the classes) and Image (the content of the files, which is read if the column is).</summary>
 internal sealed class ClassifierData
 {
-    public const string Label = "Label", Image = "Image", ImagePath = nameof(ImageFileRow.ImagePath);
+    public const string Label = nameof(ImageFileRow.Label), Image = nameof(ImageFileRow.Image), ImagePath = nameof(ImageFileRow.ImagePath);
 
     private readonly MLContext _context;
     private readonly ITransformer _labels;
-    private readonly ITransformer _loading;
     private readonly CancellationToken _cancellation;
 
     /// <param name="context">Creates the views.</param>
@@ -21,25 +20,11 @@ internal sealed class ClassifierData
         _context = context;
         _cancellation = cancellation;
         var names = context.Data.LoadFromEnumerable(classes.Select(name => new ClassName { Name = name }));
-        var rows = context.Data.LoadFromEnumerable(Array.Empty<ImageFileRow>());
-        _labels = context.Transforms.Conversion.MapValueToKey(Label, keyData: names).Fit(rows);
-        _loading = context.Transforms.LoadRawImageBytes(Image, "", ImagePath).Fit(rows);
+        _labels = context.Transforms.Conversion.MapValueToKey(Label, keyData: names).Fit(context.Data.LoadFromEnumerable(Array.Empty<ImageFileRow>()));
     }
 
     /// <summary>Creates the view of images.</summary>
-    public IDataView Of(IReadOnlyList<ImageFileRow> files) => files.Any(file => file.Content is not null)
-        ? _labels.Transform(_context.Data.LoadFromEnumerable(new Rows<EncodedRow>(files, file => new EncodedRow { ImagePath = file.ImagePath, Label = file.Label, Image = file.Read() }, _cancellation)))
-        : _loading.Transform(_labels.Transform(_context.Data.LoadFromEnumerable(new Rows<ImageFileRow>(files, file => file, _cancellation))));
-
-    /// <summary>An image whose content is not in a file of its own.</summary>
-    private sealed class EncodedRow
-    {
-        public string ImagePath { get; set; } = "";
-
-        public string Label { get; set; } = "";
-
-        public byte[] Image { get; set; } = [];
-    }
+    public IDataView Of(IReadOnlyList<ImageFileRow> files) => _labels.Transform(_context.Data.LoadFromEnumerable(new Rows(files, _cancellation)));
 
     private sealed class ClassName
     {
@@ -47,16 +32,16 @@ internal sealed class ClassifierData
     }
 
     /// <summary>Rows whose number is known, and that stop when the command is interrupted.</summary>
-    private sealed class Rows<T>(IReadOnlyList<ImageFileRow> files, Func<ImageFileRow, T> select, CancellationToken cancellation) : IReadOnlyCollection<T>
+    private sealed class Rows(IReadOnlyList<ImageFileRow> files, CancellationToken cancellation) : IReadOnlyCollection<ImageFileRow>
     {
         public int Count => files.Count;
 
-        public IEnumerator<T> GetEnumerator()
+        public IEnumerator<ImageFileRow> GetEnumerator()
         {
             foreach (var file in files)
             {
                 cancellation.ThrowIfCancellationRequested();
-                yield return select(file);
+                yield return file;
             }
         }
 

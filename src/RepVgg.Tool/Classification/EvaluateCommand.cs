@@ -5,7 +5,6 @@ using RepVgg.Runtime;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Images;
 using RepVgg.Tool.Workflow;
-using RepVgg.Training.Data;
 
 namespace RepVgg.Tool.Classification;
 
@@ -25,9 +24,7 @@ internal static class EvaluateCommand
     {
         string? output = arguments.Text("output") is { } folder ? Path.GetFullPath(folder) : null;
         string path = arguments.Operand(1);
-        // Of a data set that is divided, the validation images.
-        bool isDivided = Directory.Exists(path) && (IdxFiles.IsFolder(path) || ImageDataset.FindSets(path) is not null);
-        var files = isDivided ? ImageDataset.Read(path, null, 0, 1).Validation : ImageDataset.ReadFiles(path);
+        var files = ImageDataset.ReadForEvaluation(path);
         using var model = SavedClassifier.Load(arguments.Operand(0), arguments.Flag("skip-invalid"), Recipe.Threads(arguments));
         var labels = model.Classifier.Labels;
         if (files.FirstOrDefault(file => !labels.Contains(file.Label, StringComparer.Ordinal)) is { } stranger)

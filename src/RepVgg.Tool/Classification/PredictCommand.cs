@@ -26,15 +26,15 @@ internal static class PredictCommand
     {
         int top = arguments.Integer("top", 1) ?? 5;
         bool asJson = arguments.Flag("json");
-        string[] paths = [.. arguments.Operands(1).SelectMany(Expand)];
+        var images = arguments.Operands(1).SelectMany(TarFile.Expand).SelectMany(Images).ToList();
         using var model = SavedClassifier.Load(arguments.Operand(0), arguments.Flag("skip-invalid"), Recipe.Threads(arguments));
         var labels = model.Classifier.Labels;
-        var rows = paths.Select(path => new ImageFileRow { ImagePath = path, Label = labels[0] }).ToList();
+        var rows = images.Select(image => new ImageFileRow { ImagePath = image.Path, Label = labels[0], Content = image.Length is null ? null : image.Read }).ToList();
         var scored = model.Classifier.Transform(new ClassifierData(model.Context, labels, interrupt.Token).Of(rows));
         int index = 0;
         foreach (float[] scores in scored.GetColumn<float[]>(model.Classifier.ScoreColumnName))
         {
-            string path = paths[index++];
+            string path = rows[index++].ImagePath;
             var best = model.Best(scores, top);
             Console.WriteLine(asJson
                 ? JsonSerializer.Serialize(new { path, predictions = best.Select(entry => new { label = entry.Name, probability = entry.Probability }) }, _json)
@@ -43,13 +43,16 @@ internal static class PredictCommand
         return model.Classifier.InvalidRowCount > 0 ? 1 : 0;
     }
 
-    /// <summary>Gets the images of a folder and its subfolders, or the file itself.</summary>
-    private static IEnumerable<string> Expand(string path)
+    /// <summary>Gets the images of a folder and its subfolders, those of a tar file, or the file itself.</summary>
+    private static IReadOnlyList<ListedImage> Images(string path)
     {
-        if (!Directory.Exists(path))
-            return File.Exists(path) ? [path] : throw new FileNotFoundException($"There is no image or folder '{path}'.");
-        string[] images = [.. ImageDataset.Images(path, SearchOption.AllDirectories)];
-        return images.Length > 0 ? images : throw new InvalidDataException($"The folder '{path}' has no images.");
+        bool isFolder = Directory.Exists(path);
+        if (!isFolder && !File.Exists(path))
+            throw new FileNotFoundException($"There is no image or folder '{path}'.");
+        if (!isFolder && !TarFile.IsTar(path))
+            return [new ListedImage(path)];
+        IReadOnlyList<ListedImage> images = isFolder ? [.. ImageDataset.Images(path, SearchOption.AllDirectories).Select(file => new ListedImage(file))] : TarFile.ReadImages(path);
+        return images.Count > 0 ? images : throw new InvalidDataException($"'{path}' has no images.");
     }
 
     private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);

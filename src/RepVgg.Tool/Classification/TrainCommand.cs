@@ -6,6 +6,7 @@ using Microsoft.ML.RepVgg;
 using Microsoft.ML.RepVgg.Reports;
 using Microsoft.ML.Runtime;
 using RepVgg.Architectures;
+using RepVgg.Runtime;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Images;
 using RepVgg.Tool.Workflow;
@@ -59,18 +60,24 @@ internal static class TrainCommand
         var validation = data.Validation.Count > 0 ? views.Of(data.Validation) : null;
         var options = Options(arguments, config);
         options.ValidationSet = validation;
-        options.ImageChannels = data.AreGrey ? 1 : null;
+        options.ImageChannels = data.GreySamples is null ? null : 1;
         options.CancellationToken = interrupt.Token;
 
         string root = arguments.Text("output") ?? "runs";
         bool existed = arguments.Text("name") is { } name && Directory.Exists(Path.Combine(root, name));
         var folder = RunFolder.Create(arguments.Text("name"), root, arguments.Flag("exist-ok"));
+        using var inUse = OutputFolder.Lock(folder.DirectoryPath);
         options.CheckpointPath = folder.LastWeightsPath(".checkpoint");
         var settings = Settings(path, data, options, fraction);
         // The settings of a run that goes on are kept until it is known that the new ones fit its checkpoint.
         if (!File.Exists(folder.ArgumentsPath))
             folder.WriteArguments(settings);
         Console.WriteLine(Invariant($"{data.Classes.Count} classes, {data.Training.Count:n0} training and {data.Validation.Count:n0} validation images. The run folder: {folder.DirectoryPath}"));
+        var unvalidated = data.Classes.Except(data.Validation.Select(file => file.Label)).ToList();
+        if (data.Validation.Count == 0 && fraction > 0)
+            Console.WriteLine("Each class has one image only, so that there are no validation images: the accuracy of the model will not be known.");
+        else if (data.Validation.Count > 0 && unvalidated.Count > 0)
+            Console.WriteLine($"There are no validation images of these classes, whose accuracy will not be known: {MessageText.Join(unvalidated, separator: ", ")}.");
         Console.WriteLine("Ctrl-C stops training and keeps the best model so far.");
 
         long start = Stopwatch.GetTimestamp();
@@ -96,6 +103,7 @@ internal static class TrainCommand
         catch when (!existed && !File.Exists(options.CheckpointPath))
         {
             // Nothing was trained: the name is free again.
+            inUse.Dispose();
             Directory.Delete(folder.DirectoryPath, recursive: true);
             throw;
         }
@@ -204,8 +212,18 @@ internal static class TrainCommand
     }
 
     /// <summary>Reads an image if it is small enough to be put into a page, and of a format that browsers show.</summary>
-    private static byte[]? ReadSmall(ImageFileRow file) =>
-        file.Content is not null || (Path.GetExtension(file.ImagePath).ToLowerInvariant() is ".jpg" or ".jpeg" or ".png" && new FileInfo(file.ImagePath) is { Exists: true, Length: <= LargestThumbnail }) ? file.Read() : null;
+    private static byte[]? ReadSmall(ImageFileRow file)
+    {
+        try
+        {
+            return Path.GetExtension(file.ImagePath).ToLowerInvariant() is ".jpg" or ".jpeg" or ".png" && file.Read() is { Length: <= LargestThumbnail } content ? content : null;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            // It was removed during the training.
+            return null;
+        }
+    }
 
     private static void ShowWarning(LoggingEventArgs entry)
     {

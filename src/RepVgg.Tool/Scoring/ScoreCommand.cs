@@ -4,6 +4,7 @@ using Microsoft.ML;
 using Microsoft.ML.Data;
 using RepVgg.Tool.Classification;
 using RepVgg.Tool.CommandLine;
+using RepVgg.Tool.Images;
 using RepVgg.Tool.Workflow;
 
 namespace RepVgg.Tool.Scoring;

@@ -17,7 +17,7 @@ internal static class SearchScalesCommand
     public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
     [
         new("out", "FILE", "file of the scales: .pth, .pt or .safetensors (required)"),
-        LabelledImages.Option,
+        DecodedImages.Option,
         new("fraction", "X", "share of the training images of each class that is used, more than 0 and at most 1 (default: 1)"),
         .. Recipe.TrainingOptions,
         .. Recipe.RunOptions,
@@ -37,7 +37,7 @@ internal static class SearchScalesCommand
         var device = Recipe.Device(arguments);
         string? checkpoint = arguments.Text("checkpoint");
         RepOptimizerScales.CheckWritable(path);
-        var images = LabelledImages.Of(arguments, interrupt.Token);
+        var images = DecodedImages.Of(arguments, interrupt.Token);
         var samples = fraction == 1 ? images.Training : SampleSubset.Split(images.Training, fraction, seed: 1).Second;
         var architecture = RepVggVariants.Find(recipe.Architecture) with { InputChannels = samples.Channels };
 
