@@ -95,7 +95,7 @@ public class SampleProgramTests
         Fails(Programs.Samples.Run, 1, "There is no folder", "fashion-mnist", "--data", folder.File("missing"));
         Fails(Programs.Samples.RunHere, 1, "holds no train-images file", "fashion-mnist", "--data", folder.Path);
         Fails(Programs.Samples.RunHere, 1, "cannot be written", "--out", file);
-        Fails(Programs.Samples.RunHere, 1, "There is no RepVGG variant named 'Z9'", "--architecture", "Z9");
+        Fails(Programs.Samples.RunHere, 2, "There is no RepVGG variant named 'Z9'", "--architecture", "Z9");
         Fails(Programs.Samples.Run, 2, "--data is missing", "fashion-mnist");
         Fails(Programs.Samples.RunHere, 2, "Unrecognized command or argument 'trane'", "trane");
         Fails(Programs.Samples.RunHere, 2, "Unrecognized command or argument '--epoch'", "--epoch", "3");
