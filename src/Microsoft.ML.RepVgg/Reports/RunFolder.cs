@@ -71,7 +71,7 @@ public sealed class RunFolder
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(root);
         if (name is not null && (string.IsNullOrWhiteSpace(name) || name is "." or ".." || name.AsSpan().ContainsAny("/\\") || name.AsSpan().ContainsAny(Path.GetInvalidFileNameChars())))
-            throw new ArgumentException($"'{MessageText.Printable(name)}' is not the name of a folder. It must not be empty and not contain separators; the folder in which the run is created is another argument.", nameof(name));
+            throw new ArgumentException($"'{MessageText.Printable(name)}' is not the name of a folder. It must not be empty and not contain separators: it is the name of a folder and not a path.", nameof(name));
         if (name is not null)
             return TryCreate(name, existOk) ?? throw new IOException($"The run folder '{Path.Combine(root, name)}' exists. Choose another name, remove the folder, or allow an existing one.");
         for (int number = 1; ; number++)

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text;
 using Microsoft.ML.RepVgg;
@@ -45,7 +44,7 @@ internal static class AblationCommand
 
         var training = images.Training;
         var architecture = RepVggVariants.Find(recipe.Architecture) with { InputChannels = training.Channels };
-        architecture.ValidateImageSize(training.Height, training.Width);
+        Arguments.Accept("--architecture", () => architecture.ValidateImageSize(training.Height, training.Width));
         var options = trainerOptions.ToTrainingOptions(0, training.Height, training.Width);
         options.Validate(training.Height, training.Width);
         var cases = forms.Select(form => new AblationCase(form.ToString(), architecture with { TrainingForm = form }, options)).ToList();
@@ -120,6 +119,4 @@ internal static class AblationCommand
 
         void Write(string name, string text) => AtomicFile.Write(Path.Combine(folder, name), stream => stream.Write(Encoding.UTF8.GetBytes(text)));
     }
-
-    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

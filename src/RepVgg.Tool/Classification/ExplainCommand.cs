@@ -1,4 +1,3 @@
-using System.Globalization;
 using RepVgg.Runtime;
 using RepVgg.Runtime.Files;
 using RepVgg.Tool.CommandLine;
@@ -13,7 +12,7 @@ internal static class ExplainCommand
     [
         new("class", "NAME", "the class whose evidence is shown (default: the predicted one)"),
         new("opacity", "X", "opacity of the heat map, more than 0 and at most 1 (default: 0.5)"),
-        new("threads", "N", "threads; 0 takes every core (default: 0)"),
+        OptionSpec.Threads,
     ];
 
     public static int Run(Arguments arguments, Interrupt interrupt)
@@ -27,13 +26,12 @@ internal static class ExplainCommand
         if (output == Path.GetFullPath(path))
             throw new UsageException("OUT.png is the image itself, which would be lost. Give another name.");
         byte[] image = File.ReadAllBytes(path);
-        using var model = SavedClassifier.Load(arguments.Operand(0), skipInvalid: false, Recipe.Threads(arguments));
-        var map = model.Classifier.Explain(image, arguments.Text("class"));
+        using var model = SavedClassifier.Load(arguments.Operand(0), arguments.Threads);
+        int? index = Arguments.Accept("--class", () => model.Classifier.IndexOf(arguments.Text("class")));
+        var map = index is null ? model.Classifier.Explain(image) : model.Classifier.Explain(image, index.Value);
         byte[] picture = map.DrawOnImage(image, opacity);
         interrupt.Defer(() => AtomicFile.Write(output, stream => stream.Write(picture)));
         Console.WriteLine(Invariant($"{output}: {MessageText.Printable(map.ClassName)} {map.Probability:p1}, logit {map.Logit:f3}; predicted: {MessageText.Printable(map.PredictedClassName)}."));
         return 0;
     }
-
-    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

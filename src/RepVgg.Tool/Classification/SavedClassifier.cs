@@ -1,6 +1,8 @@
 using Microsoft.ML;
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg;
+using RepVgg.Runtime;
+using RepVgg.Tool.Images;
 
 namespace RepVgg.Tool.Classification;
 
@@ -21,18 +23,35 @@ internal sealed class SavedClassifier : IDisposable
     /// <summary>The part of the model that classifies images.</summary>
     public RepVggTransformer Classifier { get; }
 
-    /// <summary>Loads a model.</summary>
+    /// <summary>Loads a model. Images that it cannot read get a missing prediction.</summary>
     /// <exception cref="InvalidDataException">The file is no ML.NET model that this library wrote, or has no classifier.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static SavedClassifier Load(string path, bool skipInvalid, int threads)
+    public static SavedClassifier Load(string path, int threads)
     {
         var context = new MLContext(seed: 1);
-        var options = new RepVggLoadOptions { NumberOfThreads = threads, InvalidRows = skipInvalid ? InvalidRowHandling.Skip : InvalidRowHandling.Error };
+        var options = new RepVggLoadOptions { NumberOfThreads = threads, InvalidRows = InvalidRowHandling.Skip };
         var chain = context.Model.LoadRepVgg(path, out _, options);
         if (chain.OfType<RepVggTransformer>().FirstOrDefault() is { } classifier)
             return new SavedClassifier(context, chain, classifier);
         chain.Dispose();
         throw new InvalidDataException($"'{path}' contains no classifier of this library. Give the model.zip of a run.");
+    }
+
+    /// <summary>Scores images. Those that cannot be read get a missing prediction, and the error stream gets their paths with the reasons; or they are an error.</summary>
+    /// <param name="files">The images.</param>
+    /// <param name="skipInvalid">Whether images that cannot be read are skipped.</param>
+    /// <param name="cancellation">Checked before every image.</param>
+    /// <exception cref="InvalidDataException">While the result is read: an image cannot be read and is not skipped.</exception>
+    public IDataView Score(IReadOnlyList<ImageFileRow> files, bool skipInvalid, CancellationToken cancellation)
+    {
+        Classifier.InvalidRowSkipped = row =>
+        {
+            string problem = $"{files[(int)row.Position].ImagePath}: {row.Reason}";
+            if (!skipInvalid)
+                throw new InvalidDataException($"{problem}. Remove the image, or give --skip-invalid.");
+            Console.Error.WriteLine(MessageText.WithoutControls(problem));
+        };
+        return Classifier.Transform(new ClassifierData(Context, Classifier.Labels, cancellation).Of(files));
     }
 
     /// <summary>Gets the most probable classes of an image in the order of their probabilities; none for a missing prediction, whose scores are NaN.</summary>

@@ -29,16 +29,16 @@ internal static class TrainCommand
         new("name", "NAME", "name of the run folder (default: train, train2, ...)"),
         new("output", "DIR", "folder of the run folders (default: runs)"),
         new("exist-ok", "", "write into an existing run folder, and go on from its checkpoint"),
-        new("image-size", "N", "height and width of the network's input in pixels (default: found from the images)"),
+        new("image-size", "N", "height and width of the network's input in pixels (default: found from the images)") { Sets = [nameof(RepVggTrainer.Options.ImageHeight), nameof(RepVggTrainer.Options.ImageWidth)] },
         new("architecture", "NAME", "RepVGG variant, such as RepVGG-A0 (default: found from the size)"),
-        new("weights", "FILE", "start from the weights of a file, such as a checkpoint of the authors"),
+        new("weights", "FILE", "start from the weights of a file, such as a checkpoint of the authors") { Sets = [nameof(RepVggTrainer.Options.PretrainedWeightsPath)] },
         new("epochs", "N", "passes over the training images (default: 30)"),
         new("batch-size", "N", "images of one training step (default: 32)"),
         new("learning-rate", "X", "peak learning rate (default: by the optimizer)"),
         new("seed", "N", "seed of weights, split, shuffling and augmentation (default: 1)"),
         new("device", "NAME", "where to train: auto, cpu, torch-cpu, cuda or cuda:INDEX (default: auto)"),
-        new("threads", "N", "threads; 0 takes every core (default: 0)"),
-        new("skip-invalid", "", "skip images that cannot be read, instead of ending with an error"),
+        OptionSpec.Threads,
+        new("skip-invalid", "", "skip images that cannot be read, instead of ending with an error") { Sets = [nameof(RepVggTrainer.Options.InvalidRows)] },
     ];
 
     /// <remarks>Ctrl-C stops training at the next batch; the best model so far is then validated and written, as at the end of training.</remarks>
@@ -52,20 +52,20 @@ internal static class TrainCommand
         string path = arguments.OptionalOperand(0) ?? arguments.Text("dataset") ?? config?.DataPath ?? throw new UsageException("DIR is missing: the folder with one subfolder of images per class.");
         double fraction = Fraction(arguments) ?? config?.ValidationFraction ?? 0.2;
         int seed = Recipe.Seed(arguments);
+        var options = Options(arguments, config);
         var data = ImageDataset.Read(path, arguments.Text("validation-dataset"), fraction, seed);
 
         var context = new MLContext(seed);
         context.Log += (_, entry) => ShowWarning(entry);
         var views = new ClassifierData(context, data.Classes, interrupt.Token);
         var validation = data.Validation.Count > 0 ? views.Of(data.Validation) : null;
-        var options = Options(arguments, config);
         options.ValidationSet = validation;
         options.ImageChannels = data.GreySamples is null ? null : 1;
         options.CancellationToken = interrupt.Token;
 
         string root = arguments.Text("output") ?? "runs";
         bool existed = arguments.Text("name") is { } name && Directory.Exists(Path.Combine(root, name));
-        var folder = RunFolder.Create(arguments.Text("name"), root, arguments.Flag("exist-ok"));
+        var folder = Arguments.Accept("--name", () => RunFolder.Create(arguments.Text("name"), root, arguments.Flag("exist-ok")));
         using var inUse = OutputFolder.Lock(folder.DirectoryPath);
         options.CheckpointPath = folder.LastWeightsPath(".checkpoint");
         var settings = Settings(path, data, options, fraction);
@@ -153,16 +153,18 @@ internal static class TrainCommand
             BatchSize = arguments.Integer("batch-size", 2) ?? config?.BatchSize ?? 32,
             LearningRate = arguments.Positive("learning-rate"),
             PretrainedWeightsPath = arguments.Text("weights"),
-            ImageHeight = arguments.Integer("image-size", 1),
+            ImageHeight = arguments.ImageSize,
             ValidationSetFraction = 0,
             Seed = Recipe.Seed(arguments),
-            NumberOfThreads = Recipe.Threads(arguments),
+            NumberOfThreads = arguments.Threads,
             Device = Recipe.Device(arguments),
             InvalidRows = arguments.Flag("skip-invalid") ? InvalidRowHandling.Skip : InvalidRowHandling.Error,
             OnCancellation = CancellationBehavior.ReturnBest,
         };
         if (arguments.Text("architecture") is { } name)
-            options.Architecture = RepVggVariants.Find(name);
+            options.Architecture = Arguments.Accept("--architecture", () => RepVggVariants.Find(name));
+        if (options is { Architecture: { } architecture, ImageHeight: { } size })
+            Arguments.Accept("--image-size", () => architecture.ValidateImageSize(size, size));
         return options;
     }
 
@@ -228,8 +230,6 @@ internal static class TrainCommand
     private static void ShowWarning(LoggingEventArgs entry)
     {
         if (entry.Kind == ChannelMessageKind.Warning && entry.Source.StartsWith("RepVgg;", StringComparison.Ordinal))
-            Console.WriteLine(entry.RawMessage);
+            TrainingDisplay.WriteLine(entry.RawMessage);
     }
-
-    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }
