@@ -36,7 +36,7 @@ internal static class EvaluateCommand
         if (output is not null)
             OutputFolder.Prepare(output);
         long start = Stopwatch.GetTimestamp();
-        var scored = model.Classifier.Transform(new ClassifierData(model.Context, labels, interrupt.Token).Of(files));
+        var scored = model.Classifier.Transform(new ClassifierData(model.Context, labels, interrupt.Token, model.Classifier.FeatureColumnName).Of(files));
         var report = ClassificationReport.FromScoredData(scored, ClassifierData.Label, model.Classifier.ScoreColumnName, ClassifierData.ImagePath);
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
 

@@ -30,7 +30,7 @@ internal static class PredictCommand
         using var model = SavedClassifier.Load(arguments.Operand(0), arguments.Flag("skip-invalid"), Recipe.Threads(arguments));
         var labels = model.Classifier.Labels;
         var rows = paths.Select(path => new ImageFileRow { ImagePath = path, Label = labels[0] }).ToList();
-        var scored = model.Classifier.Transform(new ClassifierData(model.Context, labels, interrupt.Token).Of(rows));
+        var scored = model.Classifier.Transform(new ClassifierData(model.Context, labels, interrupt.Token, model.Classifier.FeatureColumnName).Of(rows));
         int index = 0;
         foreach (float[] scores in scored.GetColumn<float[]>(model.Classifier.ScoreColumnName))
         {
