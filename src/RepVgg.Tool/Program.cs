@@ -14,7 +14,7 @@ CommandSpec[] commands =
     new("score", "Scores many images, shared among any number of processes, into files of results; goes on after the last complete one when it is started again.", ScoreCommand.CommandLineOptions, ScoreCommand.Run) { Operands = ["MODEL"] },
     new("explain", "Draws over an image where the evidence for a class lies (class activation map).", ExplainCommand.CommandLineOptions, ExplainCommand.Run) { Operands = ["MODEL", "IMAGE", "OUT.png"] },
     new("export", "Writes the network of a model as ONNX, for programs without ML.NET.", ExportCommand.CommandLineOptions, ExportCommand.Run) { Operands = ["MODEL", "OUT.onnx"] },
-    new("generate", "Writes a console application that trains, evaluates and uses a model, in the shape of a Model Builder project.", GenerateCommand.CommandLineOptions, GenerateCommand.Run) { Operands = ["DIR"] },
+    new("generate", "Writes a project that trains, evaluates and uses a model, in the shape of a Model Builder project: a console application or a web API.", GenerateCommand.CommandLineOptions, GenerateCommand.Run) { Operands = ["DIR"] },
     .. WeightsCommands.All,
     new("search-scales", "Finds the scales of RepOptimizer for a variant on a small set of labelled images.", SearchScalesCommand.CommandLineOptions, SearchScalesCommand.Run),
     new("ablation", "Trains the training forms one after the other and compares their accuracy, speed and size.", AblationCommand.CommandLineOptions, AblationCommand.Run),

@@ -51,7 +51,27 @@ internal sealed class SavedClassifier : IDisposable
                 throw new InvalidDataException($"{problem}. Remove the image, or give --skip-invalid.");
             Console.Error.WriteLine(MessageText.WithoutControls(problem));
         };
-        return Classifier.Transform(new ClassifierData(Context, Classifier.Labels, cancellation).Of(files));
+        return Classifier.Transform(new ClassifierData(Context, Classifier.Labels, cancellation, Classifier.FeatureColumnName).Of(files));
+    }
+
+    /// <summary>Saves a classifier as the pipeline of a Model Builder project. It reads ImageSource, the content of an image file, and Label, the name of a class; it writes Label as a key, PredictedLabel as the name of a class, and Score.</summary>
+    /// <exception cref="InvalidDataException">The columns that the classifier writes have other names, or its classes have no names.</exception>
+    /// <exception cref="IOException">The file cannot be written.</exception>
+    public static void Save(MLContext context, RepVggTransformer classifier, string path)
+    {
+        const string PredictedLabel = "PredictedLabel", Score = "Score";
+        var data = new ClassifierData(context, classifier.Labels, CancellationToken.None);
+        var rows = data.Of([]);
+        var image = context.Transforms.CopyColumns(classifier.FeatureColumnName, ClassifierData.Image).Fit(rows);
+        var scored = classifier.Transform(image.Transform(rows));
+        if (classifier.ScoreColumnName != Score || classifier.PredictedLabelColumnName != PredictedLabel)
+            throw new InvalidDataException($"The classifier writes the columns '{classifier.PredictedLabelColumnName}' and '{classifier.ScoreColumnName}'. They must be '{PredictedLabel}' and '{Score}'.");
+        if ((scored.Schema[PredictedLabel].Annotations.Schema.GetColumnOrNull("KeyValues")?.Type as VectorDataViewType)?.ItemType is not TextDataViewType)
+            throw new InvalidDataException("The classes of the classifier have no names: the values of its label column are no texts. Train it with a label column of texts.");
+        var names = context.Transforms.Conversion.MapKeyToValue(PredictedLabel).Fit(scored);
+        ITransformer[] steps = classifier.FeatureColumnName == ClassifierData.Image ? [data.LabelMapping, classifier, names] : [data.LabelMapping, image, classifier, names];
+        // ML.NET cannot save the schema of a column of images.
+        context.Model.SaveRepVgg(new TransformerChain<ITransformer>(steps), null, path);
     }
 
     /// <summary>Gets the most probable classes of an image in the order of their probabilities; none for a missing prediction, whose scores are NaN.</summary>

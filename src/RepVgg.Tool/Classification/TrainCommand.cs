@@ -203,11 +203,7 @@ internal static class TrainCommand
     /// <summary>Writes the model as a pipeline for ML.NET and as ONNX, and the weights of its deploy form.</summary>
     private static void Write(MLContext context, RepVggTransformer classifier, RunFolder folder)
     {
-        var names = context.Transforms.Conversion.MapKeyToValue(classifier.PredictedLabelColumnName);
-        var empty = classifier.Transform(new ClassifierData(context, classifier.Labels, CancellationToken.None).Of([]));
-        var model = new TransformerChain<ITransformer>(classifier, names.Fit(empty));
-        // ML.NET cannot save the schema of a column of images.
-        context.Model.SaveRepVgg(model, null, folder.ModelPath);
+        SavedClassifier.Save(context, classifier, folder.ModelPath);
         classifier.ExportToOnnx(folder.OnnxPath);
         var network = classifier.Network;
         SafetensorsWriter.Write(network.ExportState(), folder.BestWeightsPath(), network.Describe(classifier.Labels));
