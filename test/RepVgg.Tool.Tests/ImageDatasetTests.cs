@@ -176,6 +176,20 @@ public sealed class ImageDatasetTests : IDisposable
     }
 
     [Fact]
+    public void Images_without_an_extension_are_named_too()
+    {
+        string data = Pictures.Folder(_folder, "data", 4);
+        var files = Directory.GetFiles(data, "*.png", SearchOption.AllDirectories).Order(StringComparer.Ordinal).Select(path => (Path: Path.ChangeExtension(path, null), Label: Path.GetFileName(Path.GetDirectoryName(path)))).ToList();
+        foreach (var (path, _) in files)
+            File.Move(path + ".png", path);
+        File.WriteAllLines(_folder.File("list.csv"), files.Select(file => $"{file.Path},{file.Label}"));
+        var (exitCode, _, error) = Train(_folder.File("list.csv"), _folder.File("runs"));
+        Assert.True(exitCode == 0, error);
+        File.WriteAllText(files[6].Path, "no picture");
+        Assert.Contains($"file '{files[6].Path}': the image cannot be read", Train(_folder.File("list.csv"), _folder.File("runs"), "--validation-fraction", "0").Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Without_validation_images_that_is_said()
     {
         string data = Pictures.Folder(_folder, "data", 1), runs = _folder.File("runs");
