@@ -48,10 +48,12 @@ internal static class Quickstart
 
         Console.WriteLine("Training; Ctrl-C stops it and keeps the best model so far.");
         using var model = pipeline.Fit(training);
+        var classifier = model.OfType<RepVggTransformer>().Single();
+        Console.WriteLine($"The model has the weights of epoch {classifier.BestEpoch}.");
 
         // model.zip is for ML.NET, model.onnx for everything else that runs ONNX.
         context.Model.SaveRepVgg(model, training.Schema, modelPath);
-        model.OfType<RepVggTransformer>().Single().ExportToOnnx(onnxPath);
+        classifier.ExportToOnnx(onnxPath);
         Console.WriteLine($"The pipeline for ML.NET: {modelPath}");
         Console.WriteLine($"The network as ONNX:     {onnxPath}");
         if (cancellation.IsCancellationRequested)

@@ -58,6 +58,7 @@ public sealed class InterruptTests : IDisposable
         run.WaitFor("Epoch 1 of 30");
         run.Send(signal);
         Assert.Equal(exitCode, run.End());
+        Assert.Contains("The model has the weights of epoch ", run.Output, StringComparison.Ordinal);
         Assert.Contains("The network as ONNX: ", run.Output, StringComparison.Ordinal);
         Assert.DoesNotContain("Epoch 30 of 30", run.Output, StringComparison.Ordinal);
         Assert.DoesNotContain("test images", run.Output, StringComparison.Ordinal);
