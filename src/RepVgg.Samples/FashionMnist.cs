@@ -52,6 +52,7 @@ internal static class FashionMnist
         Console.WriteLine("Training; Ctrl-C stops it and keeps the best model so far, and the same command goes on.");
         using var model = pipeline.Fit(training);
         var classifier = model.OfType<RepVggTransformer>().Single();
+        run.AddMissing(classifier.History);
         Console.WriteLine($"The model has the weights of epoch {classifier.BestEpoch}.");
         context.Model.SaveRepVgg(model, training.Schema, run.ModelPath);
         classifier.ExportToOnnx(run.OnnxPath);

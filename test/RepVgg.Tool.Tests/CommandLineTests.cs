@@ -96,7 +96,7 @@ public class CommandLineTests
 
     private static TrainingDevice DeviceOf(string line)
     {
-        var command = new CommandSpec("train", "Trains.", Recipe.CommandLineOptions, (_, _) => 0);
-        return Recipe.Quickstart.ToOptions(command.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries))).Device;
+        var command = new CommandSpec("train", "Trains.", Recipe.TrainingOptions, (_, _) => 0);
+        return Recipe.Ablation.ToOptions(command.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries))).Device;
     }
 }

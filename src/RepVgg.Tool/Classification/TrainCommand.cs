@@ -109,6 +109,7 @@ internal static class TrainCommand
         }
         using var classifier = trained;
         var trainingTime = Stopwatch.GetElapsedTime(start);
+        folder.AddMissing(classifier.History);
         Write(context, classifier, folder);
         // What was found from the images.
         (settings["architecture"], settings["image_height"], settings["image_width"]) = (classifier.Architecture.Name, classifier.Network.ImageHeight, classifier.Network.ImageWidth);

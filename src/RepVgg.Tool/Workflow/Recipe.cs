@@ -10,26 +10,6 @@ namespace RepVgg.Tool.Workflow;
 /// <summary>An architecture and its training hyperparameters, which were found by experiment. Command-line options can change them.</summary>
 internal sealed record Recipe
 {
-    /// <summary>The recipe for the bundled 4,000 images, which takes less than a minute on two cores.</summary>
-    public static Recipe Quickstart { get; } = new()
-    {
-        Architecture = "RepVGG-S0",
-        Epochs = 40,
-        BatchSize = 50,
-        LearningRate = 0.1f,
-        ValidationFraction = 0.1f,
-    };
-
-    /// <summary>The recipe for all 60,000 images, which takes about ten minutes on two cores.</summary>
-    public static Recipe FullSet { get; } = new()
-    {
-        Architecture = "RepVGG-S1",
-        Epochs = 18,
-        BatchSize = 64,
-        LearningRate = 0.1f,
-        ValidationFraction = 0.05f,
-    };
-
     /// <summary>The recipe for comparing training forms on the bundled images. Its architecture has blocks with an identity in three stages. Nothing is held out for validation.</summary>
     public static Recipe Ablation { get; } = new()
     {
@@ -76,14 +56,6 @@ internal sealed record Recipe
     [
         new("seed", "N", "seed of weights, shuffling and augmentation (default: 1)"),
         new("checkpoint", "FILE", "write the state after every epoch, and go on from it when started again") { Sets = [nameof(RepVggTrainer.Options.CheckpointPath)] },
-    ];
-
-    /// <summary>The command-line options of every command that trains a model.</summary>
-    public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
-    [
-        new("out", "DIR", "folder for the model (default: output)"),
-        .. TrainingOptions,
-        .. RunOptions,
     ];
 
     /// <summary>Returns this recipe with the values of the command-line options.</summary>
