@@ -75,6 +75,9 @@ internal static class WeightsCommands
     public static LoadedWeights Read(string path, WeightsFileOptions options) => Arguments.Accept($"'{path}'", () =>
     {
         var weights = WeightsFile.Read(path, options);
+        int channels = weights.Architecture.InputChannels;
+        if (options.Normalization is { } normalization && normalization.Mean.Length != channels)
+            throw new UsageException(Invariant($"--mean and --std have {normalization.Mean.Length} numbers each, but the images of '{path}' have {channels} channels."));
         weights.Architecture.ValidateImageSize(weights.ImageHeight, weights.ImageWidth);
         return weights;
     });
