@@ -94,6 +94,7 @@ public sealed class WeightsCommandTests : IDisposable
     [InlineData("Images of 8x8 pixels are too small", "verify", "IN", "--image-size", "8")]
     [InlineData("--images", "verify", "IN", "--images", "2000000000")]
     [InlineData("Images of 8x8 pixels are too small", "convert", "IN", "OUT", "--image-size", "8")]
+    [InlineData("--mean and --std have 2 numbers each", "convert", "IN", "OUT", "--mean", "1,2", "--std", "1,2")]
     [InlineData("--threads", "run", "IN", "missing.npy", "OUT", "--threads", "2000")]
     [InlineData("--out", "search-scales", "--out", "scales.txt")]
     [InlineData("--architecture", "search-scales", "--out", "OUT", "--architecture", "RepVGG-A0")]
@@ -325,7 +326,7 @@ public sealed class WeightsCommandTests : IDisposable
         PthWriter.Write(RandomStates.Training(architecture, 3), _folder.File("a.pth"), new ModelDescription(architecture, 3, 32, 32, Normalization.Identity(3), ["a", "b", "c"]));
         foreach (string names in (string[])["timm", "mmpretrain"])
         {
-            Assert.Contains($"training form {form}", Fails(1, "convert", _folder.File("a.pth"), _folder.File("b.pth"), "--names", names));
+            Assert.Contains($"training form {form}", Fails(2, "convert", _folder.File("a.pth"), _folder.File("b.pth"), "--names", names));
             Assert.False(File.Exists(_folder.File("b.pth")));
         }
     }

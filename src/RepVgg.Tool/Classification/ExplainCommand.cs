@@ -1,3 +1,4 @@
+using Microsoft.ML.RepVgg;
 using RepVgg.Runtime;
 using RepVgg.Runtime.Files;
 using RepVgg.Tool.CommandLine;
@@ -25,10 +26,20 @@ internal static class ExplainCommand
             throw new UsageException($"OUT.png is '{arguments.Operand(2)}'; the drawing is a PNG file, so its name must end in .png.");
         if (output == Path.GetFullPath(path))
             throw new UsageException("OUT.png is the image itself, which would be lost. Give another name.");
-        byte[] image = File.ReadAllBytes(path);
+        byte[] image;
+        using (var file = InputFile.Open(path))
+            file.ReadExactly(image = new byte[file.Length]);
         using var model = SavedClassifier.Load(arguments.Operand(0), arguments.Threads);
         int? index = Arguments.Accept("--class", () => model.Classifier.IndexOf(arguments.Text("class")));
-        var map = index is null ? model.Classifier.Explain(image) : model.Classifier.Explain(image, index.Value);
+        ClassActivationMap map;
+        try
+        {
+            map = index is null ? model.Classifier.Explain(image) : model.Classifier.Explain(image, index.Value);
+        }
+        catch (ArgumentException error)
+        {
+            throw new InvalidDataException($"'{path}': {MessageText.Reason(error)}.", error);
+        }
         byte[] picture = map.DrawOnImage(image, opacity);
         interrupt.Defer(() => AtomicFile.Write(output, stream => stream.Write(picture)));
         Console.WriteLine(Invariant($"{output}: {MessageText.Printable(map.ClassName)} {map.Probability:p1}, logit {map.Logit:f3}; predicted: {MessageText.Printable(map.PredictedClassName)}."));

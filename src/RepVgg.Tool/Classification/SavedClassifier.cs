@@ -30,7 +30,15 @@ internal sealed class SavedClassifier : IDisposable
     {
         var context = new MLContext(seed: 1);
         var options = new RepVggLoadOptions { NumberOfThreads = threads, InvalidRows = InvalidRowHandling.Skip };
-        var chain = context.Model.LoadRepVgg(path, out _, options);
+        TransformerChain<ITransformer> chain;
+        try
+        {
+            chain = context.Model.LoadRepVgg(path, out _, options);
+        }
+        catch (InvalidDataException error)
+        {
+            throw new InvalidDataException($"{error.Message} Give the model.zip of a run of the command train. The commands inspect, convert and run read files of weights.", error);
+        }
         if (chain.OfType<RepVggTransformer>().FirstOrDefault() is { } classifier)
             return new SavedClassifier(context, chain, classifier);
         chain.Dispose();
@@ -46,7 +54,7 @@ internal sealed class SavedClassifier : IDisposable
     {
         Classifier.InvalidRowSkipped = row =>
         {
-            string problem = $"{files[(int)row.Position].ImagePath}: {row.Reason}";
+            string problem = $"{files[(int)row.Position].ImagePath}: {row.Reason.TrimEnd('.')}";
             if (!skipInvalid)
                 throw new InvalidDataException($"{problem}. Remove the image, or give --skip-invalid.");
             Console.Error.WriteLine(MessageText.WithoutControls(problem));

@@ -27,7 +27,7 @@ internal sealed record OptionSpec(string Name, string Value, string Help)
 /// <param name="Run">Runs the command and returns the exit code. It defers signals while it writes files.</param>
 internal sealed record CommandSpec(string Name, string Summary, IReadOnlyList<OptionSpec> Options, Func<Arguments, Interrupt, int> Run)
 {
-    /// <summary>Names of the operands (words without dashes), in order. One whose name is in brackets may be missing; of one whose name ends with three points there may be several.</summary>
+    /// <summary>The operands (words without dashes), in order: <c>NAME: description</c>, or the name alone. One whose name is in brackets may be missing; of one whose name ends with three points there may be several.</summary>
     public IReadOnlyList<string> Operands { get; init; } = [];
 
     /// <summary>Whether the help text leaves out the command.</summary>
@@ -68,9 +68,11 @@ internal sealed record CommandSpec(string Name, string Summary, IReadOnlyList<Op
     {
         foreach (string operand in Operands)
         {
-            string name = operand.Trim('[', ']', '.');
-            Argument argument = operand.EndsWith("...", StringComparison.Ordinal) ? new Argument<string[]>(name) { Arity = ArgumentArity.OneOrMore }
-                : new Argument<string>(name) { Arity = operand.StartsWith('[') ? ArgumentArity.ZeroOrOne : ArgumentArity.ExactlyOne };
+            string[] parts = operand.Split(": ", 2);
+            string name = parts[0].Trim('[', ']', '.');
+            Argument argument = parts[0].EndsWith("...", StringComparison.Ordinal) ? new Argument<string[]>(name) { Arity = ArgumentArity.OneOrMore, HelpName = parts[0] }
+                : new Argument<string>(name) { Arity = parts[0].StartsWith('[') ? ArgumentArity.ZeroOrOne : ArgumentArity.ExactlyOne };
+            argument.Description = parts.ElementAtOrDefault(1);
             argument.Validators.Add(RefuseEmpty);
             command.Arguments.Add(argument);
         }

@@ -42,8 +42,8 @@ internal static class ConvertCommand
 
         if (form == WeightsForm.Training && weights.Architecture.TrainingForm != TrainingForm.RepVgg && Names(arguments) is not null)
         {
-            throw new ArgumentException(
-                $"'{input}' holds weights of the training form {weights.Architecture.TrainingForm}, which has no names in other libraries: theirs are for the form {TrainingForm.RepVgg}, so that they would compute another network. "
+            throw new UsageException(
+                $"--names: '{input}' holds weights of the training form {weights.Architecture.TrainingForm}, which has no names in other libraries: theirs are for the form {TrainingForm.RepVgg}, so that they would compute another network. "
                 + "Write the weights under the authors' names (--names authors).");
         }
 

@@ -66,7 +66,7 @@ public sealed class OnnxVariantTests : IDisposable
         if (needsSize)
         {
             Assert.Contains("give the image size (the option ImageHeight)", Assert.Throws<InvalidDataException>(() => InferenceEngine.Open(path)).Message);
-            Assert.Contains("--image-size", Assert.Throws<InvalidDataException>(() => WeightsFile.Read(path)).Message);
+            Assert.Contains("the option ImageHeight", Assert.Throws<InvalidDataException>(() => WeightsFile.Read(path)).Message);
         }
     }
 
