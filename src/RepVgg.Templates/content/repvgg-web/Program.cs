@@ -30,7 +30,7 @@ internal static class Program
         return 0;
     }
 
-    private static WebApplication CreateServer(string[] args)
+    internal static WebApplication CreateServer(string[] args)
     {
         var builder = WebApplication.CreateBuilder(args);
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Limits.MaxRequestBodySize = MaximumRequestBytes);
