@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.ML.RepVgg;
 
 namespace RepVggNamespace;
@@ -30,10 +31,12 @@ internal static class Program
         return 0;
     }
 
-    private static WebApplication CreateServer(string[] args)
+    internal static WebApplication CreateServer(string[] args)
     {
         var builder = WebApplication.CreateBuilder(args);
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Limits.MaxRequestBodySize = MaximumRequestBytes);
+        // Uploads stay in memory; no temporary file is written.
+        builder.Services.Configure<FormOptions>(form => form.MemoryBufferThreshold = MaximumRequestBytes);
         builder.Services.AddSingleton(services => new ModelService(
             MLModel1.MLNetModelPath,
             new RepVggLoadOptions { MaximumImagePixels = MaximumPixels, NumberOfThreads = 1 },
