@@ -95,7 +95,7 @@ public class CommandLineTests
 
     private static TrainingDevice DeviceOf(string line)
     {
-        var command = new CommandSpec("train", "Trains.", Recipe.TrainingOptions, (_, _) => 0);
+        var command = new CommandSpec("train", "Trains.", [.. Recipe.TrainingOptions, .. Recipe.RunOptions], (_, _) => 0);
         return Recipe.Ablation.ToOptions(command.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries))).Device;
     }
 }
