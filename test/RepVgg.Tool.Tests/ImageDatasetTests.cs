@@ -90,6 +90,11 @@ public sealed class ImageDatasetTests : IDisposable
         Assert.Equal(["d"], data.Validation.Select(Content));
         Assert.Equal(["d"], ImageDataset.ReadForEvaluation(_folder.File("data")).Select(Content));
         Assert.Equal(["a", "b", "c"], ImageDataset.ReadFiles(_folder.File("data/train/s-{000..001}.tar")).Select(Content));
+        Directory.CreateDirectory(_folder.File("part-1"));
+        Directory.CreateDirectory(_folder.File("part-2"));
+        Tar("part-1/s.tar", ("0.jpg", "e"), ("0.cls", "red"));
+        Tar("part-2/s.tar", ("0.jpg", "f"), ("0.cls", "blue"));
+        Assert.Equal(["e", "f"], ImageDataset.ReadFiles(_folder.File("part-{1..2}")).Select(Content));
         Assert.Contains("s-002.tar", Assert.ThrowsAny<IOException>(() => ImageDataset.ReadFiles(_folder.File("data/train/s-{000..002}.tar"))).Message, StringComparison.Ordinal);
 
         Tar("data/train/s-validation-0.tar", ("3.jpg", "e"), ("3.cls", "red"));
@@ -119,6 +124,11 @@ public sealed class ImageDatasetTests : IDisposable
         Refused("binary.tar", "binary.tar/1.cls' is no label");
         Tar("blank.tar", ("1.jpg", "a"), ("1.cls", "\n"));
         Refused("blank.tar", "blank.tar/1.cls' is no label");
+        string cut = Tar("cut.tar", ("1.jpg", "a"), ("1.cls", "vermilion"));
+        byte[] whole = File.ReadAllBytes(cut);
+        // Half of a label would be another class.
+        File.WriteAllBytes(cut, whole[..(whole.AsSpan().IndexOf("vermilion"u8) + 4)]);
+        Refused("cut.tar", "cut.tar/1.cls' cannot be read: the tar file is cut off.");
         Tar("long.tar", ("1.jpg", "a"), ("1.cls", new string('x', 2000)));
         Refused("long.tar", "long.tar/1.cls' is no label");
         Tar("none.tar", ("1.json", "{}"));

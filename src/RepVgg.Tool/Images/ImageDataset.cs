@@ -58,8 +58,8 @@ internal sealed record ImageDataset(IReadOnlyList<string> Classes, IReadOnlyList
     /// <exception cref="IOException">A folder or a file cannot be read.</exception>
     public static ImageDataset Read(string path, string? validationPath, double validationFraction, int seed)
     {
-        if (validationPath is null && IsIdx(path))
-            return ReadIdx(path);
+        if (IsIdx(path))
+            return validationPath is null ? ReadIdx(path) : throw new InvalidDataException($"'{path}' has IDX files, whose test set is the validation set. Leave --validation-dataset out.");
         var sets = validationPath is null ? FindSets(path) : null;
         var training = ReadFiles(sets?.Training ?? path);
         string[] classes = [.. training.Select(row => row.Label).Distinct().Order(StringComparer.Ordinal)];
@@ -82,14 +82,8 @@ internal sealed record ImageDataset(IReadOnlyList<string> Classes, IReadOnlyList
         IsIdx(path) ? ReadIdx(path).Validation : ReadFiles(FindSets(path)?.Validation ?? path);
 
     /// <summary>Reads the paths and labels of a set of images that is not divided.</summary>
-    /// <param name="path">A folder with one subfolder of images per class; a tar file of WebDataset (<see cref="TarFile"/>), a folder of them, or their paths with a range of numbers; or a CSV file (<see cref="CsvFile"/>).</param>
-    public static IReadOnlyList<ImageFileRow> ReadFiles(string path)
-    {
-        string[] paths = [.. TarFile.Expand(path)];
-        if (paths is [var folder] && Directory.Exists(folder))
-            return TarFiles(folder) is { Length: > 0 } shards ? ReadShards(folder, shards) : ReadClasses(folder);
-        return [.. paths.SelectMany(ReadFile)];
-    }
+    /// <param name="path">A folder with one subfolder of images per class; a tar file of WebDataset (<see cref="TarFile"/>), or a folder of them; a CSV file (<see cref="CsvFile"/>); or several of these, as a path with a range of numbers (<see cref="TarFile.Expand"/>).</param>
+    public static IReadOnlyList<ImageFileRow> ReadFiles(string path) => [.. TarFile.Expand(path).SelectMany(part => Directory.Exists(part) ? ReadFolder(part) : ReadFile(part))];
 
     /// <summary>Finds the images of a folder and its subfolders, in the order of their paths. Names that begin with a point are left out.</summary>
     public static IEnumerable<string> Images(string folder, SearchOption search) => Directory.EnumerateFiles(folder, "*", search)
@@ -110,6 +104,8 @@ internal sealed record ImageDataset(IReadOnlyList<string> Classes, IReadOnlyList
             return CsvFile.ReadLabelled(path);
         return TarFile.ReadLabelled(path) is { Count: > 0 } rows ? rows : throw new InvalidDataException($"'{path}' has no images ({Extensions}).");
     }
+
+    private static IReadOnlyList<ImageFileRow> ReadFolder(string path) => TarFiles(path) is { Length: > 0 } shards ? ReadShards(path, shards) : ReadClasses(path);
 
     /// <summary>Reads a folder of tar files.</summary>
     private static IReadOnlyList<ImageFileRow> ReadShards(string folder, string[] shards)

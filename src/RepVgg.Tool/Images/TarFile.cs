@@ -115,7 +115,9 @@ internal static partial class TarFile
     {
         byte[] content = new byte[Math.Min(entry.Length, LongestLabel + 1)];
         int length = entry.DataStream?.ReadAtLeast(content, content.Length, throwOnEndOfStream: false) ?? 0;
-        string label = Encoding.UTF8.GetString(content, 0, length).Trim();
+        if (length < content.Length)
+            throw new InvalidDataException($"'{MessageText.Printable($"{path}/{entry.Name}")}' cannot be read: the tar file is cut off.");
+        string label = Encoding.UTF8.GetString(content).Trim();
         return label.Length > 0 && length <= LongestLabel && !label.Any(character => char.IsControl(character) || character == Replacement) ? label
             : throw new InvalidDataException($"'{MessageText.Printable($"{path}/{entry.Name}")}' is no label: it must be one line of text in UTF-8, the name or the number of the class.");
     }
