@@ -114,6 +114,17 @@ public sealed class InterruptTests : IDisposable
     }
 
     [UnixFact]
+    public void Training_on_a_folder_that_is_stopped_in_the_first_epoch_leaves_no_run()
+    {
+        using var run = Start("train", Pictures.Folder(_folder, "pictures", 60), "--output", Output, "--name", "run", "--image-size", "224", "--architecture", "RepVGG-B0", "--device", "cpu");
+        run.WaitFor("Ctrl-C stops training");
+        run.Send(SigInt);
+        Assert.Equal(130, run.End());
+        Assert.Contains("Stopped before the first epoch was complete", run.Output, StringComparison.Ordinal);
+        Assert.Empty(Files(Output));
+    }
+
+    [UnixFact]
     public void Of_two_runs_in_the_same_folder_the_second_is_refused_until_the_first_ends_in_any_way()
     {
         string[] arguments = ["train", Pictures.Folder(_folder, "pictures", 60), "--output", Output, "--name", "run", "--exist-ok", "--batch-size", "8", "--device", "cpu", "--epochs"];

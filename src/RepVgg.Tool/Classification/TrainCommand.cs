@@ -95,17 +95,18 @@ internal static class TrainCommand
                 return context.MulticlassClassification.Trainers.RepVgg(options).Fit(views.Of(data.Training));
             });
         }
-        catch (Exception error) when (interrupt.IsCauseOf(error))
+        catch (Exception error)
         {
+            if (!existed && !File.Exists(options.CheckpointPath))
+            {
+                // Nothing was trained: the name is free again.
+                inUse.Dispose();
+                Directory.Delete(folder.DirectoryPath, recursive: true);
+            }
+            if (!interrupt.IsCauseOf(error))
+                throw;
             Console.WriteLine("Stopped before the first epoch was complete: there is no model yet.");
             return interrupt.ExitCode;
-        }
-        catch when (!existed && !File.Exists(options.CheckpointPath))
-        {
-            // Nothing was trained: the name is free again.
-            inUse.Dispose();
-            Directory.Delete(folder.DirectoryPath, recursive: true);
-            throw;
         }
         using var classifier = trained;
         var trainingTime = Stopwatch.GetElapsedTime(start);
