@@ -4,10 +4,12 @@ using Microsoft.ML;
 using Microsoft.ML.Data;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
+using Microsoft.ML.RepVgg;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Testing;
 using RepVgg.Tool.Classification;
 using RepVgg.Tool.Images;
+using RepVgg.Training;
 using Xunit;
 
 namespace RepVgg.Tool.Tests;
@@ -23,6 +25,8 @@ public sealed class ClassificationTests : IDisposable
     private sealed class PathRow
     {
         public string Path { get; set; } = "";
+
+        public string Label { get; set; } = "";
     }
 
     private sealed class Row
@@ -128,6 +132,34 @@ public sealed class ClassificationTests : IDisposable
         Assert.False(File.Exists(_folder.File("other.onnx")));
     }
 
+    /// <summary>The commands give the classifier the files of images, so that results can differ from those of a pipeline that changes them first.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Models_that_change_images_before_the_classifier_are_used_with_a_warning(bool resizes)
+    {
+        string data = Data(perClass: 4), picture = Path.Combine(data, "red", "0.png"), path = _folder.File("other.zip");
+        var context = new MLContext(1);
+        var view = context.Data.LoadFromEnumerable(ImageDataset.ReadFiles(data).Select(file => new PathRow { Path = file.ImagePath, Label = file.Label }));
+        IEstimator<ITransformer> images = context.Transforms.LoadImages("Image", "", "Path");
+        if (resizes)
+            images = images.Append(context.Transforms.ResizeImages("Image", Pictures.Size, Pictures.Size));
+        using var model = images.Append(context.Transforms.Conversion.MapValueToKey("Label"))
+            .Append(context.MulticlassClassification.Trainers.RepVgg(new RepVggTrainer.Options
+            {
+                LabelColumnName = "Label", FeatureColumnName = "Image", ImageHeight = Pictures.Size, ImageWidth = Pictures.Size,
+                Epochs = 2, BatchSize = 4, ValidationSetFraction = 0, Device = TrainingDevice.Cpu,
+            })).Fit(view);
+        context.Model.SaveRepVgg(model, view.Schema, path);
+        float[] expected = model.Transform(context.Data.LoadFromEnumerable([new PathRow { Path = picture, Label = "red" }])).GetColumn<float[]>("Score").Single();
+        var (exitCode, output, error) = Programs.Tool.RunHere("predict", path, picture, "--json");
+        Assert.True(exitCode == 0, error);
+        Assert.Equal(resizes, error.Contains($"Warning: '{path}' changes the images before its classifier, by the step ImageResizingTransformer.", StringComparison.Ordinal));
+        // The picture has the size already.
+        using var predicted = JsonDocument.Parse(output);
+        Assert.Equal(expected.OrderDescending(), predicted.RootElement.GetProperty("predictions").EnumerateArray().Select(entry => entry.GetProperty("probability").GetSingle()), (a, b) => Math.Abs(a - b) < 1e-5f);
+    }
+
     [Fact]
     public void What_cannot_be_trained_on_is_named()
     {
@@ -208,6 +240,7 @@ public sealed class ClassificationTests : IDisposable
         (exitCode, string output, error) = Programs.Tool.RunHere("evaluate", Path.Combine(run, "model.zip"), folder);
         Assert.True(exitCode == 0, error);
         Assert.StartsWith("24 images: top-1 ", output, StringComparison.Ordinal);
+        Assert.Contains($"'{folder}' has IDX files, whose test set is the validation set", Fails(1, "train", folder, "--validation-dataset", folder), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -1,6 +1,7 @@
 using Microsoft.ML;
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg;
+using Microsoft.ML.Transforms.Image;
 using RepVgg.Runtime;
 using RepVgg.Tool.Images;
 
@@ -23,7 +24,7 @@ internal sealed class SavedClassifier : IDisposable
     /// <summary>The part of the model that classifies images.</summary>
     public RepVggTransformer Classifier { get; }
 
-    /// <summary>Loads a model. Images that it cannot read get a missing prediction.</summary>
+    /// <summary>Loads a model. Images that it cannot read get a missing prediction. The error stream gets a warning if the model changes images before the classifier.</summary>
     /// <exception cref="InvalidDataException">The file is no ML.NET model that this library wrote, or has no classifier.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static SavedClassifier Load(string path, int threads)
@@ -39,10 +40,15 @@ internal sealed class SavedClassifier : IDisposable
         {
             throw new InvalidDataException($"{error.Message} Give the model.zip of a run of the command train. The commands inspect, convert and run read files of weights.", error);
         }
-        if (chain.OfType<RepVggTransformer>().FirstOrDefault() is { } classifier)
-            return new SavedClassifier(context, chain, classifier);
-        chain.Dispose();
-        throw new InvalidDataException($"'{path}' contains no classifier of this library. Give the model.zip of a run.");
+        var steps = Steps(chain).ToList();
+        if (steps.OfType<RepVggTransformer>().FirstOrDefault() is not { } classifier)
+        {
+            chain.Dispose();
+            throw new InvalidDataException($"'{path}' contains no classifier of this library. Give the model.zip of a run.");
+        }
+        if (steps.TakeWhile(step => step != classifier).FirstOrDefault(step => step is ImageResizingTransformer or ImageGrayscalingTransformer) is { } change)
+            Console.Error.WriteLine(MessageText.WithoutControls($"Warning: '{path}' changes the images before its classifier, by the step {change.GetType().Name}. This tool leaves the step out: the classifier itself resizes the images to its size, so that results can differ from those of ML.NET."));
+        return new SavedClassifier(context, chain, classifier);
     }
 
     /// <summary>Scores images. Those that cannot be read get a missing prediction, and the error stream gets their paths with the reasons; or they are an error.</summary>
@@ -87,4 +93,7 @@ internal sealed class SavedClassifier : IDisposable
         : [.. scores.Index().OrderByDescending(score => score.Item).Take(top).Select(score => (Classifier.Labels[score.Index], score.Item))];
 
     public void Dispose() => _chain.Dispose();
+
+    /// <summary>Gets the steps of a model. A step can itself be a chain.</summary>
+    private static IEnumerable<ITransformer> Steps(ITransformer model) => model is IEnumerable<ITransformer> chain ? chain.SelectMany(Steps) : [model];
 }
