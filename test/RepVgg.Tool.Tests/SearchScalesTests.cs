@@ -101,6 +101,25 @@ public sealed class SearchScalesTests : IDisposable
         }
     }
 
+    [Fact]
+    public void Images_that_are_too_small_are_an_error_of_the_option_that_is_given()
+    {
+        string data = _folder.File("data");
+        foreach (string label in new[] { "red", "blue" })
+        {
+            Directory.CreateDirectory(Path.Combine(data, label));
+            for (int i = 0; i < 2; i++)
+                Pictures.Write(Path.Combine(data, label, $"{i}.png"), label, i, width: 2, height: 2);
+        }
+        string[] arguments = ["search-scales", "--data", data, "--out", _folder.File("scales.pth"), "--device", "cpu"];
+        foreach (var (option, words) in new[] { ("--data", arguments), ("--architecture", [.. arguments, "--architecture", "S0"]) })
+        {
+            var (exitCode, output, error) = Programs.Tool.RunHere(words);
+            Assert.Equal((2, ""), (exitCode, output));
+            Assert.StartsWith($"{option}: Images of 2x2 pixels are too small", error, StringComparison.Ordinal);
+        }
+    }
+
     private static (int ExitCode, string Output, string Error) Search(params string[] arguments) =>
         Programs.Tool.RunHere(["search-scales", "--architecture", "S0", "--device", "cpu", .. arguments.Contains("--threads") ? (string[])[] : ["--threads", "1"], .. arguments]);
 }

@@ -43,8 +43,7 @@ internal static class AblationCommand
         var images = DecodedImages.Of(arguments, interrupt.Token);
 
         var training = images.Training;
-        var architecture = RepVggVariants.Find(recipe.Architecture) with { InputChannels = training.Channels };
-        Arguments.Accept("--architecture", () => architecture.ValidateImageSize(training.Height, training.Width));
+        var architecture = recipe.ArchitectureFor(training, arguments);
         var options = trainerOptions.ToTrainingOptions(0, training.Height, training.Width);
         options.Validate(training.Height, training.Width);
         var cases = forms.Select(form => new AblationCase(form.ToString(), architecture with { TrainingForm = form }, options)).ToList();

@@ -4,6 +4,7 @@ using RepVgg.Architectures;
 using RepVgg.Optimizers;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Training;
+using RepVgg.Training.Data;
 
 namespace RepVgg.Tool.Workflow;
 
@@ -66,6 +67,16 @@ internal sealed record Recipe
         BatchSize = arguments.Integer("batch-size", 2) ?? BatchSize,
         LearningRate = arguments.Positive("learning-rate") ?? LearningRate,
     };
+
+    /// <summary>Gets the architecture for images, whose size it must allow.</summary>
+    /// <exception cref="UsageException">The images are too small.</exception>
+    public RepVggArchitecture ArchitectureFor(ISampleSource images, Arguments arguments)
+    {
+        var architecture = RepVggVariants.Find(Architecture) with { InputChannels = images.Channels };
+        // The bundled images fit the architecture of every recipe, so that one of both is from the command line.
+        Arguments.Accept(arguments.IsGiven("architecture") ? "--architecture" : "--data", () => architecture.ValidateImageSize(images.Height, images.Width));
+        return architecture;
+    }
 
     /// <summary>Creates the trainer's options. The column names are those of <c>ImageRow</c>.</summary>
     public RepVggTrainer.Options ToOptions(Arguments arguments) => new()

@@ -1,7 +1,6 @@
 using Microsoft.ML;
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg;
-using RepVgg.Architectures;
 using RepVgg.Optimizers;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Images;
@@ -38,8 +37,7 @@ internal static class SearchScalesCommand
         Arguments.Accept("--out", () => RepOptimizerScales.CheckWritable(path));
         var images = DecodedImages.Of(arguments, interrupt.Token);
         var samples = fraction == 1 ? images.Training : SampleSubset.Split(images.Training, fraction, seed: 1).Second;
-        var architecture = RepVggVariants.Find(recipe.Architecture) with { InputChannels = samples.Channels };
-        Arguments.Accept("--architecture", () => architecture.ValidateImageSize(samples.Height, samples.Width));
+        var architecture = recipe.ArchitectureFor(samples, arguments);
 
         var context = new MLContext(seed);
         Console.WriteLine(Invariant($"Searching the scales of {architecture.Name} on {samples.Count:n0} images of {samples.Width}x{samples.Height} pixels, {samples.Classes} classes, {recipe.Epochs} epochs."));
