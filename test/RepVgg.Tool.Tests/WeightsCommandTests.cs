@@ -7,6 +7,7 @@ using Microsoft.ML.OnnxRuntime.Tensors;
 using RepVgg.Architectures;
 using RepVgg.Diagnostics;
 using RepVgg.Networks;
+using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Weights;
 using RepVgg.Testing;
 using RepVgg.Weights;

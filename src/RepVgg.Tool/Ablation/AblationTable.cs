@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Text;
-using RepVgg.Tool.Weights;
+using RepVgg.Tool.CommandLine;
 
 namespace RepVgg.Tool.Ablation;
 

@@ -3,7 +3,6 @@ using Microsoft.ML.RepVgg.Reports;
 using RepVgg.Runtime;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Images;
-using RepVgg.Tool.Weights;
 using RepVgg.Tool.Workflow;
 
 namespace RepVgg.Tool.Classification;

@@ -2,7 +2,6 @@ using System.Buffers.Binary;
 using System.IO.Compression;
 using RepVgg.Runtime.Files;
 using RepVgg.Tool.CommandLine;
-using RepVgg.Tool.Weights;
 using RepVgg.Training.Data;
 
 namespace RepVgg.Tool.Images;

@@ -1,7 +1,7 @@
 using System.Globalization;
 using Spectre.Console.Rendering;
 
-namespace RepVgg.Tool.Weights;
+namespace RepVgg.Tool.CommandLine;
 
 /// <summary>Formats rows of text as a table. The first column is aligned to the left, all others to the right.</summary>
 internal sealed class Table(params string[] head)
