@@ -42,6 +42,7 @@ public sealed class ImageDatasetTests : IDisposable
     [InlineData("path,label\na.png,red\nb.png\n", "Line 3 of 'FILE' has no path or no label: 'b.png'.")]
     [InlineData("image,breed\na.png,red\n", "Line 1 of 'FILE' names the column of the paths, but not that of the labels. Name it 'label': 'image,breed'.")]
     [InlineData("id,label\na.png,red\n", "Line 1 of 'FILE' names the column of the labels, but not that of the paths.")]
+    [InlineData("picture id,species\na.png,red\n", "Line 1 of 'FILE' neither names the columns 'path' and 'label' nor begins with the path of an image: 'picture id,species'.")]
     [InlineData("path,label\n", "'FILE' has no images.")]
     [InlineData("a.png,red\nb.png,blue\n./a.png,green\n", "Lines 1 and 3 of 'FILE' give the image './a.png' different labels, 'red' and 'green'.")]
     [InlineData("a.png,red\0\n", "'FILE' is not a text file.")]

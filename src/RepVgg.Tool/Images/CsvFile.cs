@@ -29,7 +29,7 @@ internal static class CsvFile
     }
 
     /// <summary>Reads paths, which are relative to the folder of the file, and labels: from the columns with such names, or from the first two if the first line does not name columns.</summary>
-    /// <exception cref="InvalidDataException">A line has no path or no label, or two lines give an image different labels.</exception>
+    /// <exception cref="InvalidDataException">The first line neither names the columns nor has an image, a line has no path or no label, or two lines give an image different labels.</exception>
     public static IReadOnlyList<ImageFileRow> ReadLabelled(string path)
     {
         string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
@@ -45,6 +45,8 @@ internal static class CsvFile
                     continue;
                 if (pathColumn >= 0 || labelColumn >= 0)
                     throw Error(path, number, line, $"names the column of the {(pathColumn >= 0 ? "paths, but not that of the labels. Name it 'label'" : "labels, but not that of the paths. Name it 'path'")}");
+                if (!ImageDataset.IsImage(fields[0]) && !File.Exists(Path.Combine(folder, fields[0])))
+                    throw Error(path, number, line, "neither names the columns 'path' and 'label' nor begins with the path of an image");
                 (pathColumn, labelColumn) = (0, 1);
             }
             if (fields.Length <= Math.Max(pathColumn, labelColumn) || fields[pathColumn].Length == 0 || fields[labelColumn].Length == 0)
