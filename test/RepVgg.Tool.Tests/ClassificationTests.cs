@@ -176,6 +176,11 @@ public sealed class ClassificationTests : IDisposable
         Assert.Contains("DIR is missing", Fails(2, "train"), StringComparison.Ordinal);
         Assert.Contains("--validation-fraction is '1'", Fails(2, "train", one, "--validation-fraction", "1"), StringComparison.Ordinal);
         Assert.Contains("Unrecognized command or argument 'trane'", Fails(2, "trane", one), StringComparison.Ordinal);
+        foreach (string[] words in new string[][] { ["train", "--wrong", one], ["train", one, "--wrong", "3"], ["predict", "model.zip", one, "--wrong"], ["score", "model.zip", "--input", one, "--wrong", "--output", "out"], ["--wrong"] })
+            Assert.Contains("Unrecognized option '--wrong'.", Fails(2, words), StringComparison.Ordinal);
+        // After two dashes and after an equals sign, names can begin with dashes.
+        Assert.Contains("There is no image or folder '--wrong'", Fails(1, "predict", "model.zip", "--", "--wrong"), StringComparison.Ordinal);
+        Assert.Contains("There is no folder or file '--wrong'", Fails(1, "train", "--dataset=--wrong"), StringComparison.Ordinal);
         Assert.Contains("--threads is '100000'", Fails(2, "train", one, "--threads", "100000"), StringComparison.Ordinal);
         Assert.Contains("no RepVGG variant named 'Foo'", Fails(2, "train", one, "--architecture", "Foo"), StringComparison.Ordinal);
         Assert.Contains("Images of 8x8 pixels are too small for RepVGG-A0", Fails(2, "train", one, "--architecture", "A0", "--image-size", "8"), StringComparison.Ordinal);

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Text;
 using RepVgg.Runtime;
 
@@ -37,7 +38,12 @@ internal static class CommandRunner
             if (Console.IsOutputRedirected || Console.IsErrorRedirected)
                 Console.OutputEncoding = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false);
             var result = root.Parse(args, Parsing);
-            if (result.Errors.Count > 0 && result.Action is not System.CommandLine.Help.HelpAction)
+            bool isHelp = result.Action is System.CommandLine.Help.HelpAction;
+            // The parser takes options that it does not know for operands, or for values of other options.
+            var values = result.Tokens.Where(token => token.Type == TokenType.Argument).Select(token => token.Value).ToHashSet(StringComparer.Ordinal);
+            if (!isHelp && args.TakeWhile(word => word != "--").FirstOrDefault(word => word.StartsWith("--", StringComparison.Ordinal) && values.Contains(word)) is { } option)
+                throw new UsageException($"Unrecognized option '{option}'.");
+            if (!isHelp && result.Errors.Count > 0)
             {
                 // A word that is not known explains more than what is missing because of it.
                 var unknown = result.Errors.FirstOrDefault(error => result.UnmatchedTokens.Any(token => error.Message.Contains($"'{token}'", StringComparison.Ordinal)));
