@@ -13,7 +13,7 @@ internal static class Program
         {
             return Run(args);
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or InvalidDataException or InvalidOperationException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or InvalidDataException or InvalidOperationException or ArgumentException)
         {
             Console.Error.WriteLine($"Error: {error.Message}");
             return 1;

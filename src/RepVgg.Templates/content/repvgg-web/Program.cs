@@ -30,7 +30,7 @@ internal static class Program
             CreateServer(args).Run();
             return 0;
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or InvalidDataException or InvalidOperationException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or InvalidDataException or InvalidOperationException or ArgumentException)
         {
             Console.Error.WriteLine($"Error: {error.Message}");
             return 1;
