@@ -55,6 +55,14 @@ public sealed class TemplateTests : IAsyncLifetime
         Assert.NotEqual(first[0], second[0]);
         await WaitAsync(async () => await _client.GetStringAsync("health") == "Healthy");
         Assert.Equal(second[0], Scores(await AnswerAsync(_client.PostAsync("predict/file", Form(images[0])))));
+
+        // A file that is put back is loaded, even if it is the one that was removed and has its time.
+        string aside = MLModel1.MLNetModelPath + ".aside";
+        File.Move(MLModel1.MLNetModelPath, aside);
+        await WaitAsync(async () => await _client.GetStringAsync("health") == "Degraded");
+        Assert.Equal(second[0], Scores(await AnswerAsync(_client.PostAsync("predict/file", Form(images[0])))));
+        File.Move(aside, MLModel1.MLNetModelPath);
+        await WaitAsync(async () => await _client.GetStringAsync("health") == "Healthy");
     }
 
     [Fact]
@@ -66,6 +74,10 @@ public sealed class TemplateTests : IAsyncLifetime
         Assert.Contains("its format is unknown", await ProblemAsync(_client.PostAsJsonAsync("predict", new { imageSource = new byte[100] }), 400), StringComparison.Ordinal);
         Assert.Contains("more than the limit of 50,000,000", await ProblemAsync(_client.PostAsync("predict/file", Form(Pictures.Plain(8000, 7000))), 400), StringComparison.Ordinal);
         Assert.Contains("missing or empty", await ProblemAsync(_client.PostAsJsonAsync("predict", new { }), 400), StringComparison.Ordinal);
+        Assert.Contains("missing or empty", await ProblemAsync(_client.PostAsJsonAsync("predict", new { imageSource = (byte[]?)null }), 400), StringComparison.Ordinal);
+        Assert.Contains("was not provided from body", await ProblemAsync(_client.PostAsJsonAsync("predict", (object?)null), 400), StringComparison.Ordinal);
+        Assert.Contains("several files", await ProblemAsync(_client.PostAsync("predict/file", new MultipartFormDataContent { { new ByteArrayContent(image), "image", "a.png" }, { new ByteArrayContent(image), "image", "b.png" } }), 400), StringComparison.Ordinal);
+        Assert.Contains("cut off", await ProblemAsync(_client.PostAsync("predict/file", new StringContent("text") { Headers = { ContentType = MediaTypeHeaderValue.Parse("multipart/form-data; boundary=x") } }), 400), StringComparison.Ordinal);
         Assert.Contains("$.imageSource", await ProblemAsync(_client.PostAsJsonAsync("predict", new { imageSource = "?" }), 400), StringComparison.Ordinal);
         Assert.Contains("IFormFile image", await ProblemAsync(_client.PostAsync("predict/file", new MultipartFormDataContent { { new ByteArrayContent(image), "other", "a.png" } }), 400), StringComparison.Ordinal);
         // A request of a known size is refused before its content is sent; one of an unknown size, when it has become too large.

@@ -91,6 +91,7 @@ public partial class MLModel1
             if (!_engines.TryTake(out var engine))
                 engine = CreateEngine();
             var output = engine.Predict(input);
+            // Not in a finally block: an engine that has thrown an exception is not used again.
             _engines.Add(engine);
             return output;
         }

@@ -9,6 +9,19 @@ internal static class Program
 {
     private static int Main(string[] args)
     {
+        try
+        {
+            return Run(args);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or InvalidDataException or InvalidOperationException or ArgumentException)
+        {
+            Console.Error.WriteLine($"Error: {error.Message}");
+            return 1;
+        }
+    }
+
+    private static int Run(string[] args)
+    {
         switch (args)
         {
             case ["train", var folder]:
@@ -16,6 +29,8 @@ internal static class Program
                 Console.WriteLine($"The model: {MLModel1.MLNetModelPath}");
                 Console.WriteLine("Copy it to the folder of the project to make it a part of the project: builds and publishing then take it along.");
                 return 0;
+            case ["evaluate" or "predict", _] when !File.Exists(MLModel1.MLNetModelPath):
+                throw new FileNotFoundException($"There is no model '{MLModel1.MLNetModelPath}'. Train one with the command: train FOLDER. Or copy one there.");
             case ["evaluate", var folder]:
                 var report = MLModel1.Evaluate(new MLContext(), folder, "evaluation");
                 Console.WriteLine(FormattableString.Invariant($"Accuracy {report.Top1Accuracy:p1}, log-loss {report.LogLoss:f3}. The report: {Path.GetFullPath(Path.Combine("evaluation", "report.html"))}"));

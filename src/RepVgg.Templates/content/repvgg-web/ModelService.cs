@@ -3,7 +3,7 @@ using Microsoft.ML.RepVgg;
 
 namespace RepVggNamespace;
 
-/// <summary>The model for all requests. When its file changes, it is loaded again; if that fails, the model before it stays.</summary>
+/// <summary>The model for all requests. When its file changes, it is loaded again; if that fails, or if the file is missing, the model before it stays.</summary>
 internal sealed class ModelService : BackgroundService, IHealthCheck
 {
     private static readonly TimeSpan _interval = TimeSpan.FromSeconds(1);
@@ -11,7 +11,7 @@ internal sealed class ModelService : BackgroundService, IHealthCheck
     private readonly string _path;
     private readonly RepVggLoadOptions _options;
     private readonly ILogger<ModelService> _log;
-    private DateTime _loaded;
+    private DateTime? _loaded;
     private volatile MLModel1.PredictionPool _model;
     private volatile Exception? _error;
 
@@ -28,17 +28,17 @@ internal sealed class ModelService : BackgroundService, IHealthCheck
     public MLModel1.PredictionPool Model => _model;
 
     public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken) =>
-        Task.FromResult(_error is { } error ? HealthCheckResult.Degraded("The file of the model has changed, but cannot be loaded.", error) : HealthCheckResult.Healthy());
+        Task.FromResult(_error is { } error ? HealthCheckResult.Degraded("The file of the model cannot be loaded; the model before it stays.", error) : HealthCheckResult.Healthy());
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        // Other than notifications, looking at the file also works on network drives and in containers.
+        // Notifications of the file system do not work on all network drives and in all containers.
         using var timer = new PeriodicTimer(_interval);
         var last = _loaded;
         while (await timer.WaitForNextTickAsync(stoppingToken))
         {
             var written = ReadTime();
-            // A file that changed since the last look may still be written.
+            // A file that changed since the last look may still be written, and one that is missing may be about to be replaced.
             bool isStable = written == last;
             last = written;
             if (isStable && written != _loaded)
@@ -46,7 +46,7 @@ internal sealed class ModelService : BackgroundService, IHealthCheck
         }
     }
 
-    private void Reload(DateTime written)
+    private void Reload(DateTime? written)
     {
         _loaded = written;
         try
@@ -58,11 +58,12 @@ internal sealed class ModelService : BackgroundService, IHealthCheck
         catch (Exception error)
         {
             _error = error;
-            _log.LogError(error, "{Path} has changed but cannot be loaded; the model before it stays.", _path);
+            _log.LogError(error, "{Path} has changed or is missing, and cannot be loaded; the model before it stays.", _path);
         }
     }
 
-    private DateTime ReadTime()
+    /// <summary>Reads when the file was written; null if it cannot be opened.</summary>
+    private DateTime? ReadTime()
     {
         try
         {
@@ -72,8 +73,7 @@ internal sealed class ModelService : BackgroundService, IHealthCheck
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            // It may be about to be replaced.
-            return _loaded;
+            return null;
         }
     }
 }

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Mvc;
 using Microsoft.ML.RepVgg;
 
 namespace RepVggNamespace;
@@ -15,25 +16,31 @@ internal static class Program
 
     private static int Main(string[] args)
     {
-        if (args is ["train", var folder])
+        try
         {
-            MLModel1.Train(MLModel1.MLNetModelPath, folder);
-            Console.WriteLine($"The model: {MLModel1.MLNetModelPath}");
-            Console.WriteLine("Copy it to the folder of the project to make it a part of the project: builds and publishing then take it along.");
+            if (args is ["train", var folder])
+            {
+                MLModel1.Train(MLModel1.MLNetModelPath, folder);
+                Console.WriteLine($"The model: {MLModel1.MLNetModelPath}");
+                Console.WriteLine("Copy it to the folder of the project to make it a part of the project: builds and publishing then take it along.");
+                return 0;
+            }
+            if (!File.Exists(MLModel1.MLNetModelPath))
+                throw new FileNotFoundException($"There is no model '{MLModel1.MLNetModelPath}'. Train one with the command: train FOLDER. Or copy one there.");
+            CreateServer(args).Run();
             return 0;
         }
-        if (!File.Exists(MLModel1.MLNetModelPath))
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or InvalidDataException or InvalidOperationException or ArgumentException)
         {
-            Console.Error.WriteLine($"There is no model '{MLModel1.MLNetModelPath}'. Train one: dotnet run -- train FOLDER");
+            Console.Error.WriteLine($"Error: {error.Message}");
             return 1;
         }
-        CreateServer(args).Run();
-        return 0;
     }
 
     internal static WebApplication CreateServer(string[] args)
     {
-        var builder = WebApplication.CreateBuilder(args);
+        // The settings are beside the program, whatever the current folder is.
+        var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Limits.MaxRequestBodySize = MaximumRequestBytes);
         // Uploads stay in memory; no temporary file is written.
         builder.Services.Configure<FormOptions>(form => form.MemoryBufferThreshold = MaximumRequestBytes);
@@ -44,7 +51,6 @@ internal static class Program
         builder.Services.AddHostedService(services => services.GetRequiredService<ModelService>());
         builder.Services.AddHealthChecks().AddCheck<ModelService>("model");
         builder.Services.AddOpenApi();
-        builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.RespectNullableAnnotations = true);
 
         // Requests that cannot be served are answered by problem details with the reason.
         builder.Services.Configure<RouteHandlerOptions>(routes => routes.ThrowOnBadRequest = true);
@@ -52,7 +58,7 @@ internal static class Program
         {
             StatusCodes.Status413PayloadTooLarge => $"The request is larger than the limit of {MaximumRequestBytes} bytes.",
             StatusCodes.Status415UnsupportedMediaType => "Send application/json to /predict, or multipart/form-data to /predict/file.",
-            StatusCodes.Status400BadRequest => problem.Exception?.InnerException is JsonException json ? json.Message : problem.Exception?.Message,
+            StatusCodes.Status400BadRequest => problem.Exception?.InnerException is JsonException json ? json.Message : problem.Exception?.Message ?? "The body of the request cannot be read: it is cut off, or it is no such form.",
             _ => null,
         });
 
@@ -69,10 +75,12 @@ internal static class Program
             SuppressDiagnosticsCallback = context => context.Exception is BadHttpRequestException,
         });
         server.UseStatusCodePages();
-        server.MapPost("/predict", (MLModel1.ModelInput input, ModelService service) => Predict(service, input.ImageSource))
+        server.MapPost("/predict", ([FromBody] MLModel1.ModelInput input, ModelService service) => Predict(service, input.ImageSource))
             .WithSummary("Classifies the image of a JSON object.").ProducesProblem(400).ProducesProblem(413).ProducesProblem(415);
-        server.MapPost("/predict/file", async (IFormFile image, ModelService service) =>
+        server.MapPost("/predict/file", async (IFormFile image, HttpRequest request, ModelService service) =>
         {
+            if (request.Form.Files.Count > 1)
+                throw new BadHttpRequestException("The form has several files. Send one image in each request.");
             var content = new byte[image.Length];
             await using var stream = image.OpenReadStream();
             await stream.ReadExactlyAsync(content);
@@ -83,9 +91,9 @@ internal static class Program
         return server;
     }
 
-    private static Prediction Predict(ModelService service, byte[] image)
+    private static Prediction Predict(ModelService service, byte[]? image)
     {
-        if (image.Length == 0)
+        if (image is not { Length: > 0 })
             throw new BadHttpRequestException("The image is missing or empty.");
         try
         {
