@@ -97,17 +97,19 @@ internal static class TrainCommand
                 return context.MulticlassClassification.Trainers.RepVgg(options).Fit(views.Of(data.Training));
             });
         }
-        catch (Exception error) when (interrupt.IsCauseOf(error))
+        catch (Exception error)
         {
-            Console.WriteLine("Stopped before the first epoch was complete: there is no model yet.");
+            bool hasCheckpoint = File.Exists(options.CheckpointPath);
+            if (!existed && !hasCheckpoint)
+            {
+                // Nothing was trained: the name is free again.
+                inUse.Dispose();
+                Directory.Delete(folder.DirectoryPath, recursive: true);
+            }
+            if (!interrupt.IsCauseOf(error))
+                throw;
+            Console.WriteLine(hasCheckpoint ? "Stopped before training went on: the files of the run are unchanged." : "Stopped before the first epoch was complete: there is no model.");
             return interrupt.ExitCode;
-        }
-        catch when (!existed && !File.Exists(options.CheckpointPath))
-        {
-            // Nothing was trained: the name is free again.
-            inUse.Dispose();
-            Directory.Delete(folder.DirectoryPath, recursive: true);
-            throw;
         }
         using var classifier = trained;
         var trainingTime = Stopwatch.GetElapsedTime(start);
