@@ -52,7 +52,7 @@ public sealed class ClassificationTests : IDisposable
             Assert.Equal(4, settings.RootElement.GetProperty("epochs").GetInt32());
 
         // A run is never overwritten without a word.
-        Assert.Contains("exists", Fails(1, train), StringComparison.Ordinal);
+        Assert.Contains("exists. Choose another name, remove the folder, or give --exist-ok", Fails(1, train), StringComparison.Ordinal);
 
         // The accuracy of evaluate on the same images is that of the run.
         string model = Path.Combine(run, "model.zip"), evaluation = _folder.File("evaluation");
@@ -185,9 +185,20 @@ public sealed class ClassificationTests : IDisposable
         Assert.Contains("no RepVGG variant named 'Foo'", Fails(2, "train", one, "--architecture", "Foo"), StringComparison.Ordinal);
         Assert.Contains("Images of 8x8 pixels are too small for RepVGG-A0", Fails(2, "train", one, "--architecture", "A0", "--image-size", "8"), StringComparison.Ordinal);
         Assert.Contains("--name: '../x' is not the name of a folder", Fails(2, "train", Data(perClass: 2, "two", "red", "blue"), "--name", "../x"), StringComparison.Ordinal);
+        Assert.Contains("--exist-ok needs --name", Fails(2, "train", one, "--exist-ok"), StringComparison.Ordinal);
         string text = _folder.Write("text.zip", "no model"u8.ToArray());
         Assert.Contains("text.zip", Fails(1, "evaluate", text, one), StringComparison.Ordinal);
         Assert.False(Directory.Exists("runs"));
+    }
+
+    /// <summary>No computer has so many GPUs.</summary>
+    [Fact]
+    public void A_device_that_cannot_be_used_has_its_name_on_the_command_line()
+    {
+        string error = Fails(1, ["train", Data(perClass: 4), "--output", _folder.File("runs"), "--device", "cuda:99"], hasOutput: true);
+        Assert.StartsWith("Error: --device cuda:99 was requested and cannot be used: ", error, StringComparison.Ordinal);
+        Assert.EndsWith("Give --device cpu to train on the CPU instead.", error.TrimEnd(), StringComparison.Ordinal);
+        Assert.DoesNotContain("TrainingDevice", error, StringComparison.Ordinal);
     }
 
     [Fact]

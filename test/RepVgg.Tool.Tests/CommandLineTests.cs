@@ -49,6 +49,7 @@ public class CommandLineTests
     [InlineData("The option BatchNormEpsilon is 0.01. Leave the option BatchNormEpsilon out.", "--epsilon is 0.01. Leave --epsilon out.")]
     [InlineData("Set Options.BatchSize to 8, or WeightsFileOptions.Normalization.", "Set --batch-size to 8, or --mean and --std.")]
     [InlineData("Correct the row, or set Options.InvalidRows to Skip.", "Correct the row, or give --skip-invalid.")]
+    [InlineData("Options.Device TorchCpu was requested. TrainingDevice.Cpu trains without libtorch.", "--device torch-cpu was requested. --device cpu trains without libtorch.")]
     [InlineData("The BatchSizes of Options.Other are not BatchSize.", "The BatchSizes of Options.Other are not BatchSize.")]
     public void Messages_of_the_library_name_the_options_of_the_command(string message, string expected)
     {
@@ -56,7 +57,7 @@ public class CommandLineTests
         var command = new CommandSpec("run", "Runs.",
         [
             new("batch-size", "N", ""), new("epsilon", "X", "") { Sets = ["BatchNormEpsilon"] }, new("mean", "X", "") { Sets = normalization }, new("std", "X", "") { Sets = normalization },
-            new("skip-invalid", "", "") { Sets = ["InvalidRows"] },
+            new("skip-invalid", "", "") { Sets = ["InvalidRows"] }, Recipe.DeviceOption,
         ], (_, _) => 0);
         Assert.Equal(expected, command.Translate(message));
     }

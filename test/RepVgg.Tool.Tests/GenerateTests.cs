@@ -36,6 +36,8 @@ public sealed class GenerateTests : IDisposable
         Assert.Equal(3, code.Count(text => text.Contains("public partial class RepVggProject", StringComparison.Ordinal)));
         Assert.DoesNotContain("MLModel1", string.Concat(code), StringComparison.Ordinal);
         Assert.Contains("is not empty", Fails(1, "generate", project), StringComparison.Ordinal);
+        string inFile = Path.Combine(_folder.Write("file", []), "Pets");
+        Assert.Contains($"The output folder '{inFile}' cannot be written: ", Fails(1, "generate", inFile), StringComparison.Ordinal);
     }
 
     [Theory]

@@ -111,6 +111,25 @@ public sealed class InterruptTests : IDisposable
         resumed.Send(signal);
         Assert.Equal(exitCode, resumed.End());
         Assert.DoesNotContain($"epoch {epochs,3}/40", resumed.Output, StringComparison.Ordinal);
+
+        // A run that is stopped again while it reads the images keeps its model.
+        using var stopped = Start(arguments);
+        stopped.WaitFor("The run folder: ");
+        stopped.Send(signal);
+        Assert.Equal(exitCode, stopped.End());
+        Assert.DoesNotContain("there is no model", stopped.Output, StringComparison.Ordinal);
+        Assert.True(File.Exists(Path.Combine(run, "model.zip")));
+    }
+
+    [UnixFact]
+    public void Training_on_a_folder_keeps_nothing_of_an_incomplete_first_epoch()
+    {
+        using var run = Start("train", Pictures.Folder(_folder, "pictures", 60), "--output", Output, "--batch-size", "2", "--device", "cpu", "--architecture", "RepVGG-A0", "--image-size", "96");
+        run.WaitFor("Ctrl-C stops training");
+        run.Send(SigInt);
+        Assert.Equal(130, run.End());
+        Assert.Contains("Stopped before the first epoch was complete: there is no model.", run.Output, StringComparison.Ordinal);
+        Assert.Empty(Directory.GetFileSystemEntries(Output));
     }
 
     [UnixFact]

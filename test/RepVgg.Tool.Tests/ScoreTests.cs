@@ -113,6 +113,20 @@ public sealed class ScoreTests(ScoreTests.Data data) : IClassFixture<ScoreTests.
         Assert.Equal(6, Rows(output).Length);
     }
 
+    [Fact]
+    public void A_shard_without_a_readable_image_is_complete_but_a_failure()
+    {
+        string list = _folder.Write("list.txt", "missing0.png\nmissing1.png\nmissing2.png\n"u8.ToArray()), output = _folder.File("out");
+        // The second time, nothing is left to do.
+        for (int run = 0; run < 2; run++)
+            Assert.StartsWith("None of the images of the shard can be read.", Fails(1, output, ["--input", list]), StringComparison.Ordinal);
+        Assert.Equal("""{"images":3,"unreadable":3,"parts":1}""", File.ReadAllText(Path.Combine(output, "_SUCCESS")));
+
+        // A shard without images cannot fail.
+        foreach (int shard in Enumerable.Range(0, 4))
+            Assert.Equal(shard == 0 ? 0 : 1, Programs.Tool.RunHere("score", data.Model, "--input", list, "--output", _folder.File("four"), "--shard", $"{shard}", "--shards", "4").ExitCode);
+    }
+
     [UnixTheory]
     [InlineData(9, 137)]
     [InlineData(2, 130)]

@@ -23,7 +23,7 @@ public sealed partial class TrainingReport
         .tile span { color: var(--muted); font-size: 13px; }
         figure { margin: 0; min-width: 0; }
         figcaption { overflow-wrap: anywhere; }
-        .key { font-size: 13px; margin-left: 16px; color: var(--muted); }
+        .key { font-size: 13px; margin-left: 16px; color: var(--muted); white-space: nowrap; }
         .key::before { content: ""; display: inline-block; width: 16px; height: 3px; margin-right: 6px; vertical-align: middle; background: currentColor; }
         .key.training::before { background: var(--training); }
         .key.validation::before { background: var(--validation); }
@@ -78,6 +78,7 @@ public sealed partial class TrainingReport
         .path { display: block; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
         .samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(96px, 1fr)); gap: 8px; }
         .samples img { width: 100%; aspect-ratio: 1; object-fit: contain; background: var(--page); border-radius: 6px; }
+        @media (max-width: 600px) { main { padding: 16px 10px 32px; } section { padding: 14px 12px; } th, td { padding: 5px 6px; } .bar { min-width: 64px; } }
         @media print { .scroll { max-height: none; overflow: visible; } .choice .matrix-shares, .choice .matrix-counts { display: block !important; } section { break-inside: avoid; } }
 
         """;

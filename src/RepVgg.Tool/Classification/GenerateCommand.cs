@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.RegularExpressions;
 using RepVgg.Runtime.Files;
 using RepVgg.Tool.CommandLine;
+using RepVgg.Tool.Workflow;
 
 namespace RepVgg.Tool.Classification;
 
@@ -43,7 +44,7 @@ internal static partial class GenerateCommand
 
         interrupt.Defer(() =>
         {
-            Directory.CreateDirectory(folder);
+            OutputFolder.Prepare(folder);
             if (model is not null)
                 SavedClassifier.Save(model.Context, model.Classifier, Path.Combine(folder, $"{name}.mlnet"));
             foreach (var file in files)

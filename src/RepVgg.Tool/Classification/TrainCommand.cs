@@ -28,7 +28,7 @@ internal static class TrainCommand
         new("validation-fraction", "X", "share of the images of each class that is held out for validation, if there are no others (default: 0.2)"),
         new("name", "NAME", "name of the run folder (default: train, train2, ...)"),
         new("output", "DIR", "folder of the run folders (default: runs)"),
-        new("exist-ok", "", "write into an existing run folder, and go on from its checkpoint"),
+        new("exist-ok", "", "write into the existing run folder of --name, and go on from its checkpoint") { Replacements = [("allow an existing one", "give --exist-ok to go on with its run")] },
         new("image-size", "N", "height and width of the network's input in pixels (default: found from the images)") { Sets = [nameof(RepVggTrainer.Options.ImageHeight), nameof(RepVggTrainer.Options.ImageWidth)] },
         new("architecture", "NAME", "RepVGG variant, such as RepVGG-A0 (default: found from the size)"),
         new("weights", "FILE", "start from the weights of a file, such as a checkpoint of the authors") { Sets = [nameof(RepVggTrainer.Options.PretrainedWeightsPath)] },
@@ -36,7 +36,7 @@ internal static class TrainCommand
         new("batch-size", "N", "images of one training step (default: 32)"),
         new("learning-rate", "X", "peak learning rate (default: by the optimizer)"),
         new("seed", "N", "seed of weights, split, shuffling and augmentation (default: 1)"),
-        new("device", "NAME", "where to train: auto, cpu, torch-cpu, cuda or cuda:INDEX (default: auto)"),
+        Recipe.DeviceOption,
         OptionSpec.Threads,
         new("skip-invalid", "", "skip images that cannot be read, instead of ending with an error") { Sets = [nameof(RepVggTrainer.Options.InvalidRows)] },
     ];
@@ -50,6 +50,8 @@ internal static class TrainCommand
         if (arguments.OptionalOperand(0) is not null && arguments.Text("dataset") is not null)
             throw new UsageException("DIR and --dataset are the same; give one of them.");
         string path = arguments.OptionalOperand(0) ?? arguments.Text("dataset") ?? config?.DataPath ?? throw new UsageException("DIR is missing: the folder with one subfolder of images per class.");
+        if (arguments.Flag("exist-ok") && !arguments.IsGiven("name"))
+            throw new UsageException("--exist-ok needs --name, the name of the run folder.");
         double fraction = Fraction(arguments) ?? config?.ValidationFraction ?? 0.2;
         int seed = Recipe.Seed(arguments);
         var options = Options(arguments, config);
@@ -97,7 +99,8 @@ internal static class TrainCommand
         }
         catch (Exception error)
         {
-            if (!existed && !File.Exists(options.CheckpointPath))
+            bool hasCheckpoint = File.Exists(options.CheckpointPath);
+            if (!existed && !hasCheckpoint)
             {
                 // Nothing was trained: the name is free again.
                 inUse.Dispose();
@@ -105,7 +108,7 @@ internal static class TrainCommand
             }
             if (!interrupt.IsCauseOf(error))
                 throw;
-            Console.WriteLine("Stopped before the first epoch was complete: there is no model yet.");
+            Console.WriteLine(hasCheckpoint ? "Stopped before training went on: the files of the run are unchanged." : "Stopped before the first epoch was complete: there is no model.");
             return interrupt.ExitCode;
         }
         using var classifier = trained;

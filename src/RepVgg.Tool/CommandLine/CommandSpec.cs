@@ -16,6 +16,9 @@ internal sealed record OptionSpec(string Name, string Value, string Help)
     /// <summary>The properties of the library's options that this option sets; by default, the one with its name, such as BatchSize for <c>batch-size</c>. Messages of the library that name them are shown with the name of this option.</summary>
     public IReadOnlyList<string> Sets { get; init; } = [string.Concat(Name.Split('-').Select(word => char.ToUpperInvariant(word[0]) + word[1..]))];
 
+    /// <summary>Texts of the library's messages that are about this option, as regular expressions, with what the messages of the command have in their place.</summary>
+    public IReadOnlyList<(string Pattern, string Replacement)> Replacements { get; init; } = [];
+
     /// <summary>Whether there may be several values, one after the other or each with the name of the option.</summary>
     public bool HasSeveralValues { get; init; }
 }
@@ -41,7 +44,7 @@ internal sealed record CommandSpec(string Name, string Summary, IReadOnlyList<Op
         return result.Errors.Count == 0 ? new Arguments(result) : throw new UsageException(result.Errors[0].Message);
     }
 
-    /// <summary>Replaces the names of the library's options in a message by those of this command's options that set them.</summary>
+    /// <summary>Replaces the names of the library's options in a message by those of this command's options that set them, and the names of their values by those on the command line.</summary>
     public string Translate(string message)
     {
         foreach (var options in Options.SelectMany(option => option.Sets.Select(name => (Name: name, Option: option))).GroupBy(entry => entry.Name, entry => entry.Option))
@@ -51,6 +54,8 @@ internal sealed record CommandSpec(string Name, string Summary, IReadOnlyList<Op
                 message = Regex.Replace(message, $@"\bset {reference} to \w+", $"give {names}");
             message = Regex.Replace(message, $@"{reference}|\b{options.Key}(?= is )", names);
         }
+        foreach (var (pattern, replacement) in Options.SelectMany(option => option.Replacements))
+            message = Regex.Replace(message, pattern, replacement);
         return message;
     }
 

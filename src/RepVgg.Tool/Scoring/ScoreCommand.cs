@@ -67,7 +67,10 @@ internal static class ScoreCommand
         var summary = new ShardSummary(count, Enumerable.Range(0, parts).Sum(folder.CountUnreadable), parts);
         bool isLast = interrupt.Defer(() => folder.Complete(summary));
         Console.WriteLine(Invariant($"Shard {shard.Index} of {shard.Count} is complete: {summary.Images:n0} images, {summary.Unreadable:n0} of them unreadable{(summary.Unreadable > 0 ? " (_errors-*.jsonl)" : "")}; {toScore:n0} images in this run, {speed:n0} images/s.{(isLast ? " All shards are complete." : "")}"));
-        return 0;
+        if (count == 0 || summary.Unreadable < count)
+            return 0;
+        Console.Error.WriteLine("None of the images of the shard can be read. If that is repaired, delete its parts, and run the command again.");
+        return 1;
 
         int SizeOf(int number) => (int)Math.Min(partSize, count - (long)number * partSize);
     }

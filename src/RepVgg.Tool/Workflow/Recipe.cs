@@ -41,6 +41,18 @@ internal sealed record Recipe
 
     public required float ValidationFraction { get; init; }
 
+    /// <summary>The command-line option of the device, which <see cref="Device"/> reads.</summary>
+    public static OptionSpec DeviceOption { get; } = new("device", "NAME", "where to train: auto, cpu, torch-cpu, cuda or cuda:INDEX (default: auto)")
+    {
+        Replacements =
+        [
+            (@"\bSet MLContext\.FallbackToCpu\b", "Give --device cpu"),
+            (@"\bTrainingDevice\.Cpu\b", "--device cpu"),
+            (@"(?<=--device )Cuda\((\d+)\)", "cuda:$1"),
+            (@"(?<=--device )TorchCpu\b", "torch-cpu"),
+        ],
+    };
+
     /// <summary>The command-line options of the recipe and of the hardware.</summary>
     public static IReadOnlyList<OptionSpec> TrainingOptions { get; } =
     [
@@ -48,7 +60,7 @@ internal sealed record Recipe
         new("epochs", "N", "passes over the training images"),
         new("batch-size", "N", "images of one training step"),
         new("learning-rate", "X", "peak learning rate"),
-        new("device", "NAME", "where to train: auto, cpu, torch-cpu, cuda or cuda:INDEX (default: auto)"),
+        DeviceOption,
         OptionSpec.Threads,
     ];
 
