@@ -210,12 +210,18 @@ internal sealed class BatchLoader : IDisposable
             if (bytes.IsEmpty)
             {
                 batch.Labels[i] = _source.Read(sample, _floats);
-                Write<float>(_floats, destination, sample);
+                if (_order is null)
+                    _augmenter.Convert<float>(_floats, destination);
+                else
+                    _augmenter.Augment(_floats, destination, Random(sample));
             }
             else
             {
                 batch.Labels[i] = _source.LabelOf(sample);
-                Write(bytes, destination, sample);
+                if (_order is null)
+                    _augmenter.Convert(bytes, destination);
+                else
+                    _augmenter.Augment(bytes, _source.Height, _source.Width, destination, Random(sample));
             }
         }
         // After a read that did not return until the loader was disposed, the device can be disposed, too.
@@ -225,12 +231,5 @@ internal sealed class BatchLoader : IDisposable
             batch.Stage(_device, [_source.Channels, _source.Height, _source.Width]);
     }
 
-    private void Write<TPixel>(ReadOnlySpan<TPixel> pixels, Span<float> destination, int sample)
-        where TPixel : unmanaged
-    {
-        if (_order is null)
-            _augmenter.Convert(pixels, destination);
-        else
-            _augmenter.Augment(pixels, destination, new RandomStream(_seed, RandomStream.Purpose.Augment, (ulong)_epoch, (ulong)sample));
-    }
+    private RandomStream Random(int sample) => new(_seed, RandomStream.Purpose.Augment, (ulong)_epoch, (ulong)sample);
 }

@@ -1,6 +1,6 @@
 namespace RepVgg.Training.Augmentations;
 
-/// <summary>Rotates, shears and translates images, with bilinear interpolation. Pixels from outside the image have the value of the fill.</summary>
+/// <summary>Rotates, shears and translates images, with bilinear interpolation. Pixels from outside the image have the colour of the fill.</summary>
 /// <remarks>
 /// The results are those of Pillow's <c>Image.rotate</c> and <c>Image.transform</c> with AFFINE, BILINEAR and a fill colour.
 /// An instance reuses its memory and serves one thread at a time.
@@ -12,8 +12,8 @@ internal sealed class AffineOperations
     /// <summary>Rotates counter-clockwise around the centre.</summary>
     /// <param name="image">The image.</param>
     /// <param name="degrees">The angle in degrees.</param>
-    /// <param name="fill">Value of the pixels from outside, in every channel.</param>
-    public void Rotate(PlanarImage image, double degrees, byte fill)
+    /// <param name="fill">Value of the pixels from outside, per channel.</param>
+    public void Rotate(PlanarImage image, double degrees, ReadOnlySpan<byte> fill)
     {
         const int Digits = 15;
         double angle = -double.DegreesToRadians(degrees);
@@ -25,28 +25,28 @@ internal sealed class AffineOperations
     /// <summary>Moves each row to the left in proportion to its distance from the top.</summary>
     /// <param name="image">The image.</param>
     /// <param name="factor">Pixels per row; negative to move to the right.</param>
-    /// <param name="fill">Value of the pixels from outside, in every channel.</param>
-    public void ShearX(PlanarImage image, double factor, byte fill) => Warp(image, new Matrix(1, factor, 0, 0, 1, 0), fill);
+    /// <param name="fill">Value of the pixels from outside, per channel.</param>
+    public void ShearX(PlanarImage image, double factor, ReadOnlySpan<byte> fill) => Warp(image, new Matrix(1, factor, 0, 0, 1, 0), fill);
 
     /// <summary>Moves each column up in proportion to its distance from the left.</summary>
     /// <param name="image">The image.</param>
     /// <param name="factor">Pixels per column; negative to move down.</param>
-    /// <param name="fill">Value of the pixels from outside, in every channel.</param>
-    public void ShearY(PlanarImage image, double factor, byte fill) => Warp(image, new Matrix(1, 0, 0, factor, 1, 0), fill);
+    /// <param name="fill">Value of the pixels from outside, per channel.</param>
+    public void ShearY(PlanarImage image, double factor, ReadOnlySpan<byte> fill) => Warp(image, new Matrix(1, 0, 0, factor, 1, 0), fill);
 
     /// <summary>Moves the image to the left.</summary>
     /// <param name="image">The image.</param>
     /// <param name="share">The distance as a share of the width; negative to move to the right.</param>
-    /// <param name="fill">Value of the pixels from outside, in every channel.</param>
-    public void TranslateX(PlanarImage image, double share, byte fill) => Warp(image, new Matrix(1, 0, share * image.Width, 0, 1, 0), fill);
+    /// <param name="fill">Value of the pixels from outside, per channel.</param>
+    public void TranslateX(PlanarImage image, double share, ReadOnlySpan<byte> fill) => Warp(image, new Matrix(1, 0, share * image.Width, 0, 1, 0), fill);
 
     /// <summary>Moves the image up.</summary>
     /// <param name="image">The image.</param>
     /// <param name="share">The distance as a share of the height; negative to move down.</param>
-    /// <param name="fill">Value of the pixels from outside, in every channel.</param>
-    public void TranslateY(PlanarImage image, double share, byte fill) => Warp(image, new Matrix(1, 0, 0, 0, 1, share * image.Height), fill);
+    /// <param name="fill">Value of the pixels from outside, per channel.</param>
+    public void TranslateY(PlanarImage image, double share, ReadOnlySpan<byte> fill) => Warp(image, new Matrix(1, 0, 0, 0, 1, share * image.Height), fill);
 
-    private void Warp(PlanarImage image, Matrix matrix, byte fill)
+    private void Warp(PlanarImage image, Matrix matrix, ReadOnlySpan<byte> fill)
     {
         int height = image.Height, width = image.Width;
         _source.Set(image.Pixels, image.Channels, height, width);
@@ -60,7 +60,7 @@ internal sealed class AffineOperations
                 if (sourceX < 0 || sourceX >= width || sourceY < 0 || sourceY >= height)
                 {
                     for (int c = 0; c < image.Channels; c++)
-                        image.Row(c, y)[x] = fill;
+                        image.Row(c, y)[x] = fill[c];
                     continue;
                 }
                 var (left, right, horizontal) = Neighbours(sourceX, width);

@@ -8,7 +8,7 @@ namespace RepVgg.Tests.Training.Augmentations;
 /// <summary>Compares the operations with Pillow, byte for byte.</summary>
 public sealed class PillowTests : IDisposable
 {
-    private const byte Fill = 128;
+    private static readonly byte[] _fill = [128, 128, 128];
     private readonly JsonDocument _golden = JsonDocument.Parse(File.ReadAllText(GoldenFiles.PathOf(Path.Combine("pillow", "operations.json"))));
 
     public static TheoryData<string> Operations =>
@@ -58,11 +58,11 @@ public sealed class PillowTests : IDisposable
             case "Contrast": tones.Contrast(image, (float)argument); break;
             case "Color": tones.Color(image, (float)argument); break;
             case "Sharpness": tones.Sharpness(image, (float)argument); break;
-            case "Rotate": affine.Rotate(image, argument, Fill); break;
-            case "ShearX": affine.ShearX(image, argument, Fill); break;
-            case "ShearY": affine.ShearY(image, argument, Fill); break;
-            case "TranslateX": affine.TranslateX(image, argument, Fill); break;
-            case "TranslateY": affine.TranslateY(image, argument, Fill); break;
+            case "Rotate": affine.Rotate(image, argument, _fill); break;
+            case "ShearX": affine.ShearX(image, argument, _fill); break;
+            case "ShearY": affine.ShearY(image, argument, _fill); break;
+            case "TranslateX": affine.TranslateX(image, argument, _fill); break;
+            case "TranslateY": affine.TranslateY(image, argument, _fill); break;
             case "Resize":
                 int[] sizes = [.. arguments.Select(value => (int)value)];
                 var resized = new PlanarImage();
