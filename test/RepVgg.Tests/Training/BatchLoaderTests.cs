@@ -91,6 +91,31 @@ public class BatchLoaderTests
         Assert.NotEqual(Enumerable.Range(0, 200), Order(3, 1));
     }
 
+    [Theory]
+    [InlineData(2)]
+    [InlineData(5)]
+    [InlineData(40)]
+    public void Any_number_of_threads_gives_the_same_batches(int threads)
+    {
+        const int Count = 150, Size = 12;
+        byte[] pixels = new byte[Count * Size * Size];
+        new Random(1).NextBytes(pixels);
+        var source = new InMemorySamples(pixels, [.. Enumerable.Range(0, Count).Select(i => i % 3)], 1, Size, Size, 3);
+        var augmentation = new Augmentation { RandomResizedCrop = new(), RandAugment = new(), HorizontalFlip = true, Mixing = new Mixing { MixupAlpha = 0.2, CutMixAlpha = 1 } };
+        var augmenter = new ImageAugmenter(augmentation, new([100], [0.02f]), 1, Size, Size);
+        var mixer = new BatchMixer(augmentation.Mixing, 0.1f, 3, Size, Size);
+        using var expected = BatchLoader.Training(source, augmenter, 4, seed: 3, epoch: 2, mixer: mixer, threads: 1);
+        using var ours = BatchLoader.Training(source, augmenter.Clone(), 4, seed: 3, epoch: 2, mixer: mixer, threads: threads);
+        while (expected.Next() is { } batch)
+        {
+            var same = ours.Next()!;
+            Assert.Equal(batch.Images.ToArray(), same.Images.ToArray());
+            Assert.Equal(batch.Labels.ToArray(), same.Labels.ToArray());
+            Assert.Equal(batch.Targets.ToArray(), same.Targets.ToArray());
+        }
+        Assert.Null(ours.Next());
+    }
+
     [Fact]
     public void Evaluation_serves_every_sample_in_order()
     {
