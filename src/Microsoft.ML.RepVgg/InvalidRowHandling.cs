@@ -7,7 +7,7 @@ public enum InvalidRowHandling
     Error,
 
     /// <summary>
-    /// In training, the row is skipped. At scoring, it gets a missing prediction: key 0 and scores NaN. The rows are counted, and a
+    /// In training, the row is skipped; if all rows of a class are, an <see cref="InvalidOperationException"/> is thrown. At scoring, it gets a missing prediction: key 0 and scores NaN. The rows are counted, and a
     /// warning in the log states the reason for the first one.
     /// </summary>
     Skip,

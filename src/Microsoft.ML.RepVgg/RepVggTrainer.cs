@@ -12,6 +12,7 @@ using RepVgg.Inference;
 using RepVgg.Networks;
 using RepVgg.Optimizers;
 using RepVgg.Reparameterization;
+using RepVgg.Runtime;
 using RepVgg.TorchSharp;
 using RepVgg.Training;
 using RepVgg.Training.Data;
@@ -132,8 +133,8 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         }
         var expected = pretrained?.Normalization;
         long skippedRows = 0;
-        using var samples = Read(input, features, classes, "training data", channel, ref skippedRows);
-        using var validationSamples = _options.ValidationSet is { } set ? Read(CheckValidation(set, label), features, classes, "validation data", channel, ref skippedRows) : null;
+        using var samples = Read(input, features, classes, isTraining: true, channel, ref skippedRows);
+        using var validationSamples = _options.ValidationSet is { } set ? Read(CheckValidation(set, label), features, classes, isTraining: false, channel, ref skippedRows) : null;
         var (training, validation) = Divide(samples, validationSamples, seed);
 
         var normalization = _options.Normalization ?? expected;
@@ -202,17 +203,23 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         return (height, width);
     }
 
-    private SampleCache Read(IDataView view, FeatureInput features, int classes, string what, IChannel? channel, ref long skippedRows)
+    private SampleCache Read(IDataView view, FeatureInput features, int classes, bool isTraining, IChannel? channel, ref long skippedRows)
     {
+        string what = isTraining ? "training data" : "validation data";
         var cache = new SampleCache(features.Channels, features.Height, features.Width, classes, _options.CacheLimit);
         try
         {
-            var (skipped, reason) = TrainingRows.Read(view, features, _options.LabelColumnName, cache, _options.InvalidRows == InvalidRowHandling.Skip, _options.CancellationToken, _options.NumberOfThreads);
+            var (skipped, reason, lostLabels) = TrainingRows.Read(view, features, _options.LabelColumnName, cache, _options.InvalidRows == InvalidRowHandling.Skip, _options.CancellationToken, _options.NumberOfThreads);
             skippedRows += skipped;
             if (skipped > 0)
                 channel?.Warning(MessageSensitivity.UserData, "{0} rows of the {1} were skipped; the first: {2}", skipped, what, reason);
             if (cache.Count == 0)
                 throw new InvalidOperationException(skipped > 0 ? $"None of the {skipped} rows of the {what} can be used; the first: {reason}" : $"The {what} has no rows.");
+            if (isTraining && lostLabels.Count > 0)
+            {
+                var names = KeyValues.Read(view.Schema[_options.LabelColumnName], classes);
+                throw new InvalidOperationException($"All rows of {(lostLabels.Count == 1 ? "the class" : "the classes")} {MessageText.Join([.. lostLabels.Select(label => $"'{names[label]}'")], separator: ", ")} would be skipped, so that the model could never predict it. The first skipped row: {reason} Correct the rows, or leave the class out.");
+            }
             return cache;
         }
         catch

@@ -120,7 +120,10 @@ public sealed partial class RepVggTransformer
             ? classIndex
             : throw new ArgumentOutOfRangeException(nameof(classIndex), classIndex, FormattableString.Invariant($"The model has {Labels.Count} classes, with indices from 0 to {Labels.Count - 1}."));
 
-    private int? IndexOf(string? className)
+    /// <summary>Finds a class by its name.</summary>
+    /// <returns>Its index; null for no name.</returns>
+    /// <exception cref="ArgumentException">The model has no such class.</exception>
+    internal int? IndexOf(string? className)
     {
         if (className is null)
             return null;

@@ -79,6 +79,9 @@ public sealed partial class RepVggTransformer : ITransformer, IDisposable
     /// <summary>Name of the input column.</summary>
     public string FeatureColumnName => _scorer.Input.ColumnName;
 
+    /// <summary>Describes how the values of the input column become the pixels that the network reads.</summary>
+    internal FeatureInput Input => _scorer.Input;
+
     /// <summary>Name of the output column with one probability per class.</summary>
     public string ScoreColumnName { get; }
 

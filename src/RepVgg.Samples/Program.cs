@@ -1,24 +1,71 @@
-using RepVgg.Samples.Learning;
-using RepVgg.Samples.Workflow;
-using RepVgg.Tool.CommandLine;
-using RepVgg.Tool.Images;
-using RepVgg.Tool.Workflow;
+using System.Runtime.InteropServices;
+using RepVgg.Samples;
 
-CommandSpec[] commands =
-[
-    new("quickstart", "Trains on the bundled 4,000 images of Fashion-MNIST, evaluates, saves, loads, scores, exports.",
-        Recipe.CommandLineOptions, (arguments, interrupt) =>
-        {
-            var (training, test) = FashionMnist.Bundled();
-            return Classification.Run(training, test, Recipe.Quickstart.With(arguments), arguments, interrupt);
-        }),
-    new("fashion-mnist", "The same on the full Fashion-MNIST: 60,000 training and 10,000 test images.",
-        [new("data", "DIR", "folder with the four IDX files, gzip-compressed or not (required)"), .. Recipe.CommandLineOptions], (arguments, interrupt) =>
-        {
-            var (training, test) = FashionMnist.Full(arguments.Required("data"));
-            return Classification.Run(training, test, Recipe.FullSet.With(arguments), arguments, interrupt);
-        }),
-    new("reparameterize", "Shows step by step, on small numbers, how the branches of a block become one convolution.", [], (arguments, _) => ReparameterizeCommand.Run(arguments)),
-];
+const string Usage = """
+    Samples of Microsoft.ML.RepVgg. Usage: dotnet run --project src/RepVgg.Samples -- [SAMPLE] [OPTION VALUE]...
 
-return CommandRunner.Run("RepVGG in ML.NET pipelines: samples.", commands, args, commands[0]);
+      quickstart      Trains on 4,000 bundled images of Fashion-MNIST, evaluates, saves, loads, scores, exports. It runs if no sample is named.
+      fashion-mnist   Trains on the 60,000 images of Fashion-MNIST, with a run folder, a checkpoint and a report.
+      reparameterize  Shows step by step, on small numbers, how the branches of a block become one convolution.
+
+      --out DIR       folder for the model (default: output)
+      --epochs N      passes over the training images
+      --device NAME   where to train: auto, cpu, torch-cpu, cuda or cuda:INDEX (default: auto)
+      --data DIR      fashion-mnist only: folder with the four IDX files, gzip-compressed or not
+    """;
+
+// Ctrl-C and SIGTERM stop the training, and the best model so far is kept. A second signal ends the program.
+using var stop = new CancellationTokenSource();
+int exitCode = 0;
+using var interrupt = StopOn(PosixSignal.SIGINT, 130);
+using var termination = StopOn(PosixSignal.SIGTERM, 143);
+try
+{
+    bool isNamed = args.Length > 0 && !args[0].StartsWith('-');
+    if (args.Contains("--help"))
+        Console.WriteLine(Usage);
+    else
+        Run(isNamed ? args[0] : "quickstart", SampleOptions.Parse(args[(isNamed ? 1 : 0)..]));
+}
+catch (OperationCanceledException)
+{
+    Console.WriteLine("Stopped before the first epoch was complete: there is no model yet.");
+}
+catch (FormatException error)
+{
+    Console.Error.WriteLine($"{error.Message} Try --help.");
+    return 2;
+}
+catch (Exception error) when (error is IOException or UnauthorizedAccessException or InvalidDataException or InvalidOperationException)
+{
+    Console.Error.WriteLine($"Error: {error.Message}");
+    return 1;
+}
+return exitCode;
+
+void Run(string sample, SampleOptions options)
+{
+    switch (sample)
+    {
+        case "quickstart" when options.Data is null:
+            Quickstart.Run(options, stop.Token);
+            break;
+        case "fashion-mnist":
+            FashionMnist.Run(options, stop.Token);
+            break;
+        case "reparameterize" when options == new SampleOptions():
+            Reparameterize.Run();
+            break;
+        case "quickstart" or "reparameterize":
+            throw new FormatException($"{sample} does not have this option.");
+        default:
+            throw new FormatException($"There is no sample '{sample}'.");
+    }
+}
+
+PosixSignalRegistration StopOn(PosixSignal signal, int code) => PosixSignalRegistration.Create(signal, context =>
+{
+    context.Cancel = exitCode == 0;
+    exitCode = code;
+    stop.Cancel();
+});

@@ -6,14 +6,17 @@ using RepVgg.Tool.Scoring;
 using RepVgg.Tool.Weights;
 using RepVgg.Tool.Workflow;
 
+const string Model = "MODEL: the model.zip of a run, or another ML.NET model with a classifier of this library";
+
 CommandSpec[] commands =
 [
-    new("train", "Trains a classifier on a folder with one subfolder of images per class, and writes a run folder with the model and a report.", TrainCommand.CommandLineOptions, TrainCommand.Run) { Operands = ["[DIR]"] },
-    new("evaluate", "Evaluates a model on labelled images: accuracy, log-loss, and figures per class.", EvaluateCommand.CommandLineOptions, EvaluateCommand.Run) { Operands = ["MODEL", "DIR"] },
-    new("predict", "Classifies images and folders of images.", PredictCommand.CommandLineOptions, PredictCommand.Run) { Operands = ["MODEL", "IMAGE..."] },
-    new("score", "Scores many images, shared among any number of processes, into files of results; goes on after the last complete one when it is started again.", ScoreCommand.CommandLineOptions, ScoreCommand.Run) { Operands = ["MODEL"] },
-    new("explain", "Draws over an image where the evidence for a class lies (class activation map).", ExplainCommand.CommandLineOptions, ExplainCommand.Run) { Operands = ["MODEL", "IMAGE", "OUT.png"] },
-    new("generate", "Writes a console application that trains, evaluates and uses a model, in the shape of a Model Builder project.", GenerateCommand.CommandLineOptions, GenerateCommand.Run) { Operands = ["DIR"] },
+    new("train", "Trains a classifier on a folder with one subfolder of images per class, and writes a run folder with the model and a report.", TrainCommand.CommandLineOptions, TrainCommand.Run) { Operands = ["[DIR]: the images: a folder with one subfolder per class, or with such folders train and val; a CSV file with columns path and label; tar files of images and labels; or a folder of IDX files"] },
+    new("evaluate", "Evaluates a model on labelled images: accuracy, log-loss, and figures per class.", EvaluateCommand.CommandLineOptions, EvaluateCommand.Run) { Operands = [Model, "DIR: the labelled images, as for train; of a folder with train and val, those of val"] },
+    new("predict", "Classifies images and folders of images.", PredictCommand.CommandLineOptions, PredictCommand.Run) { Operands = [Model, "IMAGE...: image files, tar files of images, and folders of images"] },
+    new("score", "Scores many images, shared among any number of processes, into files of results; goes on after the last complete one when it is started again.", ScoreCommand.CommandLineOptions, ScoreCommand.Run) { Operands = [Model] },
+    new("explain", "Draws over an image where the evidence for a class lies (class activation map).", ExplainCommand.CommandLineOptions, ExplainCommand.Run) { Operands = [Model, "IMAGE: the image file", "OUT.png: the drawing"] },
+    new("export", "Writes the network of a model as ONNX, for programs without ML.NET.", ExportCommand.CommandLineOptions, ExportCommand.Run) { Operands = [Model, "OUT.onnx: the file to write"] },
+    new("generate", "Writes a project that trains, evaluates and uses a model, in the shape of a Model Builder project: a console application or a web API.", GenerateCommand.CommandLineOptions, GenerateCommand.Run) { Operands = ["DIR: the folder of the project, which must not exist or be empty"] },
     .. WeightsCommands.All,
     new("search-scales", "Finds the scales of RepOptimizer for a variant on a small set of labelled images.", SearchScalesCommand.CommandLineOptions, SearchScalesCommand.Run),
     new("ablation", "Trains the training forms one after the other and compares their accuracy, speed and size.", AblationCommand.CommandLineOptions, AblationCommand.Run),

@@ -2,6 +2,8 @@ using System.Globalization;
 using System.Text.Json;
 using Microsoft.ML;
 using Microsoft.ML.Data;
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Testing;
 using RepVgg.Tool.Classification;
@@ -18,10 +20,17 @@ public sealed class ClassificationTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
+    private sealed class PathRow
+    {
+        public string Path { get; set; } = "";
+    }
+
     private sealed class Row
     {
         [ImageType(Pictures.Size, Pictures.Size)]
-        public MLImage Image { get; set; } = null!;
+        public MLImage ImageSource { get; set; } = null!;
+
+        public string Label { get; set; } = "";
     }
 
     [Fact]
@@ -69,12 +78,54 @@ public sealed class ClassificationTests : IDisposable
         using (var drawn = MLImage.CreateFromFile(heat))
             Assert.Equal((Pictures.Size, Pictures.Size), (drawn.Width, drawn.Height));
 
+        Assert.Contains("--class: The model has no class 'violet'; it has 'blue', 'green', 'red'.", Fails(2, "explain", model, picture, heat, "--class", "violet"), StringComparison.Ordinal);
+
         // An application without this library loads the model.
         var context = new MLContext();
         var stock = context.Model.Load(model, out _);
         using var image = MLImage.CreateFromFile(picture);
-        var scored = stock.Transform(context.Data.LoadFromEnumerable([new Row { Image = image }]));
+        var scored = stock.Transform(context.Data.LoadFromEnumerable([new Row { ImageSource = image }]));
         Assert.Equal("red", scored.GetColumn<string>("PredictedLabel").Single());
+    }
+
+    /// <summary>ONNX Runtime computes the probabilities of the model from pixels that ML.NET's own transformers extract, with the size, the order and the values that the command prints.</summary>
+    [Fact]
+    public void An_exported_model_computes_the_same_probabilities_in_ONNX_Runtime()
+    {
+        const int Size = 24;
+        string data = Data(perClass: 12), model = Path.Combine(_folder.File("runs"), "train", "model.zip"), onnx = _folder.File("model.onnx");
+        var (exitCode, output, error) = Programs.Tool.RunHere("train", data, "--output", _folder.File("runs"), "--epochs", "3", "--batch-size", "8", "--device", "cpu", "--image-size", $"{Size}");
+        Assert.True(exitCode == 0, error);
+        (exitCode, output, error) = Programs.Tool.RunHere("export", model, onnx, "--activation-map", "--opset", "14");
+        Assert.True(exitCode == 0, error);
+        Assert.Contains($"Input   input, float32 [N, 3, {Size}, {Size}]: pixels from 0 to 255, first all red, then all green, then all blue ones. The graph normalises them.", output, StringComparison.Ordinal);
+        Assert.Contains("scaled without distortion until they cover this size, and cropped (IsoCrop, Center)", output, StringComparison.Ordinal);
+
+        string picture = Path.Combine(_folder.Path, "wide.png");
+        Pictures.Write(picture, "green", 1, width: 50, height: 31);
+        (_, output, _) = Programs.Tool.RunHere("predict", model, picture, "--json");
+        using var predicted = JsonDocument.Parse(output);
+        var expected = predicted.RootElement.GetProperty("predictions").EnumerateArray().ToDictionary(entry => entry.GetProperty("label").GetString()!, entry => entry.GetProperty("probability").GetDouble());
+
+        var context = new MLContext();
+        var pixels = context.Transforms.LoadImages("Image", "", "Path")
+            .Append(context.Transforms.ResizeImages("Image", Size, Size, "Image", ImageResizingEstimator.ResizingKind.IsoCrop, ImageResizingEstimator.Anchor.Center))
+            .Append(context.Transforms.ExtractPixels("Pixels", "Image"));
+        var view = context.Data.LoadFromEnumerable([new PathRow { Path = picture }]);
+        float[] input = pixels.Fit(view).Transform(view).GetColumn<float[]>("Pixels").Single();
+        using var session = new InferenceSession(onnx);
+        using var results = session.Run([NamedOnnxValue.CreateFromTensor("input", new DenseTensor<float>(input, [1, 3, Size, Size]))]);
+        float[] logits = [.. results.Single(result => result.Name == "logits").AsEnumerable<float>()];
+        double sum = logits.Sum(logit => Math.Exp(logit));
+        string[] labels = ["blue", "green", "red"];
+        foreach (var (i, label) in labels.Index())
+            Assert.Equal(expected[label], Math.Exp(logits[i]) / sum, 1e-4);
+        var map = results.Single(result => result.Name == "activation_map").AsTensor<float>();
+        Assert.Equal([1, 3], map.Dimensions[..2].ToArray());
+
+        Assert.Contains("its name must end in .onnx", Fails(2, "export", model, _folder.File("model.pth")), StringComparison.Ordinal);
+        Assert.Contains("cannot be loaded", Fails(1, "export", onnx, _folder.File("other.onnx")), StringComparison.Ordinal);
+        Assert.False(File.Exists(_folder.File("other.onnx")));
     }
 
     [Fact]
@@ -93,6 +144,10 @@ public sealed class ClassificationTests : IDisposable
         Assert.Contains("DIR is missing", Fails(2, "train"), StringComparison.Ordinal);
         Assert.Contains("--validation-fraction is '1'", Fails(2, "train", one, "--validation-fraction", "1"), StringComparison.Ordinal);
         Assert.Contains("Unrecognized command or argument 'trane'", Fails(2, "trane", one), StringComparison.Ordinal);
+        Assert.Contains("--threads is '100000'", Fails(2, "train", one, "--threads", "100000"), StringComparison.Ordinal);
+        Assert.Contains("no RepVGG variant named 'Foo'", Fails(2, "train", one, "--architecture", "Foo"), StringComparison.Ordinal);
+        Assert.Contains("Images of 8x8 pixels are too small for RepVGG-A0", Fails(2, "train", one, "--architecture", "A0", "--image-size", "8"), StringComparison.Ordinal);
+        Assert.Contains("--name: '../x' is not the name of a folder", Fails(2, "train", Data(perClass: 2, "two", "red", "blue"), "--name", "../x"), StringComparison.Ordinal);
         string text = _folder.Write("text.zip", "no model"u8.ToArray());
         Assert.Contains("text.zip", Fails(1, "evaluate", text, one), StringComparison.Ordinal);
         Assert.False(Directory.Exists("runs"));
@@ -174,11 +229,22 @@ public sealed class ClassificationTests : IDisposable
         string evaluation = _folder.File("evaluation");
         (exitCode, output, error) = Programs.Tool.RunHere("evaluate", Path.Combine(run, "model.zip"), data, "--skip-invalid", "--output", evaluation);
         Assert.True(exitCode == 0, error);
-        Assert.Contains("3 more images cannot be read", output, StringComparison.Ordinal);
+        Assert.Contains("Images that cannot be read and are left out: 3.", output, StringComparison.Ordinal);
+        foreach (string name in new[] { "a.png", "m.png", "z.png" })
+            Assert.Contains($"{Path.Combine(data, "green", name)}: the image cannot be read: its format is unknown", error, StringComparison.Ordinal);
         // Every prediction is that of its own image.
         string[] lines = File.ReadAllLines(Path.Combine(evaluation, "predictions.csv"))[1..];
         Assert.Equal(24, lines.Length);
         Assert.All(lines, line => Assert.Equal(Path.GetFileName(Path.GetDirectoryName(line.Split(',')[0])), line.Split(',')[1]));
+
+        string model = Path.Combine(run, "model.zip"), picture = Path.Combine(data, "red", "3.png"), unreadable = Path.Combine(data, "green", "a.png");
+        (exitCode, output, error) = Programs.Tool.RunHere("predict", model, unreadable, picture, "--skip-invalid", "--json");
+        Assert.Equal(0, exitCode);
+        Assert.Equal(picture, Assert.Single(output.TrimEnd().Split('\n').Select(line => JsonDocument.Parse(line).RootElement.GetProperty("path").GetString())));
+        Assert.StartsWith($"{unreadable}: the image cannot be read: its format is unknown", error, StringComparison.Ordinal);
+        Assert.EndsWith("Images that cannot be read: 1 of 2.", error.TrimEnd(), StringComparison.Ordinal);
+        Assert.Equal((1, ""), (Programs.Tool.RunHere("predict", model, unreadable, "--skip-invalid") is var (code, text, _) ? (code, text) : default));
+        Assert.StartsWith($"Error: {unreadable}: the image cannot be read", Fails(1, ["predict", model, picture, unreadable], hasOutput: true), StringComparison.Ordinal);
 
         // A run that does not fit changes nothing of the one that is there.
         Fails(1, [.. train, "--skip-invalid", "--name", "train", "--exist-ok", "--seed", "9"], hasOutput: true);
@@ -227,22 +293,6 @@ public sealed class ClassificationTests : IDisposable
         Assert.Contains("Regression", Assert.Throws<InvalidDataException>(() => MbConfig.Read(tabular)).Message, StringComparison.Ordinal);
         string text = _folder.Write("Text.mbconfig", "text"u8.ToArray());
         Assert.Contains("is not a configuration of Model Builder", Assert.Throws<InvalidDataException>(() => MbConfig.Read(text)).Message, StringComparison.Ordinal);
-    }
-
-    [Fact]
-    public void Generated_code_has_the_names_that_are_given()
-    {
-        string project = _folder.File("Pets");
-        Assert.Equal(0, Programs.Tool.RunHere("generate", project, "--name", "Kinds").ExitCode);
-        Assert.Equal(["Kinds.consumption.cs", "Kinds.evaluate.cs", "Kinds.training.cs", "Pets.csproj", "Program.cs"], Directory.GetFiles(project).Select(path => Path.GetFileName(path)!).Where(name => name[0] != '.').Order(StringComparer.Ordinal));
-        string code = string.Concat(Directory.GetFiles(project).Select(File.ReadAllText));
-        Assert.DoesNotContain("MLModel1", code, StringComparison.Ordinal);
-        Assert.DoesNotContain("RepVggConsole", code, StringComparison.Ordinal);
-        // The package that the project uses is of this version.
-        Assert.Contains($"Include=\"Microsoft.ML.RepVgg\" Version=\"{typeof(Microsoft.ML.RepVgg.RepVggTrainer).Assembly.GetName().Version!.ToString(3)}\"", code, StringComparison.Ordinal);
-        Assert.Contains("is not empty", Fails(1, "generate", project), StringComparison.Ordinal);
-        Assert.Contains("is not a name in C#", Fails(2, "generate", _folder.File("Other"), "--name", "2x"), StringComparison.Ordinal);
-        Assert.Contains("which is the namespace", Fails(2, "generate", _folder.File("Same"), "--name", "Same"), StringComparison.Ordinal);
     }
 
     private static string Fails(int code, params string[] arguments) => Fails(code, arguments, hasOutput: false);

@@ -45,6 +45,32 @@ public class CommandLineTests
     }
 
     [Theory]
+    [InlineData("BatchSize is 1; it must be 2 or more.", "--batch-size is 1; it must be 2 or more.")]
+    [InlineData("The option BatchNormEpsilon is 0.01. Leave the option BatchNormEpsilon out.", "--epsilon is 0.01. Leave --epsilon out.")]
+    [InlineData("Set Options.BatchSize to 8, or WeightsFileOptions.Normalization.", "Set --batch-size to 8, or --mean and --std.")]
+    [InlineData("Correct the row, or set Options.InvalidRows to Skip.", "Correct the row, or give --skip-invalid.")]
+    [InlineData("The BatchSizes of Options.Other are not BatchSize.", "The BatchSizes of Options.Other are not BatchSize.")]
+    public void Messages_of_the_library_name_the_options_of_the_command(string message, string expected)
+    {
+        string[] normalization = ["Normalization"];
+        var command = new CommandSpec("run", "Runs.",
+        [
+            new("batch-size", "N", ""), new("epsilon", "X", "") { Sets = ["BatchNormEpsilon"] }, new("mean", "X", "") { Sets = normalization }, new("std", "X", "") { Sets = normalization },
+            new("skip-invalid", "", "") { Sets = ["InvalidRows"] },
+        ], (_, _) => 0);
+        Assert.Equal(expected, command.Translate(message));
+    }
+
+    [Theory]
+    [InlineData("-1")]
+    [InlineData("1025")]
+    public void Numbers_of_threads_that_cannot_be_used_are_refused(string threads)
+    {
+        var arguments = new CommandSpec("run", "Runs.", [OptionSpec.Threads], (_, _) => 0).Parse([$"--threads={threads}"]);
+        Assert.Equal($"--threads is '{threads}'; it must be a whole number from 0 to 1024.", Assert.Throws<UsageException>(() => arguments.Threads).Message);
+    }
+
+    [Theory]
     [InlineData("", "Auto")]
     [InlineData("--device auto", "Auto")]
     [InlineData("--device cpu", "Cpu")]
@@ -69,7 +95,7 @@ public class CommandLineTests
 
     private static TrainingDevice DeviceOf(string line)
     {
-        var command = new CommandSpec("train", "Trains.", Recipe.CommandLineOptions, (_, _) => 0);
-        return Recipe.Quickstart.ToOptions(command.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries))).Device;
+        var command = new CommandSpec("train", "Trains.", [.. Recipe.TrainingOptions, .. Recipe.RunOptions], (_, _) => 0);
+        return Recipe.Ablation.ToOptions(command.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries))).Device;
     }
 }

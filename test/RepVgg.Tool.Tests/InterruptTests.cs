@@ -14,7 +14,7 @@ namespace RepVgg.Tool.Tests;
 /// <summary>Ctrl-C and SIGTERM at several moments. Signals are sent with the C library's kill, which Windows does not have.</summary>
 public sealed class InterruptTests : IDisposable
 {
-    private const int SigInt = 2, SigTerm = 15;
+    private const int SigInt = 2, SigKill = 9, SigTerm = 15;
 
     private readonly TemporaryFolder _folder = new();
 
@@ -41,33 +41,52 @@ public sealed class InterruptTests : IDisposable
     [InlineData(SigTerm, 143)]
     public void In_the_first_epoch_nothing_is_kept(int signal, int exitCode)
     {
-        using var run = Start("--out", Output, "--device", "cpu", "--epochs", "30", "--checkpoint", _folder.File("run.checkpoint"));
-        run.WaitFor("Training ");
+        using var run = Start("--out", Output, "--device", "cpu", "--epochs", "30");
+        run.WaitFor("Training; Ctrl-C stops it");
         run.Send(signal);
         Assert.Equal(exitCode, run.End());
         Assert.Contains("Stopped before the first epoch was complete", run.Output, StringComparison.Ordinal);
         Assert.Empty(Files(Output));
-        Assert.False(File.Exists(_folder.File("run.checkpoint")));
     }
 
     [UnixTheory]
     [InlineData(SigInt, 130)]
     [InlineData(SigTerm, 143)]
-    public void In_a_later_epoch_the_best_model_and_the_checkpoint_are_kept(int signal, int exitCode)
+    public void In_a_later_epoch_the_best_model_is_kept(int signal, int exitCode)
     {
-        string[] arguments = ["--out", Output, "--device", "cpu", "--epochs", "3", "--checkpoint", _folder.File("run.checkpoint")];
-        using (var run = Start(arguments))
-        {
-            run.WaitFor("epoch   1/3  loss");
-            run.Send(signal);
-            Assert.Equal(exitCode, run.End());
-            Assert.Contains("Stopped. The model is the best so far, of epoch", run.Output, StringComparison.Ordinal);
-            Assert.Contains("The network as ONNX: ", run.Output, StringComparison.Ordinal);
-        }
+        using var run = Start("--out", Output, "--device", "cpu", "--epochs", "30");
+        run.WaitFor("Epoch 1 of 30");
+        run.Send(signal);
+        Assert.Equal(exitCode, run.End());
+        Assert.Contains("The model has the weights of epoch ", run.Output, StringComparison.Ordinal);
+        Assert.Contains("The network as ONNX: ", run.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("Epoch 30 of 30", run.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("test images", run.Output, StringComparison.Ordinal);
         ModelIsComplete();
+    }
+
+    [UnixTheory]
+    [InlineData(SigInt, 130)]
+    [InlineData(SigTerm, 143)]
+    public void The_longer_sample_keeps_the_best_model_and_goes_on(int signal, int exitCode)
+    {
+        string run = Path.Combine(Output, "fashion-mnist");
+        string[] arguments = ["fashion-mnist", "--data", SampleProgramTests.FashionMnistFolder(_folder, 400), "--out", Output, "--device", "cpu", "--epochs", "20"];
+        using (var training = Start(arguments))
+        {
+            training.WaitFor("Epoch 2 of 20");
+            training.Send(signal);
+            Assert.Equal(exitCode, training.End());
+            Assert.DoesNotContain("Epoch 20 of 20", training.Output, StringComparison.Ordinal);
+        }
+        foreach (string file in new[] { "model.zip", "model.onnx", "weights/last.checkpoint" })
+            Assert.True(new FileInfo(Path.Combine(run, file)).Length > 0, file);
+        int epochs = File.ReadAllLines(Path.Combine(run, "results.csv")).Length - 1;
         using var resumed = Start(arguments);
-        Assert.Equal(0, resumed.End());
-        Assert.DoesNotContain("epoch   1/3", resumed.Output, StringComparison.Ordinal);
+        resumed.WaitFor($"Epoch {epochs + 1} of 20");
+        resumed.Send(signal);
+        Assert.Equal(exitCode, resumed.End());
+        Assert.DoesNotContain($"Epoch {epochs} of 20", resumed.Output, StringComparison.Ordinal);
     }
 
     [UnixTheory]
@@ -94,8 +113,27 @@ public sealed class InterruptTests : IDisposable
         Assert.DoesNotContain($"epoch {epochs,3}/40", resumed.Output, StringComparison.Ordinal);
     }
 
+    [UnixFact]
+    public void Of_two_runs_in_the_same_folder_the_second_is_refused_until_the_first_ends_in_any_way()
+    {
+        string[] arguments = ["train", Pictures.Folder(_folder, "pictures", 60), "--output", Output, "--name", "run", "--exist-ok", "--batch-size", "8", "--device", "cpu", "--epochs"];
+        using (var first = Start([.. arguments, "4000"]))
+        {
+            first.WaitFor("epoch   1/4000  loss");
+            var (exitCode, _, error) = Programs.Tool.Run([.. arguments, "4000"]);
+            Assert.Equal(1, exitCode);
+            Assert.Contains($"The folder '{Path.Combine(Output, "run")}' is in use by another run", error, StringComparison.Ordinal);
+            Assert.False(first.HasEnded);
+            first.Send(SigKill);
+            Assert.Equal(137, first.End());
+        }
+        using var next = Start([.. arguments, "4000"]);
+        next.WaitFor("/4000  loss");
+    }
+
     [UnixTheory]
-    [InlineData("Trained in")]
+    [InlineData("Epoch 1 of 1")]
+    [InlineData("The network as ONNX")]
     [InlineData("test images: accuracy")]
     [InlineData("scored by the model")]
     public void After_training_the_model_is_written_completely(string moment)
@@ -127,7 +165,7 @@ public sealed class InterruptTests : IDisposable
     public void Signals_again_and_again_end_training_with_the_exit_code_of_an_interrupt()
     {
         using var run = Start("--out", Output, "--device", "cpu", "--epochs", "30");
-        run.WaitFor("epoch   1/30");
+        run.WaitFor("Epoch 1 of 30");
         var clock = Stopwatch.StartNew();
         while (!run.HasEnded && clock.Elapsed < ProgramRun.Longest)
         {
@@ -264,5 +302,5 @@ public sealed class InterruptTests : IDisposable
         Assert.NotEmpty(archive.Entries);
     }
 
-    private static ProgramRun Start(params string[] arguments) => new((arguments[0].StartsWith('-') ? Programs.Samples : Programs.Tool).Start(arguments));
+    private static ProgramRun Start(params string[] arguments) => new((arguments[0].StartsWith('-') || arguments[0] == "fashion-mnist" ? Programs.Samples : Programs.Tool).Start(arguments));
 }

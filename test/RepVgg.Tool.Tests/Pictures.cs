@@ -24,13 +24,13 @@ internal static class Pictures
     }
 
     /// <summary>Writes a picture whose strongest colour is that of its class.</summary>
-    public static void Write(string path, string label, int seed)
+    public static void Write(string path, string label, int seed, int width = Size, int height = Size)
     {
         var random = new Random(seed);
-        byte[] pixels = new byte[4 * Size * Size];
+        byte[] pixels = new byte[4 * width * height];
         for (int i = 0; i < pixels.Length; i++)
             pixels[i] = (byte)(i % 4 == 3 ? 255 : random.Next(120) + (i % 4 == 2 - Array.IndexOf(_classes, label) ? 120 : 0));
-        using var image = MLImage.CreateFromPixels(Size, Size, MLPixelFormat.Rgba32, pixels);
+        using var image = MLImage.CreateFromPixels(width, height, MLPixelFormat.Rgba32, pixels);
         image.Save(path);
     }
 }

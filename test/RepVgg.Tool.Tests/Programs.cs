@@ -22,7 +22,7 @@ internal sealed class Programs(Assembly assembly)
     public static Programs Tool { get; } = new(typeof(FashionMnist).Assembly);
 
     /// <summary>The samples.</summary>
-    public static Programs Samples { get; } = new(typeof(Samples.Workflow.Classification).Assembly);
+    public static Programs Samples { get; } = new(typeof(RepVgg.Samples.Quickstart).Assembly);
 
     /// <summary>Runs it in this process; for tests of the collection <see cref="ConsoleCollection"/>.</summary>
     public (int ExitCode, string Output, string Error) RunHere(params string[] arguments)

@@ -166,7 +166,7 @@ public sealed class ScoreTests(ScoreTests.Data data) : IClassFixture<ScoreTests.
     [Fact]
     public void Inputs_and_numbers_that_do_not_fit_are_named()
     {
-        string output = _folder.File("out"), text = _folder.Write("text.tar", new byte[700].Select((_, i) => (byte)(i % 90 + 32)).ToArray()), table = _folder.Write("table.csv", "file\n1.png\n"u8.ToArray());
+        string output = _folder.File("out"), text = _folder.Write("text.tar", new byte[700].Select((_, i) => (byte)(i % 90 + 32)).ToArray()), table = _folder.Write("table.csv", "id\n1.png\n"u8.ToArray());
         Assert.Contains("There is no folder or file", Fails(1, output, ["--input", _folder.File("missing")]), StringComparison.Ordinal);
         Assert.Contains("text.tar' is damaged or no tar file", Fails(1, output, ["--input", text]), StringComparison.Ordinal);
         Assert.Contains("has no column 'path'", Fails(1, output, ["--input", table]), StringComparison.Ordinal);

@@ -44,6 +44,25 @@ public sealed class WeightsCommandTests : IDisposable
 
     private string Train(string name) => GoldenFiles.PathOf($"{name}-train.pth");
 
+    [Fact]
+    public void Convert_writes_the_class_activation_maps_as_a_second_output()
+    {
+        string onnx = _folder.File("map.onnx");
+        Succeeds("convert", Train("tiny"), onnx, "--image-size", "64", "--activation-map");
+        var weights = WeightsFile.Read(onnx);
+        using var session = new InferenceSession(onnx);
+        using var results = session.Run([NamedOnnxValue.CreateFromTensor("input", new DenseTensor<float>(RandomStates.Images(1, 3, 64, 64).Values.ToArray(), [1, 3, 64, 64]))]);
+        float[] logits = [.. results.Single(result => result.Name == "logits").AsEnumerable<float>()];
+        var map = results.Single(result => result.Name == "activation_map").AsTensor<float>();
+        int cells = map.Dimensions[2] * map.Dimensions[3];
+        Assert.Equal(4, cells);
+        // A logit is the mean of the map of its class, plus the bias.
+        float[] bias = weights.State["linear.bias"].Values.ToArray(), values = [.. map];
+        Compare.Close(logits, [.. logits.Select((_, i) => values.AsSpan(i * cells, cells).ToArray().Average() + bias[i])], 1e-4);
+        Assert.Contains("--activation-map is for ONNX only", Fails(2, "convert", Train("tiny"), _folder.File("a.pth"), "--activation-map"));
+        Assert.Contains("--activation-map needs a classifier", Fails(2, "convert", GoldenFiles.CaseOf("w-no-classifier.pth"), _folder.File("a.onnx"), "--image-size", "32", "--activation-map"));
+    }
+
     [Theory]
     [InlineData(9)]
     [InlineData(14)]
@@ -63,9 +82,62 @@ public sealed class WeightsCommandTests : IDisposable
     [Fact]
     public void Operator_sets_that_cannot_be_written_are_refused()
     {
-        Assert.Contains("--opset is 22; it must be 9 to 21.", Fails(2, "convert", Train("tiny"), _folder.File("a.onnx"), "--opset", "22"));
+        Assert.Contains("--opset is '22'; it must be a whole number from 9 to 21.", Fails(2, "convert", Train("tiny"), _folder.File("a.onnx"), "--opset", "22"));
         Assert.Contains("--opset is '8'", Fails(2, "convert", Train("tiny"), _folder.File("a.onnx"), "--opset", "8"));
         Assert.Contains("--opset is for ONNX only", Fails(2, "convert", Train("tiny"), _folder.File("a.pth"), "--opset", "14"));
+    }
+
+    [Theory]
+    [InlineData("--image-size", "list", "--image-size", "100000")]
+    [InlineData("--channels", "create", "S0", "OUT", "--channels", "2")]
+    [InlineData("--classes", "create", "S0", "OUT", "--classes", "2000000000")]
+    [InlineData("Images of 8x8 pixels are too small", "verify", "IN", "--image-size", "8")]
+    [InlineData("--images", "verify", "IN", "--images", "2000000000")]
+    [InlineData("Images of 8x8 pixels are too small", "convert", "IN", "OUT", "--image-size", "8")]
+    [InlineData("--mean and --std have 2 numbers each", "convert", "IN", "OUT", "--mean", "1,2", "--std", "1,2")]
+    [InlineData("--threads", "run", "IN", "missing.npy", "OUT", "--threads", "2000")]
+    [InlineData("--out", "search-scales", "--out", "scales.txt")]
+    [InlineData("--architecture", "search-scales", "--out", "OUT", "--architecture", "RepVGG-A0")]
+    [InlineData("--architecture", "ablation", "--architecture", "RepVGG-A0", "--out", "FOLDER")]
+    public void Values_that_only_the_library_refuses_are_errors_of_the_command_line(string expected, params string[] arguments)
+    {
+        arguments = Array.ConvertAll(arguments, word => word switch { "IN" => Train("tiny"), "OUT" => _folder.File("out.pth"), "FOLDER" => _folder.File("ablation"), _ => word });
+        Assert.Contains(expected, Fails(2, arguments));
+        Assert.False(File.Exists(_folder.File("out.pth")));
+    }
+
+    [Fact]
+    public void Names_of_any_script_are_written_to_files_and_pipes_as_UTF_8()
+    {
+        string[] labels = ["🐱 cat", "👩‍🚀", "قطة", "cafe\u0301", "日本語"];
+        var weights = WeightsFile.Read(GoldenFiles.PathOf("tiny-deploy.pth"));
+        labels = [.. labels, .. Enumerable.Range(labels.Length, weights.Classes - labels.Length).Select(i => $"{i}")];
+        SafetensorsWriter.Write(weights.State, _folder.File("a.safetensors"), weights.Describe() with { ClassLabels = [.. labels] });
+        // With a language whose encoding has none of these characters.
+        var start = new System.Diagnostics.ProcessStartInfo("dotnet", [typeof(WeightsCommands).Assembly.Location, "inspect", _folder.File("a.safetensors")]) { RedirectStandardOutput = true };
+        (start.Environment["LANG"], start.Environment["LC_ALL"]) = ("en_US.ISO-8859-1", "en_US.ISO-8859-1");
+        using var process = System.Diagnostics.Process.Start(start)!;
+        using var output = new MemoryStream();
+        process.StandardOutput.BaseStream.CopyTo(output);
+        process.WaitForExit();
+        string text = new System.Text.UTF8Encoding(false, throwOnInvalidBytes: true).GetString(output.ToArray());
+        Assert.StartsWith("File ", text);
+        Assert.Contains($": {string.Join(", ", labels[..5])}", text);
+    }
+
+    [Fact]
+    public void Columns_of_a_table_have_the_width_that_terminals_show()
+    {
+        var table = new Table("class", "images");
+        table.Add("🐱", "1");
+        table.Add("cafe\u0301", "2");
+        table.Add("日本", "30");
+        table.Add(Table.Shorten("日本語の猫", 8), "4");
+        table.Add(Table.Shorten("e\u0301e\u0301e\u0301e\u0301e\u0301e\u0301", 5), "5");
+        using var output = new StringWriter { NewLine = "\n" };
+        table.Write(output);
+        // Emoji and Chinese characters are two columns wide, accents none.
+        Assert.Equal("class    images\n🐱            1\ncafe\u0301          2\n日本         30\n日本...       4\ne\u0301e\u0301...         5\n", output.ToString());
     }
 
     [Fact]
@@ -254,7 +326,7 @@ public sealed class WeightsCommandTests : IDisposable
         PthWriter.Write(RandomStates.Training(architecture, 3), _folder.File("a.pth"), new ModelDescription(architecture, 3, 32, 32, Normalization.Identity(3), ["a", "b", "c"]));
         foreach (string names in (string[])["timm", "mmpretrain"])
         {
-            Assert.Contains($"training form {form}", Fails(1, "convert", _folder.File("a.pth"), _folder.File("b.pth"), "--names", names));
+            Assert.Contains($"training form {form}", Fails(2, "convert", _folder.File("a.pth"), _folder.File("b.pth"), "--names", names));
             Assert.False(File.Exists(_folder.File("b.pth")));
         }
     }
@@ -343,7 +415,7 @@ public sealed class WeightsCommandTests : IDisposable
             Compare.Close(expected, NumpyFile.Read(logits).Values, 1e-5);
             Assert.DoesNotContain("Assumed", Succeeds("inspect", output));
         }
-        Assert.Contains("The option BatchNormEpsilon is 0.01, but", Fails(1, "inspect", _folder.File("out.pth"), "--epsilon", "0.01"));
+        Assert.Contains("--epsilon is 0.01, but", Fails(2, "inspect", _folder.File("out.pth"), "--epsilon", "0.01"));
 
         string output32 = Succeeds("verify", weights, "--epsilon", "1e-3", "--image-size", "32");
         Assert.DoesNotContain("epsilon", output32);
@@ -384,7 +456,7 @@ public sealed class WeightsCommandTests : IDisposable
         Assert.Contains("numbers that are separated by commas", Fails(2, "convert", deploy, _folder.File("x.onnx"), "--mean", "1,b,3"));
         Assert.Contains("Required argument 'OUT' missing", Fails(2, "convert", deploy));
         Assert.Contains("Unrecognized command or argument 'three'", Fails(2, "convert", "one", "two", "three"));
-        Assert.Contains("There is no RepVGG variant", Fails(1, "create", "Z9", _folder.File("x.pth")));
+        Assert.Contains("There is no RepVGG variant", Fails(2, "create", "Z9", _folder.File("x.pth")));
         Assert.Contains("missing.pth", Fails(1, "inspect", _folder.File("missing.pth")));
         Assert.Empty(Directory.GetFileSystemEntries(_folder.Path));
     }

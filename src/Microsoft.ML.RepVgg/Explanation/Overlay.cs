@@ -1,12 +1,10 @@
-using SkiaSharp;
+using Microsoft.ML.RepVgg.Input.Images;
 
 namespace Microsoft.ML.RepVgg.Explanation;
 
 /// <summary>Draws a map over a picture.</summary>
 internal static class Overlay
 {
-    private const int BytesPerPixel = 4;
-
     /// <summary>Draws a map over a picture: each pixel becomes (1 - opacity) * picture + opacity * colour of the map.</summary>
     /// <remarks>The smallest value of the map has the first colour of <see cref="Viridis"/>, the largest one the last; a map of equal values has the first. Pixels without a value stay as they are.</remarks>
     /// <param name="planes">The picture: planes (CHW) of red, green and blue, or one plane of grey.</param>
@@ -16,15 +14,14 @@ internal static class Overlay
     /// <param name="rows">The row of the map, with a fraction, of each row of the picture; NaN for none.</param>
     /// <param name="opacity">The share of the map's colours, 0 to 1.</param>
     /// <returns>The content of a PNG file.</returns>
-    public static unsafe byte[] Draw(ReadOnlySpan<byte> planes, ReadOnlySpan<float> values, int mapWidth, double[] columns, double[] rows, float opacity)
+    public static byte[] Draw(ReadOnlySpan<byte> planes, ReadOnlySpan<float> values, int mapWidth, double[] columns, double[] rows, float opacity)
     {
         var (width, height) = (columns.Length, rows.Length);
         var map = new BilinearMap(values, mapWidth);
         var (low, high) = Range(values);
         float scale = high > low ? 1 / (high - low) : 0;
         int area = width * height, greenPlane = planes.Length == area ? 0 : area, bluePlane = 2 * greenPlane;
-        using var picture = new SKBitmap(new SKImageInfo(width, height, SKColorType.Rgba8888, SKAlphaType.Opaque));
-        var pixels = new Span<byte>((void*)picture.GetPixels(), picture.ByteCount);
+        byte[] drawn = new byte[3 * area];
         var heat = new float[width];
         for (int y = 0; y < height; y++)
         {
@@ -34,16 +31,12 @@ internal static class Overlay
                 int at = y * width + x;
                 float share = float.IsNaN(heat[x]) ? 0 : opacity;
                 var (red, green, blue) = Viridis.Colour((heat[x] - low) * scale);
-                var pixel = pixels.Slice(BytesPerPixel * at, BytesPerPixel);
-                pixel[0] = Mix(planes[at], red, share);
-                pixel[1] = Mix(planes[greenPlane + at], green, share);
-                pixel[2] = Mix(planes[bluePlane + at], blue, share);
-                pixel[3] = byte.MaxValue;
+                drawn[at] = Mix(planes[at], red, share);
+                drawn[area + at] = Mix(planes[greenPlane + at], green, share);
+                drawn[2 * area + at] = Mix(planes[bluePlane + at], blue, share);
             }
         }
-        const int Quality = 100; // without meaning for PNG
-        using var encoded = picture.Encode(SKEncodedImageFormat.Png, Quality);
-        return encoded.ToArray();
+        return PngImage.Encode(drawn, width, height);
     }
 
     private static byte Mix(byte picture, float colour, float share) => share == 0 ? picture : (byte)MathF.Round(picture + share * (colour - picture));

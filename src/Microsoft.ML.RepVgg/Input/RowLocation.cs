@@ -23,7 +23,7 @@ internal sealed class RowLocation(DataViewRow row, string columnName, ImageFiles
     /// <summary>Position of the row.</summary>
     public long Position => row.Position;
 
-    /// <summary>Finds the path of the image file: the value of the column that is known, or else the first value with the extension of an image file.</summary>
+    /// <summary>Finds the path of the image file: the value of the column that is known, or else the first value that has the extension of an image file or is the path of a file.</summary>
     /// <returns>The path as the column contains it; null if there is none.</returns>
     public string? FindPath()
     {
@@ -31,7 +31,7 @@ internal sealed class RowLocation(DataViewRow row, string columnName, ImageFiles
         for (int i = 0; i < _paths.Length; i++)
         {
             string text = Read(i);
-            if (text.Length > 0 && (files.PathColumn is not null || _imageExtensions.Any(extension => text.EndsWith(extension, StringComparison.OrdinalIgnoreCase))))
+            if (text.Length > 0 && (files.PathColumn is not null || _imageExtensions.Any(extension => text.EndsWith(extension, StringComparison.OrdinalIgnoreCase)) || File.Exists(text)))
             {
                 _pathColumn = i;
                 return text;

@@ -24,9 +24,9 @@ internal static class TrainingRows
     /// <param name="skipInvalid">True to skip and count invalid rows; false to throw an exception for the first one.</param>
     /// <param name="cancellation">Cancellation token, checked at every row.</param>
     /// <param name="threads">Maximum number of threads that decode images; 0 for all cores.</param>
-    /// <returns>The number of skipped rows, and the error message of the first one.</returns>
+    /// <returns>The number of skipped rows, the error message of the first one, and the labels of which all rows were skipped.</returns>
     /// <exception cref="InvalidOperationException">A row cannot be used; the message names it and the reason.</exception>
-    public static (long Skipped, string? FirstReason) Read(IDataView view, FeatureInput input, string labelName, SampleCache cache, bool skipInvalid, CancellationToken cancellation, int threads = 0)
+    public static (long Skipped, string? FirstReason, IReadOnlyList<int> LostLabels) Read(IDataView view, FeatureInput input, string labelName, SampleCache cache, bool skipInvalid, CancellationToken cancellation, int threads = 0)
     {
         var pixelColumn = input.FindColumn(view.Schema);
         var labelColumn = view.Schema[labelName];
@@ -43,6 +43,7 @@ internal static class TrainingRows
         using var reader = PixelReader.Create(input, cursor, pixelColumn, location, decodesTogether ? (int)together : 1, threads);
         long skipped = 0;
         string? firstReason = null;
+        var seen = new HashSet<int>();
         while (cursor.MoveNext())
         {
             cancellation.ThrowIfCancellationRequested();
@@ -50,6 +51,7 @@ internal static class TrainingRows
             getLabel(ref key);
             if (key > 0 && key <= cache.Classes)
             {
+                seen.Add((int)key - 1);
                 reader.AddTo(cache, (int)key - 1, Invalid);
                 continue;
             }
@@ -60,7 +62,9 @@ internal static class TrainingRows
             Invalid(new InvalidRowException($"Row {cursor.Position}, column '{labelName}': {reason}"));
         }
         reader.Flush(cache, Invalid);
-        return (skipped, firstReason);
+        if (skipped > 0)
+            seen.ExceptWith(Enumerable.Range(0, cache.Count).Select(cache.LabelOf));
+        return (skipped, firstReason, skipped > 0 ? [.. seen.Order()] : []);
 
         void Invalid(InvalidRowException error)
         {

@@ -105,7 +105,7 @@ internal sealed partial class SavedModel
                 replaced.Add(folder);
             }
             if (replaced.Count == 0)
-                throw new InvalidDataException("It contains no RepVGG network that this library saved. Load it with mlContext.Model.Load.");
+                throw new InvalidDataException("It contains no RepVGG network that this library saved; mlContext.Model.Load loads other models.");
             foreach (var entry in source.Entries)
             {
                 if (!replaced.Contains(FolderOf(entry)))

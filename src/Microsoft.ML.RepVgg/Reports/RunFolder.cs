@@ -71,7 +71,7 @@ public sealed class RunFolder
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(root);
         if (name is not null && (string.IsNullOrWhiteSpace(name) || name is "." or ".." || name.AsSpan().ContainsAny("/\\") || name.AsSpan().ContainsAny(Path.GetInvalidFileNameChars())))
-            throw new ArgumentException($"'{MessageText.Printable(name)}' is not the name of a folder. It must not be empty and not contain separators; the folder in which the run is created is another argument.", nameof(name));
+            throw new ArgumentException($"'{MessageText.Printable(name)}' is not the name of a folder. It must not be empty and not contain separators: it is the name of a folder and not a path.", nameof(name));
         if (name is not null)
             return TryCreate(name, existOk) ?? throw new IOException($"The run folder '{Path.Combine(root, name)}' exists. Choose another name, remove the folder, or allow an existing one.");
         for (int number = 1; ; number++)
@@ -139,17 +139,26 @@ public sealed class RunFolder
     {
         ArgumentNullException.ThrowIfNull(result);
         string[] earlier = [.. ReadResults().TakeWhile(line => Field(line, 0) < result.Epoch)];
-        double time = (earlier.Length == 0 ? 0 : Field(earlier[^1], 1)) + (result.TrainingTime + result.ValidationTime).TotalSeconds;
-        string line = string.Create(
-            CultureInfo.InvariantCulture,
-            $"{result.Epoch},{time:g6},{result.TrainingLoss:g6},{result.ValidationAccuracy:g6},{result.ValidationTop5Accuracy:g6},{result.ValidationLoss:g6},{result.LearningRate:g6}");
-        AtomicFile.Write(ResultsPath, stream => stream.Write(Encoding.UTF8.GetBytes(string.Join("\n", [ResultsHeader, .. earlier, line, ""]))));
+        double time = (earlier.Length == 0 ? 0 : Field(earlier[^1], 1)) + SecondsOf(result);
+        WriteResults([.. earlier, Line(result, time)]);
+        AddScalars(result);
+    }
 
-        _training.Add(result.Epoch, [("loss", result.TrainingLoss), ("accuracy", result.TrainingAccuracy), ("learning_rate", result.LearningRate)]);
-        (string Tag, double? Value)[] validation = [("loss", result.ValidationLoss), ("accuracy", result.ValidationAccuracy), ("accuracy_top5", result.ValidationTop5Accuracy)];
-        var known = validation.Where(scalar => scalar.Value is not null).Select(scalar => (scalar.Tag, scalar.Value!.Value)).ToList();
-        if (known.Count > 0)
-            _validation.Add(result.Epoch, known);
+    /// <summary>Adds the epochs of a run that <c>results.csv</c> and TensorBoard's files lack. A process that is killed after it has written a checkpoint, and before it has called <see cref="Add"/>, leaves such an epoch.</summary>
+    /// <param name="history">The results of all epochs of the run, as <see cref="RepVggTransformer.History"/> has them.</param>
+    /// <exception cref="InvalidDataException"><c>results.csv</c> is not such a file.</exception>
+    /// <exception cref="IOException">A file cannot be read or written.</exception>
+    public void AddMissing(IReadOnlyList<EpochResult> history)
+    {
+        ArgumentNullException.ThrowIfNull(history);
+        var known = ReadResults().Select(line => (int)Field(line, 0)).ToHashSet();
+        EpochResult[] missing = [.. history.Where(result => !known.Contains(result.Epoch))];
+        if (missing.Length == 0)
+            return;
+        double time = 0;
+        WriteResults([.. history.Select(result => Line(result, time += SecondsOf(result)))]);
+        foreach (var result in missing)
+            AddScalars(result);
     }
 
     /// <summary>Writes <c>metrics.json</c> and <c>predictions.csv</c>.</summary>
@@ -160,6 +169,24 @@ public sealed class RunFolder
         ArgumentNullException.ThrowIfNull(evaluation);
         evaluation.WriteMetrics(MetricsPath);
         evaluation.WritePredictions(PredictionsPath);
+    }
+
+    private static double SecondsOf(EpochResult result) => (result.TrainingTime + result.ValidationTime).TotalSeconds;
+
+    private static string Line(EpochResult result, double time) => string.Create(
+        CultureInfo.InvariantCulture,
+        $"{result.Epoch},{time:g6},{result.TrainingLoss:g6},{result.ValidationAccuracy:g6},{result.ValidationTop5Accuracy:g6},{result.ValidationLoss:g6},{result.LearningRate:g6}");
+
+    private void WriteResults(string[] lines) =>
+        AtomicFile.Write(ResultsPath, stream => stream.Write(Encoding.UTF8.GetBytes(string.Join("\n", [ResultsHeader, .. lines, ""]))));
+
+    private void AddScalars(EpochResult result)
+    {
+        _training.Add(result.Epoch, [("loss", result.TrainingLoss), ("accuracy", result.TrainingAccuracy), ("learning_rate", result.LearningRate)]);
+        (string Tag, double? Value)[] validation = [("loss", result.ValidationLoss), ("accuracy", result.ValidationAccuracy), ("accuracy_top5", result.ValidationTop5Accuracy)];
+        var known = validation.Where(scalar => scalar.Value is not null).Select(scalar => (scalar.Tag, scalar.Value!.Value)).ToList();
+        if (known.Count > 0)
+            _validation.Add(result.Epoch, known);
     }
 
     private string[] ReadResults()

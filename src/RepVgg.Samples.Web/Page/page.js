@@ -4,8 +4,7 @@ const $ = id => document.getElementById(id);
 const number = new Intl.NumberFormat('en');
 const percentFormat = new Intl.NumberFormat('en', { style: 'percent', minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const percent = value => value < 0.0005 ? '< 0.1%' : percentFormat.format(value);
-const megabytes = bytes => `${number.format(Math.round(bytes / 1e5) / 10)} MB`;
-const kilobytes = bytes => bytes < 1e6 ? `${number.format(Math.max(1, Math.round(bytes / 1e3)))} kB` : megabytes(bytes);
+const fileSize = bytes => bytes < 1e6 ? `${number.format(Math.max(1, Math.round(bytes / 1e3)))} kB` : `${number.format(Math.round(bytes / 1e5) / 10)} MB`;
 
 let image = null, address = null, limit = Infinity, request = null, stream = null;
 
@@ -15,28 +14,36 @@ async function classify(blob, className) {
   request = new AbortController();
   const { signal } = request;
   show(null);
-  if (blob.size > limit) {
-    show(`The image has ${megabytes(blob.size)}; the limit is ${megabytes(limit)}.`);
-    return;
-  }
   $('busy').hidden = false;
   try {
-    const query = new URLSearchParams({ explain: true });
-    if (className !== undefined)
-      query.set('class', className);
-    const type = blob.type.startsWith('image/') ? blob.type : 'application/octet-stream';
-    const response = await fetch(`predict?${query}`, { method: 'POST', headers: { 'Content-Type': type }, body: blob, signal });
-    if (!response.ok)
-      throw new Error(await reason(response));
-    display(blob, await response.json());
+    const answer = await predict(blob, className, signal);
+    if (!signal.aborted)
+      display(blob, answer);
   } catch (error) {
     if (signal.aborted)
       return;
     if (blob !== image)
       $('result').hidden = true;
-    show(error instanceof TypeError ? 'The server cannot be reached.' : error.message);
+    show(error.message);
   }
-  $('busy').hidden = true;
+  if (!signal.aborted)
+    $('busy').hidden = true;
+}
+
+async function predict(blob, className, signal) {
+  if (blob.size > limit)
+    throw new Error(`The image has ${number.format(blob.size)} bytes; the limit is ${number.format(limit)}.`);
+  const query = new URLSearchParams({ explain: true });
+  if (className !== undefined)
+    query.set('class', className);
+  const type = blob.type.startsWith('image/') ? blob.type : 'application/octet-stream';
+  // A folder, and a file that was removed since, cannot be read.
+  const body = await blob.arrayBuffer().catch(() => { throw new Error('The file cannot be read. Choose it again.'); });
+  const response = await fetch(`predict?${query}`, { method: 'POST', headers: { 'Content-Type': type }, body, signal })
+    .catch(() => { throw new Error('The server cannot be reached.'); });
+  if (!response.ok)
+    throw new Error(await reason(response));
+  return response.json();
 }
 
 async function reason(response) {
@@ -53,15 +60,20 @@ function display(blob, answer) {
   }
   const map = answer.heatMap;
   $('heatmap').src = map.png;
+  $('heatmap').alt = `The evidence for ${map.label} in the image`;
   $('heatmap').classList.toggle('small', map.size.width < 128);
   $('picture').classList.toggle('small', answer.image.width < 128);
   // The space of both pictures has the shape of the image, within limits.
   const shape = Math.min(Math.max(answer.image.width / answer.image.height, 0.6), 2.5);
   document.querySelectorAll('.frame').forEach(frame => frame.style.aspectRatio = shape);
   $('explained').textContent = `${map.label} (${percent(map.probability)})`;
+  // The buttons are replaced; the keyboard stays where it was.
+  const hadFocus = $('classes').contains(document.activeElement);
   $('classes').replaceChildren(...answer.predictions.map(entry => bar(entry, entry.label === map.label)));
+  if (hadFocus)
+    document.querySelector('#classes [aria-pressed=true]')?.focus();
   const size = `${number.format(answer.image.width)} × ${number.format(answer.image.height)} pixels`;
-  $('facts').textContent = `${size}, ${kilobytes(answer.bytes)}. Computed in ${number.format(Math.max(1, Math.round(answer.milliseconds)))} ms. Choose a class to see the evidence for it.`;
+  $('facts').textContent = `${size}, ${fileSize(answer.bytes)}. Computed in ${number.format(Math.max(1, Math.round(answer.milliseconds)))} ms. Choose a class to see the evidence for it.`;
   $('result').hidden = false;
 }
 
@@ -91,28 +103,31 @@ function show(message) {
 // The camera.
 
 async function openCamera() {
-  closeCamera();
   show(null);
+  $('camera').disabled = true;
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } });
     $('video').srcObject = stream;
+    await $('video').play();
     $('viewfinder').hidden = false;
+    $('shoot').focus();
   } catch (error) {
     show(`The camera cannot be used: ${error.message}`);
+    $('camera').disabled = false;
   }
 }
 
 function closeCamera() {
-  stream?.getTracks().forEach(track => track.stop());
+  stream.getTracks().forEach(track => track.stop());
   stream = null;
   $('video').srcObject = null;
   $('viewfinder').hidden = true;
+  $('camera').disabled = false;
+  $('camera').focus();
 }
 
 function takePicture() {
   const video = $('video'), canvas = document.createElement('canvas');
-  if (video.videoWidth === 0)
-    return;
   [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
   canvas.getContext('2d').drawImage(video, 0, 0);
   closeCamera();
@@ -159,5 +174,5 @@ fetch('health').then(async response => {
   const health = await response.json();
   limit = health.maximumUploadBytes;
   $('model').textContent = `${health.architecture}, ${number.format(health.classes.length)} classes (${health.model})`;
-  $('limits').textContent = `JPEG, PNG, GIF, BMP or WebP, at most ${megabytes(limit)} and ${number.format(health.maximumPixels / 1e6)} million pixels`;
+  $('limits').textContent = `JPEG, PNG, GIF, BMP or WebP, at most ${fileSize(limit)} and ${number.format(health.maximumPixels / 1e6)} million pixels`;
 }).catch(() => show('The server cannot be reached.'));

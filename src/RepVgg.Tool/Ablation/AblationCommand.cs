@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text;
 using Microsoft.ML.RepVgg;
@@ -25,7 +24,7 @@ internal static class AblationCommand
         new("forms", "NAMES", "training forms, separated by commas, such as RepVgg,Plain (default: all)"),
         new("scales", "FILE", "scales of RepOptimizer for the architecture; the form Plain is then also trained with RepOptimizer, as the row Plain+RepOptimizer"),
         new("seeds", "N,N,...", "seeds of weights, shuffling and augmentation; each form is trained once with each (default: 1,2,3)"),
-        LabelledImages.Option,
+        DecodedImages.Option,
         new("out", "DIR", "folder for ablation.md, ablation.csv and ablation.svg (default: output)"),
         .. Recipe.TrainingOptions,
     ];
@@ -41,11 +40,11 @@ internal static class AblationCommand
         var trainerOptions = recipe.ToOptions(arguments);
         string folder = Path.GetFullPath(arguments.Text("out") ?? "output");
         OutputFolder.Prepare(folder);
-        var images = LabelledImages.Of(arguments, interrupt.Token);
+        var images = DecodedImages.Of(arguments, interrupt.Token);
 
         var training = images.Training;
         var architecture = RepVggVariants.Find(recipe.Architecture) with { InputChannels = training.Channels };
-        architecture.ValidateImageSize(training.Height, training.Width);
+        Arguments.Accept("--architecture", () => architecture.ValidateImageSize(training.Height, training.Width));
         var options = trainerOptions.ToTrainingOptions(0, training.Height, training.Width);
         options.Validate(training.Height, training.Width);
         var cases = forms.Select(form => new AblationCase(form.ToString(), architecture with { TrainingForm = form }, options)).ToList();
@@ -120,6 +119,4 @@ internal static class AblationCommand
 
         void Write(string name, string text) => AtomicFile.Write(Path.Combine(folder, name), stream => stream.Write(Encoding.UTF8.GetBytes(text)));
     }
-
-    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -17,7 +17,7 @@ namespace RepVgg.Tool.Ablation;
 /// <param name="createBackend">Creates the backend for a network.</param>
 /// <param name="threads">Number of threads that evaluate; 0 for all cores.</param>
 /// <param name="cancellation">Is observed before every batch.</param>
-internal sealed class AblationTrainer(LabelledImages images, Normalization normalization, Func<RepVggArchitecture, Backend> createBackend, int threads, CancellationToken cancellation)
+internal sealed class AblationTrainer(DecodedImages images, Normalization normalization, Func<RepVggArchitecture, Backend> createBackend, int threads, CancellationToken cancellation)
 {
     private const int TestBatch = 100;
 

@@ -4,7 +4,6 @@ using RepVgg.Architectures;
 using RepVgg.Runtime;
 using RepVgg.Tool.Images;
 using RepVgg.Training;
-using SkiaSharp;
 
 namespace RepVgg.Tool.Classification;
 
@@ -39,23 +38,7 @@ internal static class AugmentedSample
                 continue;
             }
             augmenter.Augment<byte>(planes, augmented, new RandomStream((ulong)i));
-            yield return Encode(augmented, channels, height, width);
+            yield return PngImage.Encode(Array.ConvertAll(augmented, value => (byte)Math.Clamp(MathF.Round(value), 0, 255)), width, height);
         }
-    }
-
-    private static byte[] Encode(float[] planes, int channels, int height, int width)
-    {
-        const int BytesPerPixel = 4, Quality = 100;
-        int area = height * width;
-        byte[] pixels = new byte[BytesPerPixel * area];
-        for (int i = 0; i < area; i++)
-        {
-            for (int c = 0; c < 3; c++)
-                pixels[BytesPerPixel * i + c] = (byte)Math.Clamp(MathF.Round(planes[(channels == 1 ? 0 : c) * area + i]), 0, 255);
-            pixels[BytesPerPixel * i + 3] = byte.MaxValue;
-        }
-        using var picture = SKImage.FromPixelCopy(new SKImageInfo(width, height, SKColorType.Rgba8888, SKAlphaType.Opaque), pixels);
-        using var encoded = picture.Encode(SKEncodedImageFormat.Png, Quality);
-        return encoded.ToArray();
     }
 }

@@ -1,11 +1,10 @@
 using System.Diagnostics;
-using System.Globalization;
 using Microsoft.ML.RepVgg.Reports;
 using RepVgg.Runtime;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Images;
+using RepVgg.Tool.Weights;
 using RepVgg.Tool.Workflow;
-using RepVgg.Training.Data;
 
 namespace RepVgg.Tool.Classification;
 
@@ -17,18 +16,16 @@ internal static class EvaluateCommand
     public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
     [
         new("output", "DIR", "write metrics.json, predictions.csv and report.html to this folder (default: none)"),
-        new("skip-invalid", "", "leave out images that cannot be read, instead of ending with an error"),
-        new("threads", "N", "threads; 0 takes every core (default: 0)"),
+        new("skip-invalid", "", "report images that cannot be read on the error stream and leave them out, instead of ending with an error"),
+        OptionSpec.Threads,
     ];
 
     public static int Run(Arguments arguments, Interrupt interrupt)
     {
         string? output = arguments.Text("output") is { } folder ? Path.GetFullPath(folder) : null;
         string path = arguments.Operand(1);
-        // Of a data set that is divided, the validation images.
-        bool isDivided = Directory.Exists(path) && (IdxFiles.IsFolder(path) || ImageDataset.FindSets(path) is not null);
-        var files = isDivided ? ImageDataset.Read(path, null, 0, 1).Validation : ImageDataset.ReadFiles(path);
-        using var model = SavedClassifier.Load(arguments.Operand(0), arguments.Flag("skip-invalid"), Recipe.Threads(arguments));
+        var files = ImageDataset.ReadForEvaluation(path);
+        using var model = SavedClassifier.Load(arguments.Operand(0), arguments.Threads);
         var labels = model.Classifier.Labels;
         if (files.FirstOrDefault(file => !labels.Contains(file.Label, StringComparer.Ordinal)) is { } stranger)
             throw new InvalidDataException($"'{stranger.ImagePath}' is of the class '{MessageText.Printable(stranger.Label)}', which the model does not know. Its classes are: {MessageText.Printable(string.Join(", ", labels))}.");
@@ -36,21 +33,18 @@ internal static class EvaluateCommand
         if (output is not null)
             OutputFolder.Prepare(output);
         long start = Stopwatch.GetTimestamp();
-        var scored = model.Classifier.Transform(new ClassifierData(model.Context, labels, interrupt.Token).Of(files));
+        var scored = model.Score(files, arguments.Flag("skip-invalid"), interrupt.Token);
         var report = ClassificationReport.FromScoredData(scored, ClassifierData.Label, model.Classifier.ScoreColumnName, ClassifierData.ImagePath);
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
 
         Console.WriteLine(Invariant($"{report.Predictions.Count:n0} images: top-1 {report.Top1Accuracy:p2}, top-5 {report.Top5Accuracy:p2}, log-loss {report.LogLoss:f4}, macro F1 {report.MacroF1:f4}, calibration error {report.ExpectedCalibrationError:f4} ({report.Predictions.Count / seconds:n0} images/s)."));
         if (report.MissingPredictions > 0)
-            Console.WriteLine(Invariant($"{report.MissingPredictions:n0} more images cannot be read and are left out."));
+            Console.WriteLine(Invariant($"Images that cannot be read and are left out: {report.MissingPredictions:n0}."));
         Console.WriteLine();
-        int width = Math.Min(WidestName, Math.Max("class".Length, report.Classes.Max(entry => entry.Name.Length)));
-        Console.WriteLine($"{"class".PadRight(width)}  images  precision  recall      F1");
+        var table = new Table("class", "images", "precision", "recall", "F1");
         foreach (var entry in report.Classes)
-        {
-            string name = MessageText.Printable(entry.Name.Length > width ? entry.Name[..width] : entry.Name);
-            Console.WriteLine(Invariant($"{name.PadRight(width)}  {entry.Support,6}  {entry.Precision,9:f4}  {entry.Recall,6:f4}  {entry.F1,6:f4}"));
-        }
+            table.Add(Table.Shorten(MessageText.Printable(entry.Name), WidestName), Invariant($"{entry.Support}"), Invariant($"{entry.Precision:f4}"), Invariant($"{entry.Recall:f4}"), Invariant($"{entry.F1:f4}"));
+        table.Write(Console.Out);
         if (output is null)
             return 0;
         interrupt.Defer(() =>
@@ -63,6 +57,4 @@ internal static class EvaluateCommand
         Console.WriteLine($"The report: {Path.Combine(output, "report.html")}");
         return 0;
     }
-
-    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

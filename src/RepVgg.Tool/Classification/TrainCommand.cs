@@ -6,6 +6,7 @@ using Microsoft.ML.RepVgg;
 using Microsoft.ML.RepVgg.Reports;
 using Microsoft.ML.Runtime;
 using RepVgg.Architectures;
+using RepVgg.Runtime;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Images;
 using RepVgg.Tool.Workflow;
@@ -28,16 +29,16 @@ internal static class TrainCommand
         new("name", "NAME", "name of the run folder (default: train, train2, ...)"),
         new("output", "DIR", "folder of the run folders (default: runs)"),
         new("exist-ok", "", "write into an existing run folder, and go on from its checkpoint"),
-        new("image-size", "N", "height and width of the network's input in pixels (default: found from the images)"),
+        new("image-size", "N", "height and width of the network's input in pixels (default: found from the images)") { Sets = [nameof(RepVggTrainer.Options.ImageHeight), nameof(RepVggTrainer.Options.ImageWidth)] },
         new("architecture", "NAME", "RepVGG variant, such as RepVGG-A0 (default: found from the size)"),
-        new("weights", "FILE", "start from the weights of a file, such as a checkpoint of the authors"),
+        new("weights", "FILE", "start from the weights of a file, such as a checkpoint of the authors") { Sets = [nameof(RepVggTrainer.Options.PretrainedWeightsPath)] },
         new("epochs", "N", "passes over the training images (default: 30)"),
         new("batch-size", "N", "images of one training step (default: 32)"),
         new("learning-rate", "X", "peak learning rate (default: by the optimizer)"),
         new("seed", "N", "seed of weights, split, shuffling and augmentation (default: 1)"),
         new("device", "NAME", "where to train: auto, cpu, torch-cpu, cuda or cuda:INDEX (default: auto)"),
-        new("threads", "N", "threads; 0 takes every core (default: 0)"),
-        new("skip-invalid", "", "skip images that cannot be read, instead of ending with an error"),
+        OptionSpec.Threads,
+        new("skip-invalid", "", "skip images that cannot be read, instead of ending with an error") { Sets = [nameof(RepVggTrainer.Options.InvalidRows)] },
     ];
 
     /// <remarks>Ctrl-C stops training at the next batch; the best model so far is then validated and written, as at the end of training.</remarks>
@@ -51,26 +52,32 @@ internal static class TrainCommand
         string path = arguments.OptionalOperand(0) ?? arguments.Text("dataset") ?? config?.DataPath ?? throw new UsageException("DIR is missing: the folder with one subfolder of images per class.");
         double fraction = Fraction(arguments) ?? config?.ValidationFraction ?? 0.2;
         int seed = Recipe.Seed(arguments);
+        var options = Options(arguments, config);
         var data = ImageDataset.Read(path, arguments.Text("validation-dataset"), fraction, seed);
 
         var context = new MLContext(seed);
         context.Log += (_, entry) => ShowWarning(entry);
         var views = new ClassifierData(context, data.Classes, interrupt.Token);
         var validation = data.Validation.Count > 0 ? views.Of(data.Validation) : null;
-        var options = Options(arguments, config);
         options.ValidationSet = validation;
-        options.ImageChannels = data.AreGrey ? 1 : null;
+        options.ImageChannels = data.GreySamples is null ? null : 1;
         options.CancellationToken = interrupt.Token;
 
         string root = arguments.Text("output") ?? "runs";
         bool existed = arguments.Text("name") is { } name && Directory.Exists(Path.Combine(root, name));
-        var folder = RunFolder.Create(arguments.Text("name"), root, arguments.Flag("exist-ok"));
+        var folder = Arguments.Accept("--name", () => RunFolder.Create(arguments.Text("name"), root, arguments.Flag("exist-ok")));
+        using var inUse = OutputFolder.Lock(folder.DirectoryPath);
         options.CheckpointPath = folder.LastWeightsPath(".checkpoint");
         var settings = Settings(path, data, options, fraction);
         // The settings of a run that goes on are kept until it is known that the new ones fit its checkpoint.
         if (!File.Exists(folder.ArgumentsPath))
             folder.WriteArguments(settings);
         Console.WriteLine(Invariant($"{data.Classes.Count} classes, {data.Training.Count:n0} training and {data.Validation.Count:n0} validation images. The run folder: {folder.DirectoryPath}"));
+        var unvalidated = data.Classes.Except(data.Validation.Select(file => file.Label)).ToList();
+        if (data.Validation.Count == 0 && fraction > 0)
+            Console.WriteLine("Each class has one image only, so that there are no validation images: the accuracy of the model will not be known.");
+        else if (data.Validation.Count > 0 && unvalidated.Count > 0)
+            Console.WriteLine($"There are no validation images of these classes, whose accuracy will not be known: {MessageText.Join(unvalidated, separator: ", ")}.");
         Console.WriteLine("Ctrl-C stops training and keeps the best model so far.");
 
         long start = Stopwatch.GetTimestamp();
@@ -96,11 +103,13 @@ internal static class TrainCommand
         catch when (!existed && !File.Exists(options.CheckpointPath))
         {
             // Nothing was trained: the name is free again.
+            inUse.Dispose();
             Directory.Delete(folder.DirectoryPath, recursive: true);
             throw;
         }
         using var classifier = trained;
         var trainingTime = Stopwatch.GetElapsedTime(start);
+        folder.AddMissing(classifier.History);
         Write(context, classifier, folder);
         // What was found from the images.
         (settings["architecture"], settings["image_height"], settings["image_width"]) = (classifier.Architecture.Name, classifier.Network.ImageHeight, classifier.Network.ImageWidth);
@@ -145,16 +154,18 @@ internal static class TrainCommand
             BatchSize = arguments.Integer("batch-size", 2) ?? config?.BatchSize ?? 32,
             LearningRate = arguments.Positive("learning-rate"),
             PretrainedWeightsPath = arguments.Text("weights"),
-            ImageHeight = arguments.Integer("image-size", 1),
+            ImageHeight = arguments.ImageSize,
             ValidationSetFraction = 0,
             Seed = Recipe.Seed(arguments),
-            NumberOfThreads = Recipe.Threads(arguments),
+            NumberOfThreads = arguments.Threads,
             Device = Recipe.Device(arguments),
             InvalidRows = arguments.Flag("skip-invalid") ? InvalidRowHandling.Skip : InvalidRowHandling.Error,
             OnCancellation = CancellationBehavior.ReturnBest,
         };
         if (arguments.Text("architecture") is { } name)
-            options.Architecture = RepVggVariants.Find(name);
+            options.Architecture = Arguments.Accept("--architecture", () => RepVggVariants.Find(name));
+        if (options is { Architecture: { } architecture, ImageHeight: { } size })
+            Arguments.Accept("--image-size", () => architecture.ValidateImageSize(size, size));
         return options;
     }
 
@@ -193,25 +204,29 @@ internal static class TrainCommand
     /// <summary>Writes the model as a pipeline for ML.NET and as ONNX, and the weights of its deploy form.</summary>
     private static void Write(MLContext context, RepVggTransformer classifier, RunFolder folder)
     {
-        var names = context.Transforms.Conversion.MapKeyToValue(classifier.PredictedLabelColumnName);
-        var empty = classifier.Transform(new ClassifierData(context, classifier.Labels, CancellationToken.None).Of([]));
-        var model = new TransformerChain<ITransformer>(classifier, names.Fit(empty));
-        // ML.NET cannot save the schema of a column of images.
-        context.Model.SaveRepVgg(model, null, folder.ModelPath);
+        SavedClassifier.Save(context, classifier, folder.ModelPath);
         classifier.ExportToOnnx(folder.OnnxPath);
         var network = classifier.Network;
         SafetensorsWriter.Write(network.ExportState(), folder.BestWeightsPath(), network.Describe(classifier.Labels));
     }
 
     /// <summary>Reads an image if it is small enough to be put into a page, and of a format that browsers show.</summary>
-    private static byte[]? ReadSmall(ImageFileRow file) =>
-        file.Content is not null || (Path.GetExtension(file.ImagePath).ToLowerInvariant() is ".jpg" or ".jpeg" or ".png" && new FileInfo(file.ImagePath) is { Exists: true, Length: <= LargestThumbnail }) ? file.Read() : null;
+    private static byte[]? ReadSmall(ImageFileRow file)
+    {
+        try
+        {
+            return Path.GetExtension(file.ImagePath).ToLowerInvariant() is ".jpg" or ".jpeg" or ".png" && file.Read() is { Length: <= LargestThumbnail } content ? content : null;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            // It was removed during the training.
+            return null;
+        }
+    }
 
     private static void ShowWarning(LoggingEventArgs entry)
     {
         if (entry.Kind == ChannelMessageKind.Warning && entry.Source.StartsWith("RepVgg;", StringComparison.Ordinal))
-            Console.WriteLine(entry.RawMessage);
+            TrainingDisplay.WriteLine(entry.RawMessage);
     }
-
-    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -1,5 +1,9 @@
 using System.CommandLine;
 using System.Globalization;
+using System.Text.RegularExpressions;
+using RepVgg.Architectures;
+using RepVgg.Runtime;
+using RepVgg.Runtime.Threading;
 
 namespace RepVgg.Tool.CommandLine;
 
@@ -15,6 +19,50 @@ internal sealed class Arguments(ParseResult result)
     /// <summary>Gets the words of an operand of which there may be several.</summary>
     public IReadOnlyList<string> Operands(int index) => result.GetValue((Argument<string[]>)result.CommandResult.Command.Arguments[index]) ?? [];
 
+    /// <summary>Gets the number of threads; 0 for all cores.</summary>
+    public int Threads => Integer(OptionSpec.Threads.Name, 0, ThreadCount.Maximum) ?? 0;
+
+    /// <summary>Gets the height and width of the images in pixels; null if they are not given.</summary>
+    public int? ImageSize
+    {
+        get
+        {
+            int? size = Integer("image-size", 1);
+            if (size is { } pixels)
+                Accept("--image-size", () => ArchitectureValidation.CheckImageSize(pixels, pixels));
+            return size;
+        }
+    }
+
+    /// <summary>Runs code of the library with an option or operand. If the library refuses it, the command line is wrong.</summary>
+    /// <param name="name">Name of the option, with dashes, or of the operand.</param>
+    /// <param name="work">The code.</param>
+    /// <exception cref="UsageException">The code throws an <see cref="ArgumentException"/>.</exception>
+    public static T Accept<T>(string name, Func<T> work)
+    {
+        try
+        {
+            return work();
+        }
+        catch (ArgumentException error)
+        {
+            throw new UsageException($"{name}: {MessageText.Reason(error)}.");
+        }
+    }
+
+    /// <summary>Runs code of the library, as <see cref="Accept{T}"/>.</summary>
+    public static void Accept(string name, Action work) => Accept(name, () =>
+    {
+        work();
+        return 0;
+    });
+
+    /// <summary>Whether a message names an option that is on the command line.</summary>
+    public bool AreNamedIn(string message) => result.CommandResult.Command.Options.Any(option => IsGiven(option) && Regex.IsMatch(message, $@"{option.Name}(?![\w-])"));
+
+    /// <summary>Whether an option is on the command line.</summary>
+    public bool IsGiven(string name) => IsGiven(result.CommandResult.Command.Options.Single(option => option.Name == "--" + name));
+
     /// <summary>Whether an option without a value is given.</summary>
     public bool Flag(string name) => result.GetValue<bool>("--" + name);
 
@@ -22,7 +70,7 @@ internal sealed class Arguments(ParseResult result)
     public string? Text(string name) => result.GetValue<string>("--" + name) switch
     {
         null => null,
-        "" => throw new UsageException($"--{name} is empty."),
+        var text when string.IsNullOrWhiteSpace(text) => throw new UsageException($"--{name} is empty."),
         var text => text,
     };
 
@@ -36,12 +84,12 @@ internal sealed class Arguments(ParseResult result)
         var texts => texts,
     };
 
-    public int? Integer(string name, int minimum)
+    public int? Integer(string name, int minimum, int maximum = int.MaxValue)
     {
         if (Text(name) is not { } text)
             return null;
-        if (!int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) || value < minimum)
-            throw new UsageException($"--{name} is '{text}'; it must be a whole number of {minimum} or more.");
+        if (!int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) || value < minimum || value > maximum)
+            throw new UsageException(Invariant($"--{name} is '{text}'; it must be a whole number {(maximum < int.MaxValue ? Invariant($"from {minimum} to {maximum}") : Invariant($"of {minimum} or more"))}."));
         return value;
     }
 
@@ -93,7 +141,7 @@ internal sealed class Arguments(ParseResult result)
             if (!int.TryParse(word, NumberStyles.None, CultureInfo.InvariantCulture, out int number))
                 throw new UsageException($"--{name} contains '{word}'; it must be whole numbers of 0 or more that are separated by commas.");
             if (numbers.Contains(number))
-                throw new UsageException(string.Create(CultureInfo.InvariantCulture, $"--{name} contains {number} twice."));
+                throw new UsageException(Invariant($"--{name} contains {number} twice."));
             numbers.Add(number);
         }
         return numbers;
@@ -113,6 +161,8 @@ internal sealed class Arguments(ParseResult result)
         }
         return numbers;
     }
+
+    private bool IsGiven(Option option) => result.GetResult(option) is { Implicit: false };
 }
 
 /// <summary>The exception for an invalid command line; the exit code is 2.</summary>

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Text;
 using RepVgg.Runtime;
 
 namespace RepVgg.Tool.CommandLine;
@@ -24,12 +25,17 @@ internal static class CommandRunner
     public static int Run(string description, IReadOnlyList<CommandSpec> commands, string[] args, CommandSpec? byDefault = null)
     {
         using var interrupt = new Interrupt();
+        var encoding = Console.OutputEncoding;
+        (CommandSpec Command, Arguments Arguments)? running = null;
         var root = new RootCommand($"{description}\n\n{(byDefault is null ? "" : $"Without a command, {byDefault.Name} runs. ")}{Signals}");
         byDefault?.AddTo(root, Execute(byDefault));
         foreach (var command in commands)
             root.Subcommands.Add(command.ToCommand(Execute(command)));
         try
         {
+            // Files and other programs get UTF-8, whatever the code page of the console is.
+            if (Console.IsOutputRedirected || Console.IsErrorRedirected)
+                Console.OutputEncoding = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false);
             var result = root.Parse(args, Parsing);
             if (result.Errors.Count > 0 && result.Action is not System.CommandLine.Help.HelpAction)
             {
@@ -42,8 +48,7 @@ internal static class CommandRunner
         }
         catch (UsageException e)
         {
-            Console.Error.WriteLine($"{e.Message} Try --help.");
-            return WrongUsage;
+            return Refuse(running?.Command.Translate(e.Message) ?? e.Message);
         }
         catch (Exception e) when (interrupt.IsCauseOf(e))
         {
@@ -52,22 +57,45 @@ internal static class CommandRunner
         }
         catch (Exception e)
         {
-            Console.Error.WriteLine($"Error: {Meaning(e)}");
+            var cause = Cause(e);
+            string message = Message(cause);
+            message = running?.Command.Translate(message) ?? message;
+            if (cause is ArgumentException && running?.Arguments.AreNamedIn(message) == true)
+                return Refuse(message);
+            Console.Error.WriteLine($"Error: {message}");
             return Failed;
+        }
+        finally
+        {
+            if (Console.IsOutputRedirected || Console.IsErrorRedirected)
+                Console.OutputEncoding = encoding;
         }
 
         Func<Arguments, int> Execute(CommandSpec command) => arguments =>
         {
+            running = (command, arguments);
             int exitCode = command.Run(arguments, interrupt);
             return interrupt.ExitCode != 0 ? interrupt.ExitCode : exitCode;
         };
     }
 
-    /// <summary>Gets the message of an exception as one line, without control characters and without the parameter name that .NET appends. For an exception that only wraps another one, gets the message of the inner exception.</summary>
-    private static string Meaning(Exception exception)
+    private static int Refuse(string message)
+    {
+        Console.Error.WriteLine($"{message} Try --help.");
+        return WrongUsage;
+    }
+
+    /// <summary>For an exception that only wraps another one, gets the inner exception.</summary>
+    private static Exception Cause(Exception exception)
     {
         while (exception is AggregateException or System.Reflection.TargetInvocationException && exception.InnerException is { } inner)
             exception = inner;
+        return exception;
+    }
+
+    /// <summary>Gets the message of an exception as one line, without control characters and without the parameter name that .NET appends.</summary>
+    private static string Message(Exception exception)
+    {
         string message = exception.Message.ReplaceLineEndings(" ");
         string suffix = exception is ArgumentException { ParamName: { } name } ? $" (Parameter '{name}')" : "";
         return MessageText.WithoutControls(suffix.Length > 0 && message.EndsWith(suffix, StringComparison.Ordinal) ? message[..^suffix.Length] : message);

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Text.RegularExpressions;
 
 namespace RepVgg.Tool.CommandLine;
 
@@ -9,6 +10,12 @@ namespace RepVgg.Tool.CommandLine;
 /// <param name="Help">Description of the option, one line.</param>
 internal sealed record OptionSpec(string Name, string Value, string Help)
 {
+    /// <summary>The number of threads, see <see cref="Arguments.Threads"/>.</summary>
+    public static OptionSpec Threads { get; } = new("threads", "N", "threads; 0 takes every core (default: 0)") { Sets = ["NumberOfThreads"] };
+
+    /// <summary>The properties of the library's options that this option sets; by default, the one with its name, such as BatchSize for <c>batch-size</c>. Messages of the library that name them are shown with the name of this option.</summary>
+    public IReadOnlyList<string> Sets { get; init; } = [string.Concat(Name.Split('-').Select(word => char.ToUpperInvariant(word[0]) + word[1..]))];
+
     /// <summary>Whether there may be several values, one after the other or each with the name of the option.</summary>
     public bool HasSeveralValues { get; init; }
 }
@@ -20,7 +27,7 @@ internal sealed record OptionSpec(string Name, string Value, string Help)
 /// <param name="Run">Runs the command and returns the exit code. It defers signals while it writes files.</param>
 internal sealed record CommandSpec(string Name, string Summary, IReadOnlyList<OptionSpec> Options, Func<Arguments, Interrupt, int> Run)
 {
-    /// <summary>Names of the operands (words without dashes), in order. One whose name is in brackets may be missing; of one whose name ends with three points there may be several.</summary>
+    /// <summary>The operands (words without dashes), in order: <c>NAME: description</c>, or the name alone. One whose name is in brackets may be missing; of one whose name ends with three points there may be several.</summary>
     public IReadOnlyList<string> Operands { get; init; } = [];
 
     /// <summary>Whether the help text leaves out the command.</summary>
@@ -32,6 +39,19 @@ internal sealed record CommandSpec(string Name, string Summary, IReadOnlyList<Op
     {
         var result = ToCommand(_ => 0).Parse(words, CommandRunner.Parsing);
         return result.Errors.Count == 0 ? new Arguments(result) : throw new UsageException(result.Errors[0].Message);
+    }
+
+    /// <summary>Replaces the names of the library's options in a message by those of this command's options that set them.</summary>
+    public string Translate(string message)
+    {
+        foreach (var options in Options.SelectMany(option => option.Sets.Select(name => (Name: name, Option: option))).GroupBy(entry => entry.Name, entry => entry.Option))
+        {
+            string names = string.Join(" and ", options.Select(option => $"--{option.Name}")), reference = $@"(?:\b[Tt]he option |\b\w*Options\.){options.Key}\b";
+            if (options.All(option => option.Value.Length == 0))
+                message = Regex.Replace(message, $@"\bset {reference} to \w+", $"give {names}");
+            message = Regex.Replace(message, $@"{reference}|\b{options.Key}(?= is )", names);
+        }
+        return message;
     }
 
     /// <summary>Creates the command of System.CommandLine.</summary>
@@ -48,9 +68,11 @@ internal sealed record CommandSpec(string Name, string Summary, IReadOnlyList<Op
     {
         foreach (string operand in Operands)
         {
-            string name = operand.Trim('[', ']', '.');
-            Argument argument = operand.EndsWith("...", StringComparison.Ordinal) ? new Argument<string[]>(name) { Arity = ArgumentArity.OneOrMore }
-                : new Argument<string>(name) { Arity = operand.StartsWith('[') ? ArgumentArity.ZeroOrOne : ArgumentArity.ExactlyOne };
+            string[] parts = operand.Split(": ", 2);
+            string name = parts[0].Trim('[', ']', '.');
+            Argument argument = parts[0].EndsWith("...", StringComparison.Ordinal) ? new Argument<string[]>(name) { Arity = ArgumentArity.OneOrMore, HelpName = parts[0] }
+                : new Argument<string>(name) { Arity = parts[0].StartsWith('[') ? ArgumentArity.ZeroOrOne : ArgumentArity.ExactlyOne };
+            argument.Description = parts.ElementAtOrDefault(1);
             argument.Validators.Add(RefuseEmpty);
             command.Arguments.Add(argument);
         }

@@ -4,6 +4,7 @@ using Microsoft.ML;
 using Microsoft.ML.Data;
 using RepVgg.Tool.Classification;
 using RepVgg.Tool.CommandLine;
+using RepVgg.Tool.Images;
 using RepVgg.Tool.Workflow;
 
 namespace RepVgg.Tool.Scoring;
@@ -23,7 +24,7 @@ internal static class ScoreCommand
         new("part-size", "K", "images of one file of results (default: 10000)"),
         new("format", "NAME", "csv or jsonl (default: csv)"),
         new("top", "N", "number of classes for each image (default: 5)"),
-        new("threads", "N", "threads; 0 takes every core (default: 0)"),
+        OptionSpec.Threads,
     ];
 
     public static int Run(Arguments arguments, Interrupt interrupt)
@@ -33,7 +34,7 @@ internal static class ScoreCommand
         var shard = Shard.Of(arguments.Integer("shard", 0), arguments.Integer("shards", 1), Environment.GetEnvironmentVariable);
         int partSize = arguments.Integer("part-size", 1) ?? 10_000, top = arguments.Integer("top", 1) ?? 5;
         string format = arguments.Choice("format", ("csv", "csv"), ("jsonl", "jsonl"));
-        using var model = SavedClassifier.Load(modelPath, skipInvalid: true, Recipe.Threads(arguments));
+        using var model = SavedClassifier.Load(modelPath, arguments.Threads);
         top = Math.Min(top, model.Classifier.Labels.Count);
 
         var images = ImageList.Read(inputs);
@@ -128,8 +129,6 @@ internal static class ScoreCommand
     }
 
     private static string Text(int number) => number.ToString(CultureInfo.InvariantCulture);
-
-    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
     private sealed class ImageRow
     {

@@ -3,7 +3,6 @@ using RepVgg.Tool.CommandLine;
 using RepVgg.Weights;
 using RepVgg.Weights.Files;
 using RepVgg.Weights.Naming;
-using RepVgg.Weights.Onnx;
 using RepVgg.Weights.PyTorch;
 using RepVgg.Weights.Safetensors;
 
@@ -30,26 +29,21 @@ internal static class ConvertCommand
     {
         var (input, output) = (arguments.Operand(0), Path.GetFullPath(arguments.Operand(1)));
         var format = FormatOf(arguments, output);
-        var weights = WeightsFile.Read(input, WeightsCommands.FileOptions(arguments));
+        var onnx = OnnxOutput.Options(arguments);
+        if (format != Format.Onnx)
+            OnnxOutput.RefuseOptions(arguments);
+        var weights = WeightsCommands.Read(input, WeightsCommands.FileOptions(arguments));
         var form = arguments.Choice("form", ("", (WeightsForm?)null), ("train", WeightsForm.Training), ("deploy", WeightsForm.Deploy))
             ?? (format == Format.Onnx ? WeightsForm.Deploy : weights.Form);
-        var precision = arguments.Choice("precision", ("single", OnnxPrecision.Single), ("half", OnnxPrecision.Half));
         if (format == Format.Onnx && form == WeightsForm.Training)
             throw new UsageException("ONNX files hold the deploy form only.");
-        if (format != Format.Onnx && precision == OnnxPrecision.Half)
-            throw new UsageException("--precision half is for ONNX only.");
-        int? opset = arguments.Integer("opset", OnnxWriter.OldestOpset);
-        if (opset > OnnxWriter.NewestOpset)
-            throw new UsageException(FormattableString.Invariant($"--opset is {opset}; it must be {OnnxWriter.OldestOpset} to {OnnxWriter.NewestOpset}."));
-        if (format != Format.Onnx && opset is not null)
-            throw new UsageException("--opset is for ONNX only.");
         if (form == WeightsForm.Training && weights.Form == WeightsForm.Deploy)
             throw new ArgumentException($"'{input}' holds the deploy form, which cannot be converted to the training form.");
 
         if (form == WeightsForm.Training && weights.Architecture.TrainingForm != TrainingForm.RepVgg && Names(arguments) is not null)
         {
-            throw new ArgumentException(
-                $"'{input}' holds weights of the training form {weights.Architecture.TrainingForm}, which has no names in other libraries: theirs are for the form {TrainingForm.RepVgg}, so that they would compute another network. "
+            throw new UsageException(
+                $"--names: '{input}' holds weights of the training form {weights.Architecture.TrainingForm}, which has no names in other libraries: theirs are for the form {TrainingForm.RepVgg}, so that they would compute another network. "
                 + "Write the weights under the authors' names (--names authors).");
         }
 
@@ -59,8 +53,7 @@ internal static class ConvertCommand
                 throw new UsageException("--names is not for ONNX.");
             var network = weights.ToDeployNetwork();
             var labels = weights.Description?.ClassLabels is { IsDefaultOrEmpty: false } known ? known : (IReadOnlyList<string>?)null;
-            var options = new OnnxExportOptions { Precision = precision, ClassLabels = labels };
-            interrupt.Defer(() => OnnxWriter.Write(network, output, options with { OpsetVersion = opset ?? options.OpsetVersion }));
+            OnnxOutput.Write(network, output, onnx with { ClassLabels = labels }, interrupt);
         }
         else
         {

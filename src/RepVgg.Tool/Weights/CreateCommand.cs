@@ -10,15 +10,17 @@ namespace RepVgg.Tool.Weights;
 /// <summary>Writes the training form of a variant with random weights, as a starting point for training in another program.</summary>
 internal static class CreateCommand
 {
+    private const int MaximumClasses = 1 << 20;
+
     public static int Run(Arguments arguments, Interrupt interrupt)
     {
-        var variant = RepVggVariants.Find(arguments.Operand(0));
+        var variant = Arguments.Accept("VARIANT", () => RepVggVariants.Find(arguments.Operand(0)));
         var architecture = variant with
         {
-            InputChannels = arguments.Integer("channels", 1) ?? variant.InputChannels,
+            InputChannels = arguments.Choice("channels", ("", variant.InputChannels), ("1", 1), ("3", 3)),
             TrainingForm = arguments.Text("training-form") is { } form ? WeightsCommands.ParseForm("training-form", form) : variant.TrainingForm,
         };
-        int classes = arguments.Integer("classes", 1) ?? 1000;
+        int classes = arguments.Integer("classes", 1, MaximumClasses) ?? 1000;
         string path = Path.GetFullPath(arguments.Operand(1));
         using var backend = new CpuBackend();
         using var network = new TrainingNetwork(architecture, classes, backend, (ulong)(arguments.Integer("seed", 0) ?? 1));

@@ -18,7 +18,7 @@ internal static class InspectCommand
     public static int Run(Arguments arguments)
     {
         string path = arguments.Operand(0);
-        var weights = WeightsFile.Read(path, WeightsCommands.FileOptions(arguments));
+        var weights = WeightsCommands.Read(path, WeightsCommands.FileOptions(arguments));
         var architecture = weights.Architecture;
         var figures = ModelStatistics.Of(architecture, weights.Form, weights.Classes, weights.ImageHeight, weights.ImageWidth);
 

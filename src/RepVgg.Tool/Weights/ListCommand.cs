@@ -10,15 +10,14 @@ internal static class ListCommand
 {
     public static int Run(Arguments arguments)
     {
-        int size = arguments.Integer("image-size", 1) ?? 224, classes = arguments.Integer("classes", 1) ?? 1000;
+        int size = arguments.ImageSize ?? 224, classes = arguments.Integer("classes", 1) ?? 1000;
         Console.WriteLine($"Images of {size}x{size} pixels, {classes} classes. Parameters in millions, multiply-adds in billions.");
         Console.WriteLine();
         var table = new Table("variant", "parameters, train", "deploy", "multiply-adds, train", "deploy", "channels", "meant for");
         var tooSmall = RepVggVariants.All.Where(variant => size < variant.TotalStride).ToList();
         foreach (var variant in RepVggVariants.All.Except(tooSmall))
         {
-            var training = ModelStatistics.Of(variant, WeightsForm.Training, classes, size, size);
-            var deploy = ModelStatistics.Of(variant, WeightsForm.Deploy, classes, size, size);
+            var (training, deploy) = Arguments.Accept("--image-size", () => (ModelStatistics.Of(variant, WeightsForm.Training, classes, size, size), ModelStatistics.Of(variant, WeightsForm.Deploy, classes, size, size)));
             table.Add(
                 variant.Name, Table.Millions(training.Parameters), Table.Millions(deploy.Parameters),
                 Table.Billions(training.MultiplyAdds), Table.Billions(deploy.MultiplyAdds), $"{variant.InputChannels}", $"{variant.DefaultImageSize} px");

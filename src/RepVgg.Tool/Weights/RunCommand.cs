@@ -13,10 +13,11 @@ internal static class RunCommand
         string path = arguments.Operand(0), imagesPath = arguments.Operand(1), output = Path.GetFullPath(arguments.Operand(2));
         if (output == Path.GetFullPath(imagesPath) || output == Path.GetFullPath(path))
             throw new UsageException("LOGITS.npy is a file that is read, and would be lost. Give another name.");
+        int threads = arguments.Threads;
         var images = NumpyFile.Read(imagesPath);
         if (images.Shape is not [int count and > 0, _, int height, int width])
             throw new InvalidDataException($"'{imagesPath}' is an array of {images}; [images, channels, height, width] are needed.");
-        var weights = WeightsFile.Read(path, WeightsCommands.FileOptions(arguments) with { ImageHeight = height, ImageWidth = width });
+        var weights = WeightsCommands.Read(path, WeightsCommands.FileOptions(arguments) with { ImageHeight = height, ImageWidth = width });
         if (images.Shape[1] != weights.Architecture.InputChannels)
             throw new InvalidDataException($"The images in '{imagesPath}' have {images.Shape[1]} channels; {weights.Architecture.Name} reads {weights.Architecture.InputChannels}.");
         if (weights.Classes == 0)
@@ -24,7 +25,7 @@ internal static class RunCommand
         WeightsCommands.PrintAssumptions(weights.Assumptions);
         var network = weights.ToDeployNetwork();
         var logits = TensorData.Zeros(count, network.Classes);
-        using (var engine = new InferenceEngine(network, arguments.Integer("threads", 0) ?? 0))
+        using (var engine = new InferenceEngine(network, threads))
             engine.Run(images.Values, count, logits.Values);
         interrupt.Defer(() => NumpyFile.Write(output, logits));
         Console.WriteLine($"{output}: logits [{count}, {network.Classes}] of {network.Architecture.Name}.");

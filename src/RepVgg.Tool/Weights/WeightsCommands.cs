@@ -1,6 +1,7 @@
 using RepVgg.Architectures;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Weights;
+using RepVgg.Weights.Files;
 using RepVgg.Weights.Naming;
 
 namespace RepVgg.Tool.Weights;
@@ -8,18 +9,20 @@ namespace RepVgg.Tool.Weights;
 /// <summary>The commands that read and write weights files.</summary>
 internal static class WeightsCommands
 {
+    private const string File = "FILE: weights in a .pth, .safetensors or .onnx file, or a training checkpoint";
+
     private static readonly OptionSpec[] _normalization =
     [
-        new("mean", "R,G,B", "mean per channel, in pixel units (default: the file's, or ImageNet's)"),
-        new("std", "R,G,B", "standard deviation per channel, in pixel units (default: likewise)"),
+        new("mean", "R,G,B", "mean per channel, in pixel units (default: the file's, or ImageNet's)") { Sets = [nameof(WeightsFileOptions.Normalization)] },
+        new("std", "R,G,B", "standard deviation per channel, in pixel units (default: likewise)") { Sets = [nameof(WeightsFileOptions.Normalization)] },
     ];
 
-    private static readonly OptionSpec _imageSize = new("image-size", "N", "height and width of the images in pixels (default: the file's, or the architecture's)");
+    private static readonly OptionSpec _imageSize = new("image-size", "N", "height and width of the images in pixels (default: the file's, or the architecture's)") { Sets = [nameof(WeightsFileOptions.ImageHeight), nameof(WeightsFileOptions.ImageWidth)] };
 
     /// <summary>The options for what a PyTorch checkpoint does not say.</summary>
     private static readonly OptionSpec[] _unsaid =
     [
-        new("epsilon", "X", "epsilon of the batch norms (default: the file's, or 1e-5)"),
+        new("epsilon", "X", "epsilon of the batch norms (default: the file's, or 1e-5)") { Sets = [nameof(WeightsFileOptions.BatchNormEpsilon)] },
         new("strides", "N,N,...", "stride of every stage, the stem included (default: the file's, or the variant's)"),
         new("training-form", "NAME", "training form of the blocks, such as IdentityWithoutNorm, where the names do not tell it (default: found from the names)"),
         new("entry", "KEY", "key of the weights in a PyTorch checkpoint, such as ema (default: the usual ones)"),
@@ -38,8 +41,8 @@ internal static class WeightsCommands
                 new("seed", "N", "draws the weights (default: 1)"),
                 new("training-form", "NAME", "training form of the blocks, such as QARepVgg (default: the variant's)"),
                 .. ConvertCommand.OutputOptions,
-            ], CreateCommand.Run) { Operands = ["VARIANT", "OUT"] },
-        new("inspect", "Says what a file of weights holds.", [_imageSize, .. _normalization, .. _unsaid, _output], (arguments, _) => InspectCommand.Run(arguments)) { Operands = ["FILE"] },
+            ], CreateCommand.Run) { Operands = ["VARIANT: a name from the command list, such as RepVGG-A0", "OUT: the file to write, .pth or .safetensors"] },
+        new("inspect", "Says what a file of weights holds.", [_imageSize, .. _normalization, .. _unsaid, _output], (arguments, _) => InspectCommand.Run(arguments)) { Operands = [File] },
         new("verify", "Fuses a training form and compares both forms on random images, block by block and in all.",
             [
                 new("bound", "X", "largest relative difference that is accepted (default: 1e-5)"),
@@ -49,8 +52,8 @@ internal static class WeightsCommands
                 .. _unsaid,
                 new("images", "N", "number of random images (default: 2)"),
                 new("seed", "N", "draws the images (default: 1)"),
-                new("threads", "N", "threads; 0 takes every core (default: 0)"),
-            ], (arguments, _) => VerifyCommand.Run(arguments)) { Operands = ["FILE"] },
+                OptionSpec.Threads,
+            ], (arguments, _) => VerifyCommand.Run(arguments)) { Operands = [File] },
         new("convert", "Converts weights between formats and from the training to the deploy form.",
             [
                 new("form", "FORM", "train or deploy (default: that of IN; deploy for ONNX)"),
@@ -58,16 +61,26 @@ internal static class WeightsCommands
                 .. _normalization,
                 .. _unsaid,
                 _output,
-                new("precision", "NAME", "single or half; half for ONNX only (default: single)"),
-                new("opset", "N", "version of ONNX's operator set, 9 to 21; older versions of ONNX Runtime need a lower one (default: 17)"),
+                .. OnnxOutput.CommandLineOptions,
                 .. ConvertCommand.OutputOptions,
-            ], ConvertCommand.Run) { Operands = ["IN", "OUT"] },
+            ], ConvertCommand.Run) { Operands = ["IN: weights in a .pth, .safetensors or .onnx file, or a training checkpoint", "OUT: the file to write, .pth, .safetensors or .onnx"] },
         new("run", "Computes the logits of raw images in a NumPy file: float32 or uint8, [images, channels, height, width].",
-            [.. _normalization, .. _unsaid, _output, new("threads", "N", "threads; 0 takes every core (default: 0)")], RunCommand.Run) { Operands = ["FILE", "IMAGES.npy", "LOGITS.npy"] },
+            [.. _normalization, .. _unsaid, _output, OptionSpec.Threads], RunCommand.Run) { Operands = [File, "IMAGES.npy: the images, float32 or uint8, [images, channels, height, width]", "LOGITS.npy: the file to write"] },
     ];
 
     /// <summary>Gets the name of a form on the command line.</summary>
     public static string Name(this WeightsForm form) => form == WeightsForm.Training ? "train" : "deploy";
+
+    /// <summary>Reads a file of weights. Options that contradict it are an error of the command line.</summary>
+    public static LoadedWeights Read(string path, WeightsFileOptions options) => Arguments.Accept($"'{path}'", () =>
+    {
+        var weights = WeightsFile.Read(path, options);
+        int channels = weights.Architecture.InputChannels;
+        if (options.Normalization is { } normalization && normalization.Mean.Length != channels)
+            throw new UsageException(Invariant($"--mean and --std have {normalization.Mean.Length} numbers each, but the images of '{path}' have {channels} channels."));
+        weights.Architecture.ValidateImageSize(weights.ImageHeight, weights.ImageWidth);
+        return weights;
+    });
 
     /// <summary>Reads what the file does not say from the options of the command line.</summary>
     public static WeightsFileOptions FileOptions(Arguments arguments) => new()
@@ -77,7 +90,7 @@ internal static class WeightsCommands
         TrainingForm = arguments.Text("training-form") is { } form ? ParseForm("training-form", form) : null,
         Entry = arguments.Text("entry"),
         Output = arguments.Text("output"),
-        ImageHeight = arguments.Integer("image-size", 1),
+        ImageHeight = arguments.ImageSize,
         Normalization = Normalization(arguments),
         Warn = static _ => { }, // the commands print all assumptions
     };

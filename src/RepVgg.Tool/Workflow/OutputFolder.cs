@@ -17,4 +17,20 @@ internal static class OutputFolder
             throw new IOException($"The output folder '{folder}' cannot be written: {e.Message}", e);
         }
     }
+
+    /// <summary>Reserves the folder for this process, until the lock is disposed or the process ends in any way.</summary>
+    /// <exception cref="IOException">Another process has reserved it.</exception>
+    public static FileStream Lock(string folder)
+    {
+        string path = Path.Combine(folder, ".lock");
+        try
+        {
+            // The file stays: if it were deleted, another process could hold the lock of the deleted file.
+            return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new IOException($"The folder '{folder}' is in use by another run, or its file .lock cannot be opened: {e.Message.TrimEnd('.')}. Wait until the other run ends, or choose another name.", e);
+        }
+    }
 }

@@ -10,26 +10,6 @@ namespace RepVgg.Tool.Workflow;
 /// <summary>An architecture and its training hyperparameters, which were found by experiment. Command-line options can change them.</summary>
 internal sealed record Recipe
 {
-    /// <summary>The recipe for the bundled 4,000 images, which takes less than a minute on two cores.</summary>
-    public static Recipe Quickstart { get; } = new()
-    {
-        Architecture = "RepVGG-S0",
-        Epochs = 40,
-        BatchSize = 50,
-        LearningRate = 0.1f,
-        ValidationFraction = 0.1f,
-    };
-
-    /// <summary>The recipe for all 60,000 images, which takes about ten minutes on two cores.</summary>
-    public static Recipe FullSet { get; } = new()
-    {
-        Architecture = "RepVGG-S1",
-        Epochs = 18,
-        BatchSize = 64,
-        LearningRate = 0.1f,
-        ValidationFraction = 0.05f,
-    };
-
     /// <summary>The recipe for comparing training forms on the bundled images. Its architecture has blocks with an identity in three stages. Nothing is held out for validation.</summary>
     public static Recipe Ablation { get; } = new()
     {
@@ -68,28 +48,20 @@ internal sealed record Recipe
         new("batch-size", "N", "images of one training step"),
         new("learning-rate", "X", "peak learning rate"),
         new("device", "NAME", "where to train: auto, cpu, torch-cpu, cuda or cuda:INDEX (default: auto)"),
-        new("threads", "N", "threads; 0 takes every core (default: 0)"),
+        OptionSpec.Threads,
     ];
 
     /// <summary>The command-line options of commands with a single run.</summary>
     public static IReadOnlyList<OptionSpec> RunOptions { get; } =
     [
         new("seed", "N", "seed of weights, shuffling and augmentation (default: 1)"),
-        new("checkpoint", "FILE", "write the state after every epoch, and go on from it when started again"),
-    ];
-
-    /// <summary>The command-line options of every command that trains a model.</summary>
-    public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
-    [
-        new("out", "DIR", "folder for the model (default: output)"),
-        .. TrainingOptions,
-        .. RunOptions,
+        new("checkpoint", "FILE", "write the state after every epoch, and go on from it when started again") { Sets = [nameof(RepVggTrainer.Options.CheckpointPath)] },
     ];
 
     /// <summary>Returns this recipe with the values of the command-line options.</summary>
     public Recipe With(Arguments arguments) => this with
     {
-        Architecture = RepVggVariants.Find(arguments.Text("architecture") ?? Architecture).Name,
+        Architecture = arguments.Text("architecture") is { } name ? Arguments.Accept("--architecture", () => RepVggVariants.Find(name)).Name : Architecture,
         Epochs = arguments.Integer("epochs", 1) ?? Epochs,
         BatchSize = arguments.Integer("batch-size", 2) ?? BatchSize,
         LearningRate = arguments.Positive("learning-rate") ?? LearningRate,
@@ -111,7 +83,7 @@ internal sealed record Recipe
         ValidationSetFraction = ValidationFraction,
         MonitoredMetric = TrainingMetric.Loss,
         Seed = Seed(arguments),
-        NumberOfThreads = Threads(arguments),
+        NumberOfThreads = arguments.Threads,
         Device = Device(arguments),
         CheckpointPath = arguments.Text("checkpoint"),
         OnCancellation = CancellationBehavior.ReturnBest,
@@ -119,9 +91,6 @@ internal sealed record Recipe
 
     /// <summary>Gets the seed of weights, shuffling and augmentation.</summary>
     public static int Seed(Arguments arguments) => arguments.Integer("seed", 0) ?? 1;
-
-    /// <summary>Gets the number of threads; 0 for all cores.</summary>
-    public static int Threads(Arguments arguments) => arguments.Integer("threads", 0) ?? 0;
 
     /// <summary>Gets the device to train on.</summary>
     public static TrainingDevice Device(Arguments arguments)

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Microsoft.ML;
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg;
@@ -17,7 +16,7 @@ internal static class SearchScalesCommand
     public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
     [
         new("out", "FILE", "file of the scales: .pth, .pt or .safetensors (required)"),
-        LabelledImages.Option,
+        DecodedImages.Option,
         new("fraction", "X", "share of the training images of each class that is used, more than 0 and at most 1 (default: 1)"),
         .. Recipe.TrainingOptions,
         .. Recipe.RunOptions,
@@ -33,13 +32,14 @@ internal static class SearchScalesCommand
         if (fraction > 1)
             throw new UsageException(Invariant($"--fraction is {fraction}; it must be more than 0 and at most 1."));
         var recipe = Recipe.ScaleSearch.With(arguments);
-        int seed = Recipe.Seed(arguments), threads = Recipe.Threads(arguments);
+        int seed = Recipe.Seed(arguments), threads = arguments.Threads;
         var device = Recipe.Device(arguments);
         string? checkpoint = arguments.Text("checkpoint");
-        RepOptimizerScales.CheckWritable(path);
-        var images = LabelledImages.Of(arguments, interrupt.Token);
+        Arguments.Accept("--out", () => RepOptimizerScales.CheckWritable(path));
+        var images = DecodedImages.Of(arguments, interrupt.Token);
         var samples = fraction == 1 ? images.Training : SampleSubset.Split(images.Training, fraction, seed: 1).Second;
         var architecture = RepVggVariants.Find(recipe.Architecture) with { InputChannels = samples.Channels };
+        Arguments.Accept("--architecture", () => architecture.ValidateImageSize(samples.Height, samples.Width));
 
         var context = new MLContext(seed);
         Console.WriteLine(Invariant($"Searching the scales of {architecture.Name} on {samples.Count:n0} images of {samples.Width}x{samples.Height} pixels, {samples.Classes} classes, {recipe.Epochs} epochs."));
@@ -99,8 +99,6 @@ internal static class SearchScalesCommand
             }
         }
     }
-
-    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
     private sealed class SampleRow
     {

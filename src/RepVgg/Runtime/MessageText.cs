@@ -1,4 +1,6 @@
+using System.Buffers;
 using System.Globalization;
+using System.Text;
 
 namespace RepVgg.Runtime;
 
@@ -8,6 +10,7 @@ internal static class MessageText
     private const int LastNames = 2;
     private const int MaximumName = 200;
     private const int MaximumReason = 2000;
+    private const int ZeroWidthNonJoiner = 0x200c, ZeroWidthJoiner = 0x200d, FirstTag = 0xe0020, LastTag = 0xe007f;
 
     /// <summary>Joins the names of a list. Of a long list, it takes the first names and the last two, and says how many are between them.</summary>
     /// <param name="names">The names.</param>
@@ -20,10 +23,23 @@ internal static class MessageText
     /// <summary>Shortens a name from a file, and replaces characters that are not printable.</summary>
     public static string Printable(string name) => WithoutControls(name.Length > MaximumName ? name[..MaximumName] + "..." : name);
 
-    /// <summary>Replaces control characters, which a terminal would execute, and other characters that are not printable.</summary>
-    public static string WithoutControls(string text) => text.AsSpan().ContainsAnyExceptInRange(' ', '~')
-        ? string.Concat(text.Select(character => char.IsControl(character) || char.IsSurrogate(character) || char.GetUnicodeCategory(character) == UnicodeCategory.Format ? '?' : character))
-        : text;
+    /// <summary>Replaces control characters, which a terminal would execute, and other characters that are not printable. Joiners and tags stay: emoji and some scripts need them.</summary>
+    public static string WithoutControls(string text)
+    {
+        if (!text.AsSpan().ContainsAnyExceptInRange(' ', '~'))
+            return text;
+        var printable = new StringBuilder(text.Length);
+        for (int i = 0; i < text.Length;)
+        {
+            bool isValid = Rune.DecodeFromUtf16(text.AsSpan(i), out var rune, out int length) == OperationStatus.Done;
+            if (isValid && IsPrintable(rune))
+                printable.Append(text, i, length);
+            else
+                printable.Append('?');
+            i += length;
+        }
+        return printable.ToString();
+    }
 
     /// <summary>
     /// Gets the message of an exception as a part of another message: without the parameter name that .NET appends to the message of an
@@ -35,4 +51,11 @@ internal static class MessageText
         string reason = (parameter < 0 ? error.Message : error.Message[..parameter]).TrimEnd('.');
         return WithoutControls(reason.Length <= MaximumReason ? reason : $"{reason[..(MaximumReason / 2)]} ... {reason[^(MaximumReason / 2)..]}");
     }
+
+    private static bool IsPrintable(Rune rune) => Rune.GetUnicodeCategory(rune) switch
+    {
+        UnicodeCategory.Control or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator => false,
+        UnicodeCategory.Format => rune.Value is ZeroWidthNonJoiner or ZeroWidthJoiner or (>= FirstTag and <= LastTag),
+        _ => true,
+    };
 }

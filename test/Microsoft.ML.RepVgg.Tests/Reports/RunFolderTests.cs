@@ -42,6 +42,25 @@ public sealed class RunFolderTests : IDisposable
         Assert.Equal(3, File.ReadAllLines(run.ResultsPath).Length);
     }
 
+    [Fact]
+    public void Epochs_that_a_killed_run_did_not_add_are_added_from_the_history()
+    {
+        var (whole, killed) = (RunFolder.Create("whole", _root.Path), RunFolder.Create("killed", _root.Path));
+        EpochResult[] history = [.. Enumerable.Range(1, 5).Select(Epoch)];
+        foreach (var epoch in history)
+        {
+            whole.Add(epoch);
+            if (epoch.Epoch != 3)
+                killed.Add(epoch);
+        }
+        whole.AddMissing(history);
+        killed.AddMissing(history);
+        Assert.Equal(File.ReadAllText(whole.ResultsPath), File.ReadAllText(killed.ResultsPath));
+        Assert.Equal(EventBytes(whole), EventBytes(killed));
+
+        static long EventBytes(RunFolder run) => Directory.GetFiles(run.DirectoryPath, "*tfevents*", SearchOption.AllDirectories).Sum(file => new FileInfo(file).Length);
+    }
+
     [Theory]
     [InlineData("")]
     [InlineData("..")]

@@ -321,6 +321,25 @@ public sealed class BadInputTests
     }
 
     [Fact]
+    public void A_class_whose_rows_are_all_skipped_is_named()
+    {
+        var rows = Stripes.Rows(60, 1);
+        foreach (var row in rows.Where(row => row.Label == Stripes.Names[1]))
+            row.Features[3] = float.NaN;
+        var options = Stripes.Options(epochs: 1);
+        options.InvalidRows = InvalidRowHandling.Skip;
+        string message = FitError(rows, options);
+        Assert.Contains($"All rows of the class '{Stripes.Names[1]}' would be skipped, so that the model could never predict it. The first skipped row: Row ", message);
+        Assert.Contains("value 3 is NaN", message);
+
+        // Of a validation set, the class may be missing.
+        options.ValidationSetFraction = 0;
+        var labels = _context.Transforms.Conversion.MapValueToKey("Label").Fit(_context.Data.LoadFromEnumerable(rows));
+        options.ValidationSet = labels.Transform(_context.Data.LoadFromEnumerable(rows));
+        using var model = _context.MulticlassClassification.Trainers.RepVgg(options).Fit(labels.Transform(_context.Data.LoadFromEnumerable(Stripes.Rows(60, 1))));
+    }
+
+    [Fact]
     public void Unknown_architecture_lists_the_known_ones()
     {
         var options = new RepVggTrainer.Options();

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using CsCheck;
 using RepVgg.Runtime;
 using Xunit;
@@ -9,6 +10,9 @@ namespace RepVgg.Reliability.Tests.Properties;
 public class RuntimeProperties
 {
     private static readonly Gen<string> _texts = Gen.String[Gen.OneOf(Gen.Char, Gen.Char['\0', '\u00ff'], Gen.Char['\u2000', '\u206f']), 0, 300];
+
+    /// <summary>Emoji of several characters, and scripts such as Persian, need the zero-width non-joiner and joiner, and the tag characters of flags.</summary>
+    private static readonly IEnumerable<int> _partsOfCharacters = [0x200c, 0x200d, .. Enumerable.Range(0xe0020, 0x60)];
 
     [Fact]
     public void Messages_contain_no_control_characters() => _texts.Sample(text =>
@@ -65,6 +69,8 @@ public class RuntimeProperties
     private static void Check(string text, int length)
     {
         Assert.InRange(text.Length, 0, length);
-        Assert.DoesNotContain(text, character => char.IsControl(character) || char.IsSurrogate(character) || char.GetUnicodeCategory(character) == UnicodeCategory.Format);
+        // A surrogate that is alone becomes the replacement character in UTF-8.
+        Assert.Equal(text, Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text)));
+        Assert.DoesNotContain(text.EnumerateRunes(), rune => Rune.IsControl(rune) || (Rune.GetUnicodeCategory(rune) == UnicodeCategory.Format && !_partsOfCharacters.Contains(rune.Value)));
     }
 }

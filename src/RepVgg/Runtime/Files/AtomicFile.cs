@@ -60,7 +60,7 @@ internal static class AtomicFile
             if (temporary is not null)
                 Remove(temporary);
             if (error is IOException or UnauthorizedAccessException)
-                throw new IOException($"{subject} cannot be written: {error.Message}", error);
+                throw new IOException($"{subject} cannot be written: {Reason(error, temporary)}", error);
             throw;
         }
         finally
@@ -85,7 +85,7 @@ internal static class AtomicFile
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new IOException($"{subject} cannot be written: {error.Message}", error);
+            throw new IOException($"{subject} cannot be written: {Reason(error, temporary)}", error);
         }
         finally
         {
@@ -93,6 +93,10 @@ internal static class AtomicFile
                 _written.TryRemove(temporary, out _);
         }
     }
+
+    /// <summary>Gets the reason why a file cannot be written, without the name of the temporary file.</summary>
+    private static string Reason(Exception error, string? temporary) =>
+        error is UnauthorizedAccessException ? "permission is denied." : error.Message.Replace($" : '{temporary}'", ".", StringComparison.Ordinal);
 
     /// <summary>Gets the file that is written: the target, or what it links to.</summary>
     private static string Resolve(string path, string subject)

@@ -3,7 +3,8 @@ namespace RepVgg.Runtime.Threading;
 /// <summary>Validates the <c>threads</c> option; 0 means all cores.</summary>
 internal static class ThreadCount
 {
-    private const int Maximum = 1024;
+    /// <summary>Maximum number of threads.</summary>
+    public const int Maximum = 1024;
 
     /// <summary>Converts the option to a number of threads: the number of logical processors for 0, otherwise the value itself.</summary>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="threads"/> is negative or more than 1024.</exception>

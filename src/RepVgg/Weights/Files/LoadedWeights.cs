@@ -50,7 +50,7 @@ public sealed record LoadedWeights(StateDict State, WeightsForm Form, RepVggArch
         ImageHeight,
         ImageWidth,
         KnownNormalization ?? throw new ArgumentException(
-            $"The file does not contain the normalisation of its {Architecture.InputChannels}-channel images: give the mean and scale that the network was trained with."),
+            $"The file does not contain the normalisation of its {Architecture.InputChannels}-channel images: give the one that the network was trained with as the option Normalization."),
         Description?.ClassLabels ?? []);
 
     /// <summary>Returns the same weights for a network that does not normalise its input.</summary>

@@ -218,7 +218,7 @@ public static class WeightsFile
     private static string Advice(OpenedWeights opened, WeightsFileOptions options)
     {
         string[] parts = [.. opened.Entries.Where(entry => entry != opened.Entry).Concat(StatePrefixes.Parts(opened.State).Select(part => Joined(opened.Entry, part)))];
-        return options.Entry is not null || parts.Length == 0 ? "" : $" With the option Entry (--entry), a part of the file is read alone: '{MessageText.Join(parts, separator: "', '")}'.";
+        return options.Entry is not null || parts.Length == 0 ? "" : $" With the option Entry, a part of the file is read alone: '{MessageText.Join(parts, separator: "', '")}'.";
     }
 
     /// <summary>Describes the options from which an architecture is inferred.</summary>

@@ -51,7 +51,7 @@ internal static partial class StatePrefixes
             0 when prefixes.Length == 0 => "",
             1 => plain[0],
             _ => throw new ArgumentException(
-                $"The weights hold stages of several networks, under the prefixes '{MessageText.Join(prefixes, separator: "', '")}': give the one that is to be read as the option Entry (--entry), or save only its weights.", nameof(prefixes)),
+                $"The weights hold stages of several networks, under the prefixes '{MessageText.Join(prefixes, separator: "', '")}': give the one that is to be read as the option Entry, or save only its weights.", nameof(prefixes)),
         };
     }
 

@@ -25,7 +25,7 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
         // Two outputs can end in the same classifier: its logits and their softmax.
         var classifiers = names.Select(name => (Name: name, Layer: LinearOf(name))).Where(output => output.Layer is not null).DistinctBy(output => output.Layer).ToList();
         if (classifiers.Count != 1)
-            throw new InvalidDataException($"it has {names.Length} outputs, {list}, of which {classifiers.Count} end in a classifier of their own; give the name of one (Output of the options, or --output)");
+            throw new InvalidDataException($"it has {names.Length} outputs, {list}, of which {classifiers.Count} end in a classifier of their own; give the name of one (the option Output)");
         string chosen = classifiers[0].Name;
         string others = $"'{MessageText.Join([.. names.Where(name => name != chosen)], separator: "', '")}'";
         assume(new WeightsAssumption(WeightsAssumptionKind.Output, MessageText.WithoutControls($"output '{chosen}', which ends in the classifier: left out is {others}")));

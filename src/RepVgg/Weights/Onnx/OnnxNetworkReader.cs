@@ -278,7 +278,7 @@ internal sealed class OnnxNetworkReader
         // The description is read only if it is needed, because the file is opened faster without it.
         int Side(int axis, int? given) => (given ?? Dimension(axis) ?? (axis == 2 ? _description.Value?.ImageHeight : _description.Value?.ImageWidth)) switch
         {
-            null => throw new InvalidDataException($"its input '{input.Name}' has no fixed height and width; give the image size (ImageHeight and ImageWidth of the options, or --image-size)"),
+            null => throw new InvalidDataException($"its input '{input.Name}' has no fixed height and width; give the image size (the option ImageHeight)"),
             > 0 and <= MaximumSide and var side => (int)side,
             var side => throw new InvalidDataException($"{(given is null ? $"its input '{input.Name}' has" : "the options give")} a {(axis == 2 ? "height" : "width")} of {side} pixels, which must be from 1 to {MaximumSide}"),
         };

@@ -158,7 +158,7 @@ public static class PthReader
         const string Advice = "Save torch.save(model.state_dict(), path) and try again.";
         string[] networks = [.. entries.All.Where(entry => entry.HoldsNetwork).Select(entry => entry.Path)], paths = networks.Length > 0 ? networks : [.. entries.All.Select(entry => entry.Path)];
         if (paths.Length > 1)
-            return new InvalidDataException($"{file} holds several dictionaries of tensors, '{MessageText.Join(paths, separator: "', '")}': give the one that is to be read as the option Entry (--entry), or save only the weights.");
+            return new InvalidDataException($"{file} holds several dictionaries of tensors, '{MessageText.Join(paths, separator: "', '")}': give the one that is to be read as the option Entry, or save only the weights.");
         if (root is PickleObject whole)
             return new InvalidDataException($"{file} holds no weights: it is an object of {whole.ClassName}, and objects of a checkpoint are never built. {Advice}");
         string made = foreign.Count > 0 ? $", but objects that are never built: {ForeignObjects.Describe(foreign)}" : "";

@@ -155,7 +155,7 @@ public sealed class CheckpointCasesTests : IDisposable
     public void Several_networks_under_unusual_keys_are_refused_with_the_option_that_chooses_one()
     {
         string message = Assert.Throws<InvalidDataException>(() => WeightsFile.Read(PathOf("unusual-keys.pth"))).Message;
-        Assert.Contains("holds several dictionaries of tensors, 'student', 'other': give the one that is to be read as the option Entry (--entry)", message);
+        Assert.Contains("holds several dictionaries of tensors, 'student', 'other': give the one that is to be read as the option Entry", message);
         CheckLogits(PathOf("unusual-keys.pth"), options: new WeightsFileOptions { Entry = "other" }, shift: 1);
     }
 
@@ -355,7 +355,7 @@ public sealed class CheckpointCasesTests : IDisposable
         SafetensorsWriter.Write(state, _folder.File("a"));
         string message = Assert.Throws<InvalidDataException>(() => WeightsFile.Read(_folder.File("a"))).Message;
         Assert.Contains(reason, message);
-        Assert.EndsWith($"With the option Entry (--entry), a part of the file is read alone: '{suggested}'.", message);
+        Assert.EndsWith($"With the option Entry, a part of the file is read alone: '{suggested}'.", message);
         var options = new WeightsFileOptions { Entry = suggested };
         Assert.Equal(0, WeightsFile.Read(_folder.File("a"), options).Classes);
     }

@@ -41,8 +41,9 @@ public sealed class WeightsFileLimitsTests : IDisposable
     [InlineData("sound.safetensors")]
     public void Files_within_the_limits_are_opened(string name) => InferenceEngine.Open(GoldenFiles.PathOf(Path.Combine("hostile", name))).Dispose();
 
+    // The memory that images of up to 8192 pixels per side need depends on the vectors of the processor.
     [Theory]
-    [InlineData(5000, "bytes of memory, and the limit is 1073741824, see WeightsFileLimits.MaximumWorkspaceBytes")]
+    [InlineData(8000, "bytes of memory, and the limit is 1073741824, see WeightsFileLimits.MaximumWorkspaceBytes")]
     [InlineData(8192, "bytes of memory, and the limit is 1073741824, see WeightsFileLimits.MaximumWorkspaceBytes")]
     [InlineData(8193, "the limit is 8192 pixels per side, see WeightsFileLimits.MaximumImageSide")]
     [InlineData(23_170, "the limit is 8192 pixels per side, see WeightsFileLimits.MaximumImageSide")]
@@ -71,7 +72,7 @@ public sealed class WeightsFileLimitsTests : IDisposable
 
         Assert.Contains("images of 60 x 50 pixels (height x width) are too large: the limit is 59 pixels per side", Refusal(path, limits with { MaximumImageSide = 59 }));
         Assert.Contains("images of 3 channels and 60 x 50 pixels are too large: they have 9000 values, and the limit is 8999", Refusal(path, limits with { MaximumImageValues = 8999 }));
-        string message = Refusal(() => InferenceEngine.Open(path, new WeightsFileOptions { Limits = limits with { MaximumWorkspaceBytes = 100_000 } }));
+        string message = Refusal(() => InferenceEngine.Open(path, new WeightsFileOptions { Limits = limits with { MaximumWorkspaceBytes = 20_000 } }));
         Assert.StartsWith($"'{path}' cannot be used: images of 60 x 50 pixels (height x width) are too large for the network: one needs ", message);
         InferenceEngine.Open(path, new WeightsFileOptions { Limits = limits with { MaximumImageSide = 60, MaximumImageValues = 9000 } }).Dispose();
     }

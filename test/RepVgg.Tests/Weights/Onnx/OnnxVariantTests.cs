@@ -65,8 +65,8 @@ public sealed class OnnxVariantTests : IDisposable
         Compare.Close(expected, logits, 1e-5);
         if (needsSize)
         {
-            Assert.Contains("give the image size (ImageHeight and ImageWidth of the options, or --image-size)", Assert.Throws<InvalidDataException>(() => InferenceEngine.Open(path)).Message);
-            Assert.Contains("--image-size", Assert.Throws<InvalidDataException>(() => WeightsFile.Read(path)).Message);
+            Assert.Contains("give the image size (the option ImageHeight)", Assert.Throws<InvalidDataException>(() => InferenceEngine.Open(path)).Message);
+            Assert.Contains("the option ImageHeight", Assert.Throws<InvalidDataException>(() => WeightsFile.Read(path)).Message);
         }
     }
 

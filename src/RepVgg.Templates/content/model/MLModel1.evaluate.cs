@@ -2,7 +2,7 @@ using Microsoft.ML;
 using Microsoft.ML.RepVgg;
 using Microsoft.ML.RepVgg.Reports;
 
-namespace RepVggConsole;
+namespace RepVggNamespace;
 
 public partial class MLModel1
 {

@@ -1,7 +1,7 @@
 using Microsoft.ML;
 using Microsoft.ML.RepVgg;
 
-namespace RepVggConsole;
+namespace RepVggNamespace;
 
 public partial class MLModel1
 {

@@ -1,4 +1,7 @@
 using System.Buffers.Binary;
+using System.Formats.Tar;
+using System.Text;
+using System.Text.RegularExpressions;
 using RepVgg.Tool.Images;
 using RepVgg.Testing;
 using RepVgg.Training.Data;
@@ -6,8 +9,8 @@ using Xunit;
 
 namespace RepVgg.Tool.Tests;
 
-/// <summary>Folders with a subfolder of pictures for each class. The pictures are bitmaps of one colour, which are written by hand.</summary>
-public sealed class LabelledImagesTests : IDisposable
+/// <summary>The images of the commands ablation and search-scales. The pictures are bitmaps of one colour, which are written by hand.</summary>
+public sealed class DecodedImagesTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
 
@@ -56,13 +59,43 @@ public sealed class LabelledImagesTests : IDisposable
         Assert.Equal((100f, 200f), (Pixels(training, 0)[128], Pixels(test, 0)[128]));
 
         Directory.CreateDirectory(_folder.File(Path.Combine("test", "c")));
-        Assert.Contains("do not have the same subfolders", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
-        Directory.CreateDirectory(_folder.File(Path.Combine("train", "c")));
-        Assert.Contains($"'{_folder.File(Path.Combine("train", "c"))}' holds no pictures", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
-        Write(Path.Combine("train", "c", "1.bmp"), 1, 1, 1);
-        Assert.Contains($"'{_folder.File(Path.Combine("test", "c"))}' holds no pictures", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
+        Assert.Contains($"'{_folder.File(Path.Combine("test", "c"))}' has no images", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
+        Write(Path.Combine("test", "c", "1.bmp"), 1, 1, 1);
+        Assert.Contains("has images of the class 'c'", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
         Directory.Delete(_folder.File("test"), recursive: true);
-        Assert.Contains($"but no '{_folder.File("test")}'", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
+        Assert.Contains($"'{_folder.File("train")}' has subfolders", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Csv_and_tar_files_give_the_images_of_the_folder()
+    {
+        foreach (string label in new[] { "red", "blue" })
+        {
+            for (int i = 0; i < 5; i++)
+                Write(Path.Combine("images", label, $"{i}.bmp"), (byte)(label == "red" ? 200 : 0), (byte)i, (byte)(label == "red" ? 0 : 200));
+        }
+        string images = _folder.File("images");
+        string[] files = [.. Directory.GetFiles(images, "*.bmp", SearchOption.AllDirectories).Order(StringComparer.Ordinal)];
+        File.WriteAllLines(_folder.File("list.csv"), ["file,class", .. files.Select(file => $"{Path.GetRelativePath(_folder.Path, file)},{Path.GetFileName(Path.GetDirectoryName(file))}")]);
+        using (var tar = new TarWriter(File.Create(_folder.File("all.tar"))))
+        {
+            foreach (var (i, file) in files.Index())
+            {
+                tar.WriteEntry(file, $"{i:d4}.bmp");
+                tar.WriteEntry(new PaxTarEntry(TarEntryType.RegularFile, $"{i:d4}.cls") { DataStream = new MemoryStream(Encoding.UTF8.GetBytes(Path.GetFileName(Path.GetDirectoryName(file)!))) });
+            }
+        }
+        var expected = DecodedImages.Read(images, CancellationToken.None);
+        Assert.Equal((8, 2), (expected.Training.Count, expected.Test.Count));
+        foreach (string source in new[] { "list.csv", "all.tar" })
+        {
+            var actual = DecodedImages.Read(_folder.File(source), CancellationToken.None);
+            foreach (var (one, other) in new[] { (expected.Training, actual.Training), (expected.Test, actual.Test) })
+            {
+                Assert.Equal(Enumerable.Range(0, one.Count).Select(one.LabelOf), Enumerable.Range(0, other.Count).Select(other.LabelOf));
+                Assert.Equal(Enumerable.Range(0, one.Count).Select(i => Pixels(one, i)), Enumerable.Range(0, other.Count).Select(i => Pixels(other, i)));
+            }
+        }
     }
 
     [Fact]
@@ -80,18 +113,23 @@ public sealed class LabelledImagesTests : IDisposable
     [Fact]
     public void What_cannot_be_read_is_named()
     {
-        Assert.Contains("holds no train-images file", Assert.Throws<FileNotFoundException>(Read).Message, StringComparison.Ordinal);
-        Assert.Contains("There is no folder", Assert.Throws<DirectoryNotFoundException>(() => LabelledImages.Read(_folder.File("missing"), CancellationToken.None)).Message, StringComparison.Ordinal);
+        Assert.Contains("has no subfolders with images", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
+        Assert.Contains("There is no folder", Assert.Throws<DirectoryNotFoundException>(() => DecodedImages.Read(_folder.File("missing"), CancellationToken.None)).Message, StringComparison.Ordinal);
         Directory.CreateDirectory(_folder.File("a"));
-        Assert.Contains("hold no pictures (.jpg, ", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
+        Assert.Contains($"'{_folder.File("a")}' has no images (.jpg, ", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
         Write(Path.Combine("a", "1.bmp"), 1, 2, 3);
-        Assert.Contains("pictures of one class only, 'a'", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
+        Assert.Contains("images of one class only, 'a'", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
         Write(Path.Combine("b", "1.bmp"), 1, 2, 3);
+        Assert.Contains("one image of each class only", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
         File.WriteAllText(_folder.File(Path.Combine("a", "2.png")), "text");
-        Assert.Contains($"'{_folder.File(Path.Combine("a", "2.png"))}' cannot be read: ", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
+        File.WriteAllText(_folder.File(Path.Combine("a", "1.bmp")), "text");
+        Assert.Matches($"'{Regex.Escape(_folder.File("a"))}.[12]\\.(png|bmp)' cannot be read: ", Assert.Throws<InvalidDataException>(Read).Message);
+        File.WriteAllText(_folder.File(Path.Combine("a", "2.png")), "");
+        File.WriteAllText(_folder.File(Path.Combine("a", "1.bmp")), "");
+        Assert.Contains("the file is empty", Assert.Throws<InvalidDataException>(Read).Message, StringComparison.Ordinal);
     }
 
-    private LabelledImages Read() => LabelledImages.Read(_folder.Path, CancellationToken.None);
+    private DecodedImages Read() => DecodedImages.Read(_folder.Path, CancellationToken.None);
 
     private static float[] Pixels(ISampleSource samples, int index)
     {

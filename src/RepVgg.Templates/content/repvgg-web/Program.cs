@@ -1,0 +1,106 @@
+using System.Text.Json;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.ML.RepVgg;
+
+namespace RepVggNamespace;
+
+// dotnet run -- train FOLDER   trains on a folder with one subfolder of images per class, and writes MLModel1.mlnet
+// dotnet run                   serves the model:
+//   curl -F image=@photo.jpg http://localhost:5000/predict/file
+//   curl -H "Content-Type: application/json" -d "{\"imageSource\":\"$(base64 -w0 photo.jpg)\"}" http://localhost:5000/predict
+internal static class Program
+{
+    // The limit of requests is that of an image of 10 MB in base64. Decoding an image needs up to 8 bytes per pixel.
+    private const int MaximumRequestBytes = 14_000_000, MaximumPixels = 50_000_000, Top = 5;
+
+    private static int Main(string[] args)
+    {
+        if (args is ["train", var folder])
+        {
+            MLModel1.Train(MLModel1.MLNetModelPath, folder);
+            Console.WriteLine($"The model: {MLModel1.MLNetModelPath}");
+            Console.WriteLine("Copy it to the folder of the project to make it a part of the project: builds and publishing then take it along.");
+            return 0;
+        }
+        if (!File.Exists(MLModel1.MLNetModelPath))
+        {
+            Console.Error.WriteLine($"There is no model '{MLModel1.MLNetModelPath}'. Train one: dotnet run -- train FOLDER");
+            return 1;
+        }
+        CreateServer(args).Run();
+        return 0;
+    }
+
+    internal static WebApplication CreateServer(string[] args)
+    {
+        var builder = WebApplication.CreateBuilder(args);
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Limits.MaxRequestBodySize = MaximumRequestBytes);
+        // Uploads stay in memory; no temporary file is written.
+        builder.Services.Configure<FormOptions>(form => form.MemoryBufferThreshold = MaximumRequestBytes);
+        builder.Services.AddSingleton(services => new ModelService(
+            MLModel1.MLNetModelPath,
+            new RepVggLoadOptions { MaximumImagePixels = MaximumPixels, NumberOfThreads = 1 },
+            services.GetRequiredService<ILogger<ModelService>>()));
+        builder.Services.AddHostedService(services => services.GetRequiredService<ModelService>());
+        builder.Services.AddHealthChecks().AddCheck<ModelService>("model");
+        builder.Services.AddOpenApi();
+        builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.RespectNullableAnnotations = true);
+
+        // Requests that cannot be served are answered by problem details with the reason.
+        builder.Services.Configure<RouteHandlerOptions>(routes => routes.ThrowOnBadRequest = true);
+        builder.Services.AddProblemDetails(problems => problems.CustomizeProblemDetails = problem => problem.ProblemDetails.Detail = problem.ProblemDetails.Status switch
+        {
+            StatusCodes.Status413PayloadTooLarge => $"The request is larger than the limit of {MaximumRequestBytes} bytes.",
+            StatusCodes.Status415UnsupportedMediaType => "Send application/json to /predict, or multipart/form-data to /predict/file.",
+            StatusCodes.Status400BadRequest => problem.Exception?.InnerException is JsonException json ? json.Message : problem.Exception?.Message,
+            _ => null,
+        });
+
+        var server = builder.Build();
+        server.UseExceptionHandler(new ExceptionHandlerOptions
+        {
+            StatusCodeSelector = error => error switch
+            {
+                // A body that becomes too large while JSON is read.
+                BadHttpRequestException { InnerException: BadHttpRequestException cause } => cause.StatusCode,
+                BadHttpRequestException request => request.StatusCode,
+                _ => StatusCodes.Status500InternalServerError,
+            },
+            SuppressDiagnosticsCallback = context => context.Exception is BadHttpRequestException,
+        });
+        server.UseStatusCodePages();
+        server.MapPost("/predict", (MLModel1.ModelInput input, ModelService service) => Predict(service, input.ImageSource))
+            .WithSummary("Classifies the image of a JSON object.").ProducesProblem(400).ProducesProblem(413).ProducesProblem(415);
+        server.MapPost("/predict/file", async (IFormFile image, ModelService service) =>
+        {
+            var content = new byte[image.Length];
+            await using var stream = image.OpenReadStream();
+            await stream.ReadExactlyAsync(content);
+            return Predict(service, content);
+        }).DisableAntiforgery().WithSummary("Classifies the image file of a form.").ProducesProblem(400).ProducesProblem(413).ProducesProblem(415);
+        server.MapHealthChecks("/health");
+        server.MapOpenApi();
+        return server;
+    }
+
+    private static Prediction Predict(ModelService service, byte[] image)
+    {
+        if (image.Length == 0)
+            throw new BadHttpRequestException("The image is missing or empty.");
+        try
+        {
+            LabelScore[] best = [.. service.Model.PredictAllLabels(new MLModel1.ModelInput { ImageSource = image }).Take(Top).Select(pair => new LabelScore(pair.Key, pair.Value))];
+            return new Prediction(best[0].Label, best);
+        }
+        catch (InvalidOperationException error)
+        {
+            throw new BadHttpRequestException($"The image cannot be read: {error.InnerException?.Message ?? error.Message}.", error);
+        }
+    }
+}
+
+/// <param name="PredictedLabel">The most probable class.</param>
+/// <param name="Scores">The probabilities of the five most probable classes, the largest first.</param>
+internal sealed record Prediction(string PredictedLabel, IReadOnlyList<LabelScore> Scores);
+
+internal sealed record LabelScore(string Label, float Score);

@@ -1,0 +1,44 @@
+using RepVgg.Networks;
+using RepVgg.Tool.CommandLine;
+using RepVgg.Weights.Onnx;
+
+namespace RepVgg.Tool.Weights;
+
+/// <summary>Writes networks as ONNX, with the options that the commands have in common.</summary>
+internal static class OnnxOutput
+{
+    private const string ActivationMap = "activation-map";
+
+    public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
+    [
+        new("precision", "NAME", "number format of the weights in ONNX: single or half (default: single)"),
+        new("opset", "N", Invariant($"version of ONNX's operator set, {OnnxWriter.OldestOpset} to {OnnxWriter.NewestOpset}; older versions of ONNX Runtime need a lower one (default: 17)")) { Sets = [nameof(OnnxExportOptions.OpsetVersion)] },
+        new(ActivationMap, "", "add the class activation maps to the ONNX file as a second output, activation_map"),
+    ];
+
+    /// <summary>Reads the options.</summary>
+    public static OnnxExportOptions Options(Arguments arguments)
+    {
+        var options = new OnnxExportOptions
+        {
+            Precision = arguments.Choice("precision", ("single", OnnxPrecision.Single), ("half", OnnxPrecision.Half)),
+            ActivationMap = arguments.Flag(ActivationMap),
+        };
+        return arguments.Integer("opset", OnnxWriter.OldestOpset, OnnxWriter.NewestOpset) is { } opset ? options with { OpsetVersion = opset } : options;
+    }
+
+    /// <summary>Refuses the options for a file of another format.</summary>
+    public static void RefuseOptions(Arguments arguments)
+    {
+        if (CommandLineOptions.FirstOrDefault(option => arguments.IsGiven(option.Name)) is { } given)
+            throw new UsageException($"--{given.Name} is for ONNX only.");
+    }
+
+    /// <summary>Writes a network.</summary>
+    public static void Write(DeployNetwork network, string path, OnnxExportOptions options, Interrupt interrupt)
+    {
+        if (options.ActivationMap && network.Output != NetworkOutput.Logits)
+            throw new UsageException($"--{ActivationMap} needs a classifier, which the network does not have.");
+        interrupt.Defer(() => OnnxWriter.Write(network, path, options));
+    }
+}
