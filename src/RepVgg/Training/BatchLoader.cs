@@ -10,6 +10,7 @@ internal sealed class Batch(int capacity, int imageLength)
 {
     private readonly float[] _images = new float[capacity * imageLength];
     private readonly int[] _labels = new int[capacity];
+    private readonly float[] _weights = new float[capacity];
     private float[] _targets = [];
     private int _targetsPerImage;
 
@@ -18,6 +19,9 @@ internal sealed class Batch(int capacity, int imageLength)
     public Span<float> Images => _images.AsSpan(0, Count * imageLength);
 
     public Span<int> Labels => _labels.AsSpan(0, Count);
+
+    /// <summary>Weights of the images in the training loss.</summary>
+    public Span<float> Weights => _weights.AsSpan(0, Count);
 
     /// <summary>The weighted target probabilities, a row of all classes per image; empty if the labels are the targets.</summary>
     public Span<float> Targets => _targets.AsSpan(0, Count * _targetsPerImage);
@@ -90,11 +94,12 @@ internal sealed class BatchLoader : IDisposable
     /// <param name="epoch">The epoch, from 1.</param>
     /// <param name="device">The backend on which batches are staged; null for none.</param>
     /// <param name="mixer">Computes the targets; null if the labels are the targets.</param>
+    /// <param name="balanced">Whether the pass has about the same number of images of every class, instead of every image once.</param>
     /// <param name="threads">Number of threads; null for that of the device, or 1.</param>
-    public static BatchLoader Training(ISampleSource source, ImageAugmenter augmenter, int batchSize, ulong seed, int epoch, Backend? device = null, BatchMixer? mixer = null, int? threads = null)
+    public static BatchLoader Training(ISampleSource source, ImageAugmenter augmenter, int batchSize, ulong seed, int epoch, Backend? device = null, BatchMixer? mixer = null, bool balanced = false, int? threads = null)
     {
-        int[] order = [.. Enumerable.Range(0, source.Count)];
         var random = new RandomStream(seed, RandomStream.Purpose.Shuffle, (ulong)epoch);
+        int[] order = balanced ? BalancedSample(source, ref random) : [.. Enumerable.Range(0, source.Count)];
         random.Shuffle(order);
         return new BatchLoader(source, augmenter, mixer, order, TrainingBatches(source.Count, batchSize), seed, epoch, device, threads);
     }
@@ -175,6 +180,18 @@ internal sealed class BatchLoader : IDisposable
             thread?.Join(left > TimeSpan.Zero ? left : TimeSpan.Zero);
         }
         End();
+    }
+
+    /// <summary>Draws as many images as the source has, of each class the same number or one more, in as even a number of repetitions of its images as possible.</summary>
+    private static int[] BalancedSample(ISampleSource source, ref RandomStream random)
+    {
+        int[][] members = [.. Enumerable.Range(0, source.Count).GroupBy(source.LabelOf).OrderBy(group => group.Key).Select(group => group.ToArray())];
+        // The classes that get one image more differ between the epochs.
+        int[] turn = [.. Enumerable.Range(0, members.Length)];
+        random.Shuffle(turn);
+        foreach (int[] ofClass in members)
+            random.Shuffle(ofClass);
+        return [.. Enumerable.Range(0, source.Count).Select(i => members[turn[i % turn.Length]]).Select((ofClass, i) => ofClass[i / turn.Length % ofClass.Length])];
     }
 
     private void Start()
@@ -261,6 +278,7 @@ internal sealed class BatchLoader : IDisposable
             if (_stopped)
                 return;
             int sample = _order is null ? start + i : _order[start + i];
+            batch.Weights[i] = _source.WeightOf(sample);
             var destination = batch.Images.Slice(i * _imageLength, _imageLength);
             var bytes = _source.ReadBytes(sample, worker.Bytes);
             if (bytes.IsEmpty)
@@ -269,7 +287,7 @@ internal sealed class BatchLoader : IDisposable
                 if (_order is null)
                     worker.Augmenter.Convert<float>(worker.Floats, destination);
                 else
-                    worker.Augmenter.Augment(worker.Floats, destination, Random(RandomStream.Purpose.Augment, sample));
+                    worker.Augmenter.Augment(worker.Floats, destination, Random(RandomStream.Purpose.Augment, sample), _source.RowOf(sample));
             }
             else
             {

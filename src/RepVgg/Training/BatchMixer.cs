@@ -1,5 +1,6 @@
 using System.Numerics;
 using RepVgg.Runtime;
+using RepVgg.Training.Data;
 
 namespace RepVgg.Training;
 
@@ -9,14 +10,16 @@ namespace RepVgg.Training;
 /// <param name="classes">Number of classes.</param>
 /// <param name="height">Height of the images in pixels.</param>
 /// <param name="width">Width of the images in pixels.</param>
-internal sealed class BatchMixer(Mixing? mixing, float labelSmoothing, int classes, int height, int width)
+/// <param name="classWeights">Weights of the classes, which are multiplied by those of the images; null if they are 1.</param>
+internal sealed class BatchMixer(Mixing? mixing, float labelSmoothing, int classes, int height, int width, IReadOnlyList<float>? classWeights = null)
 {
     /// <summary>Creates the mixer of an epoch.</summary>
     /// <returns>The mixer; null if the labels of the batches are their targets.</returns>
-    public static BatchMixer? Of(TrainingOptions options, int epoch, int classes, int height, int width)
+    public static BatchMixer? Of(TrainingOptions options, int epoch, ISampleSource train)
     {
         var mixing = options.Augmentation.Mixing is { } mixed && epoch <= options.Epochs - mixed.UnmixedEpochs ? mixed : null;
-        return mixing is null ? null : new BatchMixer(mixing, options.LabelSmoothing, classes, height, width);
+        return mixing is null && options.ClassWeights is null && !train.HasWeights ? null
+            : new BatchMixer(mixing, options.LabelSmoothing, train.Classes, train.Height, train.Width, options.ClassWeights);
     }
 
     /// <summary>Mixes the images of a batch and writes its targets. The label of a mixed image becomes that of the larger share.</summary>
@@ -26,9 +29,13 @@ internal sealed class BatchMixer(Mixing? mixing, float labelSmoothing, int class
     {
         var labels = batch.Labels;
         var targets = batch.CreateTargets(classes);
-        targets.Fill(labelSmoothing / classes);
         for (int i = 0; i < batch.Count; i++)
-            targets[i * classes + labels[i]] += 1 - labelSmoothing;
+        {
+            float weight = batch.Weights[i] * (classWeights is null ? 1 : classWeights[labels[i]]);
+            var row = targets.Slice(i * classes, classes);
+            row.Fill(weight * labelSmoothing / classes);
+            row[labels[i]] += weight * (1 - labelSmoothing);
+        }
         if (mixing is null || random.NextDouble() >= mixing.Probability)
             return;
         bool isCutMix = mixing.MixupAlpha == 0 || (mixing.CutMixAlpha > 0 && random.Next(2) == 0);

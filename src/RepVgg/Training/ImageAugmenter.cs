@@ -43,11 +43,12 @@ internal sealed class ImageAugmenter(Augmentation augmentation, Normalization no
     /// <param name="raw">C * H * W raw pixel values, CHW.</param>
     /// <param name="destination">Receives C * H * W values, CHW.</param>
     /// <param name="random">Random generator for this image and epoch.</param>
+    /// <param name="row">Row of the image, for messages.</param>
     /// <exception cref="InvalidOperationException">The augmentation has an operation that computes on bytes.</exception>
-    public void Augment(ReadOnlySpan<float> raw, Span<float> destination, RandomStream random)
+    public void Augment(ReadOnlySpan<float> raw, Span<float> destination, RandomStream random, long row = 0)
     {
         if (_pixels is not null)
-            throw new InvalidOperationException("RandomResizedCrop, ColorJitter, RandAugment and Rotation compute on bytes, but a pixel of the image is not a whole number of 0 .. 255. Scale the pixels to that range, or leave these operations out.");
+            throw new InvalidOperationException($"Row {row}: RandomResizedCrop, ColorJitter, RandAugment and Rotation compute on bytes, but a pixel of the image is not a whole number of 0 .. 255. Scale the pixels to that range, or leave these operations out.");
         Place(raw, destination, ref random);
     }
 

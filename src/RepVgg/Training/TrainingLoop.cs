@@ -74,6 +74,8 @@ internal static class TrainingLoop
         if (normalization.Mean.Length != train.Channels || normalization.Scale.Length != train.Channels)
             throw new ArgumentException($"The normalisation has {normalization.Mean.Length} means and {normalization.Scale.Length} scales; the images have {train.Channels} channels.", nameof(normalization));
         CheckLabels(train, options.MinimumSamplesPerClass);
+        if (options.ClassWeights is { } weights && (weights.Count != train.Classes || weights.Any(weight => !(weight > 0 && float.IsFinite(weight)))))
+            throw new ArgumentException($"ClassWeights must have {train.Classes} finite numbers of more than 0, one for each class.", nameof(options));
 
         if (validation is null)
             return;
@@ -267,8 +269,7 @@ internal sealed class TrainingRun : IDisposable
 
     private PassMetrics? TrainingPass(int epoch)
     {
-        var mixer = BatchMixer.Of(_options, epoch, _train.Classes, _train.Height, _train.Width);
-        using var loader = BatchLoader.Training(_train, _augmenter, _options.BatchSize, _options.Seed, epoch, _backend, mixer);
+        using var loader = BatchLoader.Training(_train, _augmenter, _options.BatchSize, _options.Seed, epoch, _backend, BatchMixer.Of(_options, epoch, _train), _options.BalancedSampling);
         var metrics = new PassMetrics();
         _metrics.ReadAndReset();
         _reporter.BeginPass(epoch, loader.Batches, isValidation: false);

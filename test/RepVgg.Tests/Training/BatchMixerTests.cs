@@ -1,5 +1,6 @@
 using RepVgg.Runtime;
 using RepVgg.Training;
+using RepVgg.Training.Data;
 using Xunit;
 
 namespace RepVgg.Tests.Training;
@@ -14,7 +15,7 @@ public class BatchMixerTests
         var batch = new Batch(count, Length) { Count = count };
         for (int i = 0; i < count; i++)
         {
-            batch.Labels[i] = i % Classes;
+            (batch.Labels[i], batch.Weights[i]) = (i % Classes, 1);
             for (int p = 0; p < Length; p++)
                 batch.Images[i * Length + p] = 1000 * i + p;
         }
@@ -114,9 +115,26 @@ public class BatchMixerTests
     [Fact]
     public void The_last_epochs_are_not_mixed()
     {
+        var source = new InMemorySamples(new byte[2 * Length], [0, 1], Channels, Height, Width, Classes);
         var options = new TrainingOptions { Epochs = 10, Augmentation = new Augmentation { Mixing = new Mixing { MixupAlpha = 0.2, UnmixedEpochs = 3 } } };
-        Assert.NotNull(BatchMixer.Of(options, 7, Classes, Height, Width));
-        Assert.Null(BatchMixer.Of(options, 8, Classes, Height, Width));
-        Assert.Null(BatchMixer.Of(options with { Augmentation = Augmentation.None }, 1, Classes, Height, Width));
+        Assert.NotNull(BatchMixer.Of(options, 7, source));
+        Assert.Null(BatchMixer.Of(options, 8, source));
+        Assert.NotNull(BatchMixer.Of(options with { ClassWeights = [1, 2, 3, 4] }, 8, source));
+        Assert.Null(BatchMixer.Of(options with { Augmentation = Augmentation.None }, 1, source));
+    }
+
+    [Fact]
+    public void Targets_are_multiplied_by_the_weights_of_images_and_classes()
+    {
+        var batch = Images(5);
+        for (int i = 0; i < batch.Count; i++)
+            batch.Weights[i] = i + 1;
+        new BatchMixer(null, 0.2f, Classes, Height, Width, [1, 10, 100, 1000]).Apply(batch, new RandomStream(1));
+        float[] expected = [1, 20, 300, 4000, 5];
+        for (int i = 0; i < batch.Count; i++)
+        {
+            Assert.Equal(expected[i], batch.Targets.Slice(i * Classes, Classes).ToArray().Sum(), expected[i] * 1e-6);
+            Assert.Equal(0.85f * expected[i], batch.Targets[i * Classes + batch.Labels[i]], expected[i] * 1e-6);
+        }
     }
 }
