@@ -114,7 +114,7 @@ internal static class FilesBenchmark
         void Cache(IDataView view)
         {
             using var cache = new SampleCache(3, size, size, 10, long.MaxValue);
-            TrainingRows.Read(view, input, nameof(Row.Label), cache, skipInvalid: false, default, threads);
+            TrainingRows.Read(view, input, nameof(Row.Label), null, cache, skipInvalid: false, default, threads);
         }
 
         void Score(IDataView view)

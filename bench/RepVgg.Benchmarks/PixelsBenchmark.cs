@@ -55,7 +55,7 @@ internal static class PixelsBenchmark
         var input = FeatureInput.Create(data.Schema, new ImageSettings("feature", nameof(Row.Image), 3, size, size, ImageResizingEstimator.ResizingKind.IsoCrop, ImageResizingEstimator.Anchor.Center), size, size);
         var augmenter = new ImageAugmenter(new Augmentation { HorizontalFlip = true, CropPadding = size / 8 }, Normalization.ImageNet, 3, size, size);
         using var cache = new SampleCache(3, size, size, 10, long.MaxValue);
-        TrainingRows.Read(data, input, nameof(Row.Label), cache, skipInvalid: false, default);
+        TrainingRows.Read(data, input, nameof(Row.Label), null, cache, skipInvalid: false, default);
         (string Name, Action Once)[] sides =
         [
             ("Transform", () =>
@@ -71,7 +71,7 @@ internal static class PixelsBenchmark
             ("rows to cache", () =>
             {
                 using var filled = new SampleCache(3, size, size, 10, long.MaxValue);
-                TrainingRows.Read(data, input, nameof(Row.Label), filled, skipInvalid: false, default);
+                TrainingRows.Read(data, input, nameof(Row.Label), null, filled, skipInvalid: false, default);
             }),
             ("cache to batches", () =>
             {

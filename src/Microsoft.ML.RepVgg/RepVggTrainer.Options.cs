@@ -22,6 +22,21 @@ public sealed partial class RepVggTrainer
         /// </summary>
         public string FeatureColumnName { get; set; } = "Features";
 
+        /// <summary>
+        /// Name of a column of Single with the weights of the rows in the training loss, 0 or more; null if all weights are 1. Rows of the weight 0 are left out. The weights are multiplied by
+        /// <see cref="ClassWeights"/>. Validation does not use them.
+        /// </summary>
+        public string? ExampleWeightColumnName { get; set; }
+
+        /// <summary>Weights of the classes in the training loss, such as <see cref="ClassWeights.Balanced"/>; null if all weights are 1.</summary>
+        public ClassWeights? ClassWeights { get; set; }
+
+        /// <summary>
+        /// Whether an epoch takes about the same number of images of every class, instead of every image once: images of small classes several times, and some images of large classes not at all.
+        /// It is an alternative to <see cref="ClassWeights"/>. The metrics of training are those of the images that were taken.
+        /// </summary>
+        public bool BalancedSampling { get; set; }
+
         /// <summary>Name of the output column with one probability per class.</summary>
         public string ScoreColumnName { get; set; } = "Score";
 
@@ -184,6 +199,8 @@ public sealed partial class RepVggTrainer
             base.Check();
             Require(LabelColumnName, nameof(LabelColumnName));
             Require(FeatureColumnName, nameof(FeatureColumnName));
+            if (ExampleWeightColumnName is not null)
+                Require(ExampleWeightColumnName, nameof(ExampleWeightColumnName));
             Require(ScoreColumnName, nameof(ScoreColumnName));
             Require(PredictedLabelColumnName, nameof(PredictedLabelColumnName));
             if (ScoreColumnName == PredictedLabelColumnName)
@@ -210,6 +227,7 @@ public sealed partial class RepVggTrainer
             WeightDecay = WeightDecay,
             GradientClipNorm = GradientClipNorm,
             LabelSmoothing = LabelSmoothing,
+            BalancedSampling = BalancedSampling,
             Augmentation = Augmentation ?? new Augmentation { HorizontalFlip = true, CropPadding = Math.Min(height, width) / 8 },
             CustomL2 = CustomL2,
             Dropout = Dropout,

@@ -51,7 +51,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             shown = new SchemaShape([.. inputSchema.Where(column => column.Name != _options.FeatureColumnName), SchemaShapes.FloatVector(_options.FeatureColumnName, 1)]);
         var context = new MLContext(seed: 1);
         var output = context.MulticlassClassification.Trainers
-            .LbfgsMaximumEntropy(_options.LabelColumnName, _options.FeatureColumnName)
+            .LbfgsMaximumEntropy(_options.LabelColumnName, _options.FeatureColumnName, _options.ExampleWeightColumnName)
             .GetOutputSchema(shown);
         if (_options.ScoreColumnName != StockChain.Score)
             output = context.Transforms.CopyColumns(_options.ScoreColumnName, StockChain.Score).GetOutputSchema(output);
@@ -136,6 +136,8 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         using var samples = Read(input, features, classes, isTraining: true, channel, ref skippedRows);
         using var validationSamples = _options.ValidationSet is { } set ? Read(CheckValidation(set, label), features, classes, isTraining: false, channel, ref skippedRows) : null;
         var (training, validation) = Divide(samples, validationSamples, seed);
+        if (_options.ClassWeights is { } weights)
+            options = options with { ClassWeights = weights.Resolve(KeyValues.Read(label, classes), CountLabels(training)) };
 
         var normalization = _options.Normalization ?? expected;
         var outliers = FindOutliers(training, "training", isMeasured: normalization is null, channel);
@@ -150,6 +152,14 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         if (result.Divergence is { } divergence)
             Log(channel, FormattableString.Invariant($"The model is that of epoch {result.BestEpoch}, the best one before training diverged. {divergence.Message}"), isWarning: true);
         return new TrainedNetwork(architecture, features, normalization, label, result, skippedRows);
+    }
+
+    private static int[] CountLabels(ISampleSource samples)
+    {
+        int[] counts = new int[samples.Classes];
+        for (int i = 0; i < samples.Count; i++)
+            counts[samples.LabelOf(i)]++;
+        return counts;
     }
 
     private static int CountClasses(DataViewSchema.Column label)
@@ -209,7 +219,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var cache = new SampleCache(features.Channels, features.Height, features.Width, classes, _options.CacheLimit);
         try
         {
-            var (skipped, reason, lostLabels) = TrainingRows.Read(view, features, _options.LabelColumnName, cache, _options.InvalidRows == InvalidRowHandling.Skip, _options.CancellationToken, _options.NumberOfThreads);
+            var (skipped, reason, lostLabels) = TrainingRows.Read(view, features, _options.LabelColumnName, isTraining ? _options.ExampleWeightColumnName : null, cache, _options.InvalidRows == InvalidRowHandling.Skip, _options.CancellationToken, _options.NumberOfThreads);
             skippedRows += skipped;
             if (skipped > 0)
                 channel?.Warning(MessageSensitivity.UserData, "{0} rows of the {1} were skipped; the first: {2}", skipped, what, reason);

@@ -20,7 +20,7 @@ internal sealed class EncodedPixelReader(FeatureInput input, RowLocation locatio
     private readonly ParallelLoop _loop = new(ThreadCount.Resolve(threads));
     private readonly VBuffer<byte>[] _contents = new VBuffer<byte>[capacity];
     private readonly RowPlace[] _places = new RowPlace[capacity];
-    private readonly int[] _labels = new int[capacity];
+    private readonly (int Label, float Weight)[] _labels = new (int, float)[capacity];
     private readonly InvalidRowException?[] _errors = new InvalidRowException?[capacity];
     private readonly ImageResizer?[] _resizers = new ImageResizer?[ThreadCount.Resolve(threads)];
     private long _content;
@@ -58,7 +58,7 @@ internal sealed class EncodedPixelReader(FeatureInput input, RowLocation locatio
         return complete;
     }
 
-    public override void AddTo(SampleCache cache, int label, Action<InvalidRowException> invalid)
+    public override void AddTo(SampleCache cache, int label, float weight, Action<InvalidRowException> invalid)
     {
         try
         {
@@ -70,7 +70,7 @@ internal sealed class EncodedPixelReader(FeatureInput input, RowLocation locatio
             invalid(error);
             return;
         }
-        _labels[_kept++] = label;
+        _labels[_kept++] = (label, weight);
         if (_kept == Capacity || IsFull)
             Flush(cache, invalid);
     }
@@ -86,7 +86,7 @@ internal sealed class EncodedPixelReader(FeatureInput input, RowLocation locatio
             if (errors[i] is { } error)
                 invalid(error);
             else
-                cache.Add(Planes(i), _labels[i], _places[i].Position);
+                cache.Add(Planes(i), _labels[i].Label, _places[i].Position, _labels[i].Weight);
         }
     }
 

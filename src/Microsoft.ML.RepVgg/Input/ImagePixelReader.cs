@@ -10,7 +10,7 @@ internal sealed class ImagePixelReader(FeatureInput input, RowLocation location,
     private readonly ImageResizer _resizer = input.CreateResizer();
     private MLImage? _image;
 
-    public override void AddTo(SampleCache cache, int label, Action<InvalidRowException> invalid)
+    public override void AddTo(SampleCache cache, int label, float weight, Action<InvalidRowException> invalid)
     {
         try
         {
@@ -21,7 +21,7 @@ internal sealed class ImagePixelReader(FeatureInput input, RowLocation location,
             invalid(error);
             return;
         }
-        cache.Add(Planes(0), label, Location.Position);
+        cache.Add(Planes(0), label, Location.Position, weight);
     }
 
     public override void Dispose()

@@ -63,9 +63,10 @@ internal abstract class PixelReader(FeatureInput input, RowLocation location) : 
     /// <summary>Appends the image of the current row to a cache. A reader with a batch can do that later, but keeps the order.</summary>
     /// <param name="cache">The cache.</param>
     /// <param name="label">Label of the image.</param>
+    /// <param name="weight">Weight of the image in the training loss.</param>
     /// <param name="invalid">Called for each image that cannot be used. An exception that it throws is passed on.</param>
     /// <exception cref="NotSupportedException">As for <see cref="Read"/>.</exception>
-    public abstract void AddTo(SampleCache cache, int label, Action<InvalidRowException> invalid);
+    public abstract void AddTo(SampleCache cache, int label, float weight, Action<InvalidRowException> invalid);
 
     /// <summary>Appends the images that <see cref="AddTo"/> has kept.</summary>
     /// <param name="cache">The cache.</param>

@@ -20,23 +20,26 @@ internal static class TrainingRows
     /// <param name="view">The data.</param>
     /// <param name="input">Description of the feature column.</param>
     /// <param name="labelName">Name of the label column: a key of UInt32.</param>
+    /// <param name="weightName">Name of the column of weights, of Single; null if all weights are 1. Rows of the weight 0 are left out.</param>
     /// <param name="cache">Receives the samples.</param>
     /// <param name="skipInvalid">True to skip and count invalid rows; false to throw an exception for the first one.</param>
     /// <param name="cancellation">Cancellation token, checked at every row.</param>
     /// <param name="threads">Maximum number of threads that decode images; 0 for all cores.</param>
     /// <returns>The number of skipped rows, the error message of the first one, and the labels of which all rows were skipped.</returns>
     /// <exception cref="InvalidOperationException">A row cannot be used; the message names it and the reason.</exception>
-    public static (long Skipped, string? FirstReason, IReadOnlyList<int> LostLabels) Read(IDataView view, FeatureInput input, string labelName, SampleCache cache, bool skipInvalid, CancellationToken cancellation, int threads = 0)
+    public static (long Skipped, string? FirstReason, IReadOnlyList<int> LostLabels) Read(IDataView view, FeatureInput input, string labelName, string? weightName, SampleCache cache, bool skipInvalid, CancellationToken cancellation, int threads = 0)
     {
         var pixelColumn = input.FindColumn(view.Schema);
         var labelColumn = view.Schema[labelName];
+        var weightColumn = weightName is null ? (DataViewSchema.Column?)null : view.Schema[weightName];
 
         var files = ImageFiles.Find(view, input.ColumnName);
 
         // A cursor set of one cursor is used because GetRowCursor may read ahead on other threads. An image that cannot be
         // read would then end the whole cursor, and the row could neither be named in the message nor skipped.
-        using var cursor = view.GetRowCursorSet([labelColumn, .. PixelReader.ColumnsOf(input, pixelColumn, files, view.Schema)], 1)[0];
+        using var cursor = view.GetRowCursorSet([labelColumn, .. weightColumn is { } active ? [active] : Array.Empty<DataViewSchema.Column>(), .. PixelReader.ColumnsOf(input, pixelColumn, files, view.Schema)], 1)[0];
         var getLabel = cursor.GetGetter<uint>(labelColumn);
+        var getWeight = weightColumn is { } weights ? cursor.GetGetter<float>(weights) : (ref float weight) => weight = 1;
         var location = new RowLocation(cursor, input.ColumnName, files);
         bool decodesTogether = files.AreSource || FeatureInput.IsEncoded(pixelColumn.Type);
         long together = Math.Clamp(MaximumPixels / input.Length, 1, Math.Max(DecodedTogether, ImagesPerThread * ThreadCount.Resolve(threads)));
@@ -49,13 +52,23 @@ internal static class TrainingRows
             cancellation.ThrowIfCancellationRequested();
             uint key = 0;
             getLabel(ref key);
-            if (key > 0 && key <= cache.Classes)
+            float weight = 1;
+            getWeight(ref weight);
+            if (weight == 0)
+                continue;
+            bool isWeight = weight > 0 && float.IsFinite(weight);
+            if (isWeight && key > 0 && key <= cache.Classes)
             {
                 seen.Add((int)key - 1);
-                reader.AddTo(cache, (int)key - 1, Invalid);
+                reader.AddTo(cache, (int)key - 1, weight, Invalid);
                 continue;
             }
             reader.Flush(cache, Invalid);
+            if (!isWeight)
+            {
+                Invalid(new InvalidRowException(FormattableString.Invariant($"Row {cursor.Position}, column '{weightName}': the weight is {weight}; it must be a finite number of 0 or more.")));
+                continue;
+            }
             string reason = key == 0
                 ? "the label is missing (its value is not among the values of the key mapping)."
                 : $"the label is key {key}, but the column's type has {cache.Classes} keys.";

@@ -37,7 +37,7 @@ internal static class AugmentedSample
             {
                 continue;
             }
-            augmenter.Augment<byte>(planes, augmented, new RandomStream((ulong)i));
+            augmenter.Augment(planes, height, width, augmented, new RandomStream((ulong)i));
             yield return PngImage.Encode(Array.ConvertAll(augmented, value => (byte)Math.Clamp(MathF.Round(value), 0, 255)), width, height);
         }
     }

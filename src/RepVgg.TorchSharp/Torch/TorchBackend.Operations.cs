@@ -56,6 +56,18 @@ internal sealed partial class TorchBackend
         });
     }
 
+    private protected override Tensor SoftmaxCrossEntropyCore(Tensor logits, ReadOnlySpan<float> targets)
+    {
+        float[] values = targets.ToArray();
+        return Run(() =>
+        {
+            using var scope = torch.NewDisposeScope();
+            var rows = ToDevice(torch.tensor(values, [logits.Shape[0], logits.Shape[1]]));
+            var logProbabilities = F.log_softmax(ToSinglePrecision(Value(logits)), 1);
+            return ((rows * logProbabilities).sum().neg() / rows.sum()).MoveToOuterDisposeScope();
+        });
+    }
+
     /// <summary>Computes the same as the composition of primitive operations with less memory: intermediate tensor handles are disposed at once, and the sum and the ReLU are computed in place.</summary>
     private protected override Tensor MultiBranchConvCore(Tensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu, BatchNormState? norm) => Run(() =>
     {

@@ -47,6 +47,8 @@ internal sealed partial class TorchBackend : Backend
 
     public override int StepsBetweenReads => IsCuda ? 20 : 1;
 
+    public override int LoaderThreads => IsCuda ? Math.Clamp(Environment.ProcessorCount / 2, 1, 8) : 1;
+
     public override double Tolerance => DeviceSelfTest.ToleranceOf(_options);
 
     internal torch.Device Device => _device;

@@ -24,6 +24,22 @@ internal abstract partial class Backend
         }
     }
 
+    private void CheckTargets(Tensor logits, ReadOnlySpan<float> targets, string name)
+    {
+        CheckActivation(logits, nameof(logits));
+        if (logits.Shape.Count != 2 || (long)logits.Shape[0] * logits.Shape[1] != targets.Length)
+            throw new ArgumentException($"{targets.Length} targets do not fit logits {Text(logits.Shape)}.", name);
+        double sum = 0;
+        for (int i = 0; i < targets.Length; i++)
+        {
+            if (!(targets[i] >= 0 && float.IsFinite(targets[i])))
+                throw new ArgumentOutOfRangeException(name, targets[i], FormattableString.Invariant($"Target {i} must be a finite number of 0 or more."));
+            sum += targets[i];
+        }
+        if (sum == 0)
+            throw new ArgumentException("All targets are 0; the sum of a row is the weight of its sample, of which one must be more than 0.", name);
+    }
+
     private Step CurrentStep() => _step ?? throw new InvalidOperationException("Operations need a step: call BeginStep first.");
 
     /// <summary>Checks that this backend created a tensor and that it was not released.</summary>

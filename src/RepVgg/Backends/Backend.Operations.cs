@@ -154,6 +154,16 @@ internal abstract partial class Backend
         return SoftmaxCrossEntropyCore(logits, labels, labelSmoothing);
     }
 
+    /// <summary>Weighted mean of the cross-entropies of softmax(logits) and target probabilities: the sum of -targets * log(softmax(logits)), divided by the sum of the targets.</summary>
+    /// <param name="logits">[N, classes].</param>
+    /// <param name="targets">N * classes finite values of 0 or more. The sum of a row is the weight of its sample, at least one of which is not 0.</param>
+    /// <returns>A scalar.</returns>
+    public Tensor SoftmaxCrossEntropy(Tensor logits, ReadOnlySpan<float> targets)
+    {
+        CheckTargets(logits, targets, nameof(targets));
+        return SoftmaxCrossEntropyCore(logits, targets);
+    }
+
     /// <summary>The training form of a block: the sum of its branches, followed by a batch norm if there is one and by ReLU if <paramref name="relu"/> is true, without squeeze-and-excitation.</summary>
     /// <remarks>
     /// Source: RepVGG, section 3.2, figure 2(b). Branches without batch norms are one linear map: if none has a batch norm and at least one has
@@ -269,6 +279,8 @@ internal abstract partial class Backend
     private protected abstract Tensor LinearCore(Tensor input, Tensor weight, Tensor bias);
 
     private protected abstract Tensor SoftmaxCrossEntropyCore(Tensor logits, ReadOnlySpan<int> labels, float labelSmoothing);
+
+    private protected abstract Tensor SoftmaxCrossEntropyCore(Tensor logits, ReadOnlySpan<float> targets);
 
     /// <summary>Composes the block of primitives. A backend may override this method with a fused operation that computes the same.</summary>
     /// <param name="input">The input map.</param>

@@ -28,6 +28,9 @@ internal abstract partial class Backend : IDisposable
     /// </summary>
     public virtual int StepsBetweenReads => 1;
 
+    /// <summary>Number of threads that prepare batches. A backend whose device computes beside the CPU returns more than 1.</summary>
+    public virtual int LoaderThreads => 1;
+
     /// <summary>
     /// Maximum relative difference of a layer's results from those of the CPU backend that the precision of this backend
     /// explains: the L2 norm of the difference divided by the L2 norm of the CPU's results.

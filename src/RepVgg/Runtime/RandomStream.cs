@@ -21,6 +21,7 @@ internal struct RandomStream
         Augment = 3,
         Dropout = 4,
         StochasticDepth = 5,
+        Mix = 6,
     }
 
     /// <summary>Creates a SplitMix64 generator whose initial state is <paramref name="seed"/>.</summary>
@@ -49,6 +50,43 @@ internal struct RandomStream
 
     /// <summary>Returns a uniform number in [0, 1) with 53 random bits.</summary>
     public double NextDouble() => (NextUInt64() >> 11) * (1.0 / (1UL << 53));
+
+    /// <summary>Returns a uniform number in [low, high).</summary>
+    public double NextDouble(double low, double high) => low + NextDouble() * (high - low);
+
+    /// <summary>Returns a number of the standard normal distribution, by the method of Box and Muller.</summary>
+    public double NextNormal() => Math.Sqrt(-2 * Math.Log(1 - NextDouble())) * Math.Cos(2 * Math.PI * NextDouble());
+
+    /// <summary>Returns a number of the beta distribution with two equal parameters, as X / (X + Y) with X and Y of a gamma distribution.</summary>
+    /// <param name="alpha">The parameter, more than 0.</param>
+    public double NextBeta(double alpha)
+    {
+        // With small parameters both can be 0 in double precision, so that the ratio is computed of logarithms.
+        double first = NextLogGamma(alpha), second = NextLogGamma(alpha);
+        return 1 / (1 + Math.Exp(second - first));
+    }
+
+    /// <summary>Returns the logarithm of a number of the gamma distribution with scale 1.</summary>
+    /// <remarks>Source: Marsaglia and Tsang, "A simple method for generating gamma variables", ACM TOMS 2000; for alpha below 1, of alpha + 1 and a uniform number to the power of 1 / alpha.</remarks>
+    private double NextLogGamma(double alpha)
+    {
+        double boost = 0;
+        if (alpha < 1)
+        {
+            boost = Math.Log(1 - NextDouble()) / alpha;
+            alpha++;
+        }
+        double d = alpha - 1.0 / 3, c = 1 / Math.Sqrt(9 * d);
+        while (true)
+        {
+            double normal = NextNormal(), v = 1 + c * normal;
+            if (v <= 0)
+                continue;
+            v = v * v * v;
+            if (Math.Log(1 - NextDouble()) < 0.5 * normal * normal + d - d * v + d * Math.Log(v))
+                return Math.Log(d * v) + boost;
+        }
+    }
 
     /// <summary>Permutes the values at random by the Fisher-Yates algorithm.</summary>
     public void Shuffle(Span<int> values)

@@ -10,6 +10,9 @@ internal sealed class Batch(int capacity, int imageLength)
 {
     private readonly float[] _images = new float[capacity * imageLength];
     private readonly int[] _labels = new int[capacity];
+    private readonly float[] _weights = new float[capacity];
+    private float[] _targets = [];
+    private int _targetsPerImage;
 
     public int Count { get; set; }
 
@@ -17,8 +20,23 @@ internal sealed class Batch(int capacity, int imageLength)
 
     public Span<int> Labels => _labels.AsSpan(0, Count);
 
+    /// <summary>Weights of the images in the training loss.</summary>
+    public Span<float> Weights => _weights.AsSpan(0, Count);
+
+    /// <summary>The weighted target probabilities, a row of all classes per image; empty if the labels are the targets.</summary>
+    public Span<float> Targets => _targets.AsSpan(0, Count * _targetsPerImage);
+
     /// <summary>The images that are being copied to the device; null if the loader has no device.</summary>
     public StagedInput? Staged { get; private set; }
+
+    /// <summary>Provides the memory of <see cref="Targets"/>.</summary>
+    public Span<float> CreateTargets(int classes)
+    {
+        if (_targets.Length < _labels.Length * classes)
+            _targets = new float[_labels.Length * classes];
+        _targetsPerImage = classes;
+        return Targets;
+    }
 
     /// <summary>Starts copying the images to a device.</summary>
     public void Stage(Backend backend, ReadOnlySpan<int> imageShape)
@@ -28,9 +46,9 @@ internal sealed class Batch(int capacity, int imageLength)
     }
 }
 
-/// <summary>Prepares the batches of one pass. Each batch is prepared on a thread of the loader while the caller processes the previous batch.</summary>
+/// <summary>Prepares the batches of one pass, on threads of the loader, while the caller processes earlier batches.</summary>
 /// <remarks>
-/// The content of a batch depends on the seed, the epoch and the samples, and not on timing. The thread pool is not used:
+/// The content of a batch depends on the seed, the epoch and the samples, and not on timing or on the number of threads. The thread pool is not used:
 /// training goes on and can be cancelled in a process whose thread pool has no free thread.
 /// </remarks>
 internal sealed class BatchLoader : IDisposable
@@ -40,47 +58,55 @@ internal sealed class BatchLoader : IDisposable
 
     private readonly ISampleSource _source;
     private readonly ImageAugmenter _augmenter;
+    private readonly BatchMixer? _mixer;
     private readonly int[]? _order;
     private readonly ulong _seed;
     private readonly int _epoch;
     private readonly int _imageLength;
-    private readonly Batch[] _buffers;
-    private readonly float[] _floats;
-    private readonly byte[] _bytes;
+    private readonly Slot[] _slots;
     private readonly Backend? _device;
-    private readonly SemaphoreSlim _requested = new(0), _prepared = new(0);
-    private Thread? _thread;
-    private ExceptionDispatchInfo? _failure;
+    private readonly Thread[] _threads;
+    private readonly object _access = new();
     private volatile bool _stopped;
+    private int _claimed = -1;
     private int _ended;
     private int _next;
 
-    private BatchLoader(ISampleSource source, ImageAugmenter augmenter, int[]? order, int batches, ulong seed, int epoch, Backend? device)
+    private BatchLoader(ISampleSource source, ImageAugmenter augmenter, BatchMixer? mixer, int[]? order, int batches, ulong seed, int epoch, Backend? device, int? threads = null)
     {
-        (_source, _augmenter, _order, _seed, _epoch, _device) = (source, augmenter, order, seed, epoch, device);
+        (_source, _augmenter, _mixer, _order, _seed, _epoch, _device) = (source, augmenter, mixer, order, seed, epoch, device);
         Batches = batches;
         _imageLength = source.Channels * source.Height * source.Width;
         int capacity = (source.Count + batches - 1) / batches;
-        _buffers = [new Batch(capacity, _imageLength), new Batch(capacity, _imageLength)];
-        _floats = new float[_imageLength];
-        _bytes = new byte[_imageLength];
+        _threads = new Thread[Math.Min(threads ?? device?.LoaderThreads ?? 1, batches)];
+        // The caller processes one batch while the threads prepare one each.
+        _slots = [.. Enumerable.Range(0, _threads.Length + 1).Select(_ => new Slot(new Batch(capacity, _imageLength)))];
     }
 
     /// <summary>Number of batches of the pass. Their sizes differ by at most one image.</summary>
     public int Batches { get; }
 
-    /// <summary>Creates a loader for a training pass: shuffled and augmented. Batches are staged on the device, if one is given.</summary>
-    public static BatchLoader Training(ISampleSource source, ImageAugmenter augmenter, int batchSize, ulong seed, int epoch, Backend? device = null)
+    /// <summary>Creates a loader for a training pass: shuffled and augmented.</summary>
+    /// <param name="source">The training set.</param>
+    /// <param name="augmenter">Augments and normalises the images.</param>
+    /// <param name="batchSize">Images of a batch.</param>
+    /// <param name="seed">Seed of the order and of the augmentation.</param>
+    /// <param name="epoch">The epoch, from 1.</param>
+    /// <param name="device">The backend on which batches are staged; null for none.</param>
+    /// <param name="mixer">Computes the targets; null if the labels are the targets.</param>
+    /// <param name="balanced">Whether the pass has about the same number of images of every class, instead of every image once.</param>
+    /// <param name="threads">Number of threads; null for that of the device, or 1.</param>
+    public static BatchLoader Training(ISampleSource source, ImageAugmenter augmenter, int batchSize, ulong seed, int epoch, Backend? device = null, BatchMixer? mixer = null, bool balanced = false, int? threads = null)
     {
-        int[] order = [.. Enumerable.Range(0, source.Count)];
         var random = new RandomStream(seed, RandomStream.Purpose.Shuffle, (ulong)epoch);
+        int[] order = balanced ? BalancedSample(source, ref random) : [.. Enumerable.Range(0, source.Count)];
         random.Shuffle(order);
-        return new BatchLoader(source, augmenter, order, TrainingBatches(source.Count, batchSize), seed, epoch, device);
+        return new BatchLoader(source, augmenter, mixer, order, TrainingBatches(source.Count, batchSize), seed, epoch, device, threads);
     }
 
     /// <summary>Creates a loader for a validation pass: in the order of the source, without augmentation. Batches are staged on the device, if one is given.</summary>
     public static BatchLoader Evaluation(ISampleSource source, ImageAugmenter augmenter, int batchSize, Backend? device = null) =>
-        new(source, augmenter, null, (source.Count + batchSize - 1) / batchSize, 0, 0, device);
+        new(source, augmenter, null, null, (source.Count + batchSize - 1) / batchSize, 0, 0, device);
 
     /// <summary>
     /// Number of training batches: count / batchSize rounded up, reduced if necessary so that every batch has at least two
@@ -96,89 +122,137 @@ internal sealed class BatchLoader : IDisposable
     {
         if (_next == Batches || cancellation.IsCancellationRequested)
             return null;
-        if (_thread is null)
-        {
-            var thread = new Thread(PrepareAll) { IsBackground = true, Name = "RepVgg batch loader" };
-            thread.Start();
-            _thread = thread;
-            _requested.Release();
-        }
+        if (_threads[0] is null)
+            Start();
+        var slot = _slots[_next % _slots.Length];
         try
         {
-            _prepared.Wait(cancellation);
+            slot.Prepared.Wait(cancellation);
         }
         catch (OperationCanceledException)
         {
             return null;
         }
-        if (_failure is { } failure)
+        if (slot.Failure is { } failure)
         {
             // Further calls throw the exception, too.
-            _prepared.Release();
+            slot.Prepared.Release();
             failure.Throw();
         }
-        var batch = _buffers[_next++ & 1];
-        _requested.Release();
-        return batch;
+        lock (_access)
+        {
+            _next++;
+            Monitor.PulseAll(_access);
+        }
+        return slot.Batch;
     }
 
     /// <summary>Prepares one batch on the calling thread, for a caller that needs no other one.</summary>
     /// <param name="index">Index of the batch, 0 .. <see cref="Batches"/> - 1.</param>
     public Batch Prepare(int index)
     {
-        if (_thread is not null)
+        if (_threads[0] is not null)
             throw new InvalidOperationException("The batches are already being prepared in order.");
-        Fill(index);
-        return _buffers[index & 1];
+        var batch = _slots[0].Batch;
+        Fill(index, batch, new Worker(_augmenter, _imageLength));
+        return batch;
     }
 
     /// <summary>
-    /// Ends the thread and releases the staged images. The source is no longer read afterwards, unless a read does not return
-    /// within 5 seconds; the thread then ends, and releases them, when it does.
+    /// Ends the threads and releases the staged images. The source is no longer read afterwards, unless a read does not return
+    /// within 5 seconds; its thread then ends, and releases them, when it does.
     /// </summary>
     public void Dispose()
     {
         if (_stopped)
             return;
-        _stopped = true;
-        _requested.Release();
-        if (_thread is null)
-            End();
-        else
-            _thread.Join(_longestRead);
+        lock (_access)
+        {
+            _stopped = true;
+            Monitor.PulseAll(_access);
+        }
+        if (_threads[0] is null)
+            _ended = _threads.Length;
+        long start = System.Diagnostics.Stopwatch.GetTimestamp();
+        foreach (var thread in _threads)
+        {
+            var left = _longestRead - System.Diagnostics.Stopwatch.GetElapsedTime(start);
+            thread?.Join(left > TimeSpan.Zero ? left : TimeSpan.Zero);
+        }
         End();
     }
 
-    /// <summary>Releases the staged images when both the thread and the owner of the loader have ended.</summary>
-    private void End()
+    /// <summary>Draws as many images as the source has, of each class the same number or one more, in as even a number of repetitions of its images as possible.</summary>
+    private static int[] BalancedSample(ISampleSource source, ref RandomStream random)
     {
-        if (Interlocked.Increment(ref _ended) < 2)
-            return;
-        foreach (var buffer in _buffers)
-            buffer.Staged?.Dispose();
+        int[][] members = [.. Enumerable.Range(0, source.Count).GroupBy(source.LabelOf).OrderBy(group => group.Key).Select(group => group.ToArray())];
+        // The classes that get one image more differ between the epochs.
+        int[] turn = [.. Enumerable.Range(0, members.Length)];
+        random.Shuffle(turn);
+        foreach (int[] ofClass in members)
+            random.Shuffle(ofClass);
+        return [.. Enumerable.Range(0, source.Count).Select(i => members[turn[i % turn.Length]]).Select((ofClass, i) => ofClass[i / turn.Length % ofClass.Length])];
     }
 
-    private void PrepareAll()
+    private void Start()
+    {
+        for (int i = 0; i < _threads.Length; i++)
+        {
+            var worker = new Worker(i == 0 ? _augmenter : _augmenter.Clone(), _imageLength);
+            _threads[i] = new Thread(() => PrepareBatches(worker)) { IsBackground = true, Name = "RepVgg batch loader" };
+        }
+        foreach (var thread in _threads)
+            thread.Start();
+    }
+
+    /// <summary>Releases the staged images when all threads and the owner of the loader have ended.</summary>
+    private void End()
+    {
+        if (Interlocked.Increment(ref _ended) <= _threads.Length)
+            return;
+        foreach (var slot in _slots)
+            slot.Batch.Staged?.Dispose();
+    }
+
+    private void PrepareBatches(Worker worker)
     {
         try
         {
-            for (int index = 0; index < Batches; index++)
+            while (Interlocked.Increment(ref _claimed) is int index && index < Batches)
             {
-                _requested.Wait();
+                WaitUntilFree(index);
                 if (_stopped)
                     break;
-                Fill(index);
-                _prepared.Release();
+                var slot = _slots[index % _slots.Length];
+                try
+                {
+                    Fill(index, slot.Batch, worker);
+                }
+                catch (Exception exception)
+                {
+                    slot.Failure = ExceptionDispatchInfo.Capture(exception);
+                    break;
+                }
+                finally
+                {
+                    slot.Prepared.Release();
+                }
             }
-        }
-        catch (Exception exception)
-        {
-            _failure = ExceptionDispatchInfo.Capture(exception);
-            _prepared.Release();
         }
         finally
         {
             EndThread();
+        }
+    }
+
+    /// <summary>Waits until the caller no longer uses the earlier batch whose memory a batch has, or the loader is disposed.</summary>
+    private void WaitUntilFree(int index)
+    {
+        lock (_access)
+        {
+            // The caller uses the batch _next - 1, at most.
+            while (!_stopped && index >= Math.Max(_next - 1, 0) + _slots.Length)
+                Monitor.Wait(_access);
         }
     }
 
@@ -195,9 +269,8 @@ internal sealed class BatchLoader : IDisposable
         }
     }
 
-    private void Fill(int index)
+    private void Fill(int index, Batch batch, Worker worker)
     {
-        var batch = _buffers[index & 1];
         int start = (int)((long)index * _source.Count / Batches), end = (int)((index + 1L) * _source.Count / Batches);
         batch.Count = end - start;
         for (int i = 0; i < batch.Count; i++)
@@ -205,19 +278,27 @@ internal sealed class BatchLoader : IDisposable
             if (_stopped)
                 return;
             int sample = _order is null ? start + i : _order[start + i];
+            batch.Weights[i] = _source.WeightOf(sample);
             var destination = batch.Images.Slice(i * _imageLength, _imageLength);
-            var bytes = _source.ReadBytes(sample, _bytes);
+            var bytes = _source.ReadBytes(sample, worker.Bytes);
             if (bytes.IsEmpty)
             {
-                batch.Labels[i] = _source.Read(sample, _floats);
-                Write<float>(_floats, destination, sample);
+                batch.Labels[i] = _source.Read(sample, worker.Floats);
+                if (_order is null)
+                    worker.Augmenter.Convert<float>(worker.Floats, destination);
+                else
+                    worker.Augmenter.Augment(worker.Floats, destination, Random(RandomStream.Purpose.Augment, sample), _source.RowOf(sample));
             }
             else
             {
                 batch.Labels[i] = _source.LabelOf(sample);
-                Write(bytes, destination, sample);
+                if (_order is null)
+                    worker.Augmenter.Convert(bytes, destination);
+                else
+                    worker.Augmenter.Augment(bytes, _source.Height, _source.Width, destination, Random(RandomStream.Purpose.Augment, sample));
             }
         }
+        _mixer?.Apply(batch, Random(RandomStream.Purpose.Mix, index));
         // After a read that did not return until the loader was disposed, the device can be disposed, too.
         if (_stopped)
             return;
@@ -225,12 +306,26 @@ internal sealed class BatchLoader : IDisposable
             batch.Stage(_device, [_source.Channels, _source.Height, _source.Width]);
     }
 
-    private void Write<TPixel>(ReadOnlySpan<TPixel> pixels, Span<float> destination, int sample)
-        where TPixel : unmanaged
+    private RandomStream Random(RandomStream.Purpose purpose, int index) => new(_seed, purpose, (ulong)_epoch, (ulong)index);
+
+    /// <summary>A batch and the state of its preparation.</summary>
+    private sealed class Slot(Batch batch)
     {
-        if (_order is null)
-            _augmenter.Convert(pixels, destination);
-        else
-            _augmenter.Augment(pixels, destination, new RandomStream(_seed, RandomStream.Purpose.Augment, (ulong)_epoch, (ulong)sample));
+        public Batch Batch => batch;
+
+        /// <summary>Is released when the batch is prepared, or has failed.</summary>
+        public SemaphoreSlim Prepared { get; } = new(0);
+
+        public ExceptionDispatchInfo? Failure { get; set; }
+    }
+
+    /// <summary>The memory of a thread.</summary>
+    private sealed class Worker(ImageAugmenter augmenter, int imageLength)
+    {
+        public ImageAugmenter Augmenter => augmenter;
+
+        public float[] Floats { get; } = new float[imageLength];
+
+        public byte[] Bytes { get; } = new byte[imageLength];
     }
 }

@@ -2,29 +2,57 @@ using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using RepVgg.Architectures;
 using RepVgg.Runtime;
+using RepVgg.Training.Augmentations;
 using RepVgg.Training.Data;
 
 namespace RepVgg.Training;
 
-/// <summary>Converts a raw image to the network's input: crop, flip, normalisation and random erasing, in this order.</summary>
+/// <summary>Converts a raw image to the network's input: the operations on bytes, crop, flips, normalisation and random erasing, in this order.</summary>
+/// <remarks>An instance reuses its memory and serves one thread at a time.</remarks>
 internal sealed class ImageAugmenter(Augmentation augmentation, Normalization normalization, int channels, int height, int width)
 {
     private const double SmallestErasedArea = 0.02, LargestErasedArea = 1.0 / 3;
     private const double SmallestAspect = 0.3, LargestAspect = 1 / 0.3;
+
+    private readonly PixelAugmenter? _pixels = augmentation.NeedsBytes ? new PixelAugmenter(augmentation, [.. normalization.Mean.Select(ToByte)], height, width) : null;
+
+    /// <summary>Creates an augmenter with the same options, for another thread.</summary>
+    public ImageAugmenter Clone() => new(augmentation, normalization, channels, height, width);
 
     /// <summary>Normalises an image without augmentation, as for validation.</summary>
     /// <typeparam name="TPixel">Type of the raw pixels: byte or float.</typeparam>
     /// <param name="raw">C * H * W raw pixel values, CHW.</param>
     /// <param name="destination">Receives C * H * W values, CHW.</param>
     public void Convert<TPixel>(ReadOnlySpan<TPixel> raw, Span<float> destination)
-        where TPixel : unmanaged => Write(raw, destination, 0, 0, false);
+        where TPixel : unmanaged => Write(raw, destination, 0, 0, mirror: false, upsideDown: false);
 
-    /// <summary>Augments and normalises an image.</summary>
-    /// <typeparam name="TPixel">Type of the raw pixels: byte or float.</typeparam>
+    /// <summary>Augments and normalises an image of bytes.</summary>
+    /// <param name="raw">The raw pixels, CHW.</param>
+    /// <param name="rawHeight">Height of the raw image in pixels; the network's, unless there is a random resized crop.</param>
+    /// <param name="rawWidth">Width of the raw image in pixels.</param>
+    /// <param name="destination">Receives C * H * W values, CHW.</param>
+    /// <param name="random">Random generator for this image and epoch.</param>
+    public void Augment(ReadOnlySpan<byte> raw, int rawHeight, int rawWidth, Span<float> destination, RandomStream random)
+    {
+        if (_pixels is not null)
+            raw = _pixels.Augment(raw, rawHeight, rawWidth, ref random);
+        Place(raw, destination, ref random);
+    }
+
+    /// <summary>Augments and normalises an image of the network's size whose pixels are not bytes.</summary>
     /// <param name="raw">C * H * W raw pixel values, CHW.</param>
     /// <param name="destination">Receives C * H * W values, CHW.</param>
     /// <param name="random">Random generator for this image and epoch.</param>
-    public void Augment<TPixel>(ReadOnlySpan<TPixel> raw, Span<float> destination, RandomStream random)
+    /// <param name="row">Row of the image, for messages.</param>
+    /// <exception cref="InvalidOperationException">The augmentation has an operation that computes on bytes.</exception>
+    public void Augment(ReadOnlySpan<float> raw, Span<float> destination, RandomStream random, long row = 0)
+    {
+        if (_pixels is not null)
+            throw new InvalidOperationException($"Row {row}: RandomResizedCrop, ColorJitter, RandAugment and Rotation compute on bytes, but a pixel of the image is not a whole number of 0 .. 255. Scale the pixels to that range, or leave these operations out.");
+        Place(raw, destination, ref random);
+    }
+
+    private void Place<TPixel>(ReadOnlySpan<TPixel> raw, Span<float> destination, ref RandomStream random)
         where TPixel : unmanaged
     {
         int shiftY = 0, shiftX = 0;
@@ -34,12 +62,13 @@ internal sealed class ImageAugmenter(Augmentation augmentation, Normalization no
             shiftX = random.Next(2 * augmentation.CropPadding + 1) - augmentation.CropPadding;
         }
         bool mirror = augmentation.HorizontalFlip && random.Next(2) == 1;
-        Write(raw, destination, shiftY, shiftX, mirror);
+        bool upsideDown = augmentation.VerticalFlip && random.Next(2) == 1;
+        Write(raw, destination, shiftY, shiftX, mirror, upsideDown);
         if (augmentation.ErasingProbability > 0 && random.NextDouble() < augmentation.ErasingProbability)
             Erase(destination, ref random);
     }
 
-    private void Write<TPixel>(ReadOnlySpan<TPixel> raw, Span<float> destination, int shiftY, int shiftX, bool mirror)
+    private void Write<TPixel>(ReadOnlySpan<TPixel> raw, Span<float> destination, int shiftY, int shiftX, bool mirror, bool upsideDown)
         where TPixel : unmanaged
     {
         // The columns of a row whose source is inside the image.
@@ -50,7 +79,7 @@ internal sealed class ImageAugmenter(Augmentation augmentation, Normalization no
             float black = (0 - mean) * scale;
             for (int y = 0; y < height; y++)
             {
-                var row = destination.Slice((c * height + y) * width, width);
+                var row = destination.Slice((c * height + (upsideDown ? height - 1 - y : y)) * width, width);
                 int sourceY = y + shiftY;
                 if ((uint)sourceY >= (uint)height)
                 {
@@ -105,6 +134,8 @@ internal sealed class ImageAugmenter(Augmentation augmentation, Normalization no
         for (; i < source.Length; i++)
             destination[i] = (source[i] - mean) * scale;
     }
+
+    private static byte ToByte(float mean) => (byte)Math.Clamp(MathF.Round(mean), 0, byte.MaxValue);
 
     private void Erase(Span<float> destination, ref RandomStream random)
     {

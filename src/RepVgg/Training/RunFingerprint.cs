@@ -16,7 +16,7 @@ namespace RepVgg.Training;
 internal static class RunFingerprint
 {
     /// <summary>Changes whenever the same run is described in another way.</summary>
-    private const int Version = 4;
+    private const int Version = 5;
 
     private const string VersionKey = "Version", DataKey = "data", NetworkKey = "network", OptionsKey = "options";
 
@@ -128,6 +128,12 @@ internal static class RunFingerprint
         data[$"{set} set"] = FormattableString.Invariant($"{source.Count} images of {source.Channels} x {source.Height} x {source.Width}");
         data[$"{set} labels"] = labelHash;
         data[$"{set} pixels"] = Text(hash);
+        if (source.HasWeights)
+        {
+            float[] weights = [.. Enumerable.Range(0, source.Count).Select(source.WeightOf)];
+            hash.AppendData(MemoryMarshal.AsBytes(weights.AsSpan()));
+            data[$"{set} weights"] = Text(hash);
+        }
         return true;
     }
 
@@ -135,6 +141,6 @@ internal static class RunFingerprint
 }
 
 /// <summary>Source-generated JSON serialization, which does not use reflection. Properties with <see cref="JsonIgnoreAttribute"/> have no influence on the result of a run.</summary>
-[JsonSourceGenerationOptions(UseStringEnumConverter = true)]
+[JsonSourceGenerationOptions(UseStringEnumConverter = true, NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals)]
 [JsonSerializable(typeof(TrainingOptions))]
 internal sealed partial class RunFingerprintJson : JsonSerializerContext;

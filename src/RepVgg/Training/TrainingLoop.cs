@@ -74,6 +74,8 @@ internal static class TrainingLoop
         if (normalization.Mean.Length != train.Channels || normalization.Scale.Length != train.Channels)
             throw new ArgumentException($"The normalisation has {normalization.Mean.Length} means and {normalization.Scale.Length} scales; the images have {train.Channels} channels.", nameof(normalization));
         CheckLabels(train, options.MinimumSamplesPerClass);
+        if (options.ClassWeights is { } weights && (weights.Count != train.Classes || weights.Any(weight => !(weight > 0 && float.IsFinite(weight)))))
+            throw new ArgumentException($"ClassWeights must have {train.Classes} finite numbers of more than 0, one for each class.", nameof(options));
 
         if (validation is null)
             return;
@@ -267,7 +269,7 @@ internal sealed class TrainingRun : IDisposable
 
     private PassMetrics? TrainingPass(int epoch)
     {
-        using var loader = BatchLoader.Training(_train, _augmenter, _options.BatchSize, _options.Seed, epoch, _backend);
+        using var loader = BatchLoader.Training(_train, _augmenter, _options.BatchSize, _options.Seed, epoch, _backend, BatchMixer.Of(_options, epoch, _train), _options.BalancedSampling);
         var metrics = new PassMetrics();
         _metrics.ReadAndReset();
         _reporter.BeginPass(epoch, loader.Batches, isValidation: false);
@@ -292,10 +294,10 @@ internal sealed class TrainingRun : IDisposable
             ? new RandomDrops(_backend, _options.Seed, stepsBefore, _options.Dropout, _options.StochasticDepth)
             : null;
         var (logits, auxiliary) = _network.ForwardWithAuxiliary(_backend.CreateInput(batch.Staged!), drops);
-        var loss = _backend.SoftmaxCrossEntropy(logits, batch.Labels, _options.LabelSmoothing);
+        var loss = Loss(logits, batch);
         _metrics.Add(loss, logits, batch.Labels);
         foreach (var head in auxiliary)
-            loss = _backend.Add(loss, _backend.Scale(_backend.SoftmaxCrossEntropy(head, batch.Labels, _options.LabelSmoothing), _options.AuxiliaryLossWeight));
+            loss = _backend.Add(loss, _backend.Scale(Loss(head, batch), _options.AuxiliaryLossWeight));
         if (_options.CustomL2 && _options.ActualWeightDecay > 0 && _network.CustomL2() is { } penalty)
             loss = _backend.Add(loss, _backend.Scale(penalty, _options.ActualWeightDecay / 2));
         _backend.Backward(loss);
@@ -303,6 +305,10 @@ internal sealed class TrainingRun : IDisposable
         // A smaller decay in the first steps reduces the influence of the initial weights on the average.
         _average?.Update(Math.Min(_options.EmaDecay, (1f + stepsBefore) / (10f + stepsBefore)));
     }
+
+    private Tensor Loss(Tensor logits, Batch batch) => batch.Targets.IsEmpty
+        ? _backend.SoftmaxCrossEntropy(logits, batch.Labels, _options.LabelSmoothing)
+        : _backend.SoftmaxCrossEntropy(logits, batch.Targets);
 
     private PassMetrics? ValidationPass(int epoch)
     {

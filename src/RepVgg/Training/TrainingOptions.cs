@@ -47,6 +47,15 @@ internal sealed record TrainingOptions
     /// <summary>Label smoothing: share of the target probability that is distributed evenly over all classes, 0 or more and less than 1.</summary>
     public float LabelSmoothing { get; init; }
 
+    /// <summary>Weight of each class in the training loss, more than 0; null if all weights are 1. They are multiplied by the weights of the images.</summary>
+    public IReadOnlyList<float>? ClassWeights { get; init; }
+
+    /// <summary>
+    /// Whether an epoch takes about the same number of images of every class, instead of every image once. Images of small classes then occur several times
+    /// in an epoch, and some images of large classes not at all.
+    /// </summary>
+    public bool BalancedSampling { get; init; }
+
     /// <summary>
     /// Whether the kernels of the blocks are regularized by the RepVGG authors' custom L2 penalty on the equivalent kernels
     /// instead of ordinary weight decay. The factor is <see cref="WeightDecay"/>. It may improve accuracy and quantization.

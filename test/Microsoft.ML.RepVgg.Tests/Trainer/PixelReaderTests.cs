@@ -91,7 +91,7 @@ public sealed class PixelReaderTests
         using (var reader = PixelReader.Create(input, cursor, column, new RowLocation(cursor, "Image", ImageFiles.Unknown), capacity: 1))
         {
             while (cursor.MoveNext())
-                reader.AddTo(cache, 1, error => throw error);
+                reader.AddTo(cache, 1, 1, error => throw error);
         }
         float[] pixels = new float[input.Length];
         for (int i = 0; i < Count; i++)

@@ -95,6 +95,8 @@ internal sealed class AlteredBackend : Backend
 
     private protected override Tensor SoftmaxCrossEntropyCore(Tensor logits, ReadOnlySpan<int> labels, float labelSmoothing) => _inner.SoftmaxCrossEntropy(logits, labels, labelSmoothing);
 
+    private protected override Tensor SoftmaxCrossEntropyCore(Tensor logits, ReadOnlySpan<float> targets) => _inner.SoftmaxCrossEntropy(logits, targets);
+
     private protected override Tensor ScaleCore(Tensor input, float factor) => _inner.Scale(input, factor);
 
     private protected override Tensor EquivalentKernelCore(IReadOnlyList<Branch> branches) => _inner.EquivalentKernel(branches);

@@ -115,6 +115,10 @@ public abstract partial class BackendTests
             Assert.Throws<InvalidOperationException>(() => Backend.Backward(Backend.SoftmaxCrossEntropy(scores, [0], 0)));
             Assert.Throws<ArgumentOutOfRangeException>(() => Backend.SoftmaxCrossEntropy(scores, [2], 0));
             Assert.Throws<ArgumentException>(() => Backend.SoftmaxCrossEntropy(scores, [0, 1], 0));
+            Assert.Throws<ArgumentException>(() => Backend.SoftmaxCrossEntropy(scores, [0.5f]));
+            Assert.Throws<ArgumentException>(() => Backend.SoftmaxCrossEntropy(scores, [0f, 0]));
+            Assert.Throws<ArgumentOutOfRangeException>(() => Backend.SoftmaxCrossEntropy(scores, [-0.5f, 1]));
+            Assert.Throws<ArgumentOutOfRangeException>(() => Backend.SoftmaxCrossEntropy(scores, [float.NaN, 1]));
             Assert.Throws<ArgumentException>(() => Backend.Add(scores, Input([1, 2, 3], 1, 3)));
             Assert.Throws<ArgumentException>(() => Input([1, 2, 3], 1, 2));
             Assert.Throws<ArgumentException>(() => Input([], 0, 2));

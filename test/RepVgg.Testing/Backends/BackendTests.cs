@@ -188,6 +188,19 @@ public abstract partial class BackendTests : IDisposable
             v => [ReferenceOperations.CrossEntropy(v[0], classes, labels, smoothing)], t => Backend.SoftmaxCrossEntropy(t[0], labels, smoothing));
     }
 
+    [BackendTheory]
+    [InlineData(1, 2, 3.0)]
+    [InlineData(5, 10, 1.0)]
+    [InlineData(9, 300, 200.0)]
+    public void Softmax_cross_entropy_of_weighted_targets(int n, int classes, double size)
+    {
+        var random = new Random(n);
+        // The first sample has the weight 0 if there are others.
+        float[] targets = [.. Enumerable.Range(0, n * classes).Select(i => i < classes && n > 1 ? 0 : random.Next(3) == 0 ? 0 : 2 * random.NextSingle())];
+        new OperationCheck(Backend, 17).Input([n, classes], random => size * OperationCheck.Gaussian(random)).Compare(
+            v => [ReferenceOperations.CrossEntropy(v[0], classes, targets)], t => Backend.SoftmaxCrossEntropy(t[0], targets));
+    }
+
     [BackendFact]
     public void A_whole_squeeze_and_excitation_head()
     {

@@ -76,4 +76,12 @@ internal static class ReferenceOperations
             double logSum = largest + Math.Log(row.Sum(value => Math.Exp(value - largest)));
             return -row.Select((value, c) => ((c == label ? 1 - smoothing : 0) + smoothing / classes) * (value - logSum)).Sum();
         }).Average();
+
+    public static double CrossEntropy(double[] logits, int classes, float[] targets) =>
+        logits.Chunk(classes).Zip(targets.Chunk(classes), (row, target) =>
+        {
+            double largest = row.Max();
+            double logSum = largest + Math.Log(row.Sum(value => Math.Exp(value - largest)));
+            return -row.Zip(target, (value, share) => share * (value - logSum)).Sum();
+        }).Sum() / targets.Sum(share => (double)share);
 }

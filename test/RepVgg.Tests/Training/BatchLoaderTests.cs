@@ -91,6 +91,59 @@ public class BatchLoaderTests
         Assert.NotEqual(Enumerable.Range(0, 200), Order(3, 1));
     }
 
+    [Theory]
+    [InlineData(2)]
+    [InlineData(5)]
+    [InlineData(40)]
+    public void Any_number_of_threads_gives_the_same_batches(int threads)
+    {
+        const int Count = 150, Size = 12;
+        byte[] pixels = new byte[Count * Size * Size];
+        new Random(1).NextBytes(pixels);
+        var source = new InMemorySamples(pixels, [.. Enumerable.Range(0, Count).Select(i => i % 3)], 1, Size, Size, 3);
+        var augmentation = new Augmentation { RandomResizedCrop = new(), RandAugment = new(), HorizontalFlip = true, Mixing = new Mixing { MixupAlpha = 0.2, CutMixAlpha = 1 } };
+        var augmenter = new ImageAugmenter(augmentation, new([100], [0.02f]), 1, Size, Size);
+        var mixer = new BatchMixer(augmentation.Mixing, 0.1f, 3, Size, Size);
+        using var expected = BatchLoader.Training(source, augmenter, 4, seed: 3, epoch: 2, mixer: mixer, threads: 1);
+        using var ours = BatchLoader.Training(source, augmenter.Clone(), 4, seed: 3, epoch: 2, mixer: mixer, threads: threads);
+        while (expected.Next() is { } batch)
+        {
+            var same = ours.Next()!;
+            Assert.Equal(batch.Images.ToArray(), same.Images.ToArray());
+            Assert.Equal(batch.Labels.ToArray(), same.Labels.ToArray());
+            Assert.Equal(batch.Targets.ToArray(), same.Targets.ToArray());
+        }
+        Assert.Null(ours.Next());
+    }
+
+    [Fact]
+    public void A_balanced_pass_has_equal_numbers_of_images_of_every_class_and_repeats_them_evenly()
+    {
+        // 60 images of class 0, 30 of class 1 and 5 of class 3; none of class 2.
+        int[] labels = [.. Enumerable.Repeat(0, 60), .. Enumerable.Repeat(1, 30), .. Enumerable.Repeat(3, 5)];
+        var source = new InMemorySamples([.. Enumerable.Range(0, 95).SelectMany(i => new[] { (float)i, 0f })], labels, 1, 1, 2, 4);
+        List<int> Pass(int epoch)
+        {
+            using var loader = BatchLoader.Training(source, _augmenter, 10, seed: 3, epoch, balanced: true);
+            var images = new List<int>();
+            while (loader.Next() is { } batch)
+                images.AddRange(Enumerable.Range(0, batch.Count).Select(i => (int)batch.Images[2 * i]));
+            return images;
+        }
+        var first = Pass(1);
+        Assert.Equal(95, first.Count);
+        Assert.All(first.GroupBy(image => labels[image]), group => Assert.InRange(group.Count(), 31, 32));
+        Assert.Equal(3, first.Select(image => labels[image]).Distinct().Count());
+        foreach (var ofClass in first.GroupBy(image => labels[image]))
+        {
+            int[] counts = [.. ofClass.GroupBy(image => image).Select(group => group.Count())];
+            Assert.InRange(counts.Max() - counts.Min(), 0, 1);
+        }
+        Assert.Equal(30, first.Where(image => labels[image] == 1).Distinct().Count());
+        Assert.Equal(first, Pass(1));
+        Assert.NotEqual(first, Pass(2));
+    }
+
     [Fact]
     public void Evaluation_serves_every_sample_in_order()
     {

@@ -67,8 +67,8 @@ public class ImageAugmenterTests
         Assert.Equal(fromFloats, fromBytes);
         for (ulong i = 0; i < 50; i++)
         {
-            augmenter.Augment<byte>(bytes, fromBytes, new RandomStream(1, RandomStream.Purpose.Augment, 1, i));
-            augmenter.Augment<float>(floats, fromFloats, new RandomStream(1, RandomStream.Purpose.Augment, 1, i));
+            augmenter.Augment(bytes, Rows, width, fromBytes, new RandomStream(1, RandomStream.Purpose.Augment, 1, i));
+            augmenter.Augment(floats, fromFloats, new RandomStream(1, RandomStream.Purpose.Augment, 1, i));
             Assert.Equal(fromFloats, fromBytes);
         }
     }
@@ -86,6 +86,26 @@ public class ImageAugmenterTests
         }
         // Binomial(1000, 1/2): five standard deviations are 79.
         Assert.InRange(flipped, 421, 579);
+    }
+
+    [Fact]
+    public void Flips_top_to_bottom_independently_of_left_to_right()
+    {
+        var counts = new Dictionary<string, int>();
+        for (ulong i = 0; i < 1000; i++)
+        {
+            string output = string.Join(",", Augment(new() { HorizontalFlip = true, VerticalFlip = true }, i));
+            counts[output] = counts.GetValueOrDefault(output) + 1;
+        }
+        foreach (bool mirror in new[] { false, true })
+        {
+            float[] upright = Expected(0, 0, mirror);
+            float[] upsideDown = [.. Enumerable.Range(0, Length).Select(i => upright[(i / (Height * Width) * Height + Height - 1 - i / Width % Height) * Width + i % Width])];
+            // Binomial(1000, 1/4): five standard deviations are 69.
+            Assert.InRange(counts[string.Join(",", upright)], 181, 319);
+            Assert.InRange(counts[string.Join(",", upsideDown)], 181, 319);
+        }
+        Assert.Equal(4, counts.Count);
     }
 
     [Fact]

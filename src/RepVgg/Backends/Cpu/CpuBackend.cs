@@ -97,6 +97,8 @@ internal sealed unsafe class CpuBackend : Backend
     private protected override Tensor SoftmaxCrossEntropyCore(Tensor logits, ReadOnlySpan<int> labels, float labelSmoothing) =>
         CrossEntropy.Apply(_context, Cast(logits), labels, labelSmoothing);
 
+    private protected override Tensor SoftmaxCrossEntropyCore(Tensor logits, ReadOnlySpan<float> targets) => CrossEntropy.Apply(_context, Cast(logits), targets);
+
     /// <summary>Computes convolutions and at most one identity, each with a batch norm, by one fused operation; other blocks are composed of primitives.</summary>
     private protected override Tensor MultiBranchConvCore(Tensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu, BatchNormState? norm) =>
         (norm is null ? MultiBranchBlock.TryApply(_context, Cast(input), branches, stride, groups, relu) : null)

@@ -35,6 +35,14 @@ internal interface ISampleSource
     /// <returns>The label.</returns>
     int LabelOf(int index);
 
+    /// <summary>Whether an image has another weight than 1.</summary>
+    bool HasWeights => false;
+
+    /// <summary>Returns the weight of one image in the training loss, more than 0.</summary>
+    /// <param name="index">0 .. Count - 1.</param>
+    /// <returns>The weight.</returns>
+    float WeightOf(int index) => 1;
+
     /// <summary>Returns the row that one image was read from, for messages.</summary>
     /// <param name="index">0 .. Count - 1.</param>
     /// <returns>The row, from 0; the index if the source does not know it.</returns>

@@ -71,32 +71,34 @@ internal sealed class SampleCache : ISampleSource, IDisposable
     /// <param name="pixels">Channels * Height * Width finite values, CHW; copied.</param>
     /// <param name="label">0 .. Classes - 1.</param>
     /// <param name="row">Row number for messages; by default the index of the sample.</param>
+    /// <param name="weight">Weight of the image in the training loss, more than 0.</param>
     /// <exception cref="ArgumentException">Wrong length, a value that is not finite, or a label out of range; the row is named.</exception>
     /// <exception cref="IOException">The temporary file cannot be written; the folder is named.</exception>
-    public void Add(ReadOnlySpan<float> pixels, int label, long? row = null)
+    public void Add(ReadOnlySpan<float> pixels, int label, long? row = null, float weight = 1)
     {
         long name = row ?? _entries.Count;
         Check(pixels.Length, label, name);
         if (SampleShape.TryNarrow(pixels, _narrowed))
         {
-            Store(_narrowed, label, name, bytes: true);
+            Store(_narrowed, label, name, weight, bytes: true);
             return;
         }
         SampleShape.CheckPixels(pixels, name);
-        Store(MemoryMarshal.AsBytes(pixels), label, name, bytes: false);
+        Store(MemoryMarshal.AsBytes(pixels), label, name, weight, bytes: false);
     }
 
     /// <summary>Appends one image whose pixels are bytes.</summary>
     /// <param name="pixels">Channels * Height * Width values, CHW; copied.</param>
     /// <param name="label">0 .. Classes - 1.</param>
     /// <param name="row">Row number for messages; by default the index of the sample.</param>
+    /// <param name="weight">Weight of the image in the training loss, more than 0.</param>
     /// <exception cref="ArgumentException">Wrong length, or a label out of range; the row is named.</exception>
     /// <exception cref="IOException">The temporary file cannot be written; the folder is named.</exception>
-    public void Add(ReadOnlySpan<byte> pixels, int label, long? row = null)
+    public void Add(ReadOnlySpan<byte> pixels, int label, long? row = null, float weight = 1)
     {
         long name = row ?? _entries.Count;
         Check(pixels.Length, label, name);
-        Store(pixels, label, name, bytes: true);
+        Store(pixels, label, name, weight, bytes: true);
     }
 
     /// <inheritdoc/>
@@ -142,6 +144,12 @@ internal sealed class SampleCache : ISampleSource, IDisposable
     public int LabelOf(int index) => _entries[index].Label;
 
     /// <inheritdoc/>
+    public bool HasWeights { get; private set; }
+
+    /// <inheritdoc/>
+    public float WeightOf(int index) => _entries[index].Weight;
+
+    /// <inheritdoc/>
     public long RowOf(int index) => _entries[index].Row;
 
     /// <summary>Releases the memory and deletes the temporary file.</summary>
@@ -183,16 +191,17 @@ internal sealed class SampleCache : ISampleSource, IDisposable
         SampleShape.CheckLabel(label, Classes, row);
     }
 
-    private void Store(ReadOnlySpan<byte> content, int label, long row, bool bytes)
+    private void Store(ReadOnlySpan<byte> content, int label, long row, float weight, bool bytes)
     {
+        HasWeights |= weight != 1;
         if (Reserve(content.Length) is { } place)
         {
             content.CopyTo(_chunks[place.Chunk].AsSpan((int)place.Offset));
-            _entries.Add(new Entry(label, row, bytes, place.Chunk, place.Offset));
+            _entries.Add(new Entry(label, row, weight, bytes, place.Chunk, place.Offset));
             return;
         }
         _spill ??= new SpillFile(_folder);
-        _entries.Add(new Entry(label, row, bytes, -1, _spill.Append(content)));
+        _entries.Add(new Entry(label, row, weight, bytes, -1, _spill.Append(content)));
     }
 
     private static void Decode(ReadOnlySpan<byte> source, bool bytes, Span<float> pixels)
@@ -203,6 +212,6 @@ internal sealed class SampleCache : ISampleSource, IDisposable
             source.CopyTo(MemoryMarshal.AsBytes(pixels));
     }
 
-    /// <summary>Label, row and location of one image: the index of a memory chunk, or -1 for the temporary file, and the byte offset in it.</summary>
-    private readonly record struct Entry(int Label, long Row, bool Bytes, int Chunk, long Offset);
+    /// <summary>Label, row, weight and location of one image: the index of a memory chunk, or -1 for the temporary file, and the byte offset in it.</summary>
+    private readonly record struct Entry(int Label, long Row, float Weight, bool Bytes, int Chunk, long Offset);
 }

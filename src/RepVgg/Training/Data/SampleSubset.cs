@@ -86,5 +86,11 @@ internal sealed class SampleSubset : ISampleSource
     public int LabelOf(int index) => _source.LabelOf(_indices[index]);
 
     /// <inheritdoc/>
+    public bool HasWeights => _source.HasWeights;
+
+    /// <inheritdoc/>
+    public float WeightOf(int index) => _source.WeightOf(_indices[index]);
+
+    /// <inheritdoc/>
     public long RowOf(int index) => _source.RowOf(_indices[index]);
 }
