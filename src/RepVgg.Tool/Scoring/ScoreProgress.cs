@@ -42,6 +42,9 @@ internal sealed class ScoreProgress(long total, long done)
 
     private void Overwrite(string line)
     {
+        // A line that is as wide as the terminal, or wider, continues in the next one, where it cannot be overwritten.
+        if (Console.WindowWidth > 1 && line.Length >= Console.WindowWidth)
+            line = line[..(Console.WindowWidth - 1)];
         Console.Write($"\r{line.PadRight(_width)}{(line.Length == 0 ? "\r" : "")}");
         _width = line.Length;
     }

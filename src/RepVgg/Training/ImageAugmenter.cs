@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using RepVgg.Architectures;
 using RepVgg.Runtime;
-using RepVgg.Training.Augmentations;
 using RepVgg.Training.Data;
 
 namespace RepVgg.Training;

@@ -43,10 +43,11 @@ public partial class MLModel1
     /// <summary>The model file, beside the program.</summary>
     public static string MLNetModelPath { get; } = Path.Combine(AppContext.BaseDirectory, "MLModel1.mlnet");
 
-    private static readonly Lazy<PredictionPool> _pool = new(() => new PredictionPool(MLNetModelPath));
+    // If loading fails, because there is no model yet for instance, the next call tries again.
+    private static readonly Lazy<PredictionPool> _pool = new(() => new PredictionPool(MLNetModelPath), LazyThreadSafetyMode.PublicationOnly);
 
     /// <summary>An engine for a single thread. <see cref="Predict"/> can be called by several threads.</summary>
-    public static readonly Lazy<PredictionEngine<ModelInput, ModelOutput>> PredictEngine = new(() => _pool.Value.CreateEngine());
+    public static readonly Lazy<PredictionEngine<ModelInput, ModelOutput>> PredictEngine = new(() => _pool.Value.CreateEngine(), LazyThreadSafetyMode.PublicationOnly);
 
     /// <summary>Predicts the class of an image. Several threads can call it at once.</summary>
     public static ModelOutput Predict(ModelInput input) => _pool.Value.Predict(input);

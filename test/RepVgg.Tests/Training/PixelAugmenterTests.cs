@@ -4,7 +4,7 @@ using RepVgg.Training;
 using RepVgg.Training.Augmentations;
 using Xunit;
 
-namespace RepVgg.Tests.Training.Augmentations;
+namespace RepVgg.Tests.Training;
 
 public class PixelAugmenterTests
 {

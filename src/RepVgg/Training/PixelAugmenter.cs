@@ -1,7 +1,8 @@
 using System.Numerics;
 using RepVgg.Runtime;
+using RepVgg.Training.Augmentations;
 
-namespace RepVgg.Training.Augmentations;
+namespace RepVgg.Training;
 
 /// <summary>Applies the operations of an <see cref="Augmentation"/> that compute on bytes: random resized crop, colour jitter, RandAugment and rotation.</summary>
 /// <remarks>An instance reuses its memory and serves one thread at a time.</remarks>
