@@ -22,7 +22,8 @@ public static class PredictionServer
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
-            kestrel.Limits.MaxRequestBodySize = Upload.MaximumBodyBytes(options);
+            // Upload has the limit.
+            kestrel.Limits.MaxRequestBodySize = null;
         });
         builder.Services.AddSingleton(options);
         builder.Services.AddSingleton<ModelStore>();

@@ -84,7 +84,7 @@ public sealed class TemplateTests : IAsyncLifetime
         using var form = new HttpRequestMessage(HttpMethod.Post, "predict/file") { Content = Form(new byte[MaximumRequestBytes]) };
         form.Headers.ExpectContinue = true;
         Assert.Contains("14000000 bytes", await ProblemAsync(_client.SendAsync(form), 413), StringComparison.Ordinal);
-        Assert.Contains("14000000 bytes", await ProblemAsync(_client.PostAsJsonAsync("predict", new { imageSource = new byte[MaximumRequestBytes / 4 * 3] }), 413), StringComparison.Ordinal);
+        Assert.Contains("14000000 bytes", await ProblemAsync(_client.PostAsJsonAsync("predict", new { imageSource = new byte[MaximumRequestBytes * 2] }), 413), StringComparison.Ordinal);
         foreach (string path in new[] { "predict", "predict/file" })
             Assert.Contains("application/json", await ProblemAsync(_client.PostAsync(path, new ByteArrayContent(image) { Headers = { ContentType = new MediaTypeHeaderValue("image/png") } }), 415), StringComparison.Ordinal);
     }

@@ -17,16 +17,7 @@ internal static class Upload
     public static async Task<byte[]> ReadAsync(HttpRequest request, ServerOptions options, CancellationToken cancellation)
     {
         string type = request.ContentType?.Split(';')[0].Trim().ToLowerInvariant() ?? "";
-        byte[] image;
-        try
-        {
-            image = await ReadAsync(request, type, options, cancellation);
-        }
-        catch (BadHttpRequestException error) when (error.StatusCode == StatusCodes.Status413PayloadTooLarge)
-        {
-            // The message of the server names its limit of the whole request.
-            throw TooLarge(options);
-        }
+        byte[] image = await ReadAsync(request, type, options, cancellation);
         if (image.Length == 0)
             throw new BadHttpRequestException("The image is empty.");
         return image.Length <= options.MaximumUploadBytes ? image : throw TooLarge(options);
@@ -36,8 +27,8 @@ internal static class Upload
         type switch
         {
             "multipart/form-data" => await ReadFormAsync(request, options, cancellation),
-            "application/json" => await ReadJsonAsync(request, cancellation),
-            _ when type == "application/octet-stream" || type.StartsWith("image/", StringComparison.Ordinal) => await ReadBodyAsync(request.Body, options, cancellation),
+            "application/json" => ReadJson(await ReadBodyAsync(request, options, cancellation)),
+            _ when type == "application/octet-stream" || type.StartsWith("image/", StringComparison.Ordinal) => await ReadBodyAsync(request, options, cancellation),
             _ => throw new BadHttpRequestException(
                 $"The content type is '{type}'. Send multipart/form-data with one file, application/json with the member imageSource, or the content of an image file as image/jpeg, image/png or the like.",
                 StatusCodes.Status415UnsupportedMediaType),
@@ -45,7 +36,8 @@ internal static class Upload
 
     private static async Task<byte[]> ReadFormAsync(HttpRequest request, ServerOptions options, CancellationToken cancellation)
     {
-        // Files up to the threshold stay in memory, and the server accepts no larger bodies.
+        request.Body = new MemoryStream(await ReadBodyAsync(request, options, cancellation));
+        // Files up to the threshold stay in memory, and the body is no larger.
         int maximum = (int)Math.Min(MaximumBodyBytes(options), int.MaxValue);
         IFormCollection form;
         try
@@ -67,11 +59,11 @@ internal static class Upload
         return image;
     }
 
-    private static async Task<byte[]> ReadJsonAsync(HttpRequest request, CancellationToken cancellation)
+    private static byte[] ReadJson(byte[] body)
     {
         try
         {
-            var json = await JsonSerializer.DeserializeAsync<ImageJson>(request.Body, JsonSerializerOptions.Web, cancellation);
+            var json = JsonSerializer.Deserialize<ImageJson>(body, JsonSerializerOptions.Web);
             return json?.ImageSource ?? throw new BadHttpRequestException("The JSON object has no member imageSource: the content of an image file in base64.");
         }
         catch (JsonException error)
@@ -80,17 +72,22 @@ internal static class Upload
         }
     }
 
-    private static async Task<byte[]> ReadBodyAsync(Stream body, ServerOptions options, CancellationToken cancellation)
+    /// <summary>Reads the body up to the limit. The server reads the rest of a larger one for some seconds and drops it.</summary>
+    /// <remarks>With its own limit the server would end the connection at once, while the client still sends, and the client would not get the answer.</remarks>
+    private static async Task<byte[]> ReadBodyAsync(HttpRequest request, ServerOptions options, CancellationToken cancellation)
     {
-        using var image = new MemoryStream();
+        long maximum = MaximumBodyBytes(options);
+        if (request.ContentLength > maximum)
+            throw TooLarge(options);
+        using var body = new MemoryStream((int)(request.ContentLength ?? 0));
         byte[] buffer = new byte[MaximumOverhead];
-        while (await body.ReadAsync(buffer, cancellation) is int read and > 0)
+        while (await request.Body.ReadAsync(buffer, cancellation) is int read and > 0)
         {
-            image.Write(buffer.AsSpan(0, read));
-            if (image.Length > options.MaximumUploadBytes)
+            if (body.Length + read > maximum)
                 throw TooLarge(options);
+            body.Write(buffer.AsSpan(0, read));
         }
-        return image.ToArray();
+        return body.ToArray();
     }
 
     private static BadHttpRequestException TooLarge(ServerOptions options) =>

@@ -41,7 +41,7 @@ internal static class Program
     {
         // The settings are beside the program, whatever the current folder is.
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
-        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Limits.MaxRequestBodySize = MaximumRequestBytes);
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Limits.MaxRequestBodySize = null);
         // Uploads stay in memory; no temporary file is written.
         builder.Services.Configure<FormOptions>(form => form.MemoryBufferThreshold = MaximumRequestBytes);
         builder.Services.AddSingleton(services => new ModelService(
@@ -75,6 +75,20 @@ internal static class Program
             SuppressDiagnosticsCallback = context => context.Exception is BadHttpRequestException,
         });
         server.UseStatusCodePages();
+        server.Use(async (context, next) =>
+        {
+            // The server reads the rest of a body that is too large for some seconds and drops it. With its own limit it would end the
+            // connection at once, while the client still sends, and the client would not get the answer.
+            var body = new MemoryStream();
+            var buffer = new byte[65536];
+            while (context.Request.ContentLength is null or <= MaximumRequestBytes && await context.Request.Body.ReadAsync(buffer) is var read and > 0 && body.Length <= MaximumRequestBytes)
+                body.Write(buffer, 0, read);
+            if (Math.Max(context.Request.ContentLength ?? 0, body.Length) > MaximumRequestBytes)
+                throw new BadHttpRequestException("The request is too large.", StatusCodes.Status413PayloadTooLarge);
+            body.Position = 0;
+            context.Request.Body = body;
+            await next(context);
+        });
         server.MapPost("/predict", ([FromBody] MLModel1.ModelInput input, ModelService service) => Predict(service, input.ImageSource))
             .WithSummary("Classifies the image of a JSON object.").ProducesProblem(400).ProducesProblem(413).ProducesProblem(415);
         server.MapPost("/predict/file", async (IFormFile image, HttpRequest request, ModelService service) =>
