@@ -96,8 +96,14 @@ public sealed partial class RepVggTrainer
         /// <summary>Number of passes over the training set.</summary>
         public int Epochs { get; set; } = 30;
 
-        /// <summary>Number of images per training step.</summary>
+        /// <summary>Number of images per batch.</summary>
         public int BatchSize { get; set; } = 64;
+
+        /// <summary>
+        /// Number of consecutive batches whose gradients make one optimizer step, for larger steps than memory allows: the gradient is that of the weighted mean of the losses of all images of
+        /// these batches. Batch norms use the statistics of each batch. If the batches of an epoch cannot be divided by it, the last step of the epoch has fewer batches.
+        /// </summary>
+        public int GradientAccumulationSteps { get; set; } = 1;
 
         /// <summary>
         /// The algorithm that updates the weights: <see cref="SgdOptions"/> or <see cref="AdamWOptions"/>, with its hyperparameters, or
@@ -115,6 +121,18 @@ public sealed partial class RepVggTrainer
 
         /// <summary>Peak learning rate, more than 0. Null uses the optimizer's usual one: 0.1 for <see cref="SgdOptions"/>, 0.001 for <see cref="AdamWOptions"/>.</summary>
         public float? LearningRate { get; set; }
+
+        /// <summary>
+        /// Number of images per optimizer step to which <see cref="LearningRate"/> belongs: the peak learning rate is multiplied by <see cref="BatchSize"/> x <see cref="GradientAccumulationSteps"/> /
+        /// LearningRateBaseSize. The RepVGG paper has 0.1 for 256 images. Null for no scaling.
+        /// </summary>
+        public int? LearningRateBaseSize { get; set; }
+
+        /// <summary>
+        /// Factor of the learning rate from each block to the one before it, more than 0 and at most 1: of L blocks, block i (from 0, the stem) has LayerLearningRateDecay^(L - i)
+        /// times the learning rate, frozen blocks counted; the classifier and the auxiliary heads have the factor 1. 0.75 is typical for fine-tuning.
+        /// </summary>
+        public float LayerLearningRateDecay { get; set; } = 1;
 
         /// <summary>How the learning rate changes during training; cosine decay by default.</summary>
         public LearningRateScheduler LearningRateScheduler { get; set; } = new();
@@ -221,8 +239,11 @@ public sealed partial class RepVggTrainer
         {
             Epochs = Epochs,
             BatchSize = BatchSize,
+            GradientAccumulationSteps = GradientAccumulationSteps,
             Optimizer = Optimizer,
             LearningRate = LearningRate,
+            LearningRateBaseSize = LearningRateBaseSize,
+            LayerLearningRateDecay = LayerLearningRateDecay,
             LearningRateScheduler = LearningRateScheduler,
             WeightDecay = WeightDecay,
             GradientClipNorm = GradientClipNorm,

@@ -133,10 +133,13 @@ internal sealed partial class TorchBackend : Backend
 
     private protected override IDisposable BeginStepCore(bool training, bool recording) => _step = new Step(this, training, recording);
 
-    private protected override void BackwardCore(Tensor output, ReadOnlySpan<float> outputGradient)
+    private protected override void BackwardCore(Tensor output, ReadOnlySpan<float> outputGradient, bool accumulate)
     {
-        foreach (var parameter in _parameters)
-            parameter.Value.grad = null;
+        if (!accumulate)
+        {
+            foreach (var parameter in _parameters)
+                parameter.Value.grad = null;
+        }
         var value = Value(output);
         if (!value.requires_grad)
             return;

@@ -135,23 +135,24 @@ internal abstract partial class Backend : IDisposable
     }
 
     /// <summary>
-    /// Computes the gradients of a scalar with respect to all recorded parameters by backpropagation. They replace the
-    /// gradients of earlier steps. May be called once per step.
+    /// Computes the gradients of a scalar with respect to all recorded parameters by backpropagation. May be called once per step.
     /// </summary>
     /// <param name="loss">A scalar computed in this step.</param>
+    /// <param name="accumulate">True to add to the gradients of the parameters from earlier steps; false to replace them.</param>
     /// <exception cref="ArgumentException">The tensor is not a scalar.</exception>
-    public void Backward(Tensor loss)
+    public void Backward(Tensor loss, bool accumulate = false)
     {
         ArgumentNullException.ThrowIfNull(loss);
         if (loss.Shape.Count != 0)
             throw new ArgumentException($"Backward starts from a scalar, but the tensor's shape is {Text(loss.Shape)}. Call BackwardFrom with the gradient with respect to that tensor, or reduce the tensor to a scalar loss.", nameof(loss));
-        BackwardFrom(loss, [1f]);
+        BackwardFrom(loss, [1f], accumulate);
     }
 
     /// <summary>Does the same as <see cref="Backward"/> for a tensor of any shape, from a given gradient with respect to that tensor.</summary>
     /// <param name="output">A tensor computed in this step.</param>
     /// <param name="outputGradient">The gradient with respect to <paramref name="output"/>, in the order of its shape.</param>
-    public void BackwardFrom(Tensor output, ReadOnlySpan<float> outputGradient)
+    /// <param name="accumulate">True to add to the gradients of the parameters from earlier steps; false to replace them.</param>
+    public void BackwardFrom(Tensor output, ReadOnlySpan<float> outputGradient, bool accumulate = false)
     {
         CheckOwn(output, nameof(output));
         if (output.Role != TensorRole.Step)
@@ -162,7 +163,7 @@ internal abstract partial class Backend : IDisposable
         if (step.HasRunBackward)
             throw new InvalidOperationException("Backward was already called in this step; begin another step.");
         step.HasRunBackward = true;
-        BackwardCore(output, outputGradient);
+        BackwardCore(output, outputGradient, accumulate);
     }
 
     /// <summary>Creates an optimizer over parameters of this backend.</summary>
@@ -269,8 +270,8 @@ internal abstract partial class Backend : IDisposable
     /// <summary>Begins a step. The returned object is disposed at its end and releases the tensors of the step.</summary>
     private protected abstract IDisposable BeginStepCore(bool training, bool recording);
 
-    /// <summary>Clears the gradients of all parameters, then computes those of the tensors from which <paramref name="output"/> was computed.</summary>
-    private protected abstract void BackwardCore(Tensor output, ReadOnlySpan<float> outputGradient);
+    /// <summary>Clears the gradients of all parameters unless <paramref name="accumulate"/> is true, then adds those of the tensors from which <paramref name="output"/> was computed.</summary>
+    private protected abstract void BackwardCore(Tensor output, ReadOnlySpan<float> outputGradient, bool accumulate);
 
     /// <summary>Creates an optimizer.</summary>
     /// <exception cref="NotSupportedException">The backend does not implement the algorithm of the options.</exception>

@@ -4,16 +4,16 @@ using RepVgg.Runtime;
 namespace RepVgg.Networks;
 
 /// <summary>
-/// Dropout and stochastic depth (DropPath) for one training step. The random numbers depend only on the seed, the step, the
+/// Dropout and stochastic depth (DropPath) for one training batch. The random numbers depend only on the seed, the batch, the
 /// position of the image in the batch and, for stochastic depth, the block.
 /// </summary>
 /// <remarks>Sources: Srivastava et al., "Dropout", JMLR 2014; Huang et al., "Deep Networks with Stochastic Depth", ECCV 2016, linear decay.</remarks>
 /// <param name="backend">The backend of the network.</param>
 /// <param name="seed">The run's seed.</param>
-/// <param name="step">Steps done since the start of the run.</param>
+/// <param name="batch">Batches done since the start of the run.</param>
 /// <param name="dropout">Share of the pooled features that is dropped.</param>
 /// <param name="stochasticDepth">Share of the images for which the last block's convolutions are dropped.</param>
-internal sealed class RandomDrops(Backend backend, ulong seed, long step, float dropout, float stochasticDepth)
+internal sealed class RandomDrops(Backend backend, ulong seed, long batch, float dropout, float stochasticDepth)
 {
     /// <summary>Applies dropout to pooled features [N, C, 1, 1].</summary>
     public Tensor DropFeatures(Tensor features)
@@ -24,7 +24,7 @@ internal sealed class RandomDrops(Backend backend, ulong seed, long step, float 
         var factors = new float[images * channels];
         for (int n = 0; n < images; n++)
         {
-            var random = new RandomStream(seed, RandomStream.Purpose.Dropout, (ulong)step, (ulong)n);
+            var random = new RandomStream(seed, RandomStream.Purpose.Dropout, (ulong)batch, (ulong)n);
             foreach (ref float factor in factors.AsSpan(n * channels, channels))
                 factor = Draw(ref random, dropout);
         }
@@ -46,7 +46,7 @@ internal sealed class RandomDrops(Backend backend, ulong seed, long step, float 
         {
             // There is one random stream per image and block, so that freezing a stage does not change the random numbers
             // of other blocks.
-            var random = new RandomStream(seed, RandomStream.Purpose.StochasticDepth, (ulong)step, ((ulong)block << 32) | (uint)n);
+            var random = new RandomStream(seed, RandomStream.Purpose.StochasticDepth, (ulong)batch, ((ulong)block << 32) | (uint)n);
             factors.AsSpan(n * channels, channels).Fill(Draw(ref random, PathRate(block, blocks)));
         }
         return backend.ScaleChannels(map, backend.CreateInput([images, channels, 1, 1], factors));

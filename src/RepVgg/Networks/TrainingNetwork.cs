@@ -90,23 +90,31 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
     /// <param name="headLearningRateScale">Factor of the learning rate of the layers that compute logits.</param>
     /// <param name="decayBranchKernels">False to exclude the kernels of the blocks from weight decay, for a loss with <see cref="CustomL2"/>.</param>
     /// <param name="multipliers">Gradient multipliers by the names of the parameters that have them; null for none.</param>
+    /// <param name="layerDecay">Factor of the learning rate from each block to the one before it; the last block has it once. It does not apply to the classifier and the auxiliary heads.</param>
     /// <returns>The groups; together they contain every parameter once.</returns>
     public IReadOnlyList<ParameterGroup> ParameterGroups(
-        float weightDecay, float headLearningRateScale = 1, bool decayBranchKernels = true, IReadOnlyDictionary<string, TensorData>? multipliers = null)
+        float weightDecay, float headLearningRateScale = 1, bool decayBranchKernels = true, IReadOnlyDictionary<string, TensorData>? multipliers = null, float layerDecay = 1)
     {
+        string[] blocks = [.. Architecture.Blocks.Select(block => $"{block.Name}.")];
         var entries = _layout.ToDictionary(entry => entry.Name);
         return
         [
             .. _parameters
                 .GroupBy(parameter => (
                     Decay: entries[parameter.Name] is { HasWeightDecay: true } entry && (decayBranchKernels || !entry.IsBranchKernel) ? weightDecay : 0,
-                    Scale: StateLayout.GivesLogits(parameter.Name) ? headLearningRateScale : 1,
+                    Scale: StateLayout.GivesLogits(parameter.Name) ? headLearningRateScale : LayerScale(parameter.Name),
                     IsMultiplied: multipliers?.ContainsKey(parameter.Name) == true))
                 .Select(group => new ParameterGroup([.. group], group.Key.Decay, group.Key.Scale)
                 {
                     GradientMultipliers = group.Key.IsMultiplied ? [.. group.Select(parameter => multipliers![parameter.Name])] : null,
                 }),
         ];
+
+        float LayerScale(string parameter)
+        {
+            int block = layerDecay == 1 ? -1 : Array.FindIndex(blocks, name => parameter.StartsWith(name, StringComparison.Ordinal));
+            return block < 0 ? 1 : (float)Math.Pow(layerDecay, blocks.Length - block);
+        }
     }
 
     /// <summary>Computes the logits of the classifier. Must be called within a step of the backend. Auxiliary heads are not computed.</summary>

@@ -58,7 +58,7 @@ internal sealed class BatchLoader : IDisposable
 
     private readonly ISampleSource _source;
     private readonly ImageAugmenter _augmenter;
-    private readonly BatchMixer? _mixer;
+    private readonly TrainingTargets? _targets;
     private readonly int[]? _order;
     private readonly ulong _seed;
     private readonly int _epoch;
@@ -72,9 +72,9 @@ internal sealed class BatchLoader : IDisposable
     private int _ended;
     private int _next;
 
-    private BatchLoader(ISampleSource source, ImageAugmenter augmenter, BatchMixer? mixer, int[]? order, int batches, ulong seed, int epoch, Backend? device, int? threads = null)
+    private BatchLoader(ISampleSource source, ImageAugmenter augmenter, TrainingTargets? targets, int[]? order, int batches, ulong seed, int epoch, Backend? device, int? threads = null)
     {
-        (_source, _augmenter, _mixer, _order, _seed, _epoch, _device) = (source, augmenter, mixer, order, seed, epoch, device);
+        (_source, _augmenter, _targets, _order, _seed, _epoch, _device) = (source, augmenter, targets, order, seed, epoch, device);
         Batches = batches;
         _imageLength = source.Channels * source.Height * source.Width;
         int capacity = (source.Count + batches - 1) / batches;
@@ -93,15 +93,15 @@ internal sealed class BatchLoader : IDisposable
     /// <param name="seed">Seed of the order and of the augmentation.</param>
     /// <param name="epoch">The epoch, from 1.</param>
     /// <param name="device">The backend on which batches are staged; null for none.</param>
-    /// <param name="mixer">Computes the targets; null if the labels are the targets.</param>
+    /// <param name="targets">Computes the targets; null if the labels are the targets.</param>
     /// <param name="balanced">Whether the pass has about the same number of images of every class, instead of every image once.</param>
     /// <param name="threads">Number of threads; null for that of the device, or 1.</param>
-    public static BatchLoader Training(ISampleSource source, ImageAugmenter augmenter, int batchSize, ulong seed, int epoch, Backend? device = null, BatchMixer? mixer = null, bool balanced = false, int? threads = null)
+    public static BatchLoader Training(ISampleSource source, ImageAugmenter augmenter, int batchSize, ulong seed, int epoch, Backend? device = null, TrainingTargets? targets = null, bool balanced = false, int? threads = null)
     {
         var random = new RandomStream(seed, RandomStream.Purpose.Shuffle, (ulong)epoch);
         int[] order = balanced ? BalancedSample(source, ref random) : [.. Enumerable.Range(0, source.Count)];
         random.Shuffle(order);
-        return new BatchLoader(source, augmenter, mixer, order, TrainingBatches(source.Count, batchSize), seed, epoch, device, threads);
+        return new BatchLoader(source, augmenter, targets, order, TrainingBatches(source.Count, batchSize), seed, epoch, device, threads);
     }
 
     /// <summary>Creates a loader for a validation pass: in the order of the source, without augmentation. Batches are staged on the device, if one is given.</summary>
@@ -114,6 +114,16 @@ internal sealed class BatchLoader : IDisposable
     /// </summary>
     public static int TrainingBatches(int count, int batchSize) =>
         Math.Max(1, Math.Min((count + batchSize - 1) / batchSize, count / 2));
+
+    /// <summary>Sum of the weights of the images of a batch in the training loss: their number, if all weights are 1. The batch need not have been prepared.</summary>
+    /// <param name="batch">Index of the batch, 0 .. <see cref="Batches"/> - 1.</param>
+    public double WeightOf(int batch)
+    {
+        var (start, end) = RangeOf(batch);
+        if (_targets is null)
+            return end - start;
+        return Enumerable.Range(start, end - start).Select(SampleAt).Sum(sample => (double)_targets.WeightOf(_source.WeightOf(sample), _source.LabelOf(sample)));
+    }
 
     /// <summary>Returns the next batch.</summary>
     /// <param name="cancellation">Ends the wait for a batch that is being prepared.</param>
@@ -271,13 +281,13 @@ internal sealed class BatchLoader : IDisposable
 
     private void Fill(int index, Batch batch, Worker worker)
     {
-        int start = (int)((long)index * _source.Count / Batches), end = (int)((index + 1L) * _source.Count / Batches);
+        var (start, end) = RangeOf(index);
         batch.Count = end - start;
         for (int i = 0; i < batch.Count; i++)
         {
             if (_stopped)
                 return;
-            int sample = _order is null ? start + i : _order[start + i];
+            int sample = SampleAt(start + i);
             batch.Weights[i] = _source.WeightOf(sample);
             var destination = batch.Images.Slice(i * _imageLength, _imageLength);
             var bytes = _source.ReadBytes(sample, worker.Bytes);
@@ -298,13 +308,18 @@ internal sealed class BatchLoader : IDisposable
                     worker.Augmenter.Augment(bytes, _source.Height, _source.Width, destination, Random(RandomStream.Purpose.Augment, sample));
             }
         }
-        _mixer?.Apply(batch, Random(RandomStream.Purpose.Mix, index));
+        _targets?.Apply(batch, Random(RandomStream.Purpose.Mix, index));
         // After a read that did not return until the loader was disposed, the device can be disposed, too.
         if (_stopped)
             return;
         if (_device is not null)
             batch.Stage(_device, [_source.Channels, _source.Height, _source.Width]);
     }
+
+    /// <summary>The places in the order of the pass, from the first to before the last, of the images of a batch.</summary>
+    private (int Start, int End) RangeOf(int batch) => ((int)((long)batch * _source.Count / Batches), (int)((batch + 1L) * _source.Count / Batches));
+
+    private int SampleAt(int place) => _order is null ? place : _order[place];
 
     private RandomStream Random(RandomStream.Purpose purpose, int index) => new(_seed, purpose, (ulong)_epoch, (ulong)index);
 

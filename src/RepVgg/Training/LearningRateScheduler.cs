@@ -11,10 +11,16 @@ public enum ScheduleShape
 
     /// <summary>The peak rate, multiplied by <see cref="LearningRateScheduler.Gamma"/> every <see cref="LearningRateScheduler.StepSize"/> epochs.</summary>
     Step,
+
+    /// <summary>
+    /// From the peak rate to <see cref="LearningRateScheduler.FinalFraction"/> times the peak rate, with the factor (1 - t)^<see cref="LearningRateScheduler.Power"/> at the share t of the steps
+    /// after the warm-up; linear by default. Updated at every step.
+    /// </summary>
+    Polynomial,
 }
 
 /// <summary>Computes the learning rate of every step from the peak rate and the step number.</summary>
-/// <remarks>Source of the cosine schedule: Loshchilov and Hutter, "SGDR", ICLR 2017, equation 5, with a single cycle and one update per step.</remarks>
+/// <remarks>Source of the cosine schedule: Loshchilov and Hutter, "SGDR", ICLR 2017, equation 5, with a single cycle and one update per step. The polynomial schedule is PyTorch's PolynomialLR.</remarks>
 public sealed record LearningRateScheduler
 {
     /// <summary>The shape after the warm-up; cosine by default, as in the RepVGG paper.</summary>
@@ -23,7 +29,7 @@ public sealed record LearningRateScheduler
     /// <summary>Epochs of linear warm-up, at least 0; fractions are allowed. Step i (from 0) of w warm-up steps uses (i + 1) / w times the peak rate.</summary>
     public double WarmUpEpochs { get; init; }
 
-    /// <summary>For the cosine shape: final learning rate as a fraction of the peak rate, 0 .. 1.</summary>
+    /// <summary>For the cosine and the polynomial shape: final learning rate as a fraction of the peak rate, 0 .. 1.</summary>
     public double FinalFraction { get; init; }
 
     /// <summary>For the step shape: epochs between two reductions, counted from the first epoch; at least 1.</summary>
@@ -31,6 +37,9 @@ public sealed record LearningRateScheduler
 
     /// <summary>For the step shape: factor of each reduction, more than 0 and at most 1.</summary>
     public double Gamma { get; init; } = 0.1;
+
+    /// <summary>For the polynomial shape: the exponent, more than 0. 1 is linear.</summary>
+    public double Power { get; init; } = 1;
 
     /// <summary>Computes the learning rate of one step.</summary>
     /// <param name="peak">The peak learning rate.</param>
@@ -51,16 +60,20 @@ public sealed record LearningRateScheduler
         {
             ScheduleShape.Constant => peak,
             ScheduleShape.Step => (float)(peak * Math.Pow(Gamma, step / stepsPerEpoch / StepSize)),
-            _ => (float)(peak * (FinalFraction + (1 - FinalFraction) * (1 + Math.Cos(Math.PI * Math.Min(1.0, (double)(step - warmUp) / Math.Max(1, total - warmUp)))) / 2)),
+            ScheduleShape.Polynomial => (float)(peak * (FinalFraction + (1 - FinalFraction) * Math.Pow(1 - Progress(), Power))),
+            _ => (float)(peak * (FinalFraction + (1 - FinalFraction) * (1 + Math.Cos(Math.PI * Progress())) / 2)),
         };
+
+        double Progress() => Math.Min(1.0, (double)(step - warmUp) / Math.Max(1, total - warmUp));
     }
 
     internal void Validate()
     {
-        TrainingOptions.Require(Enum.IsDefined(Shape), nameof(Shape), Shape, "one of Cosine, Constant, Step");
+        TrainingOptions.Require(Enum.IsDefined(Shape), nameof(Shape), Shape, "one of Cosine, Constant, Step, Polynomial");
         TrainingOptions.Require(WarmUpEpochs >= 0 && double.IsFinite(WarmUpEpochs), nameof(WarmUpEpochs), WarmUpEpochs, "0 or more");
         TrainingOptions.Require(FinalFraction is >= 0 and <= 1, nameof(FinalFraction), FinalFraction, "between 0 and 1");
         TrainingOptions.Require(StepSize >= 1, nameof(StepSize), StepSize, "1 or more");
         TrainingOptions.Require(Gamma is > 0 and <= 1, nameof(Gamma), Gamma, "more than 0 and at most 1");
+        TrainingOptions.Require(Power > 0 && double.IsFinite(Power), nameof(Power), Power, "more than 0");
     }
 }

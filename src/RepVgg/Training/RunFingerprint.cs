@@ -16,7 +16,7 @@ namespace RepVgg.Training;
 internal static class RunFingerprint
 {
     /// <summary>Changes whenever the same run is described in another way.</summary>
-    private const int Version = 5;
+    private const int Version = 6;
 
     private const string VersionKey = "Version", DataKey = "data", NetworkKey = "network", OptionsKey = "options";
 

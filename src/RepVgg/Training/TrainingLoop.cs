@@ -73,6 +73,9 @@ internal static class TrainingLoop
         network.Architecture.ValidateImageSize(train.Height, train.Width);
         if (normalization.Mean.Length != train.Channels || normalization.Scale.Length != train.Channels)
             throw new ArgumentException($"The normalisation has {normalization.Mean.Length} means and {normalization.Scale.Length} scales; the images have {train.Channels} channels.", nameof(normalization));
+        int batches = BatchLoader.TrainingBatches(train.Count, options.BatchSize);
+        if (options.GradientAccumulationSteps > batches)
+            throw new ArgumentException($"GradientAccumulationSteps is {options.GradientAccumulationSteps}, but an epoch has {batches} batch{(batches == 1 ? "" : "es")}: {train.Count} images, {options.BatchSize} per batch. Set it to {batches} or less, or make BatchSize smaller.", nameof(options));
         CheckLabels(train, options.MinimumSamplesPerClass);
         if (options.ClassWeights is { } weights && (weights.Count != train.Classes || weights.Any(weight => !(weight > 0 && float.IsFinite(weight)))))
             throw new ArgumentException($"ClassWeights must have {train.Classes} finite numbers of more than 0, one for each class.", nameof(options));
@@ -142,6 +145,7 @@ internal sealed class TrainingRun : IDisposable
     private readonly Optimizer _optimizer;
     private readonly WeightAverage? _average;
     private readonly MetricAccumulator _metrics;
+    private readonly TrainingStep _step;
     private readonly ProgressReporter _reporter;
     private readonly DivergenceDetector _divergence;
     private readonly DivergenceDiagnosis _diagnosis;
@@ -160,23 +164,24 @@ internal sealed class TrainingRun : IDisposable
     {
         (_backend, _network, _train, _validation, _normalization, _options, _cancellation) = (backend, network, train, validation, normalization, options, cancellation);
         _augmenter = new ImageAugmenter(options.Augmentation, normalization, train.Channels, train.Height, train.Width);
-        StepsPerEpoch = BatchLoader.TrainingBatches(train.Count, options.BatchSize);
-        _reporter = new ProgressReporter(progress, clock, options.Epochs, StepsPerEpoch, train.Count, validation?.Count ?? 0);
+        BatchesPerEpoch = BatchLoader.TrainingBatches(train.Count, options.BatchSize);
+        _reporter = new ProgressReporter(progress, clock, options.Epochs, BatchesPerEpoch, train.Count, validation?.Count ?? 0);
         _divergence = new DivergenceDetector(network.Classes);
         _diagnosis = new DivergenceDiagnosis(backend, network, train, _augmenter, options, cancellation);
         // Before the moving average copies the weights. A checkpoint that is resumed overwrites both.
         network.PrepareFor(options.Optimizer);
         var repOptimizer = options.Optimizer as RepOptimizerOptions;
         _optimizer = backend.CreateOptimizer(
-            network.ParameterGroups(options.ActualWeightDecay, options.HeadLearningRateScale, decayBranchKernels: !options.CustomL2, repOptimizer?.Multipliers(network.Architecture)),
+            network.ParameterGroups(options.ActualWeightDecay, options.HeadLearningRateScale, decayBranchKernels: !options.CustomL2, repOptimizer?.Multipliers(network.Architecture), options.LayerLearningRateDecay),
             repOptimizer?.Base ?? options.Optimizer,
             options.GradientClipNorm);
         if (options.EmaDecay > 0)
             _average = backend.CreateWeightAverage([.. network.Parameters, .. network.Buffers]);
         _metrics = backend.CreateMetricAccumulator();
+        _step = new TrainingStep(backend, network, _optimizer, _average, _metrics, options);
     }
 
-    private int StepsPerEpoch { get; }
+    private int BatchesPerEpoch { get; }
 
     public TrainingResult Execute()
     {
@@ -240,7 +245,7 @@ internal sealed class TrainingRun : IDisposable
                 if (validation is null)
                     return false;
             }
-            weights = Snapshot(epoch, StepsPerEpoch);
+            weights = Snapshot(epoch, BatchesPerEpoch);
         }
         finally
         {
@@ -260,7 +265,7 @@ internal sealed class TrainingRun : IDisposable
             (_bestEpoch, _best, _initial) = (epoch, weights, null);
         if (_checkpoint is not null)
         {
-            var latest = _average is null ? weights : Snapshot(epoch, StepsPerEpoch);
+            var latest = _average is null ? weights : Snapshot(epoch, BatchesPerEpoch);
             _checkpoint.Write(new TrainingState(latest, _best, _bestEpoch, _optimizer.ExportState(), _average?.ExportState(), _history));
         }
         _reporter.EpochDone(result);
@@ -269,7 +274,7 @@ internal sealed class TrainingRun : IDisposable
 
     private PassMetrics? TrainingPass(int epoch)
     {
-        using var loader = BatchLoader.Training(_train, _augmenter, _options.BatchSize, _options.Seed, epoch, _backend, BatchMixer.Of(_options, epoch, _train), _options.BalancedSampling);
+        using var loader = BatchLoader.Training(_train, _augmenter, _options.BatchSize, _options.Seed, epoch, _backend, TrainingTargets.Of(_options, epoch, _train), _options.BalancedSampling);
         var metrics = new PassMetrics();
         _metrics.ReadAndReset();
         _reporter.BeginPass(epoch, loader.Batches, isValidation: false);
@@ -277,38 +282,16 @@ internal sealed class TrainingRun : IDisposable
         {
             if (loader.Next(_cancellation) is not { } batch)
                 return null;
-            long before = (long)(epoch - 1) * StepsPerEpoch + step - 1;
-            _learningRate = _options.LearningRateScheduler.LearningRate(_options.ActualLearningRate, before, StepsPerEpoch, _options.Epochs);
-            TrainingStep(batch, before);
+            int stepsPerEpoch = TrainingStep.StepsPerEpoch(loader.Batches, _options);
+            long batchesBefore = (long)(epoch - 1) * loader.Batches + step - 1, stepsBefore = (long)(epoch - 1) * stepsPerEpoch + (step - 1) / _options.GradientAccumulationSteps;
+            _learningRate = _options.LearningRateScheduler.LearningRate(_options.ActualLearningRate, stepsBefore, stepsPerEpoch, _options.Epochs);
+            _step.Run(batch, step - 1, loader, batchesBefore, stepsBefore, _learningRate);
             if (step % _backend.StepsBetweenReads == 0 || step == loader.Batches)
                 _divergence.Check(metrics.Add(_metrics.ReadAndReset()), epoch, step, _learningRate);
             _reporter.Step(step, metrics, _learningRate);
         }
         return metrics;
     }
-
-    private void TrainingStep(Batch batch, long stepsBefore)
-    {
-        using var scope = _backend.BeginStep(training: true);
-        var drops = _options.Dropout > 0 || _options.StochasticDepth > 0
-            ? new RandomDrops(_backend, _options.Seed, stepsBefore, _options.Dropout, _options.StochasticDepth)
-            : null;
-        var (logits, auxiliary) = _network.ForwardWithAuxiliary(_backend.CreateInput(batch.Staged!), drops);
-        var loss = Loss(logits, batch);
-        _metrics.Add(loss, logits, batch.Labels);
-        foreach (var head in auxiliary)
-            loss = _backend.Add(loss, _backend.Scale(Loss(head, batch), _options.AuxiliaryLossWeight));
-        if (_options.CustomL2 && _options.ActualWeightDecay > 0 && _network.CustomL2() is { } penalty)
-            loss = _backend.Add(loss, _backend.Scale(penalty, _options.ActualWeightDecay / 2));
-        _backend.Backward(loss);
-        _optimizer.Step(_learningRate);
-        // A smaller decay in the first steps reduces the influence of the initial weights on the average.
-        _average?.Update(Math.Min(_options.EmaDecay, (1f + stepsBefore) / (10f + stepsBefore)));
-    }
-
-    private Tensor Loss(Tensor logits, Batch batch) => batch.Targets.IsEmpty
-        ? _backend.SoftmaxCrossEntropy(logits, batch.Labels, _options.LabelSmoothing)
-        : _backend.SoftmaxCrossEntropy(logits, batch.Targets);
 
     private PassMetrics? ValidationPass(int epoch)
     {
@@ -330,7 +313,7 @@ internal sealed class TrainingRun : IDisposable
             _reporter.Step(step, metrics, _learningRate);
         }
         if (!double.IsFinite(metrics.Loss))
-            throw new TrainingDivergedException(epoch, StepsPerEpoch, metrics.Loss, _learningRate);
+            throw new TrainingDivergedException(epoch, BatchesPerEpoch, metrics.Loss, _learningRate);
         return metrics;
     }
 

@@ -16,14 +16,45 @@ internal sealed record TrainingOptions
     /// </summary>
     public int BatchSize { get; init; } = 64;
 
+    /// <summary>
+    /// Number of consecutive batches whose gradients make one optimizer step, from 1 to the batches of an epoch. If it does not divide the number of batches of an epoch, the last
+    /// step of the epoch has fewer batches.
+    /// </summary>
+    /// <remarks>
+    /// The gradient of a step is that of the weighted mean of the losses of all its images, as of one large batch. Batch norms use the statistics of each batch, and update their
+    /// running statistics with each batch. Schedules, the moving average and the number of steps of an optimizer count optimizer steps.
+    /// </remarks>
+    public int GradientAccumulationSteps { get; init; } = 1;
+
     /// <summary>The algorithm that updates the weights.</summary>
     public OptimizerOptions Optimizer { get; init; } = new SgdOptions();
 
     /// <summary>Peak learning rate, more than 0; null for the optimizer's usual one: 0.1 for SGD, 0.001 for AdamW.</summary>
     public float? LearningRate { get; init; }
 
+    /// <summary>
+    /// Number of images per optimizer step to which <see cref="LearningRate"/> belongs, at least 1: it is multiplied by <see cref="BatchSize"/> * <see cref="GradientAccumulationSteps"/> / LearningRateBaseSize.
+    /// Null for no scaling.
+    /// </summary>
+    /// <remarks>Source: Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 2.1, the linear scaling rule. The RepVGG paper has 0.1 for 256 images.</remarks>
+    public int? LearningRateBaseSize { get; init; }
+
     /// <summary>The peak learning rate of the run.</summary>
-    internal float ActualLearningRate => LearningRate ?? Optimizer.DefaultLearningRate;
+    internal float ActualLearningRate
+    {
+        get
+        {
+            float rate = LearningRate ?? Optimizer.DefaultLearningRate;
+            return LearningRateBaseSize is { } size ? (float)((double)rate * BatchSize * GradientAccumulationSteps / size) : rate;
+        }
+    }
+
+    /// <summary>
+    /// Factor of the learning rate from each block to the one before it, more than 0 and at most 1: of L blocks, block i (from 0, the stem) has LayerLearningRateDecay^(L - i)
+    /// times the learning rate. The classifier and the auxiliary heads have the factor 1. 0.75 is typical for fine-tuning.
+    /// </summary>
+    /// <remarks>Source: Clark et al., "ELECTRA", ICLR 2020; <c>--layer-decay</c> of timm numbers the layers in the same way. Frozen blocks count.</remarks>
+    public float LayerLearningRateDecay { get; init; } = 1;
 
     /// <summary>Learning rate schedule.</summary>
     public LearningRateScheduler LearningRateScheduler { get; init; } = new();
@@ -124,6 +155,9 @@ internal sealed record TrainingOptions
     {
         Require(Epochs >= 1, nameof(Epochs), Epochs, "1 or more");
         Require(BatchSize >= 2, nameof(BatchSize), BatchSize, "2 or more (batch normalisation needs more than one image)");
+        Require(GradientAccumulationSteps >= 1, nameof(GradientAccumulationSteps), GradientAccumulationSteps, "1 or more");
+        Require(LearningRateBaseSize is null or >= 1, nameof(LearningRateBaseSize), LearningRateBaseSize, "1 or more, or null for none");
+        Require(LayerLearningRateDecay is > 0 and <= 1, nameof(LayerLearningRateDecay), LayerLearningRateDecay, "more than 0 and at most 1");
         Require(Optimizer is not null, nameof(Optimizer), null, "given");
         Optimizer!.Validate();
         if (Optimizer is RepOptimizerOptions && GradientClipNorm is not null)

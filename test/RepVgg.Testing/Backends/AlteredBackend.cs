@@ -105,7 +105,8 @@ internal sealed class AlteredBackend : Backend
 
     private protected override Tensor BranchPenaltyCore(IReadOnlyList<Branch> branches) => _inner.BranchPenalty(branches);
 
-    private protected override void BackwardCore(Tensor output, ReadOnlySpan<float> outputGradient) => _inner.BackwardFrom(output, [.. outputGradient.ToArray().Select(value => value * GradientFactor)]);
+    private protected override void BackwardCore(Tensor output, ReadOnlySpan<float> outputGradient, bool accumulate) =>
+        _inner.BackwardFrom(output, [.. outputGradient.ToArray().Select(value => value * GradientFactor)], accumulate);
 
     private protected override Optimizer CreateOptimizerCore(IReadOnlyList<ParameterGroup> groups, OptimizerOptions options, float? gradientClipNorm) =>
         _inner.CreateOptimizer(OptimizerDoesNothing ? [] : groups, options, gradientClipNorm);

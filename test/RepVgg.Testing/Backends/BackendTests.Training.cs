@@ -1,4 +1,6 @@
+using RepVgg.Architectures;
 using RepVgg.Backends;
+using RepVgg.Networks;
 using RepVgg.Optimizers;
 using RepVgg.Weights;
 using Xunit;
@@ -44,6 +46,49 @@ public abstract partial class BackendTests
         state["mean"] = TensorData.Zeros(2);
         Assert.Contains("'mean'", Assert.Throws<ArgumentException>(() => other.ImportState(state)).Message);
         optimizer.Dispose();
+    }
+
+    public static TheoryData<TrainingForm> AccumulatedForms => [.. Enum.GetValues<TrainingForm>()];
+
+    [BackendTheory]
+    [MemberData(nameof(AccumulatedForms))]
+    public void Gradients_of_steps_add_up(TrainingForm form)
+    {
+        var excitation = form == TrainingForm.QARepVgg ? SqueezeExcitation.None : SqueezeExcitation.AfterRelu;
+        using var network = new TrainingNetwork(RandomNetworks.Architecture(3, 1, excitation, (6, 1, 2), (6, 2, 1)) with { TrainingForm = form }, 3, Backend, seed: 1);
+        var initial = network.ExportState();
+        float[][] first = Step(1, accumulate: false), second = Step(2, accumulate: false);
+        float[][] sum = Step(1, accumulate: true);
+        for (int i = 0; i < sum.Length; i++)
+            Compare.Close([.. first[i].Zip(second[i], (a, b) => a + b)], sum[i], 1e-5, network.Parameters[i].Name);
+        Assert.All(Step(1, accumulate: false).Zip(first), pair => Compare.Close(pair.Second, pair.First, 1e-5));
+
+        float[][] Step(int seed, bool accumulate)
+        {
+            // The borders of DiverseBranch depend on running statistics, which every step updates.
+            network.ImportState(initial);
+            using var step = Backend.BeginStep(training: true);
+            var images = RandomStates.Images(4, 3, 9, 8, seed);
+            Backend.Backward(Backend.SoftmaxCrossEntropy(network.Forward(Backend.CreateInput([.. images.Shape], images.Values)), [0, 1, 2, 1], 0), accumulate);
+            return [.. network.Parameters.Select(parameter => Gradient(parameter.Tensor))];
+        }
+    }
+
+    /// <summary>A step that does not use some parameters leaves their gradients, and the optimizer updates them.</summary>
+    [BackendFact]
+    public void Gradients_of_parameters_that_a_step_does_not_use_are_kept()
+    {
+        using var model = new LinearModel(Backend);
+        using var optimizer = model.Optimizer();
+        model.Step(1);
+        float[] weight = Gradient(model.Weight), kernel = Gradient(model.Kernel), before = Read(model.Weight);
+        model.Step(2, withLinear: false, accumulate: true);
+        Assert.Equal(weight, Gradient(model.Weight));
+        Assert.NotEqual(kernel, Gradient(model.Kernel));
+        optimizer.Step(0.1f);
+        Compare.Close([.. before.Zip(weight, (value, gradient) => value - 0.1f * (gradient + 0.01f * value))], Read(model.Weight), 1e-6);
+        model.Step(2, withLinear: false);
+        Assert.All(Gradient(model.Weight), value => Assert.Equal(0, value));
     }
 
     [BackendFact]
@@ -185,15 +230,15 @@ public abstract partial class BackendTests
             backend.CreateOptimizer([new ParameterGroup([("kernel", Kernel), ("weight", Weight), ("bias", Bias)], 0.01f)], options ?? new SgdOptions(), clipNorm);
 
         /// <summary>Leaves gradients, of the kernel only if the linear layer is left out.</summary>
-        public void Step(int seed, bool withLinear = true)
+        public void Step(int seed, bool withLinear = true, bool accumulate = false)
         {
             using var step = backend.BeginStep(training: true);
             var input = Draw(100 + seed, 5, 2, 6, 7);
             var map = backend.Conv2d(backend.CreateInput([.. input.Shape], input.Values), Kernel, null, 1, 1, 1);
             if (withLinear)
-                backend.Backward(backend.SoftmaxCrossEntropy(backend.Linear(backend.GlobalAveragePool(map), Weight, Bias), [0, 1, 2, 3, 0], 0));
+                backend.Backward(backend.SoftmaxCrossEntropy(backend.Linear(backend.GlobalAveragePool(map), Weight, Bias), [0, 1, 2, 3, 0], 0), accumulate);
             else
-                backend.BackwardFrom(map, Array.ConvertAll(Draw(200 + seed, [.. map.Shape]).Values, value => 0.01f * value));
+                backend.BackwardFrom(map, Array.ConvertAll(Draw(200 + seed, [.. map.Shape]).Values, value => 0.01f * value), accumulate);
         }
 
         public void Dispose()

@@ -103,9 +103,9 @@ public class BatchLoaderTests
         var source = new InMemorySamples(pixels, [.. Enumerable.Range(0, Count).Select(i => i % 3)], 1, Size, Size, 3);
         var augmentation = new Augmentation { RandomResizedCrop = new(), RandAugment = new(), HorizontalFlip = true, Mixing = new Mixing { MixupAlpha = 0.2, CutMixAlpha = 1 } };
         var augmenter = new ImageAugmenter(augmentation, new([100], [0.02f]), 1, Size, Size);
-        var mixer = new BatchMixer(augmentation.Mixing, 0.1f, 3, Size, Size);
-        using var expected = BatchLoader.Training(source, augmenter, 4, seed: 3, epoch: 2, mixer: mixer, threads: 1);
-        using var ours = BatchLoader.Training(source, augmenter.Clone(), 4, seed: 3, epoch: 2, mixer: mixer, threads: threads);
+        var targets = new TrainingTargets(augmentation.Mixing, 0.1f, 3, Size, Size);
+        using var expected = BatchLoader.Training(source, augmenter, 4, seed: 3, epoch: 2, targets: targets, threads: 1);
+        using var ours = BatchLoader.Training(source, augmenter.Clone(), 4, seed: 3, epoch: 2, targets: targets, threads: threads);
         while (expected.Next() is { } batch)
         {
             var same = ours.Next()!;

@@ -41,6 +41,33 @@ public class LearningRateSchedulerTests
         Assert.Equal(0.004f, schedule.LearningRate(0.1f, 89, 10, 9), 1e-9f);
     }
 
+    [Theory]
+    [InlineData(1, 0)]
+    [InlineData(2, 0.1)]
+    [InlineData(0.9, 0)]
+    [InlineData(0.5, 1)]
+    public void Polynomial_falls_with_its_power(double power, double final)
+    {
+        var schedule = new LearningRateScheduler { Shape = ScheduleShape.Polynomial, Power = power, FinalFraction = final, WarmUpEpochs = 1 };
+        for (int i = 0; i < 10; i++)
+            Assert.Equal(0.3 * (i + 1) / 10, schedule.LearningRate(0.3f, i, 10, 4), 1e-7);
+        for (int i = 10; i < 40; i++)
+            Assert.Equal(0.3 * (final + (1 - final) * Math.Pow((40 - i) / 30.0, power)), schedule.LearningRate(0.3f, i, 10, 4), 1e-7);
+        Assert.Equal(0.3 * final, schedule.LearningRate(0.3f, 40, 10, 4), 1e-7);
+    }
+
+    /// <summary>The rates of torch.optim.lr_scheduler.PolynomialLR of PyTorch 1.13 with lr=0.4 and total_iters=8.</summary>
+    [Theory]
+    [InlineData(1.0, new[] { 0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05 })]
+    [InlineData(2.0, new[] { 0.4, 0.30625, 0.225, 0.15625, 0.1, 0.05625, 0.025, 0.00625 })]
+    [InlineData(0.9, new[] { 0.4, 0.354704942, 0.308755803, 0.262030597, 0.214354693, 0.165458138, 0.114869835, 0.0615572207 })]
+    public void Polynomial_is_PyTorchs(double power, double[] expected)
+    {
+        var schedule = new LearningRateScheduler { Shape = ScheduleShape.Polynomial, Power = power };
+        for (int i = 0; i < expected.Length; i++)
+            Assert.Equal(expected[i], schedule.LearningRate(0.4f, i, 4, 2), 1e-7);
+    }
+
     [Fact]
     public void Constant_stays()
     {

@@ -60,7 +60,7 @@ internal sealed unsafe class CpuBackend : Backend
 
     private protected override IDisposable BeginStepCore(bool training, bool recording) => _context.BeginStep(training, recording);
 
-    private protected override void BackwardCore(Tensor output, ReadOnlySpan<float> outputGradient) => _context.Backward(Cast(output), outputGradient);
+    private protected override void BackwardCore(Tensor output, ReadOnlySpan<float> outputGradient, bool accumulate) => _context.Backward(Cast(output), outputGradient, accumulate);
 
     private protected override Optimizer CreateOptimizerCore(IReadOnlyList<ParameterGroup> groups, OptimizerOptions options, float? gradientClipNorm) => options switch
     {

@@ -75,11 +75,14 @@ internal sealed unsafe class CpuContext(int threads) : IDisposable
         return new StepScope(this);
     }
 
-    /// <summary>Runs the backward pass of the recorded operations, from the gradient with respect to one result.</summary>
-    public void Backward(CpuTensor result, ReadOnlySpan<float> outputGradient)
+    /// <summary>Runs the backward pass of the recorded operations, from the gradient with respect to one result. It replaces the gradients of parameters, or adds to them.</summary>
+    public void Backward(CpuTensor result, ReadOnlySpan<float> outputGradient, bool accumulate)
     {
-        foreach (var tensor in _persistent)
-            tensor.ClearGradient();
+        if (!accumulate)
+        {
+            foreach (var tensor in _persistent)
+                tensor.ClearGradient();
+        }
         if (!result.RequiresGradient)
             return;
         Write(result, outputGradient, result.GradientForWriting(out _));

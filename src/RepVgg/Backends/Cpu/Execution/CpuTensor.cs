@@ -59,7 +59,7 @@ internal sealed unsafe class CpuTensor : Tensor
 
     public float* Data => (_data ?? throw new ObjectDisposedException(nameof(Tensor), "The tensor's step is over, or it was disposed.")).Pointer;
 
-    /// <summary>Whether <see cref="Backend.Backward"/> has written the gradient; for parameters, whether the latest call has.</summary>
+    /// <summary>Whether <see cref="Backend.Backward"/> has written the gradient; for parameters, whether the latest call has, or an earlier one to which it added.</summary>
     public bool HasGradient { get; private set; }
 
     /// <summary>Returns the memory of the gradient for writing by an operation.</summary>

@@ -11,16 +11,21 @@ namespace RepVgg.Training;
 /// <param name="height">Height of the images in pixels.</param>
 /// <param name="width">Width of the images in pixels.</param>
 /// <param name="classWeights">Weights of the classes, which are multiplied by those of the images; null if they are 1.</param>
-internal sealed class BatchMixer(Mixing? mixing, float labelSmoothing, int classes, int height, int width, IReadOnlyList<float>? classWeights = null)
+internal sealed class TrainingTargets(Mixing? mixing, float labelSmoothing, int classes, int height, int width, IReadOnlyList<float>? classWeights = null)
 {
-    /// <summary>Creates the mixer of an epoch.</summary>
-    /// <returns>The mixer; null if the labels of the batches are their targets.</returns>
-    public static BatchMixer? Of(TrainingOptions options, int epoch, ISampleSource train)
+    /// <summary>Creates the targets of an epoch.</summary>
+    /// <returns>The targets; null if the labels of the batches are their targets.</returns>
+    public static TrainingTargets? Of(TrainingOptions options, int epoch, ISampleSource train)
     {
         var mixing = options.Augmentation.Mixing is { } mixed && epoch <= options.Epochs - mixed.UnmixedEpochs ? mixed : null;
         return mixing is null && options.ClassWeights is null && !train.HasWeights ? null
-            : new BatchMixer(mixing, options.LabelSmoothing, train.Classes, train.Height, train.Width, options.ClassWeights);
+            : new TrainingTargets(mixing, options.LabelSmoothing, train.Classes, train.Height, train.Width, options.ClassWeights);
     }
+
+    /// <summary>Weight of an image in the training loss. Mixing does not change the sum of the weights of a batch.</summary>
+    /// <param name="imageWeight">The image's own weight.</param>
+    /// <param name="label">Its label.</param>
+    public float WeightOf(float imageWeight, int label) => imageWeight * (classWeights is null ? 1 : classWeights[label]);
 
     /// <summary>Mixes the images of a batch and writes its targets. The label of a mixed image becomes that of the larger share.</summary>
     /// <param name="batch">The batch with its images and labels.</param>
@@ -31,7 +36,7 @@ internal sealed class BatchMixer(Mixing? mixing, float labelSmoothing, int class
         var targets = batch.CreateTargets(classes);
         for (int i = 0; i < batch.Count; i++)
         {
-            float weight = batch.Weights[i] * (classWeights is null ? 1 : classWeights[labels[i]]);
+            float weight = WeightOf(batch.Weights[i], labels[i]);
             var row = targets.Slice(i * classes, classes);
             row.Fill(weight * labelSmoothing / classes);
             row[labels[i]] += weight * (1 - labelSmoothing);

@@ -5,7 +5,7 @@ using Xunit;
 
 namespace RepVgg.Tests.Training;
 
-public class BatchMixerTests
+public class TrainingTargetsTests
 {
     private const int Channels = 3, Height = 9, Width = 13, Area = Height * Width, Length = Channels * Area, Classes = 4;
 
@@ -25,7 +25,7 @@ public class BatchMixerTests
     private static Batch Apply(Mixing mixing, int count, int index, float smoothing = 0)
     {
         var batch = Images(count);
-        new BatchMixer(mixing, smoothing, Classes, Height, Width).Apply(batch, new RandomStream(8, RandomStream.Purpose.Mix, 1, (ulong)index));
+        new TrainingTargets(mixing, smoothing, Classes, Height, Width).Apply(batch, new RandomStream(8, RandomStream.Purpose.Mix, 1, (ulong)index));
         return batch;
     }
 
@@ -117,10 +117,10 @@ public class BatchMixerTests
     {
         var source = new InMemorySamples(new byte[2 * Length], [0, 1], Channels, Height, Width, Classes);
         var options = new TrainingOptions { Epochs = 10, Augmentation = new Augmentation { Mixing = new Mixing { MixupAlpha = 0.2, UnmixedEpochs = 3 } } };
-        Assert.NotNull(BatchMixer.Of(options, 7, source));
-        Assert.Null(BatchMixer.Of(options, 8, source));
-        Assert.NotNull(BatchMixer.Of(options with { ClassWeights = [1, 2, 3, 4] }, 8, source));
-        Assert.Null(BatchMixer.Of(options with { Augmentation = Augmentation.None }, 1, source));
+        Assert.NotNull(TrainingTargets.Of(options, 7, source));
+        Assert.Null(TrainingTargets.Of(options, 8, source));
+        Assert.NotNull(TrainingTargets.Of(options with { ClassWeights = [1, 2, 3, 4] }, 8, source));
+        Assert.Null(TrainingTargets.Of(options with { Augmentation = Augmentation.None }, 1, source));
     }
 
     [Fact]
@@ -129,7 +129,7 @@ public class BatchMixerTests
         var batch = Images(5);
         for (int i = 0; i < batch.Count; i++)
             batch.Weights[i] = i + 1;
-        new BatchMixer(null, 0.2f, Classes, Height, Width, [1, 10, 100, 1000]).Apply(batch, new RandomStream(1));
+        new TrainingTargets(null, 0.2f, Classes, Height, Width, [1, 10, 100, 1000]).Apply(batch, new RandomStream(1));
         float[] expected = [1, 20, 300, 4000, 5];
         for (int i = 0; i < batch.Count; i++)
         {
