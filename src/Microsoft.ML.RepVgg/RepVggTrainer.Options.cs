@@ -189,6 +189,13 @@ public sealed partial class RepVggTrainer
         /// <summary>Decay of the exponential moving average of the weights per step, such as 0.999; 0 for no average. If there is an average, the averaged weights are validated and returned.</summary>
         public float EmaDecay { get; set; }
 
+        /// <summary>
+        /// Number of epochs whose weights are averaged at the end of training: the best ones by <see cref="MonitoredMetric"/>, or without validation the last ones. The average is validated, and
+        /// is the model if its metric is not worse than that of the best epoch; the log and <see cref="RepVggTransformer.AveragedEpochs"/> say so. With <see cref="EmaDecay"/>, the weights of an epoch are those of the
+        /// moving average. 0 and 1 disable it. The weights of these epochs are held in memory and in the checkpoint.
+        /// </summary>
+        public int AveragedCheckpoints { get; set; }
+
         /// <summary>On a GPU, trains with activations in bfloat16, which is faster and needs less memory; weights, loss and validation stay in single precision.</summary>
         public bool Bfloat16 { get; set; }
 
@@ -256,6 +263,7 @@ public sealed partial class RepVggTrainer
             AuxiliaryLossWeight = AuxiliaryLossWeight,
             HeadLearningRateScale = HeadLearningRateScale,
             EmaDecay = EmaDecay,
+            AveragedCheckpoints = AveragedCheckpoints,
             EarlyStoppingCriteria = EarlyStoppingCriteria,
             MonitoredMetric = MonitoredMetric,
             Seed = seed,

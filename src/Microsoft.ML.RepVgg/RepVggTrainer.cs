@@ -94,6 +94,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         {
             transformer.History = result.History;
             transformer.BestEpoch = result.BestEpoch;
+            transformer.AveragedEpochs = result.Average is { IsReturned: true } average ? average.Epochs : [];
             transformer.StopReason = result.StopReason;
             transformer.SkippedTrainingRowCount = trained.SkippedRows;
             return transformer;
@@ -151,6 +152,8 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             throw new OperationCanceledException("Training was cancelled.", _options.CancellationToken);
         if (result.Divergence is { } divergence)
             Log(channel, FormattableString.Invariant($"The model is that of epoch {result.BestEpoch}, the best one before training diverged. {divergence.Message}"), isWarning: true);
+        if (result.Average is { } average)
+            Log(channel, Describe(average, result), isWarning: false);
         return new TrainedNetwork(architecture, features, normalization, label, result, skippedRows);
     }
 
@@ -160,6 +163,18 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         for (int i = 0; i < samples.Count; i++)
             counts[samples.LabelOf(i)]++;
         return counts;
+    }
+
+    private static string Describe(CheckpointAverage average, TrainingResult result)
+    {
+        string epochs = string.Join(", ", average.Epochs);
+        if (average.ValidationLoss is not { } loss)
+            return $"The model has the average of the weights of the epochs {epochs}.";
+        var best = result.History[result.BestEpoch - 1];
+        string metrics = string.Create(CultureInfo.InvariantCulture, $"validation loss {loss:f4}, accuracy {average.ValidationAccuracy:f4}; that of epoch {best.Epoch}: {best.ValidationLoss:f4}, {best.ValidationAccuracy:f4}");
+        return average.IsReturned
+            ? $"The model has the average of the weights of the epochs {epochs} ({metrics})."
+            : $"The average of the weights of the epochs {epochs} is worse than epoch {best.Epoch}, whose weights the model has ({metrics}).";
     }
 
     private static int CountClasses(DataViewSchema.Column label)

@@ -103,8 +103,11 @@ public sealed partial class RepVggTransformer : ITransformer, IDisposable
     /// <summary>The metrics of every epoch; empty for a model that was loaded.</summary>
     public IReadOnlyList<EpochResult> History { get; internal set; } = [];
 
-    /// <summary>The epoch, from 1, whose weights this classifier has; 0 for a model that was loaded.</summary>
+    /// <summary>The epoch, from 1, whose weights this classifier has, unless it has those of <see cref="AveragedEpochs"/>; 0 for a model that was loaded.</summary>
     public int BestEpoch { get; internal set; }
+
+    /// <summary>The epochs, from 1 and the best first, of whose weights this classifier has the average; empty if it has those of <see cref="BestEpoch"/>, and for a model that was loaded. See <see cref="RepVggTrainer.Options.AveragedCheckpoints"/>.</summary>
+    public IReadOnlyList<int> AveragedEpochs { get; internal set; } = [];
 
     /// <summary>The reason why training ended; <see cref="StopReason.Completed"/> for a model that was loaded.</summary>
     public StopReason StopReason { get; internal set; }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
@@ -9,18 +10,19 @@ namespace RepVgg.Training;
 
 /// <summary>The state that is needed to resume a run after an epoch.</summary>
 /// <param name="Weights">Parameters and running statistics.</param>
-/// <param name="Best">The best weights; the same object as <paramref name="Weights"/> if the latest weights are the best.</param>
-/// <param name="BestEpoch">The epoch of the best weights, from 1.</param>
+/// <param name="Best">The weights of the best epochs, at least one, the best first; one of them is the same object as <paramref name="Weights"/> if it is the latest and there is no moving average.</param>
 /// <param name="Optimizer">The optimizer's state: its slots by name.</param>
 /// <param name="Average">The moving average of the weights; null if averaging is disabled.</param>
 /// <param name="History">Results of all finished epochs. Their number determines the position in the learning rate schedule, the shuffling and the augmentation, which depend only on the seed and the epoch.</param>
 internal sealed record TrainingState(
-    StateDict Weights, StateDict Best, int BestEpoch, StateDict Optimizer, StateDict? Average, IReadOnlyList<EpochResult> History);
+    StateDict Weights, IReadOnlyList<EpochWeights> Best, StateDict Optimizer, StateDict? Average, IReadOnlyList<EpochResult> History);
 
 /// <summary>Writes and reads the state of a run in a checkpoint file.</summary>
 internal sealed class TrainingCheckpoint
 {
     private const string OptimizerPrefix = "optimizer/", AveragePrefix = "average/";
+
+    private const string BestEpochKey = "bestEpoch", NextBestEpochsKey = "nextBestEpochs";
 
     private readonly string _path;
     private readonly JsonObject _fingerprint;
@@ -35,8 +37,11 @@ internal sealed class TrainingCheckpoint
     {
         var tensors = new StateDict();
         Add(CheckpointFile.WeightsPrefix, state.Weights);
-        if (!ReferenceEquals(state.Best, state.Weights))
-            Add(CheckpointFile.BestPrefix, state.Best);
+        foreach (var (place, best) in state.Best.Index())
+        {
+            if (!ReferenceEquals(best.Weights, state.Weights))
+                Add(place == 0 ? CheckpointFile.BestPrefix : NextBestPrefix(best.Epoch), best.Weights);
+        }
         Add(OptimizerPrefix, state.Optimizer);
         if (state.Average is not null)
             Add(AveragePrefix, state.Average);
@@ -44,7 +49,8 @@ internal sealed class TrainingCheckpoint
         {
             ["run"] = _fingerprint.DeepClone(),
             [CheckpointFile.DescriptionKey] = new JsonObject(_description.ToProperties().Select(property => KeyValuePair.Create(property.Key, (JsonNode?)property.Value))),
-            ["bestEpoch"] = state.BestEpoch,
+            [BestEpochKey] = state.Best[0].Epoch,
+            [NextBestEpochsKey] = new JsonArray([.. state.Best.Skip(1).Select(best => (JsonNode)best.Epoch)]),
             ["history"] = JsonSerializer.SerializeToNode([.. state.History], TrainingCheckpointJson.Default.ListEpochResult),
         };
         CheckpointFile.Write(_path, text.ToJsonString(), tensors);
@@ -70,16 +76,21 @@ internal sealed class TrainingCheckpoint
             throw new InvalidOperationException($"The training checkpoint '{_path}' was written by an earlier or later version of this library, which describes its run in another way, so this version cannot tell whether the data and options are the same. Resume with that version, or specify another file and start a new run; PretrainedWeightsPath can start it from the weights of this file.");
         if (RunFingerprint.Difference(run, _fingerprint) is { } difference)
             throw new InvalidOperationException($"The training checkpoint '{_path}' belongs to another run: {difference}. Use the same data and options to resume, specify another file, or delete this file to start a new run.");
-        StateDict weights = CheckpointFile.Select(tensors, CheckpointFile.WeightsPrefix), best = CheckpointFile.Select(tensors, CheckpointFile.BestPrefix);
+        var weights = CheckpointFile.Select(tensors, CheckpointFile.WeightsPrefix);
         var average = CheckpointFile.Select(tensors, AveragePrefix);
-        var (bestEpoch, history) = Progress(json);
+        var (bestEpochs, history) = Progress(json);
         return new TrainingState(
             weights,
-            best.Count == 0 ? weights : best,
-            bestEpoch,
+            [.. bestEpochs.Select((epoch, place) => new EpochWeights(epoch, WeightsOf(epoch, place == 0 ? CheckpointFile.BestPrefix : NextBestPrefix(epoch))))],
             CheckpointFile.Select(tensors, OptimizerPrefix),
             average.Count == 0 ? null : average,
             history);
+
+        // Without a moving average, those of the latest epoch are not stored twice.
+        StateDict WeightsOf(int epoch, string prefix) =>
+            CheckpointFile.Select(tensors, prefix) is { Count: > 0 } stored ? stored
+            : epoch == history.Count && average.Count == 0 ? weights
+            : throw Damaged(new JsonException($"the weights of epoch {epoch} are missing"));
     }
 
     /// <summary>The exception for a file whose checksum is right, but whose content is not that of a run.</summary>
@@ -98,16 +109,18 @@ internal sealed class TrainingCheckpoint
         }
     }
 
-    private (int BestEpoch, List<EpochResult> History) Progress(JsonObject json)
+    private static string NextBestPrefix(int epoch) => string.Create(CultureInfo.InvariantCulture, $"best{epoch}/");
+
+    private (int[] BestEpochs, List<EpochResult> History) Progress(JsonObject json)
     {
         try
         {
             var history = json["history"].Deserialize(TrainingCheckpointJson.Default.ListEpochResult);
             if (history is null or [] || history.Contains(null!))
                 throw new JsonException("its list of epochs is missing");
-            return json["bestEpoch"] is JsonValue value && value.TryGetValue(out int bestEpoch) && bestEpoch >= 1 && bestEpoch <= history.Count
-                ? (bestEpoch, history)
-                : throw new JsonException("its best epoch is missing");
+            JsonNode?[] epochs = [json[BestEpochKey], .. json[NextBestEpochsKey] as JsonArray ?? throw new JsonException("its next best epochs are missing")];
+            int[] best = [.. epochs.Select(node => node is JsonValue value && value.TryGetValue(out int epoch) && epoch >= 1 && epoch <= history.Count ? epoch : 0)];
+            return best.Contains(0) || best.Distinct().Count() < best.Length ? throw new JsonException("its best epochs are missing") : (best, history);
         }
         catch (JsonException error)
         {

@@ -151,11 +151,10 @@ internal sealed class TrainingRun : IDisposable
     private readonly DivergenceDiagnosis _diagnosis;
     private readonly List<EpochResult> _history = [];
     private TrainingCheckpoint? _checkpoint;
-    private StateDict? _best;
+    private readonly BestEpochs _best;
 
     /// <summary>The weights before the first epoch, for the diagnosis of a divergence; null if it does not need them, and once there are best weights.</summary>
     private StateDict? _initial;
-    private int _bestEpoch;
     private float _learningRate;
 
     public TrainingRun(
@@ -177,6 +176,7 @@ internal sealed class TrainingRun : IDisposable
             options.GradientClipNorm);
         if (options.EmaDecay > 0)
             _average = backend.CreateWeightAverage([.. network.Parameters, .. network.Buffers]);
+        _best = new BestEpochs(options);
         _metrics = backend.CreateMetricAccumulator();
         _step = new TrainingStep(backend, network, _optimizer, _average, _metrics, options);
     }
@@ -187,7 +187,7 @@ internal sealed class TrainingRun : IDisposable
     {
         if (Resume() is not { } resumedAfter)
             return new TrainingResult(Snapshot(1, 0), 0, StopReason.Cancelled, _history, 0);
-        _initial = _best is null && _diagnosis.ComparesDevice ? _network.ExportState() : null;
+        _initial = _best.Best is null && _diagnosis.ComparesDevice ? _network.ExportState() : null;
         var end = StopReason.Completed;
         TrainingDivergedException? divergence = null;
         try
@@ -205,17 +205,27 @@ internal sealed class TrainingRun : IDisposable
         }
         catch (TrainingDivergedException diverged)
         {
-            divergence = _diagnosis.Explain(diverged, _best ?? _initial, _bestEpoch);
-            if (_best is null || !_options.ReturnBestOnDivergence)
+            divergence = _diagnosis.Explain(diverged, _best.Best?.Weights ?? _initial, _best.Best?.Epoch ?? 0);
+            if (_best.Best is null || !_options.ReturnBestOnDivergence)
                 throw divergence;
             end = StopReason.Diverged;
         }
         if (end == StopReason.Completed && _history.Count < _options.Epochs)
             end = StopReason.EarlyStopped;
 
-        if (_best is not null)
-            _network.ImportState(_best);
-        return new TrainingResult(_best ?? Snapshot(1, 0), _bestEpoch, end, _history, resumedAfter) { Divergence = divergence };
+        var weights = _best.Best?.Weights ?? Snapshot(1, 0);
+        CheckpointAverage? average = null;
+        if (end is StopReason.Completed or StopReason.EarlyStopped && _best.All.Count > 1)
+        {
+            var averaged = _best.Average();
+            average = Validate(averaged);
+            if (average is null)
+                end = StopReason.Cancelled;
+            else if (average.IsReturned)
+                weights = averaged;
+        }
+        _network.ImportState(weights);
+        return new TrainingResult(weights, _best.Best?.Epoch ?? 0, end, _history, resumedAfter) { Average = average, Divergence = divergence };
     }
 
     public void Dispose()
@@ -244,6 +254,8 @@ internal sealed class TrainingRun : IDisposable
                 validation = ValidationPass(epoch);
                 if (validation is null)
                     return false;
+                if (!double.IsFinite(validation.Loss))
+                    throw new TrainingDivergedException(epoch, BatchesPerEpoch, validation.Loss, _learningRate);
             }
             weights = Snapshot(epoch, BatchesPerEpoch);
         }
@@ -259,14 +271,13 @@ internal sealed class TrainingRun : IDisposable
             ValidationTime = validation?.Time ?? TimeSpan.Zero,
             ValidationTop5Accuracy = validation?.Top5Accuracy,
         };
-        bool better = validation is null || _bestEpoch == 0 || IsBetter(result, _history[_bestEpoch - 1]);
         _history.Add(result);
-        if (better || _best is null)
-            (_bestEpoch, _best, _initial) = (epoch, weights, null);
+        _best.Add(new EpochWeights(epoch, weights), _history);
+        _initial = null;
         if (_checkpoint is not null)
         {
             var latest = _average is null ? weights : Snapshot(epoch, BatchesPerEpoch);
-            _checkpoint.Write(new TrainingState(latest, _best, _bestEpoch, _optimizer.ExportState(), _average?.ExportState(), _history));
+            _checkpoint.Write(new TrainingState(latest, _best.All, _optimizer.ExportState(), _average?.ExportState(), _history));
         }
         _reporter.EpochDone(result);
         return true;
@@ -293,12 +304,29 @@ internal sealed class TrainingRun : IDisposable
         return metrics;
     }
 
-    private PassMetrics? ValidationPass(int epoch)
+    /// <summary>Validates the average of the best epochs.</summary>
+    /// <returns>Null if the run was cancelled.</returns>
+    private CheckpointAverage? Validate(StateDict averaged)
+    {
+        int[] epochs = [.. _best.All.Select(epoch => epoch.Epoch)];
+        if (_validation is null)
+            return new CheckpointAverage(epochs, null, null, IsReturned: true);
+        _network.ImportState(averaged);
+        if (ValidationPass(_history.Count, isReported: false) is not { } metrics)
+            return null;
+        var best = _history[epochs[0] - 1];
+        // A loss that is not a number is worse.
+        bool isReturned = _options.MonitoredMetric == TrainingMetric.Accuracy ? metrics.Accuracy >= best.ValidationAccuracy : metrics.Loss <= best.ValidationLoss;
+        return new CheckpointAverage(epochs, metrics.Loss, metrics.Accuracy, isReturned);
+    }
+
+    private PassMetrics? ValidationPass(int epoch, bool isReported = true)
     {
         using var loader = BatchLoader.Evaluation(_validation!, _augmenter, _options.BatchSize, _backend);
         var metrics = new PassMetrics();
         _metrics.ReadAndReset();
-        _reporter.BeginPass(epoch, loader.Batches, isValidation: true);
+        if (isReported)
+            _reporter.BeginPass(epoch, loader.Batches, isValidation: true);
         for (int step = 1; step <= loader.Batches; step++)
         {
             if (loader.Next(_cancellation) is not { } batch)
@@ -310,18 +338,10 @@ internal sealed class TrainingRun : IDisposable
             }
             if (step % _backend.StepsBetweenReads == 0 || step == loader.Batches)
                 metrics.Add(_metrics.ReadAndReset());
-            _reporter.Step(step, metrics, _learningRate);
+            if (isReported)
+                _reporter.Step(step, metrics, _learningRate);
         }
-        if (!double.IsFinite(metrics.Loss))
-            throw new TrainingDivergedException(epoch, BatchesPerEpoch, metrics.Loss, _learningRate);
         return metrics;
-    }
-
-    private bool IsBetter(EpochResult candidate, EpochResult best)
-    {
-        if (_options.MonitoredMetric == TrainingMetric.Accuracy && candidate.ValidationAccuracy != best.ValidationAccuracy)
-            return candidate.ValidationAccuracy > best.ValidationAccuracy;
-        return candidate.ValidationLoss < best.ValidationLoss;
     }
 
     /// <summary>Exports the weights and checks that all values are finite.</summary>
@@ -353,7 +373,8 @@ internal sealed class TrainingRun : IDisposable
         try
         {
             // The best weights are needed at the end of the run; here it is checked that they fit.
-            _network.ImportState(state.Best);
+            foreach (var best in state.Best)
+                _network.ImportState(best.Weights);
             _network.ImportState(state.Weights);
             _optimizer.ImportState(state.Optimizer);
             _average?.ImportState(state.Average ?? new StateDict());
@@ -362,7 +383,7 @@ internal sealed class TrainingRun : IDisposable
         {
             throw _checkpoint.Damaged(error);
         }
-        (_best, _bestEpoch) = (state.Best, state.BestEpoch);
+        _best.Restore(state.Best);
         _history.AddRange(state.History);
         return _history.Count;
     }

@@ -117,6 +117,16 @@ internal sealed record TrainingOptions
     /// <remarks>If averaging is enabled, the averaged weights are validated and returned. At step t (from 0) the decay is at most (1 + t) / (10 + t).</remarks>
     public float EmaDecay { get; init; }
 
+    /// <summary>
+    /// Number of epochs whose weights and running statistics are averaged at the end of the run, 0 or more: the best ones by <see cref="MonitoredMetric"/>, or without a validation set the last ones. The average
+    /// is validated, and returned if its metric is not worse than that of the best epoch. 0 and 1 disable it.
+    /// </summary>
+    /// <remarks>
+    /// Source: Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", UAI 2018; the choice of the epochs is that of timm's avg_checkpoints. With
+    /// <see cref="EmaDecay"/>, the weights of an epoch are those of the moving average. A run that is cancelled or diverges returns the weights of the best epoch.
+    /// </remarks>
+    public int AveragedCheckpoints { get; init; }
+
     /// <summary>Random augmentation of the training images.</summary>
     public Augmentation Augmentation { get; init; } = Augmentation.None;
 
@@ -171,6 +181,7 @@ internal sealed record TrainingOptions
         Require(HeadLearningRateScale >= 0 && float.IsFinite(HeadLearningRateScale), nameof(HeadLearningRateScale), HeadLearningRateScale, "0 or more");
         Require(AuxiliaryLossWeight >= 0 && float.IsFinite(AuxiliaryLossWeight), nameof(AuxiliaryLossWeight), AuxiliaryLossWeight, "0 or more");
         Require(EmaDecay is >= 0 and < 1, nameof(EmaDecay), EmaDecay, "0 or more and less than 1");
+        Require(AveragedCheckpoints >= 0, nameof(AveragedCheckpoints), AveragedCheckpoints, "0 or more");
         Require(Enum.IsDefined(MonitoredMetric), nameof(MonitoredMetric), MonitoredMetric, "Accuracy or Loss");
         Require(MinimumSamplesPerClass >= 0, nameof(MinimumSamplesPerClass), MinimumSamplesPerClass, "0 or more");
         Require(CheckpointPath is null || CheckpointPath.Trim().Length > 0, nameof(CheckpointPath), CheckpointPath, "a path, or null");

@@ -3,8 +3,8 @@ using RepVgg.Weights;
 namespace RepVgg.Training;
 
 /// <summary>The result of a training run.</summary>
-/// <param name="Weights">The best weights by the validation set; without a validation set, those after the last finished epoch. They are also copied to the network.</param>
-/// <param name="BestEpoch">The epoch of these weights, from 1. It is 0 if the run was cancelled in its first epoch; the weights are then those at the time of cancellation.</param>
+/// <param name="Weights">The best weights by the validation set; without a validation set, those after the last finished epoch; or their average, see <see cref="Average"/>. They are also copied to the network.</param>
+/// <param name="BestEpoch">The best epoch, from 1. It is 0 if the run was cancelled in its first epoch; the weights are then those at the time of cancellation.</param>
 /// <param name="StopReason">Why the run ended.</param>
 /// <param name="History">Results of all finished epochs, including those before the run was resumed.</param>
 /// <param name="ResumedAfterEpoch">The epoch after which the run was resumed from a checkpoint; 0 if it was not resumed.</param>
@@ -15,9 +15,19 @@ internal sealed record TrainingResult(
     IReadOnlyList<EpochResult> History,
     int ResumedAfterEpoch)
 {
+    /// <summary>The average of the best epochs; null without <see cref="TrainingOptions.AveragedCheckpoints"/>, and if the run did not end regularly or had one epoch.</summary>
+    public CheckpointAverage? Average { get; init; }
+
     /// <summary>How training diverged; null unless <see cref="StopReason"/> is <see cref="StopReason.Diverged"/>.</summary>
     public TrainingDivergedException? Divergence { get; init; }
 }
+
+/// <summary>The average of the weights of several epochs.</summary>
+/// <param name="Epochs">The epochs, the best first.</param>
+/// <param name="ValidationLoss">Mean cross-entropy of the average over the whole validation set, in nats; null without a validation set.</param>
+/// <param name="ValidationAccuracy">Share of the whole validation set that the average classifies correctly; null without a validation set.</param>
+/// <param name="IsReturned">Whether the result has these weights; false if their metric is worse than that of the best epoch, whose weights are returned.</param>
+internal sealed record CheckpointAverage(IReadOnlyList<int> Epochs, double? ValidationLoss, double? ValidationAccuracy, bool IsReturned);
 
 /// <summary>The reason why a run ended.</summary>
 public enum StopReason

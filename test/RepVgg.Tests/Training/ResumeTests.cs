@@ -329,7 +329,7 @@ public class ResumeTests
         using var folder = new TemporaryFolder();
         var options = Options(folder.File("run.checkpoint"));
         TrainUntil(options, 2, 1, _validation);
-        foreach (string run in new[] { """{"Architecture":"tiny","Training set":"200 images 1x12x12, 0123456789abcdef"}""", """{"Version":4}""", """{"Version":6}""", """{"Version":"2"}""", "null", "[]" })
+        foreach (string run in new[] { """{"Architecture":"tiny","Training set":"200 images 1x12x12, 0123456789abcdef"}""", """{"Version":4}""", """{"Version":99}""", """{"Version":"2"}""", "null", "[]" })
         {
             var (text, tensors) = CheckpointFile.Read(options.CheckpointPath!);
             var json = JsonNode.Parse(text)!.AsObject();
@@ -390,6 +390,9 @@ public class ResumeTests
     [Theory]
     [InlineData("\"bestEpoch\":", "\"bestEpoch\":9")]
     [InlineData("\"bestEpoch\":", "\"other\":")]
+    [InlineData("\"nextBestEpochs\":", "\"other\":")]
+    [InlineData("\"nextBestEpochs\":[", "\"nextBestEpochs\":[9")]
+    [InlineData("\"nextBestEpochs\":[", "\"nextBestEpochs\":[1")]
     [InlineData("\"history\":[", "\"history\":[null,")]
     [InlineData("\"history\":", "\"other\":")]
     [InlineData("{", "{\"run\":{},")]

@@ -43,6 +43,7 @@ public class TrainingOptionsTests
         { "AuxiliaryLossWeight is -0.1;", new TrainingOptions { AuxiliaryLossWeight = -0.1f } },
         { "MinimumSamplesPerClass is -1;", new TrainingOptions { MinimumSamplesPerClass = -1 } },
         { "CheckpointPath is  ;", new TrainingOptions { CheckpointPath = " " } },
+        { "AveragedCheckpoints is -1;", new TrainingOptions { AveragedCheckpoints = -1 } },
         { "MonitoredMetric is 7;", new TrainingOptions { MonitoredMetric = (TrainingMetric)7 } },
         { "Shape is 9;", new TrainingOptions { LearningRateScheduler = new() { Shape = (ScheduleShape)9 } } },
         { "WarmUpEpochs is -1;", new TrainingOptions { LearningRateScheduler = new() { WarmUpEpochs = -1 } } },

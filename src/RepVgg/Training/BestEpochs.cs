@@ -1,0 +1,63 @@
+using RepVgg.Weights;
+
+namespace RepVgg.Training;
+
+/// <summary>The weights after an epoch, counted from 1: the averaged ones if there is a moving average.</summary>
+internal sealed record EpochWeights(int Epoch, StateDict Weights);
+
+/// <summary>Keeps the weights of the best epochs of a run by the monitored metric on the validation set; without a validation set, those of the last epochs.</summary>
+/// <param name="options">The options of the run.</param>
+internal sealed class BestEpochs(TrainingOptions options)
+{
+    private readonly List<EpochWeights> _epochs = [];
+
+    /// <summary>The epochs, the best first: as many as <see cref="TrainingOptions.AveragedCheckpoints"/>, at least one once an epoch was added.</summary>
+    public IReadOnlyList<EpochWeights> All => _epochs;
+
+    /// <summary>The best epoch; null before the first one.</summary>
+    public EpochWeights? Best => _epochs.Count > 0 ? _epochs[0] : null;
+
+    /// <summary>Adds an epoch, and drops the worst one if there are too many. Of two epochs that are equally good, the earlier one is better.</summary>
+    /// <param name="epoch">The epoch.</param>
+    /// <param name="history">The results of all epochs up to this one.</param>
+    public void Add(EpochWeights epoch, IReadOnlyList<EpochResult> history)
+    {
+        var result = history[epoch.Epoch - 1];
+        int place = _epochs.FindIndex(other => IsBetter(result, history[other.Epoch - 1]));
+        _epochs.Insert(place < 0 ? _epochs.Count : place, epoch);
+        if (_epochs.Count > Math.Max(1, options.AveragedCheckpoints))
+            _epochs.RemoveAt(_epochs.Count - 1);
+    }
+
+    /// <summary>Takes over the epochs of a checkpoint, the best first.</summary>
+    public void Restore(IEnumerable<EpochWeights> epochs) => _epochs.AddRange(epochs);
+
+    /// <summary>Computes the mean of the weights and of the running statistics of all epochs.</summary>
+    public StateDict Average()
+    {
+        var average = new StateDict();
+        foreach (var (name, first) in _epochs[0].Weights)
+        {
+            var mean = TensorData.Zeros([.. first.Shape]);
+            float[][] values = [.. _epochs.Select(epoch => epoch.Weights[name].Values)];
+            for (int i = 0; i < mean.Values.Length; i++)
+            {
+                double sum = 0;
+                foreach (float[] ofEpoch in values)
+                    sum += ofEpoch[i];
+                mean.Values[i] = (float)(sum / values.Length);
+            }
+            average[name] = mean;
+        }
+        return average;
+    }
+
+    private bool IsBetter(EpochResult candidate, EpochResult best)
+    {
+        if (candidate.ValidationLoss is null)
+            return true;
+        if (options.MonitoredMetric == TrainingMetric.Accuracy && candidate.ValidationAccuracy != best.ValidationAccuracy)
+            return candidate.ValidationAccuracy > best.ValidationAccuracy;
+        return candidate.ValidationLoss < best.ValidationLoss;
+    }
+}
