@@ -61,6 +61,8 @@ public sealed partial class RepVggFeaturizingEstimator
                 throw new ArgumentException("WeightsOptions needs WeightsPath: it says what a file of weights does not.");
             WeightsOptions?.Check();
             RequireDefined(Pooling, nameof(Pooling));
+            if (TestTimeAugmentation != TestTimeAugmentation.None)
+                throw new ArgumentException($"TestTimeAugmentation is {TestTimeAugmentation}, but it is a mean of probabilities, which a featurizer does not have. Set it to None.");
         }
     }
 }

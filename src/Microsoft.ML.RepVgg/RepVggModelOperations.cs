@@ -52,6 +52,7 @@ public static class RepVggModelOperations
     /// <param name="inputSchema">Receives the schema of the data that the model was saved with; null if it was saved without one.</param>
     /// <param name="options">How rows are scored, and limits on the network; null for the defaults.</param>
     /// <returns>The model. Dispose it when no data view or prediction engine uses it any longer.</returns>
+    /// <exception cref="ArgumentException">An option is out of range, or does not fit the model.</exception>
     /// <exception cref="InvalidDataException">The file is not an ML.NET model, is damaged, contains no network that this library saved, or its network exceeds <see cref="RepVggLoadOptions.ModelLimits"/>.</exception>
     /// <exception cref="IOException">The file cannot be read, or the folder for temporary files cannot be used.</exception>
     public static TransformerChain<ITransformer> LoadRepVgg(this ModelOperationsCatalog catalog, string filePath, out DataViewSchema? inputSchema, RepVggLoadOptions? options = null)
@@ -89,7 +90,17 @@ public static class RepVggModelOperations
         // The positions in a zip file count from its start, which need not be that of the stream.
         using var file = new MemoryStream();
         stream.CopyTo(file);
-        var model = SavedModel.Load(file, copy => catalog.Load(copy, out schema), limits, (part, network, label) => Create(part, network, label, scoring, options.MaximumImagePixels));
+        bool hasClassifier = false;
+        var model = SavedModel.Load(file, copy => catalog.Load(copy, out schema), limits, (part, network, label) =>
+        {
+            hasClassifier |= part.Head is not null;
+            return Create(part, network, label, scoring, options.MaximumImagePixels);
+        });
+        if (!scoring.Views.IsSingle && !hasClassifier)
+        {
+            (model as IDisposable)?.Dispose();
+            throw new ArgumentException($"TestTimeAugmentation is {options.TestTimeAugmentation}, but it is a mean of probabilities, and the model has no classifier. Set it to None.", nameof(options));
+        }
         inputSchema = schema;
         return model as TransformerChain<ITransformer> ?? new TransformerChain<ITransformer>(model);
     }

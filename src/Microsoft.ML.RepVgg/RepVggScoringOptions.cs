@@ -36,7 +36,18 @@ public abstract class RepVggScoringOptions
     /// </summary>
     public long? MaximumImagePixels { get; set; }
 
-    internal ScoringOptions ToScoringOptions(IHost? host) => new(NumberOfThreads, ScoringBatchSize, InvalidRows == InvalidRowHandling.Skip, host);
+    /// <summary>
+    /// The views of an image that a classifier scores, the mean of whose probabilities is its result, such as the image and its mirror image. It is a property of scoring, like the number of threads: it is not
+    /// saved with the model, and not used for validation in training. A loaded model has it if it is loaded with it. Featurizers have none.
+    /// </summary>
+    public TestTimeAugmentation TestTimeAugmentation { get; set; }
+
+    internal ScoringOptions ToScoringOptions(IHost? host) => new(NumberOfThreads, ScoringBatchSize, InvalidRows == InvalidRowHandling.Skip, host)
+    {
+        Views = new ScoringViews(
+            AreCropped: TestTimeAugmentation is TestTimeAugmentation.FiveCrop or TestTimeAugmentation.TenCrop,
+            AreFlipped: TestTimeAugmentation is TestTimeAugmentation.HorizontalFlip or TestTimeAugmentation.TenCrop),
+    };
 
     /// <exception cref="ArgumentException">An option is out of range.</exception>
     internal virtual void Check()
@@ -44,6 +55,7 @@ public abstract class RepVggScoringOptions
         ArgumentOutOfRangeException.ThrowIfNegative(NumberOfThreads);
         ArgumentOutOfRangeException.ThrowIfNegative(ScoringBatchSize);
         RequireDefined(InvalidRows, nameof(InvalidRows));
+        RequireDefined(TestTimeAugmentation, nameof(TestTimeAugmentation));
         if (MaximumImagePixels is < 1 or > ImageDecoding.LargestMaximum)
             throw new ArgumentException($"MaximumImagePixels is {MaximumImagePixels}; it must be 1 to {ImageDecoding.LargestMaximum}.");
     }

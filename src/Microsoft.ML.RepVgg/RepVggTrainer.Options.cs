@@ -180,6 +180,12 @@ public sealed partial class RepVggTrainer
         /// <summary>The metric by which the best weights are selected.</summary>
         public TrainingMetric MonitoredMetric { get; set; } = TrainingMetric.Accuracy;
 
+        /// <summary>
+        /// Whether a temperature is fitted to the validation rows after training, by which the logits of the classifier are divided, so that its probabilities say how often it is right. Needs validation rows.
+        /// The predicted classes do not change. <see cref="RepVggTransformer.Calibration"/> reports the result; <see cref="RepVggTransformer.FitTemperature"/> does the same with other rows.
+        /// </summary>
+        public bool CalibrateTemperature { get; set; }
+
         /// <summary>Callback that receives the progress of training after every batch, on the training thread.</summary>
         public Action<TrainingProgress>? MetricsCallback { get; set; }
 
@@ -235,6 +241,8 @@ public sealed partial class RepVggTrainer
                 throw new ArgumentException($"ImageChannels is {ImageChannels}; it must be 1 or 3.");
             if (!(ValidationSetFraction is >= 0 and < 1))
                 throw new ArgumentException(FormattableString.Invariant($"ValidationSetFraction is {ValidationSetFraction}; it must be 0 or more and less than 1."));
+            if (CalibrateTemperature && ValidationSet is null && ValidationSetFraction == 0)
+                throw new ArgumentException("CalibrateTemperature is true, but there are no validation rows to fit the temperature to. Set Options.ValidationSet, or Options.ValidationSetFraction to more than 0.");
             ArgumentOutOfRangeException.ThrowIfNegative(CacheLimit);
             if (TrainingForm is { } form)
                 RequireDefined(form, nameof(TrainingForm));

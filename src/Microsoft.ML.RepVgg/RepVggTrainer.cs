@@ -88,7 +88,9 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             return WithResults(new RepVggTransformer(trained.Architecture, engine, features, score, predictedLabel, trained.Label, scoring));
         }
         var fused = DeployNetwork.FromTrainingForm(trained.Architecture, result.Weights, features.Height, features.Width, trained.Normalization);
-        return WithResults(new RepVggTransformer(fused, features, score, predictedLabel, trained.Label, scoring));
+        if (trained.Calibration is { } calibration)
+            fused = fused.WithTemperature(calibration.Temperature);
+        return WithResults(new RepVggTransformer(fused, features, score, predictedLabel, trained.Label, scoring) { Calibration = trained.Calibration });
 
         RepVggTransformer WithResults(RepVggTransformer transformer)
         {
@@ -154,7 +156,20 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             Log(channel, FormattableString.Invariant($"The model is that of epoch {result.BestEpoch}, the best one before training diverged. {divergence.Message}"), isWarning: true);
         if (result.Average is { } average)
             Log(channel, Describe(average, result), isWarning: false);
-        return new TrainedNetwork(architecture, features, normalization, label, result, skippedRows);
+        var calibration = _options.CalibrateTemperature && validation is not null ? Calibrate(backend, network, validation, normalization, KeyValues.Read(label, classes), channel) : null;
+        return new TrainedNetwork(architecture, features, normalization, label, result, skippedRows, calibration);
+    }
+
+    /// <summary>Fits the temperature to the validation images, with the weights of the result.</summary>
+    private TemperatureScaling Calibrate(Backend backend, TrainingNetwork network, ISampleSource validation, Normalization normalization, IReadOnlyList<string> classes, IChannel? channel)
+    {
+        // A run that is cancelled and returns its best model calibrates it, too.
+        var cancellation = _options.OnCancellation == CancellationBehavior.ReturnBest ? CancellationToken.None : _options.CancellationToken;
+        var logits = TrainingLoop.Evaluate(backend, network, validation, normalization, _options.BatchSize, cancellation)
+            ?? throw new OperationCanceledException("Training was cancelled.", cancellation);
+        var calibration = TemperatureScaling.Fit(classes, logits, [.. Enumerable.Range(0, validation.Count).Select(validation.LabelOf)]);
+        Log(channel, calibration.Describe(), isWarning: calibration.IsAtLimit);
+        return calibration;
     }
 
     private static int[] CountLabels(ISampleSource samples)
@@ -206,6 +221,9 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             throw new ArgumentException($"FrozenStages is {_options.FrozenStages}, but {architecture.Name} has {architecture.Stages.Length} stages, the stem included.");
         architecture.ValidateImageSize(features.Height, features.Width);
         RepVggImageOptions.CheckNormalization(_options.Normalization, features.Channels);
+        MultiViewEngine.Check(features, _options.ToScoringOptions(null).Views);
+        if (_options.CalibrateTemperature && !Fusion.CanFuse(architecture.TrainingForm))
+            throw new ArgumentException($"CalibrateTemperature is true, but the training form {architecture.TrainingForm} cannot be fused, and the temperature is a part of the fused network. Leave it out.");
         return (architecture, features);
     }
 
@@ -283,10 +301,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         {
             throw new ArgumentException($"Options.ValidationSet does not fit: {error.Message.TrimEnd('.')}. Transform it with the same fitted transformers as the training data.", error);
         }
-        var label = set.Schema[_options.LabelColumnName];
-        int classes = CountClasses(trainingLabel);
-        if (!label.Type.Equals(trainingLabel.Type) || !KeyValues.Read(label, classes).SequenceEqual(KeyValues.Read(trainingLabel, classes)))
-            throw new ArgumentException($"The label column '{label.Name}' of the validation set has other keys ({label.Type}) than that of the training data ({trainingLabel.Type}). Map both with the same fitted MapValueToKey.");
+        KeyValues.CheckSame(set.Schema[_options.LabelColumnName], trainingLabel, CountClasses(trainingLabel));
         return set;
     }
 
@@ -349,5 +364,6 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
 /// <param name="Label">The label column.</param>
 /// <param name="Result">The weights, and how training ended.</param>
 /// <param name="SkippedRows">Number of rows that were skipped because they are invalid.</param>
+/// <param name="Calibration">The temperature scaling, which the weights do not contain; null for none.</param>
 internal sealed record TrainedNetwork(
-    RepVggArchitecture Architecture, FeatureInput Features, Normalization Normalization, DataViewSchema.Column Label, TrainingResult Result, long SkippedRows);
+    RepVggArchitecture Architecture, FeatureInput Features, Normalization Normalization, DataViewSchema.Column Label, TrainingResult Result, long SkippedRows, TemperatureScaling? Calibration);

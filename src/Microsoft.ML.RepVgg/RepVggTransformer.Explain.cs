@@ -110,9 +110,9 @@ public sealed partial class RepVggTransformer
     private PictureReader CreateReader()
     {
         Fusion.RequireFusable(Architecture);
-        return _scorer.Input.IsVector
+        return Input.IsVector
             ? throw new InvalidOperationException($"The column '{FeatureColumnName}' is a vector of pixels, so the model does not say how an image becomes one. Explain needs a model whose column contains images (MLImage) or the content of image files (Vector<Byte>).")
-            : new PictureReader(_scorer.Input);
+            : new PictureReader(Input);
     }
 
     private int Check(int classIndex) =>

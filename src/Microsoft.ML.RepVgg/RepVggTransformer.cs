@@ -23,7 +23,9 @@ namespace Microsoft.ML.RepVgg;
 public sealed partial class RepVggTransformer : ITransformer, IDisposable
 {
     private readonly DataViewSchema.Column _label;
+    private readonly INetworkEngine _engine;
     private readonly NetworkScorer _scorer;
+    private readonly ScoringOptions _scoring;
     private readonly DeployNetwork? _network;
     private readonly ActivationMapper? _mapper;
 
@@ -49,13 +51,15 @@ public sealed partial class RepVggTransformer : ITransformer, IDisposable
         Architecture = architecture;
         (ScoreColumnName, PredictedLabelColumnName) = (scoreColumn, predictedLabelColumn);
         Labels = KeyValues.Read(label, engine.OutputLength);
-        _label = label;
+        (Input, _engine, _label, _scoring) = (features, engine, label, scoring);
+        MultiViewEngine.Check(features, scoring.Views);
+        var views = scoring.Views.IsSingle ? null : new MultiViewEngine(engine, features, scoring.Views);
         var columns = new ScoreColumns(label, engine.OutputLength);
         // The columns are in the order in which ML.NET's own head adds them.
-        _scorer = new NetworkScorer(features, engine, scoring,
+        _scorer = new NetworkScorer(views?.Input ?? features, views ?? engine, scoring,
         [
             new AddedColumn(PredictedLabelColumnName, columns.PredictedLabelType, columns.PredictedLabelAnnotations, Probabilities.PredictedKeyGetter),
-            new AddedColumn(ScoreColumnName, columns.ScoreType, columns.ScoreAnnotations, Probabilities.ScoreGetter),
+            new AddedColumn(ScoreColumnName, columns.ScoreType, columns.ScoreAnnotations, views is null ? Probabilities.ScoreGetter : Probabilities.CopyGetter),
         ]);
     }
 
@@ -77,10 +81,10 @@ public sealed partial class RepVggTransformer : ITransformer, IDisposable
     public IReadOnlyList<string> Labels { get; }
 
     /// <summary>Name of the input column.</summary>
-    public string FeatureColumnName => _scorer.Input.ColumnName;
+    public string FeatureColumnName => Input.ColumnName;
 
     /// <summary>Describes how the values of the input column become the pixels that the network reads.</summary>
-    internal FeatureInput Input => _scorer.Input;
+    internal FeatureInput Input { get; }
 
     /// <summary>Name of the output column with one probability per class.</summary>
     public string ScoreColumnName { get; }
@@ -147,7 +151,7 @@ public sealed partial class RepVggTransformer : ITransformer, IDisposable
     void ICanSaveModel.Save(ModelSaveContext ctx)
     {
         ArgumentNullException.ThrowIfNull(ctx);
-        StockChain.SaveClassifier(ctx, Network, _scorer.Input, _label, ScoreColumnName, PredictedLabelColumnName);
+        StockChain.SaveClassifier(ctx, Network, Input, _label, ScoreColumnName, PredictedLabelColumnName);
     }
 
     /// <summary>Releases the engine, that of <see cref="Explain(ReadOnlySpan{byte})"/>, and their memory.</summary>

@@ -32,6 +32,20 @@ internal sealed class FeatureInput
             Background = ImageResizer.Background(settings.BackgroundColor, channels);
     }
 
+    /// <summary>An input that reads the same images at another size. Only its pixels are used.</summary>
+    private FeatureInput(FeatureInput other, int height, int width)
+    {
+        Settings = other.Settings;
+        ColumnName = other.ColumnName;
+        InputNames = other.InputNames;
+        _resizedColumnName = other._resizedColumnName;
+        PixelColumnName = other.PixelColumnName;
+        PixelType = other.PixelType;
+        (Channels, Height, Width) = (other.Channels, height, width);
+        StockTransformers = other.StockTransformers;
+        Background = other.Background;
+    }
+
     /// <summary>The user's image column.</summary>
     public string ColumnName { get; }
 
@@ -112,6 +126,9 @@ internal sealed class FeatureInput
         var (channels, height, width) = VectorSize(vector, settings);
         return new FeatureInput(schema, settings, name, name, vector, channels, height, width, []);
     }
+
+    /// <summary>Creates an input that reads the same column of images at another size than that of the network, from which views of the network's size are cut. It is for scoring, not for saving.</summary>
+    public FeatureInput WithSize(int height, int width) => new(this, height, width);
 
     /// <summary>Creates the name of a temporary column of the saved model: a name that no column of the data has.</summary>
     /// <param name="purpose">A part of the name, different for each temporary column.</param>

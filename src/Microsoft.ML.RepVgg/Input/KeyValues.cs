@@ -30,6 +30,14 @@ internal static class KeyValues
         return null;
     }
 
+    /// <summary>Checks that the keys of a label column stand for the same classes as those of the training data. Otherwise metrics would be wrong without an error.</summary>
+    /// <exception cref="ArgumentException">They do not.</exception>
+    public static void CheckSame(DataViewSchema.Column label, DataViewSchema.Column trained, int classes)
+    {
+        if (!label.Type.Equals(trained.Type) || !Read(label, classes).SequenceEqual(Read(trained, classes)))
+            throw new ArgumentException($"The label column '{label.Name}' of the validation set has other keys ({label.Type}) than that of the training data ({trained.Type}). Map both with the same fitted MapValueToKey.");
+    }
+
     /// <summary>Whether the mapping of a key column was fitted to no rows. MapValueToKey then gives a type of one key, without key values.</summary>
     public static bool HasNone(DataViewSchema.Column column) =>
         column.Type is KeyDataViewType { Count: <= 1 } && column.Annotations.Schema.GetColumnOrNull(Kind) is null;

@@ -96,6 +96,9 @@ internal sealed class NetworkScorer(FeatureInput input, INetworkEngine engine, S
 /// <param name="Host">Receives warnings; null for none.</param>
 internal sealed record ScoringOptions(int Threads, int BatchSize, bool SkipInvalidRows, IHost? Host)
 {
+    /// <summary>The views of an image that a classifier scores.</summary>
+    public ScoringViews Views { get; init; }
+
     /// <summary>Limits on the memory of a network that was read from a file; null for another network.</summary>
     public WeightsFileLimits? Limits { get; init; }
 }

@@ -117,6 +117,14 @@ public sealed record DeployNetwork(
         return new ModelDescription(Architecture, Classes, ImageHeight, ImageWidth, Normalization, classLabels is null ? [] : [.. classLabels]);
     }
 
+    /// <summary>Divides the logits by a temperature, more than 0: the weights and biases of the classifier are divided by it.</summary>
+    internal DeployNetwork WithTemperature(double temperature)
+    {
+        return this with { Classifier = Classifier with { Weight = Scaled(Classifier.Weight), Bias = Scaled(Classifier.Bias) } };
+
+        ImmutableArray<float> Scaled(ImmutableArray<float> values) => [.. values.Select(value => (float)(value / temperature))];
+    }
+
     /// <summary>Creates a feature extractor: a network with the blocks up to a stage and without the classifier.</summary>
     /// <param name="stage">Name of the last stage of the result, e.g. <c>stage3</c>; null for the last stage of this network.</param>
     /// <param name="pooled">True to return the mean of the stage's map over height and width; false to return the map.</param>

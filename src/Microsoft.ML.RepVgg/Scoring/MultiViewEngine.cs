@@ -1,0 +1,127 @@
+using System.Buffers;
+using Microsoft.ML.RepVgg.Input;
+using RepVgg.Inference;
+
+namespace Microsoft.ML.RepVgg.Scoring;
+
+/// <summary>Runs a classifier on several views of each image (test-time augmentation). Its outputs are the means of their probabilities, where those of another engine are logits.</summary>
+/// <remarks>The views of some images go through the network as one batch. Any number of threads can use one engine at the same time.</remarks>
+internal sealed class MultiViewEngine : INetworkEngine
+{
+    /// <summary>Number of views that go through the network together, unless one image has more.</summary>
+    private const int LargestBatch = 64;
+
+    private readonly INetworkEngine _engine;
+    private readonly int _channels, _imageHeight, _imageWidth, _height, _width;
+    private readonly (int Top, int Left, bool IsFlipped)[] _views;
+
+    /// <param name="engine">The engine of the network; it is disposed with this one.</param>
+    /// <param name="input">The input of the network.</param>
+    /// <param name="views">The views.</param>
+    public MultiViewEngine(INetworkEngine engine, FeatureInput input, ScoringViews views)
+    {
+        _engine = engine;
+        (_channels, _height, _width) = (input.Channels, input.Height, input.Width);
+        Input = views.AreCropped ? input.WithSize(Enlarged(_height), Enlarged(_width)) : input;
+        (_imageHeight, _imageWidth) = (Input.Height, Input.Width);
+        int bottom = _imageHeight - _height, right = _imageWidth - _width;
+        (int Top, int Left)[] places = views.AreCropped ? [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom / 2, right / 2)] : [(0, 0)];
+        _views =
+        [
+            .. places.Select(place => (place.Top, place.Left, false)),
+            .. places.Where(_ => views.AreFlipped).Select(place => (place.Top, place.Left, true)),
+        ];
+    }
+
+    /// <summary>Describes the images that this engine reads.</summary>
+    public FeatureInput Input { get; }
+
+    public int Threads => _engine.Threads;
+
+    public int OutputLength => _engine.OutputLength;
+
+    /// <summary>Checks that the images of a column have the views.</summary>
+    /// <exception cref="ArgumentException">Crops of vectors, which have the size of the network's input already.</exception>
+    public static void Check(FeatureInput input, ScoringViews views)
+    {
+        if (views.AreCropped && input.IsVector)
+            throw new ArgumentException($"TestTimeAugmentation has crops, but the column '{input.ColumnName}' is a vector of pixels, which has the size of the network's input, so that there is nothing to crop. Set it to HorizontalFlip or None, or use a column of images.");
+    }
+
+    public void Run(ReadOnlySpan<float> images, int count, Span<float> probabilities) => Run(images, count, probabilities, _engine.Run);
+
+    public void Run(ReadOnlySpan<byte> images, int count, Span<float> probabilities) => Run(images, count, probabilities, _engine.Run);
+
+    public void Dispose() => _engine.Dispose();
+
+    private static int Enlarged(int side) => checked((8 * side + 6) / 7);
+
+    private void Run<TPixel>(ReadOnlySpan<TPixel> images, int count, Span<float> probabilities, NetworkRun<TPixel> network)
+        where TPixel : unmanaged
+    {
+        int together = Math.Min(Math.Max(LargestBatch / _views.Length, 1), count);
+        int viewLength = _channels * _height * _width, imageLength = Input.Length, classes = OutputLength;
+        var pixels = ArrayPool<TPixel>.Shared.Rent(checked(together * _views.Length * viewLength));
+        float[] logits = ArrayPool<float>.Shared.Rent(checked(together * _views.Length * classes));
+        try
+        {
+            for (int first = 0; first < count; first += together)
+            {
+                int number = Math.Min(together, count - first), views = number * _views.Length;
+                for (int view = 0; view < views; view++)
+                    Copy(images.Slice((first + view / _views.Length) * imageLength, imageLength), pixels.AsSpan(view * viewLength, viewLength), _views[view % _views.Length]);
+                network(pixels.AsSpan(0, views * viewLength), views, logits.AsSpan(0, views * classes));
+                for (int image = 0; image < number; image++)
+                    Average(logits.AsSpan(image * _views.Length * classes, _views.Length * classes), probabilities.Slice((first + image) * classes, classes));
+            }
+        }
+        finally
+        {
+            ArrayPool<TPixel>.Shared.Return(pixels);
+            ArrayPool<float>.Shared.Return(logits);
+        }
+    }
+
+    /// <summary>Copies a view of an image of planes (CHW).</summary>
+    private void Copy<TPixel>(ReadOnlySpan<TPixel> image, Span<TPixel> target, (int Top, int Left, bool IsFlipped) view)
+    {
+        for (int channel = 0; channel < _channels; channel++)
+        {
+            for (int y = 0; y < _height; y++)
+            {
+                var row = target.Slice((channel * _height + y) * _width, _width);
+                image.Slice((channel * _imageHeight + view.Top + y) * _imageWidth + view.Left, _width).CopyTo(row);
+                if (view.IsFlipped)
+                    row.Reverse();
+            }
+        }
+    }
+
+    /// <summary>Computes the mean of the probabilities of the views.</summary>
+    /// <param name="logits">The logits of each view, which are replaced by the probabilities.</param>
+    /// <param name="mean">Receives the mean probability of each class.</param>
+    private static void Average(Span<float> logits, Span<float> mean)
+    {
+        int classes = mean.Length, views = logits.Length / classes;
+        for (int view = 0; view < views; view++)
+            Probabilities.Softmax(logits.Slice(view * classes, classes), logits.Slice(view * classes, classes));
+        for (int i = 0; i < classes; i++)
+        {
+            double sum = 0;
+            for (int view = 0; view < views; view++)
+                sum += logits[view * classes + i];
+            mean[i] = (float)(sum / views);
+        }
+    }
+
+    private delegate void NetworkRun<TPixel>(ReadOnlySpan<TPixel> images, int count, Span<float> logits);
+}
+
+/// <summary>The views of an image that are scored; see <see cref="MultiViewEngine"/>.</summary>
+/// <param name="AreCropped">Whether they are the crops at the four corners and at the centre, instead of the whole image.</param>
+/// <param name="AreFlipped">Whether each is scored a second time, mirrored left to right.</param>
+internal readonly record struct ScoringViews(bool AreCropped, bool AreFlipped)
+{
+    /// <summary>Whether the image alone is scored.</summary>
+    public bool IsSingle => this == default;
+}
