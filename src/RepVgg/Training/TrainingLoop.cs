@@ -74,12 +74,15 @@ internal static class TrainingLoop
         if (normalization.Mean.Length != train.Channels || normalization.Scale.Length != train.Channels)
             throw new ArgumentException($"The normalisation has {normalization.Mean.Length} means and {normalization.Scale.Length} scales; the images have {train.Channels} channels.", nameof(normalization));
         CheckLabels(train, options.MinimumSamplesPerClass);
+        if (options.Augmentation.RandomResizedCrop is null)
+            SampleShape.CheckSizes(train, "training");
         if (options.ClassWeights is { } weights && (weights.Count != train.Classes || weights.Any(weight => !(weight > 0 && float.IsFinite(weight)))))
             throw new ArgumentException($"ClassWeights must have {train.Classes} finite numbers of more than 0, one for each class.", nameof(options));
 
         if (validation is null)
             return;
         CheckImages(network, validation, "validation");
+        SampleShape.CheckSizes(validation, "validation");
         if ((validation.Height, validation.Width) != (train.Height, train.Width))
             throw new ArgumentException($"The validation images are {validation.Width}x{validation.Height} pixels, the training images {train.Width}x{train.Height}.", nameof(validation));
     }
