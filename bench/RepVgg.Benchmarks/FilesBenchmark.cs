@@ -113,7 +113,7 @@ internal static class FilesBenchmark
 
         void Cache(IDataView view)
         {
-            using var cache = new SampleCache(3, size, size, 10, long.MaxValue);
+            using var cache = TrainingImages.AtNetworkSize(input, classes: 10, long.MaxValue);
             TrainingRows.Read(view, input, nameof(Row.Label), null, cache, skipInvalid: false, default, threads);
         }
 

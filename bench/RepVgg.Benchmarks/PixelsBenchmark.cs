@@ -54,7 +54,7 @@ internal static class PixelsBenchmark
 
         var input = FeatureInput.Create(data.Schema, new ImageSettings("feature", nameof(Row.Image), 3, size, size, ImageResizingEstimator.ResizingKind.IsoCrop, ImageResizingEstimator.Anchor.Center), size, size);
         var augmenter = new ImageAugmenter(new Augmentation { HorizontalFlip = true, CropPadding = size / 8 }, Normalization.ImageNet, 3, size, size);
-        using var cache = new SampleCache(3, size, size, 10, long.MaxValue);
+        using var cache = TrainingImages.AtNetworkSize(input, classes: 10, long.MaxValue);
         TrainingRows.Read(data, input, nameof(Row.Label), null, cache, skipInvalid: false, default);
         (string Name, Action Once)[] sides =
         [
@@ -70,17 +70,17 @@ internal static class PixelsBenchmark
             ("bare engine, floats", () => engine.Run(pixels, count, features)),
             ("rows to cache", () =>
             {
-                using var filled = new SampleCache(3, size, size, 10, long.MaxValue);
+                using var filled = TrainingImages.AtNetworkSize(input, classes: 10, long.MaxValue);
                 TrainingRows.Read(data, input, nameof(Row.Label), null, filled, skipInvalid: false, default);
             }),
             ("cache to batches", () =>
             {
-                using var loader = BatchLoader.Training(cache, augmenter, 64, seed: 1, epoch: 1);
+                using var loader = BatchLoader.Training(cache.Samples, augmenter, 64, seed: 1, epoch: 1);
                 while (loader.Next() is not null)
                 {
                 }
             }),
-            ("pixel statistics", () => PixelStatistics.Measure(cache)),
+            ("pixel statistics", () => PixelStatistics.Measure(cache.Samples)),
         ];
 
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{model.Network.Architecture.Name}, {options.Text("stage", "all stages")}, 3 x {size} x {size}, {count} images, {engine.Threads} threads"));

@@ -109,7 +109,7 @@ public static class RepOptimizerSearch
         /// <summary>The device to search on.</summary>
         public TrainingDevice Device { get; set; } = TrainingDevice.Auto;
 
-        /// <summary>Maximum memory for the images that are read, in bytes; images beyond it are stored in a temporary file.</summary>
+        /// <summary>Maximum memory for the images that are read, in bytes, as <see cref="RepVggTrainer.Options.CacheLimit"/>.</summary>
         public long CacheLimit { get; set; } = SampleCache.DefaultMemoryLimit;
 
         /// <summary>Path of the checkpoint file, which is written after every epoch, and from which a search with the same options and data resumes; null for none.</summary>
@@ -141,6 +141,7 @@ public static class RepOptimizerSearch
                 ImageWidth = setsSize ? side : ImageWidth,
                 Resizing = Resizing,
                 CropAnchor = CropAnchor,
+                CropFraction = CropFraction,
                 BackgroundColor = BackgroundColor,
                 ApplyExifOrientation = ApplyExifOrientation,
                 MaximumImagePixels = MaximumImagePixels,

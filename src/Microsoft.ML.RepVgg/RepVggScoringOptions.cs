@@ -92,6 +92,13 @@ public abstract class RepVggImageOptions : RepVggScoringOptions
     public ImageResizingEstimator.Anchor CropAnchor { get; set; } = ImageResizingEstimator.Anchor.Center;
 
     /// <summary>
+    /// Share of the resized image's height and width that the network reads, more than 0 and at most 1, such as 0.875: the image's shorter side is resized to round(size / CropFraction), and the centre is
+    /// cut out. It needs IsoCrop and the anchor Center, and a column of images. With 1, images are resized to the network's size.
+    /// </summary>
+    /// <remarks>The size is rounded as .NET rounds, halves to even numbers. Of a network that is not square, both sides are enlarged, the image is resized to cover them, and the centre is cut out.</remarks>
+    public double CropFraction { get; set; } = 1;
+
+    /// <summary>
     /// The colour on which transparent images are put, and the colour of the pixels that <see cref="ImageResizingEstimator.ResizingKind.IsoPad"/>
     /// adds. Its alpha value is not used. An image whose alpha is 0 everywhere counts as opaque.
     /// </summary>
@@ -110,12 +117,17 @@ public abstract class RepVggImageOptions : RepVggScoringOptions
             throw new ArgumentException($"The image size is {ImageHeight} x {ImageWidth}; both must be 1 or more.");
         RequireDefined(Resizing, nameof(Resizing));
         RequireDefined(CropAnchor, nameof(CropAnchor));
+        if (!(CropFraction is > 0 and <= 1))
+            throw new ArgumentException(FormattableString.Invariant($"CropFraction is {CropFraction}; it must be more than 0 and at most 1."));
+        if (CropFraction < 1 && (Resizing, CropAnchor) != (ImageResizingEstimator.ResizingKind.IsoCrop, ImageResizingEstimator.Anchor.Center))
+            throw new ArgumentException(FormattableString.Invariant($"CropFraction is {CropFraction}, but Resizing is {Resizing} and CropAnchor is {CropAnchor}; it needs IsoCrop and Center, because the centre of the image is kept."));
     }
 
     /// <summary>Describes the image column.</summary>
     internal ImageSettings ToImageSettings(string role, string column, int? channels) => new(role, column, channels, ImageHeight, ImageWidth, Resizing, CropAnchor)
     {
         BackgroundColor = BackgroundColor,
+        CropFraction = CropFraction,
         Decoding = new ImageDecoding(ApplyExifOrientation, MaximumImagePixels ?? ImageDecoding.DefaultMaximum),
     };
 

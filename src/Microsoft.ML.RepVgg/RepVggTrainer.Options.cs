@@ -208,8 +208,21 @@ public sealed partial class RepVggTrainer
         /// <summary>The device to train on. Scoring needs neither a GPU nor TorchSharp.</summary>
         public TrainingDevice Device { get; set; } = TrainingDevice.Auto;
 
-        /// <summary>Maximum memory for the images that are read, in bytes; images beyond it are stored in a temporary file.</summary>
+        /// <summary>
+        /// Maximum memory for the images of each set, training and validation, in bytes; images beyond it are stored in a temporary file. Whole images (see <see cref="WorkingSize"/>) are kept as the
+        /// content of their files where their pixels exceed it, and decoded in every epoch. The result of training does not depend on it.
+        /// </summary>
         public long CacheLimit { get; set; } = SampleCache.DefaultMemoryLimit;
+
+        /// <summary>
+        /// With <see cref="Augmentation.RandomResizedCrop"/>, training images are kept whole, and larger ones are reduced until their shorter side has this number of pixels; not less than the longer side
+        /// of the network's input. Null is 16/7 of that side, such as 512 for 224. It has no effect on vectors of pixels, on images for validation, or without random rectangles.
+        /// </summary>
+        /// <remarks>
+        /// A square rectangle is enlarged if its share of the image's area is less than (network's side / working size)^2: 19 % with the default, so that 88 % of the rectangles of the usual
+        /// scales, 8 % to 100 %, are not. A larger value needs more memory, and more time if the images do not fit into it.
+        /// </remarks>
+        public int? WorkingSize { get; set; }
 
         /// <summary>Path of the checkpoint file, which is written after every epoch. If the file exists, training with the same options and data resumes from it; otherwise an <see cref="InvalidOperationException"/> states what differs. All images are read once to compare them. Null for no checkpoints.</summary>
         public string? CheckpointPath { get; set; }
@@ -244,10 +257,24 @@ public sealed partial class RepVggTrainer
             if (CalibrateTemperature && ValidationSet is null && ValidationSetFraction == 0)
                 throw new ArgumentException("CalibrateTemperature is true, but there are no validation rows to fit the temperature to. Set Options.ValidationSet, or Options.ValidationSetFraction to more than 0.");
             ArgumentOutOfRangeException.ThrowIfNegative(CacheLimit);
+            if (WorkingSize is < 1)
+                throw new ArgumentException($"WorkingSize is {WorkingSize}; it must be at least the longer side of the network's input, in pixels.");
             if (TrainingForm is { } form)
                 RequireDefined(form, nameof(TrainingForm));
             RequireDefined(OnCancellation, nameof(OnCancellation));
             RequireDefined(OnDivergence, nameof(OnDivergence));
+        }
+
+        /// <summary>Gets the working size of whole images.</summary>
+        /// <param name="height">Height of the network's input in pixels.</param>
+        /// <param name="width">Width of the network's input in pixels.</param>
+        /// <exception cref="ArgumentException">The option is less than the longer side of the network's input.</exception>
+        internal int WorkingSizeFor(int height, int width)
+        {
+            int longer = Math.Max(height, width);
+            return WorkingSize is not { } size ? (16 * longer + 6) / 7
+                : size >= longer ? size
+                : throw new ArgumentException($"WorkingSize is {size}, less than the longer side of the network's input, {longer} pixels: the images would be enlarged again. Give {longer} or more, or null for the default.");
         }
 
         internal TrainingOptions ToTrainingOptions(ulong seed, int height, int width) => new()

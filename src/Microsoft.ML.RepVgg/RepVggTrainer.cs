@@ -28,6 +28,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
 {
     private const string LogName = "RepVgg";
     private const string Role = "feature";
+    private const double MebiByte = 1 << 20;
 
     private readonly IHostEnvironment? _environment;
     private readonly IHost? _host;
@@ -122,6 +123,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var (architecture, features) = Resolve(input, pretrained, channel);
         var options = _options.ToTrainingOptions(seed, features.Height, features.Width);
         options.Validate(features.Height, features.Width);
+        int workingSize = _options.WorkingSizeFor(features.Height, features.Width);
         options = TrainingLoop.Prepare(options, architecture);
         using var backend = CreateBackend(architecture, classes, channel);
         using var network = new TrainingNetwork(architecture, classes, backend, seed, _options.FrozenStages, _options.FreezeBatchNorm, _options.BranchScales);
@@ -136,8 +138,15 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         }
         var expected = pretrained?.Normalization;
         long skippedRows = 0;
-        using var samples = Read(input, features, classes, isTraining: true, channel, ref skippedRows);
-        using var validationSamples = _options.ValidationSet is { } set ? Read(CheckValidation(set, label), features, classes, isTraining: false, channel, ref skippedRows) : null;
+        using var samples = Read(
+            input,
+            features.IsVector || options.Augmentation.RandomResizedCrop is null
+                ? TrainingImages.AtNetworkSize(features, classes, _options.CacheLimit)
+                : TrainingImages.AtOwnSize(input, features, classes, workingSize, isDivided: _options is { ValidationSet: null, ValidationSetFraction: > 0 }, _options.CacheLimit),
+            features, isTraining: true, channel, ref skippedRows);
+        using var validationSamples = _options.ValidationSet is { } set
+            ? Read(CheckValidation(set, label), TrainingImages.AtNetworkSize(features, classes, _options.CacheLimit), features, isTraining: false, channel, ref skippedRows)
+            : null;
         var (training, validation) = Divide(samples, validationSamples, seed);
         if (_options.ClassWeights is { } weights)
             options = options with { ClassWeights = weights.Resolve(KeyValues.Read(label, classes), CountLabels(training)) };
@@ -246,28 +255,35 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         return (height, width);
     }
 
-    private SampleCache Read(IDataView view, FeatureInput features, int classes, bool isTraining, IChannel? channel, ref long skippedRows)
+    /// <summary>Reads the rows of a set, and disposes the images if a row cannot be used.</summary>
+    private TrainingImages Read(IDataView view, TrainingImages images, FeatureInput features, bool isTraining, IChannel? channel, ref long skippedRows)
     {
         string what = isTraining ? "training data" : "validation data";
-        var cache = new SampleCache(features.Channels, features.Height, features.Width, classes, _options.CacheLimit);
         try
         {
-            var (skipped, reason, lostLabels) = TrainingRows.Read(view, features, _options.LabelColumnName, isTraining ? _options.ExampleWeightColumnName : null, cache, _options.InvalidRows == InvalidRowHandling.Skip, _options.CancellationToken, _options.NumberOfThreads);
+            var (skipped, reason, lostLabels) = TrainingRows.Read(view, features, _options.LabelColumnName, isTraining ? _options.ExampleWeightColumnName : null, images, _options.InvalidRows == InvalidRowHandling.Skip, _options.CancellationToken, _options.NumberOfThreads);
             skippedRows += skipped;
             if (skipped > 0)
                 channel?.Warning(MessageSensitivity.UserData, "{0} rows of the {1} were skipped; the first: {2}", skipped, what, reason);
-            if (cache.Count == 0)
+            if (images.Samples.Count == 0)
                 throw new InvalidOperationException(skipped > 0 ? $"None of the {skipped} rows of the {what} can be used; the first: {reason}" : $"The {what} has no rows.");
             if (isTraining && lostLabels.Count > 0)
             {
-                var names = KeyValues.Read(view.Schema[_options.LabelColumnName], classes);
+                var names = KeyValues.Read(view.Schema[_options.LabelColumnName], images.Samples.Classes);
                 throw new InvalidOperationException($"All rows of {(lostLabels.Count == 1 ? "the class" : "the classes")} {MessageText.Join([.. lostLabels.Select(label => $"'{names[label]}'")], separator: ", ")} would be skipped, so that the model could never predict it. The first skipped row: {reason} Correct the rows, or leave the class out.");
             }
-            return cache;
+            if (images.Whole is { } whole)
+            {
+                channel?.Info(
+                    MessageSensitivity.None,
+                    "The training images are kept whole, with shorter sides of up to {0} pixels: {1:f1} MiB in memory and {2:f1} MiB in a temporary file. {3} of {4} are decoded in every epoch.",
+                    images.Working!.WorkingSize, whole.MemoryBytes / MebiByte, whole.SpilledBytes / MebiByte, whole.UndecodedCount, whole.Count);
+            }
+            return images;
         }
         catch
         {
-            cache.Dispose();
+            images.Dispose();
             throw;
         }
     }
@@ -305,18 +321,20 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         return set;
     }
 
-    private (ISampleSource Training, ISampleSource? Validation) Divide(SampleCache samples, SampleCache? validation, ulong seed)
+    private (ISampleSource Training, ISampleSource? Validation) Divide(TrainingImages images, TrainingImages? validation, ulong seed)
     {
+        var samples = images.Samples;
         int present = Enumerable.Range(0, samples.Count).Select(samples.LabelOf).Distinct().Take(2).Count();
         if (present < 2)
             throw new InvalidOperationException($"Every row has the same label in column '{_options.LabelColumnName}'; at least two classes are needed.");
         if (validation is not null)
-            return (samples, validation);
+            return (samples, validation.Samples);
         if (_options.ValidationSetFraction == 0)
             return (samples, null);
         try
         {
-            return SampleSubset.Split(samples, _options.ValidationSetFraction, seed);
+            var (first, second) = SampleSubset.Split(samples, _options.ValidationSetFraction, seed);
+            return (first, images.AtNetworkSize(second, _options.CancellationToken, _options.NumberOfThreads));
         }
         catch (ArgumentException error)
         {

@@ -12,7 +12,8 @@ namespace Microsoft.ML.RepVgg.Input;
 /// <param name="decoding">How the images are decoded.</param>
 /// <param name="capacity">Maximum number of images of a batch.</param>
 /// <param name="threads">Maximum number of threads that decode images; 0 for all cores.</param>
-internal sealed class EncodedPixelReader(FeatureInput input, RowLocation location, ValueGetter<VBuffer<byte>> getter, ImageDecoding decoding, int capacity, int threads) : BytePixelReader(input, location, capacity)
+/// <param name="working">Converts the whole images that <see cref="AddTo"/> adds; null to add them at the network's size.</param>
+internal sealed class EncodedPixelReader(FeatureInput input, RowLocation location, ValueGetter<VBuffer<byte>> getter, ImageDecoding decoding, int capacity, int threads, WorkingImages? working) : BytePixelReader(input, location, working is null ? capacity : 0)
 {
     /// <summary>Size of the content in bytes at which a batch is decoded before it has the maximum number of images.</summary>
     private const long MaximumContent = 64L << 20;
@@ -21,6 +22,7 @@ internal sealed class EncodedPixelReader(FeatureInput input, RowLocation locatio
     private readonly VBuffer<byte>[] _contents = new VBuffer<byte>[capacity];
     private readonly RowPlace[] _places = new RowPlace[capacity];
     private readonly (int Label, float Weight)[] _labels = new (int, float)[capacity];
+    private readonly WorkingImage[] _whole = new WorkingImage[working is null ? 0 : capacity];
     private readonly InvalidRowException?[] _errors = new InvalidRowException?[capacity];
     private readonly ImageResizer?[] _resizers = new ImageResizer?[ThreadCount.Resolve(threads)];
     private long _content;
@@ -58,7 +60,7 @@ internal sealed class EncodedPixelReader(FeatureInput input, RowLocation locatio
         return complete;
     }
 
-    public override void AddTo(SampleCache cache, int label, float weight, Action<InvalidRowException> invalid)
+    public override void AddTo(TrainingImages images, int label, float weight, Action<InvalidRowException> invalid)
     {
         try
         {
@@ -66,16 +68,16 @@ internal sealed class EncodedPixelReader(FeatureInput input, RowLocation locatio
         }
         catch (InvalidRowException error)
         {
-            Flush(cache, invalid);
+            Flush(images, invalid);
             invalid(error);
             return;
         }
         _labels[_kept++] = (label, weight);
-        if (_kept == Capacity || IsFull)
-            Flush(cache, invalid);
+        if (_kept == capacity || IsFull)
+            Flush(images, invalid);
     }
 
-    public override void Flush(SampleCache cache, Action<InvalidRowException> invalid)
+    public override void Flush(TrainingImages images, Action<InvalidRowException> invalid)
     {
         int count = _kept;
         _kept = 0;
@@ -85,8 +87,10 @@ internal sealed class EncodedPixelReader(FeatureInput input, RowLocation locatio
         {
             if (errors[i] is { } error)
                 invalid(error);
+            else if (working is null)
+                images.Scaled!.Add(Planes(i), _labels[i].Label, _places[i].Position, _labels[i].Weight);
             else
-                cache.Add(Planes(i), _labels[i].Label, _places[i].Position, _labels[i].Weight);
+                images.Whole!.Add(_whole[i].Planes, _whole[i].Height, _whole[i].Width, AllValues(_contents[i]), _labels[i].Label, _places[i].Position, _labels[i].Weight);
         }
     }
 
@@ -100,15 +104,18 @@ internal sealed class EncodedPixelReader(FeatureInput input, RowLocation locatio
     private void Decode(int index, int worker)
     {
         var encoded = AllValues(_contents[index]);
-        var planes = Planes(index);
         try
         {
             using var image = ImageDecoder.Decode(encoded, decoding);
-            (_resizers[worker] ??= Input.CreateResizer()).Resize(image, planes);
+            if (working is null)
+                (_resizers[worker] ??= Input.CreateResizer()).Resize(image, Planes(index));
+            else
+                _whole[index] = working.Convert(image);
         }
         catch (ImageException error)
         {
-            planes.Clear();
+            if (working is null)
+                Planes(index).Clear();
             long pixels = (long)Input.Height * Input.Width;
             string advice = encoded.Length == pixels || encoded.Length == 3 * pixels || encoded.Length == 4 * pixels
                 ? "; if the column contains pixels and not the content of an image file, convert it with mlContext.Transforms.ConvertToImage"

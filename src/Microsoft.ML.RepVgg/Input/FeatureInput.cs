@@ -10,7 +10,7 @@ namespace Microsoft.ML.RepVgg.Input;
 /// <remarks>
 /// Vectors of floats are used without conversion. Images, decoded or as the content of image files, are resized and put on the
 /// background colour by <see cref="ImageResizer"/>. The saved model contains ML.NET's own transformers, which give the same
-/// bytes: its pixel extractor converts them to floats, with alpha in front, and the ONNX graph puts them on the background colour.
+/// bytes: its pixel extractor converts them to floats, with alpha in front, and the ONNX graph puts them on the background colour and cuts out the middle.
 /// </remarks>
 internal sealed class FeatureInput
 {
@@ -28,6 +28,7 @@ internal sealed class FeatureInput
         PixelType = pixelType;
         (Channels, Height, Width) = (channels, height, width);
         StockTransformers = stockTransformers;
+        Crop = IsVector ? new CenterCrop(height, width, height, width) : CenterCrop.Of(height, width, settings.CropFraction);
         if (!IsVector)
             Background = ImageResizer.Background(settings.BackgroundColor, channels);
     }
@@ -52,7 +53,7 @@ internal sealed class FeatureInput
     /// <summary>Name of the column that holds the pixels in the saved model: the feature column if it is a vector, otherwise a temporary column.</summary>
     public string PixelColumnName { get; }
 
-    /// <summary>Type of the pixel column: a vector of Channels * Height * Width floats; for images, one more channel in front, alpha.</summary>
+    /// <summary>Type of the pixel column: a vector of Channels * Height * Width floats; for images, one more channel in front, alpha, and the size before the middle is cut out.</summary>
     public DataViewType PixelType { get; }
 
     public int Channels { get; }
@@ -72,6 +73,9 @@ internal sealed class FeatureInput
 
     /// <summary>The values of the background colour, one for each channel; empty if the feature column is a vector.</summary>
     public ImmutableArray<byte> Background { get; } = [];
+
+    /// <summary>The size to which images are resized, and the part of it that the network reads.</summary>
+    public CenterCrop Crop { get; }
 
     /// <summary>The options of the column.</summary>
     public ImageSettings Settings { get; }
@@ -123,6 +127,8 @@ internal sealed class FeatureInput
         if (column.Type is not VectorDataViewType { IsKnownSize: true } vector || vector.ItemType != NumberDataViewType.Single)
             throw new ArgumentException($"Schema mismatch for {settings.Role} column '{name}': {Expected}, got {column.Type}.{Advice(column.Type)}", nameof(schema));
 
+        if (settings.CropFraction < 1)
+            throw new ArgumentException(FormattableString.Invariant($"CropFraction is {settings.CropFraction}, but the {settings.Role} column '{name}' is a vector of pixels, which is neither resized nor cropped. Leave the option out, or give a column of images."), nameof(schema));
         var (channels, height, width) = VectorSize(vector, settings);
         return new FeatureInput(schema, settings, name, name, vector, channels, height, width, []);
     }
@@ -140,7 +146,7 @@ internal sealed class FeatureInput
     {
         try
         {
-            return new ImageResizer(Height, Width, Settings.Resizing, Settings.CropAnchor, Background);
+            return new ImageResizer(Height, Width, Settings.Resizing, Settings.CropAnchor, Background, Settings.CropFraction);
         }
         catch (Exception error) when (MissingDecoder.IsCauseOf(error))
         {
@@ -170,6 +176,7 @@ internal sealed class FeatureInput
     {
         string name = settings.ColumnName, resized = TemporaryName(IsTaken, "Resized"), pixels = TemporaryName(IsTaken, "Pixels");
         int channels = settings.Channels ?? 3, height = settings.Height ?? settings.Width ?? defaultHeight, width = settings.Width ?? settings.Height ?? defaultWidth;
+        var crop = CenterCrop.Of(height, width, settings.CropFraction);
         var transforms = new MLContext(seed: 1).Transforms;
 
         // ML.NET's transformers read images only, also where this library decodes the content of files.
@@ -177,7 +184,7 @@ internal sealed class FeatureInput
         builder.AddColumn(name, new ImageDataViewType());
         var images = builder.ToSchema();
         var chain = new EstimatorChain<ITransformer>()
-            .Append((IEstimator<ITransformer>)transforms.ResizeImages(resized, width, height, name, settings.Resizing, settings.CropAnchor));
+            .Append((IEstimator<ITransformer>)transforms.ResizeImages(resized, crop.ResizedWidth, crop.ResizedHeight, name, settings.Resizing, settings.CropAnchor));
         if (channels == 1)
             chain = chain.Append((IEstimator<ITransformer>)transforms.ConvertToGrayscale(resized, resized));
         var preprocessing = chain
@@ -256,6 +263,9 @@ internal sealed record ImageSettings(
 {
     /// <summary>The colour on which transparent images are put. Its alpha value is not used.</summary>
     public Color BackgroundColor { get; init; } = Color.White;
+
+    /// <summary>Share of the resized image's height and width that is kept, in the middle; more than 0 and at most 1.</summary>
+    public double CropFraction { get; init; } = 1;
 
     /// <summary>How encoded images are decoded.</summary>
     public ImageDecoding Decoding { get; init; } = new();

@@ -5,12 +5,17 @@ using RepVgg.Training.Data;
 namespace Microsoft.ML.RepVgg.Input;
 
 /// <summary>Reads a column of decoded images (MLImage). The images belong to the source of the column: they are neither changed nor disposed.</summary>
-internal sealed class ImagePixelReader(FeatureInput input, RowLocation location, ValueGetter<MLImage> getter, int capacity) : BytePixelReader(input, location, capacity)
+/// <param name="input">Description of the column.</param>
+/// <param name="location">Describes the current row in error messages.</param>
+/// <param name="getter">Gets the current row's image.</param>
+/// <param name="capacity">Maximum number of images of a batch.</param>
+/// <param name="working">Converts the whole images that <see cref="AddTo"/> adds; null to add them at the network's size only.</param>
+internal sealed class ImagePixelReader(FeatureInput input, RowLocation location, ValueGetter<MLImage> getter, int capacity, WorkingImages? working) : BytePixelReader(input, location, capacity)
 {
     private readonly ImageResizer _resizer = input.CreateResizer();
     private MLImage? _image;
 
-    public override void AddTo(SampleCache cache, int label, float weight, Action<InvalidRowException> invalid)
+    public override void AddTo(TrainingImages images, int label, float weight, Action<InvalidRowException> invalid)
     {
         try
         {
@@ -21,7 +26,9 @@ internal sealed class ImagePixelReader(FeatureInput input, RowLocation location,
             invalid(error);
             return;
         }
-        cache.Add(Planes(0), label, Location.Position, weight);
+        images.Scaled?.Add(Planes(0), label, Location.Position, weight);
+        if (working?.Convert(_image!) is { } whole)
+            images.Whole!.Add(whole.Planes, whole.Height, whole.Width, [], label, Location.Position, weight);
     }
 
     public override void Dispose()

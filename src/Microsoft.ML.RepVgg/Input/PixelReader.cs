@@ -1,7 +1,6 @@
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Input.Images;
 using Microsoft.ML.Transforms.Image;
-using RepVgg.Training.Data;
 using RepVgg.Inference;
 
 namespace Microsoft.ML.RepVgg.Input;
@@ -27,12 +26,25 @@ internal abstract class PixelReader(FeatureInput input, RowLocation location) : 
     /// <param name="location">Describes the current row in error messages.</param>
     /// <param name="capacity">Maximum number of images of a batch.</param>
     /// <param name="threads">Maximum number of threads that decode images; 0 for all cores.</param>
+    /// <param name="working">Converts the whole images that <see cref="AddTo"/> adds; null to add them at the network's size.</param>
     /// <returns>The reader.</returns>
-    public static PixelReader Create(FeatureInput input, DataViewRow row, DataViewSchema.Column column, RowLocation location, int capacity, int threads = 0) =>
+    public static PixelReader Create(FeatureInput input, DataViewRow row, DataViewSchema.Column column, RowLocation location, int capacity, int threads = 0, WorkingImages? working = null) =>
         input.IsVector ? new VectorPixelReader(input, location, row.GetGetter<VBuffer<float>>(column), capacity)
-        : location.Files.AreSource ? new EncodedPixelReader(input, location, location.Files.GetContentGetter(row), DecodingOfFiles(input, column), capacity, threads)
-        : column.Type is ImageDataViewType ? new ImagePixelReader(input, location, row.GetGetter<MLImage>(column), capacity)
-        : new EncodedPixelReader(input, location, row.GetGetter<VBuffer<byte>>(column), input.Decoding, capacity, threads);
+        : !ReadsContent(column, location.Files) ? new ImagePixelReader(input, location, row.GetGetter<MLImage>(column), capacity, working)
+        : new EncodedPixelReader(
+            input, location, location.Files.AreSource ? location.Files.GetContentGetter(row) : row.GetGetter<VBuffer<byte>>(column), DecodingOf(input, column, location.Files), capacity, threads, working);
+
+    /// <summary>Whether a reader of a column of images reads the content of image files, and not decoded images.</summary>
+    /// <param name="column">The column that <see cref="FeatureInput.FindColumn"/> finds.</param>
+    /// <param name="files">Where the files of the column come from.</param>
+    public static bool ReadsContent(DataViewSchema.Column column, ImageFiles files) => files.AreSource || FeatureInput.IsEncoded(column.Type);
+
+    /// <summary>Gets how the content of image files is decoded. The pixels of files must be those of the column, and LoadImages does not apply the orientation.</summary>
+    /// <param name="input">Description of the column.</param>
+    /// <param name="column">The column that <see cref="FeatureInput.FindColumn"/> finds.</param>
+    /// <param name="files">Where the files of the column come from.</param>
+    public static ImageDecoding DecodingOf(FeatureInput input, DataViewSchema.Column column, ImageFiles files) =>
+        files.AreSource && column.Type is ImageDataViewType ? input.Decoding with { ApplyOrientation = false } : input.Decoding;
 
     /// <summary>Gets the columns that a reader reads: the image column, or the paths of its files, and the columns that error messages contain.</summary>
     /// <param name="input">Description of the column.</param>
@@ -60,27 +72,23 @@ internal abstract class PixelReader(FeatureInput input, RowLocation location) : 
     /// <param name="outputs">Receives the outputs of the network.</param>
     public abstract void Run(INetworkEngine engine, int count, Span<float> outputs);
 
-    /// <summary>Appends the image of the current row to a cache. A reader with a batch can do that later, but keeps the order.</summary>
-    /// <param name="cache">The cache.</param>
+    /// <summary>Appends the image of the current row to the images for training. A reader with a batch can do that later, but keeps the order.</summary>
+    /// <param name="images">Receives the image.</param>
     /// <param name="label">Label of the image.</param>
     /// <param name="weight">Weight of the image in the training loss.</param>
     /// <param name="invalid">Called for each image that cannot be used. An exception that it throws is passed on.</param>
     /// <exception cref="NotSupportedException">As for <see cref="Read"/>.</exception>
-    public abstract void AddTo(SampleCache cache, int label, float weight, Action<InvalidRowException> invalid);
+    public abstract void AddTo(TrainingImages images, int label, float weight, Action<InvalidRowException> invalid);
 
     /// <summary>Appends the images that <see cref="AddTo"/> has kept.</summary>
-    /// <param name="cache">The cache.</param>
+    /// <param name="images">Receives the images.</param>
     /// <param name="invalid">As for <see cref="AddTo"/>.</param>
-    public virtual void Flush(SampleCache cache, Action<InvalidRowException> invalid)
+    public virtual void Flush(TrainingImages images, Action<InvalidRowException> invalid)
     {
     }
 
     /// <summary>Releases the memory of the batch.</summary>
     public abstract void Dispose();
-
-    /// <summary>The pixels of files must be those of the column, and LoadImages does not apply the orientation.</summary>
-    private static ImageDecoding DecodingOfFiles(FeatureInput input, DataViewSchema.Column column) =>
-        column.Type is ImageDataViewType ? input.Decoding with { ApplyOrientation = false } : input.Decoding;
 
     /// <summary>Gets all values of a vector; those of a sparse vector are copied.</summary>
     internal static ReadOnlySpan<T> AllValues<T>(in VBuffer<T> vector) => vector.IsDense ? vector.GetValues() : vector.DenseValues().ToArray();

@@ -14,24 +14,30 @@ internal static class PixelStatistics
     /// <param name="limit">Pixels with a larger absolute value are left out; see <see cref="PixelOutliers"/>.</param>
     public static Normalization Measure(ISampleSource samples, float limit = float.PositiveInfinity)
     {
-        int plane = samples.Height * samples.Width, count = Math.Min(samples.Count, MaximumSamples);
-        float[] pixels = new float[samples.Channels * plane];
+        int count = Math.Min(samples.Count, MaximumSamples);
+        float[] pixels = new float[samples.Channels * samples.Height * samples.Width];
         byte[] buffer = new byte[pixels.Length];
         double[] sum = new double[samples.Channels], squares = new double[samples.Channels];
         long[] totals = new long[samples.Channels];
         for (int i = 0; i < count; i++)
         {
             int index = (int)((long)i * samples.Count / count);
+            var size = samples.SizeOf(index);
+            int plane = size.Height * size.Width;
+            if (buffer.Length < samples.Channels * plane)
+                buffer = new byte[samples.Channels * plane];
             var bytes = samples.ReadBytes(index, buffer);
             if (bytes.IsEmpty)
                 samples.Read(index, pixels);
+            // Every image counts the same, whatever its size. For images of the network's size the share is 1.
+            double share = (double)samples.Height * samples.Width / plane;
             for (int channel = 0; channel < samples.Channels; channel++)
             {
-                totals[channel] += plane;
+                totals[channel] += samples.Height * samples.Width;
                 if (bytes.IsEmpty)
                     totals[channel] -= Add(pixels.AsSpan(channel * plane, plane), limit, ref sum[channel], ref squares[channel]);
                 else
-                    Add(bytes.Slice(channel * plane, plane), ref sum[channel], ref squares[channel]);
+                    Add(bytes.Slice(channel * plane, plane), share, ref sum[channel], ref squares[channel]);
             }
         }
 
@@ -59,9 +65,17 @@ internal static class PixelStatistics
         return leftOut;
     }
 
-    /// <summary>Adds the sum and the sum of the squares of bytes. Both are integers below 2^53, so they are exact, as the sums in double precision of the same values are.</summary>
-    private static void Add(ReadOnlySpan<byte> values, ref double sum, ref double squares)
+    /// <summary>Adds a multiple of the sum and of the sum of the squares of bytes. Both are integers below 2^53; with a share of 1, they are exact, as the sums in double precision of the same values are.</summary>
+    private static void Add(ReadOnlySpan<byte> values, double share, ref double sum, ref double squares)
     {
+        var (total, squaresOfAll) = Sums(values);
+        sum += share * total;
+        squares += share * squaresOfAll;
+    }
+
+    private static (double Sum, double Squares) Sums(ReadOnlySpan<byte> values)
+    {
+        double sum = 0, squares = 0;
         // Each lane of the sums gets four squares below 2^16 per vector, so 2^14 vectors do not overflow 32 bits.
         const int MaximumVectors = 1 << 14;
         while (values.Length >= Vector<byte>.Count)
@@ -88,5 +102,6 @@ internal static class PixelStatistics
             sum += value;
             squares += value * value;
         }
+        return (sum, squares);
     }
 }

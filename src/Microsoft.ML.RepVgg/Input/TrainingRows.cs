@@ -1,11 +1,10 @@
 using Microsoft.ML.Data;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Runtime.Threading;
-using RepVgg.Training.Data;
 
 namespace Microsoft.ML.RepVgg.Input;
 
-/// <summary>Reads a data view once into a cache of bounded memory, from which the training loop reads samples by index.</summary>
+/// <summary>Reads a data view once into caches of bounded memory, from which the training loop reads samples by index.</summary>
 internal static class TrainingRows
 {
     /// <summary>Number of encoded images that are decoded in parallel; with many threads <see cref="ImagesPerThread"/> decides, so that they are all busy.</summary>
@@ -21,13 +20,13 @@ internal static class TrainingRows
     /// <param name="input">Description of the feature column.</param>
     /// <param name="labelName">Name of the label column: a key of UInt32.</param>
     /// <param name="weightName">Name of the column of weights, of Single; null if all weights are 1. Rows of the weight 0 are left out.</param>
-    /// <param name="cache">Receives the samples.</param>
+    /// <param name="images">Receives the images.</param>
     /// <param name="skipInvalid">True to skip and count invalid rows; false to throw an exception for the first one.</param>
     /// <param name="cancellation">Cancellation token, checked at every row.</param>
     /// <param name="threads">Maximum number of threads that decode images; 0 for all cores.</param>
     /// <returns>The number of skipped rows, the error message of the first one, and the labels of which all rows were skipped.</returns>
     /// <exception cref="InvalidOperationException">A row cannot be used; the message names it and the reason.</exception>
-    public static (long Skipped, string? FirstReason, IReadOnlyList<int> LostLabels) Read(IDataView view, FeatureInput input, string labelName, string? weightName, SampleCache cache, bool skipInvalid, CancellationToken cancellation, int threads = 0)
+    public static (long Skipped, string? FirstReason, IReadOnlyList<int> LostLabels) Read(IDataView view, FeatureInput input, string labelName, string? weightName, TrainingImages images, bool skipInvalid, CancellationToken cancellation, int threads = 0)
     {
         var pixelColumn = input.FindColumn(view.Schema);
         var labelColumn = view.Schema[labelName];
@@ -41,9 +40,11 @@ internal static class TrainingRows
         var getLabel = cursor.GetGetter<uint>(labelColumn);
         var getWeight = weightColumn is { } weights ? cursor.GetGetter<float>(weights) : (ref float weight) => weight = 1;
         var location = new RowLocation(cursor, input.ColumnName, files);
-        bool decodesTogether = files.AreSource || FeatureInput.IsEncoded(pixelColumn.Type);
-        long together = Math.Clamp(MaximumPixels / input.Length, 1, Math.Max(DecodedTogether, ImagesPerThread * ThreadCount.Resolve(threads)));
-        using var reader = PixelReader.Create(input, cursor, pixelColumn, location, decodesTogether ? (int)together : 1, threads);
+        bool decodesTogether = !input.IsVector && PixelReader.ReadsContent(pixelColumn, files);
+        // Whole images are usually longer than their shorter side, which the working size limits.
+        long length = images.Working is { WorkingSize: var side } ? 2L * input.Channels * side * side : input.Length;
+        long together = Math.Clamp(MaximumPixels / length, 1, Math.Max(DecodedTogether, ImagesPerThread * ThreadCount.Resolve(threads)));
+        using var reader = PixelReader.Create(input, cursor, pixelColumn, location, decodesTogether ? (int)together : 1, threads, images.Working);
         long skipped = 0;
         string? firstReason = null;
         var seen = new HashSet<int>();
@@ -57,13 +58,13 @@ internal static class TrainingRows
             if (weight == 0)
                 continue;
             bool isWeight = weight > 0 && float.IsFinite(weight);
-            if (isWeight && key > 0 && key <= cache.Classes)
+            if (isWeight && key > 0 && key <= images.Samples.Classes)
             {
                 seen.Add((int)key - 1);
-                reader.AddTo(cache, (int)key - 1, weight, Invalid);
+                reader.AddTo(images, (int)key - 1, weight, Invalid);
                 continue;
             }
-            reader.Flush(cache, Invalid);
+            reader.Flush(images, Invalid);
             if (!isWeight)
             {
                 Invalid(new InvalidRowException(FormattableString.Invariant($"Row {cursor.Position}, column '{weightName}': the weight is {weight}; it must be a finite number of 0 or more.")));
@@ -71,12 +72,12 @@ internal static class TrainingRows
             }
             string reason = key == 0
                 ? "the label is missing (its value is not among the values of the key mapping)."
-                : $"the label is key {key}, but the column's type has {cache.Classes} keys.";
+                : $"the label is key {key}, but the column's type has {images.Samples.Classes} keys.";
             Invalid(new InvalidRowException($"Row {cursor.Position}, column '{labelName}': {reason}"));
         }
-        reader.Flush(cache, Invalid);
+        reader.Flush(images, Invalid);
         if (skipped > 0)
-            seen.ExceptWith(Enumerable.Range(0, cache.Count).Select(cache.LabelOf));
+            seen.ExceptWith(Enumerable.Range(0, images.Samples.Count).Select(images.Samples.LabelOf));
         return (skipped, firstReason, skipped > 0 ? [.. seen.Order()] : []);
 
         void Invalid(InvalidRowException error)

@@ -24,7 +24,7 @@ internal sealed class VectorPixelReader(FeatureInput input, RowLocation location
 
     public override void Run(INetworkEngine engine, int count, Span<float> outputs) => engine.Run(_batch.AsSpan(0, count * Input.Length), count, outputs);
 
-    public override void AddTo(SampleCache cache, int label, float weight, Action<InvalidRowException> invalid)
+    public override void AddTo(TrainingImages images, int label, float weight, Action<InvalidRowException> invalid)
     {
         ReadOnlySpan<float> values;
         try
@@ -38,7 +38,7 @@ internal sealed class VectorPixelReader(FeatureInput input, RowLocation location
         }
         try
         {
-            cache.Add(values, label, Location.Position, weight);
+            images.Scaled!.Add(values, label, Location.Position, weight);
         }
         catch (ArgumentException error) when (FirstNonFinite(values) < values.Length)
         {

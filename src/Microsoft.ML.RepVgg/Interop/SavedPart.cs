@@ -52,6 +52,7 @@ internal sealed record SavedPart(SavedInput Input, string OutputColumn, SavedHea
 /// <param name="ApplyOrientation">Whether encoded images are turned as their EXIF orientation says.</param>
 /// <param name="MaximumPixels">Largest number of pixels of an image.</param>
 /// <param name="DataColumns">Names of all columns of the data that the transformer was fitted to.</param>
+/// <param name="CropFraction">Share of the resized image that the network reads; 1 in files of versions that did not crop.</param>
 internal sealed record SavedInput(
     string Role,
     string Column,
@@ -62,7 +63,8 @@ internal sealed record SavedInput(
     ImmutableArray<byte> Background,
     bool ApplyOrientation,
     long MaximumPixels,
-    ImmutableArray<string> DataColumns)
+    ImmutableArray<string> DataColumns,
+    double CropFraction = 1)
 {
     /// <summary>Describes an input.</summary>
     public static SavedInput Of(FeatureInput input)
@@ -78,7 +80,8 @@ internal sealed record SavedInput(
             [settings.BackgroundColor.R, settings.BackgroundColor.G, settings.BackgroundColor.B],
             input.Decoding.ApplyOrientation,
             input.Decoding.MaximumPixels,
-            [.. input.InputNames]);
+            [.. input.InputNames],
+            settings.CropFraction);
     }
 
     /// <summary>Creates the input that this describes.</summary>
@@ -87,7 +90,7 @@ internal sealed record SavedInput(
     /// <exception cref="InvalidDataException">The description is inconsistent, or does not fit the network.</exception>
     public FeatureInput ToFeatureInput(DeployNetwork network, long? maximumPixels)
     {
-        if (!Size.SequenceEqual([network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth]) || !Enum.IsDefined(Resizing) || !Enum.IsDefined(CropAnchor) || MaximumPixels < 1)
+        if (!Size.SequenceEqual([network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth]) || !Enum.IsDefined(Resizing) || !Enum.IsDefined(CropAnchor) || MaximumPixels < 1 || !(CropFraction is > 0 and <= 1))
             throw new InvalidDataException("The model's description of its RepVGG network is damaged: it does not fit the network.");
         var builder = new DataViewSchema.Builder();
         foreach (string name in DataColumns.Where(name => name != Column))
@@ -98,6 +101,7 @@ internal sealed record SavedInput(
             var settings = new ImageSettings(Role, Column, Size[0], Size[1], Size[2], Resizing, CropAnchor)
             {
                 BackgroundColor = Color.FromArgb(Background[0], Background[1], Background[2]),
+                CropFraction = CropFraction,
                 Decoding = new ImageDecoding(ApplyOrientation, maximumPixels ?? MaximumPixels),
             };
             return FeatureInput.Create(builder.ToSchema(), settings, Size[1], Size[2]);

@@ -1,5 +1,6 @@
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Input;
+using Microsoft.ML.RepVgg.Input.Images;
 using RepVgg.Networks;
 using RepVgg.Weights.Onnx;
 
@@ -80,7 +81,7 @@ internal sealed class StockChainBuilder
             OutputName = outputColumn,
             OmitOutputBatch = omitBatch,
             BatchSize = omitBatch ? 1 : null,
-            Chain = new OnnxChainDetails { Background = _input.Background, Transformer = part.ToJson() },
+            Chain = new OnnxChainDetails { Background = _input.Background, Crop = CropOf(_input.Crop), Transformer = part.ToJson() },
         };
         OnnxWriter.Write(network, model, options);
         OnnxRuntimeTelemetry.DisableEvents();
@@ -125,6 +126,9 @@ internal sealed class StockChainBuilder
 
     /// <summary>Has the end of the chain remove a column.</summary>
     public void Drop(string column) => _dropped.Add(column);
+
+    private static OnnxCrop? CropOf(CenterCrop crop) =>
+        crop.IsWhole ? null : new OnnxCrop(crop.ResizedHeight, crop.ResizedWidth, crop.Top, crop.Left, crop.Height, crop.Width);
 
     private void CopyOne(string source, string target)
     {

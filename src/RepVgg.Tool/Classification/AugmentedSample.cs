@@ -22,22 +22,27 @@ internal static class AugmentedSample
         var augmentation = options.ToTrainingOptions(0, height, width).Augmentation;
         var augmenter = new ImageAugmenter(augmentation, Normalization.Identity(channels), channels, height, width);
         var decoding = new ImageDecoding(options.ApplyExifOrientation);
-        using var resizer = new ImageResizer(height, width, options.Resizing, options.CropAnchor, ImageResizer.Background(options.BackgroundColor, channels));
-        byte[] planes = new byte[channels * height * width];
-        float[] augmented = new float[planes.Length];
+        var background = ImageResizer.Background(options.BackgroundColor, channels);
+        using var resizer = new ImageResizer(height, width, options.Resizing, options.CropAnchor, background, options.CropFraction);
+        var working = augmentation.RandomResizedCrop is null ? null : new WorkingImages(options.WorkingSizeFor(height, width), background, decoding);
+        float[] augmented = new float[channels * height * width];
         int drawn = Math.Min(count, files.Count);
         for (int i = 0; i < drawn; i++)
         {
+            var image = new WorkingImage(new byte[augmented.Length], height, width);
             try
             {
                 using var picture = ImageDecoder.Decode(files[(int)((long)i * files.Count / drawn)].Read(), decoding);
-                resizer.Resize(picture, planes);
+                if (working is null)
+                    resizer.Resize(picture, image.Planes);
+                else
+                    image = working.Convert(picture);
             }
             catch (Exception error) when (error is ImageException or IOException or UnauthorizedAccessException)
             {
                 continue;
             }
-            augmenter.Augment(planes, height, width, augmented, new RandomStream((ulong)i));
+            augmenter.Augment(image.Planes, image.Height, image.Width, augmented, new RandomStream((ulong)i));
             yield return PngImage.Encode(Array.ConvertAll(augmented, value => (byte)Math.Clamp(MathF.Round(value), 0, 255)), width, height);
         }
     }

@@ -44,7 +44,7 @@ internal static class ExportCommand
         string colours = input.Channels == 1 ? "grey" : "first all red, then all green, then all blue ones";
         string resizing = input.Settings.Resizing switch
         {
-            ImageResizingEstimator.ResizingKind.IsoCrop => $"scaled without distortion until they cover this size, and cropped (IsoCrop, {input.Settings.CropAnchor})",
+            ImageResizingEstimator.ResizingKind.IsoCrop => $"scaled without distortion until they cover {(input.Crop.IsWhole ? "this size" : Invariant($"{input.Crop.ResizedWidth} x {input.Crop.ResizedHeight} pixels (width x height)"))}, and cropped (IsoCrop, {input.Settings.CropAnchor}){(input.Crop.IsWhole ? "" : "; the centre of this size is cut out")}",
             ImageResizingEstimator.ResizingKind.IsoPad => "scaled without distortion until they fit, and padded with the background colour (IsoPad)",
             _ => "scaled to this size, with another aspect ratio if need be (Fill)",
         };

@@ -290,7 +290,8 @@ internal sealed class BatchLoader : IDisposable
             int sample = SampleAt(start + i);
             batch.Weights[i] = _source.WeightOf(sample);
             var destination = batch.Images.Slice(i * _imageLength, _imageLength);
-            var bytes = _source.ReadBytes(sample, worker.Bytes);
+            var (height, width) = _source.SizeOf(sample);
+            var bytes = _source.ReadBytes(sample, worker.Bytes(_source.Channels * height * width));
             if (bytes.IsEmpty)
             {
                 batch.Labels[i] = _source.Read(sample, worker.Floats);
@@ -305,7 +306,7 @@ internal sealed class BatchLoader : IDisposable
                 if (_order is null)
                     worker.Augmenter.Convert(bytes, destination);
                 else
-                    worker.Augmenter.Augment(bytes, _source.Height, _source.Width, destination, Random(RandomStream.Purpose.Augment, sample));
+                    worker.Augmenter.Augment(bytes, height, width, destination, Random(RandomStream.Purpose.Augment, sample));
             }
         }
         _targets?.Apply(batch, Random(RandomStream.Purpose.Mix, index));
@@ -337,10 +338,18 @@ internal sealed class BatchLoader : IDisposable
     /// <summary>The memory of a thread.</summary>
     private sealed class Worker(ImageAugmenter augmenter, int imageLength)
     {
+        private byte[] _bytes = new byte[imageLength];
+
         public ImageAugmenter Augmenter => augmenter;
 
         public float[] Floats { get; } = new float[imageLength];
 
-        public byte[] Bytes { get; } = new byte[imageLength];
+        /// <summary>Gets memory for an image of this number of bytes.</summary>
+        public Span<byte> Bytes(int length)
+        {
+            if (_bytes.Length < length)
+                _bytes = new byte[length];
+            return _bytes;
+        }
     }
 }

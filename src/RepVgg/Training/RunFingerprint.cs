@@ -111,21 +111,29 @@ internal static class RunFingerprint
 
         float[] pixels = new float[source.Channels * source.Height * source.Width];
         byte[] buffer = new byte[pixels.Length];
+        bool haveOwnSizes = false;
         for (int i = 0; i < source.Count; i++)
         {
             if (cancellation.IsCancellationRequested)
                 return false;
+            var size = source.SizeOf(i);
+            if (size != (source.Height, source.Width))
+            {
+                haveOwnSizes = true;
+                AppendWhole(hash, source, i, size, ref buffer);
+                continue;
+            }
             var bytes = source.ReadBytes(i, buffer);
             if (bytes.IsEmpty)
             {
                 source.Read(i, pixels);
                 // Sources may hold the same values as bytes or as floats.
-                bytes = SampleShape.TryNarrow(pixels, buffer) ? buffer : MemoryMarshal.AsBytes(pixels.AsSpan());
+                bytes = SampleShape.TryNarrow(pixels, buffer.AsSpan(0, pixels.Length)) ? buffer.AsSpan(0, pixels.Length) : MemoryMarshal.AsBytes(pixels.AsSpan());
             }
             hash.AppendData([(byte)(bytes.Length == pixels.Length ? 1 : sizeof(float))]);
             hash.AppendData(bytes);
         }
-        data[$"{set} set"] = FormattableString.Invariant($"{source.Count} images of {source.Channels} x {source.Height} x {source.Width}");
+        data[$"{set} set"] = FormattableString.Invariant($"{source.Count} images of {source.Channels} x {source.Height} x {source.Width}{(haveOwnSizes ? ", cut out of images of other sizes" : "")}");
         data[$"{set} labels"] = labelHash;
         data[$"{set} pixels"] = Text(hash);
         if (source.HasWeights)
@@ -135,6 +143,18 @@ internal static class RunFingerprint
             data[$"{set} weights"] = Text(hash);
         }
         return true;
+    }
+
+    /// <summary>Adds the size and the bytes of an image that does not have the network's size.</summary>
+    private static void AppendWhole(IncrementalHash hash, ISampleSource source, int index, (int Height, int Width) size, ref byte[] buffer)
+    {
+        const byte Marker = 2;
+        int length = source.Channels * size.Height * size.Width;
+        if (buffer.Length < length)
+            buffer = new byte[length];
+        hash.AppendData([Marker]);
+        hash.AppendData(MemoryMarshal.AsBytes<int>([size.Height, size.Width]));
+        hash.AppendData(source.ReadBytes(index, buffer));
     }
 
     private static string Text(IncrementalHash hash) => Convert.ToHexStringLower(hash.GetHashAndReset());

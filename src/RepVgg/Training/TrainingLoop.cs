@@ -102,12 +102,15 @@ internal static class TrainingLoop
         if (options.GradientAccumulationSteps > batches)
             throw new ArgumentException($"GradientAccumulationSteps is {options.GradientAccumulationSteps}, but an epoch has {batches} batch{(batches == 1 ? "" : "es")}: {train.Count} images, {options.BatchSize} per batch. Set it to {batches} or less, or make BatchSize smaller.", nameof(options));
         CheckLabels(train, options.MinimumSamplesPerClass);
+        if (options.Augmentation.RandomResizedCrop is null)
+            SampleShape.CheckSizes(train, "training");
         if (options.ClassWeights is { } weights && (weights.Count != train.Classes || weights.Any(weight => !(weight > 0 && float.IsFinite(weight)))))
             throw new ArgumentException($"ClassWeights must have {train.Classes} finite numbers of more than 0, one for each class.", nameof(options));
 
         if (validation is null)
             return;
         CheckImages(network, validation, "validation");
+        SampleShape.CheckSizes(validation, "validation");
         if ((validation.Height, validation.Width) != (train.Height, train.Width))
             throw new ArgumentException($"The validation images are {validation.Width}x{validation.Height} pixels, the training images {train.Width}x{train.Height}.", nameof(validation));
     }

@@ -18,7 +18,7 @@ internal static class ImageModels
 {
     public static string[] Names(int count) => [.. Enumerable.Range(0, count).Select(i => $"class {i}")];
 
-    public static RepVggTransformer Create(DeployNetwork network, ResizingKind kind = ResizingKind.IsoCrop, Anchor anchor = Anchor.Center, Color? background = null, bool isEncoded = true)
+    public static RepVggTransformer Create(DeployNetwork network, ResizingKind kind = ResizingKind.IsoCrop, Anchor anchor = Anchor.Center, Color? background = null, bool isEncoded = true, double cropFraction = 1)
     {
         int classes = network.Classes;
         var names = new DataViewSchema.Annotations.Builder();
@@ -28,7 +28,7 @@ internal static class ImageModels
         columns.AddColumn("Image", isEncoded ? new VectorDataViewType(NumberDataViewType.Byte) : new ImageDataViewType());
         columns.AddColumn("Label", new KeyDataViewType(typeof(uint), classes), names.ToAnnotations());
         var schema = columns.ToSchema();
-        var settings = new ImageSettings("feature", "Image", network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth, kind, anchor) { BackgroundColor = background ?? Color.White };
+        var settings = new ImageSettings("feature", "Image", network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth, kind, anchor) { BackgroundColor = background ?? Color.White, CropFraction = cropFraction };
         var input = FeatureInput.Create(schema, settings, network.ImageHeight, network.ImageWidth);
         return new RepVggTransformer(network, input, "Score", "PredictedLabel", schema["Label"], new ScoringOptions(2, 0, false, null));
     }

@@ -86,12 +86,13 @@ public sealed class PixelReaderTests
         var view = Data(format);
         var input = Input(view.Schema, channels, kind, anchor);
         var column = input.FindColumn(view.Schema);
-        using var cache = new SampleCache(channels, Height, Width, 2);
+        using var images = TrainingImages.AtNetworkSize(input, classes: 2, SampleCache.DefaultMemoryLimit);
+        var cache = images.Samples;
         using (var cursor = view.GetRowCursor([column]))
         using (var reader = PixelReader.Create(input, cursor, column, new RowLocation(cursor, "Image", ImageFiles.Unknown), capacity: 1))
         {
             while (cursor.MoveNext())
-                reader.AddTo(cache, 1, 1, error => throw error);
+                reader.AddTo(images, 1, 1, error => throw error);
         }
         float[] pixels = new float[input.Length];
         for (int i = 0; i < Count; i++)

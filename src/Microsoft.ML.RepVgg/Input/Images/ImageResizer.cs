@@ -18,22 +18,30 @@ namespace Microsoft.ML.RepVgg.Input.Images;
 /// get the colour of the background. So does the last row or column of some images with IsoCrop and IsoPad, because ML.NET rounds the scaled size
 /// down. An image whose alpha is 0 everywhere after resizing counts as opaque.
 /// </para>
+/// <para>
+/// With a crop fraction, the image is resized to a larger size and put on the background, and then the middle is cut out, as the graph of a saved model
+/// does it (<see cref="global::RepVgg.Weights.Onnx.OnnxCrop"/>).
+/// </para>
 /// <para>An instance reuses its memory and serves one thread at a time.</para>
 /// </remarks>
 internal sealed class ImageResizer : IDisposable
 {
     private const float RedWeight = 0.3f, GreenWeight = 0.59f, BlueWeight = 0.11f;
 
+    // The size to which images are resized, before the middle is cut out.
     private readonly int _height;
     private readonly int _width;
-    private readonly ResizingKind _kind;
+    private readonly CenterCrop _crop;
+    // Null: the image is stretched to the size with interpolation.
+    private readonly ResizingKind? _kind;
     private readonly Anchor _anchor;
     private readonly ImmutableArray<byte> _background;
     private readonly SKPaint _resizing = new() { FilterQuality = SKFilterQuality.High };
     private readonly SKPaint? _greying;
-    private readonly Surface _resized;
     private readonly Surface? _grey;
-    private readonly byte[] _alpha;
+    private Surface? _resized;
+    private byte[]? _alpha;
+    private readonly byte[] _uncropped = [];
     private SKBitmap? _filled;
 
     /// <param name="height">Height of the network's input in pixels.</param>
@@ -41,11 +49,18 @@ internal sealed class ImageResizer : IDisposable
     /// <param name="kind">How images of another size are resized.</param>
     /// <param name="anchor">Which part of an image IsoCrop keeps.</param>
     /// <param name="background">Values of the background, from <see cref="Background"/>: three for a colour network, one for a grey network.</param>
-    public ImageResizer(int height, int width, ResizingKind kind, Anchor anchor, ImmutableArray<byte> background)
+    /// <param name="cropFraction">Share of the resized image's height and width that is kept, in the middle; more than 0 and at most 1.</param>
+    public ImageResizer(int height, int width, ResizingKind kind, Anchor anchor, ImmutableArray<byte> background, double cropFraction = 1)
+        : this(CenterCrop.Of(height, width, cropFraction), kind, anchor, background)
     {
-        (_height, _width, _kind, _anchor, _background) = (height, width, kind, anchor, background);
-        _alpha = new byte[height * width];
-        _resized = new Surface(width, height);
+    }
+
+    private ImageResizer(CenterCrop crop, ResizingKind? kind, Anchor anchor, ImmutableArray<byte> background)
+    {
+        var (height, width) = (crop.ResizedHeight, crop.ResizedWidth);
+        (_crop, _height, _width, _kind, _anchor, _background) = (crop, height, width, kind, anchor, background);
+        if (!_crop.IsWhole)
+            _uncropped = new byte[background.Length * height * width];
         if (background.Length != 1)
             return;
         _grey = new Surface(width, height);
@@ -59,6 +74,13 @@ internal sealed class ImageResizer : IDisposable
         ]);
         _greying = new SKPaint { FilterQuality = SKFilterQuality.High, ColorFilter = filter };
     }
+
+    /// <summary>Creates a resizer that stretches whole images to a size, with the interpolation of IsoCrop and without rounding the size down.</summary>
+    /// <param name="height">Height of the result in pixels.</param>
+    /// <param name="width">Width of the result in pixels.</param>
+    /// <param name="background">Values of the background, from <see cref="Background"/>.</param>
+    public static ImageResizer OfWholeImages(int height, int width, ImmutableArray<byte> background) =>
+        new(new CenterCrop(height, width, height, width), null, Anchor.Center, background);
 
     /// <summary>Returns the values of a background colour in the planes of a network: red, green and blue, or their grey value with the weights of ML.NET's ConvertToGrayscale. Its alpha value is not used.</summary>
     /// <param name="colour">The colour.</param>
@@ -106,7 +128,25 @@ internal sealed class ImageResizer : IDisposable
     /// <param name="height">Height of the image in pixels.</param>
     public SKRect TargetOf(int width, int height)
     {
-        if (_kind == ResizingKind.Fill || (width, height) == (_width, _height))
+        var target = UncroppedTargetOf(width, height);
+        target.Offset(-_crop.Left, -_crop.Top);
+        return target;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _filled?.Dispose();
+        _resized?.Dispose();
+        _grey?.Dispose();
+        _resizing.Dispose();
+        _greying?.Dispose();
+    }
+
+    /// <summary>Returns the rectangle onto which an image is drawn before the middle is cut out.</summary>
+    private SKRect UncroppedTargetOf(int width, int height)
+    {
+        if (_kind is null or ResizingKind.Fill || (width, height) == (_width, _height))
             return SKRect.Create(_width, _height);
         float horizontal = (float)_width / width, vertical = (float)_height / height;
         // IsoPad leaves space along one dimension; IsoCrop has a surplus, which is negative space, along the other one.
@@ -119,24 +159,25 @@ internal sealed class ImageResizer : IDisposable
         return SKRect.Create(isAlongWidth ? offset : 0, isAlongWidth ? 0 : offset, (int)(width * scale), (int)(height * scale));
     }
 
-    /// <inheritdoc/>
-    public void Dispose()
+    private void Resize(SKPixmap source, Span<byte> planes)
     {
-        _filled?.Dispose();
-        _resized.Dispose();
-        _grey?.Dispose();
-        _resizing.Dispose();
-        _greying?.Dispose();
+        if (_crop.IsWhole)
+        {
+            ResizeUncropped(source, planes);
+            return;
+        }
+        ResizeUncropped(source, _uncropped);
+        _crop.Copy(_uncropped, planes);
     }
 
-    private void Resize(SKPixmap source, Span<byte> planes)
+    private void ResizeUncropped(SKPixmap source, Span<byte> planes)
     {
         if ((source.Width, source.Height) == (_width, _height))
             Split(source, planes);
         else if (_kind == ResizingKind.Fill)
             Fill(source, planes);
         else
-            Split(_resized.Draw(source, TargetOf(source.Width, source.Height), _resizing), planes);
+            Split((_resized ??= new Surface(_width, _height)).Draw(source, UncroppedTargetOf(source.Width, source.Height), _resizing), planes);
     }
 
     /// <summary>Stretches an image by nearest neighbours, in its own colour type.</summary>
@@ -165,6 +206,7 @@ internal sealed class ImageResizer : IDisposable
             PixelPlanes.CopyColours(pixels, pixmap.ColorType == SKColorType.Bgra8888, planes);
         if (PixelPlanes.IsOpaque(pixels))
             return;
+        _alpha ??= new byte[length];
         PixelPlanes.CopyAlpha(pixels, _alpha);
         for (int i = 0; i < _background.Length; i++)
             PixelPlanes.Compose(planes.Slice(i * length, length), _alpha, _background[i]);

@@ -29,6 +29,8 @@ internal sealed record PixelOutliers(float Limit, float MeasurementLimit, int Co
     /// <exception cref="OperationCanceledException">The call was cancelled.</exception>
     public static PixelOutliers? Find(ISampleSource samples, CancellationToken cancellation)
     {
+        if (samples.AreBytes)
+            return null;
         var ranges = new (float Lowest, float Highest)[samples.Count];
         float[] pixels = new float[samples.Channels * samples.Height * samples.Width];
         byte[] buffer = new byte[pixels.Length];

@@ -22,6 +22,17 @@ internal static class SampleShape
             throw new ArgumentException($"Row {row}: label {label} is outside 0 .. {classes - 1}.");
     }
 
+    /// <summary>Checks that images have the network's size. Others are only for an augmentation that cuts parts out of them.</summary>
+    public static void CheckSizes(ISampleSource source, string name)
+    {
+        for (int i = 0; i < source.Count; i++)
+        {
+            var (height, width) = source.SizeOf(i);
+            if ((height, width) != (source.Height, source.Width))
+                throw new ArgumentException($"Row {source.RowOf(i)} of the {name} set: the image is {width}x{height} pixels, not {source.Width}x{source.Height}.");
+        }
+    }
+
     public static void CheckPixels(ReadOnlySpan<float> pixels, long row)
     {
         for (int i = 0; i < pixels.Length; i++)

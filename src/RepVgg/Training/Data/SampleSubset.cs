@@ -76,6 +76,15 @@ internal sealed class SampleSubset : ISampleSource
     /// <inheritdoc/>
     public int Classes => _source.Classes;
 
+    /// <summary>The indices of the samples in the source.</summary>
+    public IReadOnlyList<int> Indices => _indices;
+
+    /// <inheritdoc/>
+    public (int Height, int Width) SizeOf(int index) => _source.SizeOf(_indices[index]);
+
+    /// <inheritdoc/>
+    public bool AreBytes => _source.AreBytes;
+
     /// <inheritdoc/>
     public int Read(int index, Span<float> pixels) => _source.Read(_indices[index], pixels);
 

@@ -21,6 +21,7 @@ internal sealed class OnnxNetworkReader
     private readonly OnnxHeadReader _head;
     private readonly Lazy<ModelDescription?> _description;
     private readonly ImmutableArray<byte> _background;
+    private readonly OnnxCrop? _crop;
     private readonly WeightsFileOptions _options;
     private readonly List<WeightsAssumption> _assumptions = [];
 
@@ -41,7 +42,8 @@ internal sealed class OnnxNetworkReader
         _graph = new OnnxGraph(model);
         _blocks = new OnnxBlockReader(_graph);
         _head = new OnnxHeadReader(_graph);
-        _background = OnnxChainDetails.FromProperties(model.Properties).Background;
+        var chain = OnnxChainDetails.FromProperties(model.Properties);
+        (_background, _crop) = (chain.Background, chain.Crop);
         _description = new Lazy<ModelDescription?>(description);
     }
 
@@ -220,10 +222,17 @@ internal sealed class OnnxNetworkReader
         double[] scale = new double[channels], shift = new double[channels];
         Array.Fill(scale, 1);
         OnnxNode? next = null;
+        bool isCropped = false;
         for (int steps = 0; map != input; steps++)
         {
             if (!_background.IsEmpty && _graph.Producer(map)?.Operation == "Min" && OnnxComposition.Skip(_graph, map, _background) == input)
                 break;
+            if (_crop is not null && !isCropped && _graph.Producer(map) is { Operation: "Slice" } slice)
+            {
+                map = _crop.Skip(_graph, slice);
+                isCropped = true;
+                continue;
+            }
             var node = _graph.Producer(map) ?? throw new InvalidDataException($"the input '{map}' of its first convolution is not computed from the input of the graph");
             bool constantFirst = node.Inputs.Count == 2 && _graph.Constant(node.Inputs[0]) is not null;
             bool constantSecond = node.Inputs.Count == 2 && _graph.Constant(node.Inputs[1]) is not null;
@@ -245,6 +254,8 @@ internal sealed class OnnxNetworkReader
             map = _graph.InputOf(node, constantFirst ? 1 : 0);
             next = node;
         }
+        if (_crop is not null && !isCropped)
+            throw new InvalidDataException("it does not have the crop that its description states");
         float[] means = new float[channels], scales = new float[channels];
         isIdentity = true;
         for (int c = 0; c < channels; c++)
@@ -266,6 +277,8 @@ internal sealed class OnnxNetworkReader
         bool isFloat = input.ElementType is OnnxSchema.Tensor.Float or OnnxSchema.Tensor.Float16 or OnnxSchema.Tensor.Double or OnnxSchema.Tensor.BFloat16;
         if (!isFloat || input.Shape.Count is not (0 or 4) || Dimension(1) is { } given && given != channels)
             throw new InvalidDataException($"its input '{input.Name}' is not an image batch of floats, [N, {channels}, H, W]");
+        if (_crop is not null && (Dimension(2), Dimension(3)) != (_crop.InputHeight, _crop.InputWidth))
+            throw new InvalidDataException($"its input '{input.Name}' does not have the size that its crop states, {_crop.InputHeight} x {_crop.InputWidth}");
         int height = Side(2, _options.Height), width = Side(3, _options.Width);
         // As long, because the product can exceed an int.
         if ((long)channels * height * width > MaximumValues)
@@ -276,7 +289,7 @@ internal sealed class OnnxNetworkReader
 
         // A size of the options goes before that of the file: a network with global pooling can read images of any size.
         // The description is read only if it is needed, because the file is opened faster without it.
-        int Side(int axis, int? given) => (given ?? Dimension(axis) ?? (axis == 2 ? _description.Value?.ImageHeight : _description.Value?.ImageWidth)) switch
+        int Side(int axis, int? given) => (given ?? (axis == 2 ? _crop?.Height : _crop?.Width) ?? Dimension(axis) ?? (axis == 2 ? _description.Value?.ImageHeight : _description.Value?.ImageWidth)) switch
         {
             null => throw new InvalidDataException($"its input '{input.Name}' has no fixed height and width; give the image size (the option ImageHeight)"),
             > 0 and <= MaximumSide and var side => (int)side,

@@ -74,15 +74,17 @@ public static class OnnxWriter
         var architecture = network.Architecture;
         int channels = architecture.InputChannels;
         bool isComposed = !options.Chain.Background.IsEmpty;
+        var crop = options.Chain.Crop;
         bool half = options.Precision == OnnxPrecision.Half;
         graph.Message.Text(OnnxSchema.Graph.Name, architecture.Name);
-        graph.Declare(OnnxSchema.Graph.Input, graph.DefineName(options.InputName), options.BatchSize, isComposed ? 1 + channels : channels, network.ImageHeight, network.ImageWidth);
+        graph.Declare(OnnxSchema.Graph.Input, graph.DefineName(options.InputName), options.BatchSize, isComposed ? 1 + channels : channels, crop?.InputHeight ?? network.ImageHeight, crop?.InputWidth ?? network.ImageWidth);
         graph.Declare(OnnxSchema.Graph.Output, options.OutputName, options.OmitOutputBatch ? [.. network.OutputShape] : [options.BatchSize, .. network.OutputShape]);
         if (options.ActivationMap)
             graph.Declare(OnnxSchema.Graph.Output, ActivationMapName, options.OmitOutputBatch ? [.. ActivationMapShape(network)] : [options.BatchSize, .. ActivationMapShape(network)]);
 
         int[] perChannel = [1, channels, 1, 1];
         string pixels = isComposed ? OnnxComposition.Write(graph, options.InputName, options.Chain.Background) : options.InputName;
+        pixels = crop?.Write(graph, pixels) ?? pixels;
         string map = graph.Node("Sub", "normalize/sub", [pixels, graph.Constant("normalize.mean", perChannel, network.Normalization.Mean, OnnxPrecision.Single)]);
         map = graph.Node("Mul", "normalize/mul", [map, graph.Constant("normalize.scale", perChannel, network.Normalization.Scale, OnnxPrecision.Single)]);
         if (half)
@@ -200,6 +202,8 @@ public static class OnnxWriter
             throw new ArgumentException("Class activation maps require a classifier, but the output of this network is features.", nameof(options));
         if (!options.Chain.Background.IsEmpty && options.Chain.Background.Length != network.Architecture.InputChannels)
             throw new ArgumentException($"The background has {options.Chain.Background.Length} values for {network.Architecture.InputChannels} channels.", nameof(options));
+        if (options.Chain.Crop is { } crop && (!crop.IsValid || (crop.Height, crop.Width) != (network.ImageHeight, network.ImageWidth) || options.OpsetVersion < OnnxCrop.OldestOpset))
+            throw new ArgumentException($"The crop {crop} cannot be written for images of {network.ImageHeight} x {network.ImageWidth} in operator set {options.OpsetVersion}.", nameof(options));
         if (!Enum.IsDefined(options.Precision))
             throw new ArgumentException($"The precision {(int)options.Precision} is not a value of OnnxPrecision.", nameof(options));
     }
