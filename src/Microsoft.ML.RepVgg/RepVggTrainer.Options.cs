@@ -236,6 +236,33 @@ public sealed partial class RepVggTrainer
         /// <summary>Whether Fit throws or returns the best model so far when training diverges, which <see cref="RepVggTransformer.StopReason"/> then reports.</summary>
         public DivergenceBehavior OnDivergence { get; set; } = DivergenceBehavior.Throw;
 
+        /// <summary>Sets the hyperparameters of training to those of a preset. Other options keep their values, and so do the scales of a <see cref="RepOptimizerOptions"/> if the preset is for RepOptimizer.</summary>
+        /// <param name="preset">The preset, such as <see cref="TrainingPreset.Paper"/>.</param>
+        /// <returns>These options.</returns>
+        public Options Apply(TrainingPreset preset)
+        {
+            ArgumentNullException.ThrowIfNull(preset);
+            Epochs = preset.Epochs;
+            BatchSize = preset.BatchSize;
+            Optimizer = Optimizer is RepOptimizerOptions given && preset.Optimizer is RepOptimizerOptions { Scales: null, ScalesPath: null } wanted
+                ? wanted with { Scales = given.Scales, ScalesPath = given.ScalesPath }
+                : preset.Optimizer;
+            LearningRate = preset.LearningRate;
+            LearningRateBaseSize = preset.LearningRateBaseSize;
+            LearningRateScheduler = preset.LearningRateScheduler;
+            HeadLearningRateScale = preset.HeadLearningRateScale;
+            LayerLearningRateDecay = preset.LayerLearningRateDecay;
+            WeightDecay = preset.WeightDecay;
+            LabelSmoothing = preset.LabelSmoothing;
+            Dropout = preset.Dropout;
+            StochasticDepth = preset.StochasticDepth;
+            AuxiliaryLossWeight = preset.AuxiliaryLossWeight;
+            EmaDecay = preset.EmaDecay;
+            Augmentation = preset.Augmentation;
+            CropFraction = preset.CropFraction;
+            return this;
+        }
+
         internal Options Clone() => (Options)MemberwiseClone();
 
         internal override void Check()

@@ -29,6 +29,12 @@ public sealed record LearningRateScheduler
     /// <summary>Epochs of linear warm-up, at least 0; fractions are allowed. Step i (from 0) of w warm-up steps uses (i + 1) / w times the peak rate.</summary>
     public double WarmUpEpochs { get; init; }
 
+    /// <summary>
+    /// Whether the schedule begins after the warm-up, as by default. False: the schedule is counted from the first step, and the warm-up takes the place of its first part, so that the
+    /// rate after the warm-up is below the peak for the shapes cosine and polynomial. timm's name is warmup_prefix; the RepOptimizer authors have false.
+    /// </summary>
+    public bool WarmUpPrefix { get; init; } = true;
+
     /// <summary>For the cosine and the polynomial shape: final learning rate as a fraction of the peak rate, 0 .. 1.</summary>
     public double FinalFraction { get; init; }
 
@@ -64,7 +70,11 @@ public sealed record LearningRateScheduler
             _ => (float)(peak * (FinalFraction + (1 - FinalFraction) * (1 + Math.Cos(Math.PI * Progress())) / 2)),
         };
 
-        double Progress() => Math.Min(1.0, (double)(step - warmUp) / Math.Max(1, total - warmUp));
+        double Progress()
+        {
+            long start = WarmUpPrefix ? warmUp : 0;
+            return Math.Min(1.0, (double)(step - start) / Math.Max(1, total - start));
+        }
     }
 
     internal void Validate()

@@ -33,6 +33,19 @@ public class LearningRateSchedulerTests
     }
 
     [Fact]
+    public void Without_a_prefix_the_schedule_counts_from_the_first_step()
+    {
+        var cosine = new LearningRateScheduler { WarmUpEpochs = 1.5, WarmUpPrefix = false };
+        var polynomial = new LearningRateScheduler { WarmUpEpochs = 1.5, WarmUpPrefix = false, Shape = ScheduleShape.Polynomial, Power = 2 };
+        for (int i = 0; i < 40; i++)
+        {
+            double warmUp = 0.3 * (i + 1) / 15, share = i / 40.0;
+            Assert.Equal(i < 15 ? warmUp : 0.15 * (1 + Math.Cos(Math.PI * share)), cosine.LearningRate(0.3f, i, 10, 4), 1e-7);
+            Assert.Equal(i < 15 ? warmUp : 0.3 * (1 - share) * (1 - share), polynomial.LearningRate(0.3f, i, 10, 4), 1e-7);
+        }
+    }
+
+    [Fact]
     public void Step_multiplies_every_few_epochs()
     {
         var schedule = new LearningRateScheduler { Shape = ScheduleShape.Step, StepSize = 3, Gamma = 0.2 };
