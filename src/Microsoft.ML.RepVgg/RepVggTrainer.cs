@@ -142,7 +142,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             input,
             features.IsVector || options.Augmentation.RandomResizedCrop is null
                 ? TrainingImages.AtNetworkSize(features, classes, _options.CacheLimit)
-                : TrainingImages.AtOwnSize(input, features, classes, workingSize, isDivided: _options is { ValidationSet: null, ValidationSetFraction: > 0 }, _options.CacheLimit),
+                : TrainingImages.AtOwnSize(input, features, classes, workingSize, isDivided: _options is { ValidationSet: null, ValidationSetFraction: > 0 }, hashes: _options.CheckpointPath is not null, _options.CacheLimit),
             features, isTraining: true, channel, ref skippedRows);
         using var validationSamples = _options.ValidationSet is { } set
             ? Read(CheckValidation(set, label), TrainingImages.AtNetworkSize(features, classes, _options.CacheLimit), features, isTraining: false, channel, ref skippedRows)

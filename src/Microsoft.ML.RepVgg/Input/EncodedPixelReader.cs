@@ -22,7 +22,7 @@ internal sealed class EncodedPixelReader(FeatureInput input, RowLocation locatio
     private readonly VBuffer<byte>[] _contents = new VBuffer<byte>[capacity];
     private readonly RowPlace[] _places = new RowPlace[capacity];
     private readonly (int Label, float Weight)[] _labels = new (int, float)[capacity];
-    private readonly WorkingImage[] _whole = new WorkingImage[working is null ? 0 : capacity];
+    private readonly WholeImage[] _whole = new WholeImage[working is null ? 0 : capacity];
     private readonly InvalidRowException?[] _errors = new InvalidRowException?[capacity];
     private readonly ImageResizer?[] _resizers = new ImageResizer?[ThreadCount.Resolve(threads)];
     private long _content;
@@ -90,7 +90,7 @@ internal sealed class EncodedPixelReader(FeatureInput input, RowLocation locatio
             else if (working is null)
                 images.Scaled!.Add(Planes(i), _labels[i].Label, _places[i].Position, _labels[i].Weight);
             else
-                images.Whole!.Add(_whole[i].Planes, _whole[i].Height, _whole[i].Width, AllValues(_contents[i]), _labels[i].Label, _places[i].Position, _labels[i].Weight);
+                images.Whole!.Add(_whole[i], AllValues(_contents[i]), _labels[i].Label, _places[i].Position, _labels[i].Weight);
         }
     }
 

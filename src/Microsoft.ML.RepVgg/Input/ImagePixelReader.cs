@@ -27,8 +27,8 @@ internal sealed class ImagePixelReader(FeatureInput input, RowLocation location,
             return;
         }
         images.Scaled?.Add(Planes(0), label, Location.Position, weight);
-        if (working?.Convert(_image!) is { } whole)
-            images.Whole!.Add(whole.Planes, whole.Height, whole.Width, [], label, Location.Position, weight);
+        if (working is not null)
+            images.Whole!.Add(working.Convert(_image!), [], label, Location.Position, weight);
     }
 
     public override void Dispose()

@@ -43,12 +43,13 @@ internal sealed class TrainingImages : IDisposable
     /// <param name="classes">Number of classes.</param>
     /// <param name="workingSize">Largest length of the shorter side in pixels; larger images are reduced.</param>
     /// <param name="isDivided">Whether some of the images will be for validation (<see cref="AtNetworkSize(SampleSubset, CancellationToken, int)"/>).</param>
+    /// <param name="hashes">Whether hashes of the images are computed, which a checkpoint needs.</param>
     /// <param name="memoryLimit">Maximum bytes of images in memory.</param>
-    public static TrainingImages AtOwnSize(IDataView view, FeatureInput input, int classes, int workingSize, bool isDivided, long memoryLimit)
+    public static TrainingImages AtOwnSize(IDataView view, FeatureInput input, int classes, int workingSize, bool isDivided, bool hashes, long memoryLimit)
     {
         var column = input.FindColumn(view.Schema);
         var files = ImageFiles.Find(view, input.ColumnName);
-        var working = new WorkingImages(workingSize, input.Background, PixelReader.DecodingOf(input, column, files));
+        var working = new WorkingImages(workingSize, input.Background, PixelReader.DecodingOf(input, column, files), hashes);
         // Decoded images are also kept at the network's size, because which of them are for validation is known only when all rows were read.
         bool keepsBoth = isDivided && !PixelReader.ReadsContent(column, files);
         var scaled = keepsBoth ? new SampleCache(input.Channels, input.Height, input.Width, classes, memoryLimit) : null;

@@ -4,6 +4,7 @@ using RepVgg.Architectures;
 using RepVgg.Runtime;
 using RepVgg.Tool.Images;
 using RepVgg.Training;
+using RepVgg.Training.Data;
 
 namespace RepVgg.Tool.Classification;
 
@@ -29,12 +30,12 @@ internal static class AugmentedSample
         int drawn = Math.Min(count, files.Count);
         for (int i = 0; i < drawn; i++)
         {
-            var image = new WorkingImage(new byte[augmented.Length], height, width);
+            var image = new WholeImage(new byte[augmented.Length], height, width);
             try
             {
                 using var picture = ImageDecoder.Decode(files[(int)((long)i * files.Count / drawn)].Read(), decoding);
                 if (working is null)
-                    resizer.Resize(picture, image.Planes);
+                    resizer.Resize(picture, image.Pixels);
                 else
                     image = working.Convert(picture);
             }
@@ -42,7 +43,7 @@ internal static class AugmentedSample
             {
                 continue;
             }
-            augmenter.Augment(image.Planes, image.Height, image.Width, augmented, new RandomStream((ulong)i));
+            augmenter.Augment(image.Pixels, image.Height, image.Width, augmented, new RandomStream((ulong)i));
             yield return PngImage.Encode(Array.ConvertAll(augmented, value => (byte)Math.Clamp(MathF.Round(value), 0, 255)), width, height);
         }
     }

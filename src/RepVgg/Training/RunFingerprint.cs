@@ -20,7 +20,7 @@ internal static class RunFingerprint
 
     private const string VersionKey = "Version", DataKey = "data", NetworkKey = "network", OptionsKey = "options";
 
-    /// <summary>Describes a run. All images are read once.</summary>
+    /// <summary>Describes a run. All images are read once, except those whose hash is known.</summary>
     /// <param name="network">The network with its initial weights.</param>
     /// <param name="train">The training set.</param>
     /// <param name="validation">The validation set, or null.</param>
@@ -117,9 +117,10 @@ internal static class RunFingerprint
             if (cancellation.IsCancellationRequested)
                 return false;
             var size = source.SizeOf(i);
-            if (size != (source.Height, source.Width))
+            bool hasOwnSize = size != (source.Height, source.Width);
+            if (hasOwnSize || !source.HashOf(i).IsEmpty)
             {
-                haveOwnSizes = true;
+                haveOwnSizes |= hasOwnSize;
                 AppendWhole(hash, source, i, size, ref buffer);
                 continue;
             }
@@ -145,16 +146,21 @@ internal static class RunFingerprint
         return true;
     }
 
-    /// <summary>Adds the size and the bytes of an image that does not have the network's size.</summary>
+    /// <summary>Adds the size of an image and the hash of its pixels, which are read if it is not known.</summary>
     private static void AppendWhole(IncrementalHash hash, ISampleSource source, int index, (int Height, int Width) size, ref byte[] buffer)
     {
         const byte Marker = 2;
+        hash.AppendData([Marker]);
+        hash.AppendData(MemoryMarshal.AsBytes<int>([size.Height, size.Width]));
+        if (source.HashOf(index) is { IsEmpty: false } known)
+        {
+            hash.AppendData(known);
+            return;
+        }
         int length = source.Channels * size.Height * size.Width;
         if (buffer.Length < length)
             buffer = new byte[length];
-        hash.AppendData([Marker]);
-        hash.AppendData(MemoryMarshal.AsBytes<int>([size.Height, size.Width]));
-        hash.AppendData(source.ReadBytes(index, buffer));
+        hash.AppendData(SHA256.HashData(source.ReadBytes(index, buffer)));
     }
 
     private static string Text(IncrementalHash hash) => Convert.ToHexStringLower(hash.GetHashAndReset());

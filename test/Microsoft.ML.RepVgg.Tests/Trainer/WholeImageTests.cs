@@ -114,7 +114,7 @@ public sealed class WholeImageTests : IDisposable
         };
         data = _context.Transforms.Conversion.MapValueToKey("Label").Fit(data).Transform(data);
         var input = FeatureInput.Create(data.Schema, new ImageSettings("feature", "Features", channels, Size, Size, ImageResizingEstimator.ResizingKind.IsoCrop, ImageResizingEstimator.Anchor.Center), Size, Size);
-        using var images = TrainingImages.AtOwnSize(data, input, Count, workingSize: 60, isDivided: true, memoryLimit: 30_000);
+        using var images = TrainingImages.AtOwnSize(data, input, Count, workingSize: 60, isDivided: true, hashes: false, memoryLimit: 30_000);
         TrainingRows.Read(data, input, "Label", null, images, skipInvalid: false, default);
 
         var crop = new RandomResizedCrop { MinimumScale = 0.1 };
@@ -281,16 +281,16 @@ public sealed class WholeImageTests : IDisposable
         Assert.Equal((67, 40), working.SizeOf(600, 1000));
         using var picture = ImageModels.Picture(100, 60, (x, y) => System.Drawing.Color.FromArgb(2 * x, 4 * y, 50));
         var image = working.Convert(picture);
-        Assert.Equal((40, 67, 3 * 40 * 67), (image.Height, image.Width, image.Planes.Length));
+        Assert.Equal((40, 67, 3 * 40 * 67), (image.Height, image.Width, image.Pixels.Length));
         for (int y = 0; y < 40; y++)
         {
             for (int x = 0; x < 67; x++)
             {
                 // The colours rise linearly, so that interpolation gives the value at the middle of a pixel; at the border, less is known.
                 double tolerance = x is 0 or 66 || y is 0 or 39 ? 4 : 2;
-                Assert.Equal(2 * ((x + 0.5) * 100 / 67 - 0.5), image.Planes[y * 67 + x], tolerance);
-                Assert.Equal(4 * ((y + 0.5) * 60 / 40 - 0.5), image.Planes[(40 + y) * 67 + x], tolerance);
-                Assert.Equal(50, image.Planes[(80 + y) * 67 + x]);
+                Assert.Equal(2 * ((x + 0.5) * 100 / 67 - 0.5), image.Pixels[y * 67 + x], tolerance);
+                Assert.Equal(4 * ((y + 0.5) * 60 / 40 - 0.5), image.Pixels[(40 + y) * 67 + x], tolerance);
+                Assert.Equal(50, image.Pixels[(80 + y) * 67 + x]);
             }
         }
 
@@ -318,8 +318,8 @@ public sealed class WholeImageTests : IDisposable
     public void Every_image_has_the_same_share_in_the_normalization()
     {
         using var cache = new WholeImageCache(1, 2, 2, 2, (_, _, _, _) => { });
-        cache.Add([10, 20, 10, 20, 10, 20, 10, 20], 2, 4, [], 0, 0);
-        cache.Add([100], 1, 1, [], 1, 1);
+        cache.Add(new WholeImage([10, 20, 10, 20, 10, 20, 10, 20], 2, 4), [], 0, 0);
+        cache.Add(new WholeImage([100], 1, 1), [], 1, 1);
         // The means of the images are 15 and 100, those of the squares 250 and 10,000.
         var measured = PixelStatistics.Measure(cache);
         Assert.Equal(57.5, measured.Mean[0], 1e-5);
@@ -327,11 +327,31 @@ public sealed class WholeImageTests : IDisposable
     }
 
     [Fact]
+    public void A_run_is_described_alike_with_and_without_hashes_of_the_images()
+    {
+        using var backend = new global::RepVgg.Backends.Cpu.CpuBackend(1);
+        using var network = new global::RepVgg.Networks.TrainingNetwork(Stripes.Tiny, 2, backend, 1);
+        string Describe(bool hashes, int changed = -1, int width = 20)
+        {
+            using var cache = new WholeImageCache(1, 12, 12, 2, (_, _, _, _) => { });
+            for (int i = 0; i < 2; i++)
+            {
+                byte[] pixels = new byte[300];
+                pixels[7] = (byte)(i == changed ? 1 : 0);
+                cache.Add(new WholeImage(pixels, 300 / width, width, hashes ? System.Security.Cryptography.SHA256.HashData(pixels) : null), [], i, i);
+            }
+            return RunFingerprint.Of(network, cache, null, Normalization.Identity(1), new TrainingOptions(), default)!.ToJsonString();
+        }
+        Assert.Equal(Describe(hashes: false), Describe(hashes: true));
+        Assert.Equal(5, new[] { Describe(true), Describe(true, 0), Describe(true, 1), Describe(true, width: 15), Describe(true, 0, width: 15) }.Distinct().Count());
+    }
+
+    [Fact]
     public void Images_of_other_sizes_need_rectangles()
     {
         using var cache = new WholeImageCache(1, 12, 12, 2, (_, _, _, _) => { });
-        cache.Add(new byte[144], 12, 12, [], 0, 0);
-        cache.Add(new byte[156], 12, 13, [], 1, 7);
+        cache.Add(new WholeImage(new byte[144], 12, 12), [], 0, 0);
+        cache.Add(new WholeImage(new byte[156], 12, 13), [], 1, 7);
         using var backend = new global::RepVgg.Backends.Cpu.CpuBackend(1);
         using var network = new global::RepVgg.Networks.TrainingNetwork(Stripes.Tiny, 2, backend, 1);
         Exception Run(Augmentation augmentation, ISampleSource? validation) => Assert.Throws<ArgumentException>(() => TrainingLoop.Run(

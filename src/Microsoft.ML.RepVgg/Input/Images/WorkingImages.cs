@@ -1,5 +1,7 @@
 using System.Collections.Immutable;
+using System.Security.Cryptography;
 using Microsoft.ML.Data;
+using RepVgg.Training.Data;
 using SkiaSharp;
 
 namespace Microsoft.ML.RepVgg.Input.Images;
@@ -9,7 +11,8 @@ namespace Microsoft.ML.RepVgg.Input.Images;
 /// <param name="workingSize">Largest length of the shorter side in pixels.</param>
 /// <param name="background">Values of the background, from <see cref="ImageResizer.Background"/>.</param>
 /// <param name="decoding">How encoded images are decoded.</param>
-internal sealed class WorkingImages(int workingSize, ImmutableArray<byte> background, ImageDecoding decoding)
+/// <param name="hashes">Whether converted images have hashes of their pixels.</param>
+internal sealed class WorkingImages(int workingSize, ImmutableArray<byte> background, ImageDecoding decoding, bool hashes = false)
 {
     /// <summary>Largest length of the shorter side in pixels.</summary>
     public int WorkingSize => workingSize;
@@ -26,25 +29,11 @@ internal sealed class WorkingImages(int workingSize, ImmutableArray<byte> backgr
     }
 
     /// <summary>Converts an image, as <see cref="ImageDecoder"/> returns it.</summary>
-    public WorkingImage Convert(SKBitmap image)
-    {
-        var (height, width) = SizeOf(image.Width, image.Height);
-        byte[] planes = new byte[checked(background.Length * height * width)];
-        using var resizer = ImageResizer.OfWholeImages(height, width, background);
-        resizer.Resize(image, planes);
-        return new WorkingImage(planes, height, width);
-    }
+    public WholeImage Convert(SKBitmap image) => Convert(image.Width, image.Height, (resizer, planes) => resizer.Resize(image, planes));
 
     /// <summary>Converts an image, which is neither changed nor disposed.</summary>
     /// <exception cref="ImageException">The pixel format is not read.</exception>
-    public WorkingImage Convert(MLImage image)
-    {
-        var (height, width) = SizeOf(image.Width, image.Height);
-        byte[] planes = new byte[checked(background.Length * height * width)];
-        using var resizer = ImageResizer.OfWholeImages(height, width, background);
-        resizer.Resize(image, planes);
-        return new WorkingImage(planes, height, width);
-    }
+    public WholeImage Convert(MLImage image) => Convert(image.Width, image.Height, (resizer, planes) => resizer.Resize(image, planes));
 
     /// <summary>Decodes and converts an image of a known size.</summary>
     /// <param name="encoded">The content of the file.</param>
@@ -69,10 +58,13 @@ internal sealed class WorkingImages(int workingSize, ImmutableArray<byte> backgr
         using var image = ImageDecoder.Decode(encoded, decoding);
         resizer.Resize(image, planes);
     }
-}
 
-/// <summary>A whole image at its working size.</summary>
-/// <param name="Planes">The planes, CHW.</param>
-/// <param name="Height">Height in pixels.</param>
-/// <param name="Width">Width in pixels.</param>
-internal readonly record struct WorkingImage(byte[] Planes, int Height, int Width);
+    private WholeImage Convert(int imageWidth, int imageHeight, Action<ImageResizer, byte[]> resize)
+    {
+        var (height, width) = SizeOf(imageWidth, imageHeight);
+        byte[] planes = new byte[checked(background.Length * height * width)];
+        using var resizer = ImageResizer.OfWholeImages(height, width, background);
+        resize(resizer, planes);
+        return new WholeImage(planes, height, width, hashes ? SHA256.HashData(planes) : null);
+    }
+}

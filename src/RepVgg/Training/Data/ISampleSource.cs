@@ -38,6 +38,11 @@ internal interface ISampleSource
     /// <returns>The pixels, CHW, in the source's memory or in <paramref name="buffer"/>; an empty span if the image is not stored as bytes, and <see cref="Read"/> must be used.</returns>
     ReadOnlySpan<byte> ReadBytes(int index, Span<byte> buffer) => [];
 
+    /// <summary>Gets a SHA-256 hash of the pixels of one image, if it was computed when the image was read, so that the pixels need not be read again to compare runs.</summary>
+    /// <param name="index">0 .. Count - 1.</param>
+    /// <returns>The hash; empty if there is none.</returns>
+    ReadOnlySpan<byte> HashOf(int index) => [];
+
     /// <summary>Returns the label of one image without reading its pixels.</summary>
     /// <param name="index">0 .. Count - 1.</param>
     /// <returns>The label.</returns>

@@ -92,6 +92,9 @@ internal sealed class SampleSubset : ISampleSource
     public ReadOnlySpan<byte> ReadBytes(int index, Span<byte> buffer) => _source.ReadBytes(_indices[index], buffer);
 
     /// <inheritdoc/>
+    public ReadOnlySpan<byte> HashOf(int index) => _source.HashOf(_indices[index]);
+
+    /// <inheritdoc/>
     public int LabelOf(int index) => _source.LabelOf(_indices[index]);
 
     /// <inheritdoc/>

@@ -9,6 +9,13 @@ namespace RepVgg.Training.Data;
 /// <param name="pixels">Receives channels * height * width values, CHW.</param>
 internal delegate void ImageContentDecoder(ReadOnlySpan<byte> encoded, int height, int width, Span<byte> pixels);
 
+/// <summary>An image of bytes at its own size.</summary>
+/// <param name="Pixels">Channels * height * width values, CHW.</param>
+/// <param name="Height">Height in pixels.</param>
+/// <param name="Width">Width in pixels.</param>
+/// <param name="Hash">SHA-256 hash of the pixels; null if it is not needed.</param>
+internal readonly record struct WholeImage(byte[] Pixels, int Height, int Width, byte[]? Hash = null);
+
 /// <summary>Stores labelled images of bytes at their own sizes, from which the augmentation cuts parts, and reads them by index.</summary>
 /// <remarks>
 /// An image is stored as the content of its file, or as pixels if there is none; what exceeds the memory limit is stored in a temporary file (<see cref="SpillFile"/>).
@@ -17,8 +24,8 @@ internal delegate void ImageContentDecoder(ReadOnlySpan<byte> encoded, int heigh
 /// </remarks>
 internal sealed class WholeImageCache : ISampleSource, IDisposable
 {
-    private readonly List<Image> _images = [];
-    private readonly Stack<Image> _decoded = [];
+    private readonly List<Entry> _images = [];
+    private readonly Stack<Entry> _decoded = [];
     private readonly ImageContentDecoder _decode;
     private readonly long _memoryLimit;
     private readonly string _folder;
@@ -73,23 +80,22 @@ internal sealed class WholeImageCache : ISampleSource, IDisposable
     public int UndecodedCount => _images.Count(image => image is { IsEncoded: true, Pixels: null });
 
     /// <summary>Appends one image.</summary>
-    /// <param name="pixels">Channels * height * width values, CHW. The array belongs to the cache afterwards.</param>
-    /// <param name="height">Height of the image in pixels.</param>
-    /// <param name="width">Width of the image in pixels.</param>
+    /// <param name="image">The image. Its arrays belong to the cache afterwards.</param>
     /// <param name="encoded">The content of a file that is decoded to these pixels, which is copied; empty if there is none.</param>
     /// <param name="label">0 .. Classes - 1.</param>
     /// <param name="row">Row number for messages.</param>
     /// <param name="weight">Weight of the image in the training loss, more than 0.</param>
     /// <exception cref="ArgumentException">Wrong length, or a label out of range; the row is named.</exception>
     /// <exception cref="IOException">The temporary file cannot be written; the folder is named.</exception>
-    public void Add(byte[] pixels, int height, int width, ReadOnlySpan<byte> encoded, int label, long row, float weight = 1)
+    public void Add(WholeImage image, ReadOnlySpan<byte> encoded, int label, long row, float weight = 1)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
+        var (pixels, height, width, _) = image;
         if (height < 1 || width < 1 || pixels.Length != (long)Channels * height * width)
             throw new ArgumentException($"Row {row}: the image has {pixels.Length} values, not {Channels} x {height} x {width}.");
         SampleShape.CheckLabel(label, Classes, row);
         HasWeights |= weight != 1;
-        var image = new Image(label, row, weight, height, width, !encoded.IsEmpty);
+        var entry = new Entry(label, row, weight, height, width, image.Hash, !encoded.IsEmpty);
         ReadOnlySpan<byte> content = encoded.IsEmpty ? pixels : encoded;
         while (!Fits(content.Length) && _decoded.TryPop(out var other))
         {
@@ -100,27 +106,27 @@ internal sealed class WholeImageCache : ISampleSource, IDisposable
         if (!Fits(content.Length))
         {
             _spill ??= new SpillFile(_folder);
-            (image.Length, image.Offset) = (content.Length, _spill.Append(content));
+            (entry.Length, entry.Offset) = (content.Length, _spill.Append(content));
             _isFull = true;
         }
         else if (encoded.IsEmpty)
         {
-            image.Pixels = pixels;
+            entry.Pixels = pixels;
             MemoryBytes += pixels.Length;
         }
         else
         {
-            image.Content = encoded.ToArray();
+            entry.Content = encoded.ToArray();
             MemoryBytes += encoded.Length;
             _isFull |= !Fits(pixels.Length);
             if (!_isFull)
             {
-                image.Pixels = pixels;
+                entry.Pixels = pixels;
                 MemoryBytes += pixels.Length;
-                _decoded.Push(image);
+                _decoded.Push(entry);
             }
         }
-        _images.Add(image);
+        _images.Add(entry);
     }
 
     /// <inheritdoc/>
@@ -178,6 +184,9 @@ internal sealed class WholeImageCache : ISampleSource, IDisposable
     }
 
     /// <inheritdoc/>
+    public ReadOnlySpan<byte> HashOf(int index) => _images[index].Hash;
+
+    /// <inheritdoc/>
     public int LabelOf(int index) => _images[index].Label;
 
     /// <inheritdoc/>
@@ -200,7 +209,7 @@ internal sealed class WholeImageCache : ISampleSource, IDisposable
     private bool Fits(int bytes) => MemoryBytes + bytes <= _memoryLimit;
 
     /// <summary>One image. Its content is in memory, or in the temporary file at an offset; pixels without an encoded content are the content.</summary>
-    private sealed class Image(int label, long row, float weight, int height, int width, bool isEncoded)
+    private sealed class Entry(int label, long row, float weight, int height, int width, byte[]? hash, bool isEncoded)
     {
         public int Label => label;
 
@@ -211,6 +220,8 @@ internal sealed class WholeImageCache : ISampleSource, IDisposable
         public int Height => height;
 
         public int Width => width;
+
+        public byte[]? Hash => hash;
 
         public bool IsEncoded => isEncoded;
 

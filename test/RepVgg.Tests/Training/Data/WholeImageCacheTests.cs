@@ -30,7 +30,7 @@ public class WholeImageCacheTests
         for (int i = 0; i < Count; i++)
         {
             var (height, width) = Size(i);
-            cache.Add(Pixels(i), height, width, isEncoded(i) ? Content(i) : [], i % 3, 100 + i, i == 7 ? 2.5f : 1);
+            cache.Add(new WholeImage(Pixels(i), height, width), isEncoded(i) ? Content(i) : [], i % 3, 100 + i, i == 7 ? 2.5f : 1);
         }
         return cache;
 
@@ -121,7 +121,7 @@ public class WholeImageCacheTests
     public void Wrong_images_are_refused_with_their_row()
     {
         using var cache = new WholeImageCache(3, 4, 4, 3, (_, _, _, _) => { });
-        Assert.Contains("Row 12: the image has 74 values, not 3 x 5 x 5.", Assert.Throws<ArgumentException>(() => cache.Add(new byte[74], 5, 5, [], 0, 12)).Message);
-        Assert.Contains("Row 3: label 3 is outside 0 .. 2", Assert.Throws<ArgumentException>(() => cache.Add(new byte[75], 5, 5, [], 3, 3)).Message);
+        Assert.Contains("Row 12: the image has 74 values, not 3 x 5 x 5.", Assert.Throws<ArgumentException>(() => cache.Add(new WholeImage(new byte[74], 5, 5), [], 0, 12)).Message);
+        Assert.Contains("Row 3: label 3 is outside 0 .. 2", Assert.Throws<ArgumentException>(() => cache.Add(new WholeImage(new byte[75], 5, 5), [], 3, 3)).Message);
     }
 }
