@@ -121,6 +121,8 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var options = _options.ToTrainingOptions(seed, features.Height, features.Width);
         options.Validate(features.Height, features.Width);
         options = TrainingLoop.Prepare(options, architecture);
+        if (_options.Distillation is { } distillation)
+            options = options with { Distillation = distillation.Resolve(KeyValues.Read(label, classes), features.Channels, features.Height, features.Width, _options.NumberOfThreads) };
         using var backend = CreateBackend(architecture, classes, channel);
         using var network = new TrainingNetwork(architecture, classes, backend, seed, _options.FrozenStages, _options.FreezeBatchNorm, _options.BranchScales);
         if (pretrained is not null)
@@ -138,7 +140,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         using var validationSamples = _options.ValidationSet is { } set ? Read(CheckValidation(set, label), features, classes, isTraining: false, channel, ref skippedRows) : null;
         var (training, validation) = Divide(samples, validationSamples, seed);
         if (_options.ClassWeights is { } weights)
-            options = options with { ClassWeights = weights.Resolve(KeyValues.Read(label, classes), CountLabels(training)) };
+            options = options with { ClassWeights = weights.Resolve(KeyValues.Read(label, classes), TrainingLoop.CountLabels(training)) };
 
         var normalization = _options.Normalization ?? expected;
         var outliers = FindOutliers(training, "training", isMeasured: normalization is null, channel);
@@ -155,14 +157,6 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         if (result.Average is { } average)
             Log(channel, Describe(average, result), isWarning: false);
         return new TrainedNetwork(architecture, features, normalization, label, result, skippedRows);
-    }
-
-    private static int[] CountLabels(ISampleSource samples)
-    {
-        int[] counts = new int[samples.Classes];
-        for (int i = 0; i < samples.Count; i++)
-            counts[samples.LabelOf(i)]++;
-        return counts;
     }
 
     private static string Describe(CheckpointAverage average, TrainingResult result)
@@ -239,7 +233,10 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             if (skipped > 0)
                 channel?.Warning(MessageSensitivity.UserData, "{0} rows of the {1} were skipped; the first: {2}", skipped, what, reason);
             if (cache.Count == 0)
-                throw new InvalidOperationException(skipped > 0 ? $"None of the {skipped} rows of the {what} can be used; the first: {reason}" : $"The {what} has no rows.");
+            {
+                string weighted = isTraining && _options.ExampleWeightColumnName is { } name ? $" with a weight of more than 0 in the column '{name}'" : "";
+                throw new InvalidOperationException(skipped > 0 ? $"None of the {skipped} rows of the {what} can be used; the first: {reason}" : $"The {what} has no rows{weighted}.");
+            }
             if (isTraining && lostLabels.Count > 0)
             {
                 var names = KeyValues.Read(view.Schema[_options.LabelColumnName], classes);
