@@ -153,6 +153,9 @@ public sealed partial class RepVggTrainer
         /// <summary>Label smoothing: the fraction of the target probability that is distributed evenly over all classes.</summary>
         public float LabelSmoothing { get; set; }
 
+        /// <summary>A trained network, the teacher, from whose class probabilities the network learns besides the labels; null for none.</summary>
+        public KnowledgeDistillation? Distillation { get; set; }
+
         /// <summary>Whether the blocks' kernels are decayed by the RepVGG authors' custom L2 penalty on the equivalent kernels, with the factor <see cref="WeightDecay"/>, instead of the ordinary L2 weight decay.</summary>
         public bool CustomL2 { get; set; }
 
@@ -277,6 +280,7 @@ public sealed partial class RepVggTrainer
             if (ScoreColumnName == PredictedLabelColumnName)
                 throw new ArgumentException($"ScoreColumnName and PredictedLabelColumnName are both '{ScoreColumnName}'; they must differ.");
             CheckFineTuning();
+            Distillation?.Check();
             if (ImageChannels is not (null or 1 or 3))
                 throw new ArgumentException($"ImageChannels is {ImageChannels}; it must be 1 or 3.");
             if (!(ValidationSetFraction is >= 0 and < 1))

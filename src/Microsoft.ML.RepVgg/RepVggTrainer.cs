@@ -125,6 +125,8 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         options.Validate(features.Height, features.Width);
         int workingSize = _options.WorkingSizeFor(features.Height, features.Width);
         options = TrainingLoop.Prepare(options, architecture);
+        if (_options.Distillation is { } distillation)
+            options = options with { Distillation = distillation.Resolve(KeyValues.Read(label, classes), features.Channels, features.Height, features.Width, _options.NumberOfThreads) };
         using var backend = CreateBackend(architecture, classes, channel);
         using var network = new TrainingNetwork(architecture, classes, backend, seed, _options.FrozenStages, _options.FreezeBatchNorm, _options.BranchScales);
         if (pretrained is not null)
@@ -149,7 +151,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             : null;
         var (training, validation) = Divide(samples, validationSamples, seed);
         if (_options.ClassWeights is { } weights)
-            options = options with { ClassWeights = weights.Resolve(KeyValues.Read(label, classes), CountLabels(training)) };
+            options = options with { ClassWeights = weights.Resolve(KeyValues.Read(label, classes), TrainingLoop.CountLabels(training)) };
 
         var normalization = _options.Normalization ?? expected;
         var outliers = FindOutliers(training, "training", isMeasured: normalization is null, channel);
@@ -179,14 +181,6 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var calibration = TemperatureScaling.Fit(classes, logits, [.. Enumerable.Range(0, validation.Count).Select(validation.LabelOf)]);
         Log(channel, calibration.Describe(), isWarning: calibration.IsAtLimit);
         return calibration;
-    }
-
-    private static int[] CountLabels(ISampleSource samples)
-    {
-        int[] counts = new int[samples.Classes];
-        for (int i = 0; i < samples.Count; i++)
-            counts[samples.LabelOf(i)]++;
-        return counts;
     }
 
     private static string Describe(CheckpointAverage average, TrainingResult result)
@@ -266,7 +260,10 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             if (skipped > 0)
                 channel?.Warning(MessageSensitivity.UserData, "{0} rows of the {1} were skipped; the first: {2}", skipped, what, reason);
             if (images.Samples.Count == 0)
-                throw new InvalidOperationException(skipped > 0 ? $"None of the {skipped} rows of the {what} can be used; the first: {reason}" : $"The {what} has no rows.");
+            {
+                string weighted = isTraining && _options.ExampleWeightColumnName is { } name ? $" with a weight of more than 0 in the column '{name}'" : "";
+                throw new InvalidOperationException(skipped > 0 ? $"None of the {skipped} rows of the {what} can be used; the first: {reason}" : $"The {what} has no rows{weighted}.");
+            }
             if (isTraining && lostLabels.Count > 0)
             {
                 var names = KeyValues.Read(view.Schema[_options.LabelColumnName], images.Samples.Classes);

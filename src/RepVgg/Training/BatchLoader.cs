@@ -11,8 +11,8 @@ internal sealed class Batch(int capacity, int imageLength)
     private readonly float[] _images = new float[capacity * imageLength];
     private readonly int[] _labels = new int[capacity];
     private readonly float[] _weights = new float[capacity];
-    private float[] _targets = [];
-    private int _targetsPerImage;
+    private float[] _targets = [], _teacherTargets = [];
+    private int _targetsPerImage, _teacherTargetsPerImage;
 
     public int Count { get; set; }
 
@@ -26,6 +26,9 @@ internal sealed class Batch(int capacity, int imageLength)
     /// <summary>The weighted target probabilities, a row of all classes per image; empty if the labels are the targets.</summary>
     public Span<float> Targets => _targets.AsSpan(0, Count * _targetsPerImage);
 
+    /// <summary>The weighted class probabilities of the teacher, a row of all classes per image; empty without a teacher.</summary>
+    public Span<float> TeacherTargets => _teacherTargets.AsSpan(0, Count * _teacherTargetsPerImage);
+
     /// <summary>The images that are being copied to the device; null if the loader has no device.</summary>
     public StagedInput? Staged { get; private set; }
 
@@ -36,6 +39,15 @@ internal sealed class Batch(int capacity, int imageLength)
             _targets = new float[_labels.Length * classes];
         _targetsPerImage = classes;
         return Targets;
+    }
+
+    /// <summary>Provides the memory of <see cref="TeacherTargets"/>.</summary>
+    public Span<float> CreateTeacherTargets(int classes)
+    {
+        if (_teacherTargets.Length < _labels.Length * classes)
+            _teacherTargets = new float[_labels.Length * classes];
+        _teacherTargetsPerImage = classes;
+        return TeacherTargets;
     }
 
     /// <summary>Starts copying the images to a device.</summary>
@@ -59,6 +71,7 @@ internal sealed class BatchLoader : IDisposable
     private readonly ISampleSource _source;
     private readonly ImageAugmenter _augmenter;
     private readonly TrainingTargets? _targets;
+    private readonly TeacherTargets? _teacher;
     private readonly int[]? _order;
     private readonly ulong _seed;
     private readonly int _epoch;
@@ -72,9 +85,9 @@ internal sealed class BatchLoader : IDisposable
     private int _ended;
     private int _next;
 
-    private BatchLoader(ISampleSource source, ImageAugmenter augmenter, TrainingTargets? targets, int[]? order, int batches, ulong seed, int epoch, Backend? device, int? threads = null)
+    private BatchLoader(ISampleSource source, ImageAugmenter augmenter, TrainingTargets? targets, int[]? order, int batches, ulong seed, int epoch, Backend? device, int? threads = null, TeacherTargets? teacher = null)
     {
-        (_source, _augmenter, _targets, _order, _seed, _epoch, _device) = (source, augmenter, targets, order, seed, epoch, device);
+        (_source, _augmenter, _targets, _order, _seed, _epoch, _device, _teacher) = (source, augmenter, targets, order, seed, epoch, device, teacher);
         Batches = batches;
         _imageLength = source.Channels * source.Height * source.Width;
         int capacity = (source.Count + batches - 1) / batches;
@@ -96,12 +109,13 @@ internal sealed class BatchLoader : IDisposable
     /// <param name="targets">Computes the targets; null if the labels are the targets.</param>
     /// <param name="balanced">Whether the pass has about the same number of images of every class, instead of every image once.</param>
     /// <param name="threads">Number of threads; null for that of the device, or 1.</param>
-    public static BatchLoader Training(ISampleSource source, ImageAugmenter augmenter, int batchSize, ulong seed, int epoch, Backend? device = null, TrainingTargets? targets = null, bool balanced = false, int? threads = null)
+    /// <param name="teacher">Computes the class probabilities of the teacher; null without one.</param>
+    public static BatchLoader Training(ISampleSource source, ImageAugmenter augmenter, int batchSize, ulong seed, int epoch, Backend? device = null, TrainingTargets? targets = null, bool balanced = false, int? threads = null, TeacherTargets? teacher = null)
     {
         var random = new RandomStream(seed, RandomStream.Purpose.Shuffle, (ulong)epoch);
         int[] order = balanced ? BalancedSample(source, ref random) : [.. Enumerable.Range(0, source.Count)];
         random.Shuffle(order);
-        return new BatchLoader(source, augmenter, targets, order, TrainingBatches(source.Count, batchSize), seed, epoch, device, threads);
+        return new BatchLoader(source, augmenter, targets, order, TrainingBatches(source.Count, batchSize), seed, epoch, device, threads, teacher);
     }
 
     /// <summary>Creates a loader for a validation pass: in the order of the source, without augmentation. Batches are staged on the device, if one is given.</summary>
@@ -310,6 +324,7 @@ internal sealed class BatchLoader : IDisposable
             }
         }
         _targets?.Apply(batch, Random(RandomStream.Purpose.Mix, index));
+        _teacher?.Apply(batch);
         // After a read that did not return until the loader was disposed, the device can be disposed, too.
         if (_stopped)
             return;

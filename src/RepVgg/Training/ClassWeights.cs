@@ -24,12 +24,19 @@ public sealed class ClassWeights
         var known = new Dictionary<string, float>(StringComparer.Ordinal);
         foreach (var (name, weight) in weights)
         {
-            if (!(weight > 0 && float.IsFinite(weight)))
-                throw new ArgumentException(FormattableString.Invariant($"The weight of the class '{name}' is {weight}; it must be a finite number of more than 0. Remove the rows of a class that should have no influence."), nameof(weights));
+            Check(name, weight);
             if (!known.TryAdd(name, weight))
                 throw new ArgumentException($"The class '{name}' has two weights.", nameof(weights));
         }
         return new ClassWeights(known);
+    }
+
+    /// <summary>Checks the weight of a class.</summary>
+    /// <exception cref="ArgumentException">It is not a finite number of more than 0.</exception>
+    internal static void Check(string name, float weight)
+    {
+        if (!(weight > 0 && float.IsFinite(weight)))
+            throw new ArgumentException(FormattableString.Invariant($"The weight of the class '{name}' is {weight}; it must be a finite number of more than 0. Remove the rows of a class that should have no influence."));
     }
 
     /// <summary>Computes the weight of each class.</summary>

@@ -104,8 +104,15 @@ internal static class TrainingLoop
         CheckLabels(train, options.MinimumSamplesPerClass);
         if (options.Augmentation.RandomResizedCrop is null)
             SampleShape.CheckSizes(train, "training");
-        if (options.ClassWeights is { } weights && (weights.Count != train.Classes || weights.Any(weight => !(weight > 0 && float.IsFinite(weight)))))
-            throw new ArgumentException($"ClassWeights must have {train.Classes} finite numbers of more than 0, one for each class.", nameof(options));
+        if (options.ClassWeights is { } weights)
+        {
+            if (weights.Count != train.Classes)
+                throw new ArgumentException($"ClassWeights has {weights.Count} weights, but there are {train.Classes} classes.", nameof(options));
+            foreach (var (label, weight) in weights.Index())
+                ClassWeights.Check(FormattableString.Invariant($"{label}"), weight);
+        }
+
+        options.Distillation?.Validate(train.Channels, train.Height, train.Width, train.Classes);
 
         if (validation is null)
             return;
@@ -142,11 +149,18 @@ internal static class TrainingLoop
             throw new ArgumentException($"The {name} set has {source.Classes} classes, but the network has {network.Classes}.");
     }
 
+    /// <summary>Counts the samples of each class.</summary>
+    public static int[] CountLabels(ISampleSource samples)
+    {
+        var counts = new int[samples.Classes];
+        for (int i = 0; i < samples.Count; i++)
+            counts[samples.LabelOf(i)]++;
+        return counts;
+    }
+
     private static void CheckLabels(ISampleSource train, int minimum)
     {
-        var counts = new int[train.Classes];
-        for (int i = 0; i < train.Count; i++)
-            counts[train.LabelOf(i)]++;
+        int[] counts = CountLabels(train);
         int present = counts.Count(count => count > 0);
         if (present < 2)
             throw new ArgumentException($"All {train.Count} training samples have label {Array.FindIndex(counts, count => count > 0)}; a classifier needs at least two classes.", nameof(train));
@@ -174,6 +188,7 @@ internal sealed class TrainingRun : IDisposable
     private readonly WeightAverage? _average;
     private readonly MetricAccumulator _metrics;
     private readonly TrainingStep _step;
+    private readonly TeacherTargets? _teacher;
     private readonly ProgressReporter _reporter;
     private readonly DivergenceDetector _divergence;
     private readonly DivergenceDiagnosis _diagnosis;
@@ -206,6 +221,8 @@ internal sealed class TrainingRun : IDisposable
             _average = backend.CreateWeightAverage([.. network.Parameters, .. network.Buffers]);
         _best = new BestEpochs(options);
         _metrics = backend.CreateMetricAccumulator();
+        if (options.Distillation is { } distillation)
+            _teacher = new TeacherTargets(distillation, normalization, train.Height, train.Width);
         _step = new TrainingStep(backend, network, _optimizer, _average, _metrics, options);
     }
 
@@ -258,6 +275,7 @@ internal sealed class TrainingRun : IDisposable
 
     public void Dispose()
     {
+        _teacher?.Dispose();
         _metrics.Dispose();
         _average?.Dispose();
         _optimizer.Dispose();
@@ -313,7 +331,7 @@ internal sealed class TrainingRun : IDisposable
 
     private PassMetrics? TrainingPass(int epoch)
     {
-        using var loader = BatchLoader.Training(_train, _augmenter, _options.BatchSize, _options.Seed, epoch, _backend, TrainingTargets.Of(_options, epoch, _train), _options.BalancedSampling);
+        using var loader = BatchLoader.Training(_train, _augmenter, _options.BatchSize, _options.Seed, epoch, _backend, TrainingTargets.Of(_options, epoch, _train), _options.BalancedSampling, teacher: _teacher);
         var metrics = new PassMetrics();
         _metrics.ReadAndReset();
         _reporter.BeginPass(epoch, loader.Batches, isValidation: false);

@@ -87,6 +87,9 @@ internal sealed record TrainingOptions
     /// </summary>
     public bool BalancedSampling { get; init; }
 
+    /// <summary>A teacher from which the network learns, too; null for none. Reported losses are those of the targets alone.</summary>
+    public Distillation? Distillation { get; init; }
+
     /// <summary>
     /// Whether the kernels of the blocks are regularized by the RepVGG authors' custom L2 penalty on the equivalent kernels
     /// instead of ordinary weight decay. The factor is <see cref="WeightDecay"/>. It may improve accuracy and quantization.

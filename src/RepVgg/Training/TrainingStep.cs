@@ -33,10 +33,11 @@ internal sealed class TrainingStep(Backend backend, TrainingNetwork network, Opt
             ? new RandomDrops(backend, options.Seed, batchesBefore, options.Dropout, options.StochasticDepth)
             : null;
         var (logits, auxiliary) = network.ForwardWithAuxiliary(backend.CreateInput(batch.Staged!), drops);
-        var loss = Loss(logits, batch);
-        metrics.Add(loss, logits, batch.Labels);
+        var targetLoss = TargetLoss(logits, batch);
+        metrics.Add(targetLoss, logits, batch.Labels);
+        var loss = Loss(logits, targetLoss, batch);
         foreach (var head in auxiliary)
-            loss = backend.Add(loss, backend.Scale(Loss(head, batch), options.AuxiliaryLossWeight));
+            loss = backend.Add(loss, backend.Scale(Loss(head, TargetLoss(head, batch), batch), options.AuxiliaryLossWeight));
         if (end - first > 1)
         {
             double total = Enumerable.Range(first, end - first).Sum(loader.WeightOf);
@@ -53,7 +54,11 @@ internal sealed class TrainingStep(Backend backend, TrainingNetwork network, Opt
         average?.Update(Math.Min(options.EmaDecay, (1f + stepsBefore) / (10f + stepsBefore)));
     }
 
-    private Tensor Loss(Tensor logits, Batch batch) => batch.Targets.IsEmpty
+    private Tensor Loss(Tensor logits, Tensor targetLoss, Batch batch) => options.Distillation is { } distillation
+        ? distillation.Loss(backend, logits, targetLoss, batch.TeacherTargets)
+        : targetLoss;
+
+    private Tensor TargetLoss(Tensor logits, Batch batch) => batch.Targets.IsEmpty
         ? backend.SoftmaxCrossEntropy(logits, batch.Labels, options.LabelSmoothing)
         : backend.SoftmaxCrossEntropy(logits, batch.Targets);
 }

@@ -86,8 +86,41 @@ public sealed class TrainerTests
             options => options.Optimizer = new SgdOptions(0.5f),
             options => options.Optimizer = new SgdOptions(Nesterov: true),
             options => options.WeightDecay = 0.1f,
-            options => options.GradientClipNorm = 0.1f])
+            options => options.GradientClipNorm = 0.1f,
+            options => options.GradientAccumulationSteps = 2,
+            options => options.LearningRateBaseSize = 8,
+            options => options.LayerLearningRateDecay = 0.5f,
+            options => options.LearningRateScheduler = new LearningRateScheduler { Shape = ScheduleShape.Polynomial, Power = 2 }])
             Assert.NotEqual(sgd.Scores, Fit(change).Scores);
+        Assert.Equal(0.2f, Fit(options => options.LearningRateBaseSize = 8).Rate);
+    }
+
+    [Theory]
+    [InlineData(0f)]
+    [InlineData(0.2f)]
+    public void The_average_of_the_best_epochs_is_in_the_model_and_in_the_log(float validationFraction)
+    {
+        var log = new List<string>();
+        var context = new MLContext(seed: 1);
+        context.Log += (_, line) => { lock (log) log.Add(line.Message); };
+        var options = Stripes.Options(epochs: 3);
+        (options.ValidationSetFraction, options.AveragedCheckpoints) = (validationFraction, 2);
+        using var model = Stripes.Pipeline(context, options).Fit(context.Data.LoadFromEnumerable(Stripes.Rows(90, seed: 1)));
+        var classifier = model.LastTransformer;
+        string text = Assert.Single(log, line => line.Contains("verage of the weights of the epochs", StringComparison.Ordinal));
+        if (validationFraction == 0)
+        {
+            Assert.Equal([3, 2], classifier.AveragedEpochs);
+            Assert.Contains("The model has the average of the weights of the epochs 3, 2.", text, StringComparison.Ordinal);
+        }
+        else
+        {
+            Assert.Contains(classifier.AveragedEpochs.Count == 2 ? "The model has the average" : $"is worse than epoch {classifier.BestEpoch}", text, StringComparison.Ordinal);
+        }
+        options.AveragedCheckpoints = 0;
+        using var best = Stripes.Pipeline(context, options).Fit(context.Data.LoadFromEnumerable(Stripes.Rows(90, seed: 1)));
+        Assert.Empty(best.LastTransformer.AveragedEpochs);
+        Assert.Equal(classifier.AveragedEpochs.Count == 0, best.LastTransformer.Network.Classifier.Bias.SequenceEqual(classifier.Network.Classifier.Bias));
     }
 
     [Fact]

@@ -109,7 +109,7 @@ public class WeightTests
 
     [Fact]
     public void Weights_that_are_all_0_leave_no_rows() =>
-        Assert.Contains("has no rows", Assert.Throws<InvalidOperationException>(() => FitWeighted(Noise(1, _ => 0))).Message, StringComparison.Ordinal);
+        Assert.Contains("The training data has no rows with a weight of more than 0 in the column 'Weight'.", Assert.Throws<InvalidOperationException>(() => FitWeighted(Noise(1, _ => 0))).Message, StringComparison.Ordinal);
 
     [Fact]
     public void Classes_need_a_weight_of_more_than_0_each()

@@ -1,7 +1,9 @@
+using System.Text.Json;
 using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Networks;
 using RepVgg.Optimizers;
+using RepVgg.Training;
 using RepVgg.Weights;
 using Xunit;
 
@@ -89,6 +91,42 @@ public abstract partial class BackendTests
         Compare.Close([.. before.Zip(weight, (value, gradient) => value - 0.1f * (gradient + 0.01f * value))], Read(model.Weight), 1e-6);
         model.Step(2, withLinear: false);
         Assert.All(Gradient(model.Weight), value => Assert.Equal(0, value));
+    }
+
+    /// <summary>Losses and gradients with respect to the logits, of PyTorch.</summary>
+    [BackendFact]
+    public void The_loss_of_distillation_is_PyTorchs()
+    {
+        using var json = JsonDocument.Parse(File.ReadAllText(GoldenFiles.PathOf(Path.Combine("distillation", "loss.json"))));
+        var golden = json.RootElement;
+        const int Samples = 4, Classes = 5;
+        float[] logits = Floats(golden.GetProperty("logits"));
+        double[] teacher = [.. golden.GetProperty("teacher").EnumerateArray().Select(value => value.GetDouble())];
+        int[] labels = [.. golden.GetProperty("labels").EnumerateArray().Select(value => value.GetInt32())];
+        var network = RandomNetworks.Create(RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (4, 1, 2)), 8, 8, Classes);
+        foreach (var item in golden.GetProperty("cases").EnumerateArray())
+        {
+            float temperature = item.GetProperty("temperature").GetSingle();
+            float[] weights = Floats(item.GetProperty("weights"));
+            float[] targets = new float[Samples * Classes], teacherTargets = new float[Samples * Classes];
+            for (int n = 0; n < Samples; n++)
+            {
+                targets[n * Classes + labels[n]] = weights[n];
+                double[] powers = [.. teacher.Skip(n * Classes).Take(Classes).Select(logit => Math.Exp(logit / temperature))];
+                for (int c = 0; c < Classes; c++)
+                    teacherTargets[n * Classes + c] = (float)(weights[n] * powers[c] / powers.Sum());
+            }
+            var distillation = new Distillation(network, temperature, item.GetProperty("weight").GetSingle());
+            using var step = Backend.BeginStep(training: true);
+            var input = Backend.CreateInput([Samples, Classes], logits, requiresGradient: true);
+            var loss = distillation.Loss(Backend, input, Backend.SoftmaxCrossEntropy(input, targets), teacherTargets);
+            // KL divergence and cross-entropy differ by a constant.
+            Compare.Close([(float)(item.GetProperty("loss").GetDouble() + item.GetProperty("constant").GetDouble())], Read(loss), 1e-5);
+            Backend.Backward(loss);
+            Compare.Close(Floats(item.GetProperty("gradient")), Gradient(input), 1e-5);
+        }
+
+        static float[] Floats(JsonElement values) => [.. values.EnumerateArray().Select(value => value.GetSingle())];
     }
 
     [BackendFact]

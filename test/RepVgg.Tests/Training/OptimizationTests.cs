@@ -162,6 +162,16 @@ public class OptimizationTests
     public void A_number_of_batches_that_cannot_make_a_step_is_refused(int accumulated, string expected) =>
         Assert.StartsWith(expected, Assert.ThrowsAny<ArgumentException>(() => Train(_options with { GradientAccumulationSteps = accumulated })).Message, StringComparison.Ordinal);
 
+    [Fact]
+    public void Weights_of_classes_that_are_no_weights_are_refused()
+    {
+        Assert.StartsWith("ClassWeights has 3 weights, but there are 4 classes.", Refusal([1, 1, 1]), StringComparison.Ordinal);
+        foreach (float weight in new[] { 0, -1, float.NaN, float.PositiveInfinity })
+            Assert.StartsWith(FormattableString.Invariant($"The weight of the class '2' is {weight}; it must be a finite number of more than 0."), Refusal([1, 1, weight, 1]), StringComparison.Ordinal);
+
+        static string Refusal(float[] weights) => Assert.Throws<ArgumentException>(() => Train(_options with { ClassWeights = weights })).Message;
+    }
+
     [Theory]
     [InlineData(0.5f, 1f, 0)]
     [InlineData(0.75f, 4f, 0)]

@@ -28,6 +28,20 @@ public class PixelAugmenterTests
         return new PixelAugmenter(augmentation, fill ?? _fill, Height, Width).Augment(pixels, Height, Width, ref random).ToArray();
     }
 
+    /// <summary>Saturation does not change grey images, so it is not drawn for them.</summary>
+    [Fact]
+    public void Grey_images_have_no_operation_on_colours()
+    {
+        byte[] pixels = Pixels(1, Height, Width);
+        for (int i = 0; i < 30; i++)
+        {
+            byte[] all = Augment(new Augmentation { RandAugment = new RandAugment { Operations = RandAugmentOperations.All } }, pixels, i, [100]);
+            Assert.Equal(Augment(new Augmentation { RandAugment = new RandAugment { Operations = RandAugmentOperations.All & ~RandAugmentOperations.Color } }, pixels, i, [100]), all);
+            Assert.Equal(Height * Width, all.Length);
+            Assert.Equal(pixels, Augment(new Augmentation { RandAugment = new RandAugment { Operations = RandAugmentOperations.Color } }, pixels, i, [100]));
+        }
+    }
+
     [Theory]
     [InlineData(300, 200)]
     [InlineData(64, 64)]

@@ -112,6 +112,33 @@ public class TrainingTargetsTests
         Assert.InRange(cut, 200, 350);
     }
 
+    /// <summary>Grey images of a single class: their mixtures have the same label.</summary>
+    [Theory]
+    [InlineData(1, 0)]
+    [InlineData(0, 1)]
+    public void A_batch_of_one_class_and_one_channel_is_mixed(double mixupAlpha, double cutMixAlpha)
+    {
+        int mixed = 0;
+        for (int index = 0; index < 20; index++)
+        {
+            var batch = new Batch(6, Area) { Count = 6 };
+            for (int i = 0; i < 6; i++)
+            {
+                (batch.Labels[i], batch.Weights[i]) = (2, 1);
+                batch.Images.Slice(i * Area, Area).Fill(i);
+            }
+            new TrainingTargets(new Mixing { MixupAlpha = mixupAlpha, CutMixAlpha = cutMixAlpha }, 0, Classes, Height, Width).Apply(batch, new RandomStream(8, RandomStream.Purpose.Mix, 1, (ulong)index));
+            for (int i = 0; i < 6; i++)
+            {
+                Assert.Equal([0, 0, 1, 0], batch.Targets.Slice(i * Classes, Classes).ToArray(), (expected, actual) => Math.Abs(expected - actual) < 1e-6f);
+                Assert.All(batch.Images.Slice(i * Area, Area).ToArray(), value => Assert.InRange(value, Math.Min(i, 5 - i) - 1e-5f, Math.Max(i, 5 - i) + 1e-5f));
+            }
+            Assert.All(batch.Labels.ToArray(), label => Assert.Equal(2, label));
+            mixed += batch.Images[..Area].ContainsAnyExcept(0f) ? 1 : 0;
+        }
+        Assert.InRange(mixed, 10, 20);
+    }
+
     [Fact]
     public void The_last_epochs_are_not_mixed()
     {
