@@ -114,9 +114,30 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     private TrainedNetwork Train(IDataView input, IChannel? channel)
     {
         ArgumentNullException.ThrowIfNull(input);
-        GetOutputSchema(SchemaShapes.Of(input.Schema));
         ulong seed = (ulong)(_options.Seed ?? _host?.Rand.Next() ?? 1);
+        return Prepare(input, seed, needsValidation: true, channel, run =>
+        {
+            var result = TrainingLoop.Run(run.Backend, run.Network, run.Training, run.Validation, run.Normalization, run.Options, Report(channel), _options.CancellationToken);
+            if (result.StopReason == StopReason.Cancelled && (_options.OnCancellation == CancellationBehavior.Throw || result.BestEpoch == 0))
+                throw new OperationCanceledException("Training was cancelled.", _options.CancellationToken);
+            if (result.Divergence is { } divergence)
+                Log(channel, FormattableString.Invariant($"The model is that of epoch {result.BestEpoch}, the best one before training diverged. {divergence.Message}"), isWarning: true);
+            if (result.Average is { } average)
+                Log(channel, Describe(average, result), isWarning: false);
+            var calibration = _options.CalibrateTemperature ? Calibrate(run, channel) : null;
+            return new TrainedNetwork(run.Network.Architecture, run.Features, run.Normalization, run.Label, result, run.SkippedRows, calibration);
+        });
+    }
 
+    /// <summary>Reads the data, and creates the network with its initial weights.</summary>
+    /// <param name="input">The training data.</param>
+    /// <param name="seed">Seed of the initial weights and of the validation split.</param>
+    /// <param name="needsValidation">Whether a separate validation set is read. Rows that are split off for validation are left out of the training set in any case.</param>
+    /// <param name="channel">The log; may be null.</param>
+    /// <param name="use">Uses them; they are released afterwards.</param>
+    private T Prepare<T>(IDataView input, ulong seed, bool needsValidation, IChannel? channel, Func<PreparedTraining, T> use)
+    {
+        GetOutputSchema(SchemaShapes.Of(input.Schema));
         var label = input.Schema[_options.LabelColumnName];
         int classes = CountClasses(label);
         var pretrained = PretrainedWeights.Read(_options.PretrainedWeightsPath, _options.TrainingForm ?? _options.Architecture?.TrainingForm, _options.PretrainedWeightsOptions);
@@ -146,7 +167,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
                 ? TrainingImages.AtNetworkSize(features, classes, _options.CacheLimit)
                 : TrainingImages.AtOwnSize(input, features, classes, workingSize, isDivided: _options is { ValidationSet: null, ValidationSetFraction: > 0 }, hashes: _options.CheckpointPath is not null, _options.CacheLimit),
             features, isTraining: true, channel, ref skippedRows);
-        using var validationSamples = _options.ValidationSet is { } set
+        using var validationSamples = needsValidation && _options.ValidationSet is { } set
             ? Read(CheckValidation(set, label), TrainingImages.AtNetworkSize(features, classes, _options.CacheLimit), features, isTraining: false, channel, ref skippedRows)
             : null;
         var (training, validation) = Divide(samples, validationSamples, seed);
@@ -160,25 +181,18 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         normalization ??= PixelStatistics.Measure(training, outliers?.MeasurementLimit ?? float.PositiveInfinity);
         channel?.Info(MessageSensitivity.None, "{0}, training form {1}, by {2} on {3}: {4} images of {5} x {6} x {7}, {8} classes, {9} to validate on, seed {10}.", architecture.Name, architecture.TrainingForm, options.Optimizer.Name, backend.Description, training.Count, features.Channels, features.Height, features.Width, classes, validation?.Count ?? 0, seed);
 
-        var result = TrainingLoop.Run(backend, network, training, validation, normalization, options, Report(channel), _options.CancellationToken);
-        if (result.StopReason == StopReason.Cancelled && (_options.OnCancellation == CancellationBehavior.Throw || result.BestEpoch == 0))
-            throw new OperationCanceledException("Training was cancelled.", _options.CancellationToken);
-        if (result.Divergence is { } divergence)
-            Log(channel, FormattableString.Invariant($"The model is that of epoch {result.BestEpoch}, the best one before training diverged. {divergence.Message}"), isWarning: true);
-        if (result.Average is { } average)
-            Log(channel, Describe(average, result), isWarning: false);
-        var calibration = _options.CalibrateTemperature && validation is not null ? Calibrate(backend, network, validation, normalization, KeyValues.Read(label, classes), channel) : null;
-        return new TrainedNetwork(architecture, features, normalization, label, result, skippedRows, calibration);
+        return use(new PreparedTraining(backend, network, features, label, training, validation, normalization, options, skippedRows));
     }
 
     /// <summary>Fits the temperature to the validation images, with the weights of the result.</summary>
-    private TemperatureScaling Calibrate(Backend backend, TrainingNetwork network, ISampleSource validation, Normalization normalization, IReadOnlyList<string> classes, IChannel? channel)
+    private TemperatureScaling Calibrate(PreparedTraining run, IChannel? channel)
     {
+        var validation = run.Validation!;
         // A run that is cancelled and returns its best model calibrates it, too.
         var cancellation = _options.OnCancellation == CancellationBehavior.ReturnBest ? CancellationToken.None : _options.CancellationToken;
-        var logits = TrainingLoop.Evaluate(backend, network, validation, normalization, _options.BatchSize, cancellation)
+        var logits = TrainingLoop.Evaluate(run.Backend, run.Network, validation, run.Normalization, _options.BatchSize, cancellation)
             ?? throw new OperationCanceledException("Training was cancelled.", cancellation);
-        var calibration = TemperatureScaling.Fit(classes, logits, [.. Enumerable.Range(0, validation.Count).Select(validation.LabelOf)]);
+        var calibration = TemperatureScaling.Fit(KeyValues.Read(run.Label, validation.Classes), logits, [.. Enumerable.Range(0, validation.Count).Select(validation.LabelOf)]);
         Log(channel, calibration.Describe(), isWarning: calibration.IsAtLimit);
         return calibration;
     }
@@ -324,8 +338,8 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         int present = Enumerable.Range(0, samples.Count).Select(samples.LabelOf).Distinct().Take(2).Count();
         if (present < 2)
             throw new InvalidOperationException($"Every row has the same label in column '{_options.LabelColumnName}'; at least two classes are needed.");
-        if (validation is not null)
-            return (samples, validation.Samples);
+        if (_options.ValidationSet is not null)
+            return (samples, validation?.Samples);
         if (_options.ValidationSetFraction == 0)
             return (samples, null);
         try
@@ -382,3 +396,17 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
 /// <param name="Calibration">The temperature scaling, which the weights do not contain; null for none.</param>
 internal sealed record TrainedNetwork(
     RepVggArchitecture Architecture, FeatureInput Features, Normalization Normalization, DataViewSchema.Column Label, TrainingResult Result, long SkippedRows, TemperatureScaling? Calibration);
+
+/// <summary>What a training needs: the data that were read, and the network with its initial weights.</summary>
+/// <param name="Backend">The backend of the network.</param>
+/// <param name="Network">The network.</param>
+/// <param name="Features">How the images of the feature column are read.</param>
+/// <param name="Label">The label column.</param>
+/// <param name="Training">The training set.</param>
+/// <param name="Validation">The validation set; null for none.</param>
+/// <param name="Normalization">The normalisation of the images.</param>
+/// <param name="Options">The options of the training loop.</param>
+/// <param name="SkippedRows">Number of rows that were skipped because they are invalid.</param>
+internal sealed record PreparedTraining(
+    Backend Backend, TrainingNetwork Network, FeatureInput Features, DataViewSchema.Column Label, ISampleSource Training, ISampleSource? Validation,
+    Normalization Normalization, TrainingOptions Options, long SkippedRows);

@@ -11,6 +11,7 @@ const string Model = "MODEL: the model.zip of a run, or another ML.NET model wit
 CommandSpec[] commands =
 [
     new("train", "Trains a classifier on a folder with one subfolder of images per class, and writes a run folder with the model and a report.", TrainCommand.CommandLineOptions, TrainCommand.Run) { Operands = ["[DIR]: the images: a folder with one subfolder per class, or with such folders train and val; a CSV file with columns path and label; tar files of images and labels; or a folder of IDX files"] },
+    new("lr-find", "Searches for a learning rate: trains some batches with rising rates, prints the rate that the losses suggest, and draws them.", LearningRateCommand.CommandLineOptions, LearningRateCommand.Run) { Operands = ["[DIR]: the images, as for train"] },
     new("evaluate", "Evaluates a model on labelled images: accuracy, log-loss, and figures per class.", EvaluateCommand.CommandLineOptions, EvaluateCommand.Run) { Operands = [Model, "DIR: the labelled images, as for train; of a folder with train and val, those of val"] },
     new("predict", "Classifies images and folders of images.", PredictCommand.CommandLineOptions, PredictCommand.Run) { Operands = [Model, "IMAGE...: image files, tar files of images, and folders of images"] },
     new("score", "Scores many images, shared among any number of processes, into files of results; goes on after the last complete one when it is started again.", ScoreCommand.CommandLineOptions, ScoreCommand.Run) { Operands = [Model] },

@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg.Input;
+using RepVgg.Backends;
 using RepVgg.Runtime;
 using RepVgg.Runtime.Files;
 
@@ -65,7 +66,7 @@ public sealed class ClassificationReport
         {
             float[] probabilities = Check(image, predictions.Count, classes);
             int predicted = Logits.IndexOfMax(probabilities);
-            if (Logits.Rank(probabilities, image.Label) < 5)
+            if (Logits.Rank(probabilities, image.Label) < MetricTotals.Top)
                 top5++;
             _confusion[image.Label][predicted]++;
             double loss = -Math.Log(Math.Max(probabilities[image.Label], SmallestProbability));
@@ -77,7 +78,7 @@ public sealed class ClassificationReport
         ClassNames = classNames;
         Predictions = predictions;
         Top1Accuracy = Share(predictions.Count(image => image.Predicted == image.Label), predictions.Count);
-        Top5Accuracy = Share(top5, predictions.Count);
+        Top5Accuracy = classes > MetricTotals.Top ? Share(top5, predictions.Count) : null;
         LogLoss = predictions.Average(image => image.Loss);
         Classes = [.. classNames.Select(MetricsOf)];
         var present = Classes.Where(metrics => metrics.Support > 0).ToList();
@@ -98,8 +99,8 @@ public sealed class ClassificationReport
     /// <summary>Share of the images whose most probable class is the true one.</summary>
     public double Top1Accuracy { get; }
 
-    /// <summary>Share of the images whose true class is among the five most probable ones; 1 with at most five classes.</summary>
-    public double Top5Accuracy { get; }
+    /// <summary>Share of the images whose true class is among the five most probable ones; null with at most five classes, where it would always be 1.</summary>
+    public double? Top5Accuracy { get; }
 
     /// <summary>Mean of the losses of the images, in nats.</summary>
     public double LogLoss { get; }

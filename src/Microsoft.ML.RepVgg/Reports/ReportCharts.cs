@@ -127,7 +127,7 @@ internal static class ReportCharts
     }
 
     /// <summary>Gets the distance of grid lines for a range of values: 1, 2 or 5 times a power of ten, so that there are three to seven.</summary>
-    private static double Step(double range)
+    internal static double Step(double range)
     {
         double power = Math.Pow(10, Math.Floor(Math.Log10(range / 3)));
         return power * new[] { 5.0, 2.0, 1.0 }.First(factor => range / (factor * power) >= 3 - 1e-9);

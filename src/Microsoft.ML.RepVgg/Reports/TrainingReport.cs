@@ -88,13 +88,14 @@ public sealed partial class TrainingReport
     private static void AddTraining(Markup page, IReadOnlyList<EpochResult> history, int? bestEpoch)
     {
         int[] epochs = [.. history.Select(epoch => epoch.Epoch)];
+        bool hasTop5 = history.Any(epoch => epoch.ValidationTop5Accuracy is not null);
         page.Add($"<section><h2>Training</h2>\n<div class=\"columns\">");
         AddChart("Loss", "", epoch => epoch.TrainingLoss, epoch => epoch.ValidationLoss);
         AddChart("Accuracy", "%", epoch => epoch.TrainingAccuracy, epoch => epoch.ValidationAccuracy);
         page.Add($"</div>\n<details><summary>Table of epochs</summary><div class=\"scroll\"><table class=\"numbers\">");
-        page.Add($"<thead><tr><th>epoch</th><th>training loss</th><th>training accuracy</th><th>validation loss</th><th>validation accuracy</th><th>top 5</th><th>learning rate</th><th>seconds</th></tr></thead><tbody>");
+        page.Add($"<thead><tr><th>epoch</th><th>training loss</th><th>training accuracy</th><th>validation loss</th><th>validation accuracy</th>{new Markup.Literal(hasTop5 ? "<th>top 5</th>" : "")}<th>learning rate</th><th>seconds</th></tr></thead><tbody>");
         foreach (var epoch in history)
-            page.Add($"<tr><td>{epoch.Epoch}</td><td>{epoch.TrainingLoss:f4}</td><td>{epoch.TrainingAccuracy:p2}</td><td>{epoch.ValidationLoss:f4}</td><td>{epoch.ValidationAccuracy:p2}</td><td>{epoch.ValidationTop5Accuracy:p2}</td><td>{epoch.LearningRate:g3}</td><td>{(epoch.TrainingTime + epoch.ValidationTime).TotalSeconds:f1}</td></tr>");
+            page.Add($"<tr><td>{epoch.Epoch}</td><td>{epoch.TrainingLoss:f4}</td><td>{epoch.TrainingAccuracy:p2}</td><td>{epoch.ValidationLoss:f4}</td><td>{epoch.ValidationAccuracy:p2}</td>{new Markup.Literal(hasTop5 ? FormattableString.Invariant($"<td>{epoch.ValidationTop5Accuracy:p2}</td>") : "")}<td>{epoch.LearningRate:g3}</td><td>{(epoch.TrainingTime + epoch.ValidationTime).TotalSeconds:f1}</td></tr>");
         page.Add($"</tbody></table></div></details></section>");
 
         void AddChart(string name, string unit, Func<EpochResult, double?> training, Func<EpochResult, double?> validation)
@@ -172,8 +173,8 @@ public sealed partial class TrainingReport
         if (Evaluation is { } report)
         {
             Tile("accuracy_top1", report.Top1Accuracy, "accuracy", $"{100 * report.Top1Accuracy:0.0}%");
-            if (report.ClassNames.Count > 5)
-                Tile("accuracy_top5", report.Top5Accuracy, "top-5 accuracy", $"{100 * report.Top5Accuracy:0.0}%");
+            if (report.Top5Accuracy is { } top5)
+                Tile("accuracy_top5", top5, "top-5 accuracy", $"{100 * top5:0.0}%");
             Tile("macro_f1", report.MacroF1, "macro F1", $"{report.MacroF1:0.000}");
             Tile("log_loss", report.LogLoss, "log-loss", $"{report.LogLoss:0.000}");
             Tile("expected_calibration_error", report.ExpectedCalibrationError, "calibration error", $"{100 * report.ExpectedCalibrationError:0.0}%");

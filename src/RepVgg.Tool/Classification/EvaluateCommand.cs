@@ -16,6 +16,7 @@ internal static class EvaluateCommand
     [
         new("output", "DIR", "write metrics.json, predictions.csv and report.html to this folder (default: none)"),
         new("skip-invalid", "", "report images that cannot be read on the error stream and leave them out, instead of ending with an error"),
+        SavedClassifier.ViewsOption,
         OptionSpec.Threads,
     ];
 
@@ -24,7 +25,7 @@ internal static class EvaluateCommand
         string? output = arguments.Text("output") is { } folder ? Path.GetFullPath(folder) : null;
         string path = arguments.Operand(1);
         var files = ImageDataset.ReadForEvaluation(path);
-        using var model = SavedClassifier.Load(arguments.Operand(0), arguments.Threads);
+        using var model = SavedClassifier.Load(arguments.Operand(0), arguments.Threads, SavedClassifier.Views(arguments));
         var labels = model.Classifier.Labels;
         if (files.FirstOrDefault(file => !labels.Contains(file.Label, StringComparer.Ordinal)) is { } stranger)
             throw new InvalidDataException($"'{stranger.ImagePath}' is of the class '{MessageText.Printable(stranger.Label)}', which the model does not know. Its classes are: {MessageText.Printable(string.Join(", ", labels))}.");
@@ -36,7 +37,7 @@ internal static class EvaluateCommand
         var report = ClassificationReport.FromScoredData(scored, ClassifierData.Label, model.Classifier.ScoreColumnName, ClassifierData.ImagePath);
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
 
-        Console.WriteLine(Invariant($"{report.Predictions.Count:n0} images: top-1 {report.Top1Accuracy:p2}, top-5 {report.Top5Accuracy:p2}, log-loss {report.LogLoss:f4}, macro F1 {report.MacroF1:f4}, calibration error {report.ExpectedCalibrationError:f4} ({report.Predictions.Count / seconds:n0} images/s)."));
+        Console.WriteLine(Invariant($"{report.Predictions.Count:n0} images: top-1 {report.Top1Accuracy:p2}{(report.Top5Accuracy is { } top5 ? Invariant($", top-5 {top5:p2}") : "")}, log-loss {report.LogLoss:f4}, macro F1 {report.MacroF1:f4}, calibration error {report.ExpectedCalibrationError:f4} ({report.Predictions.Count / seconds:n0} images/s)."));
         if (report.MissingPredictions > 0)
             Console.WriteLine(Invariant($"Images that cannot be read and are left out: {report.MissingPredictions:n0}."));
         Console.WriteLine();

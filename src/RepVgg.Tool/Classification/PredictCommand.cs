@@ -18,6 +18,7 @@ internal static class PredictCommand
         new("top", "N", "number of classes to print for each image (default: 5)"),
         new("json", "", "print one JSON object per line and image"),
         new("skip-invalid", "", "report images that cannot be read on the error stream and go on, instead of ending with an error"),
+        SavedClassifier.ViewsOption,
         OptionSpec.Threads,
     ];
 
@@ -26,7 +27,7 @@ internal static class PredictCommand
         int top = arguments.Integer("top", 1) ?? 5;
         bool asJson = arguments.Flag("json");
         var images = arguments.Operands(1).SelectMany(TarFile.Expand).SelectMany(Images).ToList();
-        using var model = SavedClassifier.Load(arguments.Operand(0), arguments.Threads);
+        using var model = SavedClassifier.Load(arguments.Operand(0), arguments.Threads, SavedClassifier.Views(arguments));
         var rows = images.Select(image => new ImageFileRow { ImagePath = image.Path, Label = model.Classifier.Labels[0], Content = image.Length is null ? null : image.Read }).ToList();
         var scored = model.Score(rows, arguments.Flag("skip-invalid"), interrupt.Token);
         int index = 0;

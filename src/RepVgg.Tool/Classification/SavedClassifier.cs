@@ -3,6 +3,7 @@ using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Runtime;
+using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Images;
 
 namespace RepVgg.Tool.Classification;
@@ -10,6 +11,9 @@ namespace RepVgg.Tool.Classification;
 /// <summary>A classifier that was saved as an ML.NET model.</summary>
 internal sealed class SavedClassifier : IDisposable
 {
+    /// <summary>The command-line option of test-time augmentation, which <see cref="Views"/> reads.</summary>
+    public static OptionSpec ViewsOption { get; } = new("tta", "VIEWS", "test-time augmentation: classify by the mean probabilities of several views: flip (the image and its mirror image), five-crop or ten-crop (default: none)") { Sets = [nameof(RepVggScoringOptions.TestTimeAugmentation)] };
+
     private readonly TransformerChain<ITransformer> _chain;
 
     private SavedClassifier(MLContext context, TransformerChain<ITransformer> chain, RepVggTransformer classifier)
@@ -24,13 +28,18 @@ internal sealed class SavedClassifier : IDisposable
     /// <summary>The part of the model that classifies images.</summary>
     public RepVggTransformer Classifier { get; }
 
+    /// <summary>Gets the views of an image that are scored.</summary>
+    public static TestTimeAugmentation Views(Arguments arguments) => arguments.Choice(
+        "tta",
+        ("none", TestTimeAugmentation.None), ("flip", TestTimeAugmentation.HorizontalFlip), ("five-crop", TestTimeAugmentation.FiveCrop), ("ten-crop", TestTimeAugmentation.TenCrop));
+
     /// <summary>Loads a model. Images that it cannot read get a missing prediction. The error stream gets a warning if the model changes images before the classifier.</summary>
     /// <exception cref="InvalidDataException">The file is no ML.NET model that this library wrote, or has no classifier.</exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public static SavedClassifier Load(string path, int threads)
+    public static SavedClassifier Load(string path, int threads, TestTimeAugmentation views = TestTimeAugmentation.None)
     {
         var context = new MLContext(seed: 1);
-        var options = new RepVggLoadOptions { NumberOfThreads = threads, InvalidRows = InvalidRowHandling.Skip };
+        var options = new RepVggLoadOptions { NumberOfThreads = threads, InvalidRows = InvalidRowHandling.Skip, TestTimeAugmentation = views };
         TransformerChain<ITransformer> chain;
         try
         {

@@ -1,11 +1,7 @@
 using System.Diagnostics;
-using System.Globalization;
 using Microsoft.ML;
-using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg;
 using Microsoft.ML.RepVgg.Reports;
-using Microsoft.ML.Runtime;
-using RepVgg.Architectures;
 using RepVgg.Runtime;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Images;
@@ -22,23 +18,13 @@ internal static class TrainCommand
 
     public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
     [
-        new("dataset", "DIR", "the same as DIR; the name that the tool mlnet has for it"),
-        new("training-config", "FILE", "read the folder, the split, epochs and batch size from a configuration of Model Builder (.mbconfig)"),
-        new("validation-dataset", "DIR", "labelled images for validation (default: val, valid, validation or test beside train, or else a share of the training images)"),
-        new("validation-fraction", "X", "share of the images of each class that is held out for validation, if there are no others (default: 0.2)"),
+        .. TrainingSetup.CommandLineOptions,
         new("name", "NAME", "name of the run folder (default: train, train2, ...)"),
         new("output", "DIR", "folder of the run folders (default: runs)"),
         new("exist-ok", "", "write into the existing run folder of --name, and go on from its checkpoint") { Replacements = [("allow an existing one", "give --exist-ok to go on with its run")] },
-        new("image-size", "N", "height and width of the network's input in pixels (default: found from the images)") { Sets = [nameof(RepVggTrainer.Options.ImageHeight), nameof(RepVggTrainer.Options.ImageWidth)] },
-        new("architecture", "NAME", "RepVGG variant, such as RepVGG-A0 (default: found from the size)"),
-        new("weights", "FILE", "start from the weights of a file, such as a checkpoint of the authors") { Sets = [nameof(RepVggTrainer.Options.PretrainedWeightsPath)] },
         new("epochs", "N", "passes over the training images (default: 30)"),
-        new("batch-size", "N", "images of one training step (default: 32)"),
         new("learning-rate", "X", "peak learning rate (default: by the optimizer)"),
-        new("seed", "N", "seed of weights, split, shuffling and augmentation (default: 1)"),
-        Recipe.DeviceOption,
-        OptionSpec.Threads,
-        new("skip-invalid", "", "skip images that cannot be read, instead of ending with an error") { Sets = [nameof(RepVggTrainer.Options.InvalidRows)] },
+        new("calibrate", "", "divide the logits by a temperature that is fitted to the validation images, so that the probabilities say how often the model is right") { Sets = [nameof(RepVggTrainer.Options.CalibrateTemperature)] },
     ];
 
     /// <remarks>Ctrl-C stops training at the next batch; the best model so far is then validated and written, as at the end of training.</remarks>
@@ -46,37 +32,32 @@ internal static class TrainCommand
 
     private static int RunDeferred(Arguments arguments, Interrupt interrupt)
     {
-        var config = arguments.Text("training-config") is { } file ? MbConfig.Read(file) : null;
-        if (arguments.OptionalOperand(0) is not null && arguments.Text("dataset") is not null)
-            throw new UsageException("DIR and --dataset are the same; give one of them.");
-        string path = arguments.OptionalOperand(0) ?? arguments.Text("dataset") ?? config?.DataPath ?? throw new UsageException("DIR is missing: the folder with one subfolder of images per class.");
         if (arguments.Flag("exist-ok") && !arguments.IsGiven("name"))
             throw new UsageException("--exist-ok needs --name, the name of the run folder.");
-        double fraction = Fraction(arguments) ?? config?.ValidationFraction ?? 0.2;
-        int seed = Recipe.Seed(arguments);
-        var options = Options(arguments, config);
-        var data = ImageDataset.Read(path, arguments.Text("validation-dataset"), fraction, seed);
-
-        var context = new MLContext(seed);
-        context.Log += (_, entry) => ShowWarning(entry);
-        var views = new ClassifierData(context, data.Classes, interrupt.Token);
-        var validation = data.Validation.Count > 0 ? views.Of(data.Validation) : null;
-        options.ValidationSet = validation;
-        options.ImageChannels = data.GreySamples is null ? null : 1;
-        options.CancellationToken = interrupt.Token;
+        // Read before the images, so that a wrong command line is refused at once.
+        int? epochs = arguments.Integer("epochs", 1);
+        float? learningRate = arguments.Positive("learning-rate");
+        var setup = TrainingSetup.Read(arguments, TrainingDisplay.WriteLine, interrupt.Token);
+        var (data, context, views, validation, options) = (setup.Data, setup.Context, setup.Views, setup.Validation, setup.Options);
+        options.Epochs = epochs ?? setup.Config?.Epochs ?? 30;
+        options.LearningRate = learningRate;
+        options.CalibrateTemperature = arguments.Flag("calibrate");
+        options.OnCancellation = CancellationBehavior.ReturnBest;
+        if (options.CalibrateTemperature && validation is null)
+            throw new UsageException("--calibrate needs validation images, and there are none. Give --validation-dataset, or a --validation-fraction of more than 0.");
 
         string root = arguments.Text("output") ?? "runs";
         bool existed = arguments.Text("name") is { } name && Directory.Exists(Path.Combine(root, name));
         var folder = Arguments.Accept("--name", () => RunFolder.Create(arguments.Text("name"), root, arguments.Flag("exist-ok")));
         using var inUse = OutputFolder.Lock(folder.DirectoryPath);
         options.CheckpointPath = folder.LastWeightsPath(".checkpoint");
-        var settings = Settings(path, data, options, fraction);
+        var settings = Settings(setup);
         // The settings of a run that goes on are kept until it is known that the new ones fit its checkpoint.
         if (!File.Exists(folder.ArgumentsPath))
             folder.WriteArguments(settings);
         Console.WriteLine(Invariant($"{data.Classes.Count} classes, {data.Training.Count:n0} training and {data.Validation.Count:n0} validation images. The run folder: {folder.DirectoryPath}"));
         var unvalidated = data.Classes.Except(data.Validation.Select(file => file.Label)).ToList();
-        if (data.Validation.Count == 0 && fraction > 0)
+        if (data.Validation.Count == 0 && setup.ValidationFraction > 0)
             Console.WriteLine("Each class has one image only, so that there are no validation images: the accuracy of the model will not be known.");
         else if (data.Validation.Count > 0 && unvalidated.Count > 0)
             Console.WriteLine($"There are no validation images of these classes, whose accuracy will not be known: {MessageText.Join(unvalidated, separator: ", ")}.");
@@ -120,7 +101,7 @@ internal static class TrainCommand
         folder.WriteArguments(settings);
         var report = new TrainingReport
         {
-            Title = $"{classifier.Architecture.Name}, {Path.GetFileName(Path.GetFullPath(path).TrimEnd(Path.DirectorySeparatorChar))}",
+            Title = $"{classifier.Architecture.Name}, {Path.GetFileName(Path.GetFullPath(setup.Path).TrimEnd(Path.DirectorySeparatorChar))}",
             History = classifier.History,
             BestEpoch = classifier.BestEpoch,
             Settings = settings.Select(entry => KeyValuePair.Create(entry.Key, (object?)entry.Value)),
@@ -141,69 +122,43 @@ internal static class TrainCommand
         }
         report.Write(folder.ReportPath);
         Console.WriteLine(Invariant($"{(classifier.StopReason == StopReason.Cancelled ? "Stopped" : "Trained")} in {trainingTime.TotalSeconds:f1} s; the model is that of epoch {classifier.BestEpoch}."));
+        // The trainer itself warns of a temperature at its limit.
+        if (classifier.Calibration is { IsAtLimit: false } calibration)
+            Console.WriteLine(calibration.Describe());
         if (report.Evaluation is { } evaluation)
-            Console.WriteLine(Invariant($"Validation: top-1 {evaluation.Top1Accuracy:p1}, top-5 {evaluation.Top5Accuracy:p1}, log-loss {evaluation.LogLoss:f3}."));
+            Console.WriteLine(Invariant($"Validation: top-1 {evaluation.Top1Accuracy:p1}{(evaluation.Top5Accuracy is { } top5 ? Invariant($", top-5 {top5:p1}") : "")}, log-loss {evaluation.LogLoss:f3}."));
         Console.WriteLine($"The model: {folder.ModelPath}");
         Console.WriteLine($"The report: {folder.ReportPath}");
         return 0;
     }
 
-    private static RepVggTrainer.Options Options(Arguments arguments, MbConfig? config)
+    private static Dictionary<string, object?> Settings(TrainingSetup setup)
     {
-        var options = new RepVggTrainer.Options
+        var (data, options) = (setup.Data, setup.Options);
+        return new()
         {
-            LabelColumnName = ClassifierData.Label,
-            FeatureColumnName = ClassifierData.Image,
-            Epochs = arguments.Integer("epochs", 1) ?? config?.Epochs ?? 30,
-            BatchSize = arguments.Integer("batch-size", 2) ?? config?.BatchSize ?? 32,
-            LearningRate = arguments.Positive("learning-rate"),
-            PretrainedWeightsPath = arguments.Text("weights"),
-            ImageHeight = arguments.ImageSize,
-            ValidationSetFraction = 0,
-            Seed = Recipe.Seed(arguments),
-            NumberOfThreads = arguments.Threads,
-            Device = Recipe.Device(arguments),
-            InvalidRows = arguments.Flag("skip-invalid") ? InvalidRowHandling.Skip : InvalidRowHandling.Error,
-            OnCancellation = CancellationBehavior.ReturnBest,
+            ["data"] = Path.GetFullPath(setup.Path),
+            ["classes"] = data.Classes.Count,
+            ["training_images"] = data.Training.Count,
+            ["validation_images"] = data.Validation.Count,
+            ["validation_fraction"] = setup.ValidationFraction,
+            ["architecture"] = options.Architecture?.Name,
+            ["weights"] = options.PretrainedWeightsPath,
+            ["image_height"] = options.ImageHeight,
+            ["image_width"] = options.ImageHeight,
+            ["epochs"] = options.Epochs,
+            ["batch_size"] = options.BatchSize,
+            ["learning_rate"] = options.LearningRate,
+            ["optimizer"] = options.Optimizer.GetType().Name,
+            ["weight_decay"] = options.WeightDecay,
+            ["calibrate"] = options.CalibrateTemperature,
+            ["seed"] = options.Seed,
+            ["device"] = options.Device.ToString(),
+            ["threads"] = options.NumberOfThreads,
+            ["skip_invalid"] = options.InvalidRows == InvalidRowHandling.Skip,
+            ["version"] = typeof(RepVggTrainer).Assembly.GetName().Version!.ToString(3),
         };
-        if (arguments.Text("architecture") is { } name)
-            options.Architecture = Arguments.Accept("--architecture", () => RepVggVariants.Find(name));
-        if (options is { Architecture: { } architecture, ImageHeight: { } size })
-            Arguments.Accept("--image-size", () => architecture.ValidateImageSize(size, size));
-        return options;
     }
-
-    private static double? Fraction(Arguments arguments)
-    {
-        string? text = arguments.Text("validation-fraction");
-        if (text is null)
-            return null;
-        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && value is >= 0 and < 1 ? value
-            : throw new UsageException($"--validation-fraction is '{text}'; it must be 0 or more and less than 1.");
-    }
-
-    private static Dictionary<string, object?> Settings(string path, ImageDataset data, RepVggTrainer.Options options, double fraction) => new()
-    {
-        ["data"] = Path.GetFullPath(path),
-        ["classes"] = data.Classes.Count,
-        ["training_images"] = data.Training.Count,
-        ["validation_images"] = data.Validation.Count,
-        ["validation_fraction"] = fraction,
-        ["architecture"] = options.Architecture?.Name,
-        ["weights"] = options.PretrainedWeightsPath,
-        ["image_height"] = options.ImageHeight,
-        ["image_width"] = options.ImageHeight,
-        ["epochs"] = options.Epochs,
-        ["batch_size"] = options.BatchSize,
-        ["learning_rate"] = options.LearningRate,
-        ["optimizer"] = options.Optimizer.GetType().Name,
-        ["weight_decay"] = options.WeightDecay,
-        ["seed"] = options.Seed,
-        ["device"] = options.Device.ToString(),
-        ["threads"] = options.NumberOfThreads,
-        ["skip_invalid"] = options.InvalidRows == InvalidRowHandling.Skip,
-        ["version"] = typeof(RepVggTrainer).Assembly.GetName().Version!.ToString(3),
-    };
 
     /// <summary>Writes the model as a pipeline for ML.NET and as ONNX, and the weights of its deploy form.</summary>
     private static void Write(MLContext context, RepVggTransformer classifier, RunFolder folder)
@@ -226,11 +181,5 @@ internal static class TrainCommand
             // It was removed during the training.
             return null;
         }
-    }
-
-    private static void ShowWarning(LoggingEventArgs entry)
-    {
-        if (entry.Kind == ChannelMessageKind.Warning && entry.Source.StartsWith("RepVgg;", StringComparison.Ordinal))
-            TrainingDisplay.WriteLine(entry.RawMessage);
     }
 }

@@ -38,6 +38,8 @@ internal abstract class TrainingDisplay
         yield return Invariant($"accuracy {epoch.TrainingAccuracy:p1}");
         if (epoch.ValidationAccuracy is { } accuracy)
             yield return Invariant($"validation {accuracy:p1}");
+        if (epoch.ValidationTop5Accuracy is { } top5)
+            yield return Invariant($"top-5 {top5:p1}");
         yield return Invariant($"{epoch.TrainingImagesPerSecond,7:n0} images/s");
     }
 

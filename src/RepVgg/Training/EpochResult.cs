@@ -18,7 +18,7 @@ public sealed record EpochResult(
     double? ValidationAccuracy)
 {
     /// <summary>
-    /// Share of the whole validation set whose class is among the five most probable ones; 1 with at most five classes. Null without a validation set, or if the
+    /// Share of the whole validation set whose class is among the five most probable ones. Null without a validation set, with at most five classes, where it would always be 1, or if the
     /// result comes from a checkpoint of an earlier version that does not store it.
     /// </summary>
     public double? ValidationTop5Accuracy { get; init; }

@@ -65,6 +65,27 @@ internal static class TrainingLoop
         return run.Execute();
     }
 
+    /// <summary>Trains one step at each of some learning rates, which rise exponentially, until the loss diverges. The weights of the network cannot be used afterwards.</summary>
+    /// <param name="backend">The backend of the network.</param>
+    /// <param name="network">The network. Training starts from its current weights.</param>
+    /// <param name="train">The training set.</param>
+    /// <param name="normalization">Applied to every image before the network.</param>
+    /// <param name="options">The training options, whose learning rate and schedule, average of weights and checkpoint are not used.</param>
+    /// <param name="search">The learning rates.</param>
+    /// <param name="progress">Called after every step, on the calling thread; may be null.</param>
+    /// <param name="cancellationToken">Checked before every batch.</param>
+    /// <returns>The losses; null if the call was cancelled.</returns>
+    /// <exception cref="ArgumentException">The options or the data are invalid; the message states which value and why.</exception>
+    public static LearningRateCurve? FindLearningRate(
+        Backend backend, TrainingNetwork network, ISampleSource train, Normalization normalization, TrainingOptions options,
+        (double First, double Last, int Steps) search, Action<TrainingProgress>? progress = null, CancellationToken cancellationToken = default)
+    {
+        options = options with { EmaDecay = 0, CheckpointPath = null };
+        CheckInputs(network, train, null, normalization, options);
+        using var run = new TrainingRun(backend, network, train, null, normalization, Prepare(options, network.Architecture), null, TimeProvider.System, cancellationToken);
+        return run.FindLearningRate(search.First, search.Last, search.Steps, progress);
+    }
+
     /// <summary>Computes the logits of images in evaluation mode, without augmentation.</summary>
     /// <param name="backend">The backend of the network.</param>
     /// <param name="network">The network.</param>
@@ -174,7 +195,7 @@ internal static class TrainingLoop
 }
 
 /// <summary>One run of the training loop: its state and the work of each epoch.</summary>
-internal sealed class TrainingRun : IDisposable
+internal sealed partial class TrainingRun : IDisposable
 {
     private readonly Backend _backend;
     private readonly TrainingNetwork _network;
@@ -315,7 +336,7 @@ internal sealed class TrainingRun : IDisposable
             TrainingImages = _train.Count,
             TrainingTime = training.Time,
             ValidationTime = validation?.Time ?? TimeSpan.Zero,
-            ValidationTop5Accuracy = validation?.Top5Accuracy,
+            ValidationTop5Accuracy = _network.Classes > MetricTotals.Top ? validation?.Top5Accuracy : null,
         };
         _history.Add(result);
         _best.Add(new EpochWeights(epoch, weights), _history);

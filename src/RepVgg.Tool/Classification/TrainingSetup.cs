@@ -1,0 +1,117 @@
+using System.Globalization;
+using Microsoft.ML;
+using Microsoft.ML.RepVgg;
+using Microsoft.ML.Runtime;
+using RepVgg.Architectures;
+using RepVgg.Tool.CommandLine;
+using RepVgg.Tool.Images;
+using RepVgg.Tool.Workflow;
+
+namespace RepVgg.Tool.Classification;
+
+/// <summary>What train and lr-find read from the command line: the images, and the options of the network and of its training.</summary>
+internal sealed class TrainingSetup
+{
+    public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
+    [
+        new("dataset", "DIR", "the same as DIR; the name that the tool mlnet has for it"),
+        new("training-config", "FILE", "read the folder, the split, epochs and batch size from a configuration of Model Builder (.mbconfig)"),
+        new("validation-dataset", "DIR", "labelled images for validation (default: val, valid, validation or test beside train, or else a share of the training images)"),
+        new("validation-fraction", "X", "share of the images of each class that is held out for validation, if there are no others (default: 0.2)"),
+        new("image-size", "N", "height and width of the network's input in pixels (default: found from the images)") { Sets = [nameof(RepVggTrainer.Options.ImageHeight), nameof(RepVggTrainer.Options.ImageWidth)] },
+        new("architecture", "NAME", "RepVGG variant, such as RepVGG-A0 (default: found from the size)"),
+        new("weights", "FILE", "start from the weights of a file, such as a checkpoint of the authors") { Sets = [nameof(RepVggTrainer.Options.PretrainedWeightsPath)] },
+        new("batch-size", "N", "images of one training step (default: 32)"),
+        new("seed", "N", "seed of weights, split, shuffling and augmentation (default: 1)"),
+        Recipe.DeviceOption,
+        OptionSpec.Threads,
+        new("skip-invalid", "", "skip images that cannot be read, instead of ending with an error") { Sets = [nameof(RepVggTrainer.Options.InvalidRows)] },
+    ];
+
+    private TrainingSetup(string path, double validationFraction, MbConfig? config, ImageDataset data, MLContext context, ClassifierData views, RepVggTrainer.Options options)
+    {
+        (Path, ValidationFraction, Config, Data, Context, Views, Options) = (path, validationFraction, config, data, context, views, options);
+        Validation = data.Validation.Count > 0 ? views.Of(data.Validation) : null;
+        options.ValidationSet = Validation;
+        options.ImageChannels = data.GreySamples is null ? null : 1;
+    }
+
+    /// <summary>Path of the images, as it was given.</summary>
+    public string Path { get; }
+
+    /// <summary>Share of the images of each class that is held out for validation, if there are no others.</summary>
+    public double ValidationFraction { get; }
+
+    /// <summary>The configuration of Model Builder; null if none is given.</summary>
+    public MbConfig? Config { get; }
+
+    /// <summary>The images.</summary>
+    public ImageDataset Data { get; }
+
+    public MLContext Context { get; }
+
+    /// <summary>Creates data views of the images.</summary>
+    public ClassifierData Views { get; }
+
+    /// <summary>The validation images; null if there are none.</summary>
+    public IDataView? Validation { get; }
+
+    /// <summary>The options of the trainer; the command sets those that only it has.</summary>
+    public RepVggTrainer.Options Options { get; }
+
+    /// <summary>Reads the command line and the list of the images.</summary>
+    /// <param name="arguments">The command line, whose operand is the folder of the images.</param>
+    /// <param name="warn">Shows a warning of the trainer.</param>
+    /// <param name="cancellation">Ends reading and training.</param>
+    /// <exception cref="UsageException">The command line is wrong.</exception>
+    public static TrainingSetup Read(Arguments arguments, Action<string> warn, CancellationToken cancellation)
+    {
+        var config = arguments.Text("training-config") is { } file ? MbConfig.Read(file) : null;
+        if (arguments.OptionalOperand(0) is not null && arguments.Text("dataset") is not null)
+            throw new UsageException("DIR and --dataset are the same; give one of them.");
+        string path = arguments.OptionalOperand(0) ?? arguments.Text("dataset") ?? config?.DataPath ?? throw new UsageException("DIR is missing: the folder with one subfolder of images per class.");
+        double fraction = Fraction(arguments) ?? config?.ValidationFraction ?? 0.2;
+        int seed = Recipe.Seed(arguments);
+        var options = ReadOptions(arguments, config);
+        options.CancellationToken = cancellation;
+        var data = ImageDataset.Read(path, arguments.Text("validation-dataset"), fraction, seed);
+        var context = new MLContext(seed);
+        context.Log += (_, entry) =>
+        {
+            if (entry.Kind == ChannelMessageKind.Warning && entry.Source.StartsWith("RepVgg;", StringComparison.Ordinal))
+                warn(entry.RawMessage);
+        };
+        return new TrainingSetup(path, fraction, config, data, context, new ClassifierData(context, data.Classes, cancellation), options);
+    }
+
+    private static RepVggTrainer.Options ReadOptions(Arguments arguments, MbConfig? config)
+    {
+        var options = new RepVggTrainer.Options
+        {
+            LabelColumnName = ClassifierData.Label,
+            FeatureColumnName = ClassifierData.Image,
+            BatchSize = arguments.Integer("batch-size", 2) ?? config?.BatchSize ?? 32,
+            PretrainedWeightsPath = arguments.Text("weights"),
+            ImageHeight = arguments.ImageSize,
+            ValidationSetFraction = 0,
+            Seed = Recipe.Seed(arguments),
+            NumberOfThreads = arguments.Threads,
+            Device = Recipe.Device(arguments),
+            InvalidRows = arguments.Flag("skip-invalid") ? InvalidRowHandling.Skip : InvalidRowHandling.Error,
+        };
+        if (arguments.Text("architecture") is { } name)
+            options.Architecture = Arguments.Accept("--architecture", () => RepVggVariants.Find(name));
+        if (options is { Architecture: { } architecture, ImageHeight: { } size })
+            Arguments.Accept("--image-size", () => architecture.ValidateImageSize(size, size));
+        return options;
+    }
+
+    private static double? Fraction(Arguments arguments)
+    {
+        string? text = arguments.Text("validation-fraction");
+        if (text is null)
+            return null;
+        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && value is >= 0 and < 1 ? value
+            : throw new UsageException($"--validation-fraction is '{text}'; it must be 0 or more and less than 1.");
+    }
+}
