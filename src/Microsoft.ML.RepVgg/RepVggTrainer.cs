@@ -178,7 +178,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var outliers = FindOutliers(training, "training", isMeasured: normalization is null, channel);
         if (validation is not null)
             FindOutliers(validation, "validation", isMeasured: false, channel);
-        normalization ??= PixelStatistics.Measure(training, outliers?.MeasurementLimit ?? float.PositiveInfinity);
+        normalization ??= PixelStatistics.Measure(training, outliers?.MeasurementLimit ?? float.PositiveInfinity, _options.NumberOfThreads);
         channel?.Info(MessageSensitivity.None, "{0}, training form {1}, by {2} on {3}: {4} images of {5} x {6} x {7}, {8} classes, {9} to validate on, seed {10}.", architecture.Name, architecture.TrainingForm, options.Optimizer.Name, backend.Description, training.Count, features.Channels, features.Height, features.Width, classes, validation?.Count ?? 0, seed);
 
         return use(new PreparedTraining(backend, network, features, label, training, validation, normalization, options, skippedRows));
@@ -342,10 +342,10 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             return (samples, validation?.Samples);
         if (_options.ValidationSetFraction == 0)
             return (samples, null);
+        SampleSubset first, second;
         try
         {
-            var (first, second) = SampleSubset.Split(samples, _options.ValidationSetFraction, seed);
-            return (first, images.AtNetworkSize(second, _options.CancellationToken, _options.NumberOfThreads));
+            (first, second) = SampleSubset.Split(samples, _options.ValidationSetFraction, seed);
         }
         catch (ArgumentException error)
         {
@@ -353,6 +353,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
                 FormattableString.Invariant($"{samples.Count} images are too few to split off {_options.ValidationSetFraction} of each class for validation. ")
                 + "Set Options.ValidationSetFraction = 0 to train without validation, or give Options.ValidationSet.", error);
         }
+        return (first, images.AtNetworkSize(second, _options.CancellationToken, _options.NumberOfThreads));
     }
 
     private Backend CreateBackend(RepVggArchitecture architecture, int classes, IChannel? channel)

@@ -1,5 +1,6 @@
 using System.Numerics;
 using RepVgg.Architectures;
+using RepVgg.Runtime.Threading;
 using RepVgg.Training.Data;
 
 namespace Microsoft.ML.RepVgg.Input;
@@ -10,37 +11,74 @@ internal static class PixelStatistics
     /// <summary>Maximum number of images that are read. They are evenly spaced over the set and give about three significant digits.</summary>
     private const int MaximumSamples = 10_000;
 
+    /// <summary>Computes the normalization. Every image counts the same, whatever its size.</summary>
     /// <param name="samples">The images.</param>
     /// <param name="limit">Pixels with a larger absolute value are left out; see <see cref="PixelOutliers"/>.</param>
-    public static Normalization Measure(ISampleSource samples, float limit = float.PositiveInfinity)
+    /// <param name="threads">Maximum number of threads if all images are bytes, which may have to be decoded; 0 for all cores. The result does not depend on it.</param>
+    public static Normalization Measure(ISampleSource samples, float limit = float.PositiveInfinity, int threads = 1)
     {
         int count = Math.Min(samples.Count, MaximumSamples);
-        float[] pixels = new float[samples.Channels * samples.Height * samples.Width];
+        int[] indices = [.. Enumerable.Range(0, count).Select(i => (int)((long)i * samples.Count / count))];
+        return samples.AreBytes ? OfBytes(samples, indices, ThreadCount.Resolve(threads)) : OfAny(samples, indices, limit);
+    }
+
+    private static Normalization OfAny(ISampleSource samples, int[] indices, float limit)
+    {
+        int plane = samples.Height * samples.Width;
+        float[] pixels = new float[samples.Channels * plane];
         byte[] buffer = new byte[pixels.Length];
         double[] sum = new double[samples.Channels], squares = new double[samples.Channels];
         long[] totals = new long[samples.Channels];
-        for (int i = 0; i < count; i++)
+        foreach (int index in indices)
         {
-            int index = (int)((long)i * samples.Count / count);
-            var size = samples.SizeOf(index);
-            int plane = size.Height * size.Width;
-            if (buffer.Length < samples.Channels * plane)
-                buffer = new byte[samples.Channels * plane];
             var bytes = samples.ReadBytes(index, buffer);
             if (bytes.IsEmpty)
                 samples.Read(index, pixels);
-            // Every image counts the same, whatever its size. For images of the network's size the share is 1.
-            double share = (double)samples.Height * samples.Width / plane;
             for (int channel = 0; channel < samples.Channels; channel++)
             {
-                totals[channel] += samples.Height * samples.Width;
+                totals[channel] += plane;
                 if (bytes.IsEmpty)
+                {
                     totals[channel] -= Add(pixels.AsSpan(channel * plane, plane), limit, ref sum[channel], ref squares[channel]);
-                else
-                    Add(bytes.Slice(channel * plane, plane), share, ref sum[channel], ref squares[channel]);
+                    continue;
+                }
+                var (total, totalSquares) = Sums(bytes.Slice(channel * plane, plane));
+                (sum[channel], squares[channel]) = (sum[channel] + total, squares[channel] + totalSquares);
             }
         }
+        return Of(sum, squares, totals);
+    }
 
+    private static Normalization OfBytes(ISampleSource samples, int[] indices, int threads)
+    {
+        int channels = samples.Channels;
+        var means = new (double Values, double Squares)[indices.Length * channels];
+        byte[][] buffers = [.. Enumerable.Repeat(Array.Empty<byte>(), threads)];
+        new ParallelLoop(threads).Run(indices.Length, (i, worker) =>
+        {
+            var (height, width) = samples.SizeOf(indices[i]);
+            int plane = height * width;
+            if (buffers[worker].Length < channels * plane)
+                buffers[worker] = new byte[channels * plane];
+            var bytes = samples.ReadBytes(indices[i], buffers[worker]);
+            for (int channel = 0; channel < channels; channel++)
+            {
+                var (total, totalSquares) = Sums(bytes.Slice(channel * plane, plane));
+                means[i * channels + channel] = (total / plane, totalSquares / plane);
+            }
+        });
+        double[] sum = new double[channels], squares = new double[channels];
+        for (int i = 0; i < means.Length; i++)
+        {
+            sum[i % channels] += means[i].Values;
+            squares[i % channels] += means[i].Squares;
+        }
+        return Of(sum, squares, [.. Enumerable.Repeat((long)indices.Length, channels)]);
+    }
+
+    /// <summary>Computes the normalization from the sums of the values and of their squares, and their number, for each channel.</summary>
+    private static Normalization Of(double[] sum, double[] squares, long[] totals)
+    {
         // A channel in which every pixel was left out has mean 0.
         var mean = sum.Select((value, channel) => value / Math.Max(totals[channel], 1)).ToArray();
         // A channel of one value has scale 1. Its computed standard deviation is the rounding error of the sums.
@@ -65,14 +103,7 @@ internal static class PixelStatistics
         return leftOut;
     }
 
-    /// <summary>Adds a multiple of the sum and of the sum of the squares of bytes. Both are integers below 2^53; with a share of 1, they are exact, as the sums in double precision of the same values are.</summary>
-    private static void Add(ReadOnlySpan<byte> values, double share, ref double sum, ref double squares)
-    {
-        var (total, squaresOfAll) = Sums(values);
-        sum += share * total;
-        squares += share * squaresOfAll;
-    }
-
+    /// <summary>Computes the sum and the sum of the squares of bytes. Both are integers below 2^53, so they are exact, as the sums in double precision of the same values are.</summary>
     private static (double Sum, double Squares) Sums(ReadOnlySpan<byte> values)
     {
         double sum = 0, squares = 0;
