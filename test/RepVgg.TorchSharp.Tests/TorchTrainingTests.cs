@@ -140,6 +140,43 @@ public class TorchTrainingTests
         Assert.True(result.History[result.BestEpoch - 1].ValidationAccuracy > 0.95, $"accuracy {result.History[result.BestEpoch - 1].ValidationAccuracy}");
     }
 
+    /// <summary>Accumulated and clipped gradients, learning rates of layers, a teacher, mixed batches and the average of the last epochs, with weights of classes.</summary>
+    [TorchSharpTheory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Recipes_train_as_on_the_cpu_backend(bool adamW)
+    {
+        var teacher = RandomNetworks.Create(SyntheticTask.Architecture, 20, 20, SyntheticTask.Classes);
+        var options = SyntheticTask.Options with
+        {
+            Epochs = 2, BatchSize = 16, GradientAccumulationSteps = 3, LayerLearningRateDecay = 0.7f, LearningRateBaseSize = 48, GradientClipNorm = 0.5f, AveragedCheckpoints = 2, ClassWeights = [1, 2, 0.5f, 1],
+            LearningRate = adamW ? 3e-3f : 0.1f, Optimizer = adamW ? new AdamWOptions(Epsilon: 1e-4f) : new SgdOptions(),
+            LearningRateScheduler = new() { Shape = ScheduleShape.Polynomial, Power = 2 }, Distillation = new Distillation(teacher, 3, 0.4f),
+            Augmentation = new Augmentation { CropPadding = 1, Mixing = new Mixing { MixupAlpha = 0.3 } },
+        };
+        using var cpu = new CpuBackend(2);
+        using var torch = TorchBackends.Create(new TorchBackendOptions { Threads = 1, SelfTest = false });
+        var expected = Train(cpu);
+        var actual = Train(torch);
+        Assert.Equal([2, 1], actual.Average!.Epochs);
+        var initial = Initialization.Draw(SyntheticTask.Architecture, SyntheticTask.Classes, 3);
+        foreach (var (name, tensor) in expected.Weights)
+        {
+            Compare.Close(tensor.Values, actual.Weights[name].Values, 1e-3, name);
+            // What training changed, which is little of the weights.
+            if (name.EndsWith("rbr_dense.conv.weight", StringComparison.Ordinal) || name == "linear.weight")
+                Compare.Close(Change(tensor, name), Change(actual.Weights[name], name), 0.01, $"change of {name}");
+        }
+
+        float[] Change(TensorData weights, string name) => [.. weights.Values.Zip(initial[name].Values, (after, before) => after - before)];
+
+        TrainingResult Train(Backend backend)
+        {
+            using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
+            return TrainingLoop.Run(backend, network, SyntheticTask.Samples(80, 1), null, SyntheticTask.Normalization, options);
+        }
+    }
+
     [TorchSharpTheory]
     [InlineData(false)]
     [InlineData(true)]
