@@ -107,8 +107,12 @@ public sealed class ClassificationReportTests
     {
         using var trained = new Trainer.TrainedStripes();
         var scored = trained.Model.Transform(trained.TestData);
-        var expected = trained.Context.MulticlassClassification.Evaluate(scored);
+        var expected = trained.Context.MulticlassClassification.Evaluate(scored, topKPredictionCount: 2);
         var report = ClassificationReport.FromScoredData(scored);
+        var labels = scored.GetColumn<uint>("Label");
+        Assert.Equal(
+            scored.GetColumn<float[]>("Score").Zip(labels, (score, key) => score.Count(value => value > score[key - 1]) < 2 ? 1.0 : 0).Average(),
+            expected.TopKAccuracy, 1e-12);
         Assert.Equal(Trainer.Stripes.Names, report.ClassNames);
         Assert.Equal(75, report.Predictions.Count);
         Assert.Equal((expected.MicroAccuracy, expected.MacroAccuracy), (report.Top1Accuracy, report.MacroRecall));
