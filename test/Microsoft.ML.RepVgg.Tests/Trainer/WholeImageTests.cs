@@ -236,7 +236,7 @@ public sealed class WholeImageTests : IDisposable
         var options = Options(epochs: 1);
         (options.InvalidRows, options.CheckpointPath, options.Augmentation, options.Normalization) = (InvalidRowHandling.Skip, checkpoint, Augmentation.None, Normalization.ImageNet with { Mean = [100, 100, 100] });
         options.Architecture = Stripes.Tiny with { InputChannels = 3 };
-        options.ImageChannels = 3;
+        (options.ImageChannels, options.CropFraction) = (3, 0.75);
         using (Fit(data, options))
         {
         }
