@@ -121,7 +121,8 @@ internal static class TrainCommand
                 Console.WriteLine(Invariant($"{report.Evaluation.MissingPredictions:n0} validation images cannot be read and are left out."));
         }
         report.Write(folder.ReportPath);
-        Console.WriteLine(Invariant($"{(classifier.StopReason == StopReason.Cancelled ? "Stopped" : "Trained")} in {trainingTime.TotalSeconds:f1} s; the model is that of epoch {classifier.BestEpoch}."));
+        string origin = classifier.AveragedEpochs.Count > 0 ? $"the average of the epochs {string.Join(", ", classifier.AveragedEpochs)}" : Invariant($"that of epoch {classifier.BestEpoch}");
+        Console.WriteLine(Invariant($"{(classifier.StopReason == StopReason.Cancelled ? "Stopped" : "Trained")} in {trainingTime.TotalSeconds:f1} s; the model is {origin}."));
         // The trainer itself warns of a temperature at its limit.
         if (classifier.Calibration is { IsAtLimit: false } calibration)
             Console.WriteLine(calibration.Describe());

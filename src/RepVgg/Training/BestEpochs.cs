@@ -52,6 +52,17 @@ internal sealed class BestEpochs(TrainingOptions options)
         return average;
     }
 
+    /// <summary>Compares the average with the best epoch.</summary>
+    /// <param name="metrics">The metrics of the average on the validation set; null without one, where the average is better.</param>
+    /// <param name="history">The results of all epochs.</param>
+    public CheckpointAverage Compare(PassMetrics? metrics, IReadOnlyList<EpochResult> history)
+    {
+        var best = history[_epochs[0].Epoch - 1];
+        // A loss that is not a number is worse.
+        bool isBetter = metrics is null || (options.MonitoredMetric == TrainingMetric.Accuracy ? metrics.Accuracy >= best.ValidationAccuracy : metrics.Loss <= best.ValidationLoss);
+        return new CheckpointAverage([.. _epochs.Select(epoch => epoch.Epoch)], metrics?.Loss, metrics?.Accuracy, isBetter);
+    }
+
     private bool IsBetter(EpochResult candidate, EpochResult best)
     {
         if (candidate.ValidationLoss is null)

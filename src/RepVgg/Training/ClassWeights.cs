@@ -39,6 +39,16 @@ public sealed class ClassWeights
             throw new ArgumentException(FormattableString.Invariant($"The weight of the class '{name}' is {weight}; it must be a finite number of more than 0. Remove the rows of a class that should have no influence."));
     }
 
+    /// <summary>Checks the weights of all classes.</summary>
+    /// <exception cref="ArgumentException">Their number is not that of the classes, or one is not a finite number of more than 0.</exception>
+    internal static void Check(IReadOnlyList<float> weights, int classes)
+    {
+        if (weights.Count != classes)
+            throw new ArgumentException($"ClassWeights has {weights.Count} weights, but there are {classes} classes.");
+        foreach (var (label, weight) in weights.Index())
+            Check(FormattableString.Invariant($"{label}"), weight);
+    }
+
     /// <summary>Computes the weight of each class.</summary>
     /// <param name="names">Names of the classes.</param>
     /// <param name="counts">Number of training images of each class.</param>

@@ -126,13 +126,7 @@ internal static class TrainingLoop
         if (options.Augmentation.RandomResizedCrop is null)
             SampleShape.CheckSizes(train, "training");
         if (options.ClassWeights is { } weights)
-        {
-            if (weights.Count != train.Classes)
-                throw new ArgumentException($"ClassWeights has {weights.Count} weights, but there are {train.Classes} classes.", nameof(options));
-            foreach (var (label, weight) in weights.Index())
-                ClassWeights.Check(FormattableString.Invariant($"{label}"), weight);
-        }
-
+            ClassWeights.Check(weights, train.Classes);
         options.Distillation?.Validate(train.Channels, train.Height, train.Width, train.Classes);
 
         if (validation is null)
@@ -375,16 +369,10 @@ internal sealed partial class TrainingRun : IDisposable
     /// <returns>Null if the run was cancelled.</returns>
     private CheckpointAverage? Validate(StateDict averaged)
     {
-        int[] epochs = [.. _best.All.Select(epoch => epoch.Epoch)];
         if (_validation is null)
-            return new CheckpointAverage(epochs, null, null, IsReturned: true);
+            return _best.Compare(null, _history);
         _network.ImportState(averaged);
-        if (ValidationPass(_history.Count, isReported: false) is not { } metrics)
-            return null;
-        var best = _history[epochs[0] - 1];
-        // A loss that is not a number is worse.
-        bool isReturned = _options.MonitoredMetric == TrainingMetric.Accuracy ? metrics.Accuracy >= best.ValidationAccuracy : metrics.Loss <= best.ValidationLoss;
-        return new CheckpointAverage(epochs, metrics.Loss, metrics.Accuracy, isReturned);
+        return ValidationPass(_history.Count, isReported: false) is { } metrics ? _best.Compare(metrics, _history) : null;
     }
 
     private PassMetrics? ValidationPass(int epoch, bool isReported = true)
