@@ -9,7 +9,7 @@ using RepVgg.Weights.Checkpoint;
 namespace RepVgg.Training;
 
 /// <summary>Trains a network, on any backend.</summary>
-internal static class TrainingLoop
+internal static partial class TrainingLoop
 {
     /// <summary>Trains a network and copies the best weights to it.</summary>
     /// <remarks>
@@ -63,52 +63,6 @@ internal static class TrainingLoop
         options = Prepare(options, network.Architecture);
         using var run = new TrainingRun(backend, network, train, validation, normalization, options, progress, clock, cancellationToken);
         return run.Execute();
-    }
-
-    /// <summary>Trains one step at each of some learning rates, which rise exponentially, until the loss diverges. The weights of the network cannot be used afterwards.</summary>
-    /// <param name="backend">The backend of the network.</param>
-    /// <param name="network">The network. Training starts from its current weights.</param>
-    /// <param name="train">The training set.</param>
-    /// <param name="normalization">Applied to every image before the network.</param>
-    /// <param name="options">The training options, whose learning rate and schedule, average of weights and checkpoint are not used.</param>
-    /// <param name="search">The learning rates.</param>
-    /// <param name="progress">Called after every step, on the calling thread; may be null.</param>
-    /// <param name="cancellationToken">Checked before every batch.</param>
-    /// <returns>The losses; null if the call was cancelled.</returns>
-    /// <exception cref="ArgumentException">The options or the data are invalid; the message states which value and why.</exception>
-    public static LearningRateCurve? FindLearningRate(
-        Backend backend, TrainingNetwork network, ISampleSource train, Normalization normalization, TrainingOptions options,
-        (double First, double Last, int Steps) search, Action<TrainingProgress>? progress = null, CancellationToken cancellationToken = default)
-    {
-        options = options with { EmaDecay = 0, CheckpointPath = null };
-        CheckInputs(network, train, null, normalization, options);
-        using var run = new TrainingRun(backend, network, train, null, normalization, Prepare(options, network.Architecture), null, TimeProvider.System, cancellationToken);
-        return run.FindLearningRate(search.First, search.Last, search.Steps, progress);
-    }
-
-    /// <summary>Computes the logits of images in evaluation mode, without augmentation.</summary>
-    /// <param name="backend">The backend of the network.</param>
-    /// <param name="network">The network.</param>
-    /// <param name="images">The images.</param>
-    /// <param name="normalization">Applied to every image before the network.</param>
-    /// <param name="batchSize">Number of images that are computed at a time.</param>
-    /// <param name="cancellationToken">Checked before every batch.</param>
-    /// <returns>The logits of each image, in the order of the source; null if the call was cancelled.</returns>
-    public static float[][]? Evaluate(Backend backend, TrainingNetwork network, ISampleSource images, Normalization normalization, int batchSize, CancellationToken cancellationToken = default)
-    {
-        var augmenter = new ImageAugmenter(Augmentation.None, normalization, images.Channels, images.Height, images.Width);
-        using var loader = BatchLoader.Evaluation(images, augmenter, batchSize, backend);
-        var rows = new List<float[]>(images.Count);
-        for (int step = 0; step < loader.Batches; step++)
-        {
-            if (loader.Next(cancellationToken) is not { } batch)
-                return null;
-            using var scope = backend.BeginStep(training: false);
-            float[] logits = new float[batch.Count * network.Classes];
-            backend.CopyOut(network.Forward(backend.CreateInput(batch.Staged!)), logits);
-            rows.AddRange(logits.Chunk(network.Classes));
-        }
-        return [.. rows];
     }
 
     /// <summary>Checks the network, the data and the options before a run starts.</summary>

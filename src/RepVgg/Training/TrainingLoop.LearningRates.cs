@@ -1,4 +1,33 @@
+using RepVgg.Architectures;
+using RepVgg.Backends;
+using RepVgg.Networks;
+using RepVgg.Training.Data;
+
 namespace RepVgg.Training;
+
+internal static partial class TrainingLoop
+{
+    /// <summary>Trains one step at each of some learning rates, which rise exponentially, until the loss diverges. The weights of the network cannot be used afterwards.</summary>
+    /// <param name="backend">The backend of the network.</param>
+    /// <param name="network">The network. Training starts from its current weights.</param>
+    /// <param name="train">The training set.</param>
+    /// <param name="normalization">Applied to every image before the network.</param>
+    /// <param name="options">The training options, whose learning rate and schedule, average of weights and checkpoint are not used.</param>
+    /// <param name="search">The learning rates.</param>
+    /// <param name="progress">Called after every step, on the calling thread; may be null.</param>
+    /// <param name="cancellationToken">Checked before every batch.</param>
+    /// <returns>The losses; null if the call was cancelled.</returns>
+    /// <exception cref="ArgumentException">The options or the data are invalid; the message states which value and why.</exception>
+    public static LearningRateCurve? FindLearningRate(
+        Backend backend, TrainingNetwork network, ISampleSource train, Normalization normalization, TrainingOptions options,
+        (double First, double Last, int Steps) search, Action<TrainingProgress>? progress = null, CancellationToken cancellationToken = default)
+    {
+        options = options with { EmaDecay = 0, CheckpointPath = null };
+        CheckInputs(network, train, null, normalization, options);
+        using var run = new TrainingRun(backend, network, train, null, normalization, Prepare(options, network.Architecture), null, TimeProvider.System, cancellationToken);
+        return run.FindLearningRate(search.First, search.Last, search.Steps, progress);
+    }
+}
 
 internal sealed partial class TrainingRun
 {
