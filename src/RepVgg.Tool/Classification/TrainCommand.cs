@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using System.Text.Json;
+using System.Text.Json.Serialization;
 using Microsoft.ML;
 using Microsoft.ML.RepVgg;
 using Microsoft.ML.RepVgg.Reports;
@@ -16,14 +18,21 @@ internal static class TrainCommand
 {
     private const int LargestThumbnail = 256 * 1024, AugmentedImages = 18;
 
+    private static readonly JsonSerializerOptions _hyperparameters = new()
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
+        Converters = { new JsonStringEnumConverter() },
+    };
+
     public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
     [
         .. TrainingSetup.CommandLineOptions,
         new("name", "NAME", "name of the run folder (default: train, train2, ...)"),
         new("output", "DIR", "folder of the run folders (default: runs)"),
         new("exist-ok", "", "write into the existing run folder of --name, and go on from its checkpoint") { Replacements = [("allow an existing one", "give --exist-ok to go on with its run")] },
-        new("epochs", "N", "passes over the training images (default: 30)"),
-        new("learning-rate", "X", "peak learning rate (default: by the optimizer)"),
+        new("epochs", "N", "passes over the training images (default: that of the preset, or 30)"),
+        new("learning-rate", "X", "peak learning rate (default: that of the preset, or of the optimizer)"),
         new("calibrate", "", "divide the logits by a temperature that is fitted to the validation images, so that the probabilities say how often the model is right") { Sets = [nameof(RepVggTrainer.Options.CalibrateTemperature)] },
     ];
 
@@ -39,8 +48,9 @@ internal static class TrainCommand
         float? learningRate = arguments.Positive("learning-rate");
         var setup = TrainingSetup.Read(arguments, TrainingDisplay.WriteLine, interrupt.Token);
         var (data, context, views, validation, options) = (setup.Data, setup.Context, setup.Views, setup.Validation, setup.Options);
-        options.Epochs = epochs ?? setup.Config?.Epochs ?? 30;
-        options.LearningRate = learningRate;
+        options.Epochs = epochs ?? options.Epochs;
+        if (learningRate is not null)
+            (options.LearningRate, options.LearningRateBaseSize) = (learningRate, null);
         options.CalibrateTemperature = arguments.Flag("calibrate");
         options.OnCancellation = CancellationBehavior.ReturnBest;
         if (options.CalibrateTemperature && validation is null)
@@ -51,7 +61,7 @@ internal static class TrainCommand
         var folder = Arguments.Accept("--name", () => RunFolder.Create(arguments.Text("name"), root, arguments.Flag("exist-ok")));
         using var inUse = OutputFolder.Lock(folder.DirectoryPath);
         options.CheckpointPath = folder.LastWeightsPath(".checkpoint");
-        var settings = Settings(setup);
+        var settings = Settings(setup, arguments.Text("preset"), options.ImageHeight, options.ImageHeight, options.Architecture);
         // The settings of a run that goes on are kept until it is known that the new ones fit its checkpoint.
         if (!File.Exists(folder.ArgumentsPath))
             folder.WriteArguments(settings);
@@ -96,8 +106,8 @@ internal static class TrainCommand
         var trainingTime = Stopwatch.GetElapsedTime(start);
         folder.AddMissing(classifier.History);
         Write(context, classifier, folder);
-        // What was found from the images.
-        (settings["architecture"], settings["image_height"], settings["image_width"]) = (classifier.Architecture.Name, classifier.Network.ImageHeight, classifier.Network.ImageWidth);
+        // With what was found from the images.
+        settings = Settings(setup, arguments.Text("preset"), classifier.Network.ImageHeight, classifier.Network.ImageWidth, classifier.Architecture);
         folder.WriteArguments(settings);
         var report = new TrainingReport
         {
@@ -133,32 +143,37 @@ internal static class TrainCommand
         return 0;
     }
 
-    private static Dictionary<string, object?> Settings(TrainingSetup setup)
+    /// <summary>Lists the data, the network and every hyperparameter of the training.</summary>
+    private static Dictionary<string, object?> Settings(TrainingSetup setup, string? preset, int? height, int? width, RepVggArchitecture? architecture)
     {
         var (data, options) = (setup.Data, setup.Options);
-        return new()
+        var settings = new Dictionary<string, object?>
         {
             ["data"] = Path.GetFullPath(setup.Path),
             ["classes"] = data.Classes.Count,
             ["training_images"] = data.Training.Count,
             ["validation_images"] = data.Validation.Count,
             ["validation_fraction"] = setup.ValidationFraction,
-            ["architecture"] = options.Architecture?.Name,
+            ["architecture"] = architecture?.Name,
             ["weights"] = options.PretrainedWeightsPath,
-            ["image_height"] = options.ImageHeight,
-            ["image_width"] = options.ImageHeight,
-            ["epochs"] = options.Epochs,
-            ["batch_size"] = options.BatchSize,
-            ["learning_rate"] = options.LearningRate,
-            ["optimizer"] = options.Optimizer.GetType().Name,
-            ["weight_decay"] = options.WeightDecay,
-            ["calibrate"] = options.CalibrateTemperature,
-            ["seed"] = options.Seed,
-            ["device"] = options.Device.ToString(),
-            ["threads"] = options.NumberOfThreads,
-            ["skip_invalid"] = options.InvalidRows == InvalidRowHandling.Skip,
-            ["version"] = typeof(RepVggTrainer).Assembly.GetName().Version!.ToString(3),
+            ["image_height"] = height,
+            ["image_width"] = width,
+            ["crop_fraction"] = options.CropFraction,
+            ["preset"] = preset,
         };
+        // The default augmentation depends on the size.
+        var training = options.ToTrainingOptions((ulong)options.Seed!.Value, height ?? 0, width ?? 0);
+        var hyperparameters = JsonSerializer.SerializeToNode(training with { LearningRate = training.ActualLearningRate, LearningRateBaseSize = null, WeightDecay = training.ActualWeightDecay }, _hyperparameters)!.AsObject();
+        if (height is null && options.Augmentation is null)
+            hyperparameters["augmentation"] = null;
+        foreach (var (name, value) in hyperparameters)
+            settings[name] = value?.DeepClone();
+        settings["calibrate"] = options.CalibrateTemperature;
+        settings["device"] = options.Device.ToString();
+        settings["threads"] = options.NumberOfThreads;
+        settings["skip_invalid"] = options.InvalidRows == InvalidRowHandling.Skip;
+        settings["version"] = typeof(RepVggTrainer).Assembly.GetName().Version!.ToString(3);
+        return settings;
     }
 
     /// <summary>Writes the model as a pipeline for ML.NET and as ONNX, and the weights of its deploy form.</summary>

@@ -3,6 +3,7 @@ using Microsoft.ML;
 using Microsoft.ML.RepVgg;
 using Microsoft.ML.Runtime;
 using RepVgg.Architectures;
+using RepVgg.Optimizers;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Images;
 using RepVgg.Tool.Workflow;
@@ -21,7 +22,9 @@ internal sealed class TrainingSetup
         new("image-size", "N", "height and width of the network's input in pixels (default: found from the images)") { Sets = [nameof(RepVggTrainer.Options.ImageHeight), nameof(RepVggTrainer.Options.ImageWidth)] },
         new("architecture", "NAME", "RepVGG variant, such as RepVGG-A0 (default: found from the size)"),
         new("weights", "FILE", "start from the weights of a file, such as a checkpoint of the authors") { Sets = [nameof(RepVggTrainer.Options.PretrainedWeightsPath)] },
-        new("batch-size", "N", "images of one training step (default: 32)"),
+        new("preset", "NAME", $"hyperparameters under a name: {string.Join(", ", TrainingPreset.All.Select(preset => preset.Name))}; other options change them"),
+        new("scales", "FILE", "scales of RepOptimizer, which search-scales has found, for --preset repopt") { Sets = [nameof(RepOptimizerOptions.ScalesPath)] },
+        new("batch-size", "N", "images of one training step (default: that of the preset, or 32)"),
         new("seed", "N", "seed of weights, split, shuffling and augmentation (default: 1)"),
         Recipe.DeviceOption,
         OptionSpec.Threads,
@@ -90,7 +93,7 @@ internal sealed class TrainingSetup
         {
             LabelColumnName = ClassifierData.Label,
             FeatureColumnName = ClassifierData.Image,
-            BatchSize = arguments.Integer("batch-size", 2) ?? config?.BatchSize ?? 32,
+            BatchSize = 32,
             PretrainedWeightsPath = arguments.Text("weights"),
             ImageHeight = arguments.ImageSize,
             ValidationSetFraction = 0,
@@ -99,12 +102,25 @@ internal sealed class TrainingSetup
             Device = Recipe.Device(arguments),
             InvalidRows = arguments.Flag("skip-invalid") ? InvalidRowHandling.Skip : InvalidRowHandling.Error,
         };
+        if (arguments.Text("preset") is { } preset)
+            Arguments.Accept("--preset", () => options.Apply(TrainingPreset.Find(preset)));
+        options.BatchSize = arguments.Integer("batch-size", 2) ?? config?.BatchSize ?? options.BatchSize;
+        options.Epochs = config?.Epochs ?? options.Epochs;
+        options.Optimizer = WithScales(options.Optimizer, arguments.Text("scales"));
+        if (preset?.Equals(TrainingPreset.FineTune.Name, StringComparison.OrdinalIgnoreCase) == true && options.PretrainedWeightsPath is null)
+            throw new UsageException($"--preset {preset} starts from trained weights: name their file with --weights.");
         if (arguments.Text("architecture") is { } name)
             options.Architecture = Arguments.Accept("--architecture", () => RepVggVariants.Find(name));
         if (options is { Architecture: { } architecture, ImageHeight: { } size })
             Arguments.Accept("--image-size", () => architecture.ValidateImageSize(size, size));
         return options;
     }
+
+    private static OptimizerOptions WithScales(OptimizerOptions optimizer, string? scales) => optimizer switch
+    {
+        RepOptimizerOptions repOptimizer => repOptimizer with { ScalesPath = scales ?? throw new UsageException("The preset is for RepOptimizer, which needs the scales of the network: search them with the command search-scales, and name their file with --scales.") },
+        _ => scales is null ? optimizer : throw new UsageException($"--scales are those of RepOptimizer: give --preset {TrainingPreset.RepOpt.Name}, too."),
+    };
 
     private static double? Fraction(Arguments arguments)
     {

@@ -1,0 +1,56 @@
+using System.Text.Json;
+using RepVgg.Testing;
+using Xunit;
+using static RepVgg.Tool.Tests.ToolRuns;
+
+namespace RepVgg.Tool.Tests;
+
+public sealed class PresetTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void The_arguments_of_a_run_have_every_number_of_the_preset()
+    {
+        string data = Pictures.Folder(_folder, "data", 8), run = Path.Combine(_folder.File("runs"), "train");
+        string[] train = ["train", data, "--output", _folder.File("runs"), "--device", "cpu", "--threads", "1", "--image-size", "16"];
+        Run([.. train, "--preset", "CIFAR", "--epochs", "1", "--batch-size", "12"]);
+        using var settings = JsonDocument.Parse(File.ReadAllText(Path.Combine(run, "args.json")));
+        JsonElement Value(string name) => name.Split('.').Aggregate(settings.RootElement, (element, part) => element.GetProperty(part));
+        Assert.Equal("CIFAR", Value("preset").GetString());
+        // Options of the command line change the preset.
+        Assert.Equal(1, Value("epochs").GetInt32());
+        Assert.Equal(12, Value("batch_size").GetInt32());
+        Assert.Equal(0.1, Value("learning_rate").GetDouble(), 1e-6);
+        Assert.Equal(5e-4, Value("weight_decay").GetDouble(), 1e-8);
+        Assert.Equal(0.9, Value("optimizer.momentum").GetDouble(), 1e-6);
+        Assert.True(Value("optimizer.nesterov").GetBoolean());
+        Assert.Equal("Cosine", Value("learning_rate_scheduler.shape").GetString());
+        Assert.Equal(4, Value("augmentation.crop_padding").GetInt32());
+        Assert.True(Value("augmentation.horizontal_flip").GetBoolean());
+        Assert.Equal(1, Value("gradient_accumulation_steps").GetInt32());
+        Assert.Equal(16, Value("image_width").GetInt32());
+        Assert.Equal(1, Value("crop_fraction").GetDouble());
+
+        // Without a preset, the default augmentation depends on the size of the images.
+        Run([.. train, "--name", "plain", "--epochs", "1"]);
+        using var plain = JsonDocument.Parse(File.ReadAllText(Path.Combine(_folder.File("runs"), "plain", "args.json")));
+        Assert.Equal(JsonValueKind.Null, plain.RootElement.GetProperty("preset").ValueKind);
+        Assert.Equal(2, plain.RootElement.GetProperty("augmentation").GetProperty("crop_padding").GetInt32());
+        Assert.Equal(32, plain.RootElement.GetProperty("batch_size").GetInt32());
+    }
+
+    [Fact]
+    public void A_preset_that_misses_something_is_refused()
+    {
+        string data = Pictures.Folder(_folder, "data", 4);
+        string[] train = ["train", data, "--output", _folder.File("runs")];
+        Assert.Contains("There is no preset named 'papre'. The presets are: paper, ", Fails(2, [.. train, "--preset", "papre"]), StringComparison.Ordinal);
+        Assert.Contains("--weights", Fails(2, [.. train, "--preset", "finetune"]), StringComparison.Ordinal);
+        Assert.Contains("--scales", Fails(2, [.. train, "--preset", "repopt", "--architecture", "RepOpt-VGG-B1"]), StringComparison.Ordinal);
+        Assert.Contains("--preset repopt", Fails(2, [.. train, "--preset", "paper", "--scales", "scales.safetensors"]), StringComparison.Ordinal);
+        Assert.False(Directory.Exists(_folder.File("runs")));
+    }
+}
