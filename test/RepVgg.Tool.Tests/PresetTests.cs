@@ -1,10 +1,10 @@
 using System.Text.Json;
 using RepVgg.Testing;
 using Xunit;
-using static RepVgg.Tool.Tests.ToolRuns;
 
 namespace RepVgg.Tool.Tests;
 
+[Collection(ConsoleCollection.Name)]
 public sealed class PresetTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
@@ -52,5 +52,18 @@ public sealed class PresetTests : IDisposable
         Assert.Contains("--scales", Fails(2, [.. train, "--preset", "repopt", "--architecture", "RepOpt-VGG-B1"]), StringComparison.Ordinal);
         Assert.Contains("--preset repopt", Fails(2, [.. train, "--preset", "paper", "--scales", "scales.safetensors"]), StringComparison.Ordinal);
         Assert.False(Directory.Exists(_folder.File("runs")));
+    }
+
+    private static void Run(params string[] arguments)
+    {
+        var (exitCode, _, error) = Programs.Tool.RunHere(arguments);
+        Assert.True(exitCode == 0, error);
+    }
+
+    private static string Fails(int code, params string[] arguments)
+    {
+        var (exitCode, output, error) = Programs.Tool.RunHere(arguments);
+        Assert.Equal((code, ""), (exitCode, output));
+        return error;
     }
 }

@@ -36,7 +36,7 @@ internal sealed class FeatureInput
     /// <summary>An input that reads the same images at another size. Only its pixels are used.</summary>
     private FeatureInput(FeatureInput other, int height, int width)
     {
-        Settings = other.Settings;
+        Settings = other.Settings with { CropFraction = 1 };
         ColumnName = other.ColumnName;
         InputNames = other.InputNames;
         _resizedColumnName = other._resizedColumnName;
@@ -45,6 +45,7 @@ internal sealed class FeatureInput
         (Channels, Height, Width) = (other.Channels, height, width);
         StockTransformers = other.StockTransformers;
         Background = other.Background;
+        Crop = CenterCrop.Of(height, width, 1);
     }
 
     /// <summary>The user's image column.</summary>
@@ -133,7 +134,7 @@ internal sealed class FeatureInput
         return new FeatureInput(schema, settings, name, name, vector, channels, height, width, []);
     }
 
-    /// <summary>Creates an input that reads the same column of images at another size than that of the network, from which views of the network's size are cut. It is for scoring, not for saving.</summary>
+    /// <summary>Creates an input that reads the same column of images at another size than that of the network, and all of it: views of the network's size are cut from it. It is for scoring, not for saving.</summary>
     public FeatureInput WithSize(int height, int width) => new(this, height, width);
 
     /// <summary>Creates the name of a temporary column of the saved model: a name that no column of the data has.</summary>

@@ -22,7 +22,7 @@ internal sealed class MultiViewEngine : INetworkEngine
     {
         _engine = engine;
         (_channels, _height, _width) = (input.Channels, input.Height, input.Width);
-        Input = views.AreCropped ? input.WithSize(Enlarged(_height), Enlarged(_width)) : input;
+        Input = views.AreCropped ? Enlarge(input) : input;
         (_imageHeight, _imageWidth) = (Input.Height, Input.Width);
         int bottom = _imageHeight - _height, right = _imageWidth - _width;
         (int Top, int Left)[] places = views.AreCropped ? [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom / 2, right / 2)] : [(0, 0)];
@@ -54,7 +54,15 @@ internal sealed class MultiViewEngine : INetworkEngine
 
     public void Dispose() => _engine.Dispose();
 
-    private static int Enlarged(int side) => checked((8 * side + 6) / 7);
+    /// <summary>Describes the images from which views are cut: those of which the network usually reads the centre, or else 8/7 of the network's input.</summary>
+    private static FeatureInput Enlarge(FeatureInput input)
+    {
+        return input.Settings.CropFraction < 1
+            ? input.WithSize(input.Crop.ResizedHeight, input.Crop.ResizedWidth)
+            : input.WithSize(Enlarged(input.Height), Enlarged(input.Width));
+
+        static int Enlarged(int side) => checked((8 * side + 6) / 7);
+    }
 
     private void Run<TPixel>(ReadOnlySpan<TPixel> images, int count, Span<float> probabilities, NetworkRun<TPixel> network)
         where TPixel : unmanaged

@@ -102,12 +102,13 @@ internal sealed class TrainingSetup
             Device = Recipe.Device(arguments),
             InvalidRows = arguments.Flag("skip-invalid") ? InvalidRowHandling.Skip : InvalidRowHandling.Error,
         };
-        if (arguments.Text("preset") is { } preset)
+        string? preset = arguments.Text("preset");
+        if (preset is not null)
             Arguments.Accept("--preset", () => options.Apply(TrainingPreset.Find(preset)));
         options.BatchSize = arguments.Integer("batch-size", 2) ?? config?.BatchSize ?? options.BatchSize;
         options.Epochs = config?.Epochs ?? options.Epochs;
         options.Optimizer = WithScales(options.Optimizer, arguments.Text("scales"));
-        if (preset?.Equals(TrainingPreset.FineTune.Name, StringComparison.OrdinalIgnoreCase) == true && options.PretrainedWeightsPath is null)
+        if (TrainingPreset.FineTune.Name.Equals(preset, StringComparison.OrdinalIgnoreCase) && options.PretrainedWeightsPath is null)
             throw new UsageException($"--preset {preset} starts from trained weights: name their file with --weights.");
         if (arguments.Text("architecture") is { } name)
             options.Architecture = Arguments.Accept("--architecture", () => RepVggVariants.Find(name));
