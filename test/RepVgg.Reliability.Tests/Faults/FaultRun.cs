@@ -59,12 +59,15 @@ internal static class FaultRun
             if (SystemFaults.Count(SystemCall.Flush) != 2)
                 wrong.Add($"{name}, a signal comes while the file is flushed: it is not flushed again");
             SystemFaults.Fail(folder.Path, SystemCall.Flush, 0);
+            write(path, 1);
+            long length = new FileInfo(path).Length;
+            write(path, 0);
             old = File.ReadAllBytes(path);
             // The temporary file may not be longer than this.
-            for (long size = 0; size < old.Length; size += Math.Max(1, old.Length / MaximumFaults))
+            for (long size = 0; size < length; size += Math.Max(1, length / MaximumFaults))
             {
                 SystemFaults.LimitFiles(size);
-                Check($"{name}, no space after {size} of {old.Length} bytes", path);
+                Check($"{name}, no space after {size} of {length} bytes", path);
             }
             SystemFaults.LimitFiles(-1);
             write(path, 1);
