@@ -83,7 +83,7 @@ internal static class Program
             var buffer = new byte[65536];
             while (context.Request.ContentLength is null or <= MaximumRequestBytes && await context.Request.Body.ReadAsync(buffer) is var read and > 0 && body.Length <= MaximumRequestBytes)
                 body.Write(buffer, 0, read);
-            if (Math.Max(context.Request.ContentLength ?? 0, body.Length) > MaximumRequestBytes)
+            if (context.Request.ContentLength > MaximumRequestBytes || body.Length > MaximumRequestBytes)
                 throw new BadHttpRequestException("The request is too large.", StatusCodes.Status413PayloadTooLarge);
             body.Position = 0;
             context.Request.Body = body;
