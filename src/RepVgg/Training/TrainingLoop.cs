@@ -68,7 +68,7 @@ internal static class TrainingLoop
     /// <param name="network">The network. Training starts from its current weights.</param>
     /// <param name="train">The training set.</param>
     /// <param name="normalization">Applied to every image before the network.</param>
-    /// <param name="options">The training options, whose learning rate and schedule, average of weights and checkpoint are not used.</param>
+    /// <param name="options">The training options, whose learning rate and schedule, average of weights, progressive resizing and checkpoint are not used.</param>
     /// <param name="search">The learning rates.</param>
     /// <param name="progress">Called after every step, on the calling thread; may be null.</param>
     /// <param name="cancellationToken">Checked before every batch.</param>
@@ -78,7 +78,7 @@ internal static class TrainingLoop
         Backend backend, TrainingNetwork network, ISampleSource train, Normalization normalization, TrainingOptions options,
         (double First, double Last, int Steps) search, Action<TrainingProgress>? progress = null, CancellationToken cancellationToken = default)
     {
-        options = options with { EmaDecay = 0, CheckpointPath = null };
+        options = options with { EmaDecay = 0, CheckpointPath = null, ProgressiveResizing = null };
         CheckInputs(network, train, null, normalization, options);
         using var run = new TrainingRun(backend, network, train, null, normalization, Prepare(options, network.Architecture), null, TimeProvider.System, cancellationToken);
         return run.FindLearningRate(search.First, search.Last, search.Steps, progress);
@@ -126,6 +126,12 @@ internal static class TrainingLoop
         if (options.ClassWeights is { } weights)
             ClassWeights.Check(weights, train.Classes);
         options.Distillation?.Validate(train.Channels, train.Height, train.Width, train.Classes);
+        if (options.ProgressiveResizing is { } resizing)
+        {
+            resizing.CheckSize(train.Height, train.Width, network.Architecture.TotalStride);
+            var (height, width) = options.ImageSize(epoch: 1, train, network.Architecture);
+            options.Distillation?.Validate(train.Channels, height, width, train.Classes);
+        }
 
         if (validation is null)
             return;

@@ -23,7 +23,6 @@ internal sealed class TrainingRun : IDisposable
     private readonly WeightAverage? _average;
     private readonly MetricAccumulator _metrics;
     private readonly TrainingStep _step;
-    private readonly TeacherTargets? _teacher;
     private readonly ProgressReporter _reporter;
     private readonly DivergenceDetector _divergence;
     private readonly DivergenceDiagnosis _diagnosis;
@@ -33,6 +32,8 @@ internal sealed class TrainingRun : IDisposable
 
     /// <summary>The weights before the first epoch, for the diagnosis of a divergence; null if it does not need them, and once there are best weights.</summary>
     private StateDict? _initial;
+    private TeacherTargets? _teacher;
+    private (int Height, int Width) _imageSize;
     private float _learningRate;
 
     public TrainingRun(
@@ -44,7 +45,7 @@ internal sealed class TrainingRun : IDisposable
         BatchesPerEpoch = BatchLoader.TrainingBatches(train.Count, options.BatchSize);
         _reporter = new ProgressReporter(progress, clock, options.Epochs, BatchesPerEpoch, train.Count, validation?.Count ?? 0);
         _divergence = new DivergenceDetector(network.Classes);
-        _diagnosis = new DivergenceDiagnosis(backend, network, train, _augmenter, options, cancellation);
+        _diagnosis = new DivergenceDiagnosis(backend, network, train, AugmenterOf, options, cancellation);
         // Before the moving average copies the weights. A checkpoint that is resumed overwrites both.
         network.PrepareFor(options.Optimizer);
         var repOptimizer = options.Optimizer as RepOptimizerOptions;
@@ -56,8 +57,6 @@ internal sealed class TrainingRun : IDisposable
             _average = backend.CreateWeightAverage([.. network.Parameters, .. network.Buffers]);
         _best = new BestEpochs(options);
         _metrics = backend.CreateMetricAccumulator();
-        if (options.Distillation is { } distillation)
-            _teacher = new TeacherTargets(distillation, normalization, train.Height, train.Width);
         _step = new TrainingStep(backend, network, _optimizer, _average, _metrics, options);
     }
 
@@ -126,7 +125,7 @@ internal sealed class TrainingRun : IDisposable
         // Small training sets are read several times, in another order and with other augmentations, as in training.
         for (int epoch = 1; step < steps; epoch++)
         {
-            using var loader = BatchLoader.Training(_train, _augmenter, _options.BatchSize, _options.Seed, epoch, _backend, TrainingTargets.Of(_options, epoch: 1, _train), _options.BalancedSampling, teacher: _teacher);
+            using var loader = TrainingLoader(epoch, epochOfOptions: 1);
             for (int index = 0; index < loader.Batches && step < steps; index++)
             {
                 if (loader.Next(_cancellation) is not { } batch)
@@ -200,9 +199,30 @@ internal sealed class TrainingRun : IDisposable
         return true;
     }
 
+    private ImageAugmenter AugmenterOf(int epoch)
+    {
+        var (height, width) = _options.ImageSize(epoch, _train, _network.Architecture);
+        return _augmenter.Reduced(height, width);
+    }
+
+    /// <summary>Creates the loader of an epoch, with the image size and the mixing of an epoch. If its images have another size than those before, creates a teacher of that size and releases the memory for the other one.</summary>
+    private BatchLoader TrainingLoader(int epoch, int epochOfOptions)
+    {
+        var augmenter = AugmenterOf(epochOfOptions);
+        var size = (augmenter.Height, augmenter.Width);
+        if (size != _imageSize)
+        {
+            _imageSize = size;
+            _backend.ReleaseUnusedMemory();
+            _teacher?.Dispose();
+            _teacher = _options.Distillation is { } distillation ? new TeacherTargets(distillation, _normalization, augmenter.Height, augmenter.Width) : null;
+        }
+        return BatchLoader.Training(_train, augmenter, _options.BatchSize, _options.Seed, epoch, _backend, TrainingTargets.Of(_options, epochOfOptions, _train, size), _options.BalancedSampling, teacher: _teacher);
+    }
+
     private PassMetrics? TrainingPass(int epoch)
     {
-        using var loader = BatchLoader.Training(_train, _augmenter, _options.BatchSize, _options.Seed, epoch, _backend, TrainingTargets.Of(_options, epoch, _train), _options.BalancedSampling, teacher: _teacher);
+        using var loader = TrainingLoader(epoch, epoch);
         var metrics = new PassMetrics();
         _metrics.ReadAndReset();
         _reporter.BeginPass(epoch, loader.Batches, isValidation: false);
