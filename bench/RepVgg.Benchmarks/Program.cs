@@ -27,6 +27,12 @@ const string Usage = """
               --form Plain    compares steps of this training form with RepVGG's, and their memory, ours and libtorch's
               --write FILE    also writes the table there
 
+      loader  epochs of training with the loader, alternating with epochs on batches that were prepared before
+              --network A0  --size 64  --batch 32  --images 512  --threads 2  --rounds 5  --seconds 2
+              --clock wall    or "processor": count processor time, for a busy machine
+              --backend cpu   or torch
+              --write FILE    also writes the table there
+
       compare losses of the CPU backend and another one, from the same weights and batches
               --backend torch  --network S1  --size 28  --batch 32  --threads 0  --steps 20
 
@@ -75,6 +81,9 @@ try
             return 0;
         case "pixels":
             PixelsBenchmark.Run(new CommandLine(args[1..]));
+            return 0;
+        case "loader":
+            LoaderBenchmark.Run(new CommandLine(args[1..]));
             return 0;
         case "files":
             FilesBenchmark.Run(new CommandLine(args[1..]));

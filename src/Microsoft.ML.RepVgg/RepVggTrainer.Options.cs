@@ -171,6 +171,10 @@ public sealed partial class RepVggTrainer
         /// <summary>Random augmentation of the training images. Null flips images horizontally with probability 1/2 and crops them after padding by an eighth of the shorter side. <see cref="Augmentation.None"/> disables augmentation.</summary>
         public Augmentation? Augmentation { get; set; }
 
+        /// <summary>Smaller training images in the first epochs, which grow to the size of the network's input, for faster training; null for the full size in every epoch.</summary>
+        /// <remarks>Pixels must be whole numbers of 0 .. 255. Validation and the search for a learning rate use the full size.</remarks>
+        public ProgressiveResizing? ProgressiveResizing { get; set; }
+
         /// <summary>Data to validate on after every epoch, with the same columns; null splits off <see cref="ValidationSetFraction"/> of the training data.</summary>
         public IDataView? ValidationSet { get; set; }
 
@@ -262,6 +266,7 @@ public sealed partial class RepVggTrainer
             AuxiliaryLossWeight = preset.AuxiliaryLossWeight;
             EmaDecay = preset.EmaDecay;
             Augmentation = preset.Augmentation;
+            ProgressiveResizing = preset.ProgressiveResizing;
             CropFraction = preset.CropFraction;
             return this;
         }
@@ -322,6 +327,7 @@ public sealed partial class RepVggTrainer
             GradientClipNorm = GradientClipNorm,
             LabelSmoothing = LabelSmoothing,
             BalancedSampling = BalancedSampling,
+            ProgressiveResizing = ProgressiveResizing,
             Augmentation = Augmentation ?? new Augmentation { HorizontalFlip = true, CropPadding = Math.Min(height, width) / 8 },
             CustomL2 = CustomL2,
             Dropout = Dropout,

@@ -62,6 +62,9 @@ public sealed record TrainingPreset
     /// <inheritdoc cref="RepVggTrainer.Options.Augmentation"/>
     public Augmentation? Augmentation { get; init; }
 
+    /// <inheritdoc cref="RepVggTrainer.Options.ProgressiveResizing"/>
+    public ProgressiveResizing? ProgressiveResizing { get; init; }
+
     /// <inheritdoc cref="RepVggImageOptions.CropFraction"/>
     public double CropFraction { get; init; } = 1;
 

@@ -39,6 +39,11 @@ internal abstract partial class Backend : IDisposable
 
     // Memory ---------------------------------------------------------------------------------------------------
 
+    /// <summary>Releases memory that is kept for further steps of the same shapes, between steps. Steps of other shapes need other memory.</summary>
+    public virtual void ReleaseUnusedMemory()
+    {
+    }
+
     /// <summary>Creates a trainable tensor that is valid until it is disposed.</summary>
     /// <param name="initial">The initial values, which are copied.</param>
     public Tensor CreateParameter(TensorData initial) => Create(initial, TensorRole.Parameter);

@@ -75,7 +75,7 @@ internal sealed class BatchLoader : IDisposable
     private readonly int[]? _order;
     private readonly ulong _seed;
     private readonly int _epoch;
-    private readonly int _imageLength;
+    private readonly int _imageLength, _sourceLength;
     private readonly Slot[] _slots;
     private readonly Backend? _device;
     private readonly Thread[] _threads;
@@ -89,7 +89,7 @@ internal sealed class BatchLoader : IDisposable
     {
         (_source, _augmenter, _targets, _order, _seed, _epoch, _device, _teacher) = (source, augmenter, targets, order, seed, epoch, device, teacher);
         Batches = batches;
-        _imageLength = source.Channels * source.Height * source.Width;
+        (_imageLength, _sourceLength) = (source.Channels * augmenter.Height * augmenter.Width, source.Channels * source.Height * source.Width);
         int capacity = (source.Count + batches - 1) / batches;
         _threads = new Thread[Math.Min(threads ?? device?.LoaderThreads ?? 1, batches)];
         // The caller processes one batch while the threads prepare one each.
@@ -101,7 +101,7 @@ internal sealed class BatchLoader : IDisposable
 
     /// <summary>Creates a loader for a training pass: shuffled and augmented.</summary>
     /// <param name="source">The training set.</param>
-    /// <param name="augmenter">Augments and normalises the images.</param>
+    /// <param name="augmenter">Augments and normalises the images. Its size is that of the batches.</param>
     /// <param name="batchSize">Images of a batch.</param>
     /// <param name="seed">Seed of the order and of the augmentation.</param>
     /// <param name="epoch">The epoch, from 1.</param>
@@ -178,7 +178,7 @@ internal sealed class BatchLoader : IDisposable
         if (_threads[0] is not null)
             throw new InvalidOperationException("The batches are already being prepared in order.");
         var batch = _slots[0].Batch;
-        Fill(index, batch, new Worker(_augmenter, _imageLength));
+        Fill(index, batch, new Worker(_augmenter, _sourceLength));
         return batch;
     }
 
@@ -222,7 +222,7 @@ internal sealed class BatchLoader : IDisposable
     {
         for (int i = 0; i < _threads.Length; i++)
         {
-            var worker = new Worker(i == 0 ? _augmenter : _augmenter.Clone(), _imageLength);
+            var worker = new Worker(i == 0 ? _augmenter : _augmenter.Clone(), _sourceLength);
             _threads[i] = new Thread(() => PrepareBatches(worker)) { IsBackground = true, Name = "RepVgg batch loader" };
         }
         foreach (var thread in _threads)
@@ -329,7 +329,7 @@ internal sealed class BatchLoader : IDisposable
         if (_stopped)
             return;
         if (_device is not null)
-            batch.Stage(_device, [_source.Channels, _source.Height, _source.Width]);
+            batch.Stage(_device, [_source.Channels, _augmenter.Height, _augmenter.Width]);
     }
 
     /// <summary>The places in the order of the pass, from the first to before the last, of the images of a batch.</summary>
@@ -351,13 +351,13 @@ internal sealed class BatchLoader : IDisposable
     }
 
     /// <summary>The memory of a thread.</summary>
-    private sealed class Worker(ImageAugmenter augmenter, int imageLength)
+    private sealed class Worker(ImageAugmenter augmenter, int sourceLength)
     {
-        private byte[] _bytes = new byte[imageLength];
+        private byte[] _bytes = new byte[sourceLength];
 
         public ImageAugmenter Augmenter => augmenter;
 
-        public float[] Floats { get; } = new float[imageLength];
+        public float[] Floats { get; } = new float[sourceLength];
 
         /// <summary>Gets memory for an image of this number of bytes.</summary>
         public Span<byte> Bytes(int length)

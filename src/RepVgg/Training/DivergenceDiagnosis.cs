@@ -12,11 +12,11 @@ namespace RepVgg.Training;
 /// <param name="backend">The backend of the run.</param>
 /// <param name="network">The network of the run.</param>
 /// <param name="train">The training set.</param>
-/// <param name="augmenter">Augments and normalises the images of the run.</param>
+/// <param name="augmenterOf">Gets what augments and normalises the images of an epoch.</param>
 /// <param name="options">The options of the run.</param>
 /// <param name="cancellation">Ends the search.</param>
 internal sealed class DivergenceDiagnosis(
-    Backend backend, TrainingNetwork network, ISampleSource train, ImageAugmenter augmenter, TrainingOptions options, CancellationToken cancellation)
+    Backend backend, TrainingNetwork network, ISampleSource train, Func<int, ImageAugmenter> augmenterOf, TrainingOptions options, CancellationToken cancellation)
 {
     /// <summary>Multiply-adds of the comparison on the CPU: up to about half a minute. If a batch needs more, its first images are compared.</summary>
     private const long MaximumMultiplyAdds = 500_000_000_000;
@@ -53,13 +53,14 @@ internal sealed class DivergenceDiagnosis(
     {
         try
         {
+            var augmenter = augmenterOf(diverged.Epoch);
             using var loader = BatchLoader.Training(train, augmenter, options.BatchSize, options.Seed, diverged.Epoch);
             var batch = loader.Prepare(Math.Clamp(diverged.Step, 1, loader.Batches) - 1);
-            long perImage = BackendComparison.MultiplyAddsOfFindFault(network.Architecture, network.Classes, train.Height, train.Width);
+            long perImage = BackendComparison.MultiplyAddsOfFindFault(network.Architecture, network.Classes, augmenter.Height, augmenter.Width);
             int count = (int)Math.Min(batch.Count, Math.Max(2, MaximumMultiplyAdds / perImage));
             using var reference = new CpuBackend();
             var (fault, isCompared) = BackendComparison.FindFault(
-                backend, reference, network, weights, batch.Images[..(batch.Images.Length / batch.Count * count)], (train.Channels, train.Height, train.Width), batch.Labels[..count].ToArray(), cancellation);
+                backend, reference, network, weights, batch.Images[..(batch.Images.Length / batch.Count * count)], (train.Channels, augmenter.Height, augmenter.Width), batch.Labels[..count].ToArray(), cancellation);
             string data = FormattableString.Invariant($"{(epoch == 0 ? "the initial weights" : $"the best weights so far, of epoch {epoch},")} and the images of the step at which it was noticed");
             if (fault is not { } found)
                 return (!isCompared ? null : $"The device is probably not the reason: with {data}, {backend.Description} and the CPU compute the same.", false);

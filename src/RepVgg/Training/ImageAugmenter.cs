@@ -8,15 +8,34 @@ namespace RepVgg.Training;
 
 /// <summary>Converts a raw image to the network's input: the operations on bytes, crop, flips, normalisation and random erasing, in this order.</summary>
 /// <remarks>An instance reuses its memory and serves one thread at a time.</remarks>
-internal sealed class ImageAugmenter(Augmentation augmentation, Normalization normalization, int channels, int height, int width)
+/// <param name="augmentation">The options.</param>
+/// <param name="normalization">Applied to every image.</param>
+/// <param name="channels">Channels of the images.</param>
+/// <param name="height">Height of the result in pixels.</param>
+/// <param name="width">Width of the result in pixels.</param>
+/// <param name="resizes">Whether whole images of other sizes are resized. Otherwise images must have the size of the result, unless there is a random resized crop.</param>
+internal sealed class ImageAugmenter(Augmentation augmentation, Normalization normalization, int channels, int height, int width, bool resizes = false)
 {
     private const double SmallestErasedArea = 0.02, LargestErasedArea = 1.0 / 3;
     private const double SmallestAspect = 0.3, LargestAspect = 1 / 0.3;
 
-    private readonly PixelAugmenter? _pixels = augmentation.NeedsBytes ? new PixelAugmenter(augmentation, [.. normalization.Mean.Select(ToByte)], height, width) : null;
+    private readonly PixelAugmenter? _pixels = augmentation.NeedsBytes || resizes ? new PixelAugmenter(augmentation, [.. normalization.Mean.Select(ToByte)], height, width) : null;
+
+    /// <summary>Height of the result in pixels.</summary>
+    public int Height => height;
+
+    /// <summary>Width of the result in pixels.</summary>
+    public int Width => width;
 
     /// <summary>Creates an augmenter with the same options, for another thread.</summary>
-    public ImageAugmenter Clone() => new(augmentation, normalization, channels, height, width);
+    public ImageAugmenter Clone() => new(augmentation, normalization, channels, height, width, resizes);
+
+    /// <summary>Creates an augmenter of the same images whose result is smaller. The padding of the crop is reduced as the shorter side and rounded down.</summary>
+    /// <param name="smallerHeight">Height of its result in pixels.</param>
+    /// <param name="smallerWidth">Width of its result in pixels.</param>
+    /// <returns>The augmenter; this one if its result has that size.</returns>
+    public ImageAugmenter Reduced(int smallerHeight, int smallerWidth) => (smallerHeight, smallerWidth) == (height, width) ? this
+        : new(augmentation with { CropPadding = augmentation.CropPadding * Math.Min(smallerHeight, smallerWidth) / Math.Min(height, width) }, normalization, channels, smallerHeight, smallerWidth, resizes: true);
 
     /// <summary>Normalises an image without augmentation, as for validation.</summary>
     /// <typeparam name="TPixel">Type of the raw pixels: byte or float.</typeparam>
@@ -27,7 +46,7 @@ internal sealed class ImageAugmenter(Augmentation augmentation, Normalization no
 
     /// <summary>Augments and normalises an image of bytes.</summary>
     /// <param name="raw">The raw pixels, CHW.</param>
-    /// <param name="rawHeight">Height of the raw image in pixels; the network's, unless there is a random resized crop.</param>
+    /// <param name="rawHeight">Height of the raw image in pixels.</param>
     /// <param name="rawWidth">Width of the raw image in pixels.</param>
     /// <param name="destination">Receives C * H * W values, CHW.</param>
     /// <param name="random">Random generator for this image and epoch.</param>
@@ -38,16 +57,19 @@ internal sealed class ImageAugmenter(Augmentation augmentation, Normalization no
         Place(raw, destination, ref random);
     }
 
-    /// <summary>Augments and normalises an image of the network's size whose pixels are not bytes.</summary>
+    /// <summary>Augments and normalises an image of the result's size whose pixels are not bytes.</summary>
     /// <param name="raw">C * H * W raw pixel values, CHW.</param>
     /// <param name="destination">Receives C * H * W values, CHW.</param>
     /// <param name="random">Random generator for this image and epoch.</param>
     /// <param name="row">Row of the image, for messages.</param>
-    /// <exception cref="InvalidOperationException">The augmentation has an operation that computes on bytes.</exception>
+    /// <exception cref="InvalidOperationException">The augmentation has an operation that computes on bytes, or the image is to be resized.</exception>
     public void Augment(ReadOnlySpan<float> raw, Span<float> destination, RandomStream random, long row = 0)
     {
         if (_pixels is not null)
-            throw new InvalidOperationException($"Row {row}: RandomResizedCrop, ColorJitter, RandAugment and Rotation compute on bytes, but a pixel of the image is not a whole number of 0 .. 255. Scale the pixels to that range, or leave these operations out.");
+        {
+            string operations = augmentation.NeedsBytes ? "RandomResizedCrop, ColorJitter, RandAugment and Rotation compute" : "ProgressiveResizing computes";
+            throw new InvalidOperationException($"Row {row}: {operations} on bytes, but a pixel of the image is not a whole number of 0 .. 255. Scale the pixels to that range, or leave {(augmentation.NeedsBytes ? "these operations" : "this option")} out.");
+        }
         Place(raw, destination, ref random);
     }
 

@@ -4,7 +4,7 @@ using RepVgg.Training.Augmentations;
 
 namespace RepVgg.Training;
 
-/// <summary>Applies the operations of an <see cref="Augmentation"/> that compute on bytes: random resized crop, colour jitter, RandAugment and rotation.</summary>
+/// <summary>Applies the operations of an <see cref="Augmentation"/> that compute on bytes: resizing, random resized crop, colour jitter, RandAugment and rotation.</summary>
 /// <remarks>An instance reuses its memory and serves one thread at a time.</remarks>
 /// <param name="augmentation">The options.</param>
 /// <param name="fill">The colour of pixels from outside the image, per channel.</param>
@@ -34,14 +34,11 @@ internal sealed class PixelAugmenter(Augmentation augmentation, byte[] fill, int
     public ReadOnlySpan<byte> Augment(ReadOnlySpan<byte> raw, int rawHeight, int rawWidth, scoped ref RandomStream random)
     {
         if (augmentation.RandomResizedCrop is { } crop)
-        {
-            _image.Reset(fill.Length, height, width);
-            _resizer.Resize(raw, fill.Length, rawHeight, rawWidth, Draw(crop, rawHeight, rawWidth, ref random), _image);
-        }
+            Resize(raw, rawHeight, rawWidth, Draw(crop, rawHeight, rawWidth, ref random));
+        else if ((rawHeight, rawWidth) != (height, width))
+            Resize(raw, rawHeight, rawWidth, new CropRectangle(0, 0, rawWidth, rawHeight));
         else
-        {
             _image.Set(raw, fill.Length, height, width);
-        }
         if (augmentation.ColorJitter is { } jitter)
             Jitter(jitter, ref random);
         for (int i = 0; _operations.Length > 0 && i < augmentation.RandAugment!.OperationsPerImage; i++)
@@ -70,6 +67,12 @@ internal sealed class PixelAugmenter(Augmentation augmentation, byte[] fill, int
         double wanted = Math.Clamp((double)width / height, options.MinimumRatio, options.MaximumRatio);
         int cropWidth = Math.Clamp((int)Math.Round(height * wanted), 1, width), cropHeight = Math.Clamp((int)Math.Round(width / wanted), 1, height);
         return new CropRectangle((width - cropWidth) / 2, (height - cropHeight) / 2, cropWidth, cropHeight);
+    }
+
+    private void Resize(ReadOnlySpan<byte> raw, int rawHeight, int rawWidth, CropRectangle rectangle)
+    {
+        _image.Reset(fill.Length, height, width);
+        _resizer.Resize(raw, fill.Length, rawHeight, rawWidth, rectangle, _image);
     }
 
     private void Jitter(ColorJitter jitter, ref RandomStream random)

@@ -1,5 +1,7 @@
 using System.Text.Json.Serialization;
+using RepVgg.Architectures;
 using RepVgg.Optimizers;
+using RepVgg.Training.Data;
 
 namespace RepVgg.Training;
 
@@ -133,6 +135,9 @@ internal sealed record TrainingOptions
     /// <summary>Random augmentation of the training images.</summary>
     public Augmentation Augmentation { get; init; } = Augmentation.None;
 
+    /// <summary>Smaller training images in the first epochs; null for the full size in every epoch.</summary>
+    public ProgressiveResizing? ProgressiveResizing { get; init; }
+
     /// <summary>Early stopping; null disables it.</summary>
     public EarlyStoppingCriteria? EarlyStoppingCriteria { get; init; }
 
@@ -159,6 +164,14 @@ internal sealed record TrainingOptions
     /// </summary>
     [JsonIgnore]
     public string? CheckpointPath { get; init; }
+
+    /// <summary>Gets the size of the training images of an epoch.</summary>
+    /// <param name="epoch">The epoch, from 1.</param>
+    /// <param name="train">The training set.</param>
+    /// <param name="architecture">The architecture of the network.</param>
+    /// <returns>Height and width in pixels.</returns>
+    public (int Height, int Width) ImageSize(int epoch, ISampleSource train, RepVggArchitecture architecture) =>
+        ProgressiveResizing?.SizeOf(epoch, Epochs, train.Height, train.Width, architecture.TotalStride) ?? (train.Height, train.Width);
 
     /// <summary>Checks every value.</summary>
     /// <param name="height">Image height in pixels.</param>
@@ -192,6 +205,7 @@ internal sealed record TrainingOptions
         Require(Augmentation is not null, nameof(Augmentation), null, "given (Augmentation.None for none)");
         LearningRateScheduler!.Validate();
         Augmentation!.Validate(height, width);
+        ProgressiveResizing?.Validate();
         EarlyStoppingCriteria?.Validate();
     }
 

@@ -14,12 +14,17 @@ namespace RepVgg.Training;
 internal sealed class TrainingTargets(Mixing? mixing, float labelSmoothing, int classes, int height, int width, IReadOnlyList<float>? classWeights = null)
 {
     /// <summary>Creates the targets of an epoch.</summary>
+    /// <param name="options">The options of the run.</param>
+    /// <param name="epoch">The epoch, from 1.</param>
+    /// <param name="train">The training set.</param>
+    /// <param name="size">Size of the training images of the epoch in pixels; null for that of the training set.</param>
     /// <returns>The targets; null if the labels of the batches are their targets.</returns>
-    public static TrainingTargets? Of(TrainingOptions options, int epoch, ISampleSource train)
+    public static TrainingTargets? Of(TrainingOptions options, int epoch, ISampleSource train, (int Height, int Width)? size = null)
     {
+        var (height, width) = size ?? (train.Height, train.Width);
         var mixing = options.Augmentation.Mixing is { } mixed && epoch <= options.Epochs - mixed.UnmixedEpochs ? mixed : null;
         return mixing is null && options.ClassWeights is null && !train.HasWeights ? null
-            : new TrainingTargets(mixing, options.LabelSmoothing, train.Classes, train.Height, train.Width, options.ClassWeights);
+            : new TrainingTargets(mixing, options.LabelSmoothing, train.Classes, height, width, options.ClassWeights);
     }
 
     /// <summary>Weight of an image in the training loss. Mixing does not change the sum of the weights of a batch.</summary>

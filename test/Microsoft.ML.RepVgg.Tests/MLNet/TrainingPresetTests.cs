@@ -35,11 +35,12 @@ public class TrainingPresetTests
             AuxiliaryLossWeight = 0.41f,
             EmaDecay = 0.42f,
             Augmentation = Augmentation.None,
+            ProgressiveResizing = new ProgressiveResizing(),
             CropFraction = 0.43,
             Seed = 17,
         };
         Assert.Same(options, options.Apply(preset));
-        Assert.Equal(16, Hyperparameters.Length);
+        Assert.Equal(17, Hyperparameters.Length);
         foreach (var property in Hyperparameters)
             Assert.Equal(property.GetValue(preset), typeof(RepVggTrainer.Options).GetProperty(property.Name)!.GetValue(options));
         Assert.Equal(17, options.Seed);

@@ -24,6 +24,9 @@ internal sealed unsafe class CpuBackend : Backend
     /// <summary>Bytes allocated from the system for tensors, including free buffers in the pool.</summary>
     internal long AllocatedBytes => _context.Pool.AllocatedBytes;
 
+    /// <inheritdoc/>
+    public override void ReleaseUnusedMemory() => _context.Pool.Trim();
+
     private protected override bool Owns(Tensor tensor) => tensor is CpuTensor own && own.Context == _context;
 
     private protected override Tensor CreateCore(TensorData initial, TensorRole role) => _context.CreatePersistent(initial, role);

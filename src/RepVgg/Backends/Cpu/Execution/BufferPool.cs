@@ -28,7 +28,11 @@ internal sealed class BufferPool : IDisposable
         buffers.Push(buffer);
     }
 
-    public void Dispose()
+    /// <summary>Releases the buffers that are not in use.</summary>
+    public void Dispose() => Trim();
+
+    /// <summary>Releases the buffers that are not in use. The pool can be used afterwards.</summary>
+    public void Trim()
     {
         foreach (var buffer in _free.Values.SelectMany(buffers => buffers))
         {
