@@ -111,6 +111,11 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         return Train(input, channel);
     }
 
+    /// <summary>Reads the training data, and measures the normalization unless the options have one.</summary>
+    /// <returns>The normalization, and the size of the network's input in pixels.</returns>
+    internal (Normalization Normalization, int Height, int Width) Measure(IDataView input) =>
+        Prepare(input, (ulong)(_options.Seed ?? 1), needsValidation: false, channel: null, run => (run.Normalization, run.Features.Height, run.Features.Width));
+
     private TrainedNetwork Train(IDataView input, IChannel? channel)
     {
         ArgumentNullException.ThrowIfNull(input);
