@@ -92,6 +92,12 @@ public sealed class AugmentTests : IDisposable
         Assert.Contains("its name must end in .png", Fails("--output", "sheet.jpg"), StringComparison.Ordinal);
         Assert.Contains("--count is '65'; it must be a whole number from 1 to 64.", Fails("--count", "65"), StringComparison.Ordinal);
         Assert.Contains("There is no preset named 'none'", Fails("--preset", "none"), StringComparison.Ordinal);
+        File.WriteAllText(Path.Combine(_data, "red", "0.png"), "text");
+        var (exitCode, output, error) = Programs.Tool.RunHere("augment", _data, "--output", _folder.File("sheet.png"));
+        Assert.Equal((1, ""), (exitCode, output));
+        Assert.Contains("0.png': the image cannot be read", error, StringComparison.Ordinal);
+        Assert.DoesNotContain("Options.", error, StringComparison.Ordinal);
+        Assert.False(File.Exists(_folder.File("sheet.png")));
     }
 
     private string Fails(params string[] options)

@@ -22,7 +22,7 @@ internal static class AugmentCommand
         new("preset", "NAME", $"the augmentation of a preset: {string.Join(", ", TrainingPreset.All.Select(preset => preset.Name))} (default: that of train)"),
         new("operation", "NAME", $"draw one operation, at rising levels if it has them: {string.Join(", ", AugmentationSheet.Operations)}"),
         new("image-size", "N", "height and width of the network's input in pixels (default: found from the images)") { Sets = [nameof(RepVggTrainer.Options.ImageHeight), nameof(RepVggTrainer.Options.ImageWidth)] },
-        new("count", "N", $"number of images, 1 to {LargestCount} (default: {DefaultCount})"),
+        new("count", "N", $"number of images, 1 to {LargestCount} (default: {DefaultCount})") { Replacements = [(", or set Options.InvalidRows to Skip", "")] },
         new("seed", "N", "seed of the augmentation (default: 1)"),
         new("output", "FILE.png", "the drawing (default: augment.png)"),
     ];
