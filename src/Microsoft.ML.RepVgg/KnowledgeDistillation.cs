@@ -34,7 +34,7 @@ public sealed record KnowledgeDistillation
     /// </summary>
     public IReadOnlyList<string>? TeacherClasses { get; init; }
 
-    /// <summary>The temperature, which divides the logits of both networks, more than 0. Higher ones give more weight to the less probable classes.</summary>
+    /// <summary>The temperature, which divides the logits of both networks, from 0.01 to 1000. Higher ones give more weight to the less probable classes.</summary>
     public float Temperature { get; init; } = 4;
 
     /// <summary>Share of the teacher in the loss, more than 0 and at most 1. With 1, the labels have no influence.</summary>
@@ -45,8 +45,8 @@ public sealed record KnowledgeDistillation
     {
         if (string.IsNullOrWhiteSpace(TeacherPath))
             throw new ArgumentException("Distillation.TeacherPath is empty; it must be the path of the teacher's file.");
-        if (!(Temperature > 0 && float.IsFinite(Temperature)))
-            throw new ArgumentException(FormattableString.Invariant($"Distillation.Temperature is {Temperature}; it must be more than 0."));
+        if (!(Temperature is >= Distillation.MinimumTemperature and <= Distillation.MaximumTemperature))
+            throw new ArgumentException(FormattableString.Invariant($"Distillation.Temperature is {Temperature}; it must be from {Distillation.MinimumTemperature} to {Distillation.MaximumTemperature}."));
         if (!(Weight is > 0 and <= 1))
             throw new ArgumentException(FormattableString.Invariant($"Distillation.Weight is {Weight}; it must be more than 0 and at most 1. Leave Distillation out to train without a teacher."));
         TeacherOptions?.Check();

@@ -111,6 +111,11 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         return Train(input, channel);
     }
 
+    /// <summary>Reads the training data, and measures the normalization unless the options have one.</summary>
+    /// <returns>The normalization, and the size of the network's input in pixels.</returns>
+    internal (Normalization Normalization, int Height, int Width) Measure(IDataView input) =>
+        Prepare(input, (ulong)(_options.Seed ?? 1), needsValidation: false, channel: null, run => (run.Normalization, run.Features.Height, run.Features.Width));
+
     private TrainedNetwork Train(IDataView input, IChannel? channel)
     {
         ArgumentNullException.ThrowIfNull(input);
@@ -269,7 +274,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         string what = isTraining ? "training data" : "validation data";
         try
         {
-            var (skipped, reason, lostLabels) = TrainingRows.Read(view, features, _options.LabelColumnName, isTraining ? _options.ExampleWeightColumnName : null, images, _options.InvalidRows == InvalidRowHandling.Skip, _options.CancellationToken, _options.NumberOfThreads);
+            var (skipped, reason, lostLabels, weightless) = TrainingRows.Read(view, features, _options.LabelColumnName, isTraining ? _options.ExampleWeightColumnName : null, images, _options.InvalidRows == InvalidRowHandling.Skip, _options.CancellationToken, _options.NumberOfThreads);
             skippedRows += skipped;
             if (skipped > 0)
                 channel?.Warning(MessageSensitivity.UserData, "{0} rows of the {1} were skipped; the first: {2}", skipped, what, reason);
@@ -280,9 +285,10 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             }
             if (isTraining && lostLabels.Count > 0)
             {
-                var names = KeyValues.Read(view.Schema[_options.LabelColumnName], images.Samples.Classes);
-                throw new InvalidOperationException($"All rows of {(lostLabels.Count == 1 ? "the class" : "the classes")} {MessageText.Join([.. lostLabels.Select(label => $"'{names[label]}'")], separator: ", ")} would be skipped, so that the model could never predict it. The first skipped row: {reason} Correct the rows, or leave the class out.");
+                throw new InvalidOperationException($"All rows of {Classes(lostLabels)} would be skipped, so that the model could never predict it. The first skipped row: {reason} Correct the rows, or leave the class out.");
             }
+            if (weightless.Count > 0)
+                Log(channel, $"All rows of {Classes(weightless)} have the weight 0 in column '{_options.ExampleWeightColumnName}', so that the model does not learn to predict it.", isWarning: true);
             if (images.Whole is { } whole)
             {
                 channel?.Info(
@@ -296,6 +302,12 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         {
             images.Dispose();
             throw;
+        }
+
+        string Classes(IReadOnlyList<int> labels)
+        {
+            var names = KeyValues.Read(view.Schema[_options.LabelColumnName], images.Samples.Classes);
+            return $"{(labels.Count == 1 ? "the class" : "the classes")} {MessageText.Join([.. labels.Select(label => $"'{names[label]}'")], separator: ", ")}";
         }
     }
 

@@ -35,6 +35,7 @@ public sealed partial class RepVggTransformer
             SkippedTrainingRowCount = SkippedTrainingRowCount,
             History = History,
             BestEpoch = BestEpoch,
+            AveragedEpochs = AveragedEpochs,
             StopReason = StopReason,
         };
     }

@@ -73,6 +73,9 @@ public sealed class CalibrationTests : IDisposable
         Assert.Equal((1, ""), (exitCode, output));
         Assert.Contains("No learning rate is suggested", error, StringComparison.Ordinal);
 
+        (exitCode, _, error) = Programs.Tool.RunHere("lr-find", data, "--device", "cpu", "--first-rate", "1", "--last-rate", "0.5", "--output", svg);
+        Assert.Equal(2, exitCode);
+        Assert.Contains("--last-rate is 0.5; it must be more than --first-rate (1) and finite.", error, StringComparison.Ordinal);
         Assert.Contains("its name must end in .svg", Fails(2, "lr-find", data, "--output", "curve.png"), StringComparison.Ordinal);
         Assert.Contains("missing", Fails(1, "lr-find", data, "--output", _folder.File("missing/curve.svg")), StringComparison.Ordinal);
         var (code, _, message) = Programs.Tool.RunHere("lr-find", data, "--device", "cpu", "--steps", "5", "--output", svg);

@@ -50,8 +50,11 @@ public sealed class PresetTests : IDisposable
         Assert.Contains("There is no preset named 'papre'. The presets are: paper, ", Fails(2, [.. train, "--preset", "papre"]), StringComparison.Ordinal);
         Assert.Contains("--weights", Fails(2, [.. train, "--preset", "finetune"]), StringComparison.Ordinal);
         Assert.Contains("--scales", Fails(2, [.. train, "--preset", "repopt", "--architecture", "RepOpt-VGG-B1"]), StringComparison.Ordinal);
+        var (exitCode, _, error) = Programs.Tool.RunHere([.. train, "--preset", "repopt", "--scales", "scales.safetensors"]);
+        Assert.Equal(1, exitCode);
+        Assert.Contains("Give --architecture with a variant of RepOpt-VGG, such as RepOpt-VGG-B1, or another preset.", error, StringComparison.Ordinal);
         Assert.Contains("--preset repopt", Fails(2, [.. train, "--preset", "paper", "--scales", "scales.safetensors"]), StringComparison.Ordinal);
-        Assert.False(Directory.Exists(_folder.File("runs")));
+        Assert.Empty(Directory.Exists(_folder.File("runs")) ? Directory.GetFileSystemEntries(_folder.File("runs")) : []);
     }
 
     private static void Run(params string[] arguments)

@@ -24,9 +24,9 @@ internal static class TrainingRows
     /// <param name="skipInvalid">True to skip and count invalid rows; false to throw an exception for the first one.</param>
     /// <param name="cancellation">Cancellation token, checked at every row.</param>
     /// <param name="threads">Maximum number of threads that decode images; 0 for all cores.</param>
-    /// <returns>The number of skipped rows, the error message of the first one, and the labels of which all rows were skipped.</returns>
+    /// <returns>The number of skipped rows, the error message of the first one, the labels of which all rows were skipped, and the labels of which all other rows have the weight 0.</returns>
     /// <exception cref="InvalidOperationException">A row cannot be used; the message names it and the reason.</exception>
-    public static (long Skipped, string? FirstReason, IReadOnlyList<int> LostLabels) Read(IDataView view, FeatureInput input, string labelName, string? weightName, TrainingImages images, bool skipInvalid, CancellationToken cancellation, int threads = 0)
+    public static (long Skipped, string? FirstReason, IReadOnlyList<int> LostLabels, IReadOnlyList<int> WeightlessLabels) Read(IDataView view, FeatureInput input, string labelName, string? weightName, TrainingImages images, bool skipInvalid, CancellationToken cancellation, int threads = 0)
     {
         var pixelColumn = input.FindColumn(view.Schema);
         var labelColumn = view.Schema[labelName];
@@ -47,7 +47,7 @@ internal static class TrainingRows
         using var reader = PixelReader.Create(input, cursor, pixelColumn, location, decodesTogether ? (int)together : 1, threads, images.Working);
         long skipped = 0;
         string? firstReason = null;
-        var seen = new HashSet<int>();
+        HashSet<int> seen = [], weightless = [];
         while (cursor.MoveNext())
         {
             cancellation.ThrowIfCancellationRequested();
@@ -56,7 +56,11 @@ internal static class TrainingRows
             float weight = 1;
             getWeight(ref weight);
             if (weight == 0)
+            {
+                if (key > 0 && key <= images.Samples.Classes)
+                    weightless.Add((int)key - 1);
                 continue;
+            }
             bool isWeight = weight > 0 && float.IsFinite(weight);
             if (isWeight && key > 0 && key <= images.Samples.Classes)
             {
@@ -76,9 +80,10 @@ internal static class TrainingRows
             Invalid(new InvalidRowException($"Row {cursor.Position}, column '{labelName}': {reason}"));
         }
         reader.Flush(images, Invalid);
+        weightless.ExceptWith(seen);
         if (skipped > 0)
             seen.ExceptWith(Enumerable.Range(0, images.Samples.Count).Select(images.Samples.LabelOf));
-        return (skipped, firstReason, skipped > 0 ? [.. seen.Order()] : []);
+        return (skipped, firstReason, skipped > 0 ? [.. seen.Order()] : [], [.. weightless.Order()]);
 
         void Invalid(InvalidRowException error)
         {

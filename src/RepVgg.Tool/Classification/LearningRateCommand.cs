@@ -16,7 +16,7 @@ internal static class LearningRateCommand
     [
         .. TrainingSetup.CommandLineOptions,
         new("first-rate", "X", "learning rate of the first step (default: 1e-7)"),
-        new("last-rate", "X", "learning rate of the last step (default: 10)"),
+        new("last-rate", "X", "learning rate of the last step (default: 10)") { Replacements = [(@"\bFirstRate\b", "--first-rate")] },
         new("steps", "N", "number of steps, each with one batch; fewer if the loss diverges (default: 100)"),
         new("output", "FILE.svg", "the drawing of the curve (default: lr-find.svg)"),
     ];

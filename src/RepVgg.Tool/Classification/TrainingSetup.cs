@@ -23,7 +23,11 @@ internal sealed class TrainingSetup
         new("architecture", "NAME", "RepVGG variant, such as RepVGG-A0 (default: found from the size)"),
         new("weights", "FILE", "start from the weights of a file, such as a checkpoint of the authors") { Sets = [nameof(RepVggTrainer.Options.PretrainedWeightsPath)] },
         new("preset", "NAME", $"hyperparameters under a name: {string.Join(", ", TrainingPreset.All.Select(preset => preset.Name))}; other options change them"),
-        new("scales", "FILE", "scales of RepOptimizer, which search-scales has found, for --preset repopt") { Sets = [nameof(RepOptimizerOptions.ScalesPath)] },
+        new("scales", "FILE", "scales of RepOptimizer, which search-scales has found, for --preset repopt")
+        {
+            Sets = [nameof(RepOptimizerOptions.ScalesPath)],
+            Replacements = [(@"Train it in the form Plain \(Options\.TrainingForm\), or with another optimizer", $"Give --architecture with a variant of RepOpt-VGG, such as {RepVggVariants.RepOptB1.Name}, or another preset")],
+        },
         new("batch-size", "N", "images of one training step (default: that of the preset, or 32)"),
         new("seed", "N", "seed of weights, split, shuffling and augmentation (default: 1)"),
         Recipe.DeviceOption,

@@ -13,11 +13,17 @@ namespace RepVgg.Training;
 /// teacher, which does not depend on the network, so that the gradients are the same.
 /// </remarks>
 /// <param name="Teacher">The teacher; its outputs are logits in the order of the network's classes. Its normalisation applies to raw pixels, and its image size does not matter.</param>
-/// <param name="Temperature">Divides the logits, more than 0 and finite.</param>
+/// <param name="Temperature">Divides the logits, from <see cref="MinimumTemperature"/> to <see cref="MaximumTemperature"/>.</param>
 /// <param name="Weight">Share of the teacher in the loss, more than 0 and at most 1.</param>
 /// <param name="Threads">Maximum number of threads of the teacher; 0 for all cores. The results do not depend on it.</param>
 internal sealed record Distillation([property: JsonIgnore] DeployNetwork Teacher, float Temperature, float Weight, [property: JsonIgnore] int Threads = 0)
 {
+    /// <summary>Smallest temperature. With smaller ones, the term of the teacher, which is multiplied by their square, would vanish.</summary>
+    public const float MinimumTemperature = 0.01f;
+
+    /// <summary>Largest temperature. With larger ones, the probabilities of all classes would be the same in 32-bit floats.</summary>
+    public const float MaximumTemperature = 1000;
+
     /// <summary>Hash of the teacher's weights; the order of its classes is part of it.</summary>
     public string TeacherHash { get; } = Teacher.ExportState().Hash();
 
@@ -61,7 +67,7 @@ internal sealed record Distillation([property: JsonIgnore] DeployNetwork Teacher
     /// <exception cref="ArgumentException">A value is out of range, or the teacher has other channels or another number of classes.</exception>
     public void Validate(int channels, int height, int width, int classes)
     {
-        TrainingOptions.Require(Temperature > 0 && float.IsFinite(Temperature), nameof(Temperature), Temperature, "more than 0");
+        TrainingOptions.Require(Temperature is >= MinimumTemperature and <= MaximumTemperature, nameof(Temperature), Temperature, FormattableString.Invariant($"from {MinimumTemperature} to {MaximumTemperature}"));
         TrainingOptions.Require(Weight is > 0 and <= 1, nameof(Weight), Weight, "more than 0 and at most 1; leave Distillation out to train without a teacher");
         if (Teacher.Output != NetworkOutput.Logits || Teacher.Classes != classes)
             throw new ArgumentException($"The teacher has {Teacher.Classes} classes, but the network has {classes}.");

@@ -188,7 +188,9 @@ internal sealed record TrainingOptions
         Optimizer!.Validate();
         if (Optimizer is RepOptimizerOptions && GradientClipNorm is not null)
             throw new ArgumentException(FormattableString.Invariant($"GradientClipNorm is {GradientClipNorm}, but RepOptimizer cannot be used with it: the norm of the gradients of plain kernels differs from that of the branches whose training RepOptimizer reproduces. Leave GradientClipNorm out; it belongs to the search for the scales."), nameof(GradientClipNorm));
-        Require(ActualLearningRate > 0 && float.IsFinite(ActualLearningRate), nameof(LearningRate), LearningRate, "more than 0");
+        Require(LearningRate is null || (LearningRate > 0 && float.IsFinite(LearningRate.Value)), nameof(LearningRate), LearningRate, "more than 0");
+        if (!(ActualLearningRate > 0 && float.IsFinite(ActualLearningRate)))
+            throw new ArgumentException(FormattableString.Invariant($"LearningRate {LearningRate ?? Optimizer.DefaultLearningRate}, scaled from {LearningRateBaseSize} to {(long)BatchSize * GradientAccumulationSteps} images per step, is {ActualLearningRate}; it must be more than 0 and finite. Change LearningRateBaseSize."), nameof(LearningRateBaseSize));
         Require(ActualWeightDecay >= 0 && float.IsFinite(ActualWeightDecay), nameof(WeightDecay), WeightDecay, "0 or more");
         Require(GradientClipNorm is null || (GradientClipNorm > 0 && float.IsFinite(GradientClipNorm.Value)), nameof(GradientClipNorm), GradientClipNorm, "more than 0, or null for none");
         Require(LabelSmoothing is >= 0 and < 1, nameof(LabelSmoothing), LabelSmoothing, "0 or more and less than 1");

@@ -198,6 +198,19 @@ public sealed class TemperatureTests(TrainedStripes trained) : IClassFixture<Tra
         Assert.NotNull(cancelled.Calibration);
     }
 
+    [Fact]
+    public void The_calibrated_model_has_the_results_of_the_training()
+    {
+        var options = Stripes.Options(epochs: 2);
+        (options.ValidationSetFraction, options.AveragedCheckpoints) = (0, 2);
+        using var model = _context.MulticlassClassification.Trainers.RepVgg(options).Fit(trained.Model.First().Transform(trained.TrainingData));
+        using var calibrated = model.FitTemperature(Keyed(90, seed: 5));
+        Assert.Equal([2, 1], model.AveragedEpochs);
+        Assert.Equal(model.AveragedEpochs, calibrated.AveragedEpochs);
+        Assert.Equal(model.History, calibrated.History);
+        Assert.Equal((model.BestEpoch, model.StopReason), (calibrated.BestEpoch, calibrated.StopReason));
+    }
+
     [TorchSharpFact]
     public void It_is_fitted_after_training_on_libtorch()
     {

@@ -87,6 +87,21 @@ public class WeightTests
     }
 
     [Fact]
+    public void A_class_whose_rows_all_have_the_weight_0_is_named_in_the_log()
+    {
+        var context = new MLContext(seed: 1);
+        var log = new List<string>();
+        context.Log += (_, entry) => log.Add(entry.RawMessage);
+        var rows = Noise(1);
+        rows[20].Label = rows[30].Label = "absent";
+        rows[20].Weight = rows[30].Weight = 0;
+        var options = Stripes.Options(epochs: 1);
+        options.ExampleWeightColumnName = nameof(WeightedRow.Weight);
+        using var model = Stripes.Pipeline(context, options).Fit(context.Data.LoadFromEnumerable(rows)).LastTransformer;
+        Assert.Single(log, line => line.Contains("All rows of the class 'absent' have the weight 0 in column 'Weight'", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public void Weights_that_are_all_equal_change_nothing_but_roundings()
     {
         using var weighted = FitWeighted(Noise(1, _ => 3));

@@ -168,6 +168,9 @@ public class DistillationTests
         Refused("Temperature is 0;", new Distillation(Teacher, 0, 0.5f));
         Refused("Temperature is NaN;", new Distillation(Teacher, float.NaN, 0.5f));
         Refused("Temperature is Infinity;", new Distillation(Teacher, float.PositiveInfinity, 0.5f));
+        // Their squares, with which the loss is multiplied, would be 0 and infinite.
+        Refused("Temperature is 1E-30; it must be from 0.01 to 1000.", new Distillation(Teacher, 1e-30f, 0.5f));
+        Refused("Temperature is 1E+30; it must be from 0.01 to 1000.", new Distillation(Teacher, 1e30f, 0.5f));
         Refused("Weight is 0;", new Distillation(Teacher, 4, 0));
         Refused("Weight is 1.5;", new Distillation(Teacher, 4, 1.5f));
         Refused("The teacher has 2 classes, but the network has 4.", new Distillation(Distillation.SelectClasses(Teacher, ["a", "b", "c", "d"], ["d", "b"]), 4, 0.5f));

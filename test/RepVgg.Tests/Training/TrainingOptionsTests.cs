@@ -17,6 +17,7 @@ public class TrainingOptionsTests
         { "LayerLearningRateDecay is 0;", new TrainingOptions { LayerLearningRateDecay = 0 } },
         { "LayerLearningRateDecay is 1.5;", new TrainingOptions { LayerLearningRateDecay = 1.5f } },
         { "LayerLearningRateDecay is NaN;", new TrainingOptions { LayerLearningRateDecay = float.NaN } },
+        { "LearningRate 1E+38, scaled from 1 to 64 images per step, is Infinity; it must be more than 0 and finite.", new TrainingOptions { LearningRate = 1e38f, LearningRateBaseSize = 1 } },
         { "LearningRate is 0;", new TrainingOptions { LearningRate = 0 } },
         { "LearningRate is NaN;", new TrainingOptions { LearningRate = float.NaN } },
         { "LearningRate is Infinity;", new TrainingOptions { LearningRate = float.PositiveInfinity } },
