@@ -56,7 +56,7 @@ internal sealed class TrainingImages : IDisposable
         return new TrainingImages(input, scaled, working, new WholeImageCache(input.Channels, input.Height, input.Width, classes, working.Decode, memoryLimit), memoryLimit);
     }
 
-    /// <summary>Gets some of the images at the network's size, exactly as they are scored.</summary>
+    /// <summary>Gets some of the images at the network's size, exactly as they are scored. Their whole images are released.</summary>
     /// <param name="part">A part of <see cref="Samples"/>.</param>
     /// <param name="cancellation">Checked at every image.</param>
     /// <param name="threads">Maximum number of threads that decode images; 0 for all cores.</param>
@@ -66,7 +66,10 @@ internal sealed class TrainingImages : IDisposable
         if (Whole is null)
             return part;
         if (Scaled is not null)
+        {
+            Whole.Release(part.Indices, cancellation);
             return new SampleSubset(Scaled, part.Indices);
+        }
         _validation = new SampleCache(_input.Channels, _input.Height, _input.Width, Whole.Classes, _memoryLimit);
         int workers = ThreadCount.Resolve(threads);
         var loop = new ParallelLoop(workers);
@@ -91,6 +94,7 @@ internal sealed class TrainingImages : IDisposable
             foreach (var resizer in resizers)
                 resizer?.Dispose();
         }
+        Whole.Release(part.Indices, cancellation);
         return _validation;
     }
 

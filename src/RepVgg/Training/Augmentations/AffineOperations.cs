@@ -50,6 +50,8 @@ internal sealed class AffineOperations
     {
         int height = image.Height, width = image.Width;
         _source.Set(image.Pixels, image.Channels, height, width);
+        ReadOnlySpan<byte> source = _source.Pixels;
+        var result = image.Pixels;
         for (int y = 0; y < height; y++)
         {
             for (int x = 0; x < width; x++)
@@ -59,18 +61,18 @@ internal sealed class AffineOperations
                 double sourceY = matrix.YX * (x + 0.5) + matrix.YY * (y + 0.5) + matrix.Y;
                 if (sourceX < 0 || sourceX >= width || sourceY < 0 || sourceY >= height)
                 {
-                    for (int c = 0; c < image.Channels; c++)
-                        image.Row(c, y)[x] = fill[c];
+                    for (int at = y * width + x, c = 0; at < result.Length; at += image.Area, c++)
+                        result[at] = fill[c];
                     continue;
                 }
                 var (left, right, horizontal) = Neighbours(sourceX, width);
                 var (top, bottom, vertical) = Neighbours(sourceY, height);
-                for (int c = 0; c < image.Channels; c++)
+                for (int plane = 0; plane < result.Length; plane += image.Area)
                 {
-                    Span<byte> above = _source.Row(c, top), below = _source.Row(c, bottom);
-                    double first = above[left] + (above[right] - above[left]) * horizontal;
-                    double second = below[left] + (below[right] - below[left]) * horizontal;
-                    image.Row(c, y)[x] = (byte)(first + (second - first) * vertical);
+                    int above = plane + top * width, below = plane + bottom * width;
+                    double first = source[above + left] + (source[above + right] - source[above + left]) * horizontal;
+                    double second = source[below + left] + (source[below + right] - source[below + left]) * horizontal;
+                    result[plane + y * width + x] = (byte)(first + (second - first) * vertical);
                 }
             }
         }

@@ -30,7 +30,7 @@ internal sealed class WholeImageCache : ISampleSource, IDisposable
     private readonly long _memoryLimit;
     private readonly string _folder;
     private SpillFile? _spill;
-    private bool _isFull;
+    private bool _isFull, _hasReleased;
     private bool _disposed;
 
     /// <summary>Creates an empty cache.</summary>
@@ -77,7 +77,7 @@ internal sealed class WholeImageCache : ISampleSource, IDisposable
     public long SpilledBytes => _spill?.Length ?? 0;
 
     /// <summary>Number of images that are decoded whenever they are read.</summary>
-    public int UndecodedCount => _images.Count(image => image is { IsEncoded: true, Pixels: null });
+    public int UndecodedCount => _images.Count(image => image is { IsEncoded: true, Pixels: null, IsReleased: false });
 
     /// <summary>Appends one image.</summary>
     /// <param name="image">The image. Its arrays belong to the cache afterwards.</param>
@@ -90,6 +90,8 @@ internal sealed class WholeImageCache : ISampleSource, IDisposable
     public void Add(WholeImage image, ReadOnlySpan<byte> encoded, int label, long row, float weight = 1)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
+        if (_hasReleased)
+            throw new InvalidOperationException("Images were released, so that no image can be added.");
         var (pixels, height, width, _) = image;
         if (height < 1 || width < 1 || pixels.Length != (long)Channels * height * width)
             throw new ArgumentException($"Row {row}: the image has {pixels.Length} values, not {Channels} x {height} x {width}.");
@@ -129,6 +131,36 @@ internal sealed class WholeImageCache : ISampleSource, IDisposable
         _images.Add(entry);
     }
 
+    /// <summary>Releases the memory of images that will not be read again, and fills it with the pixels of images that would be decoded whenever they are read. No image can be added afterwards.</summary>
+    /// <param name="indices">Indices of the images that will not be read again.</param>
+    /// <param name="cancellation">Checked at every image that is decoded.</param>
+    public void Release(IEnumerable<int> indices, CancellationToken cancellation = default)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        _hasReleased = true;
+        _decoded.Clear();
+        foreach (int index in indices)
+        {
+            var image = _images[index];
+            MemoryBytes -= (image.Pixels?.Length ?? 0) + (image.Content?.Length ?? 0);
+            (image.Pixels, image.Content, image.IsReleased) = (null, null, true);
+        }
+        for (int index = 0; index < _images.Count; index++)
+        {
+            var image = _images[index];
+            if (image.IsReleased || !image.IsEncoded || image.Pixels is not null)
+                continue;
+            cancellation.ThrowIfCancellationRequested();
+            int length = Channels * image.Height * image.Width;
+            if (!Fits(length))
+                break;
+            byte[] pixels = new byte[length];
+            ReadBytes(index, pixels);
+            image.Pixels = pixels;
+            MemoryBytes += length;
+        }
+    }
+
     /// <inheritdoc/>
     public (int Height, int Width) SizeOf(int index) => (_images[index].Height, _images[index].Width);
 
@@ -150,6 +182,8 @@ internal sealed class WholeImageCache : ISampleSource, IDisposable
         var image = _images[index];
         if (image.Pixels is { } pixels)
             return pixels;
+        if (image.IsReleased)
+            throw new InvalidOperationException($"Row {image.Row}: the image was released.");
         buffer = buffer[..(Channels * image.Height * image.Width)];
         if (image.Content is { } content)
         {
@@ -176,6 +210,8 @@ internal sealed class WholeImageCache : ISampleSource, IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         var image = _images[index];
+        if (image.IsReleased)
+            throw new InvalidOperationException($"Row {image.Row}: the image was released.");
         if (!image.IsEncoded || image.Content is not null)
             return image.Content;
         byte[] content = new byte[image.Length];
@@ -224,6 +260,8 @@ internal sealed class WholeImageCache : ISampleSource, IDisposable
         public byte[]? Hash => hash;
 
         public bool IsEncoded => isEncoded;
+
+        public bool IsReleased { get; set; }
 
         public byte[]? Pixels { get; set; }
 

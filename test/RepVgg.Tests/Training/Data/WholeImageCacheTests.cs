@@ -94,6 +94,39 @@ public class WholeImageCacheTests
         Assert.Equal(Count - pixels, cache.UndecodedCount);
     }
 
+    [Theory]
+    [InlineData(long.MaxValue)]
+    [InlineData(5000)]
+    [InlineData(40)]
+    public void Memory_of_released_images_has_the_pixels_of_others(long memoryLimit)
+    {
+        using var folder = new TemporaryFolder();
+        int decoded = 0;
+        using var cache = Fill(memoryLimit, folder.Path, _ => true, () => decoded++);
+        int before = cache.UndecodedCount;
+        int[] released = [.. Enumerable.Range(0, Count).Where(i => i % 4 == 1)], kept = [.. Enumerable.Range(0, Count).Except(released)];
+        cache.Release(released);
+        Assert.True(cache.MemoryBytes <= memoryLimit);
+        if (memoryLimit == long.MaxValue)
+            Assert.Equal(kept.Sum(i => Pixels(i).Length + Content(i).Length), cache.MemoryBytes);
+        else if (memoryLimit == 5000)
+        {
+            int[] others = [.. kept.Where(i => i >= Count - before)];
+            int memory = kept.Sum(i => Content(i).Length) + kept.Where(i => i < Count - before).Sum(i => Pixels(i).Length);
+            int fitting = Enumerable.Range(0, others.Length).TakeWhile(i => memory + others[..(i + 1)].Sum(j => Pixels(j).Length) <= memoryLimit).Count();
+            Assert.InRange(fitting, 2, others.Length - 1);
+            Assert.Equal(others.Length - fitting, cache.UndecodedCount);
+        }
+        decoded = 0;
+        byte[] buffer = new byte[Channels * 12 * 15];
+        foreach (int i in kept)
+            Assert.Equal(Pixels(i), cache.ReadBytes(i, buffer).ToArray());
+        Assert.Equal(cache.UndecodedCount, decoded);
+        Assert.Contains("Row 101: the image was released", Assert.Throws<InvalidOperationException>(() => cache.ReadBytes(1, buffer).Length).Message, StringComparison.Ordinal);
+        Assert.Throws<InvalidOperationException>(() => cache.ReadEncoded(1));
+        Assert.Throws<InvalidOperationException>(() => cache.Add(new WholeImage(Pixels(0), Size(0).Height, Size(0).Width), [], 0, 0));
+    }
+
     [Fact]
     public void Batches_do_not_depend_on_where_images_are_or_on_the_number_of_threads()
     {
