@@ -34,4 +34,16 @@ public sealed partial class RepVggTrainer
         channel?.Info(MessageSensitivity.None, "{0}", result.Describe());
         return result;
     }
+
+    /// <summary>Warns of learning rates that were chosen for longer runs or for larger training sets, as those of presets can be.</summary>
+    private static void WarnOfLearningRates(PreparedTraining run, IChannel? channel)
+    {
+        var options = run.Options;
+        double warmUp = options.LearningRateScheduler.WarmUpEpochs;
+        if (warmUp >= options.Epochs)
+            Log(channel, FormattableString.Invariant($"The warm-up takes {warmUp} epochs and the run has {options.Epochs}, so that the learning rate rises until the end. Train for more epochs, or give LearningRateScheduler a shorter warm-up."), isWarning: true);
+        long imagesPerStep = (long)options.BatchSize * options.GradientAccumulationSteps;
+        if (options.LearningRateBaseSize is not null && imagesPerStep > run.Training.Count)
+            Log(channel, FormattableString.Invariant($"The learning rate is scaled to {options.ActualLearningRate:g3} for {imagesPerStep} images per step, but there are {run.Training.Count} training images. Choose a smaller batch size, or give the learning rate without LearningRateBaseSize."), isWarning: true);
+    }
 }

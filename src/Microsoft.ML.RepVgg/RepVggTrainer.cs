@@ -122,6 +122,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         ulong seed = (ulong)(_options.Seed ?? _host?.Rand.Next() ?? 1);
         return Prepare(input, seed, needsValidation: true, channel, run =>
         {
+            WarnOfLearningRates(run, channel);
             var result = TrainingLoop.Run(run.Backend, run.Network, run.Training, run.Validation, run.Normalization, run.Options, Report(channel), _options.CancellationToken);
             if (result.StopReason == StopReason.Cancelled && (_options.OnCancellation == CancellationBehavior.Throw || result.BestEpoch == 0))
                 throw new OperationCanceledException("Training was cancelled.", _options.CancellationToken);

@@ -1,4 +1,5 @@
 using System.Reflection;
+using Microsoft.ML.RepVgg.Tests.Trainer;
 using RepVgg.Architectures;
 using RepVgg.Optimizers;
 using RepVgg.Training;
@@ -96,5 +97,40 @@ public class TrainingPresetTests
         var error = Assert.Throws<ArgumentException>(() => TrainingPreset.Find("papre"));
         Assert.Contains("'papre'", error.Message, StringComparison.Ordinal);
         Assert.Contains("paper, plus, repopt, cifar, small-scratch, finetune", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Learning_rates_for_longer_runs_and_larger_sets_are_named_in_the_log()
+    {
+        string[] warnings = Warnings(options =>
+        {
+            (options.LearningRate, options.LearningRateBaseSize, options.BatchSize) = (0.1f, 256, 128);
+            options.LearningRateScheduler = new LearningRateScheduler { WarmUpEpochs = 5 };
+        });
+        Assert.Contains(warnings, line => line.Contains("The warm-up takes 5 epochs and the run has 1", StringComparison.Ordinal));
+        Assert.Contains(warnings, line => line.Contains("The learning rate is scaled to 0.05 for 128 images per step, but there are 60 training images.", StringComparison.Ordinal));
+        Assert.DoesNotContain(
+            Warnings(options =>
+            {
+                (options.LearningRate, options.LearningRateBaseSize, options.BatchSize) = (0.1f, 256, 20);
+                options.LearningRateScheduler = new LearningRateScheduler { WarmUpEpochs = 0.5 };
+            }),
+            line => line.Contains("learning rate", StringComparison.Ordinal));
+
+        static string[] Warnings(Action<RepVggTrainer.Options> change)
+        {
+            var context = new MLContext(seed: 1);
+            var log = new List<string>();
+            context.Log += (_, entry) =>
+            {
+                if (entry.Kind == Microsoft.ML.Runtime.ChannelMessageKind.Warning)
+                    log.Add(entry.RawMessage);
+            };
+            var options = Stripes.Options(epochs: 1);
+            options.ValidationSetFraction = 0;
+            change(options);
+            using var model = Stripes.Pipeline(context, options).Fit(context.Data.LoadFromEnumerable(Stripes.Rows(60, seed: 1))).LastTransformer;
+            return [.. log];
+        }
     }
 }
