@@ -44,6 +44,25 @@ public class TorchTrainingTests
         Assert.EndsWith($"CPU, 1 thread, {(bfloat16 ? "bfloat16" : "float32")}{(channelsLast ? ", channels last" : "")}", backend.Description, StringComparison.Ordinal);
     }
 
+    [TorchSharpTheory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Progressive_resizing_follows_the_cpu_backend(bool channelsLast)
+    {
+        var options = SyntheticTask.Options with { LearningRate = 0.01f, ProgressiveResizing = new ProgressiveResizing() };
+        var (train, validation) = (SyntheticTask.Samples(96, 1), SyntheticTask.Samples(40, 2));
+        using var torch = TorchBackends.Create(new TorchBackendOptions { Threads = 1, SelfTest = false, ChannelsLast = channelsLast });
+        using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, torch, 3);
+        var actual = TrainingLoop.Run(torch, network, train, validation, SyntheticTask.Normalization, options).History;
+        var expected = SyntheticTask.Train(train, validation, options).History;
+        Assert.Equal(4, actual.Count);
+        foreach (var (one, other) in expected.Zip(actual))
+        {
+            Assert.InRange(other.TrainingLoss, one.TrainingLoss * (1 - 1e-3), one.TrainingLoss * (1 + 1e-3));
+            Assert.InRange(other.ValidationLoss!.Value, one.ValidationLoss!.Value * (1 - 1e-3), one.ValidationLoss.Value * (1 + 1e-3));
+        }
+    }
+
     public static TheoryData<TrainingForm, bool> Forms
     {
         get
