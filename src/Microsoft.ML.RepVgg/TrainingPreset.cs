@@ -1,4 +1,6 @@
 using System.Collections.Immutable;
+using System.Text.Json;
+using System.Text.Json.Serialization;
 using RepVgg.Optimizers;
 using RepVgg.Training;
 
@@ -6,7 +8,7 @@ namespace Microsoft.ML.RepVgg;
 
 /// <summary>Training hyperparameters under a name: those of publications, and those that were found by experiment. <see cref="RepVggTrainer.Options.Apply"/> sets them.</summary>
 /// <remarks>
-/// A preset is a record: <c>TrainingPreset.Paper with { Epochs = 200 }</c> is a variation of it, and <see cref="object.ToString"/> prints every number. It does not contain the architecture,
+/// A preset is a record: <c>TrainingPreset.Paper with { Epochs = 200 }</c> is a variation of it, and <see cref="ToString"/> prints every number. It does not contain the architecture,
 /// except where a publication trains in a certain form, which <see cref="Source"/> says.
 /// </remarks>
 public sealed record TrainingPreset
@@ -173,6 +175,13 @@ public sealed record TrainingPreset
         LabelSmoothing = 0.1f,
     };
 
+    private static readonly JsonSerializerOptions _json = new()
+    {
+        WriteIndented = true,
+        NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
+        Converters = { new JsonStringEnumConverter() },
+    };
+
     /// <summary>All presets.</summary>
     public static ImmutableArray<TrainingPreset> All { get; } = [Paper, Plus, RepOpt, Cifar, SmallScratch, FineTune];
 
@@ -186,4 +195,7 @@ public sealed record TrainingPreset
         return All.FirstOrDefault(preset => preset.Name.Equals(name.Trim(), StringComparison.OrdinalIgnoreCase))
             ?? throw new ArgumentException($"There is no preset named '{name}'. The presets are: {string.Join(", ", All.Select(preset => preset.Name))}.", nameof(name));
     }
+
+    /// <summary>Prints the preset as JSON, with every number, in the same way under every culture.</summary>
+    public override string ToString() => JsonSerializer.Serialize(this, _json);
 }

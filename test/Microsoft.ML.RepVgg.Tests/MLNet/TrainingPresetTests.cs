@@ -1,4 +1,5 @@
 using System.Reflection;
+using System.Text.Json;
 using Microsoft.ML.RepVgg.Tests.Trainer;
 using RepVgg.Architectures;
 using RepVgg.Optimizers;
@@ -60,11 +61,10 @@ public class TrainingPresetTests
             options = options with { Optimizer = repOptimizer with { ScalesPath = "scales.safetensors" } };
         }
         options.Validate(64, 64);
-        string printed = preset.ToString();
-        foreach (var property in Hyperparameters)
-            Assert.Contains($"{property.Name} = ", printed, StringComparison.Ordinal);
+        using var printed = JsonDocument.Parse(preset.ToString());
+        Assert.Equal(["Name", "Source", .. Hyperparameters.Select(property => property.Name)], printed.RootElement.EnumerateObject().Select(property => property.Name));
         if (preset.Augmentation?.RandomResizedCrop is not null)
-            Assert.Contains("MinimumScale = 0.08", printed, StringComparison.Ordinal);
+            Assert.Equal(0.08, printed.RootElement.GetProperty("Augmentation").GetProperty("RandomResizedCrop").GetProperty("MinimumScale").GetDouble());
     }
 
     /// <summary>Peak learning rates of the publications, for their batch of 256 images and for a smaller one.</summary>
