@@ -24,7 +24,7 @@ public sealed class CalibrationTests : IDisposable
     {
         string data = Pictures.Folder(_folder, "data", 12), run = Path.Combine(_folder.File("runs"), "train"), model = Path.Combine(run, "model.zip");
         string[] train = ["train", data, "--output", _folder.File("runs"), "--epochs", "1", "--batch-size", "8", "--device", "cpu", "--threads", "2", "--calibrate"];
-        string output = Run(train);
+        string output = Programs.Tool.Succeeds(train);
         // With so few images, the temperature can be at its limit, which is a warning.
         var temperature = Regex.Match(output, @"Temperature (\S+), fitted to 6 images: log-loss ");
         Assert.True(temperature.Success, output);
@@ -33,7 +33,7 @@ public sealed class CalibrationTests : IDisposable
         // With three classes there is no top-5 accuracy.
         Assert.DoesNotContain("top-5", output, StringComparison.Ordinal);
         Assert.All(File.ReadAllLines(Path.Combine(run, "results.csv"))[1..], line => Assert.Equal("", line.Split(',')[4]));
-        Assert.DoesNotContain("top-5", Run("evaluate", model, data), StringComparison.Ordinal);
+        Assert.DoesNotContain("top-5", Programs.Tool.Succeeds("evaluate", model, data), StringComparison.Ordinal);
 
         // The saved model contains the temperature: a further fit to the same images finds nothing to change, unless it is at the limit.
         if (double.Parse(temperature.Groups[1].Value, CultureInfo.InvariantCulture) is > TemperatureScaling.MinimumTemperature and < TemperatureScaling.MaximumTemperature)
@@ -47,12 +47,12 @@ public sealed class CalibrationTests : IDisposable
         string picture = Path.Combine(data, "red", "3.png");
         using var classifier = SavedClassifier.Load(model, 1, TestTimeAugmentation.HorizontalFlip);
         float[] expected = [.. classifier.Score([new ImageFileRow { ImagePath = picture, Label = "red", Content = () => File.ReadAllBytes(picture) }], false, CancellationToken.None).GetColumn<float[]>(classifier.Classifier.ScoreColumnName).Single()];
-        Assert.Equal(expected.OrderDescending(), Probabilities(Run("predict", model, picture, "--json", "--tta", "flip")));
-        Assert.NotEqual(expected.OrderDescending(), Probabilities(Run("predict", model, picture, "--json", "--tta", "none")));
-        Assert.StartsWith("36 images: top-1 ", Run("evaluate", model, data, "--tta", "ten-crop"), StringComparison.Ordinal);
+        Assert.Equal(expected.OrderDescending(), Probabilities(Programs.Tool.Succeeds("predict", model, picture, "--json", "--tta", "flip")));
+        Assert.NotEqual(expected.OrderDescending(), Probabilities(Programs.Tool.Succeeds("predict", model, picture, "--json", "--tta", "none")));
+        Assert.StartsWith("36 images: top-1 ", Programs.Tool.Succeeds("evaluate", model, data, "--tta", "ten-crop"), StringComparison.Ordinal);
 
-        Assert.Contains("--tta is 'both'; it must be one of: none, flip, five-crop, ten-crop.", Fails(2, "predict", model, picture, "--tta", "both"), StringComparison.Ordinal);
-        Assert.Contains("--calibrate needs validation images", Fails(2, [.. train, "--validation-fraction", "0"]), StringComparison.Ordinal);
+        Assert.Contains("--tta is 'both'; it must be one of: none, flip, five-crop, ten-crop.", Programs.Tool.Fails(2, "predict", model, picture, "--tta", "both"), StringComparison.Ordinal);
+        Assert.Contains("--calibrate needs validation images", Programs.Tool.Fails(2, [.. train, "--validation-fraction", "0"]), StringComparison.Ordinal);
         Assert.Single(Directory.GetDirectories(_folder.File("runs")));
     }
 
@@ -76,25 +76,11 @@ public sealed class CalibrationTests : IDisposable
         (exitCode, _, error) = Programs.Tool.RunHere("lr-find", data, "--device", "cpu", "--first-rate", "1", "--last-rate", "0.5", "--output", svg);
         Assert.Equal(2, exitCode);
         Assert.Contains("--last-rate is 0.5; it must be more than --first-rate (1) and finite.", error, StringComparison.Ordinal);
-        Assert.Contains("its name must end in .svg", Fails(2, "lr-find", data, "--output", "curve.png"), StringComparison.Ordinal);
-        Assert.Contains("missing", Fails(1, "lr-find", data, "--output", _folder.File("missing/curve.svg")), StringComparison.Ordinal);
+        Assert.Contains("its name must end in .svg", Programs.Tool.Fails(2, "lr-find", data, "--output", "curve.png"), StringComparison.Ordinal);
+        Assert.Contains("missing", Programs.Tool.Fails(1, "lr-find", data, "--output", _folder.File("missing/curve.svg")), StringComparison.Ordinal);
         var (code, _, message) = Programs.Tool.RunHere("lr-find", data, "--device", "cpu", "--steps", "5", "--output", svg);
         Assert.Equal(2, code);
         Assert.Contains("--steps is 5; it must be from 20 to 100,000", message, StringComparison.Ordinal);
-    }
-
-    private static string Run(params string[] arguments)
-    {
-        var (exitCode, output, error) = Programs.Tool.RunHere(arguments);
-        Assert.True(exitCode == 0, error);
-        return output;
-    }
-
-    private static string Fails(int code, params string[] arguments)
-    {
-        var (exitCode, output, error) = Programs.Tool.RunHere(arguments);
-        Assert.Equal((code, ""), (exitCode, output));
-        return error;
     }
 
     private static IEnumerable<float> Probabilities(string json)

@@ -27,7 +27,7 @@ public sealed class GenerateTests : IDisposable
     {
         // The names contain those that are replaced.
         string project = _folder.File("2 Pets.RepVggNamespace-1");
-        Succeeds("generate", project, "--template", template, "--name", "RepVggProject");
+        Programs.Tool.Succeeds("generate", project, "--template", template, "--name", "RepVggProject");
         Assert.Equal(
             Enumerable.Order([".gitignore", "2 Pets.RepVggNamespace-1.csproj", "RepVggProject.consumption.cs", "RepVggProject.evaluate.cs", "RepVggProject.training.cs", .. files.Split(' ')], StringComparer.Ordinal),
             Directory.GetFiles(project).Select(path => Path.GetFileName(path)).Order(StringComparer.Ordinal));
@@ -35,9 +35,9 @@ public sealed class GenerateTests : IDisposable
         Assert.All(code, text => Assert.Contains("\nnamespace _2_Pets.RepVggNamespace_1;", text.ReplaceLineEndings("\n"), StringComparison.Ordinal));
         Assert.Equal(3, code.Count(text => text.Contains("public partial class RepVggProject", StringComparison.Ordinal)));
         Assert.DoesNotContain("MLModel1", string.Concat(code), StringComparison.Ordinal);
-        Assert.Contains("is not empty", Fails(1, "generate", project), StringComparison.Ordinal);
+        Assert.Contains("is not empty", Programs.Tool.Fails(1, "generate", project), StringComparison.Ordinal);
         string inFile = Path.Combine(_folder.Write("file", []), "Pets");
-        Assert.Contains($"The output folder '{inFile}' cannot be written: ", Fails(1, "generate", inFile), StringComparison.Ordinal);
+        Assert.Contains($"The output folder '{inFile}' cannot be written: ", Programs.Tool.Fails(1, "generate", inFile), StringComparison.Ordinal);
     }
 
     [Theory]
@@ -46,7 +46,7 @@ public sealed class GenerateTests : IDisposable
     public void A_project_uses_the_packages_of_this_version(string template)
     {
         string project = _folder.File("Pets");
-        Succeeds("generate", project, "--template", template);
+        Programs.Tool.Succeeds("generate", project, "--template", template);
         var references = XDocument.Load(Path.Combine(project, "Pets.csproj")).Descendants("PackageReference").ToDictionary(item => (string)item.Attribute("Include")!, item => (string)item.Attribute("Version")!);
         Assert.Equal(typeof(RepVggTrainer).Assembly.GetName().Version!.ToString(3), references["Microsoft.ML.RepVgg"]);
         var versions = typeof(GenerateTests).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().ToDictionary(entry => entry.Key, entry => entry.Value);
@@ -67,7 +67,7 @@ public sealed class GenerateTests : IDisposable
     [InlineData("Predict")]
     [InlineData("ModelInput")]
     public void Names_of_models_that_cannot_be_compiled_are_refused(string name) =>
-        Assert.Contains($"'{name}', --name, ", Fails(2, "generate", _folder.File("Pets"), "--name", name), StringComparison.Ordinal);
+        Assert.Contains($"'{name}', --name, ", Programs.Tool.Fails(2, "generate", _folder.File("Pets"), "--name", name), StringComparison.Ordinal);
 
     [Theory]
     [InlineData("class")]
@@ -78,7 +78,7 @@ public sealed class GenerateTests : IDisposable
     [InlineData("newtonsoft.json")]
     public void Names_of_folders_that_cannot_be_compiled_are_refused(string name)
     {
-        Assert.Contains("the name of the folder DIR, is", Fails(2, "generate", _folder.File(name)), StringComparison.Ordinal);
+        Assert.Contains("the name of the folder DIR, is", Programs.Tool.Fails(2, "generate", _folder.File(name)), StringComparison.Ordinal);
         Assert.Empty(Directory.GetFileSystemEntries(_folder.Path));
     }
 
@@ -89,16 +89,16 @@ public sealed class GenerateTests : IDisposable
     [InlineData("größe", "Größe")]
     [InlineData(".x.", "_1")]
     [InlineData("My.App-1", "MLModel1")]
-    public void Other_names_are_accepted(string project, string name) => Succeeds("generate", _folder.File(project), "--name", name, "--template", "web");
+    public void Other_names_are_accepted(string project, string name) => Programs.Tool.Succeeds("generate", _folder.File(project), "--name", name, "--template", "web");
 
     [Fact]
     public void A_project_has_the_model_of_a_run()
     {
         string pictures = Pictures.Folder(_folder, "pictures", 8), runs = _folder.File("runs"), run = Path.Combine(runs, "run");
-        Succeeds("train", pictures, "--output", runs, "--name", "run", "--epochs", "3", "--batch-size", "6", "--device", "cpu");
-        Succeeds("generate", _folder.File("Pets"), "--model", run);
+        Programs.Tool.Succeeds("train", pictures, "--output", runs, "--name", "run", "--epochs", "3", "--batch-size", "6", "--device", "cpu");
+        Programs.Tool.Succeeds("generate", _folder.File("Pets"), "--model", run);
         Check(Path.Combine(_folder.File("Pets"), "MLModel1.mlnet"), Path.Combine(run, "model.zip"), pictures);
-        Assert.Contains("missing", Fails(1, "generate", _folder.File("None"), "--model", _folder.File("missing")), StringComparison.Ordinal);
+        Assert.Contains("missing", Programs.Tool.Fails(1, "generate", _folder.File("None"), "--model", _folder.File("missing")), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -110,10 +110,10 @@ public sealed class GenerateTests : IDisposable
         var data = new ClassifierData(context, ["blue", "green", "red"], CancellationToken.None, "Image").Of(rows);
         using (var model = Trainer(context).Append(context.Transforms.Conversion.MapKeyToValue("PredictedLabel")).Fit(data))
             context.Model.SaveRepVgg(model, null, path);
-        Succeeds("evaluate", path, pictures);
-        Succeeds("explain", path, rows[0].ImagePath, _folder.File("heat.png"));
-        Succeeds("score", path, "--input", pictures, "--output", _folder.File("scores"));
-        Succeeds("generate", _folder.File("Pets"), "--name", "Kinds", "--model", path, "--template", "web");
+        Programs.Tool.Succeeds("evaluate", path, pictures);
+        Programs.Tool.Succeeds("explain", path, rows[0].ImagePath, _folder.File("heat.png"));
+        Programs.Tool.Succeeds("score", path, "--input", pictures, "--output", _folder.File("scores"));
+        Programs.Tool.Succeeds("generate", _folder.File("Pets"), "--name", "Kinds", "--model", path, "--template", "web");
         Check(Path.Combine(_folder.File("Pets"), "Kinds.mlnet"), path, pictures);
     }
 
@@ -125,7 +125,7 @@ public sealed class GenerateTests : IDisposable
         var rows = ImageDataset.ReadFiles(pictures).Select(row => new NumberedRow { Image = File.ReadAllBytes(row.ImagePath), Label = row.Label.Length }).ToList();
         using (var model = context.Transforms.Conversion.MapValueToKey("Label").Append(Trainer(context)).Fit(context.Data.LoadFromEnumerable(rows)))
             context.Model.SaveRepVgg(model, null, path);
-        Assert.Contains("have no names", Fails(1, "generate", _folder.File("Pets"), "--model", path), StringComparison.Ordinal);
+        Assert.Contains("have no names", Programs.Tool.Fails(1, "generate", _folder.File("Pets"), "--model", path), StringComparison.Ordinal);
     }
 
     /// <summary>Compares what the code of a project predicts with what the tool predicts with the model from which the project was made.</summary>
@@ -133,7 +133,7 @@ public sealed class GenerateTests : IDisposable
     {
         var pool = new MLModel1.PredictionPool(projectModel);
         Assert.Equal(["blue", "green", "red"], pool.Labels);
-        string[] lines = Succeeds("predict", model, pictures, "--json").TrimEnd().Split('\n');
+        string[] lines = Programs.Tool.Succeeds("predict", model, pictures, "--json").TrimEnd().Split('\n');
         int correct = 0;
         Parallel.ForEach(lines, line =>
         {
@@ -167,20 +167,6 @@ public sealed class GenerateTests : IDisposable
 
     private static RepVggTrainer Trainer(MLContext context) =>
         context.MulticlassClassification.Trainers.RepVgg(new RepVggTrainer.Options { FeatureColumnName = "Image", Epochs = 3, BatchSize = 6, ValidationSetFraction = 0, Seed = 1, Device = TrainingDevice.Cpu });
-
-    private static string Succeeds(params string[] arguments)
-    {
-        var (exitCode, output, error) = Programs.Tool.RunHere(arguments);
-        Assert.True(exitCode == 0, error);
-        return output;
-    }
-
-    private static string Fails(int code, params string[] arguments)
-    {
-        var (exitCode, output, error) = Programs.Tool.RunHere(arguments);
-        Assert.Equal((code, ""), (exitCode, output));
-        return error;
-    }
 
     private sealed class NumberedRow
     {

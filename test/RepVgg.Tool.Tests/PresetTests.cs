@@ -16,7 +16,7 @@ public sealed class PresetTests : IDisposable
     {
         string data = Pictures.Folder(_folder, "data", 8), run = Path.Combine(_folder.File("runs"), "train");
         string[] train = ["train", data, "--output", _folder.File("runs"), "--device", "cpu", "--threads", "1", "--image-size", "16"];
-        Run([.. train, "--preset", "CIFAR", "--epochs", "1", "--batch-size", "12"]);
+        Programs.Tool.Succeeds([.. train, "--preset", "CIFAR", "--epochs", "1", "--batch-size", "12"]);
         using var settings = JsonDocument.Parse(File.ReadAllText(Path.Combine(run, "args.json")));
         JsonElement Value(string name) => name.Split('.').Aggregate(settings.RootElement, (element, part) => element.GetProperty(part));
         Assert.Equal("CIFAR", Value("preset").GetString());
@@ -35,7 +35,7 @@ public sealed class PresetTests : IDisposable
         Assert.Equal(1, Value("crop_fraction").GetDouble());
 
         // Without a preset, the default augmentation depends on the size of the images.
-        Run([.. train, "--name", "plain", "--epochs", "1"]);
+        Programs.Tool.Succeeds([.. train, "--name", "plain", "--epochs", "1"]);
         using var plain = JsonDocument.Parse(File.ReadAllText(Path.Combine(_folder.File("runs"), "plain", "args.json")));
         Assert.Equal(JsonValueKind.Null, plain.RootElement.GetProperty("preset").ValueKind);
         Assert.Equal(2, plain.RootElement.GetProperty("augmentation").GetProperty("crop_padding").GetInt32());
@@ -47,26 +47,13 @@ public sealed class PresetTests : IDisposable
     {
         string data = Pictures.Folder(_folder, "data", 4);
         string[] train = ["train", data, "--output", _folder.File("runs")];
-        Assert.Contains("There is no preset named 'papre'. The presets are: paper, ", Fails(2, [.. train, "--preset", "papre"]), StringComparison.Ordinal);
-        Assert.Contains("--weights", Fails(2, [.. train, "--preset", "finetune"]), StringComparison.Ordinal);
-        Assert.Contains("--scales", Fails(2, [.. train, "--preset", "repopt", "--architecture", "RepOpt-VGG-B1"]), StringComparison.Ordinal);
+        Assert.Contains("There is no preset named 'papre'. The presets are: paper, ", Programs.Tool.Fails(2, [.. train, "--preset", "papre"]), StringComparison.Ordinal);
+        Assert.Contains("--weights", Programs.Tool.Fails(2, [.. train, "--preset", "finetune"]), StringComparison.Ordinal);
+        Assert.Contains("--scales", Programs.Tool.Fails(2, [.. train, "--preset", "repopt", "--architecture", "RepOpt-VGG-B1"]), StringComparison.Ordinal);
         var (exitCode, _, error) = Programs.Tool.RunHere([.. train, "--preset", "repopt", "--scales", "scales.safetensors"]);
         Assert.Equal(1, exitCode);
         Assert.Contains("Give --architecture with a variant of RepOpt-VGG, such as RepOpt-VGG-B1, or another preset.", error, StringComparison.Ordinal);
-        Assert.Contains("--preset repopt", Fails(2, [.. train, "--preset", "paper", "--scales", "scales.safetensors"]), StringComparison.Ordinal);
+        Assert.Contains("--preset repopt", Programs.Tool.Fails(2, [.. train, "--preset", "paper", "--scales", "scales.safetensors"]), StringComparison.Ordinal);
         Assert.Empty(Directory.Exists(_folder.File("runs")) ? Directory.GetFileSystemEntries(_folder.File("runs")) : []);
-    }
-
-    private static void Run(params string[] arguments)
-    {
-        var (exitCode, _, error) = Programs.Tool.RunHere(arguments);
-        Assert.True(exitCode == 0, error);
-    }
-
-    private static string Fails(int code, params string[] arguments)
-    {
-        var (exitCode, output, error) = Programs.Tool.RunHere(arguments);
-        Assert.Equal((code, ""), (exitCode, output));
-        return error;
     }
 }

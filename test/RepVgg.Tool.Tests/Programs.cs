@@ -24,6 +24,24 @@ internal sealed class Programs(Assembly assembly)
     /// <summary>The samples.</summary>
     public static Programs Samples { get; } = new(typeof(RepVgg.Samples.Quickstart).Assembly);
 
+    /// <summary>Runs it in this process, and checks that it succeeds; for tests of the collection <see cref="ConsoleCollection"/>.</summary>
+    /// <returns>The standard output.</returns>
+    public string Succeeds(params string[] arguments)
+    {
+        var (exitCode, output, error) = RunHere(arguments);
+        Assert.True(exitCode == 0, error);
+        return output;
+    }
+
+    /// <summary>Runs it in this process, and checks that it ends with an exit code and without standard output; for tests of the collection <see cref="ConsoleCollection"/>.</summary>
+    /// <returns>The standard error.</returns>
+    public string Fails(int code, params string[] arguments)
+    {
+        var (exitCode, output, error) = RunHere(arguments);
+        Assert.Equal((code, ""), (exitCode, output));
+        return error;
+    }
+
     /// <summary>Runs it in this process; for tests of the collection <see cref="ConsoleCollection"/>.</summary>
     public (int ExitCode, string Output, string Error) RunHere(params string[] arguments)
     {
