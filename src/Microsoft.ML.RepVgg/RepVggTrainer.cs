@@ -177,6 +177,13 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             ? Read(CheckValidation(set, label), TrainingImages.AtNetworkSize(features, classes, _options.CacheLimit), features, isTraining: false, channel, ref skippedRows)
             : null;
         var (training, validation) = Divide(samples, validationSamples, seed);
+        if (samples.Whole is { } whole)
+        {
+            channel?.Info(
+                MessageSensitivity.None,
+                "The training images are kept whole, with shorter sides of up to {0} pixels: {1:f1} MiB in memory and {2:f1} MiB in a temporary file. {3} of {4} are decoded in every epoch.",
+                workingSize, whole.MemoryBytes / MebiByte, whole.SpilledBytes / MebiByte, whole.UndecodedCount, training.Count);
+        }
         if (_options.ClassWeights is { } weights)
             options = options with { ClassWeights = weights.Resolve(KeyValues.Read(label, classes), TrainingLoop.CountLabels(training)) };
 
@@ -290,13 +297,6 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             }
             if (weightless.Count > 0)
                 Log(channel, $"All rows of {Classes(weightless)} have the weight 0 in column '{_options.ExampleWeightColumnName}', so that the model does not learn to predict it.", isWarning: true);
-            if (images.Whole is { } whole)
-            {
-                channel?.Info(
-                    MessageSensitivity.None,
-                    "The training images are kept whole, with shorter sides of up to {0} pixels: {1:f1} MiB in memory and {2:f1} MiB in a temporary file. {3} of {4} are decoded in every epoch.",
-                    images.Working!.WorkingSize, whole.MemoryBytes / MebiByte, whole.SpilledBytes / MebiByte, whole.UndecodedCount, whole.Count);
-            }
             return images;
         }
         catch

@@ -34,12 +34,15 @@ public sealed class PresetTests : IDisposable
         Assert.Equal(16, Value("image_width").GetInt32());
         Assert.Equal(1, Value("crop_fraction").GetDouble());
 
+        Assert.Equal(JsonValueKind.Null, Value("progressive_resizing").ValueKind);
+
         // Without a preset, the default augmentation depends on the size of the images.
-        Programs.Tool.Succeeds([.. train, "--name", "plain", "--epochs", "1"]);
+        Programs.Tool.Succeeds([.. train, "--name", "plain", "--epochs", "2", "--progressive-resizing"]);
         using var plain = JsonDocument.Parse(File.ReadAllText(Path.Combine(_folder.File("runs"), "plain", "args.json")));
         Assert.Equal(JsonValueKind.Null, plain.RootElement.GetProperty("preset").ValueKind);
         Assert.Equal(2, plain.RootElement.GetProperty("augmentation").GetProperty("crop_padding").GetInt32());
         Assert.Equal(32, plain.RootElement.GetProperty("batch_size").GetInt32());
+        Assert.Equal(0.5, plain.RootElement.GetProperty("progressive_resizing").GetProperty("initial_scale").GetDouble());
     }
 
     [Fact]

@@ -43,6 +43,21 @@ public sealed class ScoreTests(ScoreTests.Data data) : IClassFixture<ScoreTests.
     }
 
     [Fact]
+    public void The_views_are_those_of_predict_and_belong_to_the_settings()
+    {
+        string output = _folder.File("out");
+        string[] settings = ["--input", data.Pictures, "--format", "jsonl", "--tta", "five-crop"];
+        Score(output, settings);
+        string expected = Programs.Tool.Succeeds("predict", data.Model, data.Pictures, "--json", "--tta", "five-crop");
+        Assert.NotEqual(expected, Programs.Tool.Succeeds("predict", data.Model, data.Pictures, "--json"));
+        Assert.Equal(expected.TrimEnd().ReplaceLineEndings("\n").Split('\n'), Rows(output).Select((row, index) => row.Replace($"\"row\":{index},", "", StringComparison.Ordinal)));
+
+        Assert.Contains("--tta (there five-crop, here none)", Fails(1, output, settings[..4]), StringComparison.Ordinal);
+        Assert.Contains("--tta (there five-crop, here flip)", Fails(1, output, [.. settings[..5], "flip"]), StringComparison.Ordinal);
+        Assert.Contains("--tta is 'both'", Fails(2, output, [.. settings[..5], "both"]), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void More_shards_than_images_are_complete_too()
     {
         string picture = Path.Combine(data.Pictures, "red", "0.png");

@@ -34,6 +34,7 @@ internal static class TrainCommand
         new("exist-ok", "", "write into the existing run folder of --name, and go on from its checkpoint") { Replacements = [("allow an existing one", "give --exist-ok to go on with its run")] },
         new("epochs", "N", "passes over the training images (default: that of the preset, or 30)"),
         new("learning-rate", "X", "peak learning rate (default: that of the preset, or of the optimizer)"),
+        new("progressive-resizing", "", "train the first epochs on smaller images, which grow from half the side to the full size in three quarters of the epochs; takes less time") { Sets = [nameof(RepVggTrainer.Options.ProgressiveResizing)] },
         new("calibrate", "", "divide the logits by a temperature that is fitted to the validation images, so that the probabilities say how often the model is right") { Sets = [nameof(RepVggTrainer.Options.CalibrateTemperature)] },
     ];
 
@@ -52,6 +53,8 @@ internal static class TrainCommand
         options.Epochs = epochs ?? options.Epochs;
         if (learningRate is not null)
             (options.LearningRate, options.LearningRateBaseSize) = (learningRate, null);
+        if (arguments.Flag("progressive-resizing"))
+            options.ProgressiveResizing = new ProgressiveResizing();
         options.CalibrateTemperature = arguments.Flag("calibrate");
         options.OnCancellation = CancellationBehavior.ReturnBest;
         if (options.CalibrateTemperature && validation is null)

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Security.Cryptography;
 using Microsoft.ML;
 using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg;
 using RepVgg.Tool.Classification;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Images;
@@ -24,6 +25,7 @@ internal static class ScoreCommand
         new("part-size", "K", "images of one file of results (default: 10000)"),
         new("format", "NAME", "csv or jsonl (default: csv)"),
         new("top", "N", "number of classes for each image (default: 5)"),
+        SavedClassifier.ViewsOption,
         OptionSpec.Threads,
     ];
 
@@ -34,11 +36,12 @@ internal static class ScoreCommand
         var shard = Shard.Of(arguments.Integer("shard", 0), arguments.Integer("shards", 1), Environment.GetEnvironmentVariable);
         int partSize = arguments.Integer("part-size", 1) ?? 10_000, top = arguments.Integer("top", 1) ?? 5;
         string format = arguments.Choice("format", ("csv", "csv"), ("jsonl", "jsonl"));
-        using var model = SavedClassifier.Load(modelPath, arguments.Threads);
+        var views = SavedClassifier.Views(arguments);
+        using var model = SavedClassifier.Load(modelPath, arguments.Threads, views);
         top = Math.Min(top, model.Classifier.Labels.Count);
 
         var images = ImageList.Read(inputs);
-        var folder = new ScoreFolder(output, shard, format, new Dictionary<string, string>
+        var settings = new Dictionary<string, string>
         {
             ["the model"] = HashOf(modelPath),
             ["the list of images"] = ImageList.Hash(images),
@@ -47,7 +50,11 @@ internal static class ScoreCommand
             ["--part-size"] = Text(partSize),
             ["--format"] = format,
             ["--top"] = Text(top),
-        });
+        };
+        // Absent without the option, so that folders of earlier versions can be completed.
+        if (views != TestTimeAugmentation.None)
+            settings["--tta"] = arguments.Text("tta")!;
+        var folder = new ScoreFolder(output, shard, format, settings);
         interrupt.Defer(folder.Prepare);
 
         var (first, count) = shard.BlockOf(images.Count).GetOffsetAndLength(images.Count);

@@ -92,8 +92,8 @@ internal sealed class ScoreFolder(string folder, Shard shard, string extension, 
         }
         if (existing is null)
             throw new InvalidDataException($"'{SettingsPath}' is damaged. Give another folder, or remove it.");
-        string[] differences = [.. settings.Where(setting => existing.GetValueOrDefault(setting.Key) != setting.Value)
-            .Select(setting => $"{setting.Key} (there {Short(existing.GetValueOrDefault(setting.Key) ?? "none")}, here {Short(setting.Value)})")];
+        string[] differences = [.. settings.Keys.Union(existing.Keys).Where(name => existing.GetValueOrDefault(name) != settings.GetValueOrDefault(name))
+            .Select(name => $"{name} (there {Short(existing.GetValueOrDefault(name) ?? "none")}, here {Short(settings.GetValueOrDefault(name) ?? "none")})")];
         if (differences.Length > 0)
             throw new InvalidDataException($"'{folder}' has results of other settings, which cannot be mixed: {string.Join(", ", differences)}. Give the same settings or another folder.");
 

@@ -52,6 +52,19 @@ public sealed record Augmentation
         RandAugment?.Validate();
         Mixing?.Validate();
     }
+
+    /// <summary>Checks that the changes of the colours have an effect on the images.</summary>
+    /// <param name="channels">Channels of the images, 1 or 3.</param>
+    /// <exception cref="ArgumentException">The images are grey, and an option changes nothing but the saturation.</exception>
+    internal void CheckChannels(int channels)
+    {
+        if (channels == 3)
+            return;
+        if (RandAugment is { Operations: RandAugmentOperations.Color })
+            throw new ArgumentException("RandAugment has no operation but Color, which does not change grey images. Add other operations, or leave RandAugment out.", nameof(RandAugment));
+        if (ColorJitter is { Saturation: > 0, Brightness: 0, Contrast: 0 })
+            throw new ArgumentException("ColorJitter changes nothing but the saturation, which grey images do not have. Set Brightness or Contrast, or leave ColorJitter out.", nameof(ColorJitter));
+    }
 }
 
 /// <summary>Options of random rectangles of the images: a share of the area and an aspect ratio are drawn, then the place; the rectangle is resized to the network's size.</summary>

@@ -3,15 +3,21 @@ using RepVgg.Backends;
 namespace RepVgg.Training;
 
 /// <summary>Measures the speed, estimates the remaining time, and calls the progress callback.</summary>
+/// <param name="callback">Receives the progress; may be null.</param>
+/// <param name="clock">Measures the times.</param>
+/// <param name="stepCosts">Expected time of a training step of each epoch, relative to that of a step at the full size of the images.</param>
+/// <param name="stepsPerEpoch">Number of training steps of an epoch.</param>
+/// <param name="trainingImages">Number of training images of an epoch.</param>
+/// <param name="validationImages">Number of validation images; 0 for none.</param>
 internal sealed class ProgressReporter(
-    Action<TrainingProgress>? callback, TimeProvider clock, int epochs, int stepsPerEpoch, int trainingImages, int validationImages)
+    Action<TrainingProgress>? callback, TimeProvider clock, IReadOnlyList<double> stepCosts, int stepsPerEpoch, int trainingImages, int validationImages)
 {
     /// <summary>Estimated time of a forward pass relative to a training step. It is used until a validation pass has been measured.</summary>
     private const double ForwardShare = 1.0 / 3;
 
     private readonly long _start = clock.GetTimestamp();
     private TimeSpan _trainingTime;
-    private long _trainingSteps;
+    private double _trainingCost;
     private TimeSpan? _validationTime;
     private long _passStart;
     private int _epoch, _steps;
@@ -31,7 +37,7 @@ internal sealed class ProgressReporter(
         _last = new TrainingProgress
         {
             Epoch = _epoch,
-            Epochs = epochs,
+            Epochs = stepCosts.Count,
             Step = step,
             Steps = _steps,
             IsValidation = _isValidation,
@@ -47,7 +53,7 @@ internal sealed class ProgressReporter(
             if (_isValidation)
                 _validationTime = pass;
             else
-                (_trainingTime, _trainingSteps) = (_trainingTime + pass, _trainingSteps + step);
+                (_trainingTime, _trainingCost) = (_trainingTime + pass, _trainingCost + step * stepCosts[_epoch - 1]);
         }
         callback?.Invoke(_last);
     }
@@ -56,14 +62,15 @@ internal sealed class ProgressReporter(
 
     private TimeSpan Remaining(int step, TimeSpan pass)
     {
-        var running = _isValidation ? TimeSpan.Zero : pass;
-        long done = _trainingSteps + (_isValidation ? 0 : step);
-        var perStep = done == 0 ? TimeSpan.Zero : (_trainingTime + running) / done;
-        var validation = _validationTime ?? perStep * stepsPerEpoch * ((double)validationImages / trainingImages) * ForwardShare;
-        var later = (perStep * stepsPerEpoch + validation) * (epochs - _epoch);
+        double cost = stepCosts[_epoch - 1];
+        var (time, done) = _isValidation ? (_trainingTime, _trainingCost) : (_trainingTime + pass, _trainingCost + step * cost);
+        var perCost = done == 0 ? TimeSpan.Zero : time / done;
+        // Validation images have the size of the training images of the last epoch.
+        var validation = _validationTime ?? perCost * stepCosts[^1] * stepsPerEpoch * ((double)validationImages / trainingImages) * ForwardShare;
+        var later = perCost * stepsPerEpoch * stepCosts.Skip(_epoch).Sum() + validation * (stepCosts.Count - _epoch);
         var now = _isValidation
             ? (pass / step) * (_steps - step)
-            : perStep * (_steps - step) + validation;
+            : perCost * cost * (_steps - step) + validation;
         return later + now;
     }
 }

@@ -114,6 +114,7 @@ internal static class TrainingLoop
     {
         options.Validate(train.Height, train.Width);
         CheckImages(network, train, "training");
+        options.Augmentation.CheckChannels(train.Channels);
         network.Architecture.ValidateImageSize(train.Height, train.Width);
         if (normalization.Mean.Length != train.Channels || normalization.Scale.Length != train.Channels)
             throw new ArgumentException($"The normalisation has {normalization.Mean.Length} means and {normalization.Scale.Length} scales; the images have {train.Channels} channels.", nameof(normalization));

@@ -83,6 +83,9 @@ public class AugmentationTests
         Refused("Operations is None", new Augmentation { RandAugment = new RandAugment { Operations = RandAugmentOperations.None } });
         Refused("Magnitude is 11; it must be between 0 and MaximumMagnitude (10)", new Augmentation { RandAugment = new RandAugment { Magnitude = 11 } });
         Refused("Contrast is NaN", new Augmentation { ColorJitter = new ColorJitter { Contrast = double.NaN } });
+        // The images are grey.
+        Refused("RandAugment has no operation but Color", new Augmentation { RandAugment = new RandAugment { Operations = RandAugmentOperations.Color } });
+        Refused("ColorJitter changes nothing but the saturation", new Augmentation { ColorJitter = new ColorJitter { Saturation = 0.4 } });
         Refused("Rotation is 200", new Augmentation { Rotation = 200 });
 
         static void Refused(string expected, Augmentation augmentation) =>

@@ -81,6 +81,33 @@ public class EpochTimeTests
         });
     }
 
+    [Fact]
+    public void The_remaining_time_counts_epochs_by_the_expected_times_of_their_steps()
+    {
+        var clock = new ManualClock();
+        var remaining = new List<double>();
+        var reporter = new ProgressReporter(progress => remaining.Add(progress.Remaining.TotalSeconds), clock, [1, 4, 16], stepsPerEpoch: 2, trainingImages: 20, validationImages: 30);
+        for (int epoch = 1; epoch <= 2; epoch++)
+        {
+            Pass(epoch, steps: 2, isValidation: false, secondsPerStep: epoch * epoch);
+            Pass(epoch, steps: 3, isValidation: true, secondsPerStep: 10);
+        }
+        // Until a validation pass is measured, it is estimated: 1.5 times the images of an epoch, a third of the time of a training step each, at the size of the last epoch.
+        double validation = 2 * 16 * 1.5 / 3;
+        Assert.Equal([1 + 8 + 32 + 3 * validation, 8 + 32 + 3 * validation, 20 + 8 + 32 + 2 * validation, 10 + 8 + 32 + 2 * validation, 8 + 32 + 2 * validation], remaining[..5], (expected, actual) => Math.Abs(expected - actual) < 1e-6);
+        Assert.Equal([4 + 32 + 2 * 30, 32 + 2 * 30, 20 + 32 + 30, 10 + 32 + 30, 32 + 30], remaining[5..], (expected, actual) => Math.Abs(expected - actual) < 1e-6);
+
+        void Pass(int epoch, int steps, bool isValidation, int secondsPerStep)
+        {
+            reporter.BeginPass(epoch, steps, isValidation);
+            for (int step = 1; step <= steps; step++)
+            {
+                clock.Advance(TimeSpan.FromSeconds(secondsPerStep));
+                reporter.Step(step, new PassMetrics(), 0.1f);
+            }
+        }
+    }
+
     private static TrainingResult Train(TimeSpan afterAnEpoch, bool validate, Action<TrainingProgress>? progress = null, string? checkpoint = null)
     {
         var clock = new ManualClock();
