@@ -8,6 +8,8 @@ internal sealed record SampleOptions
 {
     public string? Data { get; init; }
 
+    public string? Run { get; init; }
+
     public string Output { get; init; } = "output";
 
     public int? Epochs { get; init; }
@@ -24,8 +26,9 @@ internal sealed record SampleOptions
             string value = words.ElementAtOrDefault(i + 1) ?? "";
             options = words[i] switch
             {
-                "--data" or "--out" when value.Length == 0 => throw new FormatException($"{words[i]} has no value."),
+                "--data" or "--out" or "--run" when value.Length == 0 => throw new FormatException($"{words[i]} has no value."),
                 "--data" => options with { Data = value },
+                "--run" => options with { Run = value },
                 "--out" => options with { Output = value },
                 "--epochs" => options with { Epochs = ParseInteger(value) is { } epochs and > 0 ? epochs : throw new FormatException($"--epochs is '{value}'; it must be a whole number of 1 or more.") },
                 "--device" => options with { Device = ParseDevice(value) },

@@ -54,8 +54,8 @@ internal static class AugmentCommand
         AtomicFile.CheckWritable(output, $"'{output}'");
         var data = ImageDataset.Read(arguments.Operand(0), validationPath: null, validationFraction: 0, seed);
         options.ImageChannels = data.GreySamples is null ? null : 1;
-        if (data.GreySamples is not null && operation == AugmentationSheet.Color)
-            throw new UsageException($"--operation is '{operation}', which changes the saturation: it has no effect on grey images.");
+        if (data.GreySamples is not null && AugmentationSheet.ColorOperations.Contains(operation))
+            throw new UsageException($"--operation is '{operation}', which changes colours: it has no effect on grey images.");
         var context = new MLContext(seed);
         // Of every class the first image, then the second one, and so on.
         var files = data.Training.GroupBy(file => file.Label).SelectMany(group => group.Select((file, place) => (file, place))).OrderBy(entry => entry.place).Select(entry => entry.file).Take(MeasuredImages).ToList();

@@ -10,10 +10,7 @@ namespace RepVgg.Tool.Classification;
 /// <summary>Draws images in rows: without augmentation in the first column, and in the others as they are in some epochs, or at the levels of one operation.</summary>
 internal sealed class AugmentationSheet
 {
-    /// <summary>Name of the operation that has no effect on grey images.</summary>
-    public const string Color = "color";
-
-    private const string ColorJitterName = "color-jitter", ErasingName = "erasing", MixupName = "mixup", CutMixName = "cutmix";
+    private const string HueName = "hue", ColorJitterName = "color-jitter", ErasingName = "erasing", MixupName = "mixup", CutMixName = "cutmix";
     private const int Epochs = 8, Levels = 5, Gap = 4, SmallestCell = 96;
 
     private static readonly Dictionary<string, RandAugmentOperations> _randAugment = Enum.GetValues<RandAugmentOperations>()
@@ -45,13 +42,18 @@ internal sealed class AugmentationSheet
             CutMixName => Draws(new Augmentation { Mixing = new Mixing { CutMixAlpha = augmentation.Mixing is { CutMixAlpha: > 0 } given ? given.CutMixAlpha : 1 } }),
             ColorJitterName => [.. Enumerable.Range(0, Levels + 1).Select(i => (double)i / Levels)
                 .Select(change => (Invariant($"brightness, contrast and saturation changed by up to {change:g2}"), new Augmentation { ColorJitter = new ColorJitter { Brightness = change, Contrast = change, Saturation = change } }, 1))],
+            HueName => [.. Enumerable.Range(0, Levels + 1).Select(i => 0.5 * i / Levels)
+                .Select(change => (Invariant($"hue shifted by up to {change:g2}"), new Augmentation { ColorJitter = new ColorJitter { Hue = change } }, 1))],
             _ => [.. Enumerable.Range(0, Levels + 1).Select(i => i * MaximumMagnitude(augmentation) / Levels)
                 .Select(magnitude => (Invariant($"magnitude {magnitude:g3}"), new Augmentation { RandAugment = Single(_randAugment[operation], magnitude) }, 1))],
         };
     }
 
+    /// <summary>Names of the operations that have no effect on grey images.</summary>
+    public static IReadOnlyList<string> ColorOperations { get; } = ["color", HueName];
+
     /// <summary>Names of the operations that can be drawn alone: those of <see cref="RandAugment"/>, such as shear-x, and others.</summary>
-    public static IReadOnlyList<string> Operations { get; } = [.. _randAugment.Keys, ColorJitterName, ErasingName, MixupName, CutMixName];
+    public static IReadOnlyList<string> Operations { get; } = [.. _randAugment.Keys, ColorJitterName, HueName, ErasingName, MixupName, CutMixName];
 
     /// <summary>What each column of the sheet is; empty before it is drawn.</summary>
     public IReadOnlyList<string> Captions => _captions;

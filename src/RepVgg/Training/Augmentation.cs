@@ -29,7 +29,7 @@ public sealed record Augmentation
     /// <summary>Random rectangles of the images, resized to the network's size, as for ImageNet; null for the whole image.</summary>
     public RandomResizedCrop? RandomResizedCrop { get; init; }
 
-    /// <summary>Random changes of brightness, contrast and saturation; null for none.</summary>
+    /// <summary>Random changes of brightness, contrast, saturation and hue; null for none.</summary>
     public ColorJitter? ColorJitter { get; init; }
 
     /// <summary>Random operations on the image; null for none.</summary>
@@ -55,15 +55,15 @@ public sealed record Augmentation
 
     /// <summary>Checks that the changes of the colours have an effect on the images.</summary>
     /// <param name="channels">Channels of the images, 1 or 3.</param>
-    /// <exception cref="ArgumentException">The images are grey, and an option changes nothing but the saturation.</exception>
+    /// <exception cref="ArgumentException">The images are grey, and an option changes nothing but the saturation or the hue.</exception>
     internal void CheckChannels(int channels)
     {
         if (channels == 3)
             return;
         if (RandAugment is { Operations: RandAugmentOperations.Color })
             throw new ArgumentException("RandAugment has no operation but Color, which does not change grey images. Add other operations, or leave RandAugment out.", nameof(RandAugment));
-        if (ColorJitter is { Saturation: > 0, Brightness: 0, Contrast: 0 })
-            throw new ArgumentException("ColorJitter changes nothing but the saturation, which grey images do not have. Set Brightness or Contrast, or leave ColorJitter out.", nameof(ColorJitter));
+        if (ColorJitter is { Brightness: 0, Contrast: 0 } and ({ Saturation: > 0 } or { Hue: > 0 }))
+            throw new ArgumentException("ColorJitter changes nothing but the saturation or the hue, which grey images do not have. Set Brightness or Contrast, or leave ColorJitter out.", nameof(ColorJitter));
     }
 }
 
@@ -92,8 +92,11 @@ public sealed record RandomResizedCrop
     }
 }
 
-/// <summary>Options of random changes of the colours, in random order. A factor of 1 changes nothing; one of x is drawn uniformly from max(0, 1 - x) to 1 + x.</summary>
-/// <remarks>The operations are those of Pillow's ImageEnhance, as in torchvision's ColorJitter without its hue.</remarks>
+/// <summary>
+/// Options of random changes of the colours, in random order. For brightness, contrast and saturation, a factor of 1 changes nothing; with the option x, it is drawn uniformly from
+/// max(0, 1 - x) to 1 + x.
+/// </summary>
+/// <remarks>The operations are those of Pillow's ImageEnhance, and the hue of torchvision's adjust_hue, as in torchvision's ColorJitter.</remarks>
 public sealed record ColorJitter
 {
     /// <summary>Largest change of the brightness, 0 or more.</summary>
@@ -105,11 +108,15 @@ public sealed record ColorJitter
     /// <summary>Largest change of the saturation, 0 or more. It has no effect on grey images.</summary>
     public double Saturation { get; init; }
 
+    /// <summary>Largest shift of the hue, 0 .. 0.5, in both directions; with 0.5 every hue is equally probable. It has no effect on grey images.</summary>
+    public double Hue { get; init; }
+
     internal void Validate()
     {
         TrainingOptions.Require(Brightness >= 0 && double.IsFinite(Brightness), nameof(Brightness), Brightness, "0 or more");
         TrainingOptions.Require(Contrast >= 0 && double.IsFinite(Contrast), nameof(Contrast), Contrast, "0 or more");
         TrainingOptions.Require(Saturation >= 0 && double.IsFinite(Saturation), nameof(Saturation), Saturation, "0 or more");
+        TrainingOptions.Require(Hue is >= 0 and <= 0.5, nameof(Hue), Hue, "between 0 and 0.5");
     }
 }
 

@@ -77,9 +77,10 @@ internal sealed class PixelAugmenter(Augmentation augmentation, byte[] fill, int
 
     private void Jitter(ColorJitter jitter, ref RandomStream random)
     {
-        Span<int> order = [0, 1, 2];
+        Span<int> order = jitter.Hue > 0 ? [0, 1, 2, 3] : [0, 1, 2];
         random.Shuffle(order);
         float brightness = Factor(jitter.Brightness, ref random), contrast = Factor(jitter.Contrast, ref random), saturation = Factor(jitter.Saturation, ref random);
+        double hue = jitter.Hue > 0 ? random.NextDouble(-jitter.Hue, jitter.Hue) : 0;
         foreach (int operation in order)
         {
             if (operation == 0 && jitter.Brightness > 0)
@@ -88,6 +89,8 @@ internal sealed class PixelAugmenter(Augmentation augmentation, byte[] fill, int
                 _tones.Contrast(_image, contrast);
             else if (operation == 2 && jitter.Saturation > 0)
                 _tones.Color(_image, saturation);
+            else if (operation == 3)
+                ToneOperations.Hue(_image, hue);
         }
 
         static float Factor(double change, ref RandomStream random) => (float)random.NextDouble(Math.Max(0, 1 - change), 1 + change);

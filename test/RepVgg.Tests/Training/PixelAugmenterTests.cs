@@ -214,5 +214,13 @@ public class PixelAugmenterTests
         var all = new Augmentation { ColorJitter = new ColorJitter { Brightness = 0.4, Contrast = 0.4, Saturation = 0.4 } };
         Assert.Equal(50, Enumerable.Range(0, 50).Select(i => Convert.ToHexString(Augment(all, pixels, i))).Distinct().Count());
         Assert.Equal(Augment(all, pixels, 9), Augment(all, pixels, 9));
+
+        // The hue is uniform around that of the image: of green pixels with a shift of up to a quarter of the circle, every hue between orange and blue.
+        byte[] green = [.. Enumerable.Range(0, 3 * Height * Width).Select(i => (byte)(i / (Height * Width) == 1 ? 200 : 0))];
+        var hue = new Augmentation { ColorJitter = new ColorJitter { Hue = 0.25 } };
+        double[] balance = [.. Enumerable.Range(0, 300).Select(i => Augment(hue, green, i)).Select(image => (image[0] - image[^1]) / 200.0)];
+        Assert.InRange(balance.Average(), -0.1, 0.1);
+        Assert.InRange(balance.Max(), 0.9, 1);
+        Assert.InRange(balance.Min(), -1, -0.9);
     }
 }

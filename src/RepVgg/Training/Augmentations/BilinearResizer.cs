@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 
 namespace RepVgg.Training.Augmentations;
 
@@ -17,6 +18,7 @@ internal sealed class BilinearResizer
     private const int Half = 1 << (WeightBits - 1);
 
     private readonly FilterAxis _columns = new(), _rows = new();
+    private readonly TapShuffles _shuffles = new();
     private byte[] _narrowed = [];
     private int[] _sums = [];
 
@@ -31,6 +33,7 @@ internal sealed class BilinearResizer
     {
         _columns.Prepare(crop.Width, destination.Width);
         _rows.Prepare(crop.Height, destination.Height);
+        _shuffles.Prepare(_columns);
         int narrowedLength = crop.Height * destination.Width;
         if (_narrowed.Length < narrowedLength)
             _narrowed = new byte[narrowedLength];
@@ -53,7 +56,7 @@ internal sealed class BilinearResizer
             source.CopyTo(destination);
             return;
         }
-        for (int x = 0; x < destination.Length; x++)
+        for (int x = _shuffles.Apply(source, destination); x < destination.Length; x++)
         {
             var weights = _columns.Taps(x, out int first);
             var pixels = source.Slice(first, weights.Length);
@@ -122,6 +125,12 @@ internal sealed class BilinearResizer
 
         public bool IsIdentity => _from == _to;
 
+        /// <summary>Number of source pixels.</summary>
+        public int From => _from;
+
+        /// <summary>Number of pixels of the result.</summary>
+        public int To => _to;
+
         public void Prepare(int from, int to)
         {
             if ((_from, _to) == (from, to))
@@ -152,6 +161,83 @@ internal sealed class BilinearResizer
         {
             first = _first[index];
             return _weights.AsSpan(index * _stride, _count[index]);
+        }
+    }
+
+    /// <summary>
+    /// The taps of four neighbouring pixels of a row of the result at a time: a shuffle of 16 neighbouring source pixels for each tap, which makes integers of the four pixels that it
+    /// multiplies, and the four weights. Up to a reduction of about 3, the taps of four pixels are within 16 source pixels.
+    /// </summary>
+    private sealed class TapShuffles
+    {
+        private const int Group = 4;
+        private const byte Zero = 0x80;
+
+        private int[] _starts = [];
+        private Vector128<byte>[] _shuffles = [];
+        private Vector128<int>[] _weights = [];
+        private int _from, _to, _groups, _taps;
+
+        /// <summary>Prepares the shuffles of an axis; none if the taps of a group are too far apart, or the source is too short.</summary>
+        public void Prepare(FilterAxis axis)
+        {
+            if ((_from, _to) == (axis.From, axis.To))
+                return;
+            (_from, _to, _groups, _taps) = (axis.From, axis.To, 0, 0);
+            if (!Vector128.IsHardwareAccelerated || axis.IsIdentity || axis.From < Vector128<byte>.Count)
+                return;
+            int groups = axis.To / Group;
+            for (int x = 0; x < groups * Group; x++)
+            {
+                axis.Taps(x - x % Group, out int start);
+                int taps = axis.Taps(x, out int first).Length;
+                if (first + taps - Math.Min(start, axis.From - Vector128<byte>.Count) > Vector128<byte>.Count)
+                    return;
+                _taps = Math.Max(_taps, taps);
+            }
+            if (_starts.Length < groups)
+                _starts = new int[groups];
+            if (_shuffles.Length < groups * _taps)
+                (_shuffles, _weights) = (new Vector128<byte>[groups * _taps], new Vector128<int>[groups * _taps]);
+            Span<byte> shuffle = stackalloc byte[Vector128<byte>.Count];
+            Span<int> weights = stackalloc int[Group];
+            for (int group = 0; group < groups; group++)
+            {
+                axis.Taps(group * Group, out int start);
+                _starts[group] = start = Math.Min(start, axis.From - Vector128<byte>.Count);
+                for (int tap = 0; tap < _taps; tap++)
+                {
+                    shuffle.Fill(Zero);
+                    weights.Clear();
+                    for (int i = 0; i < Group; i++)
+                    {
+                        var taps = axis.Taps(group * Group + i, out int first);
+                        if (tap < taps.Length)
+                            (shuffle[i * sizeof(int)], weights[i]) = ((byte)(first + tap - start), taps[tap]);
+                    }
+                    _shuffles[group * _taps + tap] = Vector128.Create(shuffle);
+                    _weights[group * _taps + tap] = Vector128.Create(weights);
+                }
+            }
+            _groups = groups;
+        }
+
+        /// <summary>Computes the groups of a row.</summary>
+        /// <param name="source">The row of the source.</param>
+        /// <param name="destination">Receives the groups.</param>
+        /// <returns>Number of pixels that were computed: the multiple of the group below the length of the row, or 0.</returns>
+        public int Apply(ReadOnlySpan<byte> source, Span<byte> destination)
+        {
+            for (int group = 0; group < _groups; group++)
+            {
+                var pixels = Vector128.Create(source.Slice(_starts[group], Vector128<byte>.Count));
+                var sum = Vector128.Create(Half);
+                for (int i = group * _taps; i < (group + 1) * _taps; i++)
+                    sum += Vector128.ShuffleNative(pixels, _shuffles[i]).AsInt32() * _weights[i];
+                uint four = Vector128.ShuffleNative((sum >> WeightBits).AsByte(), Vector128.Create(0, 4, 8, 12, Zero, Zero, Zero, Zero, Zero, Zero, Zero, Zero, Zero, Zero, Zero, Zero)).AsUInt32().ToScalar();
+                MemoryMarshal.Write(destination.Slice(group * Group, Group), four);
+            }
+            return _groups * Group;
         }
     }
 }

@@ -125,6 +125,57 @@ internal sealed class ToneOperations
             Blend(grey, image.Plane(c), factor);
     }
 
+    /// <summary>Shifts the hue of every pixel. A grey image is not changed.</summary>
+    /// <remarks>
+    /// The result is that of torchvision's adjust_hue on a Pillow image: the colours are converted to hue, saturation and value of 8 bits each and back, which changes
+    /// them by some levels even if the shift is 0.
+    /// </remarks>
+    /// <param name="image">The image.</param>
+    /// <param name="shift">The shift, -0.5 .. 0.5; 1 is the whole circle of hues.</param>
+    public static void Hue(PlanarImage image, double shift)
+    {
+        if (image.Channels == 1)
+            return;
+        byte added = unchecked((byte)(int)(shift * byte.MaxValue));
+        Span<byte> red = image.Plane(0), green = image.Plane(1), blue = image.Plane(2);
+        for (int i = 0; i < red.Length; i++)
+        {
+            byte value = Math.Max(red[i], Math.Max(green[i], blue[i]));
+            int range = value - Math.Min(red[i], Math.Min(green[i], blue[i]));
+            if (range > 0)
+                (red[i], green[i], blue[i]) = FromHsv(unchecked((byte)(HueOf(red[i], green[i], blue[i], value, range) + added)), (byte)((float)range / value * 255.0), value);
+        }
+    }
+
+    /// <summary>Computes the hue of a colour, whose largest value is given, and the difference to its smallest. The precision of each step is that of Pillow.</summary>
+    private static byte HueOf(byte red, byte green, byte blue, byte value, int range)
+    {
+        float r = (value - red) / (float)range, g = (value - green) / (float)range, b = (value - blue) / (float)range;
+        float hue = red == value ? b - g : green == value ? (float)(2.0 + r - b) : (float)(4.0 + g - r);
+        hue = (float)((hue / 6.0 + 1.0) % 1.0);
+        return (byte)(hue * 255.0);
+    }
+
+    private static (byte Red, byte Green, byte Blue) FromHsv(byte hue, byte saturation, byte value)
+    {
+        if (saturation == 0)
+            return (value, value, value);
+        int sector = (int)(hue * 6.0 / 255.0);
+        float fraction = (float)((float)hue * 6.0 / 255.0 - sector), share = saturation / 255.0f;
+        byte low = Round(value * (1.0 - share)), falling = Round(value * (1.0 - share * fraction)), rising = Round(value * (1.0 - share * (1.0 - fraction)));
+        return (sector % 6) switch
+        {
+            0 => (value, rising, low),
+            1 => (falling, value, low),
+            2 => (low, value, rising),
+            3 => (low, falling, value),
+            4 => (rising, low, value),
+            _ => (value, low, falling),
+        };
+
+        static byte Round(double level) => (byte)Math.Clamp(Math.Round(level, MidpointRounding.AwayFromZero), 0, byte.MaxValue);
+    }
+
     /// <summary>Interpolates between a smoothed image (factor 0) and the image (1), or beyond it.</summary>
     /// <remarks>Smoothed by the kernel (1 1 1, 1 5 1, 1 1 1) / 13; the pixels at the border are those of the image.</remarks>
     public void Sharpness(PlanarImage image, float factor)

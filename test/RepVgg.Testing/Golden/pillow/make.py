@@ -35,6 +35,15 @@ def solarize_add(image, addend):
     return image.point([min(255, v + addend) if v < 128 else v for v in range(256)] * len(image.getbands()))
 
 
+def shift_hue(image, shift):
+    """adjust_hue of torchvision for images of Pillow."""
+    if image.mode == "L":
+        return image
+    hue, saturation, value = image.convert("HSV").split()
+    shifted = numpy.asarray(hue) + numpy.int32(shift * 255).astype(numpy.uint8)
+    return Image.merge("HSV", (Image.fromarray(shifted), saturation, value)).convert("RGB")
+
+
 OPERATIONS = {
     "AutoContrast": (ImageOps.autocontrast, [()]),
     "Equalize": (ImageOps.equalize, [()]),
@@ -46,6 +55,7 @@ OPERATIONS = {
     "Contrast": (lambda image, factor: ImageEnhance.Contrast(image).enhance(factor), [(0.1,), (0.73,), (1.0,), (1.9,)]),
     "Color": (lambda image, factor: ImageEnhance.Color(image).enhance(factor), [(0.1,), (0.73,), (1.0,), (1.9,)]),
     "Sharpness": (lambda image, factor: ImageEnhance.Sharpness(image).enhance(factor), [(0.1,), (0.73,), (1.0,), (1.9,)]),
+    "Hue": (shift_hue, [(-0.5,), (-0.13,), (0.0,), (0.31,), (0.5,)]),
     "Rotate": (lambda image, degrees: image.rotate(degrees, resample=Image.BILINEAR, fillcolor=FILL if image.mode == "L" else (FILL,) * 3), [(-30.0,), (3.7,), (30.0,)]),
     "ShearX": (lambda image, factor: affine(image, (1, factor, 0, 0, 1, 0)), [(-0.3,), (0.11,)]),
     "ShearY": (lambda image, factor: affine(image, (1, 0, 0, factor, 1, 0)), [(-0.3,), (0.11,)]),
@@ -56,7 +66,7 @@ OPERATIONS = {
 }
 RESIZES = {
     "noise": [(0, 0, 23, 17, 8, 8), (0, 0, 23, 17, 64, 40), (3, 2, 11, 13, 11, 13), (5, 1, 17, 9, 17, 30), (22, 16, 1, 1, 5, 5), (0, 0, 23, 17, 1, 1)],
-    "smooth": [(0, 0, 30, 22, 32, 32), (7, 9, 20, 13, 64, 24), (1, 0, 29, 22, 3, 2)],
+    "smooth": [(0, 0, 30, 22, 32, 32), (7, 9, 20, 13, 64, 24), (1, 0, 29, 22, 3, 2), (0, 0, 30, 22, 13, 9), (4, 0, 16, 22, 9, 22)],
     "grey": [(0, 0, 21, 19, 28, 28), (2, 3, 15, 12, 7, 9)],
     "flat": [(0, 0, 20, 20, 33, 7)],
     "line": [(0, 0, 37, 1, 12, 12)],

@@ -13,7 +13,7 @@ public sealed class PillowTests : IDisposable
 
     public static TheoryData<string> Operations =>
     [
-        "AutoContrast", "Equalize", "Invert", "Posterize", "Solarize", "SolarizeAdd", "Brightness", "Contrast", "Color", "Sharpness",
+        "AutoContrast", "Equalize", "Invert", "Posterize", "Solarize", "SolarizeAdd", "Brightness", "Contrast", "Color", "Hue", "Sharpness",
         "Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY", "Resize",
     ];
 
@@ -57,6 +57,7 @@ public sealed class PillowTests : IDisposable
             case "Brightness": tones.Brightness(image, (float)argument); break;
             case "Contrast": tones.Contrast(image, (float)argument); break;
             case "Color": tones.Color(image, (float)argument); break;
+            case "Hue": ToneOperations.Hue(image, argument); break;
             case "Sharpness": tones.Sharpness(image, (float)argument); break;
             case "Rotate": affine.Rotate(image, argument, _fill); break;
             case "ShearX": affine.ShearX(image, argument, _fill); break;
