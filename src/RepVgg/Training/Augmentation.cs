@@ -93,12 +93,15 @@ public sealed record RandomResizedCrop
 }
 
 /// <summary>
-/// Options of random changes of the colours, in random order. For brightness, contrast and saturation, a factor of 1 changes nothing; with the option x, it is drawn uniformly from
+/// Options of random changes of the colours of some or all images, in random order. For brightness, contrast and saturation, a factor of 1 changes nothing; with the option x, it is drawn uniformly from
 /// max(0, 1 - x) to 1 + x.
 /// </summary>
-/// <remarks>The operations are those of Pillow's ImageEnhance, and the hue of torchvision's adjust_hue, as in torchvision's ColorJitter.</remarks>
+/// <remarks>The operations are those of Pillow's ImageEnhance, and the hue of torchvision's adjust_hue, as in torchvision's ColorJitter, and the probability of its RandomApply.</remarks>
 public sealed record ColorJitter
 {
+    /// <summary>Probability that the colours of an image are changed, 0 .. 1. With less than 1, the network also sees images with their own colours.</summary>
+    public double Probability { get; init; } = 1;
+
     /// <summary>Largest change of the brightness, 0 or more.</summary>
     public double Brightness { get; init; }
 
@@ -113,6 +116,7 @@ public sealed record ColorJitter
 
     internal void Validate()
     {
+        TrainingOptions.Require(Probability is >= 0 and <= 1, nameof(Probability), Probability, "between 0 and 1");
         TrainingOptions.Require(Brightness >= 0 && double.IsFinite(Brightness), nameof(Brightness), Brightness, "0 or more");
         TrainingOptions.Require(Contrast >= 0 && double.IsFinite(Contrast), nameof(Contrast), Contrast, "0 or more");
         TrainingOptions.Require(Saturation >= 0 && double.IsFinite(Saturation), nameof(Saturation), Saturation, "0 or more");

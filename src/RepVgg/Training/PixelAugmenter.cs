@@ -39,7 +39,7 @@ internal sealed class PixelAugmenter(Augmentation augmentation, byte[] fill, int
             Resize(raw, rawHeight, rawWidth, new CropRectangle(0, 0, rawWidth, rawHeight));
         else
             _image.Set(raw, fill.Length, height, width);
-        if (augmentation.ColorJitter is { } jitter)
+        if (augmentation.ColorJitter is { } jitter && (jitter.Probability == 1 || random.NextDouble() < jitter.Probability))
             Jitter(jitter, ref random);
         for (int i = 0; _operations.Length > 0 && i < augmentation.RandAugment!.OperationsPerImage; i++)
             ApplyOne(augmentation.RandAugment, ref random);

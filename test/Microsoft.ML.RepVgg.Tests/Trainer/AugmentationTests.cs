@@ -87,6 +87,7 @@ public class AugmentationTests
         Refused("RandAugment has no operation but Color", new Augmentation { RandAugment = new RandAugment { Operations = RandAugmentOperations.Color } });
         Refused("ColorJitter changes nothing but the saturation or the hue", new Augmentation { ColorJitter = new ColorJitter { Saturation = 0.4 } });
         Refused("ColorJitter changes nothing but the saturation or the hue", new Augmentation { ColorJitter = new ColorJitter { Hue = 0.1 } });
+        Refused("Probability is NaN", new Augmentation { ColorJitter = new ColorJitter { Brightness = 0.1, Probability = double.NaN } });
         Refused("Hue is 0.6; it must be between 0 and 0.5", new Augmentation { ColorJitter = new ColorJitter { Hue = 0.6 } });
         Refused("Rotation is 200", new Augmentation { Rotation = 200 });
 

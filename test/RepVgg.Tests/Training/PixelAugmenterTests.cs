@@ -222,5 +222,9 @@ public class PixelAugmenterTests
         Assert.InRange(balance.Average(), -0.1, 0.1);
         Assert.InRange(balance.Max(), 0.9, 1);
         Assert.InRange(balance.Min(), -1, -0.9);
+
+        // The standard deviation of the share is 0.026.
+        var rare = new Augmentation { ColorJitter = new ColorJitter { Brightness = 0.4, Probability = 0.3 } };
+        Assert.InRange(Enumerable.Range(0, 300).Count(i => !Augment(rare, pixels, i).SequenceEqual(pixels)) / 300.0, 0.2, 0.4);
     }
 }
