@@ -19,6 +19,7 @@ SMALL = {
     "S0": ((16, 1, 1), (24, 1, 2), (48, 2, 2), (96, 1, 1)),
     "S1": ((24, 1, 1), (32, 2, 2), (64, 4, 2), (128, 2, 1)),
     "S2": ((32, 1, 1), (48, 2, 2), (96, 4, 2), (160, 2, 2), (192, 1, 1)),
+    "S3": ((32, 1, 2), (64, 2, 2), (128, 4, 2), (256, 2, 2)),
 }
 
 
@@ -122,7 +123,7 @@ def build(variant, classes=1000, channels=None):
     name = variant[len("RepVGG-"):] if variant.startswith("RepVGG-") else variant
     if name in SMALL:
         stages = [(f"stage{i}", *stage, False) for i, stage in enumerate(SMALL[name])]
-        return RepVGG(stages, classes, channels or (3 if name == "S2" else 1))
+        return RepVGG(stages, classes, channels or (1 if name in ("S0", "S1") else 3))
     plus = name == "RepVGGplus-L2pse"
     base, _, groups = ("D2" if plus else name[:-2] if name.endswith("se") else name).partition("g")
     if base not in WIDTHS:
