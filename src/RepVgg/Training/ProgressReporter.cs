@@ -5,19 +5,20 @@ namespace RepVgg.Training;
 /// <summary>Measures the speed, estimates the remaining time, and calls the progress callback.</summary>
 /// <param name="callback">Receives the progress; may be null.</param>
 /// <param name="clock">Measures the times.</param>
-/// <param name="stepCosts">Expected time of a training step of each epoch, relative to that of a step at the full size of the images.</param>
+/// <param name="epochs">Number of epochs.</param>
+/// <param name="stepCosts">Expected times of a training step of the first epochs, relative to those of the other epochs; empty if all are the same.</param>
 /// <param name="stepsPerEpoch">Number of training steps of an epoch.</param>
 /// <param name="trainingImages">Number of training images of an epoch.</param>
 /// <param name="validationImages">Number of validation images; 0 for none.</param>
 internal sealed class ProgressReporter(
-    Action<TrainingProgress>? callback, TimeProvider clock, IReadOnlyList<double> stepCosts, int stepsPerEpoch, int trainingImages, int validationImages)
+    Action<TrainingProgress>? callback, TimeProvider clock, int epochs, IReadOnlyList<double> stepCosts, int stepsPerEpoch, int trainingImages, int validationImages)
 {
     /// <summary>Estimated time of a forward pass relative to a training step. It is used until a validation pass has been measured.</summary>
     private const double ForwardShare = 1.0 / 3;
 
     private readonly long _start = clock.GetTimestamp();
     private TimeSpan _trainingTime;
-    private double _trainingCost;
+    private double _trainingCost, _cost, _laterCost;
     private TimeSpan? _validationTime;
     private long _passStart;
     private int _epoch, _steps;
@@ -27,6 +28,8 @@ internal sealed class ProgressReporter(
     public void BeginPass(int epoch, int steps, bool isValidation)
     {
         (_epoch, _steps, _isValidation) = (epoch, steps, isValidation);
+        _cost = epoch <= stepCosts.Count ? stepCosts[epoch - 1] : 1;
+        _laterCost = stepCosts.Skip(epoch).Sum() + epochs - Math.Max(epoch, stepCosts.Count);
         _passStart = clock.GetTimestamp();
     }
 
@@ -37,7 +40,7 @@ internal sealed class ProgressReporter(
         _last = new TrainingProgress
         {
             Epoch = _epoch,
-            Epochs = stepCosts.Count,
+            Epochs = epochs,
             Step = step,
             Steps = _steps,
             IsValidation = _isValidation,
@@ -53,7 +56,7 @@ internal sealed class ProgressReporter(
             if (_isValidation)
                 _validationTime = pass;
             else
-                (_trainingTime, _trainingCost) = (_trainingTime + pass, _trainingCost + step * stepCosts[_epoch - 1]);
+                (_trainingTime, _trainingCost) = (_trainingTime + pass, _trainingCost + step * _cost);
         }
         callback?.Invoke(_last);
     }
@@ -62,15 +65,13 @@ internal sealed class ProgressReporter(
 
     private TimeSpan Remaining(int step, TimeSpan pass)
     {
-        double cost = stepCosts[_epoch - 1];
-        var (time, done) = _isValidation ? (_trainingTime, _trainingCost) : (_trainingTime + pass, _trainingCost + step * cost);
+        var (time, done) = _isValidation ? (_trainingTime, _trainingCost) : (_trainingTime + pass, _trainingCost + step * _cost);
         var perCost = done == 0 ? TimeSpan.Zero : time / done;
-        // Validation images have the size of the training images of the last epoch.
-        var validation = _validationTime ?? perCost * stepCosts[^1] * stepsPerEpoch * ((double)validationImages / trainingImages) * ForwardShare;
-        var later = perCost * stepsPerEpoch * stepCosts.Skip(_epoch).Sum() + validation * (stepCosts.Count - _epoch);
+        var validation = _validationTime ?? perCost * stepsPerEpoch * ((double)validationImages / trainingImages) * ForwardShare;
+        var later = perCost * stepsPerEpoch * _laterCost + validation * (epochs - _epoch);
         var now = _isValidation
             ? (pass / step) * (_steps - step)
-            : perCost * cost * (_steps - step) + validation;
+            : perCost * _cost * (_steps - step) + validation;
         return later + now;
     }
 }

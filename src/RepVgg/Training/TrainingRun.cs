@@ -43,7 +43,7 @@ internal sealed class TrainingRun : IDisposable
         (_backend, _network, _train, _validation, _normalization, _options, _cancellation) = (backend, network, train, validation, normalization, options, cancellation);
         _augmenter = new ImageAugmenter(options.Augmentation, normalization, train.Channels, train.Height, train.Width);
         BatchesPerEpoch = BatchLoader.TrainingBatches(train.Count, options.BatchSize);
-        _reporter = new ProgressReporter(progress, clock, [.. Enumerable.Range(1, options.Epochs).Select(ShareOfPixels)], BatchesPerEpoch, train.Count, validation?.Count ?? 0);
+        _reporter = new ProgressReporter(progress, clock, options.Epochs, options.ProgressiveResizing is null ? [] : [.. Enumerable.Range(1, options.Epochs).Select(ShareOfPixels)], BatchesPerEpoch, train.Count, validation?.Count ?? 0);
         _divergence = new DivergenceDetector(network.Classes);
         _diagnosis = new DivergenceDiagnosis(backend, network, train, AugmenterOf, options, cancellation);
         // Before the moving average copies the weights. A checkpoint that is resumed overwrites both.
@@ -124,7 +124,7 @@ internal sealed class TrainingRun : IDisposable
     {
         var curve = new LearningRateCurve();
         var metrics = new PassMetrics();
-        var reporter = new ProgressReporter(progress, TimeProvider.System, [1], steps, _train.Count, validationImages: 0);
+        var reporter = new ProgressReporter(progress, TimeProvider.System, epochs: 1, stepCosts: [], steps, _train.Count, validationImages: 0);
         reporter.BeginPass(epoch: 1, steps, isValidation: false);
         _metrics.ReadAndReset();
         int step = 0;

@@ -86,7 +86,7 @@ public class EpochTimeTests
     {
         var clock = new ManualClock();
         var remaining = new List<double>();
-        var reporter = new ProgressReporter(progress => remaining.Add(progress.Remaining.TotalSeconds), clock, [1, 4, 16], stepsPerEpoch: 2, trainingImages: 20, validationImages: 30);
+        var reporter = new ProgressReporter(progress => remaining.Add(progress.Remaining.TotalSeconds), clock, epochs: 3, [1.0 / 16, 4.0 / 16], stepsPerEpoch: 2, trainingImages: 20, validationImages: 30);
         for (int epoch = 1; epoch <= 2; epoch++)
         {
             Pass(epoch, steps: 2, isValidation: false, secondsPerStep: epoch * epoch);
