@@ -12,7 +12,7 @@ namespace RepVgg.Samples;
 /// </summary>
 internal static class LinearBaseline
 {
-    /// <exception cref="InvalidDataException">The folder is not that of a run with validation images, or its images are not in subfolders.</exception>
+    /// <exception cref="InvalidDataException">The folder is not that of a run with validation images, its images are not in subfolders, or they are others than those of the run.</exception>
     public static void Run(string run)
     {
         string argumentsPath = Path.Combine(run, "args.json"), predictionsPath = Path.Combine(run, "predictions.csv");
@@ -24,11 +24,13 @@ internal static class LinearBaseline
 
         var context = new MLContext(seed: 1);
         var predictions = context.Data.LoadFromTextFile(predictionsPath, [new TextLoader.Column("path", DataKind.String, 0), new TextLoader.Column("label", DataKind.String, 1)], ',', hasHeader: true, allowQuoting: true);
-        Image[] validation = [.. predictions.GetColumn<string>("path").Zip(predictions.GetColumn<string>("label"), (path, label) => new Image { ImagePath = path, Label = label })];
+        Image[] validation = [.. predictions.GetColumn<string>("path").Zip(predictions.GetColumn<string>("label"), (path, label) => new Image { ImagePath = Path.GetFullPath(path), Label = label })];
         var paths = validation.Select(image => image.ImagePath).ToHashSet(StringComparer.Ordinal);
         var classes = validation.Select(image => image.Label).ToHashSet(StringComparer.Ordinal);
         string training = Directory.Exists(Path.Combine(data, "train")) ? Path.Combine(data, "train") : data;
         Image[] images = [.. classes.Order(StringComparer.Ordinal).SelectMany(label => Files(training, label)).Where(image => !paths.Contains(image.ImagePath))];
+        if (settings.RootElement.GetProperty("training_images").GetInt32() is var expected && images.Length != expected)
+            throw new InvalidDataException($"The run has {expected} training images, but '{training}' has {images.Length} beside those of '{predictionsPath}'. If the paths of that file are relative, run the sample in the folder in which the run was started.");
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"LbfgsMaximumEntropy on the {3 * height * width:n0} values of {images.Length:n0} images of {classes.Count} classes"));
 
         long start = Stopwatch.GetTimestamp();

@@ -37,6 +37,25 @@ public class SampleProgramTests
     }
 
     [Fact]
+    public void The_linear_classifier_has_the_images_of_a_run()
+    {
+        using var folder = new TemporaryFolder();
+        string data = Pictures.Folder(folder, "data", 10), run = folder.File(Path.Combine("runs", "run"));
+        Programs.Tool.Succeeds("train", data, "--output", folder.File("runs"), "--name", "run", "--epochs", "1", "--batch-size", "8", "--device", "cpu", "--image-size", "16");
+        var (exitCode, output, error) = Programs.Samples.RunHere("linear", "--run", run);
+        Assert.True(exitCode == 0, error);
+        Assert.Contains("LbfgsMaximumEntropy on the 768 values of 24 images of 3 classes", output, StringComparison.Ordinal);
+        Assert.Contains(" 6 validation images: accuracy 1.0000", output, StringComparison.Ordinal);
+
+        // An image that was not there in the training could be any, such as a copy of one for validation.
+        File.Copy(Path.Combine(data, "red", "0.png"), Path.Combine(data, "red", "new.png"));
+        (exitCode, _, error) = Programs.Samples.RunHere("linear", "--run", run);
+        Assert.True(exitCode == 1 && error.Contains("The run has 24 training images, but ", StringComparison.Ordinal), error);
+        (exitCode, _, error) = Programs.Samples.RunHere("linear", "--run", data);
+        Assert.True(exitCode == 1 && error.Contains("is not the folder of a run with validation images", StringComparison.Ordinal), error);
+    }
+
+    [Fact]
     public void The_epoch_line_gives_the_training_speed()
     {
         // The report that ends an epoch is the validation pass's, which here is ten times as fast.
