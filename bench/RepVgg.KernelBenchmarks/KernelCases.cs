@@ -1,5 +1,6 @@
 using System.Runtime.Intrinsics;
 using RepVgg.Inference.Float32.Kernels;
+using RepVgg.Inference.Kernels;
 using RepVgg.Runtime.Memory;
 using RepVgg.Runtime.Simd;
 using RepVgg.Runtime.Winograd;
@@ -68,7 +69,7 @@ internal sealed unsafe class KernelCases<TVector, TLanes> : KernelCases
         nint* segments = stackalloc nint[_blocks];
         Fill(segments, ref arguments);
         arguments.PanelSkip = 2 * arguments.MiddleTap;
-        MicroKernels<TVector, TLanes>.DivideForPoints(2, 2, 6).Run(&arguments);
+        WinogradMicroKernels<TVector, TLanes>.Divide(2, 2, 6).Run(&arguments);
     }
 
     public override void TransformInput()

@@ -52,6 +52,14 @@ internal static class ReferenceNetwork
         return map;
     }
 
+    /// <summary>The output of a block for a map of channels x height x width values.</summary>
+    public static double[] Block(DeployBlock block, double[] input, int height, int width)
+    {
+        var map = new double[block.Shape.InputChannels, height, width];
+        Buffer.BlockCopy(input, 0, map, 0, input.Length * sizeof(double));
+        return [.. Block(block, map).Cast<double>()];
+    }
+
     private static double[,,] Block(DeployBlock block, double[,,] input)
     {
         var map = Convolve(block, input);

@@ -1,5 +1,6 @@
 using RepVgg.Inference.Execution;
 using RepVgg.Inference.Float32;
+using RepVgg.Inference.Int8;
 using RepVgg.Networks;
 using RepVgg.Runtime.Simd;
 using RepVgg.Runtime.Threading;
@@ -12,7 +13,7 @@ namespace RepVgg.Inference;
 /// <remarks>
 /// An engine is immutable and can be used by any number of threads concurrently. Each call rents a workspace from a pool in
 /// the engine; no memory is allocated if the pool has a workspace that is large enough. Workspaces that were not needed for
-/// 128 calls or 10 seconds are freed. The logits of an image are bit-identical for any number of threads and any batch that
+/// 128 calls or some 10 seconds are freed. The logits of an image are bit-identical for any number of threads and any batch that
 /// contains the image. They can differ by rounding between machines with different vector instructions. An engine that is
 /// not disposed is freed by the garbage collector, which is told how much native memory it holds.
 /// </remarks>
@@ -20,6 +21,7 @@ public sealed class InferenceEngine : INetworkEngine
 {
     private readonly Plan _plan;
     private readonly WorkspacePool _workspaces;
+    private readonly bool _isQuantized;
 
     // Reference count: one for the owner and one for each run in progress. The memory is freed when it reaches zero.
     private int _users = 1;
@@ -37,19 +39,44 @@ public sealed class InferenceEngine : INetworkEngine
     {
     }
 
+    /// <summary>Creates an engine for a quantized network, whose convolutions it computes in integers.</summary>
+    /// <remarks>All integers, and so the logits of a network without layers in floating point, are the same on all machines.</remarks>
+    /// <param name="network">The network; it is not changed.</param>
+    /// <param name="threads">Maximum number of threads for one call, including the calling thread; 0 for all cores.</param>
+    /// <exception cref="ArgumentNullException"><paramref name="network"/> is null.</exception>
+    /// <exception cref="ArgumentException">The parts of the network do not fit together, or its images are larger than any engine can run.</exception>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="threads"/> is negative or more than 1024.</exception>
+    /// <exception cref="InsufficientMemoryException">The memory for the network and one image is not available.</exception>
+    public InferenceEngine(QuantizedNetwork network, int threads = 0)
+        : this(network, threads, QuantizedPlanBuilder.Fastest)
+    {
+    }
+
+    internal InferenceEngine(QuantizedNetwork network, int threads, IntegerInstructions instructions)
+        : this(Source(network), threads, shapes => QuantizedPlanBuilder.Build(instructions, network, shapes), null)
+    {
+        _isQuantized = true;
+    }
+
     internal InferenceEngine(DeployNetwork network, int threads, VectorWidth width, StrategyChoice? choose = null)
-        : this(Source(network), threads, width, choose, null)
+        : this(Source(network), threads, source => PlanBuilder.Build(width, source, choose), null)
+    {
+    }
+
+    /// <summary>Creates an engine for a network whose weights are read while it is created.</summary>
+    internal InferenceEngine(NetworkSource network, int threads)
+        : this(network, threads, source => PlanBuilder.Build(VectorWidths.Widest, source), null)
     {
     }
 
     /// <summary>Creates an engine for a network from a file.</summary>
     /// <exception cref="InvalidDataException">One image needs more memory than <paramref name="limits"/> allow. The message contains only the reason.</exception>
     internal InferenceEngine(DeployNetwork network, int threads, WeightsFileLimits? limits)
-        : this(Source(network), threads, VectorWidths.Widest, null, limits)
+        : this(Source(network), threads, source => PlanBuilder.Build(VectorWidths.Widest, source), limits)
     {
     }
 
-    private InferenceEngine(NetworkSource network, int threads, VectorWidth width, StrategyChoice? choose, WeightsFileLimits? limits)
+    private InferenceEngine(NetworkSource network, int threads, Func<NetworkSource, Plan> build, WeightsFileLimits? limits)
     {
         Threads = ThreadCount.Resolve(threads);
         InputChannels = network.InputChannels;
@@ -61,7 +88,7 @@ public sealed class InferenceEngine : INetworkEngine
         double bytes = 0;
         try
         {
-            _plan = PlanBuilder.Build(width, network, choose);
+            _plan = build(network);
             bytes = _plan.BytesOfOneImage(Threads);
             if (limits is not null && bytes > limits.MaximumWorkspaceBytes)
             {
@@ -104,7 +131,7 @@ public sealed class InferenceEngine : INetworkEngine
     /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
     public static InferenceEngine Open(string path, WeightsFileOptions? options = null, int threads = 0) => JitWarmup.RunDuring(
         () => WarmupNetwork.CompileKernels(VectorWidths.Widest),
-        () => WeightsFile.Use(path, options, (network, assumptions) => new InferenceEngine(network, threads, VectorWidths.Widest, null, (options ?? new WeightsFileOptions()).Limits) { Assumptions = assumptions }));
+        () => WeightsFile.Use(path, options, (network, assumptions) => new InferenceEngine(network, threads, source => PlanBuilder.Build(VectorWidths.Widest, source), (options ?? new WeightsFileOptions()).Limits) { Assumptions = assumptions }));
 
     /// <summary>Creates an engine for the network in a file, as <see cref="Open(string, WeightsFileOptions, int)"/> does without options.</summary>
     /// <param name="path">The file.</param>
@@ -150,6 +177,8 @@ public sealed class InferenceEngine : INetworkEngine
     {
         fixed (float* pixels = images)
             Run(new PixelPointer(pixels), images.Length, count, logits);
+        if (_isQuantized)
+            InvalidateResults(images, count, logits);
     }
 
     /// <summary>Computes the logits of a batch of images whose pixels are bytes, or the features if the network outputs features.</summary>
@@ -206,7 +235,23 @@ public sealed class InferenceEngine : INetworkEngine
         }
     }
 
+    /// <summary>Makes the results of images with pixels that are not finite NaN, as they are in floating point. Bytes cannot hold such pixels.</summary>
+    private void InvalidateResults(ReadOnlySpan<float> images, int count, Span<float> results)
+    {
+        for (int image = 0; image < count; image++)
+        {
+            if (TensorData.IndexOfNonFinite(images.Slice(image * InputLength, InputLength)) >= 0)
+                results.Slice(image * OutputLength, OutputLength).Fill(float.NaN);
+        }
+    }
+
     private static NetworkSource Source(DeployNetwork network)
+    {
+        ArgumentNullException.ThrowIfNull(network);
+        return NetworkSource.Of(network);
+    }
+
+    private static NetworkSource Source(QuantizedNetwork network)
     {
         ArgumentNullException.ThrowIfNull(network);
         return NetworkSource.Of(network);

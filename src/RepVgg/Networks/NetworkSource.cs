@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 using RepVgg.Architectures;
 using RepVgg.Weights;
@@ -83,19 +84,60 @@ internal sealed class NetworkSource
     {
         var blocks = new BlockSource[network.Blocks.Length];
         for (int i = 0; i < blocks.Length; i++)
-        {
-            var block = network.Blocks[i];
-            blocks[i] = new BlockSource(
-                block.Shape, Tensor(block.Kernel), Tensor(block.Bias),
-                block.Squeeze is null ? null : Linear(block.Squeeze), block.Excite is null ? null : Linear(block.Excite));
-        }
+            blocks[i] = Of(network.Blocks[i]);
         return new NetworkSource(
             network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth, network.Normalization, network.Output, blocks, Linear(network.Classifier));
-
-        static LinearSource Linear(LinearWeights layer) => new(layer.InputFeatures, layer.OutputFeatures, Tensor(layer.Weight), Tensor(layer.Bias));
-
-        static TensorData Tensor(ImmutableArray<float> values) => new(ImmutableCollectionsMarshal.AsArray(values) ?? []);
     }
+
+    /// <summary>Creates a source from a quantized network in memory. It has the shapes, and the weights of the layers in floating point.</summary>
+    /// <exception cref="ArgumentException">The parts of the network are inconsistent.</exception>
+    public static NetworkSource Of(QuantizedNetwork network)
+    {
+        var blocks = new BlockSource[network.Blocks.Length];
+        var input = network.Input;
+        Check(input is null or { Scale: > 0 }, "the scale of its input is not positive");
+        for (int i = 0; i < blocks.Length; i++)
+        {
+            var block = network.Blocks[i];
+            string name = block.Shape.Name;
+            Check((block.Convolution is null) != (block.Float is null), $"{name} must have either weights of integers or of floating-point numbers");
+            Check(block.Output is null or { Scale: > 0, ZeroPoint: 0 }, $"the output of {name} needs a positive scale and the zero point 0, because a ReLU precedes it");
+            if (block.Convolution is null)
+            {
+                blocks[i] = Of(block.Float! with { Shape = block.Shape });
+            }
+            else
+            {
+                bool isScaled = block.Shape.SqueezeExcitation != SqueezeExcitation.None;
+                Check(input is not null, $"{name} has weights of integers, but its input is not quantized");
+                Check(block.Output is not null, $"{name} has weights of integers, but its output is not quantized");
+                Check((block.BeforeSqueeze is not null) == isScaled, $"{name} must say how the map in front of its squeeze-and-excitation is stored if it has one, and must not otherwise");
+                Check(
+                    block.BeforeSqueeze is null or { Scale: > 0 } && (block.BeforeSqueeze is null or { ZeroPoint: 0 } || block.Shape.SqueezeExcitation == SqueezeExcitation.BeforeRelu),
+                    $"the map in front of the squeeze-and-excitation of {name} needs a positive scale, and the zero point 0 if a ReLU precedes it");
+                blocks[i] = new BlockSource(block.Shape, TensorData.Zeros(0), TensorData.Zeros(0), Linear(block.Squeeze), Linear(block.Excite), block.Convolution);
+            }
+            input = block.Output;
+        }
+        Check((network.QuantizedClassifier is null) == (network.Pooled is null), "it must say how the pooled features are stored if its classifier has weights of integers, and must not otherwise");
+        Check(network.Pooled is null or { Scale: > 0 }, "the scale of its pooled features is not positive");
+        Check(network.QuantizedClassifier is null || network.Output == NetworkOutput.Logits, "it has a classifier, but its output is features");
+        int features = blocks.Length == 0 ? 0 : blocks[^1].Shape.OutputChannels;
+        var classifier = network.QuantizedClassifier is { } weights
+            ? new LinearSource(features, weights.Biases.Length, TensorData.Zeros(0), TensorData.Zeros(0), weights)
+            : Linear(network.Classifier);
+        return new NetworkSource(
+            network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth, network.Normalization, network.Output, blocks, classifier);
+    }
+
+    /// <summary>Creates the source of a block in memory.</summary>
+    public static BlockSource Of(DeployBlock block) => new(block.Shape, Tensor(block.Kernel), Tensor(block.Bias), Linear(block.Squeeze), Linear(block.Excite));
+
+    [return: NotNullIfNotNull(nameof(layer))]
+    private static LinearSource? Linear(LinearWeights? layer) =>
+        layer is null ? null : new(layer.InputFeatures, layer.OutputFeatures, Tensor(layer.Weight), Tensor(layer.Bias));
+
+    private static TensorData Tensor(ImmutableArray<float> values) => new(ImmutableCollectionsMarshal.AsArray(values) ?? []);
 
     internal static void Check(bool condition, string problem)
     {
@@ -105,7 +147,13 @@ internal sealed class NetworkSource
 }
 
 /// <summary>One block of a <see cref="NetworkSource"/>; see <see cref="DeployBlock"/>.</summary>
-internal sealed class BlockSource(BlockSpec shape, TensorData kernel, TensorData bias, LinearSource? squeeze, LinearSource? excite)
+/// <param name="shape">Shape of the block.</param>
+/// <param name="kernel">OIHW: [outputs, inputs / groups, 3, 3].</param>
+/// <param name="bias">[outputs].</param>
+/// <param name="squeeze">The first layer of the squeeze-and-excitation, or null.</param>
+/// <param name="excite">The second layer of the squeeze-and-excitation, or null.</param>
+/// <param name="weights">Kernel and bias as integers; <paramref name="kernel"/> and <paramref name="bias"/> are empty then.</param>
+internal sealed class BlockSource(BlockSpec shape, TensorData kernel, TensorData bias, LinearSource? squeeze, LinearSource? excite, QuantizedWeights? weights = null)
 {
     public BlockSpec Shape => shape;
 
@@ -127,9 +175,11 @@ internal sealed class BlockSource(BlockSpec shape, TensorData kernel, TensorData
             shape.InputChannels == channels && shape.OutputChannels > 0 && shape.Stride is 1 or 2 && shape.Groups > 0
             && channels % shape.Groups == 0 && shape.OutputChannels % shape.Groups == 0,
             $"{shape.Name} has {shape.InputChannels} to {shape.OutputChannels} channels in {shape.Groups} groups and stride {shape.Stride}, and reads {channels} channels");
+        long values = weights?.Weights.Length ?? kernel.Length, biases = weights?.Biases.Length ?? bias.Length;
         NetworkSource.Check(
-            kernel.Length == 9L * shape.OutputChannels * (channels / shape.Groups) && bias.Length == shape.OutputChannels,
-            $"the kernel of {shape.Name} has {kernel.Length} weights and {bias.Length} biases");
+            values == 9L * shape.OutputChannels * (channels / shape.Groups) && biases == shape.OutputChannels,
+            $"the kernel of {shape.Name} has {values} weights and {biases} biases");
+        weights?.Check(shape.Name);
         NetworkSource.Check(
             (squeeze is null) == (excite is null) && (squeeze is null) == (shape.SqueezeExcitation == SqueezeExcitation.None),
             $"{shape.Name} must have both squeeze-and-excitation layers if its shape specifies them, and neither otherwise");
@@ -139,7 +189,12 @@ internal sealed class BlockSource(BlockSpec shape, TensorData kernel, TensorData
 }
 
 /// <summary>A linear layer of a <see cref="NetworkSource"/>; see <see cref="LinearWeights"/>.</summary>
-internal sealed class LinearSource(int inputFeatures, int outputFeatures, TensorData weight, TensorData bias)
+/// <param name="inputFeatures">Length of the input.</param>
+/// <param name="outputFeatures">Length of the output.</param>
+/// <param name="weight">[outputs, inputs].</param>
+/// <param name="bias">[outputs].</param>
+/// <param name="weights">Weights and biases as integers; <paramref name="weight"/> and <paramref name="bias"/> are empty then.</param>
+internal sealed class LinearSource(int inputFeatures, int outputFeatures, TensorData weight, TensorData bias, QuantizedWeights? weights = null)
 {
     public int InputFeatures => inputFeatures;
 
@@ -154,8 +209,12 @@ internal sealed class LinearSource(int inputFeatures, int outputFeatures, Tensor
         inputFeatures, outputFeatures, ImmutableCollectionsMarshal.AsImmutableArray(weight.ToArray()), ImmutableCollectionsMarshal.AsImmutableArray(bias.ToArray()));
 
     /// <summary>Throws an <see cref="ArgumentException"/> if the layer does not have the expected numbers of features, or if its weights do not match them.</summary>
-    public void Check(int inputs, int outputs, string name) => NetworkSource.Check(
-        inputFeatures == inputs && outputFeatures == outputs && inputs > 0 && outputs > 0
-        && weight.Length == (long)inputs * outputs && bias.Length == outputs,
-        $"{name} has {inputFeatures} to {outputFeatures} features with {weight.Length} weights and {bias.Length} biases, not {inputs} to {outputs}");
+    public void Check(int inputs, int outputs, string name)
+    {
+        long values = weights?.Weights.Length ?? weight.Length, biases = weights?.Biases.Length ?? bias.Length;
+        NetworkSource.Check(
+            inputFeatures == inputs && outputFeatures == outputs && inputs > 0 && outputs > 0 && values == (long)inputs * outputs && biases == outputs,
+            $"{name} has {inputFeatures} to {outputFeatures} features with {values} weights and {biases} biases, not {inputs} to {outputs}");
+        weights?.Check(name);
+    }
 }

@@ -230,7 +230,7 @@ public class InferenceEngineTests
     public void Refuses_what_it_cannot_run()
     {
         var network = RandomNetworks.Create(RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (8, 1, 1)), 6, 5, classes: 4);
-        Assert.Throws<ArgumentNullException>(() => new InferenceEngine(null!));
+        Assert.Throws<ArgumentNullException>(() => new InferenceEngine((DeployNetwork)null!));
         Assert.Throws<ArgumentOutOfRangeException>(() => new InferenceEngine(network, -1));
         var engine = new InferenceEngine(network);
         Assert.Throws<ArgumentOutOfRangeException>(() => engine.Run(new float[90], -1, new float[4]));

@@ -1,5 +1,6 @@
 using System.Runtime.Intrinsics;
 using RepVgg.Inference.Float32.Kernels;
+using RepVgg.Inference.Kernels;
 using RepVgg.Runtime.Simd;
 using Xunit;
 
@@ -65,7 +66,7 @@ public sealed unsafe class WinogradGemmKernelTests
                     Target = target,
                     SecondPointTarget = sums,
                 };
-                MicroKernels<TVector, TLanes>.DivideForPoints(points, vectors, rows).Run(&arguments);
+                WinogradMicroKernels<TVector, TLanes>.Divide(points, vectors, rows).Run(&arguments);
             }
             for (int point = 0; point < 2; point++)
             {

@@ -51,6 +51,22 @@ public sealed class WorkspacePoolTests : IDisposable
     }
 
     [Fact]
+    public void A_tick_of_the_timer_soon_after_the_end_of_a_period_frees_nothing()
+    {
+        var large = Use(1, images: 32);
+        for (int i = 1; i < WorkspacePool.PeriodReturns; i++)
+            Use(1, images: 32);
+        Use(1, images: 1);
+        _pool.Tick();
+        Assert.Equal(large, Use(1, images: 32));
+        // A tick ends the period in which the workspace was used, and the next one that in which it was not.
+        _pool.Tick();
+        Use(1, images: 1);
+        _pool.Tick();
+        Assert.Empty(Use(1, images: 32).Intersect(large));
+    }
+
+    [Fact]
     public void Workspaces_for_larger_batches_are_freed_after_a_period_without_them()
     {
         var large = Use(1, images: 32).Single();

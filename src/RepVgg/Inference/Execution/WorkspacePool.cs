@@ -4,7 +4,7 @@ namespace RepVgg.Inference.Execution;
 
 /// <summary>A pool of idle workspaces, which are reused. A workspace is created when no idle one has the required capacity.</summary>
 /// <remarks>
-/// After a period of 128 returns or 10 seconds, the pool frees the workspaces that the period did not need: it keeps as many
+/// After a period of 128 returns or 10 to 20 seconds, the pool frees the workspaces that the period did not need: it keeps as many
 /// as were in use at once, and none that is larger than the largest one that was requested.
 /// </remarks>
 internal sealed class WorkspacePool : IDisposable
@@ -37,6 +37,9 @@ internal sealed class WorkspacePool : IDisposable
     private int _peak;
     private int _largest;
     private int _returns;
+
+    // Whether a period has ended since the last tick of the timer, so that the current one is shorter than the interval of the timer.
+    private bool _isPeriodNew;
 
     /// <param name="plan">The plan to allocate memory for.</param>
     /// <param name="threads">Maximum number of threads for one run.</param>
@@ -108,6 +111,24 @@ internal sealed class WorkspacePool : IDisposable
             _peak = _inUse;
             _largest = 0;
             _returns = 0;
+            _isPeriodNew = true;
+        }
+    }
+
+    /// <summary>Ends the period if it has lasted for the interval of the timer, which calls this method.</summary>
+    public void Tick()
+    {
+        lock (_access)
+        {
+            if (_isDisposed)
+                return;
+            if (!_isPeriodNew)
+                EndPeriod();
+            _isPeriodNew = false;
+            if (_inUse + _idleCount > 0)
+                return;
+            _isTimerRunning = false;
+            _timer.Change(Timeout.Infinite, Timeout.Infinite);
         }
     }
 
@@ -137,7 +158,7 @@ internal sealed class WorkspacePool : IDisposable
                 static state =>
                 {
                     if (((WeakReference<WorkspacePool>)state!).TryGetTarget(out var target))
-                        target.OnTimer();
+                        target.Tick();
                 },
                 pool, Timeout.Infinite, Timeout.Infinite);
         }
@@ -186,19 +207,5 @@ internal sealed class WorkspacePool : IDisposable
             return;
         _isTimerRunning = true;
         _timer.Change(_periodTime, _periodTime);
-    }
-
-    private void OnTimer()
-    {
-        lock (_access)
-        {
-            if (_isDisposed)
-                return;
-            EndPeriod();
-            if (_inUse + _idleCount > 0)
-                return;
-            _isTimerRunning = false;
-            _timer.Change(Timeout.Infinite, Timeout.Infinite);
-        }
     }
 }

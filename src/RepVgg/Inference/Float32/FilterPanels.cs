@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using RepVgg.Architectures;
 using RepVgg.Inference.Execution;
-using RepVgg.Inference.Float32.Kernels;
+using RepVgg.Inference.Kernels;
 using RepVgg.Networks;
 using RepVgg.Runtime.Simd;
 using RepVgg.Runtime.Winograd;

@@ -33,15 +33,16 @@ internal sealed unsafe class FeatureMapOutputStep(MapLayout layout, BufferId sou
 }
 
 /// <summary>Copies the pooled features to the caller's output, [image][channel], without the unused lanes above the last channel.</summary>
-/// <param name="layout">Layout of the map that was pooled.</param>
-internal sealed unsafe class PooledOutputStep(MapLayout layout) : Step
+/// <param name="channels">Number of channels that were pooled.</param>
+/// <param name="pitch">Floats from one image's pooled features to the next image's.</param>
+internal sealed unsafe class PooledOutputStep(int channels, int pitch) : Step
 {
     public override int CountItems(StepContext context) => context.Images;
 
     public override void RunItem(StepContext context, int item, int worker)
     {
-        float* source = context[BufferId.Pooled] + (long)item * layout.Blocks * layout.Lanes;
-        new ReadOnlySpan<float>(source, layout.Channels).CopyTo(new Span<float>(context.Results + (long)item * layout.Channels, layout.Channels));
+        float* source = context[BufferId.Pooled] + (long)item * pitch;
+        new ReadOnlySpan<float>(source, channels).CopyTo(new Span<float>(context.Results + (long)item * channels, channels));
     }
 }
 

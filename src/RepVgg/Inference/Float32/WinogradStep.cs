@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using RepVgg.Architectures;
 using RepVgg.Inference.Execution;
 using RepVgg.Inference.Float32.Kernels;
+using RepVgg.Inference.Kernels;
 using RepVgg.Networks;
 using RepVgg.Runtime.Simd;
 using RepVgg.Runtime.Winograd;
@@ -48,7 +49,7 @@ internal sealed unsafe class WinogradStep<TVector, TLanes> : ConvolutionStep
         _rows = new TileAxis(output.Height);
         _columns = new TileAxis(output.Width);
         _rowsPerChunk = Math.Max(1, MaximumTiles / _columns.Tiles);
-        Filters = new FilterPanels(block, TLanes.Width, TLanes.Width, MicroKernels<TVector, TLanes>.WinogradPanelVectors, FilterOrder.WinogradRows, weights);
+        Filters = new FilterPanels(block, TLanes.Width, TLanes.Width, WinogradMicroKernels<TVector, TLanes>.PanelVectors, FilterOrder.WinogradRows, weights);
     }
 
     /// <summary>The layer's filters.</summary>
@@ -59,7 +60,7 @@ internal sealed unsafe class WinogradStep<TVector, TLanes> : ConvolutionStep
 
     private long TilesOffset => SumsOffset + ChunkFloats(SumsPitch);
 
-    private static int SumsOffset => MicroKernels<TVector, TLanes>.FusesFilterTransform ? 0 : (WinogradTile.Points - 2) * ValuePitch(SumsPitch);
+    private static int SumsOffset => WinogradMicroKernels<TVector, TLanes>.FusesFilterTransform ? 0 : (WinogradTile.Points - 2) * ValuePitch(SumsPitch);
 
     // Floats from the filter values at one point to those at the next.
     private static int ValuePitch(int pitch) => MaximumBlocks * TLanes.Width * pitch + CacheLine.Floats;
@@ -190,7 +191,7 @@ internal sealed unsafe class WinogradStep<TVector, TLanes> : ConvolutionStep
     {
         int blocks = arguments->SegmentCount;
         nint pitch = arguments->TargetPitch, tap = arguments->MiddleTap, valuePitch = ValuePitch((int)pitch);
-        bool pairs = MicroKernels<TVector, TLanes>.FusesFilterTransform;
+        bool pairs = WinogradMicroKernels<TVector, TLanes>.FusesFilterTransform;
         if (!pairs)
             TransformFilters(weights, tap, blocks, filterValues);
         // While these filters are multiplied, the filters that follow in memory are prefetched.
@@ -280,7 +281,7 @@ internal sealed unsafe class WinogradStep<TVector, TLanes> : ConvolutionStep
 
 /// <summary>
 /// The row groups that multiply a chunk's tiles at the six column points of one row point. With
-/// <see cref="MicroKernels{TVector, TLanes}.FusesFilterTransform"/>, entries 2 and 4 (counted from 0) multiply the tiles at a point and its
+/// <see cref="WinogradMicroKernels{TVector, TLanes}.FusesFilterTransform"/>, entries 2 and 4 (counted from 0) multiply the tiles at a point and its
 /// negative (1 and -1, or 2 and -2) together, and entries 3 and 5 multiply the tiles that do not use the negative point.
 /// Otherwise there is one entry per point.
 /// </summary>
@@ -301,13 +302,13 @@ internal struct PointRowGroups
         where TLanes : struct, ILanes<TVector>
     {
         var groups = default(PointRowGroups);
-        bool pairs = MicroKernels<TVector, TLanes>.FusesFilterTransform;
+        bool pairs = WinogradMicroKernels<TVector, TLanes>.FusesFilterTransform;
         for (int point = 0; point < WinogradTile.Points; point++)
         {
             int count = chunk.Count(row, point);
             groups[point] = point < 2 || !pairs ? MicroKernels<TVector, TLanes>.Divide(vectors, count)
-                : point % 2 == 0 ? MicroKernels<TVector, TLanes>.DivideForPoints(2, vectors, chunk.Count(row, point + 1))
-                : MicroKernels<TVector, TLanes>.DivideForPoints(1, vectors, chunk.Count(row, point - 1) - count);
+                : point % 2 == 0 ? WinogradMicroKernels<TVector, TLanes>.Divide(2, vectors, chunk.Count(row, point + 1))
+                : WinogradMicroKernels<TVector, TLanes>.Divide(1, vectors, chunk.Count(row, point - 1) - count);
         }
         return groups;
     }

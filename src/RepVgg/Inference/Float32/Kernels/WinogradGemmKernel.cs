@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using RepVgg.Inference.Kernels;
 using RepVgg.Runtime.Simd;
 using RepVgg.Runtime.Winograd;
 

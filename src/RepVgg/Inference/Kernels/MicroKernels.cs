@@ -2,27 +2,18 @@ using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics.Arm;
 using RepVgg.Runtime.Simd;
 
-namespace RepVgg.Inference.Float32.Kernels;
+namespace RepVgg.Inference.Kernels;
 
 /// <summary>Divides rows into groups whose register tile fits in the registers, and selects the micro-kernels for them.</summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
 /// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
 internal static unsafe class MicroKernels<TVector, TLanes>
     where TVector : struct
-    where TLanes : struct, ILanes<TVector>
+    where TLanes : struct, IMultiplyAddLanes<TVector>
 {
     // Maximum number of accumulators. AVX-512 and NEON have 32 vector registers, AVX2 and SSE have 16; they must hold the
     // accumulators, the vectors of weights and one broadcast input.
     private static int MaximumAccumulators => TLanes.Width == 16 || AdvSimd.IsSupported ? 24 : 12;
-
-    /// <summary>
-    /// Whether to use <see cref="WinogradGemmKernel{TVector, TLanes, TPoints, TVectors, TRows}"/>. It needs 32 vector registers and
-    /// additions that run in parallel with multiply-adds. Otherwise it is faster to transform the filters beforehand.
-    /// </summary>
-    public static bool FusesFilterTransform => TLanes.Width == 16 && Processor.HasSeparateAddUnits;
-
-    /// <summary>Number of vectors per panel that makes the best use of the registers for Winograd convolutions.</summary>
-    public static int WinogradPanelVectors => FusesFilterTransform ? 2 : MicroKernels.MaximumVectors;
 
     /// <summary>Divides rows into groups of nearly the same size for a <see cref="GemmKernel{TVector, TLanes, TVectors, TRows}"/>.</summary>
     /// <param name="vectors">Vectors of output channels, 1 to 3.</param>
@@ -30,44 +21,10 @@ internal static unsafe class MicroKernels<TVector, TLanes>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static RowGroups Divide(int vectors, int count) => vectors switch
     {
-        1 => Divide<GemmKernelTable<One>>(count, MaximumAccumulators),
-        2 => Divide<GemmKernelTable<Two>>(count, MaximumAccumulators / 2),
-        _ => Divide<GemmKernelTable<Three>>(count, MaximumAccumulators / 3),
+        1 => RowGroups.Divide<GemmKernelTable<One>>(count, MaximumAccumulators),
+        2 => RowGroups.Divide<GemmKernelTable<Two>>(count, MaximumAccumulators / 2),
+        _ => RowGroups.Divide<GemmKernelTable<Three>>(count, MaximumAccumulators / 3),
     };
-
-    /// <summary>Divides rows into groups of nearly the same size for a <see cref="WinogradGemmKernel{TVector, TLanes, TPoints, TVectors, TRows}"/>.</summary>
-    /// <param name="points">Number of points, 1 or 2.</param>
-    /// <param name="vectors">Vectors of output channels, 1 to 3.</param>
-    /// <param name="count">Number of rows at each point; for 0 the result has no groups.</param>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static RowGroups DivideForPoints(int points, int vectors, int count) => (points, vectors) switch
-    {
-        // Tested first, so that no function pointer is taken and no kernel is compiled if there are no rows.
-        _ when count == 0 => default,
-        (1, 1) => Divide<WinogradGemmKernelTable<One, One>>(count, 6),
-        (1, 2) => Divide<WinogradGemmKernelTable<One, Two>>(count, 6),
-        (1, _) => Divide<WinogradGemmKernelTable<One, Three>>(count, 3),
-        (_, 1) => Divide<WinogradGemmKernelTable<Two, One>>(count, 6),
-        (_, 2) => Divide<WinogradGemmKernelTable<Two, Two>>(count, 6),
-        _ => Divide<WinogradGemmKernelTable<Two, Three>>(count, 3),
-    };
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static RowGroups Divide<TTable>(int count, int maximumRows)
-        where TTable : IKernelTable
-    {
-        if (count == 0)
-            return default;
-        maximumRows = Math.Min(maximumRows, 12);
-        int groups = count <= maximumRows ? 1 : (count + maximumRows - 1) / maximumRows;
-        int rows = groups == 1 ? count : count / groups, larger = count - rows * groups;
-        return new RowGroups(larger, larger > 0 ? TTable.OfRows(rows + 1) : null, groups - larger, TTable.OfRows(rows));
-    }
-
-    private interface IKernelTable
-    {
-        static abstract delegate*<GemmArguments*, int, void> OfRows(int rows);
-    }
 
     private readonly struct GemmKernelTable<TVectors> : IKernelTable
         where TVectors : unmanaged, ICount
@@ -89,22 +46,6 @@ internal static unsafe class MicroKernels<TVector, TLanes>
             _ => &GemmKernel<TVector, TLanes, TVectors, Twelve>.Run,
         };
     }
-
-    private readonly struct WinogradGemmKernelTable<TPoints, TVectors> : IKernelTable
-        where TPoints : unmanaged, ICount
-        where TVectors : unmanaged, ICount
-    {
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        public static delegate*<GemmArguments*, int, void> OfRows(int rows) => rows switch
-        {
-            1 => &WinogradGemmKernel<TVector, TLanes, TPoints, TVectors, One>.Run,
-            2 => &WinogradGemmKernel<TVector, TLanes, TPoints, TVectors, Two>.Run,
-            3 => &WinogradGemmKernel<TVector, TLanes, TPoints, TVectors, Three>.Run,
-            4 => &WinogradGemmKernel<TVector, TLanes, TPoints, TVectors, Four>.Run,
-            5 => &WinogradGemmKernel<TVector, TLanes, TPoints, TVectors, Five>.Run,
-            _ => &WinogradGemmKernel<TVector, TLanes, TPoints, TVectors, Six>.Run,
-        };
-    }
 }
 
 /// <summary>Constants of panels that do not depend on the vector type.</summary>
@@ -117,6 +58,13 @@ internal static class MicroKernels
     public static readonly float[] Zeros = GC.AllocateArray<float>(MaximumVectors * 16, pinned: true);
 }
 
+/// <summary>Micro-kernels for each number of rows.</summary>
+internal unsafe interface IKernelTable
+{
+    /// <summary>The kernel for a number of rows, 1 or more.</summary>
+    static abstract delegate*<GemmArguments*, int, void> OfRows(int rows);
+}
+
 /// <summary>Groups of rows and the micro-kernels that multiply them; see <see cref="MicroKernels{TVector, TLanes}.Divide"/>.</summary>
 /// <param name="larger">Number of groups that have one row more than the others; they come first.</param>
 /// <param name="largerKernel">Kernel of the larger groups.</param>
@@ -125,6 +73,22 @@ internal static class MicroKernels
 internal readonly unsafe struct RowGroups(
     int larger, delegate*<GemmArguments*, int, void> largerKernel, int smaller, delegate*<GemmArguments*, int, void> smallerKernel)
 {
+    /// <summary>Divides rows into groups of nearly the same size.</summary>
+    /// <typeparam name="TTable">The kernels.</typeparam>
+    /// <param name="count">Number of rows; for 0 the result has no groups.</param>
+    /// <param name="maximumRows">Maximum number of rows in a group.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static RowGroups Divide<TTable>(int count, int maximumRows)
+        where TTable : IKernelTable
+    {
+        if (count == 0)
+            return default;
+        maximumRows = Math.Min(maximumRows, 12);
+        int groups = count <= maximumRows ? 1 : (count + maximumRows - 1) / maximumRows;
+        int rows = groups == 1 ? count : count / groups, larger = count - rows * groups;
+        return new RowGroups(larger, larger > 0 ? TTable.OfRows(rows + 1) : null, groups - larger, TTable.OfRows(rows));
+    }
+
     /// <summary>Makes the next call of <see cref="Run"/> prefetch a range of memory to the L2 cache, evenly over its loop iterations.</summary>
     /// <param name="arguments">Operands of that call; the panel, the segment count and the depth must be set.</param>
     /// <param name="prefetch">Start of the range.</param>

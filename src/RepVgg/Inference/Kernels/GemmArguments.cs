@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 
-namespace RepVgg.Inference.Float32.Kernels;
+namespace RepVgg.Inference.Kernels;
 
 /// <summary>Operands of a <see cref="GemmKernel{TVector, TLanes, TVectors, TRows}"/>. All pitches and offsets are in floats.</summary>
 /// <remarks>
@@ -64,7 +64,7 @@ internal unsafe struct GemmArguments
     public bool Relu;
 
     /// <summary>
-    /// Only for <see cref="WinogradGemmKernel{TVector, TLanes, TPoints, TVectors, TRows}"/>, which computes the weights
+    /// Only for <see cref="Float32.Kernels.WinogradGemmKernel{TVector, TLanes, TPoints, TVectors, TRows}"/>, which computes the weights
     /// near + 2 far + middle and near + 2 far - middle: offsets of the three taps from <see cref="Panel"/>.
     /// </summary>
     public nint NearTap, MiddleTap, FarTap;

@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using RepVgg.Runtime.Simd;
 
-namespace RepVgg.Inference.Float32.Kernels;
+namespace RepVgg.Inference.Kernels;
 
 /// <summary>
 /// GEMM micro-kernel of the convolutions: multiplies rows of inputs (pixels or Winograd tiles) by a panel of weights. The
@@ -26,7 +26,7 @@ namespace RepVgg.Inference.Float32.Kernels;
 /// <typeparam name="TRows">Rows: 1 to 12. TRows * TVectors accumulators, the weights and one broadcast must fit in the registers.</typeparam>
 internal static unsafe class GemmKernel<TVector, TLanes, TVectors, TRows>
     where TVector : struct
-    where TLanes : struct, ILanes<TVector>
+    where TLanes : struct, IMultiplyAddLanes<TVector>
     where TVectors : unmanaged, ICount
     where TRows : unmanaged, ICount
 {

@@ -1,7 +1,6 @@
 using RepVgg.Architectures;
-using RepVgg.Inference.Execution;
 
-namespace RepVgg.Inference.Float32;
+namespace RepVgg.Inference.Execution;
 
 /// <summary>A step that computes the convolution of a block. An item is a share of the rows of the output and of the filters.</summary>
 /// <param name="block">Shape of the block.</param>

@@ -1,0 +1,32 @@
+namespace RepVgg.Inference.Int8;
+
+/// <summary>
+/// Memory layout of an activation map of bytes or words: [image][row][column][channel] (NHWC), with a border of one pixel on all four sides that has the zero point, so
+/// that convolutions with padding 1 need no edge cases.
+/// </summary>
+/// <remarks>
+/// Only the input of a network has a zero point other than 0 (a ReLU is the limit 0), and the step that writes it writes the border, too. The borders of other
+/// maps keep the zeros from the allocation.
+/// </remarks>
+/// <param name="Channels">Number of channels.</param>
+/// <param name="Height">Rows without the border.</param>
+/// <param name="Width">Columns without the border.</param>
+/// <param name="PixelElements">Elements of a pixel: the channels and unused elements after them, which are multiplied by weights of 0 and may have any value.</param>
+/// <param name="ElementBytes">Bytes of an element, 1 or 2.</param>
+internal readonly record struct IntegerMapLayout(int Channels, int Height, int Width, int PixelElements, int ElementBytes)
+{
+    /// <summary>Bytes from one pixel to the next, a multiple of 4.</summary>
+    public int PixelBytes => PixelElements * ElementBytes;
+
+    /// <summary>Bytes from one row to the next.</summary>
+    public int RowBytes => (Width + 2) * PixelBytes;
+
+    /// <summary>Bytes from one image to the next.</summary>
+    public long ImageBytes => (long)RowBytes * (Height + 2);
+
+    /// <summary>Size of the map of one image in floats.</summary>
+    public long ImageFloats => ImageBytes / sizeof(float);
+
+    /// <summary>Offset of pixel (0, 0) from the start of the map, in bytes.</summary>
+    public int Origin => RowBytes + PixelBytes;
+}

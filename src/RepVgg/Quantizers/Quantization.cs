@@ -1,0 +1,109 @@
+using System.Collections.Immutable;
+using RepVgg.Architectures;
+using RepVgg.Networks;
+
+namespace RepVgg.Quantizers;
+
+/// <summary>Post-training quantization: replaces the weights and activations of a fused network by bytes.</summary>
+/// <remarks>
+/// Activations are unsigned bytes with one scale per map, weights signed bytes with one scale per output channel, biases integers of 32 bits. Quantized are the normalised input, the output of each block,
+/// and, if the classifier is quantized, the pooled features with their own range. Squeeze-and-excitation and global average pooling are computed in floating point.
+/// </remarks>
+public static class Quantization
+{
+    /// <summary>Quantizes a network with the ranges of its activations on calibration images.</summary>
+    /// <param name="network">The fused network.</param>
+    /// <param name="images">Images like those of training, a few hundred: raw pixels of each, [channels, height, width].</param>
+    /// <param name="options">The options; null for the defaults.</param>
+    /// <param name="cancellation">Stops between two batches of images.</param>
+    /// <returns>The quantized network.</returns>
+    /// <exception cref="ArgumentException">There are no images, an image has another number of pixels than the network's input or a pixel that is not finite, an option is invalid, or an activation of the network is not finite.</exception>
+    /// <exception cref="OperationCanceledException">The operation was cancelled.</exception>
+    public static QuantizedNetwork Calibrate(DeployNetwork network, IReadOnlyList<float[]> images, QuantizationOptions? options = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(network);
+        ArgumentNullException.ThrowIfNull(images);
+        options ??= new QuantizationOptions();
+        Check(network, images, options);
+        if (options.Equalization)
+            network = ChannelEqualization.Apply(network);
+        using var layers = new FloatLayers(network, options.Threads);
+        var observed = new ObservedRanges(network, options.BiasCorrection);
+        layers.Run(images, observed, cancellation);
+        if (options.Calibrator != Calibrator.MinMax)
+        {
+            observed.CountsValues = true;
+            layers.Run(images, observed, cancellation);
+        }
+        return Quantize(network, observed, options);
+    }
+
+    private static QuantizedNetwork Quantize(DeployNetwork network, ObservedRanges observed, QuantizationOptions options)
+    {
+        var isFloat = Array.ConvertAll([.. network.Blocks], block => options.FloatBlocks.Contains(block.Shape.Name));
+        bool quantizesClassifier = options.QuantizeClassifier && network.Output == NetworkOutput.Logits;
+        QuantizationParameters? input = isFloat[0] ? null : QuantizationParameters.FromRange(observed.Input.Minimum, observed.Input.Maximum), stored = input;
+        var blocks = ImmutableArray.CreateBuilder<QuantizedBlock>(isFloat.Length);
+        for (int i = 0; i < isFloat.Length; i++)
+        {
+            var block = network.Blocks[i];
+            if (isFloat[i])
+            {
+                // Floating-point numbers between two blocks in floating point, and in front of what follows the last block.
+                stored = i + 1 < isFloat.Length && !isFloat[i + 1] ? observed.Outputs[i].Choose(options) : null;
+                blocks.Add(new QuantizedBlock { Shape = block.Shape, Float = block, Output = stored });
+                continue;
+            }
+            double[] biases = [.. block.Bias.Select(bias => (double)bias)];
+            var weights = WeightQuantizer.Quantize(block.Kernel.AsSpan(), biases, stored!.Value.Scale, options.LargestWeight);
+            if (options.BiasCorrection)
+            {
+                observed.Means(i).Correct(block, weights, biases);
+                weights = WeightQuantizer.Quantize(block.Kernel.AsSpan(), biases, stored.Value.Scale, options.LargestWeight);
+            }
+            stored = observed.Outputs[i].Choose(options);
+            blocks.Add(new QuantizedBlock
+            {
+                Shape = block.Shape,
+                Convolution = weights,
+                Squeeze = block.Squeeze,
+                Excite = block.Excite,
+                BeforeSqueeze = block.Squeeze is null ? null : observed.BeforeSqueeze(i, options),
+                Output = stored,
+            });
+        }
+        QuantizationParameters? pooled = quantizesClassifier ? observed.Pooled.Choose(options) : null;
+        return new QuantizedNetwork(network.Architecture, network.ImageHeight, network.ImageWidth, network.Normalization, blocks.MoveToImmutable())
+        {
+            Input = input,
+            Pooled = pooled,
+            QuantizedClassifier = pooled is null ? null : WeightQuantizer.Quantize(
+                network.Classifier.Weight.AsSpan(), [.. network.Classifier.Bias.Select(bias => (double)bias)], pooled.Value.Scale, options.LargestWeight),
+            Classifier = pooled is null ? network.Classifier : new LinearWeights(network.Architecture.FeatureWidth, 0, [], []),
+            Output = network.Output,
+        };
+    }
+
+    private static void Check(DeployNetwork network, IReadOnlyList<float[]> images, QuantizationOptions options)
+    {
+        if (!Enum.IsDefined(options.Calibrator))
+            throw new ArgumentException($"The calibrator {(int)options.Calibrator} is not a value of Calibrator.", nameof(options));
+        if (!(options.Percentile is > 50 and <= 100))
+            throw new ArgumentException(FormattableString.Invariant($"The percentile is {options.Percentile}; it must be more than 50 and at most 100."), nameof(options));
+        foreach (string name in options.FloatBlocks)
+        {
+            if (!network.Blocks.Any(block => block.Shape.Name == name))
+                throw new ArgumentException($"{network.Architecture.Name} has no block '{name}' to leave in floating point. It has: {string.Join(", ", network.Blocks.Select(block => block.Shape.Name))}.", nameof(options));
+        }
+        if (images.Count == 0)
+            throw new ArgumentException("There are no images to calibrate with; a few hundred like those of training are needed.", nameof(images));
+        int length = network.Architecture.InputChannels * network.ImageHeight * network.ImageWidth;
+        foreach (var (i, image) in images.Index())
+        {
+            if (image.Length != length)
+                throw new ArgumentException($"Calibration image {i} has {image.Length} pixel values; the network's input has {length}: {network.Architecture.InputChannels} channels of {network.ImageHeight} x {network.ImageWidth} pixels.", nameof(images));
+            if (Array.FindIndex(image, value => !float.IsFinite(value)) is >= 0 and var wrong)
+                throw new ArgumentException(FormattableString.Invariant($"Calibration image {i} has the pixel value {image[wrong]} at index {wrong}; pixels must be finite numbers."), nameof(images));
+        }
+    }
+}

@@ -1,0 +1,159 @@
+using System.Collections.Immutable;
+using RepVgg.Architectures;
+using RepVgg.Inference;
+using RepVgg.Inference.Int8;
+using RepVgg.Networks;
+using RepVgg.Quantizers;
+using RepVgg.Testing;
+using RepVgg.Tests.Quantizers;
+using Xunit;
+
+namespace RepVgg.Tests.Inference;
+
+/// <summary>Quantized networks in the engine: every integer against the golden data and the definition, with all instructions.</summary>
+public class QuantizedEngineTests
+{
+    /// <summary>The instructions that this machine can execute; the portable equivalents of others are always among them.</summary>
+    internal static IEnumerable<IntegerInstructions> Instructions => Enum.GetValues<IntegerInstructions>().Where(instructions => instructions switch
+    {
+        IntegerInstructions.Words256 => RepVgg.Runtime.Simd.WordLanes256.IsSupported,
+        IntegerInstructions.Bytes256 => RepVgg.Runtime.Simd.ByteLanes256.IsSupported,
+        IntegerInstructions.Words512 => RepVgg.Runtime.Simd.WordLanes512.IsSupported,
+        _ => true,
+    });
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("-reduced")]
+    public void Activations_are_the_golden_integers(string kind)
+    {
+        var network = GoldenQuantization.Network(kind, quantizesClassifier: false);
+        var (pixels, count) = GoldenQuantization.Images("input");
+        var expected = GoldenQuantization.Activations(kind);
+        foreach (var instructions in Instructions)
+        {
+            for (int blocks = 1; blocks <= network.Blocks.Length; blocks++)
+            {
+                var part = network with { Blocks = network.Blocks[..blocks], Output = NetworkOutput.FeatureMap };
+                using var engine = new InferenceEngine(part, threads: 2, instructions);
+                float[] maps = new float[count * engine.OutputLength];
+                engine.Run(pixels, count, maps);
+                float scale = part.Blocks[^1].Output!.Value.Scale;
+                Assert.Equal(expected[part.Blocks[^1].Shape.Name + ".output"], Array.ConvertAll(maps, value => (byte)MathF.Round(value / scale)));
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData("", false)]
+    [InlineData("", true)]
+    [InlineData("-reduced", false)]
+    [InlineData("-reduced", true)]
+    public void Logits_are_the_golden_ones(string kind, bool quantizesClassifier)
+    {
+        var network = GoldenQuantization.Network(kind, quantizesClassifier);
+        var (pixels, count) = GoldenQuantization.Images("input");
+        float[] expected = GoldenFiles.Floats($"int8/logits-{(quantizesClassifier ? "int8" : "float")}-head{kind}.npy").Read();
+        foreach (var instructions in Instructions)
+        {
+            using var engine = new InferenceEngine(network, threads: 2, instructions);
+            float[] logits = new float[expected.Length];
+            engine.Run(pixels, count, logits);
+            Compare.Close(expected, logits, 1e-6, $"logits with {instructions}");
+        }
+    }
+
+    public static TheoryData<string, int, int, string> Networks() => new()
+    {
+        { "RepVGG-S1", 21, 33, "" },
+        { "RepVGG-A0", 37, 45, "" },
+        { "RepVGG-B1g2", 41, 36, "" },
+        { "RepVGG-B1g4", 36, 41, "" },
+        { "RepVGG-D2se", 40, 37, "" },
+        { "RepVGGplus-L2pse", 39, 33, "" },
+        { "RepVGG-A0", 37, 45, "stage0" },
+        { "RepVGG-A0", 37, 45, "stage0 stage2.1 stage2.2 stage4.0" },
+        { "RepVGG-D2se", 40, 37, "stage1.0 stage3.2" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Networks))]
+    public void Integers_are_those_of_the_definition(string name, int height, int width, string floatBlocks)
+    {
+        const int Count = 3;
+        // Widths that are no multiple of any vector, and few blocks.
+        var variant = RandomStates.Reduce(RepVggVariants.Find(name));
+        variant = variant with { Stages = [.. variant.Stages.Select(stage => stage with { Width = stage.Width + 4 * variant.Groups })] };
+        var network = RandomNetworks.Create(variant, height, width, 11);
+        var images = RandomNetworks.Pixels(network, Count).Chunk(variant.InputChannels * height * width).ToArray();
+        string[] left = floatBlocks.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        var quantized = Quantization.Calibrate(network, images, new QuantizationOptions { FloatBlocks = [.. left.Where(block => network.Blocks.Any(b => b.Shape.Name == block))], QuantizeClassifier = true });
+        Assert.Equal(network.Blocks.Length - quantized.Blocks.Count(block => left.Contains(block.Shape.Name)), quantized.IntegerBlocks);
+
+        float[]? logits = null;
+        foreach (var instructions in Instructions)
+        {
+            for (int blocks = 1; blocks <= network.Blocks.Length; blocks += blocks < 3 ? 1 : 4)
+            {
+                var part = quantized with { Blocks = quantized.Blocks[..blocks], Output = NetworkOutput.FeatureMap, QuantizedClassifier = null, Pooled = null, Classifier = new(0, 0, [], []) };
+                if (part.Blocks[^1].Output is not { } stored)
+                    continue;
+                using var engine = new InferenceEngine(part, threads: 2, instructions);
+                float[] maps = new float[Count * engine.OutputLength];
+                engine.Run(images.SelectMany(image => image).ToArray(), Count, maps);
+                for (int image = 0; image < Count; image++)
+                {
+                    byte[] expected = ReferenceQuantizedNetwork.Activations(part, images[image])[^1]!;
+                    byte[] actual = Array.ConvertAll(maps[(image * expected.Length)..((image + 1) * expected.Length)], value => (byte)MathF.Round(value / stored.Scale));
+                    // Blocks in floating point and squeeze-and-excitation differ by rounding from the definition in double precision, so that some values
+                    // are on the other side of a boundary between two bytes.
+                    bool isExact = left.Length == 0 && variant.SqueezeExcitation == SqueezeExcitation.None;
+                    AssertAgree(expected, actual, isExact ? 0 : 1, $"block {blocks} with {instructions}");
+                }
+            }
+            using var whole = new InferenceEngine(quantized, threads: 1, instructions);
+            float[] own = new float[Count * whole.OutputLength];
+            whole.Run(images.SelectMany(image => image).ToArray(), Count, own);
+            logits ??= own;
+            Compare.Close(logits, own, left.Length == 0 && variant.SqueezeExcitation == SqueezeExcitation.None ? 0 : 0.02, $"logits with {instructions}");
+        }
+    }
+
+    [Fact]
+    public void Results_do_not_depend_on_threads_or_batches_or_the_type_of_pixels_and_runs_allocate_nothing()
+    {
+        var network = RandomNetworks.Create(RandomStates.Reduce(RepVggVariants.Find("RepVGG-A0")), 70, 66, 5);
+        const int Count = 9;
+        float[] pixels = RandomNetworks.Pixels(network, Count);
+        var quantized = Quantization.Calibrate(network, pixels.Chunk(pixels.Length / Count).ToArray());
+        using var alone = new InferenceEngine(quantized, threads: 1);
+        float[] expected = new float[Count * 5], one = new float[5];
+        for (int i = 0; i < Count; i++)
+        {
+            alone.Run(pixels.AsSpan(i * alone.InputLength, alone.InputLength), 1, one);
+            one.CopyTo(expected, i * 5);
+        }
+        foreach (int threads in new[] { 1, 2, 3 })
+        {
+            using var engine = new InferenceEngine(quantized, threads);
+            float[] logits = new float[Count * 5];
+            engine.Run(pixels, Count, logits);
+            Assert.Equal(expected, logits);
+            engine.Run(Array.ConvertAll(pixels, pixel => (byte)pixel), Count, logits);
+            Assert.Equal(expected, logits);
+            Assert.Equal(0, Allocations.Of(20, () => engine.Run(pixels, Count, logits)));
+        }
+    }
+
+    private static void AssertAgree(byte[] expected, byte[] actual, int tolerance, string what)
+    {
+        Assert.Equal(expected.Length, actual.Length);
+        int worst = 0, different = 0;
+        for (int i = 0; i < expected.Length; i++)
+        {
+            worst = Math.Max(worst, Math.Abs(expected[i] - actual[i]));
+            different += expected[i] == actual[i] ? 0 : 1;
+        }
+        Assert.True(worst <= tolerance && different <= expected.Length / 50, $"{what}: {different} of {expected.Length} integers differ, by up to {worst}.");
+    }
+}
