@@ -110,12 +110,7 @@ public sealed record DeployNetwork(
     /// <param name="classLabels">Names of the classes in the order of the logits, or null.</param>
     /// <returns>The description.</returns>
     /// <exception cref="ArgumentException">The number of labels is not the number of classes.</exception>
-    public ModelDescription Describe(IReadOnlyList<string>? classLabels = null)
-    {
-        if (classLabels is not null && classLabels.Count != Classes)
-            throw new ArgumentException($"{classLabels.Count} class labels were given for {Classes} classes.", nameof(classLabels));
-        return new ModelDescription(Architecture, Classes, ImageHeight, ImageWidth, Normalization, classLabels is null ? [] : [.. classLabels]);
-    }
+    public ModelDescription Describe(IReadOnlyList<string>? classLabels = null) => QuantizedNetwork.WithoutIntegers(this).Describe(classLabels);
 
     /// <summary>Divides the logits by a temperature, more than 0: the weights and biases of the classifier are divided by it.</summary>
     internal DeployNetwork WithTemperature(double temperature)

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using RepVgg.Architectures;
+using RepVgg.Weights;
 
 namespace RepVgg.Networks;
 
@@ -124,4 +125,33 @@ public sealed record QuantizedNetwork(
 
     /// <summary>Number of blocks that are computed in integers.</summary>
     public int IntegerBlocks => Blocks.Count(block => block.Convolution is not null);
+
+    /// <summary>Dimensions of the output for one image: [classes], [channels], or [channels, height, width].</summary>
+    public ImmutableArray<int> OutputShape => Output switch
+    {
+        NetworkOutput.Logits => [Classes],
+        NetworkOutput.PooledFeatures => [Blocks[^1].Shape.OutputChannels],
+        _ => [Blocks[^1].Shape.OutputChannels, MapSide(ImageHeight), MapSide(ImageWidth)],
+    };
+
+    /// <summary>A network in floating point in this form: it has no integers.</summary>
+    internal static QuantizedNetwork WithoutIntegers(DeployNetwork network) => new(
+        network.Architecture, network.ImageHeight, network.ImageWidth, network.Normalization,
+        [.. network.Blocks.Select(block => new QuantizedBlock { Shape = block.Shape, Float = block })])
+    {
+        Classifier = network.Classifier,
+        Output = network.Output,
+    };
+
+    /// <summary>Describes the network: everything except the weights.</summary>
+    /// <param name="classLabels">Names of the classes in the order of the logits, or null.</param>
+    /// <exception cref="ArgumentException">The number of labels is not the number of classes.</exception>
+    internal ModelDescription Describe(IReadOnlyList<string>? classLabels)
+    {
+        if (classLabels is not null && classLabels.Count != Classes)
+            throw new ArgumentException($"{classLabels.Count} class labels were given for {Classes} classes.", nameof(classLabels));
+        return new ModelDescription(Architecture, Classes, ImageHeight, ImageWidth, Normalization, classLabels is null ? [] : [.. classLabels]);
+    }
+
+    private int MapSide(int side) => Blocks.Aggregate(side, (size, block) => ConvolutionSize.OutputOfBlock(size, block.Shape.Stride));
 }

@@ -52,8 +52,31 @@ internal sealed class OnnxGraphBuilder
         }
         else
         {
-            tensor.Singles(OnnxSchema.Tensor.RawData, values);
+            tensor.Values(OnnxSchema.Tensor.RawData, values);
         }
+        _graph.Message(OnnxSchema.Graph.Initializer, tensor);
+        return name;
+    }
+
+    /// <summary>Adds a constant of integers of 8 or 32 bits.</summary>
+    /// <param name="name">Name of the constant.</param>
+    /// <param name="shape">Dimensions; empty for a scalar.</param>
+    /// <param name="values">The values.</param>
+    /// <returns>The name of the constant.</returns>
+    public string Constant<T>(string name, ReadOnlySpan<int> shape, ImmutableArray<T> values)
+        where T : unmanaged
+    {
+        var tensor = new ProtoMessage();
+        foreach (int dimension in shape)
+            tensor.Integer(OnnxSchema.Tensor.Dims, dimension);
+        tensor.Integer(OnnxSchema.Tensor.DataType, values switch
+        {
+            ImmutableArray<sbyte> => OnnxSchema.Tensor.Int8,
+            ImmutableArray<byte> => OnnxSchema.Tensor.UInt8,
+            _ => OnnxSchema.Tensor.Int32,
+        });
+        tensor.Text(OnnxSchema.Tensor.Name, DefineName(name));
+        tensor.Values(OnnxSchema.Tensor.RawData, values);
         _graph.Message(OnnxSchema.Graph.Initializer, tensor);
         return name;
     }

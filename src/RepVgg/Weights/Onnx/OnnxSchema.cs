@@ -44,7 +44,7 @@ internal static class OnnxSchema
     {
         public const int Dims = 1, DataType = 2, FloatData = 4, Int32Data = 5, Int64Data = 7, Name = 8, RawData = 9, DoubleData = 10, ExternalData = 13, DataLocation = 14;
 
-        public const int Float = 1, Int32 = 6, Int64 = 7, Float16 = 10, Double = 11, BFloat16 = 16;
+        public const int Float = 1, UInt8 = 2, Int8 = 3, Int32 = 6, Int64 = 7, Float16 = 10, Double = 11, BFloat16 = 16;
 
         /// <summary>Whether a type is of floating-point numbers.</summary>
         public static bool IsFloat(long type) => type is Float or Double || IsNarrow(type);

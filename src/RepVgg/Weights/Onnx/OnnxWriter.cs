@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using RepVgg.Architectures;
 using RepVgg.Networks;
 using RepVgg.Runtime.Files;
@@ -41,7 +40,39 @@ public static class OnnxWriter
         Model(network, options ?? new OnnxExportOptions()).WriteTo(stream);
     }
 
+    /// <summary>
+    /// Writes a quantized network. The file is created or replaced only when it is complete. Integers are in pairs of QuantizeLinear and DequantizeLinear (QDQ), of which
+    /// ONNX Runtime makes integer convolutions; operator set 13 or newer is needed.
+    /// </summary>
+    /// <param name="network">The network.</param>
+    /// <param name="path">The file.</param>
+    /// <param name="options">The export options; null for the defaults.</param>
+    /// <exception cref="ArgumentException">An option has an invalid value or does not suit the network, or the parts of the network do not fit together.</exception>
+    /// <exception cref="IOException">The file cannot be written.</exception>
+    public static void Write(QuantizedNetwork network, string path, OnnxExportOptions? options = null)
+    {
+        var model = Model(network, options ?? new OnnxExportOptions());
+        AtomicFile.Write(path, model.WriteTo);
+    }
+
+    /// <summary>Writes a quantized network to a stream, as <see cref="Write(QuantizedNetwork, string, OnnxExportOptions)"/> does to a file.</summary>
+    /// <param name="network">The network.</param>
+    /// <param name="stream">Receives the file's content.</param>
+    /// <param name="options">The export options; null for the defaults.</param>
+    /// <exception cref="ArgumentException">An option has an invalid value or does not suit the network, or the parts of the network do not fit together.</exception>
+    public static void Write(QuantizedNetwork network, Stream stream, OnnxExportOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(stream);
+        Model(network, options ?? new OnnxExportOptions()).WriteTo(stream);
+    }
+
     private static ProtoMessage Model(DeployNetwork network, OnnxExportOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(network);
+        return Model(QuantizedNetwork.WithoutIntegers(network), options);
+    }
+
+    private static ProtoMessage Model(QuantizedNetwork network, OnnxExportOptions options)
     {
         ArgumentNullException.ThrowIfNull(network);
         Check(options, network);
@@ -68,7 +99,7 @@ public static class OnnxWriter
         return model;
     }
 
-    private static ProtoMessage Graph(DeployNetwork network, OnnxExportOptions options)
+    private static ProtoMessage Graph(QuantizedNetwork network, OnnxExportOptions options)
     {
         var graph = new OnnxGraphBuilder();
         var architecture = network.Architecture;
@@ -89,8 +120,16 @@ public static class OnnxWriter
         map = graph.Node("Mul", "normalize/mul", [map, graph.Constant("normalize.scale", perChannel, network.Normalization.Scale, OnnxPrecision.Single)]);
         if (half)
             map = graph.Node("Cast", "to_half", [map], ("to", OnnxSchema.Tensor.Float16));
+        var stored = network.Input;
+        if (stored is { } input)
+            map = OnnxQuantization.Store(graph, "input", map, input);
         foreach (var block in network.Blocks)
-            map = Block(graph, block, map, options.Precision);
+        {
+            map = block.Convolution is null ? Block(graph, block.Float!, map, options.Precision) : Block(graph, block, map, stored!.Value);
+            stored = block.Output;
+            if (stored is { } output)
+                map = OnnxQuantization.Store(graph, $"{block.Shape.Name}.output", map, output);
+        }
         string features = map;
 
         // The last operation of the head has the name of the output; the other operations have fixed names.
@@ -98,8 +137,17 @@ public static class OnnxWriter
         if (network.Output == NetworkOutput.Logits)
         {
             map = graph.Node("Flatten", "flatten", [graph.Node("GlobalAveragePool", "pool", [map])], ("axis", 1));
-            string weight = graph.Constant("linear.weight", [network.Classes, architecture.FeatureWidth], network.Classifier.Weight, options.Precision);
-            string bias = graph.Constant("linear.bias", [network.Classes], network.Classifier.Bias, options.Precision);
+            string weight, bias;
+            if (network is { QuantizedClassifier: { } integers, Pooled: { } pooled })
+            {
+                map = OnnxQuantization.Store(graph, "pooled", map, pooled);
+                (weight, bias) = OnnxQuantization.Weights(graph, "linear", [network.Classes, architecture.FeatureWidth], integers, pooled);
+            }
+            else
+            {
+                weight = graph.Constant("linear.weight", [network.Classes, architecture.FeatureWidth], network.Classifier.Weight, options.Precision);
+                bias = graph.Constant("linear.bias", [network.Classes], network.Classifier.Bias, options.Precision);
+            }
             end.Add(("linear", (input, output) => graph.Node("Gemm", output, [input, weight, bias], ("transB", 1))));
         }
         else if (network.Output == NetworkOutput.PooledFeatures)
@@ -122,7 +170,7 @@ public static class OnnxWriter
     }
 
     /// <summary>Adds the class activation maps: the linear layer as a 1x1 convolution of the last map, without the bias. It shares the weights of the layer.</summary>
-    private static void AddActivationMap(OnnxGraphBuilder graph, DeployNetwork network, string features, OnnxExportOptions options)
+    private static void AddActivationMap(OnnxGraphBuilder graph, QuantizedNetwork network, string features, OnnxExportOptions options)
     {
         int[] shape = [network.Classes, network.Architecture.FeatureWidth, 1, 1];
         string kernel = graph.Node("Reshape", $"{ActivationMapName}/weight", ["linear.weight", graph.Integers($"{ActivationMapName}.weight.shape", shape)]);
@@ -137,7 +185,7 @@ public static class OnnxWriter
         AddAll([.. end.Select(operation => ($"{ActivationMapName}/{operation.Name}", operation.Add))], features, ActivationMapName);
     }
 
-    private static int[] ActivationMapShape(DeployNetwork network) => [network.Classes, .. network.TakeFeatures(pooled: false).OutputShape[1..]];
+    private static int[] ActivationMapShape(QuantizedNetwork network) => [network.Classes, .. (network with { Output = NetworkOutput.FeatureMap }).OutputShape[1..]];
 
     /// <summary>Adds operations one after the other. The last one has the name of the output.</summary>
     private static void AddAll(List<(string Name, Func<string, string, string> Add)> operations, string value, string output)
@@ -148,45 +196,61 @@ public static class OnnxWriter
 
     private static string Block(OnnxGraphBuilder graph, DeployBlock block, string map, OnnxPrecision precision)
     {
-        var shape = block.Shape;
-        string path = shape.Name.Replace('.', '/');
-        string output = Convolve(
-            graph, $"{path}/conv", $"{shape.Name}.rbr_reparam", map, [shape.OutputChannels, shape.InputChannels / shape.Groups, 3, 3],
-            block.Kernel, block.Bias, shape.Stride, shape.Groups, precision);
+        string weights = $"{block.Shape.Name}.rbr_reparam";
+        string kernel = graph.Constant($"{weights}.weight", KernelShape(block.Shape), block.Kernel, precision), bias = graph.Constant($"{weights}.bias", [block.Shape.OutputChannels], block.Bias, precision);
+        return Activate(graph, block.Shape, Convolve(graph, block.Shape, map, kernel, bias), null, block.Squeeze, block.Excite, precision);
+    }
+
+    private static string Block(OnnxGraphBuilder graph, QuantizedBlock block, string map, QuantizationParameters input)
+    {
+        var (kernel, bias) = OnnxQuantization.Weights(graph, $"{block.Shape.Name}.rbr_reparam", KernelShape(block.Shape), block.Convolution!, input);
+        return Activate(graph, block.Shape, Convolve(graph, block.Shape, map, kernel, bias), block.BeforeSqueeze, block.Squeeze, block.Excite, OnnxPrecision.Single);
+    }
+
+    /// <summary>Adds what follows the convolution of a block: ReLU and squeeze-and-excitation.</summary>
+    private static string Activate(
+        OnnxGraphBuilder graph, BlockSpec shape, string output, QuantizationParameters? beforeSqueeze, LinearWeights? squeeze, LinearWeights? excite, OnnxPrecision precision)
+    {
+        string path = Path(shape);
         if (shape.SqueezeExcitation != SqueezeExcitation.BeforeRelu)
             output = graph.Node("Relu", $"{path}/relu", [output]);
         if (shape.SqueezeExcitationName is not { } name)
             return output;
 
+        if (beforeSqueeze is { } stored)
+            output = OnnxQuantization.Store(graph, $"{name}.input", output, stored);
         string gate = graph.Node("GlobalAveragePool", $"{path}/se/pool", [output]);
-        gate = Convolve1x1(graph, $"{path}/se/down", $"{name}.down", gate, block.Squeeze!, precision);
+        gate = Convolve1x1(graph, $"{path}/se/down", $"{name}.down", gate, squeeze!, precision);
         gate = graph.Node("Relu", $"{path}/se/relu", [gate]);
-        gate = Convolve1x1(graph, $"{path}/se/up", $"{name}.up", gate, block.Excite!, precision);
+        gate = Convolve1x1(graph, $"{path}/se/up", $"{name}.up", gate, excite!, precision);
         gate = graph.Node("Sigmoid", $"{path}/se/sigmoid", [gate]);
         output = graph.Node("Mul", $"{path}/se/mul", [output, gate]);
         return shape.SqueezeExcitation == SqueezeExcitation.BeforeRelu ? graph.Node("Relu", $"{path}/relu", [output]) : output;
     }
 
-    private static string Convolve1x1(OnnxGraphBuilder graph, string output, string weights, string input, LinearWeights layer, OnnxPrecision precision) =>
-        Convolve(graph, output, weights, input, [layer.OutputFeatures, layer.InputFeatures, 1, 1], layer.Weight, layer.Bias, 1, 1, precision);
+    private static string Path(BlockSpec shape) => shape.Name.Replace('.', '/');
 
-    private static string Convolve(
-        OnnxGraphBuilder graph, string output, string weights, string input, int[] shape, ImmutableArray<float> kernel, ImmutableArray<float> bias, int stride, int groups, OnnxPrecision precision)
+    private static int[] KernelShape(BlockSpec shape) => [shape.OutputChannels, shape.InputChannels / shape.Groups, 3, 3];
+
+    private static string Convolve(OnnxGraphBuilder graph, BlockSpec shape, string input, string kernel, string bias) =>
+        Convolve(graph, $"{Path(shape)}/conv", [input, kernel, bias], 3, shape.Stride, shape.Groups);
+
+    private static string Convolve1x1(OnnxGraphBuilder graph, string output, string weights, string input, LinearWeights layer, OnnxPrecision precision)
     {
-        int size = shape[2], padding = size / 2;
-        string[] inputs =
-        [
-            input,
-            graph.Constant($"{weights}.weight", shape, kernel, precision),
-            graph.Constant($"{weights}.bias", [shape[0]], bias, precision),
-        ];
+        string kernel = graph.Constant($"{weights}.weight", [layer.OutputFeatures, layer.InputFeatures, 1, 1], layer.Weight, precision);
+        return Convolve(graph, output, [input, kernel, graph.Constant($"{weights}.bias", [layer.OutputFeatures], layer.Bias, precision)], 1, 1, 1);
+    }
+
+    private static string Convolve(OnnxGraphBuilder graph, string output, string[] inputs, int size, int stride, int groups)
+    {
+        int padding = size / 2;
         return graph.Node(
             "Conv", output, inputs,
             ("kernel_shape", new[] { size, size }), ("strides", new[] { stride, stride }),
             ("pads", new[] { padding, padding, padding, padding }), ("dilations", new[] { 1, 1 }), ("group", groups));
     }
 
-    private static void Check(OnnxExportOptions options, DeployNetwork network)
+    private static void Check(OnnxExportOptions options, QuantizedNetwork network)
     {
         if (string.IsNullOrWhiteSpace(options.InputName) || string.IsNullOrWhiteSpace(options.OutputName))
             throw new ArgumentException("The input and the output of an ONNX file need names.", nameof(options));
@@ -204,6 +268,16 @@ public static class OnnxWriter
             throw new ArgumentException($"The background has {options.Chain.Background.Length} values for {network.Architecture.InputChannels} channels.", nameof(options));
         if (options.Chain.Crop is { } crop && (!crop.IsValid || (crop.Height, crop.Width) != (network.ImageHeight, network.ImageWidth) || options.OpsetVersion < OnnxCrop.OldestOpset))
             throw new ArgumentException($"The crop {crop} cannot be written for images of {network.ImageHeight} x {network.ImageWidth} in operator set {options.OpsetVersion}.", nameof(options));
+        bool isQuantized = network.IntegerBlocks > 0 || network.QuantizedClassifier is not null;
+        // Throws if the parts of the network do not fit together.
+        if (isQuantized)
+            _ = NetworkSource.Of(network);
+        if (isQuantized && options.OpsetVersion < OnnxQuantization.OldestOpset)
+            throw new ArgumentException($"A quantized network needs operator set {OnnxQuantization.OldestOpset} or newer, not {options.OpsetVersion}: scales per channel are not part of older ones.", nameof(options));
+        if (isQuantized && options.Precision != OnnxPrecision.Single)
+            throw new ArgumentException("A quantized network has weights of 8 bits; the rest of it is written with 32-bit floats only.", nameof(options));
+        if (options.ActivationMap && network.QuantizedClassifier is not null)
+            throw new ArgumentException("Class activation maps require a classifier in floating point, but that of this network is quantized.", nameof(options));
         if (!Enum.IsDefined(options.Precision))
             throw new ArgumentException($"The precision {(int)options.Precision} is not a value of OnnxPrecision.", nameof(options));
     }

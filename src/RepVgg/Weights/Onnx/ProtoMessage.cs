@@ -58,9 +58,10 @@ internal sealed class ProtoMessage
         _blobLength += message._blobLength;
     }
 
-    /// <summary>Adds a field of little-endian 32-bit floats.</summary>
-    public void Singles(int field, ImmutableArray<float> values) =>
-        Blob(field, (long)values.Length * sizeof(float), stream => stream.Write(MemoryMarshal.AsBytes(values.AsSpan())));
+    /// <summary>Adds a field of little-endian numbers.</summary>
+    public unsafe void Values<T>(int field, ImmutableArray<T> values)
+        where T : unmanaged =>
+        Blob(field, (long)values.Length * sizeof(T), stream => stream.Write(MemoryMarshal.AsBytes(values.AsSpan())));
 
     /// <summary>Adds a field of little-endian 16-bit floats.</summary>
     public void Halves(int field, ImmutableArray<float> values) => Blob(field, (long)values.Length * 2, stream =>

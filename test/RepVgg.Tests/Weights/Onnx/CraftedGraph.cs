@@ -54,7 +54,7 @@ internal sealed class CraftedGraph(int channels = 1, int side = 8)
     public CraftedGraph Floats(string name, int[] shape, float value)
     {
         var tensor = Tensor(name, shape, OnnxSchema.Tensor.Float);
-        tensor.Singles(OnnxSchema.Tensor.RawData, [.. Enumerable.Repeat(value, shape.Aggregate(1, (count, size) => count * size))]);
+        tensor.Values<float>(OnnxSchema.Tensor.RawData, [.. Enumerable.Repeat(value, shape.Aggregate(1, (count, size) => count * size))]);
         _graph.Message(OnnxSchema.Graph.Initializer, tensor);
         return this;
     }
@@ -72,7 +72,7 @@ internal sealed class CraftedGraph(int channels = 1, int side = 8)
     public CraftedGraph Empty(string name, params int[] shape)
     {
         var tensor = Tensor(name, shape, OnnxSchema.Tensor.Float);
-        tensor.Singles(OnnxSchema.Tensor.RawData, []);
+        tensor.Values<float>(OnnxSchema.Tensor.RawData, []);
         _graph.Message(OnnxSchema.Graph.Initializer, tensor);
         return this;
     }
