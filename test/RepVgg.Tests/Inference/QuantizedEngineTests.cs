@@ -119,6 +119,44 @@ public class QuantizedEngineTests
         }
     }
 
+    [Theory]
+    [InlineData(1, 18, 22)]
+    [InlineData(2, 17, 19)]
+    public void Winograd_convolutions_give_the_integers_of_the_definition(int groups, int height, int width)
+    {
+        const int Count = 2;
+        // Channels that are no multiple of any vector, edges of tiles of every size, and more input channels than are transformed together.
+        var architecture = RandomNetworks.Architecture(3, groups, SqueezeExcitation.None, (52, 2, 1), (60, 2, 1), (216, 2, 1));
+        var network = RandomNetworks.Create(architecture, height, width, 3);
+        var images = RandomNetworks.Pixels(network, Count).Chunk(3 * height * width).ToArray();
+        var quantized = Quantization.Calibrate(network, images);
+        // The largest products that are possible: weights of 127 and -127 only, with the largest inputs.
+        var extreme = quantized with
+        {
+            Blocks = quantized.Blocks.SetItem(1, quantized.Blocks[1] with
+            {
+                Convolution = quantized.Blocks[1].Convolution! with { Weights = [.. quantized.Blocks[1].Convolution!.Weights.Select((weight, i) => (sbyte)(weight % 2 == 0 ? 127 : i % 3 == 0 ? -128 : 126))] },
+            }).SetItem(0, quantized.Blocks[0] with { Output = new QuantizationParameters(quantized.Blocks[0].Output!.Value.Scale / 50, 0) }),
+        };
+        foreach (var tested in new[] { quantized, extreme })
+        {
+            var expected = images.Select(image => ReferenceQuantizedNetwork.Activations(tested, image)).ToArray();
+            foreach (var instructions in Instructions)
+            {
+                foreach (int blocks in new[] { 2, 4, 6 })
+                {
+                    var part = tested with { Blocks = tested.Blocks[..blocks], Output = NetworkOutput.FeatureMap, Classifier = new(0, 0, [], []) };
+                    using var engine = new InferenceEngine(part, threads: 2, instructions);
+                    float[] maps = new float[Count * engine.OutputLength];
+                    engine.Run(images.SelectMany(image => image).ToArray(), Count, maps);
+                    float scale = part.Blocks[^1].Output!.Value.Scale;
+                    byte[] actual = Array.ConvertAll(maps, value => (byte)MathF.Round(value / scale));
+                    AssertAgree([.. expected.SelectMany(maps => maps[blocks]!)], actual, 0, $"block {blocks} with {instructions}");
+                }
+            }
+        }
+    }
+
     [Fact]
     public void Results_do_not_depend_on_threads_or_batches_or_the_type_of_pixels_and_runs_allocate_nothing()
     {

@@ -15,6 +15,10 @@ namespace RepVgg.Inference.Int8;
 /// <param name="ElementBytes">Bytes of an element, 1 or 2.</param>
 internal readonly record struct IntegerMapLayout(int Channels, int Height, int Width, int PixelElements, int ElementBytes)
 {
+    // Winograd convolution reads whole tiles of 4x4 outputs, up to three rows and three pixels beyond the border, and vectors of words beyond the last pixel. What is there are bytes or
+    // words from 0 to 255; the results do not depend on them.
+    private int ExtraRows => (4 - Height % 4) % 4 + 1;
+
     /// <summary>Bytes from one pixel to the next, a multiple of 4.</summary>
     public int PixelBytes => PixelElements * ElementBytes;
 
@@ -22,7 +26,7 @@ internal readonly record struct IntegerMapLayout(int Channels, int Height, int W
     public int RowBytes => (Width + 2) * PixelBytes;
 
     /// <summary>Bytes from one image to the next.</summary>
-    public long ImageBytes => (long)RowBytes * (Height + 2);
+    public long ImageBytes => (long)RowBytes * (Height + 2 + ExtraRows);
 
     /// <summary>Size of the map of one image in floats.</summary>
     public long ImageFloats => ImageBytes / sizeof(float);

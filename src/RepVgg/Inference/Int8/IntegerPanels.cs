@@ -15,8 +15,8 @@ namespace RepVgg.Inference.Int8;
 internal readonly record struct IntegerPanel(int FirstBlock, int Vectors, int FirstElement, int Units, long Offset);
 
 /// <summary>
-/// Packs the filters of an integer convolution or linear layer into panels, [tap][unit][vector][lane][element of the unit], and computes the first values of the
-/// sums and the factors of the results. Elements above the last channel are zero.
+/// Packs the filters of an integer convolution or linear layer into panels and computes the first values of the sums and the factors of the results. Elements above
+/// the last channel are zero.
 /// </summary>
 /// <remarks>
 /// The kernels multiply inputs without subtracting the zero point: bias - zero point * sum of the weights is the first value of a sum instead. The
@@ -36,6 +36,7 @@ internal sealed unsafe class IntegerPanels<TVector, TLanes>
     private readonly int _groups;
     private readonly int _groupInputs;
     private readonly int _taps;
+    private readonly bool _isWinograd;
 
     /// <param name="weights">Weights and biases.</param>
     /// <param name="taps">Taps of a filter: 9, or 1 for a linear layer.</param>
@@ -45,10 +46,14 @@ internal sealed unsafe class IntegerPanels<TVector, TLanes>
     /// <param name="input">How the input is stored.</param>
     /// <param name="output">How the result is stored; null if it is a float.</param>
     /// <param name="arena">Allocates the memory of the weights and packs them later.</param>
+    /// <param name="isWinograd">
+    /// False for the order [tap][unit][vector][lane][element of the unit], in which the kernel reads the weights, with elements of the size of the map's; true for
+    /// [unit][tap][vector][lane][element of the unit] with elements of one byte, which a Winograd convolution transforms.
+    /// </param>
     public IntegerPanels(
-        QuantizedWeights weights, int taps, int groups, int inputs, int pixelElements, QuantizationParameters input, QuantizationParameters? output, WeightArena arena)
+        QuantizedWeights weights, int taps, int groups, int inputs, int pixelElements, QuantizationParameters input, QuantizationParameters? output, WeightArena arena, bool isWinograd = false)
     {
-        (_taps, _groups, _groupInputs, _outputs) = (taps, groups, inputs / groups, weights.Biases.Length);
+        (_taps, _groups, _groupInputs, _outputs, _isWinograd) = (taps, groups, inputs / groups, weights.Biases.Length, isWinograd);
         _panels = CreatePanels(inputs, pixelElements, out long floats);
         Floats = floats;
         _weights = (byte*)arena.Allocate(floats);
@@ -84,7 +89,9 @@ internal sealed unsafe class IntegerPanels<TVector, TLanes>
     public float* Weights(in IntegerPanel panel) => (float*)_weights + panel.Offset;
 
     /// <summary>Floats of a panel's weights.</summary>
-    public long FloatsOf(in IntegerPanel panel) => (long)_taps * panel.Units * panel.Vectors * TLanes.Width;
+    public long FloatsOf(in IntegerPanel panel) => (long)_taps * panel.Units * panel.Vectors * TLanes.Width * WeightBytes * UnitElements / sizeof(float);
+
+    private int WeightBytes => _isWinograd ? 1 : TLanes.ElementBytes;
 
     /// <summary>Address of the first values of a panel's sums, [vector][lane].</summary>
     public float* Initial(in IntegerPanel panel) => (float*)_initial + panel.FirstBlock * TLanes.Width;
@@ -129,12 +136,13 @@ internal sealed unsafe class IntegerPanels<TVector, TLanes>
                 for (int tap = 0; tap < _taps; tap++)
                 {
                     sbyte weight = weights[(o * _groupInputs + i) * _taps + tap];
-                    float* at = Weights(panel) + ((long)tap * panel.Units + unit) * lanes + (o - first);
+                    sbyte* panelWeights = (sbyte*)Weights(panel);
+                    long at = ((_isWinograd ? (long)unit * _taps + tap : (long)tap * panel.Units + unit) * lanes + (o - first)) * UnitElements + element;
                     sum += weight;
-                    if (TLanes.ElementBytes == 1)
-                        ((sbyte*)at)[element] = weight;
+                    if (WeightBytes == 1)
+                        panelWeights[at] = weight;
                     else
-                        ((short*)at)[element] = weight;
+                        ((short*)panelWeights)[at] = weight;
                 }
             }
             unchecked

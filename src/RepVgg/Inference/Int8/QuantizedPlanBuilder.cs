@@ -43,21 +43,29 @@ internal static class QuantizedPlanBuilder
     /// <param name="shapes">The network's shapes, and the weights of the layers in floating point.</param>
     public static Plan Build(IntegerInstructions instructions, QuantizedNetwork network, NetworkSource shapes) => instructions switch
     {
-        IntegerInstructions.Words512 => new QuantizedPlanBuilder<Vector512<int>, WordLanes512>(network, shapes).Build(),
-        IntegerInstructions.Bytes256 => new QuantizedPlanBuilder<Vector256<int>, ByteLanes256>(network, shapes).Build(),
-        IntegerInstructions.Words256 => new QuantizedPlanBuilder<Vector256<int>, WordLanes256>(network, shapes).Build(),
-        IntegerInstructions.SignedBytes128 => new QuantizedPlanBuilder<Vector128<int>, SignedByteLanes128>(network, shapes).Build(),
-        _ => new QuantizedPlanBuilder<Vector128<int>, WordLanes128>(network, shapes).Build(),
+        IntegerInstructions.Words512 => new QuantizedPlanBuilder<Vector512<int>, WordLanes512, WordLanes512>(network, shapes).Build(),
+        IntegerInstructions.Bytes256 => new QuantizedPlanBuilder<Vector256<int>, ByteLanes256, DotWordLanes256>(network, shapes).Build(),
+        IntegerInstructions.Words256 => new QuantizedPlanBuilder<Vector256<int>, WordLanes256, WordLanes256>(network, shapes).Build(),
+        IntegerInstructions.SignedBytes128 => new QuantizedPlanBuilder<Vector128<int>, SignedByteLanes128, WordLanes128>(network, shapes).Build(),
+        _ => new QuantizedPlanBuilder<Vector128<int>, WordLanes128, WordLanes128>(network, shapes).Build(),
     };
 }
 
 /// <summary>Builds the execution plan of a quantized network for one kind of instructions.</summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
-/// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
-internal sealed class QuantizedPlanBuilder<TVector, TLanes>
+/// <typeparam name="TLanes">Operations on elements of maps.</typeparam>
+/// <typeparam name="TWords">Operations on words, for Winograd convolution.</typeparam>
+internal sealed class QuantizedPlanBuilder<TVector, TLanes, TWords>
     where TVector : struct
     where TLanes : struct, IIntegerLanes<TVector>
+    where TWords : struct, IWordLanes<TVector>
 {
+    // Least number of input channels of a group, and of tiles of an image, for Winograd convolution. With fewer, its transforms cost more than the multiplications that it saves:
+    // those of the inputs and sums, and those of the filters, which all tiles of a chunk share. Direct convolution of bytes has half the multiplications of words.
+    private const int WinogradChannels = 24;
+    private const int WinogradTiles = 4;
+    private const int WinogradTilesOfBytes = 12;
+
     private readonly QuantizedNetwork _network;
     private readonly NetworkSource _shapes;
     private readonly PlanParts _parts = new();
@@ -119,8 +127,16 @@ internal sealed class QuantizedPlanBuilder<TVector, TLanes>
         _parts.BeginBlock(weights.Weights.Length, _buffer, _integers.ImageFloats);
         var layout = Layout(shape.OutputChannels, ConvolutionSize.OutputOfBlock(_integers.Height, shape.Stride), ConvolutionSize.OutputOfBlock(_integers.Width, shape.Stride));
         var target = _parts.MapBuffer(layout, layout.ImageFloats, _buffer);
-        var convolution = new IntegerConvolutionStep<TVector, TLanes>(shape, weights, _integers, input, layout, stored, _buffer, target, _parts.Weights);
-        _parts.Add(convolution, convolution.WorkspaceFloats);
+        if (PrefersWinograd(shape, layout) && IntegerWinogradStep<TVector, TLanes, TWords>.IsExact(weights))
+        {
+            var winograd = new IntegerWinogradStep<TVector, TLanes, TWords>(shape, weights, _integers, input, layout, stored, _buffer, target, _parts.Weights);
+            _parts.Add(winograd, winograd.WorkspaceFloats);
+        }
+        else
+        {
+            var direct = new IntegerConvolutionStep<TVector, TLanes>(shape, weights, _integers, input, layout, stored, _buffer, target, _parts.Weights);
+            _parts.Add(direct, direct.WorkspaceFloats);
+        }
         _parts.CountMaps(_integers.ImageFloats + layout.ImageFloats);
         if (source.Squeeze is not null && source.Excite is not null)
         {
@@ -129,6 +145,12 @@ internal sealed class QuantizedPlanBuilder<TVector, TLanes>
             _parts.Add(new IntegerScaleStep<TVector, TLanes>(layout, target, stored, output, _floatLayers.PooledFloats(shape.OutputChannels)));
         }
         (_integers, _parameters, _buffer) = (layout, output, target);
+    }
+
+    private static bool PrefersWinograd(BlockSpec shape, IntegerMapLayout output)
+    {
+        int tiles = (output.Height + 3) / 4 * ((output.Width + 3) / 4);
+        return shape.Stride == 1 && shape.InputChannels / shape.Groups >= WinogradChannels && tiles >= (TLanes.ElementBytes == 1 ? WinogradTilesOfBytes : WinogradTiles);
     }
 
     private void AddFloatBlock(QuantizedBlock block, BlockSource source)

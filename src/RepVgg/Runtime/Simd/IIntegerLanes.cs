@@ -1,3 +1,5 @@
+using System.Diagnostics.CodeAnalysis;
+
 namespace RepVgg.Runtime.Simd;
 
 /// <summary>
@@ -35,4 +37,37 @@ internal unsafe interface IIntegerLanes<TVector> : IMultiplyAddLanes<TVector>
 
     /// <summary>Stores Width floats: target[i] = sums[i] * multipliers[i].</summary>
     static abstract void StoreScaled(float* target, TVector sums, float* multipliers);
+
+    /// <summary>Loads 2 * Width consecutive elements of a map as words.</summary>
+    static abstract TVector LoadWords(void* source);
+}
+
+/// <summary>
+/// Vector operations of Winograd convolutions of integers, whose inputs and weights are words; the elements are those of <see cref="IIntegerLanes{TVector}"/> with
+/// <see cref="IIntegerLanes{TVector}.ElementBytes"/> 2. The operations on words are modulo 2^16, those on integers modulo 2^32.
+/// </summary>
+/// <typeparam name="TVector">The vector type.</typeparam>
+internal unsafe interface IWordLanes<TVector> : IIntegerLanes<TVector>
+    where TVector : struct
+{
+    /// <summary>Loads 2 * Width consecutive signed bytes as words.</summary>
+    static abstract TVector LoadSignedBytes(sbyte* source);
+
+    /// <summary>a + b for each word.</summary>
+    static abstract TVector AddWords(TVector a, TVector b);
+
+    /// <summary>a - b for each word.</summary>
+    static abstract TVector SubtractWords(TVector a, TVector b);
+
+    /// <summary>a * 2^count for each word.</summary>
+    static abstract TVector ShiftWords(TVector a, [ConstantExpected] byte count);
+
+    /// <summary>a - b for each lane, as integers.</summary>
+    static abstract TVector SubtractIntegers(TVector a, TVector b);
+
+    /// <summary>a * 2^count for each lane, as integers.</summary>
+    static abstract TVector ShiftIntegers(TVector a, [ConstantExpected] byte count);
+
+    /// <summary>a * factor / 2^count for each lane, as integers; the product is modulo 2^32, and the quotient is rounded down.</summary>
+    static abstract TVector MultiplyAndShiftRight(TVector a, int factor, [ConstantExpected] byte count);
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.Arm;
@@ -53,6 +54,13 @@ internal readonly unsafe struct ByteLanes256 : IIntegerLanes<Vector256<int>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreScaled(float* target, Vector256<int> sums, float* multipliers) => (Vector256.ConvertToSingle(sums) * Vector256.Load(multipliers)).Store(target);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> LoadWords(void* source)
+    {
+        var bytes = Vector128.Load((byte*)source);
+        return Vector256.Create(Vector128.WidenLower(bytes), Vector128.WidenUpper(bytes)).AsInt32();
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void StoreBytes(void* target, Vector256<int> values)
@@ -122,6 +130,9 @@ internal readonly unsafe struct SignedByteLanes128 : IIntegerLanes<Vector128<int
     public static void StoreScaled(float* target, Vector128<int> sums, float* multipliers) => (Vector128.ConvertToSingle(sums) * Vector128.Load(multipliers)).Store(target);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<int> LoadWords(void* source) => Vector128.WidenLower(Vector128.CreateScalarUnsafe(Unsafe.ReadUnaligned<ulong>(source)).AsByte()).AsInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void StoreBytes(void* target, Vector128<int> values)
     {
         var words = Vector128.Narrow(values, values).AsUInt16();
@@ -130,7 +141,7 @@ internal readonly unsafe struct SignedByteLanes128 : IIntegerLanes<Vector128<int
 }
 
 /// <summary>Four lanes of two words, for SSE2, NEON, and the software fallback.</summary>
-internal readonly unsafe struct WordLanes128 : IIntegerLanes<Vector128<int>>
+internal readonly unsafe struct WordLanes128 : IWordLanes<Vector128<int>>
 {
     public static int Width => 4;
 
@@ -185,12 +196,37 @@ internal readonly unsafe struct WordLanes128 : IIntegerLanes<Vector128<int>>
     public static void StoreScaled(float* target, Vector128<int> sums, float* multipliers) => (Vector128.ConvertToSingle(sums) * Vector128.Load(multipliers)).Store(target);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<int> LoadWords(void* source) => Vector128.Load((int*)source);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<int> AddWords(Vector128<int> a, Vector128<int> b) => (a.AsInt16() + b.AsInt16()).AsInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<int> SubtractWords(Vector128<int> a, Vector128<int> b) => (a.AsInt16() - b.AsInt16()).AsInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<int> ShiftWords(Vector128<int> a, [ConstantExpected] byte count) => Vector128.ShiftLeft(a.AsInt16(), count).AsInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<int> SubtractIntegers(Vector128<int> a, Vector128<int> b) => a - b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<int> ShiftIntegers(Vector128<int> a, [ConstantExpected] byte count) => Vector128.ShiftLeft(a, count);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<int> MultiplyAndShiftRight(Vector128<int> a, int factor, [ConstantExpected] byte count) => Vector128.ShiftRightArithmetic(a * Vector128.Create(factor), count);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<int> LoadSignedBytes(sbyte* source) =>
+        Vector128.WidenLower(Vector128.CreateScalarUnsafe(Unsafe.ReadUnaligned<ulong>(source)).AsSByte()).AsInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void StoreWords(void* target, Vector128<int> values) =>
         Unsafe.WriteUnaligned(target, Vector128.Narrow(values, values).AsUInt64().ToScalar());
 }
 
 /// <summary>Eight lanes of two words, for AVX2.</summary>
-internal readonly unsafe struct WordLanes256 : IIntegerLanes<Vector256<int>>
+internal readonly unsafe struct WordLanes256 : IWordLanes<Vector256<int>>
 {
     public static bool IsSupported => Avx2.IsSupported;
 
@@ -239,11 +275,105 @@ internal readonly unsafe struct WordLanes256 : IIntegerLanes<Vector256<int>>
     public static void StoreScaled(float* target, Vector256<int> sums, float* multipliers) => (Vector256.ConvertToSingle(sums) * Vector256.Load(multipliers)).Store(target);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> LoadWords(void* source) => Vector256.Load((int*)source);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> AddWords(Vector256<int> a, Vector256<int> b) => (a.AsInt16() + b.AsInt16()).AsInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> SubtractWords(Vector256<int> a, Vector256<int> b) => (a.AsInt16() - b.AsInt16()).AsInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> ShiftWords(Vector256<int> a, [ConstantExpected] byte count) => Vector256.ShiftLeft(a.AsInt16(), count).AsInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> SubtractIntegers(Vector256<int> a, Vector256<int> b) => a - b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> ShiftIntegers(Vector256<int> a, [ConstantExpected] byte count) => Vector256.ShiftLeft(a, count);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> MultiplyAndShiftRight(Vector256<int> a, int factor, [ConstantExpected] byte count) => Vector256.ShiftRightArithmetic(a * Vector256.Create(factor), count);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> LoadSignedBytes(sbyte* source)
+    {
+        var bytes = Vector128.Load(source);
+        return Vector256.Create(Vector128.WidenLower(bytes), Vector128.WidenUpper(bytes)).AsInt32();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void StoreWords(void* target, Vector256<int> values) => Vector128.Narrow(values.GetLower(), values.GetUpper()).Store((short*)target);
 }
 
+/// <summary>Eight lanes of two words, multiplied by AVX-VNNI's dot product of words; everything else is that of <see cref="WordLanes256"/>.</summary>
+internal readonly unsafe struct DotWordLanes256 : IWordLanes<Vector256<int>>
+{
+    public static int Width => WordLanes256.Width;
+
+    public static int ElementBytes => WordLanes256.ElementBytes;
+
+    public static int InputOffset => WordLanes256.InputOffset;
+
+    public static Vector256<int> Zero => WordLanes256.Zero;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> MultiplyAdd(Vector256<int> a, Vector256<int> b, Vector256<int> c) => AvxVnni.MultiplyWideningAndAdd(c, a.AsInt16(), b.AsInt16());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> Load(float* source) => WordLanes256.Load(source);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(float* target, Vector256<int> value) => WordLanes256.Store(target, value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> Broadcast(float value) => WordLanes256.Broadcast(value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> Relu(Vector256<int> a) => WordLanes256.Relu(a);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> AddIntegers(Vector256<int> a, Vector256<int> b) => WordLanes256.AddIntegers(a, b);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> LoadElements(void* source, int zeroPoint) => WordLanes256.LoadElements(source, zeroPoint);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreQuantized(void* target, Vector256<int> sums, float* multipliers, int zeroPoint) => WordLanes256.StoreQuantized(target, sums, multipliers, zeroPoint);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Quantize(void* target, float* values, float scale, int zeroPoint) => WordLanes256.Quantize(target, values, scale, zeroPoint);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreScaled(float* target, Vector256<int> sums, float* multipliers) => WordLanes256.StoreScaled(target, sums, multipliers);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> LoadWords(void* source) => WordLanes256.LoadWords(source);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> LoadSignedBytes(sbyte* source) => WordLanes256.LoadSignedBytes(source);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> AddWords(Vector256<int> a, Vector256<int> b) => WordLanes256.AddWords(a, b);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> SubtractWords(Vector256<int> a, Vector256<int> b) => WordLanes256.SubtractWords(a, b);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> ShiftWords(Vector256<int> a, [ConstantExpected] byte count) => WordLanes256.ShiftWords(a, count);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> SubtractIntegers(Vector256<int> a, Vector256<int> b) => WordLanes256.SubtractIntegers(a, b);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> ShiftIntegers(Vector256<int> a, [ConstantExpected] byte count) => WordLanes256.ShiftIntegers(a, count);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> MultiplyAndShiftRight(Vector256<int> a, int factor, [ConstantExpected] byte count) => WordLanes256.MultiplyAndShiftRight(a, factor, count);
+}
+
 /// <summary>Sixteen lanes of two words, for AVX-512.</summary>
-internal readonly unsafe struct WordLanes512 : IIntegerLanes<Vector512<int>>
+internal readonly unsafe struct WordLanes512 : IWordLanes<Vector512<int>>
 {
     public static bool IsSupported => Avx512BW.IsSupported;
 
@@ -290,6 +420,34 @@ internal readonly unsafe struct WordLanes512 : IIntegerLanes<Vector512<int>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreScaled(float* target, Vector512<int> sums, float* multipliers) => (Vector512.ConvertToSingle(sums) * Vector512.Load(multipliers)).Store(target);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<int> LoadWords(void* source) => Vector512.Load((int*)source);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<int> AddWords(Vector512<int> a, Vector512<int> b) => (a.AsInt16() + b.AsInt16()).AsInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<int> SubtractWords(Vector512<int> a, Vector512<int> b) => (a.AsInt16() - b.AsInt16()).AsInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<int> ShiftWords(Vector512<int> a, [ConstantExpected] byte count) => Vector512.ShiftLeft(a.AsInt16(), count).AsInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<int> SubtractIntegers(Vector512<int> a, Vector512<int> b) => a - b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<int> ShiftIntegers(Vector512<int> a, [ConstantExpected] byte count) => Vector512.ShiftLeft(a, count);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<int> MultiplyAndShiftRight(Vector512<int> a, int factor, [ConstantExpected] byte count) => Vector512.ShiftRightArithmetic(a * Vector512.Create(factor), count);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<int> LoadSignedBytes(sbyte* source)
+    {
+        var bytes = Vector256.Load(source);
+        return Vector512.Create(Vector256.WidenLower(bytes), Vector256.WidenUpper(bytes)).AsInt32();
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void StoreWords(void* target, Vector512<int> values) => Vector256.Narrow(values.GetLower(), values.GetUpper()).Store((short*)target);
