@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using RepVgg.Architectures;
 using RepVgg.Inference.Execution;
 using RepVgg.Inference.Float32;
@@ -7,29 +8,32 @@ using RepVgg.Runtime.Simd;
 
 namespace RepVgg.Inference.Int8;
 
-/// <summary>Normalizes raw NCHW pixels, bytes or floats, as (pixel - mean) * scale per channel, and writes them quantized, with their border, to the input map.</summary>
+/// <summary>
+/// Normalizes raw NCHW pixels, bytes or floats, as (pixel - mean) * scale per channel, and writes them quantized, with their border, to the input map. A pixel has at most four
+/// channels.
+/// </summary>
 internal sealed unsafe class QuantizeInputStep : Step
 {
     private const int BandPixels = 4096;
+    private const int MaximumChannels = 4;
 
     private readonly IntegerMapLayout _layout;
     private readonly QuantizationParameters _parameters;
-    private readonly Normalization _normalization;
+    private readonly float[] _mean;
+    private readonly float[] _scale;
     private readonly Partition _bands;
-
-    // The element of each pixel value 0 to 255 of each channel.
-    private readonly byte[] _elements;
 
     /// <param name="layout">Layout of the input map.</param>
     /// <param name="normalization">Mean and scale of each channel.</param>
     /// <param name="parameters">How the normalised input is stored.</param>
     public QuantizeInputStep(IntegerMapLayout layout, Normalization normalization, QuantizationParameters parameters)
     {
-        (_layout, _normalization, _parameters) = (layout, normalization, parameters);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(layout.Channels, MaximumChannels);
+        ArgumentOutOfRangeException.ThrowIfNotEqual(layout.PixelElements, MaximumChannels);
+        (_layout, _parameters) = (layout, parameters);
+        _mean = [.. normalization.Mean];
+        _scale = [.. normalization.Scale];
         _bands = new Partition(layout.Height, BandPixels / layout.Width);
-        _elements = new byte[256 * layout.Channels];
-        for (int i = 0; i < _elements.Length; i++)
-            _elements[i] = Element(i % 256, i / 256);
     }
 
     public override int CountItems(StepContext context) => context.Images * _bands.Count;
@@ -39,8 +43,8 @@ internal sealed unsafe class QuantizeInputStep : Step
     {
         (int image, int band) = Math.DivRem(item, _bands.Count);
         byte* map = (byte*)context[BufferId.Input] + image * _layout.ImageBytes;
-        var pixels = context.Pixels.Skip((long)image * _layout.Channels * _layout.Height * _layout.Width);
-        int first = _bands.First(band), last = _bands.First(band + 1);
+        int plane = _layout.Height * _layout.Width, first = _bands.First(band), last = _bands.First(band + 1);
+        var pixels = context.Pixels.Skip((long)image * _layout.Channels * plane);
         if (first == 0)
             Fill(map, _layout.RowBytes);
         if (last == _layout.Height)
@@ -50,37 +54,59 @@ internal sealed unsafe class QuantizeInputStep : Step
             byte* row = map + (long)(y + 1) * _layout.RowBytes;
             Fill(row, _layout.PixelBytes);
             Fill(row + _layout.RowBytes - _layout.PixelBytes, _layout.PixelBytes);
-            for (int c = 0; c < _layout.Channels; c++)
-            {
-                var source = pixels.Skip(((long)c * _layout.Height + y) * _layout.Width);
-                byte* target = row + _layout.PixelBytes + c * _layout.ElementBytes;
-                if (source.AreBytes)
-                    WriteBytes(source.Bytes, target, c);
-                else
-                    WriteFloats(source.Floats, target, c);
-            }
+            var source = pixels.Skip((long)y * _layout.Width);
+            if (source.AreBytes)
+                WriteRow(source.Bytes, plane, row + _layout.PixelBytes);
+            else
+                WriteRow(source.Floats, plane, row + _layout.PixelBytes);
         }
     }
 
+    /// <summary>Writes a row of pixels, eight at a time. The last ones of a row are written again if its width is no multiple of eight.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void WriteBytes(byte* source, byte* target, int channel)
+    private void WriteRow<TPixel>(TPixel* source, nint plane, byte* target)
+        where TPixel : unmanaged
     {
-        fixed (byte* elements = &_elements[256 * channel])
+        int width = _layout.Width, count = Vector256<float>.Count;
+        if (width < count)
         {
-            for (int x = 0; x < _layout.Width; x++, target += _layout.PixelBytes)
-                *target = elements[source[x]];
+            // Copies of a short row, so that all eight pixels can be read.
+            TPixel* copy = stackalloc TPixel[MaximumChannels * Vector256<float>.Count];
+            byte* written = stackalloc byte[MaximumChannels * sizeof(short) * Vector256<float>.Count];
+            for (int i = 0; i < _layout.Channels * width; i++)
+                copy[i / width * count + i % width] = source[i / width * plane + i % width];
+            WritePixels(copy, count, written);
+            new ReadOnlySpan<byte>(written, width * _layout.PixelBytes).CopyTo(new Span<byte>(target, width * _layout.PixelBytes));
+            return;
+        }
+        for (int x = 0; x < width; x += count)
+        {
+            x = Math.Min(x, width - count);
+            WritePixels(source + x, plane, target + x * _layout.PixelBytes);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void WriteFloats(float* source, byte* target, int channel)
+    private void WritePixels<TPixel>(TPixel* source, nint plane, byte* target)
+        where TPixel : unmanaged
     {
-        for (int x = 0; x < _layout.Width; x++, target += _layout.PixelBytes)
-            *target = Element(source[x], channel);
+        // A lane of 32 bits has the elements of all channels of a pixel.
+        var pixels = Vector256<int>.Zero;
+        for (int c = 0; c < _layout.Channels; c++, source += plane)
+        {
+            var raw = typeof(TPixel) == typeof(byte) ? Lanes256.LoadBytes((byte*)source) : Vector256.Load((float*)source);
+            var values = (raw - Vector256.Create(_mean[c])) * Vector256.Create(_scale[c]);
+            pixels |= Vector256.ShiftLeft(Rounding.ToElements(values / Vector256.Create(_parameters.Scale), _parameters.ZeroPoint), 8 * c);
+        }
+        if (_layout.ElementBytes == 1)
+        {
+            pixels.Store((int*)target);
+            return;
+        }
+        var (low, high) = (Vector256.WidenLower(pixels.AsByte()), Vector256.WidenUpper(pixels.AsByte()));
+        low.Store((ushort*)target);
+        high.Store((ushort*)target + Vector256<ushort>.Count);
     }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private byte Element(float pixel, int channel) => _parameters.Quantize((pixel - _normalization.Mean[channel]) * _normalization.Scale[channel]);
 
     /// <summary>Writes pixels of the border. The high byte of an element of two bytes is always 0.</summary>
     private void Fill(byte* start, int bytes)
@@ -163,22 +189,57 @@ internal sealed unsafe class DequantizeMapStep<TVector, TLanes>(IntegerMapLayout
 /// <param name="layout">Layout of the map.</param>
 /// <param name="source">Buffer of the map.</param>
 /// <param name="parameters">How the map is stored.</param>
-/// <param name="pitch">Floats from one image's features to the next image's.</param>
+/// <param name="pitch">Floats from one image's features to the next image's, a multiple of the vector's lanes.</param>
 internal sealed unsafe class IntegerPoolStep<TVector, TLanes>(IntegerMapLayout layout, BufferId source, QuantizationParameters parameters, int pitch) : Step
     where TVector : struct
     where TLanes : struct, IIntegerLanes<TVector>
 {
+    // Vectors of channels whose sums are computed together, so that the pixels of a cache line are read together.
+    private const int VectorsOfItem = 4;
+
     private readonly float[] _scales = IntegerMaps.Repeated((float)(parameters.Scale / ((double)layout.Height * layout.Width)), TLanes.Width);
 
-    private readonly int _blocks = (layout.Channels + TLanes.Width - 1) / TLanes.Width;
+    private readonly int _vectors = (layout.Channels + TLanes.Width - 1) / TLanes.Width;
 
-    public override int CountItems(StepContext context) => context.Images * _blocks;
+    public override int CountItems(StepContext context) => context.Images * ((_vectors + VectorsOfItem - 1) / VectorsOfItem);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void RunItem(StepContext context, int item, int worker)
     {
-        var (image, block) = Math.DivRem(item, _blocks);
-        byte* map = (byte*)context[source] + image * layout.ImageBytes + layout.Origin + block * TLanes.Width * TLanes.ElementBytes;
+        var (image, group) = Math.DivRem(item, (_vectors + VectorsOfItem - 1) / VectorsOfItem);
+        int first = group * VectorsOfItem, bytes = TLanes.Width * TLanes.ElementBytes, width = TLanes.Width;
+        byte* map = (byte*)context[source] + image * layout.ImageBytes + layout.Origin + first * bytes;
+        float* target = context[BufferId.Pooled] + (long)image * pitch + first * width;
+        fixed (float* scales = _scales)
+        {
+            if (first + VectorsOfItem > _vectors)
+            {
+                for (; first < _vectors; first++, map += bytes, target += width)
+                    TLanes.StoreScaled(target, Sum(map), scales);
+                return;
+            }
+            TVector a = TLanes.Zero, b = a, c = a, d = a;
+            for (int y = 0; y < layout.Height; y++)
+            {
+                byte* pixel = map + (long)y * layout.RowBytes;
+                for (int x = 0; x < layout.Width; x++, pixel += layout.PixelBytes)
+                {
+                    a = TLanes.AddIntegers(a, TLanes.LoadElements(pixel, parameters.ZeroPoint));
+                    b = TLanes.AddIntegers(b, TLanes.LoadElements(pixel + bytes, parameters.ZeroPoint));
+                    c = TLanes.AddIntegers(c, TLanes.LoadElements(pixel + 2 * bytes, parameters.ZeroPoint));
+                    d = TLanes.AddIntegers(d, TLanes.LoadElements(pixel + 3 * bytes, parameters.ZeroPoint));
+                }
+            }
+            TLanes.StoreScaled(target, a, scales);
+            TLanes.StoreScaled(target + width, b, scales);
+            TLanes.StoreScaled(target + 2 * width, c, scales);
+            TLanes.StoreScaled(target + 3 * width, d, scales);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private TVector Sum(byte* map)
+    {
         TVector sum = TLanes.Zero;
         for (int y = 0; y < layout.Height; y++)
         {
@@ -186,11 +247,7 @@ internal sealed unsafe class IntegerPoolStep<TVector, TLanes>(IntegerMapLayout l
             for (int x = 0; x < layout.Width; x++, pixel += layout.PixelBytes)
                 sum = TLanes.AddIntegers(sum, TLanes.LoadElements(pixel, parameters.ZeroPoint));
         }
-        float* lanes = stackalloc float[TLanes.Width];
-        fixed (float* scales = _scales)
-            TLanes.StoreScaled(lanes, sum, scales);
-        int first = block * TLanes.Width, count = Math.Min(TLanes.Width, layout.Channels - first);
-        new ReadOnlySpan<float>(lanes, count).CopyTo(new Span<float>(context[BufferId.Pooled] + (long)image * pitch + first, count));
+        return sum;
     }
 }
 

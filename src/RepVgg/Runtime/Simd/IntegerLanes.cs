@@ -46,11 +46,11 @@ internal readonly unsafe struct ByteLanes256 : IIntegerLanes<Vector256<int>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreQuantized(void* target, Vector256<int> sums, float* multipliers, int zeroPoint) =>
-        StoreBytes(target, Rounding.ToElements(Vector256.ConvertToSingle(sums) * Vector256.Load(multipliers), zeroPoint));
+        StoreBytes(target, Rounding.ToAtMost255(Vector256.ConvertToSingle(sums) * Vector256.Load(multipliers), zeroPoint));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Quantize(void* target, float* values, float scale, int zeroPoint) =>
-        StoreBytes(target, Rounding.ToElements(Vector256.Load(values) / Vector256.Create(scale), zeroPoint));
+        StoreBytes(target, Rounding.ToAtMost255(Vector256.Load(values) / Vector256.Create(scale), zeroPoint));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreScaled(float* target, Vector256<int> sums, float* multipliers) => (Vector256.ConvertToSingle(sums) * Vector256.Load(multipliers)).Store(target);
@@ -65,8 +65,8 @@ internal readonly unsafe struct ByteLanes256 : IIntegerLanes<Vector256<int>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void StoreBytes(void* target, Vector256<int> values)
     {
-        var words = Vector128.Narrow(values.GetLower(), values.GetUpper()).AsUInt16();
-        Unsafe.WriteUnaligned(target, Vector128.Narrow(words, words).AsUInt64().ToScalar());
+        var words = Sse2.PackSignedSaturate(values.GetLower(), values.GetUpper());
+        Unsafe.WriteUnaligned(target, Sse2.PackUnsignedSaturate(words, words).AsUInt64().ToScalar());
     }
 }
 
@@ -265,11 +265,11 @@ internal readonly unsafe struct WordLanes256 : IWordLanes<Vector256<int>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreQuantized(void* target, Vector256<int> sums, float* multipliers, int zeroPoint) =>
-        StoreWords(target, Rounding.ToElements(Vector256.ConvertToSingle(sums) * Vector256.Load(multipliers), zeroPoint));
+        StoreWords(target, Rounding.ToAtMost255(Vector256.ConvertToSingle(sums) * Vector256.Load(multipliers), zeroPoint));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Quantize(void* target, float* values, float scale, int zeroPoint) =>
-        StoreWords(target, Rounding.ToElements(Vector256.Load(values) / Vector256.Create(scale), zeroPoint));
+        StoreWords(target, Rounding.ToAtMost255(Vector256.Load(values) / Vector256.Create(scale), zeroPoint));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreScaled(float* target, Vector256<int> sums, float* multipliers) => (Vector256.ConvertToSingle(sums) * Vector256.Load(multipliers)).Store(target);
@@ -303,7 +303,7 @@ internal readonly unsafe struct WordLanes256 : IWordLanes<Vector256<int>>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StoreWords(void* target, Vector256<int> values) => Vector128.Narrow(values.GetLower(), values.GetUpper()).Store((short*)target);
+    private static void StoreWords(void* target, Vector256<int> values) => Sse41.PackUnsignedSaturate(values.GetLower(), values.GetUpper()).Store((ushort*)target);
 }
 
 /// <summary>Eight lanes of two words, multiplied by AVX-VNNI's dot product of words; everything else is that of <see cref="WordLanes256"/>.</summary>
@@ -478,5 +478,14 @@ internal static class Rounding
     {
         values = Vector512.MinNative(Vector512.MaxNative(values, Vector512.Create((float)-zeroPoint)), Vector512.Create((float)(255 - zeroPoint)));
         return Vector512.ConvertToInt32Native(Vector512.Round(values)) + Vector512.Create(zeroPoint);
+    }
+
+    /// <summary>round(value) + zeroPoint, limited to at most 255; ties are rounded to even. What packs the results limits them to at least 0.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> ToAtMost255(Vector256<float> values, int zeroPoint)
+    {
+        // Numbers below -2^31 are converted to -2^31. The conversion rounds to the nearest, as the processor does unless a program changes its mode.
+        values = Avx.Min(values, Vector256.Create((float)(255 - zeroPoint)));
+        return Avx.ConvertToVector256Int32(values) + Vector256.Create(zeroPoint);
     }
 }
