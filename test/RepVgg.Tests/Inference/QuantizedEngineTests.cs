@@ -19,6 +19,7 @@ public class QuantizedEngineTests
         IntegerInstructions.Words256 => RepVgg.Runtime.Simd.WordLanes256.IsSupported,
         IntegerInstructions.Bytes256 => RepVgg.Runtime.Simd.ByteLanes256.IsSupported,
         IntegerInstructions.Words512 => RepVgg.Runtime.Simd.WordLanes512.IsSupported,
+        IntegerInstructions.Bytes256Words512 => RepVgg.Runtime.Simd.ByteLanes512.IsSupported,
         _ => true,
     });
 

@@ -15,7 +15,7 @@ namespace RepVgg.Inference.Int8;
 /// F(4x4, 3x3) of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, with the points 0, 1, -1, 2, -2 and infinity. The filter transform has the
 /// denominators 4, 6, 6, 24, 24 and 1. Without them its results are integers; the output transform multiplies by 24 over the denominator instead, so that it computes
 /// 24 * 24 = 576 = 9 * 64 times the sums. All of that is exact modulo 2^32: multiplied by the inverse of 9, it is 64 times the sum, and shifted by 6 bits it is the sum, if that
-/// has at most 26 bits, which <see cref="IsExact"/> checks from the weights.
+/// has at most 26 bits, which <see cref="IntegerWinograd.IsExact"/> checks from the weights.
 /// </para>
 /// <para>
 /// Transformed inputs and filters fit in words: of inputs 0 to 255, a row of the input transform is between -2040 and 1275, and a row of that between -17340 and
@@ -34,8 +34,8 @@ internal sealed unsafe class IntegerWinogradStep<TVector, TLanes, TWords> : Conv
 {
     private const int Points = WinogradTile.Points, AllPoints = WinogradTile.AllPoints, TileSize = WinogradTile.Size;
 
-    // The sums have at most 26 bits with sign. The inverse of 9 modulo 2^32.
-    private const int SumBits = 25, ExactShift = 6;
+    // The results of the transforms are 9 * 2^6 times the sums. The inverse of 9 is modulo 2^32.
+    private const int ExactShift = 6;
     private const int InverseOfNine = 954437177;
 
     // Maximum number of tiles that are multiplied together. More tiles use a transformed filter more often; fewer tiles stay in the L2 cache.
@@ -82,22 +82,13 @@ internal sealed unsafe class IntegerWinogradStep<TVector, TLanes, TWords> : Conv
     /// <summary>Floats of workspace per worker: the transformed filters, the sums, and the transformed inputs of a chunk.</summary>
     public long WorkspaceFloats => AllPoints * (FilterPitch + (long)ChunkTiles * (SumsPitch + InputFloats)) + AllPoints * TWords.Width;
 
-    /// <summary>Whether the sums of a layer always have few enough bits: at most 255 times the positive weights of an output channel, or the negative ones.</summary>
-    public static bool IsExact(QuantizedWeights weights)
+    /// <summary>Creates the step; see <see cref="WinogradFactory"/>.</summary>
+    public static (ConvolutionStep Step, long WorkspaceFloats) Create(
+        BlockSpec shape, QuantizedWeights weights, IntegerMapLayout input, QuantizationParameters inputParameters, IntegerMapLayout output, QuantizationParameters outputParameters,
+        BufferId source, BufferId target, WeightArena arena)
     {
-        int filter = weights.Weights.Length / weights.Biases.Length;
-        for (int o = 0; o < weights.Biases.Length; o++)
-        {
-            long positive = 0, negative = 0;
-            foreach (sbyte weight in weights.Weights.AsSpan(o * filter, filter))
-            {
-                positive += Math.Max(weight, (sbyte)0);
-                negative -= Math.Min(weight, (sbyte)0);
-            }
-            if (Math.Max(positive, negative) * byte.MaxValue >= 1L << SumBits)
-                return false;
-        }
-        return true;
+        var step = new IntegerWinogradStep<TVector, TLanes, TWords>(shape, weights, input, inputParameters, output, outputParameters, source, target, arena);
+        return (step, step.WorkspaceFloats);
     }
 
     protected override WorkShares Shares(StepContext context) => new(
@@ -324,5 +315,30 @@ internal sealed unsafe class IntegerWinogradStep<TVector, TLanes, TWords> : Conv
         TWords.Store(target + pitch, TWords.AddIntegers(nearDifference, TWords.ShiftIntegers(farDifference, 1)));
         TWords.Store(target + 2 * pitch, TWords.AddIntegers(near, TWords.ShiftIntegers(far, 2)));
         TWords.Store(target + 3 * pitch, TWords.AddIntegers(TWords.AddIntegers(nearDifference, TWords.ShiftIntegers(farDifference, 3)), last));
+    }
+}
+
+/// <summary>What integer Winograd convolutions need of the weights.</summary>
+internal static class IntegerWinograd
+{
+    // Bits of the largest sum, without its sign.
+    private const int SumBits = 25;
+
+    /// <summary>Whether the sums of a layer always have few enough bits: at most 255 times the positive weights of an output channel, or the negative ones.</summary>
+    public static bool IsExact(QuantizedWeights weights)
+    {
+        int filter = weights.Weights.Length / weights.Biases.Length;
+        for (int o = 0; o < weights.Biases.Length; o++)
+        {
+            long positive = 0, negative = 0;
+            foreach (sbyte weight in weights.Weights.AsSpan(o * filter, filter))
+            {
+                positive += Math.Max(weight, (sbyte)0);
+                negative -= Math.Min(weight, (sbyte)0);
+            }
+            if (Math.Max(positive, negative) * byte.MaxValue >= 1L << SumBits)
+                return false;
+        }
+        return true;
     }
 }

@@ -19,19 +19,29 @@ internal enum IntegerInstructions
     /// <summary>Words in vectors of 256 bits: AVX2.</summary>
     Words256,
 
-    /// <summary>Bytes in vectors of 256 bits: AVX-VNNI.</summary>
+    /// <summary>Bytes and, for Winograd convolution, words in vectors of 256 bits: AVX-VNNI.</summary>
     Bytes256,
+
+    /// <summary>Bytes in vectors of 256 bits and, for Winograd convolution, words in vectors of 512 bits: AVX-VNNI and AVX-512BW.</summary>
+    Bytes256Words512,
 
     /// <summary>Words in vectors of 512 bits: AVX-512BW.</summary>
     Words512,
 }
+
+/// <summary>Creates the step of a Winograd convolution.</summary>
+/// <returns>The step, and the floats of workspace that each worker needs for it.</returns>
+internal delegate (ConvolutionStep Step, long WorkspaceFloats) WinogradFactory(
+    BlockSpec shape, QuantizedWeights weights, IntegerMapLayout input, QuantizationParameters inputParameters, IntegerMapLayout output, QuantizationParameters outputParameters,
+    BufferId source, BufferId target, WeightArena arena);
 
 /// <summary>Builds the execution plan of a quantized network.</summary>
 internal static class QuantizedPlanBuilder
 {
     /// <summary>The fastest instructions of this machine.</summary>
     public static IntegerInstructions Fastest =>
-        ByteLanes256.IsSupported ? IntegerInstructions.Bytes256
+        ByteLanes512.IsSupported ? IntegerInstructions.Bytes256Words512
+        : ByteLanes256.IsSupported ? IntegerInstructions.Bytes256
         : WordLanes512.IsSupported ? IntegerInstructions.Words512
         : WordLanes256.IsSupported ? IntegerInstructions.Words256
         : SignedByteLanes128.IsSupported ? IntegerInstructions.SignedBytes128
@@ -43,22 +53,25 @@ internal static class QuantizedPlanBuilder
     /// <param name="shapes">The network's shapes, and the weights of the layers in floating point.</param>
     public static Plan Build(IntegerInstructions instructions, QuantizedNetwork network, NetworkSource shapes) => instructions switch
     {
-        IntegerInstructions.Words512 => new QuantizedPlanBuilder<Vector512<int>, WordLanes512, WordLanes512>(network, shapes).Build(),
-        IntegerInstructions.Bytes256 => new QuantizedPlanBuilder<Vector256<int>, ByteLanes256, DotWordLanes256>(network, shapes).Build(),
-        IntegerInstructions.Words256 => new QuantizedPlanBuilder<Vector256<int>, WordLanes256, WordLanes256>(network, shapes).Build(),
-        IntegerInstructions.SignedBytes128 => new QuantizedPlanBuilder<Vector128<int>, SignedByteLanes128, WordLanes128>(network, shapes).Build(),
-        _ => new QuantizedPlanBuilder<Vector128<int>, WordLanes128, WordLanes128>(network, shapes).Build(),
+        IntegerInstructions.Words512 => Build<Vector512<int>, WordLanes512>(network, shapes, IntegerWinogradStep<Vector512<int>, WordLanes512, WordLanes512>.Create, WordLanes512.Width),
+        IntegerInstructions.Bytes256Words512 => Build<Vector256<int>, ByteLanes256>(network, shapes, IntegerWinogradStep<Vector512<int>, ByteLanes512, WordLanes512>.Create, WordLanes512.Width),
+        IntegerInstructions.Bytes256 => Build<Vector256<int>, ByteLanes256>(network, shapes, IntegerWinogradStep<Vector256<int>, ByteLanes256, DotWordLanes256>.Create, ByteLanes256.Width),
+        IntegerInstructions.Words256 => Build<Vector256<int>, WordLanes256>(network, shapes, IntegerWinogradStep<Vector256<int>, WordLanes256, WordLanes256>.Create, WordLanes256.Width),
+        IntegerInstructions.SignedBytes128 => Build<Vector128<int>, SignedByteLanes128>(network, shapes, IntegerWinogradStep<Vector128<int>, SignedByteLanes128, WordLanes128>.Create, WordLanes128.Width),
+        _ => Build<Vector128<int>, WordLanes128>(network, shapes, IntegerWinogradStep<Vector128<int>, WordLanes128, WordLanes128>.Create, WordLanes128.Width),
     };
+
+    private static Plan Build<TVector, TLanes>(QuantizedNetwork network, NetworkSource shapes, WinogradFactory createWinograd, int lanes)
+        where TVector : struct
+        where TLanes : struct, IIntegerLanes<TVector> => new QuantizedPlanBuilder<TVector, TLanes>(network, shapes, createWinograd, lanes).Build();
 }
 
 /// <summary>Builds the execution plan of a quantized network for one kind of instructions.</summary>
 /// <typeparam name="TVector">The vector type.</typeparam>
 /// <typeparam name="TLanes">Operations on elements of maps.</typeparam>
-/// <typeparam name="TWords">Operations on words, for Winograd convolution.</typeparam>
-internal sealed class QuantizedPlanBuilder<TVector, TLanes, TWords>
+internal sealed class QuantizedPlanBuilder<TVector, TLanes>
     where TVector : struct
     where TLanes : struct, IIntegerLanes<TVector>
-    where TWords : struct, IWordLanes<TVector>
 {
     // Least number of input channels of a group, and of tiles of an image, for Winograd convolution. With fewer, its transforms cost more than the multiplications that it saves:
     // those of the inputs and sums, and those of the filters, which all tiles of a chunk share. Direct convolution of bytes has half the multiplications of words.
@@ -68,6 +81,8 @@ internal sealed class QuantizedPlanBuilder<TVector, TLanes, TWords>
 
     private readonly QuantizedNetwork _network;
     private readonly NetworkSource _shapes;
+    private readonly WinogradFactory _createWinograd;
+    private readonly int _lanes;
     private readonly PlanParts _parts = new();
     private readonly PlanBuilder _floatLayers;
 
@@ -79,9 +94,11 @@ internal sealed class QuantizedPlanBuilder<TVector, TLanes, TWords>
 
     /// <param name="network">The network.</param>
     /// <param name="shapes">The network's shapes, and the weights of the layers in floating point.</param>
-    public QuantizedPlanBuilder(QuantizedNetwork network, NetworkSource shapes)
+    /// <param name="createWinograd">Creates the steps of Winograd convolutions.</param>
+    /// <param name="lanes">The largest number of lanes of a vector, whose elements are written together.</param>
+    public QuantizedPlanBuilder(QuantizedNetwork network, NetworkSource shapes, WinogradFactory createWinograd, int lanes)
     {
-        (_network, _shapes) = (network, shapes);
+        (_network, _shapes, _createWinograd, _lanes) = (network, shapes, createWinograd, lanes);
         _floatLayers = PlanBuilder.Create(VectorWidths.Widest, _parts);
     }
 
@@ -127,10 +144,10 @@ internal sealed class QuantizedPlanBuilder<TVector, TLanes, TWords>
         _parts.BeginBlock(weights.Weights.Length, _buffer, _integers.ImageFloats);
         var layout = Layout(shape.OutputChannels, ConvolutionSize.OutputOfBlock(_integers.Height, shape.Stride), ConvolutionSize.OutputOfBlock(_integers.Width, shape.Stride));
         var target = _parts.MapBuffer(layout, layout.ImageFloats, _buffer);
-        if (PrefersWinograd(shape, layout) && IntegerWinogradStep<TVector, TLanes, TWords>.IsExact(weights))
+        if (PrefersWinograd(shape, layout) && IntegerWinograd.IsExact(weights))
         {
-            var winograd = new IntegerWinogradStep<TVector, TLanes, TWords>(shape, weights, _integers, input, layout, stored, _buffer, target, _parts.Weights);
-            _parts.Add(winograd, winograd.WorkspaceFloats);
+            var (winograd, workspace) = _createWinograd(shape, weights, _integers, input, layout, stored, _buffer, target, _parts.Weights);
+            _parts.Add(winograd, workspace);
         }
         else
         {
@@ -208,6 +225,5 @@ internal sealed class QuantizedPlanBuilder<TVector, TLanes, TWords>
     }
 
     // Vectors of elements are written whole, so that a pixel has a whole number of them.
-    private static IntegerMapLayout Layout(int channels, int height, int width) =>
-        new(channels, height, width, (channels + TLanes.Width - 1) / TLanes.Width * TLanes.Width, TLanes.ElementBytes);
+    private IntegerMapLayout Layout(int channels, int height, int width) => new(channels, height, width, (channels + _lanes - 1) / _lanes * _lanes, TLanes.ElementBytes);
 }

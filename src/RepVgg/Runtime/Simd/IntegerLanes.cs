@@ -40,8 +40,7 @@ internal readonly unsafe struct ByteLanes256 : IIntegerLanes<Vector256<int>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<int> LoadElements(void* source, int zeroPoint)
     {
-        var words = Vector128.WidenLower(Vector128.CreateScalarUnsafe(Unsafe.ReadUnaligned<ulong>(source)).AsByte());
-        return Vector256.Create(Vector128.WidenLower(words), Vector128.WidenUpper(words)).AsInt32() - Vector256.Create(zeroPoint);
+        return Avx2.ConvertToVector256Int32((byte*)source) - Vector256.Create(zeroPoint);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -56,11 +55,7 @@ internal readonly unsafe struct ByteLanes256 : IIntegerLanes<Vector256<int>>
     public static void StoreScaled(float* target, Vector256<int> sums, float* multipliers) => (Vector256.ConvertToSingle(sums) * Vector256.Load(multipliers)).Store(target);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<int> LoadWords(void* source)
-    {
-        var bytes = Vector128.Load((byte*)source);
-        return Vector256.Create(Vector128.WidenLower(bytes), Vector128.WidenUpper(bytes)).AsInt32();
-    }
+    public static Vector256<int> LoadWords(void* source) => Avx2.ConvertToVector256Int16((byte*)source).AsInt32();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void StoreBytes(void* target, Vector256<int> values)
@@ -68,6 +63,65 @@ internal readonly unsafe struct ByteLanes256 : IIntegerLanes<Vector256<int>>
         var words = Sse2.PackSignedSaturate(values.GetLower(), values.GetUpper());
         Unsafe.WriteUnaligned(target, Sse2.PackUnsignedSaturate(words, words).AsUInt64().ToScalar());
     }
+}
+
+/// <summary>Sixteen lanes of four bytes, for the maps of Winograd convolutions in vectors of 512 bits; .NET has AVX-VNNI's dot product for 256 bits only.</summary>
+internal readonly unsafe struct ByteLanes512 : IIntegerLanes<Vector512<int>>
+{
+    public static bool IsSupported => AvxVnni.IsSupported && Avx512BW.VL.IsSupported;
+
+    public static int Width => 16;
+
+    public static int ElementBytes => 1;
+
+    public static int InputOffset => 0;
+
+    public static Vector512<int> Zero => Vector512<int>.Zero;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<int> Load(float* source) => Vector512.Load((int*)source);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(float* target, Vector512<int> value) => value.Store((int*)target);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<int> Broadcast(float value) => Vector512.Create(value).AsInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<int> Relu(Vector512<int> a) => Vector512.Max(a, Vector512<int>.Zero);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<int> MultiplyAdd(Vector512<int> a, Vector512<int> b, Vector512<int> c) => Vector512.Create(
+        ByteLanes256.MultiplyAdd(a.GetLower(), b.GetLower(), c.GetLower()), ByteLanes256.MultiplyAdd(a.GetUpper(), b.GetUpper(), c.GetUpper()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<int> AddIntegers(Vector512<int> a, Vector512<int> b) => a + b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<int> LoadElements(void* source, int zeroPoint)
+    {
+        var bytes = Vector128.Load((byte*)source);
+        var words = Vector256.Create(Vector128.WidenLower(bytes), Vector128.WidenUpper(bytes));
+        return Vector512.Create(Vector256.WidenLower(words), Vector256.WidenUpper(words)).AsInt32() - Vector512.Create(zeroPoint);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreQuantized(void* target, Vector512<int> sums, float* multipliers, int zeroPoint) =>
+        StoreBytes(target, Rounding.ToAtMost255(Vector512.ConvertToSingle(sums) * Vector512.Load(multipliers), zeroPoint));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Quantize(void* target, float* values, float scale, int zeroPoint) =>
+        StoreBytes(target, Rounding.ToAtMost255(Vector512.Load(values) / Vector512.Create(scale), zeroPoint));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreScaled(float* target, Vector512<int> sums, float* multipliers) => (Vector512.ConvertToSingle(sums) * Vector512.Load(multipliers)).Store(target);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<int> LoadWords(void* source) => Avx512BW.ConvertToVector512Int16(Vector256.Load((byte*)source)).AsInt32();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void StoreBytes(void* target, Vector512<int> values) =>
+        Avx512F.ConvertToVector128ByteWithSaturation(Vector512.Max(values, Vector512<int>.Zero).AsUInt32()).Store((byte*)target);
 }
 
 /// <summary>Four lanes of four bytes, multiplied by the dot product of signed bytes: NEON's where the processor has it, otherwise a portable equivalent.</summary>
@@ -296,11 +350,7 @@ internal readonly unsafe struct WordLanes256 : IWordLanes<Vector256<int>>
     public static Vector256<int> MultiplyAndShiftRight(Vector256<int> a, int factor, [ConstantExpected] byte count) => Vector256.ShiftRightArithmetic(a * Vector256.Create(factor), count);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<int> LoadSignedBytes(sbyte* source)
-    {
-        var bytes = Vector128.Load(source);
-        return Vector256.Create(Vector128.WidenLower(bytes), Vector128.WidenUpper(bytes)).AsInt32();
-    }
+    public static Vector256<int> LoadSignedBytes(sbyte* source) => Avx2.ConvertToVector256Int16(source).AsInt32();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void StoreWords(void* target, Vector256<int> values) => Sse41.PackUnsignedSaturate(values.GetLower(), values.GetUpper()).Store((ushort*)target);
@@ -412,11 +462,11 @@ internal readonly unsafe struct WordLanes512 : IWordLanes<Vector512<int>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreQuantized(void* target, Vector512<int> sums, float* multipliers, int zeroPoint) =>
-        StoreWords(target, Rounding.ToElements(Vector512.ConvertToSingle(sums) * Vector512.Load(multipliers), zeroPoint));
+        StoreWords(target, Rounding.ToAtMost255(Vector512.ConvertToSingle(sums) * Vector512.Load(multipliers), zeroPoint));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Quantize(void* target, float* values, float scale, int zeroPoint) =>
-        StoreWords(target, Rounding.ToElements(Vector512.Load(values) / Vector512.Create(scale), zeroPoint));
+        StoreWords(target, Rounding.ToAtMost255(Vector512.Load(values) / Vector512.Create(scale), zeroPoint));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreScaled(float* target, Vector512<int> sums, float* multipliers) => (Vector512.ConvertToSingle(sums) * Vector512.Load(multipliers)).Store(target);
@@ -443,14 +493,10 @@ internal readonly unsafe struct WordLanes512 : IWordLanes<Vector512<int>>
     public static Vector512<int> MultiplyAndShiftRight(Vector512<int> a, int factor, [ConstantExpected] byte count) => Vector512.ShiftRightArithmetic(a * Vector512.Create(factor), count);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<int> LoadSignedBytes(sbyte* source)
-    {
-        var bytes = Vector256.Load(source);
-        return Vector512.Create(Vector256.WidenLower(bytes), Vector256.WidenUpper(bytes)).AsInt32();
-    }
+    public static Vector512<int> LoadSignedBytes(sbyte* source) => Avx512BW.ConvertToVector512Int16(Vector256.Load(source)).AsInt32();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StoreWords(void* target, Vector512<int> values) => Vector256.Narrow(values.GetLower(), values.GetUpper()).Store((short*)target);
+    private static void StoreWords(void* target, Vector512<int> values) => Avx512F.ConvertToVector256UInt16WithSaturation(Vector512.Max(values, Vector512<int>.Zero).AsUInt32()).Store((ushort*)target);
 }
 
 /// <summary>Rounds numbers to the elements of a quantized map. Values are limited before they are converted, because numbers beyond 2^31 cannot be.</summary>
@@ -487,5 +533,13 @@ internal static class Rounding
         // Numbers below -2^31 are converted to -2^31. The conversion rounds to the nearest, as the processor does unless a program changes its mode.
         values = Avx.Min(values, Vector256.Create((float)(255 - zeroPoint)));
         return Avx.ConvertToVector256Int32(values) + Vector256.Create(zeroPoint);
+    }
+
+    /// <inheritdoc cref="ToAtMost255(Vector256{float}, int)"/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<int> ToAtMost255(Vector512<float> values, int zeroPoint)
+    {
+        values = Avx512F.Min(values, Vector512.Create((float)(255 - zeroPoint)));
+        return Avx512F.ConvertToVector512Int32(values) + Vector512.Create(zeroPoint);
     }
 }
