@@ -53,9 +53,8 @@ public sealed class InferenceEngine : INetworkEngine
     }
 
     internal InferenceEngine(QuantizedNetwork network, int threads, IntegerInstructions instructions)
-        : this(Source(network), threads, shapes => QuantizedPlanBuilder.Build(instructions, network, shapes), null)
+        : this(Source(network), threads, source => QuantizedPlanBuilder.Build(instructions, network, source), null)
     {
-        _isQuantized = true;
     }
 
     internal InferenceEngine(DeployNetwork network, int threads, VectorWidth width, StrategyChoice? choose = null)
@@ -65,14 +64,14 @@ public sealed class InferenceEngine : INetworkEngine
 
     /// <summary>Creates an engine for a network whose weights are read while it is created.</summary>
     internal InferenceEngine(NetworkSource network, int threads)
-        : this(network, threads, source => PlanBuilder.Build(VectorWidths.Widest, source), null)
+        : this(network, threads, Build, null)
     {
     }
 
     /// <summary>Creates an engine for a network from a file.</summary>
     /// <exception cref="InvalidDataException">One image needs more memory than <paramref name="limits"/> allow. The message contains only the reason.</exception>
     internal InferenceEngine(DeployNetwork network, int threads, WeightsFileLimits? limits)
-        : this(Source(network), threads, source => PlanBuilder.Build(VectorWidths.Widest, source), limits)
+        : this(Source(network), threads, Build, limits)
     {
     }
 
@@ -85,6 +84,7 @@ public sealed class InferenceEngine : INetworkEngine
         InputLength = network.InputLength;
         Output = network.Output;
         OutputLength = network.OutputLength;
+        _isQuantized = network.Quantized is not null;
         double bytes = 0;
         try
         {
@@ -120,7 +120,7 @@ public sealed class InferenceEngine : INetworkEngine
     /// A file that was written less than 20 ms and 1 ms per MiB ago, at most 100 ms, is opened after that time, because another write at the same time could not be noticed otherwise. A
     /// time stamp in the future, such as of a network drive whose clock is ahead, disables that protection.
     /// </remarks>
-    /// <param name="path">An ONNX file or any other file that <see cref="WeightsFile.ReadDeployNetwork(string, WeightsFileOptions)"/> reads.</param>
+    /// <param name="path">An ONNX file, which may be quantized, or any other file that <see cref="WeightsFile.ReadDeployNetwork(string, WeightsFileOptions)"/> reads.</param>
     /// <param name="options">What the file does not say; null for nothing. What is assumed then is in <see cref="Assumptions"/>.</param>
     /// <param name="threads">Maximum number of threads for one call, including the calling thread; 0 for all cores.</param>
     /// <returns>The engine.</returns>
@@ -131,7 +131,7 @@ public sealed class InferenceEngine : INetworkEngine
     /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
     public static InferenceEngine Open(string path, WeightsFileOptions? options = null, int threads = 0) => JitWarmup.RunDuring(
         () => WarmupNetwork.CompileKernels(VectorWidths.Widest),
-        () => WeightsFile.Use(path, options, (network, assumptions) => new InferenceEngine(network, threads, source => PlanBuilder.Build(VectorWidths.Widest, source), (options ?? new WeightsFileOptions()).Limits) { Assumptions = assumptions }));
+        () => WeightsFile.Use(path, options, (network, assumptions) => new InferenceEngine(network, threads, Build, (options ?? new WeightsFileOptions()).Limits) { Assumptions = assumptions }));
 
     /// <summary>Creates an engine for the network in a file, as <see cref="Open(string, WeightsFileOptions, int)"/> does without options.</summary>
     /// <param name="path">The file.</param>
@@ -244,6 +244,10 @@ public sealed class InferenceEngine : INetworkEngine
                 results.Slice(image * OutputLength, OutputLength).Fill(float.NaN);
         }
     }
+
+    private static Plan Build(NetworkSource network) => network.Quantized is { } quantized
+        ? QuantizedPlanBuilder.Build(QuantizedPlanBuilder.Fastest, quantized, network)
+        : PlanBuilder.Build(VectorWidths.Widest, network);
 
     private static NetworkSource Source(DeployNetwork network)
     {

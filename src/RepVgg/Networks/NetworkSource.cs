@@ -73,6 +73,9 @@ internal sealed class NetworkSource
 
     public LinearSource Classifier { get; }
 
+    /// <summary>The network, if it is a quantized one.</summary>
+    public QuantizedNetwork? Quantized { get; private init; }
+
     /// <summary>Number of input values of one image.</summary>
     public int InputLength { get; }
 
@@ -127,7 +130,10 @@ internal sealed class NetworkSource
             ? new LinearSource(features, weights.Biases.Length, TensorData.Zeros(0), TensorData.Zeros(0), weights)
             : Linear(network.Classifier);
         return new NetworkSource(
-            network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth, network.Normalization, network.Output, blocks, classifier);
+            network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth, network.Normalization, network.Output, blocks, classifier)
+        {
+            Quantized = network,
+        };
     }
 
     /// <summary>Creates the source of a block in memory.</summary>

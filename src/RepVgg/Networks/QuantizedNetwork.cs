@@ -56,6 +56,21 @@ public sealed record QuantizedWeights(ImmutableArray<sbyte> Weights, ImmutableAr
     }
 }
 
+/// <summary>How a network was quantized, and its accuracy before and afterwards, where it was measured. The choice of the calibrator can matter more than anything else.</summary>
+/// <param name="Calibrator">Name of the calibrator.</param>
+/// <param name="Images">Number of calibration images.</param>
+public sealed record QuantizationDetails(string Calibrator, int Images)
+{
+    /// <summary>Number of images on which the accuracies were measured; 0 if they were not.</summary>
+    public int TestImages { get; init; }
+
+    /// <summary>Share of the test images that the network in floating point classifies correctly, 0 to 1.</summary>
+    public double FloatAccuracy { get; init; }
+
+    /// <summary>Share of the test images that the quantized network classifies correctly, 0 to 1.</summary>
+    public double QuantizedAccuracy { get; init; }
+}
+
 /// <summary>One block of a <see cref="QuantizedNetwork"/>: either integers or, in <see cref="Float"/>, floating-point numbers.</summary>
 public sealed record QuantizedBlock
 {
@@ -119,6 +134,9 @@ public sealed record QuantizedNetwork(
 
     /// <summary>The kind of output.</summary>
     public NetworkOutput Output { get; init; } = NetworkOutput.Logits;
+
+    /// <summary>How the network was quantized, and what that changed; null if it is unknown.</summary>
+    public QuantizationDetails? Details { get; init; }
 
     /// <summary>Number of classes: length of the logits; 0 if the network returns features.</summary>
     public int Classes => QuantizedClassifier?.Biases.Length ?? Classifier.OutputFeatures;

@@ -1,8 +1,14 @@
 using System.Collections.Immutable;
 using RepVgg.Architectures;
+using RepVgg.Inference;
 using RepVgg.Networks;
 
 namespace RepVgg.Quantizers;
+
+/// <summary>How much quantizing one block alone changes the results of a network.</summary>
+/// <param name="Name">Name of the block.</param>
+/// <param name="RelativeError">Root of the mean squared change of the logits, relative to the root of their mean square.</param>
+public sealed record BlockSensitivity(string Name, double RelativeError);
 
 /// <summary>Post-training quantization: replaces the weights and activations of a fused network by bytes.</summary>
 /// <remarks>
@@ -21,9 +27,75 @@ public static class Quantization
     /// <exception cref="OperationCanceledException">The operation was cancelled.</exception>
     public static QuantizedNetwork Calibrate(DeployNetwork network, IReadOnlyList<float[]> images, QuantizationOptions? options = null, CancellationToken cancellation = default)
     {
+        options ??= new QuantizationOptions();
+        (network, var observed) = Observe(network, images, options, cancellation);
+        return Quantize(network, observed, options) with { Details = new QuantizationDetails(options.Calibrator.ToString(), images.Count) };
+    }
+
+    /// <summary>Quantizes each block alone and measures how much that changes the logits, or the features.</summary>
+    /// <param name="network">The fused network.</param>
+    /// <param name="images">Images like those of training, a few hundred: raw pixels of each, [channels, height, width].</param>
+    /// <param name="options">The options; null for the defaults. Their <see cref="QuantizationOptions.FloatBlocks"/> are not used.</param>
+    /// <param name="cancellation">Stops between two blocks.</param>
+    /// <returns>The blocks, those that change most first.</returns>
+    /// <exception cref="ArgumentException">As of <see cref="Calibrate"/>.</exception>
+    /// <exception cref="OperationCanceledException">The operation was cancelled.</exception>
+    public static IReadOnlyList<BlockSensitivity> MeasureSensitivity(DeployNetwork network, IReadOnlyList<float[]> images, QuantizationOptions? options = null, CancellationToken cancellation = default)
+    {
+        options ??= new QuantizationOptions();
+        (network, var observed) = Observe(network, images, options, cancellation);
+        float[][] expected, actual;
+        using (var engine = new InferenceEngine(network, options.Threads))
+            expected = Outputs(engine, images);
+        double power = expected.Sum(output => output.Sum(value => (double)value * value));
+        var sensitivities = new List<BlockSensitivity>();
+        foreach (var block in network.Blocks)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            var others = network.Blocks.Select(other => other.Shape.Name).Where(name => name != block.Shape.Name);
+            using (var engine = new InferenceEngine(Quantize(network, observed, options with { FloatBlocks = [.. others], QuantizeClassifier = false }), options.Threads))
+                actual = Outputs(engine, images);
+            double error = expected.Zip(actual).Sum(pair => pair.First.Zip(pair.Second).Sum(values => Math.Pow((double)values.First - values.Second, 2)));
+            sensitivities.Add(new BlockSensitivity(block.Shape.Name, power == 0 ? 0 : Math.Sqrt(error / power)));
+        }
+        return [.. sensitivities.OrderByDescending(block => block.RelativeError)];
+    }
+
+    /// <summary>Quantizes a network and leaves as many of the most sensitive blocks in floating point as a limit of a loss requires (partial quantization).</summary>
+    /// <param name="network">The fused network.</param>
+    /// <param name="images">Images like those of training, a few hundred: raw pixels of each, [channels, height, width].</param>
+    /// <param name="isAcceptable">Whether a quantized network loses little enough. It is called with more and more blocks in floating point, one more each time.</param>
+    /// <param name="options">The options; null for the defaults. Their <see cref="QuantizationOptions.FloatBlocks"/> stay in floating point in any case.</param>
+    /// <param name="cancellation">Stops between two blocks.</param>
+    /// <returns>The first network that is acceptable, or the one whose blocks are all in floating point.</returns>
+    /// <exception cref="ArgumentException">As of <see cref="Calibrate"/>.</exception>
+    /// <exception cref="OperationCanceledException">The operation was cancelled.</exception>
+    public static QuantizedNetwork CalibrateWithin(
+        DeployNetwork network, IReadOnlyList<float[]> images, Func<QuantizedNetwork, bool> isAcceptable, QuantizationOptions? options = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(isAcceptable);
+        options ??= new QuantizationOptions();
+        var quantized = Calibrate(network, images, options, cancellation);
+        if (isAcceptable(quantized))
+            return quantized;
+        foreach (var block in MeasureSensitivity(network, images, options, cancellation))
+        {
+            if (options.FloatBlocks.Contains(block.Name))
+                continue;
+            options = options with { FloatBlocks = options.FloatBlocks.Add(block.Name) };
+            quantized = Calibrate(network, images, options, cancellation);
+            if (isAcceptable(quantized))
+                break;
+        }
+        return quantized;
+    }
+
+    /// <summary>Finds the ranges of the activations.</summary>
+    /// <returns>The network, which is another one after an equalization, and the ranges.</returns>
+    private static (DeployNetwork Network, ObservedRanges Observed) Observe(DeployNetwork network, IReadOnlyList<float[]> images, QuantizationOptions options, CancellationToken cancellation)
+    {
         ArgumentNullException.ThrowIfNull(network);
         ArgumentNullException.ThrowIfNull(images);
-        options ??= new QuantizationOptions();
         Check(network, images, options);
         if (options.Equalization)
             network = ChannelEqualization.Apply(network);
@@ -35,8 +107,15 @@ public static class Quantization
             observed.CountsValues = true;
             layers.Run(images, observed, cancellation);
         }
-        return Quantize(network, observed, options);
+        return (network, observed);
     }
+
+    private static float[][] Outputs(InferenceEngine engine, IReadOnlyList<float[]> images) => [.. images.Select(image =>
+    {
+        float[] output = new float[engine.OutputLength];
+        engine.Run(image, 1, output);
+        return output;
+    })];
 
     private static QuantizedNetwork Quantize(DeployNetwork network, ObservedRanges observed, QuantizationOptions options)
     {

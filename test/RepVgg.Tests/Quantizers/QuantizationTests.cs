@@ -219,6 +219,27 @@ public class QuantizationTests
     }
 
     [Fact]
+    public void The_most_sensitive_blocks_stay_in_floating_point_until_the_loss_is_acceptable()
+    {
+        // One block with a weight that is a thousand times larger than the others of its filter, so that those are rounded to 0.
+        var network = GoldenQuantization.FloatNetwork();
+        var outlier = network.Blocks[3];
+        network = network with { Blocks = network.Blocks.SetItem(3, outlier with { Kernel = [.. outlier.Kernel.Select((weight, i) => i % 108 == 4 ? 1000 * weight : weight)] }) };
+        var (pixels, count) = GoldenQuantization.Images("calibration");
+        float[][] images = pixels.Chunk(pixels.Length / count).ToArray();
+        var sensitivity = Quantization.MeasureSensitivity(network, images);
+        Assert.Equal(network.Blocks.Select(block => block.Shape.Name).Order(), sensitivity.Select(block => block.Name).Order());
+        Assert.Equal(sensitivity.OrderByDescending(block => block.RelativeError), sensitivity);
+        Assert.Equal("stage2.0", sensitivity[0].Name);
+
+        int calls = 0;
+        var quantized = Quantization.CalibrateWithin(network, images, candidate => ++calls == 2, new QuantizationOptions { FloatBlocks = ["stage0"] });
+        Assert.Equal(["stage0", "stage2.0"], quantized.Blocks.Where(block => block.Float is not null).Select(block => block.Shape.Name));
+        Assert.Equal(2, calls);
+        Assert.Equal(0, Quantization.CalibrateWithin(network, images, _ => false).IntegerBlocks);
+    }
+
+    [Fact]
     public void Calibration_can_be_cancelled()
     {
         using var source = new CancellationTokenSource();

@@ -8,6 +8,9 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
 {
     private const int MaximumSums = 8;
 
+    /// <summary>The linear layer of the classifier, after <see cref="Read"/>; null if there is none, or if constants are added to its results.</summary>
+    public OnnxNode? Layer { get; private set; }
+
     /// <summary>Chooses the output of the network.</summary>
     /// <param name="given">Name of the output; null for the only one, or the one that ends in a classifier.</param>
     /// <param name="assume">Receives the choice if the graph has several outputs and none is given.</param>
@@ -103,9 +106,13 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
 
     private (LinearSource Layer, string Features) Linear(string value)
     {
-        var (layer, features) = LinearWithoutSums(SkipSums(value, out var sums));
+        string last = SkipSums(value, out var sums);
+        var (layer, features) = LinearWithoutSums(last);
         if (sums.Count == 0)
+        {
+            Layer = graph.Producer(last);
             return (layer, features);
+        }
         float[] bias = layer.Bias.ToArray();
         foreach (var (node, side) in Enumerable.Reverse(sums))
         {
@@ -130,9 +137,9 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
                         : throw new InvalidDataException($"{node} transposes its input, which is not supported for a classifier");
                 }
                 var bias = graph.HasInput(node, 2) ? graph.ConstantOf(node, 2) : null;
-                return (Layer(node, graph.ConstantOf(node, 1), node.Integer("transB", 0) != 0, node.Float("alpha", 1), bias, node.Float("beta", 1)), features);
+                return (LayerOf(node, graph.ConstantOf(node, 1), node.Integer("transB", 0) != 0, node.Float("alpha", 1), bias, node.Float("beta", 1)), features);
             case "MatMul":
-                return (Layer(node, graph.ConstantOf(node, 1), false, 1, null, 1), graph.InputOf(node));
+                return (LayerOf(node, graph.ConstantOf(node, 1), false, 1, null, 1), graph.InputOf(node));
             case "Conv":
                 return OnnxBlockReader.Pointwise(graph, node);
             default:
@@ -140,7 +147,7 @@ internal sealed class OnnxHeadReader(OnnxGraph graph)
         }
     }
 
-    private static LinearSource Layer(OnnxNode node, TensorData weight, bool outputsFirst, float scale, TensorData? bias, float biasScale)
+    private static LinearSource LayerOf(OnnxNode node, TensorData weight, bool outputsFirst, float scale, TensorData? bias, float biasScale)
     {
         if (weight.Shape is not [int rows and > 0, int columns and > 0])
             throw new InvalidDataException($"the weight of {node} has shape [{string.Join(", ", weight.Shape)}], not two dimensions");

@@ -1,4 +1,5 @@
 using RepVgg.Runtime;
+using RepVgg.Runtime.Files;
 
 namespace RepVgg.Weights.Onnx;
 
@@ -31,7 +32,14 @@ internal sealed class OnnxModel
 /// <param name="Shape">Dimensions of the constant.</param>
 /// <param name="Floats">The values of a floating-point constant of any width, converted to 32-bit floats when they are read; otherwise null.</param>
 /// <param name="Integers">The values of an integer constant; otherwise null.</param>
-internal sealed record OnnxConstant(string Name, int[] Shape, TensorData? Floats, long[]? Integers);
+internal sealed record OnnxConstant(string Name, int[] Shape, TensorData? Floats, long[]? Integers)
+{
+    /// <summary>ONNX's number of the type of the elements (TensorProto.DataType); 0 if it is not needed.</summary>
+    public int ElementType { get; init; }
+
+    /// <summary>The values of a constant of bytes, which only quantized networks need; otherwise null.</summary>
+    public ByteSlice? Bytes { get; init; }
+}
 
 /// <summary>An operation (node) of an ONNX graph.</summary>
 internal sealed class OnnxNode

@@ -55,6 +55,53 @@ internal sealed class OnnxNetworkReader
     /// <exception cref="ArgumentException">The blocks do not form a valid architecture. The message contains only the reason.</exception>
     public DeployNetwork Read()
     {
+        var parts = ReadParts();
+        var blocks = ImmutableArray.CreateBuilder<DeployBlock>(_found.Count);
+        foreach (var shape in parts.Architecture.Blocks)
+            blocks.Add(Load(shape, _found[blocks.Count]));
+        return new DeployNetwork(parts.Architecture, parts.Height, parts.Width, parts.Normalization, blocks.MoveToImmutable(), parts.Head?.Load() ?? NoClassifier(parts.Architecture))
+        {
+            Output = parts.Output,
+        };
+    }
+
+    /// <summary>Reads a quantized network. Blocks whose weights, input and output are not all quantized are left in floating point.</summary>
+    /// <param name="quantized">What the pairs of QuantizeLinear and DequantizeLinear said that were removed from the graph.</param>
+    /// <exception cref="InvalidDataException">The graph is not a RepVGG network, or its integers are of kinds that are not supported. The message contains only the reason.</exception>
+    /// <exception cref="ArgumentException">The blocks do not form a valid architecture. The message contains only the reason.</exception>
+    public QuantizedNetwork ReadQuantized(OnnxQuantizedGraph quantized)
+    {
+        var parts = ReadParts();
+        var reader = new OnnxQuantizedReader(_graph, quantized);
+        var blocks = ImmutableArray.CreateBuilder<QuantizedBlock>(_found.Count);
+        var input = reader.StoredOf(_found[0].Source);
+        var stored = input;
+        foreach (var shape in parts.Architecture.Blocks)
+        {
+            int i = blocks.Count;
+            var output = reader.StoredOf(_maps[i]);
+            if (stored is { } given && output is { } result && reader.Block(shape, _maps[i], given, result, _found[i].Squeeze?.Load(), _found[i].Excite?.Load()) is { } block)
+                blocks.Add(block);
+            else
+                blocks.Add(new QuantizedBlock { Shape = shape, Float = Load(shape, _found[i]), Output = output });
+            stored = output;
+        }
+        var classifier = parts.Head is null ? null : reader.Classifier(_head.Layer, parts.Head);
+        return new QuantizedNetwork(parts.Architecture, parts.Height, parts.Width, parts.Normalization, blocks.MoveToImmutable())
+        {
+            Input = input,
+            Pooled = classifier?.Pooled,
+            QuantizedClassifier = classifier?.Weights,
+            Classifier = parts.Head is null || classifier is not null ? NoClassifier(parts.Architecture) : parts.Head.Load(),
+            Output = parts.Output,
+        };
+    }
+
+    /// <summary>What a network consists of besides its blocks.</summary>
+    private sealed record Parts(RepVggArchitecture Architecture, int Height, int Width, Normalization Normalization, NetworkOutput Output, LinearSource? Head);
+
+    private Parts ReadParts()
+    {
         var input = _graph.Input;
         var (output, head, found, map) = Find();
         var normalization = Normalization(map, input.Name, found[0].Convolution.InputChannels);
@@ -65,17 +112,13 @@ internal sealed class OnnxNetworkReader
             throw new InvalidDataException($"its classifier reads {head.InputFeatures} features of {architecture.FeatureWidth}");
         if (head is not null && _description.Value is { } description && description.Classes != head.OutputFeatures)
             throw new InvalidDataException($"its classifier has {head.OutputFeatures} classes, and its description says {description.Classes}");
-        var blocks = ImmutableArray.CreateBuilder<DeployBlock>(found.Count);
-        foreach (var shape in architecture.Blocks)
-        {
-            var block = found[blocks.Count];
-            blocks.Add(new DeployBlock(shape, Load(block.Convolution.Kernel), Load(block.Convolution.Bias), block.Squeeze?.Load(), block.Excite?.Load()));
-        }
-        return new DeployNetwork(architecture, height, width, normalization, blocks.MoveToImmutable(), head?.Load() ?? new LinearWeights(architecture.FeatureWidth, 0, [], []))
-        {
-            Output = output,
-        };
+        return new Parts(architecture, height, width, normalization, output, head);
     }
+
+    private static LinearWeights NoClassifier(RepVggArchitecture architecture) => new(architecture.FeatureWidth, 0, [], []);
+
+    private static DeployBlock Load(BlockSpec shape, OnnxBlock block) =>
+        new(shape, Load(block.Convolution.Kernel), Load(block.Convolution.Bias), block.Squeeze?.Load(), block.Excite?.Load());
 
     /// <summary>Reads the network for an inference engine. The weights are not copied: they are read from the file, which must stay open, when they are used.</summary>
     /// <exception cref="InvalidDataException">The graph is not a RepVGG network. The message contains only the reason.</exception>

@@ -273,6 +273,7 @@ internal sealed class OnnxParser
             OnnxSchema.Tensor.Double or OnnxSchema.Tensor.Int64 => 8,
             OnnxSchema.Tensor.Float or OnnxSchema.Tensor.Int32 => 4,
             OnnxSchema.Tensor.Float16 or OnnxSchema.Tensor.BFloat16 => 2,
+            OnnxSchema.Tensor.Int8 or OnnxSchema.Tensor.UInt8 => 1,
             _ => 0, // a type that no RepVGG needs; its values are not read
         };
         double length = shape.Aggregate((double)size, (product, dimension) => product * dimension);
@@ -301,9 +302,13 @@ internal sealed class OnnxParser
             case OnnxSchema.Tensor.Float16: return Floats(name, shape, ScalarType.Float16, stored);
             case OnnxSchema.Tensor.BFloat16 when isStored: return Floats(name, shape, ScalarType.BFloat16, stored);
             case OnnxSchema.Tensor.Int64 when isStored: return Integers(name, shape, MemoryMarshal.Cast<byte, long>(Stored(name, shape, sizeof(long), stored)).ToArray());
-            case OnnxSchema.Tensor.Int32 when isStored: return Integers(name, shape, Array.ConvertAll(MemoryMarshal.Cast<byte, int>(Stored(name, shape, sizeof(int), stored)).ToArray(), value => (long)value));
-            case OnnxSchema.Tensor.Int64 or OnnxSchema.Tensor.Int32: return Integers(name, shape, [.. integers]);
-            default: return new OnnxConstant(name, shape, null, null);
+            case OnnxSchema.Tensor.Int32 when isStored: return Integers(name, shape, Array.ConvertAll(MemoryMarshal.Cast<byte, int>(Stored(name, shape, sizeof(int), stored)).ToArray(), value => (long)value)) with { ElementType = type };
+            case OnnxSchema.Tensor.Int64 or OnnxSchema.Tensor.Int32: return Integers(name, shape, [.. integers]) with { ElementType = type };
+            case OnnxSchema.Tensor.Int8 or OnnxSchema.Tensor.UInt8 when isStored:
+                CheckCount(name, shape, stored.Length);
+                return new OnnxConstant(name, shape, null, null) { ElementType = type, Bytes = stored };
+            case OnnxSchema.Tensor.Int8 or OnnxSchema.Tensor.UInt8: return Integers(name, shape, [.. integers]) with { ElementType = type };
+            default: return new OnnxConstant(name, shape, null, null) { ElementType = type };
         }
     }
 

@@ -1,4 +1,6 @@
 using System.Collections.Immutable;
+using System.Text.Json;
+using System.Text.Json.Serialization;
 using RepVgg.Networks;
 
 namespace RepVgg.Weights.Onnx;
@@ -11,6 +13,31 @@ internal static class OnnxQuantization
 {
     /// <summary>The oldest operator set with scales per channel.</summary>
     public const int OldestOpset = 13;
+
+    private const string DetailsKey = "repvgg.quantization";
+
+    /// <summary>Converts the details of a quantization to a property of the file.</summary>
+    public static IEnumerable<KeyValuePair<string, string>> ToProperties(QuantizationDetails? details)
+    {
+        if (details is not null)
+            yield return new(DetailsKey, JsonSerializer.Serialize(details, OnnxQuantizationJson.Default.QuantizationDetails));
+    }
+
+    /// <summary>Reads the details from the properties of a file; null if there are none.</summary>
+    /// <exception cref="InvalidDataException">The property is damaged. The message contains only the reason.</exception>
+    public static QuantizationDetails? FromProperties(IReadOnlyDictionary<string, string> properties)
+    {
+        if (!properties.TryGetValue(DetailsKey, out string? text))
+            return null;
+        try
+        {
+            return JsonSerializer.Deserialize(text, OnnxQuantizationJson.Default.QuantizationDetails);
+        }
+        catch (JsonException error)
+        {
+            throw new InvalidDataException($"the property '{DetailsKey}' is damaged: {error.Message}", error);
+        }
+    }
 
     /// <summary>Adds a value that is stored as bytes: QuantizeLinear and DequantizeLinear.</summary>
     /// <returns>The name of the dequantized value.</returns>
@@ -42,3 +69,8 @@ internal static class OnnxQuantization
             graph.Node("DequantizeLinear", $"{name}.bias", [biases, biasScales, biasZeros], ("axis", 0)));
     }
 }
+
+/// <summary>How details of a quantization are written as JSON.</summary>
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
+[JsonSerializable(typeof(QuantizationDetails))]
+internal sealed partial class OnnxQuantizationJson : JsonSerializerContext;

@@ -31,6 +31,25 @@ public static class OnnxReader
     /// <summary>Reads a network whose images are within given limits.</summary>
     internal static DeployNetwork Read(Stream stream, WeightsFileLimits limits) => Parse(ByteSource.Copy(stream), model => Reader(model, new WeightsFileOptions { Limits = limits }).Read());
 
+    /// <summary>Reads a quantized network.</summary>
+    /// <param name="path">The file, in which pairs of QuantizeLinear and DequantizeLinear say how values are stored (QDQ).</param>
+    /// <returns>The network. Layers that are not quantized in the file are left in floating point.</returns>
+    /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, does not contain a RepVGG network, or is not quantized; or its integers are of kinds that are not supported, which the message names.</exception>
+    /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
+    public static QuantizedNetwork ReadQuantized(string path) => ByteSource.Use(path, ReadQuantized);
+
+    /// <summary>Reads a quantized network.</summary>
+    /// <param name="stream">Stream with the content of the file from the current position on. It is copied to memory first.</param>
+    /// <returns>The network. Layers that are not quantized in the file are left in floating point.</returns>
+    /// <exception cref="InvalidDataException">The data is not an ONNX file, is damaged, does not contain a RepVGG network, or is not quantized; or its integers are of kinds that are not supported, which the message names.</exception>
+    public static QuantizedNetwork ReadQuantized(Stream stream) => ReadQuantized(ByteSource.Copy(stream));
+
+    private static QuantizedNetwork ReadQuantized(ByteSource source) => Parse(source, model =>
+    {
+        var quantized = OnnxQuantizedGraph.Remove(model) ?? throw new InvalidDataException("it is not quantized: it has no DequantizeLinear");
+        return new OnnxNetworkReader(model, () => Describe(model)).ReadQuantized(quantized) with { Details = OnnxQuantization.FromProperties(model.Properties) };
+    });
+
     /// <summary>Reads the description of the network in a file, including the class labels.</summary>
     /// <param name="path">The file.</param>
     /// <returns>The description; null if the file has none, as files of other exporters.</returns>
@@ -55,8 +74,9 @@ public static class OnnxReader
     {
         var (network, reader) = Parse(file, model =>
         {
-            var reader = Reader(model, options);
-            return (reader.Open(), reader);
+            var quantized = OnnxQuantizedGraph.Remove(model);
+            var reader = new OnnxNetworkReader(model, () => Describe(model), options);
+            return (quantized is null ? reader.Open() : NetworkSource.Of(reader.ReadQuantized(quantized)), reader);
         });
         reader.CheckOptions(file.Path);
         return (network, reader.Assumptions, () => Guard(file.Name, reader.Architecture));
@@ -83,7 +103,11 @@ public static class OnnxReader
         return new OpenedWeights(network.ExportState(), description) { Assumptions = reader.Assumptions };
     }
 
-    private static OnnxNetworkReader Reader(OnnxModel model, WeightsFileOptions? options = null) => new(model, () => Describe(model), options);
+    /// <summary>Creates a reader of a network in floating point.</summary>
+    /// <exception cref="InvalidDataException">The network is quantized.</exception>
+    private static OnnxNetworkReader Reader(OnnxModel model, WeightsFileOptions? options = null) => OnnxQuantizedGraph.IsQuantized(model)
+        ? throw new InvalidDataException("it is quantized, and weights in floating point are needed here. Use the file from before the quantization, or run this one as it is")
+        : new(model, () => Describe(model), options);
 
     private static ModelDescription? Describe(OnnxModel model) => ModelDescription.FromProperties(model.Properties, model.CountWeights());
 

@@ -85,7 +85,7 @@ public static class OnnxWriter
         opset.Text(OnnxSchema.Opset.Domain, "");
         opset.Integer(OnnxSchema.Opset.Version, options.OpsetVersion);
         model.Message(OnnxSchema.Model.OpsetImport, opset);
-        foreach (var (key, value) in description.ToProperties().Concat(options.Chain.ToProperties()))
+        foreach (var (key, value) in description.ToProperties().Concat(options.Chain.ToProperties()).Concat(OnnxQuantization.ToProperties(network.Details)))
         {
             var property = new ProtoMessage();
             property.Text(OnnxSchema.Property.Key, key);

@@ -6,6 +6,7 @@ using RepVgg.Quantizers;
 using RepVgg.Runtime.Files;
 using RepVgg.Testing;
 using RepVgg.Tests.Quantizers;
+using RepVgg.Weights.Files;
 using RepVgg.Weights.Onnx;
 using Xunit;
 
@@ -54,8 +55,59 @@ public class QuantizedOnnxTests
         engine.Run(pixels, Count, expected);
         var (logits, operations) = Run(quantized, pixels, Count);
         Compare.Close(expected, logits, tolerance);
+        AssertReadBack(quantized, pixels, expected);
         Assert.Equal(quantized.IntegerBlocks, operations.Count(operation => operation == "QLinearConv"));
         Assert.Contains("QGemm", operations);
+    }
+
+    /// <summary>Kinds of files that other programs write.</summary>
+    public static TheoryData<string> Kinds() => ["", "no-relu", "per-tensor", "unsigned-weights", "signed-maps", "float-bias", "other-bias-scale", "float-second-block", "quantized-flat-features", "constants-in-nodes"];
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
+    public void Files_of_other_programs_give_what_ONNX_Runtime_gives(string kind)
+    {
+        byte[] file = OtherQuantizedFile.Create(kind);
+        var network = OnnxReader.ReadQuantized(new MemoryStream(file));
+        Assert.Equal(kind == "float-second-block" ? 2 : 3, network.IntegerBlocks);
+        Assert.NotNull(network.QuantizedClassifier);
+        var random = new Random(4);
+        const int Count = 3;
+        float[] pixels = [.. Enumerable.Range(0, Count * 3 * 12 * 14).Select(_ => (float)random.Next(256))];
+        using var options = new SessionOptions { GraphOptimizationLevel = GraphOptimizationLevel.ORT_DISABLE_ALL };
+        using var session = new InferenceSession(file, options);
+        using var input = OrtValue.CreateTensorValueFromMemory(pixels, [Count, 3, 12, 14]);
+        using var run = new RunOptions();
+        using var results = session.Run(run, new Dictionary<string, OrtValue> { ["input"] = input }, ["logits"]);
+        using var engine = new InferenceEngine(network);
+        float[] logits = new float[Count * 4];
+        engine.Run(pixels, Count, logits);
+        Compare.Close(results[0].GetTensorDataAsSpan<float>(), logits, 1e-5, kind);
+    }
+
+    [Theory]
+    [InlineData("asymmetric-weights", "minus its zero point is")]
+    [InlineData("asymmetric-map", "zero point 7")]
+    [InlineData("input-channel-scales", "scales along axis 1")]
+    [InlineData("words", "type number 4")]
+    [InlineData("negative-scale", "scale -0.01")]
+    public void Files_with_integers_of_other_kinds_are_refused_by_name(string kind, string message) => Assert.Contains(
+        message, Assert.Throws<InvalidDataException>(() => OnnxReader.ReadQuantized(new MemoryStream(OtherQuantizedFile.Create(kind)))).Message, StringComparison.Ordinal);
+
+    [Fact]
+    public void Quantized_and_other_files_are_not_mistaken_for_each_other()
+    {
+        using var folder = new TemporaryFolder();
+        string quantized = folder.File("quantized.onnx"), plain = folder.File("plain.onnx");
+        var network = GoldenQuantization.Network("", quantizesClassifier: false);
+        OnnxWriter.Write(network, quantized);
+        OnnxWriter.Write(GoldenQuantization.FloatNetwork(), plain);
+        Assert.Contains("it is quantized", Assert.Throws<InvalidDataException>(() => OnnxReader.Read(quantized)).Message, StringComparison.Ordinal);
+        Assert.Contains("it is quantized", Assert.Throws<InvalidDataException>(() => WeightsFile.Read(quantized)).Message, StringComparison.Ordinal);
+        Assert.Contains("it is not quantized", Assert.Throws<InvalidDataException>(() => OnnxReader.ReadQuantized(plain)).Message, StringComparison.Ordinal);
+        Assert.Equal(network.Classes, OnnxReader.ReadDescription(quantized)!.Classes);
+        byte[] content = File.ReadAllBytes(quantized);
+        Assert.ThrowsAny<InvalidDataException>(() => OnnxReader.ReadQuantized(new MemoryStream(content[..(content.Length / 2)])));
     }
 
     [Fact]
@@ -68,6 +120,34 @@ public class QuantizedOnnxTests
 
         void Refuses(string message, OnnxExportOptions options) =>
             Assert.Contains(message, Assert.Throws<ArgumentException>(() => OnnxWriter.Write(network, new MemoryStream(), options)).Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>Writes the network, reads it, and opens it in an engine.</summary>
+    private static void AssertReadBack(QuantizedNetwork network, float[] pixels, float[] logits)
+    {
+        using var folder = new TemporaryFolder();
+        string path = folder.File("quantized.onnx");
+        OnnxWriter.Write(network, path);
+        var read = OnnxReader.ReadQuantized(path);
+        Assert.Equal((network.Input, network.Pooled, network.Output, network.ImageHeight, network.ImageWidth, network.Details), (read.Input, read.Pooled, read.Output, read.ImageHeight, read.ImageWidth, read.Details));
+        AssertSame(network.QuantizedClassifier, read.QuantizedClassifier);
+        foreach (var (block, other) in network.Blocks.Zip(read.Blocks))
+        {
+            Assert.Equal((block.Shape.Name, block.BeforeSqueeze, block.Output), (other.Shape.Name, other.BeforeSqueeze, other.Output));
+            AssertSame(block.Convolution, other.Convolution);
+            Assert.Equal(block.Float?.Kernel.AsEnumerable(), other.Float?.Kernel.AsEnumerable());
+        }
+        using var engine = InferenceEngine.Open(path);
+        float[] actual = new float[logits.Length];
+        engine.Run(pixels, logits.Length / 7, actual);
+        Assert.Equal(logits, actual);
+
+        static void AssertSame(QuantizedWeights? expected, QuantizedWeights? actual)
+        {
+            Assert.Equal(expected?.Weights.AsEnumerable(), actual?.Weights.AsEnumerable());
+            Assert.Equal(expected?.Scales.AsEnumerable(), actual?.Scales.AsEnumerable());
+            Assert.Equal(expected?.Biases.AsEnumerable(), actual?.Biases.AsEnumerable());
+        }
     }
 
     /// <summary>Runs the network in ONNX Runtime.</summary>
