@@ -18,6 +18,7 @@ CommandSpec[] commands =
     new("score", "Scores many images, shared among any number of processes, into files of results; goes on after the last complete one when it is started again.", ScoreCommand.CommandLineOptions, ScoreCommand.Run) { Operands = [Model] },
     new("explain", "Draws over an image where the evidence for a class lies (class activation map).", ExplainCommand.CommandLineOptions, ExplainCommand.Run) { Operands = [Model, "IMAGE: the image file", "OUT.png: the drawing"] },
     new("export", "Writes the network of a model as ONNX, for programs without ML.NET.", ExportCommand.CommandLineOptions, ExportCommand.Run) { Operands = [Model, "OUT.onnx: the file to write"] },
+    new("quantize", "Quantizes the network of a model to 8-bit integers, measures what that changes, and writes it as ONNX.", QuantizeCommand.CommandLineOptions, QuantizeCommand.Run) { Operands = ["MODEL: the model.zip of a run, or weights in a .pth, .safetensors or .onnx file", "OUT.onnx: the file to write"] },
     new("generate", "Writes a project that trains, evaluates and uses a model, in the shape of a Model Builder project: a console application or a web API.", GenerateCommand.CommandLineOptions, GenerateCommand.Run) { Operands = ["DIR: the folder of the project, which must not exist or be empty"] },
     .. WeightsCommands.All,
     new("search-scales", "Finds the scales of RepOptimizer for a variant on a small set of labelled images.", SearchScalesCommand.CommandLineOptions, SearchScalesCommand.Run),

@@ -37,17 +37,33 @@ internal sealed record DecodedImages(ISampleSource Training, ISampleSource Test)
     /// <param name="cancellation">Checked before every image.</param>
     /// <exception cref="InvalidDataException">An image or another file cannot be read, or the training and test images do not fit together.</exception>
     /// <exception cref="IOException">A folder or a file cannot be read.</exception>
-    public static DecodedImages Read(string path, CancellationToken cancellation)
+    public static DecodedImages Read(string path, CancellationToken cancellation) => Read(path, null, null, cancellation);
+
+    /// <summary>Reads and decodes a data set for a network.</summary>
+    /// <param name="path">A data set; see <see cref="ImageDataset.Read"/>. If it is not divided, a fifth of every class is the test set, the same in every call.</param>
+    /// <param name="size">Height and width of the network's images; null for those of the images.</param>
+    /// <param name="channels">Channels of the network's images; null for those of the images.</param>
+    /// <param name="cancellation">Checked before every image.</param>
+    /// <exception cref="InvalidDataException">An image or another file cannot be read, or the images do not fit together or to the network.</exception>
+    /// <exception cref="IOException">A folder or a file cannot be read.</exception>
+    public static DecodedImages Read(string path, (int Height, int Width)? size, int? channels, CancellationToken cancellation)
     {
         var data = ImageDataset.Read(path, null, TestFraction, seed: 1);
+        bool isGrey = data.GreySamples is not null;
+        if (channels is { } given && given != (isGrey ? 1 : 3))
+            throw new InvalidDataException($"'{path}' has {(isGrey ? "grey images" : "colour images")}, and the network reads images of {given} {(given == 1 ? "channel" : "channels")}.{(isGrey ? "" : " Grey images are read from IDX files.")}");
         if (data.GreySamples is var (training, test))
         {
+            if (size is { } needed && (training.Height, training.Width) != needed)
+                throw new InvalidDataException($"In '{path}', the images are {training.Width}x{training.Height} pixels, and the network reads {needed.Width}x{needed.Height}.");
             return (training.Width, training.Height) == (test.Width, test.Height)
                 ? new DecodedImages(training, test)
                 : throw new InvalidDataException($"In '{path}', the training images are {training.Width}x{training.Height} pixels and the test images {test.Width}x{test.Height}.");
         }
         if (data.Validation.Count == 0)
             throw new InvalidDataException($"'{path}' has one image of each class only, so that there are no test images. Add more.");
+        if (size is var (ownHeight, ownWidth))
+            return new DecodedImages(Decode(data.Training, data.Classes, ownHeight, ownWidth, cancellation), Decode(data.Validation, data.Classes, ownHeight, ownWidth, cancellation));
         var sizes = data.Training.Take(MeasuredImages).Select(file => ImageDecoder.ReadSize(Content(file), _decoding)).OfType<(int, int)>().ToList();
         // Without any size, decoding gives the reason.
         var (height, width) = sizes.Count > 0 ? ImageSizes.Choose(sizes) : (1, 1);

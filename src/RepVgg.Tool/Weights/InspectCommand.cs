@@ -1,5 +1,6 @@
 using RepVgg.Architectures;
 using RepVgg.Diagnostics;
+using RepVgg.Networks;
 using RepVgg.Reparameterization;
 using RepVgg.Runtime;
 using RepVgg.Runtime.Files;
@@ -7,6 +8,7 @@ using RepVgg.Tool.CommandLine;
 using RepVgg.Weights;
 using RepVgg.Weights.Files;
 using RepVgg.Weights.Naming;
+using RepVgg.Weights.Onnx;
 
 namespace RepVgg.Tool.Weights;
 
@@ -18,6 +20,8 @@ internal static class InspectCommand
     public static int Run(Arguments arguments)
     {
         string path = arguments.Operand(0);
+        if (WeightsFile.IsQuantized(path))
+            return Describe(path, OnnxReader.ReadQuantized(path));
         var weights = WeightsCommands.Read(path, WeightsCommands.FileOptions(arguments));
         var architecture = weights.Architecture;
         var figures = ModelStatistics.Of(architecture, weights.Form, weights.Classes, weights.ImageHeight, weights.ImageWidth);
@@ -52,6 +56,32 @@ internal static class InspectCommand
         if (weights.Assumptions.Count > 0)
             Console.WriteLine();
         WeightsCommands.PrintAssumptions(weights.Assumptions);
+        return 0;
+    }
+
+    private static int Describe(string path, QuantizedNetwork network)
+    {
+        Console.WriteLine($"File           {path}, {Table.Number(SizeOf(path))} bytes");
+        Console.WriteLine($"Architecture   {network.Architecture.Name}");
+        Console.WriteLine($"Form           deploy, quantized: {network.IntegerBlocks} of {network.Blocks.Length} blocks, and the classifier {(network.QuantizedClassifier is null ? "in floating point" : "as well")}");
+        Console.WriteLine($"Classes        {(network.Classes == 0 ? "none: there is no classifier" : $"{network.Classes}{Labels(OnnxReader.ReadDescription(path))}")}");
+        Console.WriteLine($"Images         {network.Architecture.InputChannels} x {network.ImageHeight} x {network.ImageWidth}");
+        Console.WriteLine($"Normalisation  {network.Normalization}");
+        if (network.Details is { } details)
+        {
+            Console.WriteLine(Invariant($"Calibration    {details.Calibrator}, {details.Images:n0} images"));
+            if (details.TestImages > 0)
+                Console.WriteLine(Invariant($"Accuracy       {details.QuantizedAccuracy:p2}, in floating point {details.FloatAccuracy:p2} ({details.TestImages:n0} images)"));
+        }
+        Console.WriteLine();
+        var table = new Table("block", "channels", "stride", "groups", "weights", "output scale");
+        foreach (var block in network.Blocks)
+        {
+            var shape = block.Shape;
+            table.Add(
+                shape.Name, $"{shape.OutputChannels}", $"{shape.Stride}", $"{shape.Groups}", block.Convolution is null ? "float32" : "int8", block.Output is { } output ? Invariant($"{output.Scale:g4}") : "");
+        }
+        table.Write(Console.Out);
         return 0;
     }
 

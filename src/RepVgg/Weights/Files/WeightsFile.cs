@@ -3,6 +3,7 @@ using RepVgg.Networks;
 using RepVgg.Runtime;
 using RepVgg.Runtime.Files;
 using RepVgg.Weights.Naming;
+using RepVgg.Weights.Onnx;
 
 namespace RepVgg.Weights.Files;
 
@@ -47,6 +48,9 @@ public static class WeightsFile
         (var network, assumptions) = ByteSource.Use(path, file => ReadDeployNetwork(file, FormatOf(file, options), options));
         return network;
     }
+
+    /// <summary>Whether a file holds a quantized network, which <see cref="OnnxReader.ReadQuantized(string)"/> reads; false for a file of an unknown format.</summary>
+    internal static bool IsQuantized(string path) => ByteSource.Use(path, file => OnnxReader.IsLikely(file.Read(0, (int)Math.Min(file.Length, 16))) && WeightsFormat.Of(file).IsGraph && OnnxReader.IsQuantized(file));
 
     /// <summary>Calls a function with the deploy network of a file. For an ONNX file, the weights are read from the file when they are used.</summary>
     /// <param name="path">The file.</param>

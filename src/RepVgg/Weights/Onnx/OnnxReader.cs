@@ -44,6 +44,9 @@ public static class OnnxReader
     /// <exception cref="InvalidDataException">The data is not an ONNX file, is damaged, does not contain a RepVGG network, or is not quantized; or its integers are of kinds that are not supported, which the message names.</exception>
     public static QuantizedNetwork ReadQuantized(Stream stream) => ReadQuantized(ByteSource.Copy(stream));
 
+    /// <summary>Whether an ONNX file is quantized.</summary>
+    internal static bool IsQuantized(ByteSource file) => Parse(file, OnnxQuantizedGraph.IsQuantized);
+
     private static QuantizedNetwork ReadQuantized(ByteSource source) => Parse(source, model =>
     {
         var quantized = OnnxQuantizedGraph.Remove(model) ?? throw new InvalidDataException("it is not quantized: it has no DequantizeLinear");
@@ -106,7 +109,7 @@ public static class OnnxReader
     /// <summary>Creates a reader of a network in floating point.</summary>
     /// <exception cref="InvalidDataException">The network is quantized.</exception>
     private static OnnxNetworkReader Reader(OnnxModel model, WeightsFileOptions? options = null) => OnnxQuantizedGraph.IsQuantized(model)
-        ? throw new InvalidDataException("it is quantized, and weights in floating point are needed here. Use the file from before the quantization, or run this one as it is")
+        ? throw new InvalidDataException("it is quantized, and weights in floating point are needed here. Use the file from before the quantization")
         : new(model, () => Describe(model), options);
 
     private static ModelDescription? Describe(OnnxModel model) => ModelDescription.FromProperties(model.Properties, model.CountWeights());

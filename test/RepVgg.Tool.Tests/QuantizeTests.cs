@@ -1,0 +1,46 @@
+using RepVgg.Inference;
+using RepVgg.Testing;
+using RepVgg.Weights.Onnx;
+using Xunit;
+
+namespace RepVgg.Tool.Tests;
+
+/// <summary>The command quantize.</summary>
+[Collection(ConsoleCollection.Name)]
+public sealed class QuantizeTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void A_trained_model_is_quantized_measured_and_described()
+    {
+        string data = Pictures.Folder(_folder, "data", 12), model = Path.Combine(_folder.File("runs"), "train", "model.zip"), output = _folder.File("quantized.onnx");
+        Programs.Tool.Succeeds("train", data, "--output", _folder.File("runs"), "--epochs", "2", "--batch-size", "8", "--device", "cpu", "--threads", "2");
+        string printed = Programs.Tool.Succeeds("quantize", model, output, "--data", data, "--sensitivity", "--calibrator", "minmax", "--quantize-classifier", "--float-blocks", "stage0");
+        Assert.Contains("There are 30 images to calibrate with, fewer than 256.", printed, StringComparison.Ordinal);
+        Assert.Contains("6 images; ", printed, StringComparison.Ordinal);
+        Assert.Contains("in floating point: stage0.", printed, StringComparison.Ordinal);
+        var network = OnnxReader.ReadQuantized(output);
+        Assert.Equal((30, 6, "MinMax"), (network.Details!.Images, network.Details.TestImages, network.Details.Calibrator));
+        Assert.NotNull(network.QuantizedClassifier);
+        Assert.Equal(network.Blocks.Length - 1, network.IntegerBlocks);
+        Assert.Equal(["blue", "green", "red"], OnnxReader.ReadDescription(output)!.ClassLabels.AsEnumerable());
+        using (var engine = InferenceEngine.Open(output))
+            Assert.Equal(3, engine.Classes);
+
+        string described = Programs.Tool.Succeeds("inspect", output);
+        Assert.Contains("MinMax, 30 images", described, StringComparison.Ordinal);
+        Assert.Contains("blocks, and the classifier as well", described, StringComparison.Ordinal);
+
+        Assert.Contains("it is quantized", Programs.Tool.Fails(1, "quantize", output, _folder.File("again.onnx"), "--data", data), StringComparison.Ordinal);
+        Assert.Contains("--data is missing", Programs.Tool.Fails(2, "quantize", model, output), StringComparison.Ordinal);
+        Assert.Contains("must end in .onnx", Programs.Tool.Fails(2, "quantize", model, _folder.File("out.zip"), "--data", data), StringComparison.Ordinal);
+        Assert.Contains("--percentile is for", Programs.Tool.Fails(2, "quantize", model, output, "--data", data, "--percentile", "99"), StringComparison.Ordinal);
+        Assert.Contains("no block 'stage9'", Programs.Tool.Fails(1, "quantize", model, output, "--data", data, "--float-blocks", "stage9"), StringComparison.Ordinal);
+        string few = Pictures.Folder(_folder, "few", 3);
+        Assert.Contains("at least 16 are needed", Programs.Tool.Fails(1, "quantize", model, output, "--data", few), StringComparison.Ordinal);
+        Assert.False(File.Exists(_folder.File("again.onnx")));
+    }
+}
