@@ -46,6 +46,40 @@ public sealed class PresetTests : IDisposable
     }
 
     [Fact]
+    public void Options_change_the_regularisation_of_a_preset_or_of_the_defaults()
+    {
+        string data = Pictures.Folder(_folder, "data", 8);
+        string[] train = ["train", data, "--output", _folder.File("runs"), "--device", "cpu", "--threads", "1", "--image-size", "16", "--epochs", "1"];
+        Programs.Tool.Succeeds([
+            .. train, "--name", "all", "--preset", "small-scratch", "--weight-decay", "0", "--label-smoothing", "0.2", "--ema-decay", "0.5", "--crop-scale", "0.6", "--erasing", "0", "--mixup", "0.3",
+            "--unmixed-epochs", "1",
+        ]);
+        var settings = Settings("all");
+        Assert.Equal(0, settings.GetProperty("weight_decay").GetDouble());
+        Assert.Equal(0.2, settings.GetProperty("label_smoothing").GetDouble(), 1e-6);
+        Assert.Equal(0.5, settings.GetProperty("ema_decay").GetDouble(), 1e-6);
+        var augmentation = settings.GetProperty("augmentation");
+        Assert.Equal(0, augmentation.GetProperty("crop_padding").GetInt32());
+        Assert.Equal(0.6, augmentation.GetProperty("random_resized_crop").GetProperty("minimum_scale").GetDouble(), 1e-6);
+        Assert.Equal(0, augmentation.GetProperty("erasing_probability").GetDouble());
+        Assert.Equal(0.3, augmentation.GetProperty("mixing").GetProperty("mixup_alpha").GetDouble(), 1e-6);
+        Assert.Equal(1, augmentation.GetProperty("mixing").GetProperty("unmixed_epochs").GetInt32());
+
+        Programs.Tool.Succeeds([.. train, "--name", "shifts", "--crop-padding", "1", "--erasing", "0.5"]);
+        augmentation = Settings("shifts").GetProperty("augmentation");
+        Assert.True(augmentation.GetProperty("horizontal_flip").GetBoolean());
+        Assert.Equal(1, augmentation.GetProperty("crop_padding").GetInt32());
+        Assert.Equal(0.5, augmentation.GetProperty("erasing_probability").GetDouble(), 1e-6);
+
+        Assert.Contains("--erasing and --mixup need --crop-padding or --crop-scale", Programs.Tool.Fails(2, [.. train, "--mixup", "0.2"]), StringComparison.Ordinal);
+        Assert.Contains("--unmixed-epochs needs --mixup", Programs.Tool.Fails(2, [.. train, "--crop-padding", "1", "--unmixed-epochs", "2"]), StringComparison.Ordinal);
+        Assert.Contains("--label-smoothing is '1'; it must be a number of 0 or more and less than 1.", Programs.Tool.Fails(2, [.. train, "--label-smoothing", "1"]), StringComparison.Ordinal);
+        Assert.Contains("--weight-decay is '-1'", Programs.Tool.Fails(2, [.. train, "--weight-decay", "-1"]), StringComparison.Ordinal);
+
+        JsonElement Settings(string name) => JsonDocument.Parse(File.ReadAllText(Path.Combine(_folder.File("runs"), name, "args.json"))).RootElement;
+    }
+
+    [Fact]
     public void A_preset_that_misses_something_is_refused()
     {
         string data = Pictures.Folder(_folder, "data", 4);

@@ -7,6 +7,7 @@ using RepVgg.Optimizers;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Images;
 using RepVgg.Tool.Workflow;
+using RepVgg.Training;
 
 namespace RepVgg.Tool.Classification;
 
@@ -29,6 +30,14 @@ internal sealed class TrainingSetup
             Replacements = [(@"Train it in the form Plain \(Options\.TrainingForm\), or with another optimizer", $"Give --architecture with a variant of RepOpt-VGG, such as {RepVggVariants.RepOptB1.Name}, or another preset")],
         },
         new("batch-size", "N", "images of one training step (default: that of the preset, or 32)"),
+        new("weight-decay", "X", "weight decay (default: that of the preset, or of the optimizer)"),
+        new("label-smoothing", "X", "share of each target that is divided among all classes (default: that of the preset, or 0)"),
+        new("ema-decay", "X", "decay of the moving average of the weights, which becomes the model; 0 for none (default: that of the preset, or 0)"),
+        new("crop-padding", "N", "largest shift of the training images in pixels (default: that of the preset, or an eighth of the shorter side)") { Sets = [nameof(Augmentation.CropPadding)] },
+        new("crop-scale", "X", "cut random rectangles of this share of the area or more out of the training images (default: that of the preset, or none)") { Sets = [nameof(RandomResizedCrop.MinimumScale)] },
+        new("erasing", "X", "probability of random erasing (default: that of the preset, or 0)") { Sets = [nameof(Augmentation.ErasingProbability)] },
+        new("mixup", "X", "mix pairs of images, with shares of a beta distribution of this parameter (default: that of the preset, or none)") { Sets = [nameof(Mixing.MixupAlpha)] },
+        new("unmixed-epochs", "N", "last epochs without mixing (default: that of the preset, or 0)") { Sets = [nameof(Mixing.UnmixedEpochs)] },
         new("seed", "N", "seed of weights, split, shuffling and augmentation (default: 1)"),
         Recipe.DeviceOption,
         OptionSpec.Threads,
@@ -111,6 +120,10 @@ internal sealed class TrainingSetup
             Arguments.Accept("--preset", () => options.Apply(TrainingPreset.Find(preset)));
         options.BatchSize = arguments.Integer("batch-size", 2) ?? config?.BatchSize ?? options.BatchSize;
         options.Epochs = config?.Epochs ?? options.Epochs;
+        options.WeightDecay = arguments.Number("weight-decay") ?? options.WeightDecay;
+        options.LabelSmoothing = arguments.Number("label-smoothing", 1) ?? options.LabelSmoothing;
+        options.EmaDecay = arguments.Number("ema-decay", 1) ?? options.EmaDecay;
+        SetAugmentation(options, arguments);
         options.Optimizer = WithScales(options.Optimizer, arguments.Text("scales"));
         if (TrainingPreset.FineTune.Name.Equals(preset, StringComparison.OrdinalIgnoreCase) && options.PretrainedWeightsPath is null)
             throw new UsageException($"--preset {preset} starts from trained weights: name their file with --weights.");
@@ -119,6 +132,28 @@ internal sealed class TrainingSetup
         if (options is { Architecture: { } architecture, ImageHeight: { } size })
             Arguments.Accept("--image-size", () => architecture.ValidateImageSize(size, size));
         return options;
+    }
+
+    /// <summary>Changes the augmentation of the preset, or mirror images without a preset.</summary>
+    private static void SetAugmentation(RepVggTrainer.Options options, Arguments arguments)
+    {
+        int? padding = arguments.Integer("crop-padding", 0), unmixed = arguments.Integer("unmixed-epochs", 0);
+        float? scale = arguments.Number("crop-scale", 1), erasing = arguments.Number("erasing", 1), mixup = arguments.Positive("mixup");
+        if (padding is null && scale is null && erasing is null && mixup is null && unmixed is null)
+            return;
+        if (padding is null && scale is null && options.Augmentation is null)
+            throw new UsageException("--erasing and --mixup need --crop-padding or --crop-scale, or a --preset: the usual shifts depend on the size of the images.");
+        var augmentation = options.Augmentation ?? new Augmentation { HorizontalFlip = true };
+        var mixing = mixup is { } alpha ? (augmentation.Mixing ?? new Mixing()) with { MixupAlpha = alpha } : augmentation.Mixing;
+        if (unmixed is not null && mixing is null)
+            throw new UsageException("--unmixed-epochs needs --mixup, or a preset that mixes images.");
+        options.Augmentation = augmentation with
+        {
+            CropPadding = padding ?? (scale is null ? augmentation.CropPadding : 0),
+            RandomResizedCrop = scale is { } minimum ? new RandomResizedCrop { MinimumScale = minimum } : augmentation.RandomResizedCrop,
+            ErasingProbability = erasing ?? augmentation.ErasingProbability,
+            Mixing = unmixed is { } last ? mixing! with { UnmixedEpochs = last } : mixing,
+        };
     }
 
     private static OptimizerOptions WithScales(OptimizerOptions optimizer, string? scales) => optimizer switch

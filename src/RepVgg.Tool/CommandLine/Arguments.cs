@@ -93,6 +93,16 @@ internal sealed class Arguments(ParseResult result)
         return value;
     }
 
+    /// <summary>Gets the value of an option as a number of 0 or more and less than a limit.</summary>
+    public float? Number(string name, float limit = float.PositiveInfinity)
+    {
+        if (Text(name) is not { } text)
+            return null;
+        if (!float.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out float value) || !(value >= 0 && value < limit))
+            throw new UsageException(Invariant($"--{name} is '{text}'; it must be a number of 0 or more{(float.IsFinite(limit) ? Invariant($" and less than {limit}") : "")}."));
+        return value;
+    }
+
     public float? Positive(string name)
     {
         if (Text(name) is not { } text)

@@ -7,7 +7,7 @@ namespace RepVgg.Architectures;
 /// Sources: Ding et al., "RepVGG: Making VGG-style ConvNets Great Again", CVPR 2021, tables 2 and 3 (A and B series,
 /// groups); the authors' code (D2se and RepVGGplus); Ding et al., "Re-parameterizing Your Optimizers rather than Architectures", ICLR 2023
 /// (RepOpt-VGG). The S series was designed for this library, for images of 28
-/// to 64 pixels; the stems of S0, S1 and S2 have stride 1. A variant for images of another number of channels is <c>variant with { InputChannels = 1 }</c>.
+/// to 64 pixels; the stems of S0, S1, S2 and S4 have stride 1. A variant for images of another number of channels is <c>variant with { InputChannels = 1 }</c>.
 /// </remarks>
 public static class RepVggVariants
 {
@@ -28,6 +28,9 @@ public static class RepVggVariants
 
     /// <summary>RepVGG-S3: for colour images of 48x48 to 64x64 pixels. It has more parameters than S2 and less work, because its stem has stride 2: it is trained about 2.5 times as fast.</summary>
     public static RepVggArchitecture S3 { get; } = Small("S3", 64, 3, [new("stage0", 32, 1, 2), new("stage1", 64, 2, 2), new("stage2", 128, 4, 2), new("stage3", 256, 2, 2)]);
+
+    /// <summary>RepVGG-S4: for grey images of 28x28 pixels, with more accuracy and about twice the work of S1: its wide stages have the small maps.</summary>
+    public static RepVggArchitecture S4 { get; } = Small("S4", 28, 1, [new("stage0", 32, 1, 1), new("stage1", 64, 3, 2), new("stage2", 128, 4, 2)]);
 
     /// <summary>RepVGG-A0.</summary>
     public static RepVggArchitecture A0 { get; } = Paper("A0", _depthsA, 0.75, 2.5);
@@ -75,7 +78,7 @@ public static class RepVggVariants
     /// <summary>All named variants: the small variants, the A and B series, D2se, RepVGGplus and RepOpt-VGG.</summary>
     public static ImmutableArray<RepVggArchitecture> All { get; } =
     [
-        S0, S1, S2, S3,
+        S0, S1, S2, S3, S4,
         A0, A1, A2,
         B0, B1, Grouped(B1, 2), Grouped(B1, 4), B2, Grouped(B2, 2), Grouped(B2, 4), B3, Grouped(B3, 2), Grouped(B3, 4),
         D2se, PlusL2pse,

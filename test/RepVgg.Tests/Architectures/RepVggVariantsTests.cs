@@ -93,7 +93,7 @@ public class RepVggVariantsTests
     {
         string[] names =
         [
-            "RepVGG-S0", "RepVGG-S1", "RepVGG-S2", "RepVGG-S3", "RepVGG-A0", "RepVGG-A1", "RepVGG-A2", "RepVGG-B0", "RepVGG-B1", "RepVGG-B1g2", "RepVGG-B1g4",
+            "RepVGG-S0", "RepVGG-S1", "RepVGG-S2", "RepVGG-S3", "RepVGG-S4", "RepVGG-A0", "RepVGG-A1", "RepVGG-A2", "RepVGG-B0", "RepVGG-B1", "RepVGG-B1g2", "RepVGG-B1g4",
             "RepVGG-B2", "RepVGG-B2g2", "RepVGG-B2g4", "RepVGG-B3", "RepVGG-B3g2", "RepVGG-B3g4", "RepVGG-D2se", "RepVGGplus-L2pse",
             "RepOpt-VGG-B1", "RepOpt-VGG-B2", "RepOpt-VGG-L1", "RepOpt-VGG-L2",
         ];
@@ -112,6 +112,7 @@ public class RepVggVariantsTests
     [InlineData("RepVGG-S1", 1)]
     [InlineData("RepVGG-S2", 1)]
     [InlineData("RepVGG-S3", 2)]
+    [InlineData("RepVGG-S4", 1)]
     public void Small_variants_have_up_to_a_million_and_a_half_parameters_and_the_announced_stems(string name, int stride)
     {
         var variant = RepVggVariants.Find(name);

@@ -92,6 +92,7 @@ public class TrainingNetworkTests
     [InlineData("RepVGG-S1", 28)]
     [InlineData("RepVGG-S2", 64)]
     [InlineData("RepVGG-S3", 64)]
+    [InlineData("RepVGG-S4", 28)]
     [InlineData("RepVGG-A0", 64)]
     public void Full_width_is_trained_and_fused_to_the_same_logits(string name, int size) => TrainAndFuse(RepVggVariants.Find(name), size, images: 2);
 
