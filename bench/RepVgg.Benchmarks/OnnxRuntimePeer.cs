@@ -19,6 +19,15 @@ internal sealed class OnnxRuntimePeer : IDisposable
     /// <param name="batch">Images in the batch.</param>
     /// <param name="threads">Threads of one operation.</param>
     public OnnxRuntimePeer(DeployNetwork network, float[] pixels, int batch, int threads)
+        : this(QuantizedNetwork.WithoutIntegers(network), pixels, batch, threads)
+    {
+    }
+
+    /// <param name="network">What to run.</param>
+    /// <param name="pixels">Its input, a whole batch.</param>
+    /// <param name="batch">Images in the batch.</param>
+    /// <param name="threads">Threads of one operation.</param>
+    public OnnxRuntimePeer(QuantizedNetwork network, float[] pixels, int batch, int threads)
     {
         OrtEnv.Instance().DisableTelemetryEvents();
         using var model = new MemoryStream();

@@ -10,6 +10,11 @@ const string Usage = """
               --clock wall    or "processor": count processor time, for a busy machine (one thread)
               --write FILE    also writes the table there
 
+      int8    quantized networks in the engine, alternating with ONNX Runtime, and with the engine in floating point; without --network the whole table
+              --network A0  --size 224  --batch 1  --threads 1  --rounds 5  --milliseconds 1000
+              --clock wall    or "processor"
+              --write FILE    also writes the table there
+
       callers several threads that call one engine with one image each, against ONNX Runtime
               --network A0  --size 224  --callers 8  --rounds 5  --milliseconds 2000
               --write FILE    also writes the table there
@@ -67,6 +72,9 @@ try
 {
     switch (args[0])
     {
+        case "int8":
+            QuantizedBenchmark.Run(new CommandLine(args[1..]));
+            return 0;
         case "train":
             TrainingBenchmark.Run(new CommandLine(args[1..]));
             return 0;

@@ -18,7 +18,8 @@ public class EngineInstructionSetTests
         if (Environment.GetEnvironmentVariable(Expected) is not null)
             return;
         var expected = (VectorWidth)Math.Min((int)(VectorWidth)widest, (int)VectorWidths.Widest);
-        await ChildTests.Pass(typeof(EngineInstructionSetTests).Assembly, $"FullyQualifiedName~{nameof(InferenceEngineTests)}|FullyQualifiedName~{nameof(The_widest_vectors_are_the_expected_ones)}",
+        await ChildTests.Pass(typeof(EngineInstructionSetTests).Assembly, $"FullyQualifiedName~{nameof(InferenceEngineTests)}|FullyQualifiedName~{nameof(The_widest_vectors_are_the_expected_ones)}"
+            + $"|FullyQualifiedName~{nameof(QuantizedEngineTests)}.{nameof(QuantizedEngineTests.Activations_are_the_golden_integers)}|FullyQualifiedName~{nameof(QuantizedEngineTests)}.{nameof(QuantizedEngineTests.Winograd_convolutions_give_the_integers_of_the_definition)}",
             switchedOff, Expected, expected.ToString());
     }
 
