@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Microsoft.ML.Transforms.Image;
 using RepVgg.Inference;
 using RepVgg.Networks;
 using RepVgg.Quantizers;
@@ -41,7 +42,8 @@ internal static class QuantizeCommand
             throw new UsageException("OUT.onnx is the model itself, which would be lost. Give another name.");
         string data = arguments.Required("data");
         var options = Options(arguments);
-        double? maximumLoss = arguments.Positive("max-loss");
+        // As a decimal number, as it was written.
+        double? maximumLoss = arguments.Positive("max-loss") is { } points ? (double)(decimal)points : null;
         int wanted = arguments.Integer("images", FewestImages, int.MaxValue) ?? DefaultImages;
 
         var (network, labels) = Read(path);
@@ -51,6 +53,8 @@ internal static class QuantizeCommand
         var images = DecodedImages.Read(data, (network.ImageHeight, network.ImageWidth), network.Architecture.InputChannels, interrupt.Token);
         if (images.Training.Classes != network.Classes)
             throw new InvalidDataException($"'{data}' has {images.Training.Classes} classes, and the network {network.Classes}.");
+        if (labels is not null && !labels.SequenceEqual(images.Classes, StringComparer.Ordinal))
+            throw new InvalidDataException($"The classes of '{data}' are {MessageText.Printable(string.Join(", ", images.Classes))}, and those of the model {MessageText.Printable(string.Join(", ", labels))}.");
         if (images.Training.Count < FewestImages)
             throw new InvalidDataException($"'{data}' has {images.Training.Count} images to calibrate with; at least {FewestImages} are needed, better a few hundred.");
         float[][] calibration = Spread(images.Training, wanted);
@@ -66,6 +70,8 @@ internal static class QuantizeCommand
         {
             Details = quantized.Details! with { TestImages = images.Test.Count, FloatAccuracy = before.Accuracy, QuantizedAccuracy = after.Accuracy },
         };
+        if (maximumLoss is { } most && quantized.IntegerBlocks == 0)
+            throw new InvalidDataException(Invariant($"The accuracy is more than {most} points lower if any block is quantized. Give another --calibrator or more images, or train a network of the form QARepVgg."));
         interrupt.Defer(() => OnnxWriter.Write(quantized, output, new OnnxExportOptions { ClassLabels = labels }));
 
         var table = new Table("", "accuracy", "images/s", "bytes");
@@ -77,8 +83,6 @@ internal static class QuantizeCommand
         Console.WriteLine(Invariant($"{images.Test.Count:n0} images; {same:p2} of them have the same class. Calibrated with {calibration.Length:n0} images, calibrator {options.Calibrator}."));
         string[] left = [.. quantized.Blocks.Where(block => block.Float is not null).Select(block => block.Shape.Name)];
         Console.WriteLine(left.Length == 0 ? $"All {quantized.Blocks.Length} blocks are quantized." : $"{quantized.IntegerBlocks} of {quantized.Blocks.Length} blocks are quantized; in floating point: {string.Join(", ", left)}.");
-        if (maximumLoss is { } limit && Loss() > limit)
-            throw new InvalidDataException(Invariant($"The accuracy is {Loss():f2} points lower even with all blocks in floating point, more than --max-loss {limit}."));
         Console.WriteLine($"{output}: {network.Architecture.Name}.");
         return 0;
 
@@ -114,6 +118,11 @@ internal static class QuantizeCommand
         if (Path.GetExtension(path).Equals(".zip", StringComparison.OrdinalIgnoreCase))
         {
             using var model = SavedClassifier.Load(path, threads: 1);
+            var input = model.Classifier.Input;
+            if (input.IsVector)
+                throw new InvalidDataException($"'{path}' reads a column of vectors, not images. Quantize it in a program, with Quantization.Calibrate.");
+            if (input.Settings.Resizing != ImageResizingEstimator.ResizingKind.IsoCrop || !input.Crop.IsWhole)
+                Console.Error.WriteLine($"Warning: '{path}' brings images to its size in another way ({input.Settings.Resizing}{(input.Crop.IsWhole ? "" : ", the centre of a larger image")}) than this command, which covers the size and crops (IsoCrop): the accuracies can differ from those of evaluate.");
             return (model.Classifier.Network, model.Classifier.Labels);
         }
         var weights = WeightsCommands.Read(path, new());

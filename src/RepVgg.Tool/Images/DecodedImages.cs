@@ -12,6 +12,9 @@ namespace RepVgg.Tool.Images;
 /// <param name="Test">The test images.</param>
 internal sealed record DecodedImages(ISampleSource Training, ISampleSource Test)
 {
+    /// <summary>Names of the classes in the order of their numbers; empty for the bundled images.</summary>
+    public IReadOnlyList<string> Classes { get; private init; } = [];
+
     /// <summary>Share of the images of each class that are test images if the data set is not divided.</summary>
     private const double TestFraction = 0.2;
 
@@ -57,13 +60,13 @@ internal sealed record DecodedImages(ISampleSource Training, ISampleSource Test)
             if (size is { } needed && (training.Height, training.Width) != needed)
                 throw new InvalidDataException($"In '{path}', the images are {training.Width}x{training.Height} pixels, and the network reads {needed.Width}x{needed.Height}.");
             return (training.Width, training.Height) == (test.Width, test.Height)
-                ? new DecodedImages(training, test)
+                ? new DecodedImages(training, test) { Classes = data.Classes }
                 : throw new InvalidDataException($"In '{path}', the training images are {training.Width}x{training.Height} pixels and the test images {test.Width}x{test.Height}.");
         }
         if (data.Validation.Count == 0)
             throw new InvalidDataException($"'{path}' has one image of each class only, so that there are no test images. Add more.");
         if (size is var (ownHeight, ownWidth))
-            return new DecodedImages(Decode(data.Training, data.Classes, ownHeight, ownWidth, cancellation), Decode(data.Validation, data.Classes, ownHeight, ownWidth, cancellation));
+            return new DecodedImages(Decode(data.Training, data.Classes, ownHeight, ownWidth, cancellation), Decode(data.Validation, data.Classes, ownHeight, ownWidth, cancellation)) { Classes = data.Classes };
         var sizes = data.Training.Take(MeasuredImages).Select(file => ImageDecoder.ReadSize(Content(file), _decoding)).OfType<(int, int)>().ToList();
         // Without any size, decoding gives the reason.
         var (height, width) = sizes.Count > 0 ? ImageSizes.Choose(sizes) : (1, 1);

@@ -98,13 +98,14 @@ internal sealed class NetworkSource
     {
         var blocks = new BlockSource[network.Blocks.Length];
         var input = network.Input;
-        Check(input is null or { Scale: > 0 }, "the scale of its input is not positive");
+        Check(input is null || network.Architecture.InputChannels <= 4, $"its input has {network.Architecture.InputChannels} channels; a quantized input has at most 4");
+        Check(input is null or { Scale: > 0 and < float.PositiveInfinity }, "the scale of its input is not a positive number");
         for (int i = 0; i < blocks.Length; i++)
         {
             var block = network.Blocks[i];
             string name = block.Shape.Name;
             Check((block.Convolution is null) != (block.Float is null), $"{name} must have either weights of integers or of floating-point numbers");
-            Check(block.Output is null or { Scale: > 0, ZeroPoint: 0 }, $"the output of {name} needs a positive scale and the zero point 0, because a ReLU precedes it");
+            Check(block.Output is null or { Scale: > 0 and < float.PositiveInfinity, ZeroPoint: 0 }, $"the output of {name} needs a positive scale and the zero point 0, because a ReLU precedes it");
             if (block.Convolution is null)
             {
                 blocks[i] = Of(block.Float! with { Shape = block.Shape });
@@ -116,14 +117,14 @@ internal sealed class NetworkSource
                 Check(block.Output is not null, $"{name} has weights of integers, but its output is not quantized");
                 Check((block.BeforeSqueeze is not null) == isScaled, $"{name} must say how the map in front of its squeeze-and-excitation is stored if it has one, and must not otherwise");
                 Check(
-                    block.BeforeSqueeze is null or { Scale: > 0 } && (block.BeforeSqueeze is null or { ZeroPoint: 0 } || block.Shape.SqueezeExcitation == SqueezeExcitation.BeforeRelu),
+                    block.BeforeSqueeze is null or { Scale: > 0 and < float.PositiveInfinity } && (block.BeforeSqueeze is null or { ZeroPoint: 0 } || block.Shape.SqueezeExcitation == SqueezeExcitation.BeforeRelu),
                     $"the map in front of the squeeze-and-excitation of {name} needs a positive scale, and the zero point 0 if a ReLU precedes it");
                 blocks[i] = new BlockSource(block.Shape, TensorData.Zeros(0), TensorData.Zeros(0), Linear(block.Squeeze), Linear(block.Excite), block.Convolution);
             }
             input = block.Output;
         }
         Check((network.QuantizedClassifier is null) == (network.Pooled is null), "it must say how the pooled features are stored if its classifier has weights of integers, and must not otherwise");
-        Check(network.Pooled is null or { Scale: > 0 }, "the scale of its pooled features is not positive");
+        Check(network.Pooled is null or { Scale: > 0 and < float.PositiveInfinity }, "the scale of its pooled features is not positive");
         Check(network.QuantizedClassifier is null || network.Output == NetworkOutput.Logits, "it has a classifier, but its output is features");
         int features = blocks.Length == 0 ? 0 : blocks[^1].Shape.OutputChannels;
         var classifier = network.QuantizedClassifier is { } weights

@@ -31,7 +31,7 @@ internal static class ChannelEqualization
                     continue;
                 if (i + 1 < kernels.Length)
                     change = Math.Max(change, Equalize(kernels[i], biases[i], kernels[i + 1], network.Blocks[i + 1].Shape.Groups, 9));
-                else if (classifier.Length > 0)
+                else if (network.Output == NetworkOutput.Logits)
                     change = Math.Max(change, Equalize(kernels[i], biases[i], classifier, 1, 1));
             }
         }

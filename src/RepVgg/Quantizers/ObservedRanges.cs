@@ -51,9 +51,11 @@ internal sealed class ObservedRanges : FloatLayers.IObserver
     public QuantizationParameters BeforeSqueeze(int block, QuantizationOptions options)
     {
         var positive = _positive[block].Choose(options);
-        return _network.Blocks[block].Shape.SqueezeExcitation == SqueezeExcitation.AfterRelu
-            ? positive
-            : QuantizationParameters.FromRange(-_negative[block].Maximum, positive.Scale * byte.MaxValue);
+        if (_network.Blocks[block].Shape.SqueezeExcitation == SqueezeExcitation.AfterRelu)
+            return positive;
+        var signed = QuantizationParameters.FromRange(-_negative[block].Maximum, _positive[block].Maximum > 0 ? positive.Scale * byte.MaxValue : 0);
+        // The zero point 0 would limit the map to 0 or more, as a ReLU does.
+        return signed with { ZeroPoint = Math.Max(signed.ZeroPoint, (byte)1) };
     }
 
     void FloatLayers.IObserver.Input(ReadOnlySpan<float> map)

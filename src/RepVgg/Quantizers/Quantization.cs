@@ -44,6 +44,12 @@ public static class Quantization
     {
         options ??= new QuantizationOptions();
         (network, var observed) = Observe(network, images, options, cancellation);
+        return MeasureSensitivity(network, observed, images, options, cancellation);
+    }
+
+    private static IReadOnlyList<BlockSensitivity> MeasureSensitivity(
+        DeployNetwork network, ObservedRanges observed, IReadOnlyList<float[]> images, QuantizationOptions options, CancellationToken cancellation)
+    {
         float[][] expected, actual;
         using (var engine = new InferenceEngine(network, options.Threads))
             expected = Outputs(engine, images);
@@ -75,19 +81,22 @@ public static class Quantization
     {
         ArgumentNullException.ThrowIfNull(isAcceptable);
         options ??= new QuantizationOptions();
-        var quantized = Calibrate(network, images, options, cancellation);
+        (network, var observed) = Observe(network, images, options, cancellation);
+        var quantized = Quantized(options);
         if (isAcceptable(quantized))
             return quantized;
-        foreach (var block in MeasureSensitivity(network, images, options, cancellation))
+        foreach (var block in MeasureSensitivity(network, observed, images, options, cancellation))
         {
             if (options.FloatBlocks.Contains(block.Name))
                 continue;
             options = options with { FloatBlocks = options.FloatBlocks.Add(block.Name) };
-            quantized = Calibrate(network, images, options, cancellation);
+            quantized = Quantized(options);
             if (isAcceptable(quantized))
                 break;
         }
         return quantized;
+
+        QuantizedNetwork Quantized(QuantizationOptions options) => Quantize(network, observed, options) with { Details = new QuantizationDetails(options.Calibrator.ToString(), images.Count) };
     }
 
     /// <summary>Finds the ranges of the activations.</summary>

@@ -4,7 +4,7 @@ namespace RepVgg.Quantizers;
 
 /// <summary>How the range of a quantized activation is chosen from its values on the calibration images.</summary>
 /// <remarks>
-/// All calibrators but <see cref="MinMax"/> use a histogram of 2048 bins between the smallest and the largest value, and reduce its upper bound only: the lower bound after a ReLU is
+/// All calibrators but <see cref="MinMax"/> use a histogram of 2048 bins between 0 and the largest value, and reduce the upper bound only, to an eighth of the largest value at most: the lower bound after a ReLU is
 /// 0. The range of the network's input is always that of its values. The choice can change the accuracy by many points; which calibrator is
 /// best depends on the network.
 /// </remarks>

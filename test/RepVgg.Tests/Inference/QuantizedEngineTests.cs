@@ -67,6 +67,9 @@ public class QuantizedEngineTests
     public static TheoryData<string, int, int, string> Networks() => new()
     {
         { "RepVGG-S1", 21, 33, "" },
+        { "RepVGG-S1", 4, 5, "" },
+        { "RepVGG-S1", 7, 1, "" },
+        { "RepVGG-S4", 3, 9, "stage0" },
         { "RepVGG-A0", 37, 45, "" },
         { "RepVGG-B1g2", 41, 36, "" },
         { "RepVGG-B1g4", 36, 41, "" },
@@ -131,7 +134,7 @@ public class QuantizedEngineTests
         var network = RandomNetworks.Create(architecture, height, width, 3);
         var images = RandomNetworks.Pixels(network, Count).Chunk(3 * height * width).ToArray();
         var quantized = Quantization.Calibrate(network, images);
-        // The largest products that are possible: weights of 127 and -127 only, with the largest inputs.
+        // Weights near the largest absolute value only, with many inputs of 255.
         var extreme = quantized with
         {
             Blocks = quantized.Blocks.SetItem(1, quantized.Blocks[1] with
@@ -154,6 +157,40 @@ public class QuantizedEngineTests
                     byte[] actual = Array.ConvertAll(maps, value => (byte)MathF.Round(value / scale));
                     AssertAgree([.. expected.SelectMany(maps => maps[blocks]!)], actual, 0, $"block {blocks} with {instructions}");
                 }
+            }
+        }
+    }
+
+    [Fact]
+    public void Sums_that_Winograd_could_not_compute_exactly_are_computed_directly()
+    {
+        // All weights and inputs are the largest, so that every sum inside the map is 255 * 127 * 9 * inputs.
+        const int Limit = 1 << 25;
+        foreach (int inputs in new[] { Limit / (255 * 127 * 9), (Limit / (255 * 127 * 9)) + 1 })
+        {
+            var architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (inputs, 1, 1), (8, 1, 1));
+            var network = RandomNetworks.Create(architecture, 16, 16, 3);
+            var weights = new QuantizedWeights([.. Enumerable.Repeat((sbyte)127, 8 * inputs * 9)], [.. Enumerable.Repeat(1f, 8)], [.. Enumerable.Range(0, 8)]);
+            Assert.Equal(255L * 127 * 9 * inputs < Limit, IntegerWinograd.IsExact(weights));
+            var first = new QuantizedWeights([.. new sbyte[inputs * 27]], [.. Enumerable.Repeat(1f, inputs)], [.. Enumerable.Repeat(255, inputs)]);
+            var quantized = new QuantizedNetwork(architecture, 16, 16, Normalization.Identity(3),
+            [
+                new QuantizedBlock { Shape = network.Blocks[0].Shape, Convolution = first, Output = new QuantizationParameters(1, 0) },
+                new QuantizedBlock { Shape = network.Blocks[1].Shape, Convolution = weights, Output = new QuantizationParameters(255f * 127 * inputs / 20, 0) },
+            ])
+            {
+                Input = new QuantizationParameters(1, 0),
+                Output = NetworkOutput.FeatureMap,
+                Classifier = new(0, 0, [], []),
+            };
+            float[] pixels = new float[3 * 256];
+            byte[] expected = ReferenceQuantizedNetwork.Activations(quantized, pixels)[^1]!;
+            foreach (var instructions in Instructions)
+            {
+                using var engine = new InferenceEngine(quantized, threads: 1, instructions);
+                float[] map = new float[engine.OutputLength];
+                engine.Run(pixels, 1, map);
+                Assert.Equal(expected, Array.ConvertAll(map, value => (byte)MathF.Round(value / quantized.Blocks[1].Output!.Value.Scale)));
             }
         }
     }

@@ -15,8 +15,8 @@ namespace RepVgg.Inference.Int8;
 /// <param name="ElementBytes">Bytes of an element, 1 or 2.</param>
 internal readonly record struct IntegerMapLayout(int Channels, int Height, int Width, int PixelElements, int ElementBytes)
 {
-    // Winograd convolution reads whole tiles of 4x4 outputs, up to three rows and three pixels beyond the border, and vectors of words beyond the last pixel. What is there are bytes or
-    // words from 0 to 255; the results do not depend on them.
+    // Winograd convolution reads whole tiles of 4x4 outputs, up to three rows beyond the border, and up to three pixels and a vector of words beyond the last pixel, for which there is one row
+    // more. What is there must be elements from 0 to 255, because other words would overflow; the results do not depend on which.
     private int ExtraRows => (4 - Height % 4) % 4 + 1;
 
     /// <summary>Bytes from one pixel to the next, a multiple of 4.</summary>

@@ -68,7 +68,8 @@ internal readonly unsafe struct ByteLanes256 : IIntegerLanes<Vector256<int>>
 /// <summary>Sixteen lanes of four bytes, for the maps of Winograd convolutions in vectors of 512 bits; .NET has AVX-VNNI's dot product for 256 bits only.</summary>
 internal readonly unsafe struct ByteLanes512 : IIntegerLanes<Vector512<int>>
 {
-    public static bool IsSupported => AvxVnni.IsSupported && Avx512BW.VL.IsSupported;
+    /// <summary>Whether the instructions can be used. Maps of floats must have as many lanes, which they do not where .NET avoids vectors of 512 bits.</summary>
+    public static bool IsSupported => ByteLanes256.IsSupported && WordLanes512.IsSupported;
 
     public static int Width => 16;
 
@@ -425,7 +426,8 @@ internal readonly unsafe struct DotWordLanes256 : IWordLanes<Vector256<int>>
 /// <summary>Sixteen lanes of two words, for AVX-512.</summary>
 internal readonly unsafe struct WordLanes512 : IWordLanes<Vector512<int>>
 {
-    public static bool IsSupported => Avx512BW.IsSupported;
+    /// <inheritdoc cref="ByteLanes512.IsSupported"/>
+    public static bool IsSupported => Avx512BW.IsSupported && VectorWidths.Widest == VectorWidth.Bits512;
 
     public static int Width => 16;
 

@@ -39,10 +39,13 @@ internal sealed class OnnxQuantizedGraph
 
     private readonly OnnxModel _model;
     private readonly Dictionary<string, OnnxNode> _producers = new(StringComparer.Ordinal);
+    private readonly HashSet<OnnxNode> _removed = [];
+    private readonly OnnxBudget _budget;
 
     private OnnxQuantizedGraph(OnnxModel model)
     {
         _model = model;
+        _budget = new OnnxBudget(model.Bytes, "its integers, where a constant counts for each operation that uses it,");
         foreach (var node in model.Nodes)
         {
             foreach (string output in node.Outputs)
@@ -67,11 +70,12 @@ internal sealed class OnnxQuantizedGraph
         if (!IsQuantized(model))
             return null;
         var graph = new OnnxQuantizedGraph(model);
-        foreach (var node in model.Nodes.ToArray())
+        foreach (var node in model.Nodes)
         {
             if (node.Operation == Dequantize && node is { Inputs.Count: >= 2, Outputs.Count: 1 })
                 graph.Remove(node);
         }
+        model.Nodes.RemoveAll(graph._removed.Contains);
         return graph;
     }
 
@@ -80,16 +84,20 @@ internal sealed class OnnxQuantizedGraph
         string source = node.Inputs[0], output = node.Outputs[0];
         if (Constant(source) is { } constant)
         {
-            var quantized = Constant(node, constant);
-            Constants.Add(output, quantized);
-            _model.Constants[output] = new OnnxConstant(output, quantized.Shape, quantized.Dequantized(), null);
-            _model.Nodes.Remove(node);
+            Add(node, Constant(node, constant));
             return;
         }
         if (_producers.GetValueOrDefault(source) is not { Operation: Quantize, Inputs.Count: >= 2 } quantize)
             throw new InvalidDataException($"{node} does not follow a QuantizeLinear, and its input is no constant of integers that is supported");
-        var (parameters, isLowest) = Parameters(quantize);
-        if (Parameters(node).Parameters != parameters)
+        // Weights in floating point that are rounded in the graph.
+        if (Constant(quantize.Inputs[0]) is { Floats: not null } floats)
+        {
+            Add(node, Rounded(quantize, floats));
+            return;
+        }
+        int type = TypeOf(quantize);
+        var (parameters, isLowest) = Parameters(quantize, type);
+        if (Parameters(node, type).Parameters != parameters)
             throw new InvalidDataException($"{quantize} and {node} have different scales or zero points");
         string value = quantize.Inputs[0];
         bool becomesRelu = isLowest && _producers.GetValueOrDefault(value)?.Operation is "Conv" or "BatchNormalization" or "Add";
@@ -101,11 +109,47 @@ internal sealed class OnnxQuantizedGraph
             throw new InvalidDataException($"'{MessageText.Printable(value)}' is quantized with several scales or zero points");
     }
 
+    private void Add(OnnxNode node, OnnxQuantizedConstant constant)
+    {
+        string output = node.Outputs[0];
+        if (!Constants.TryAdd(output, constant))
+            throw new InvalidDataException($"two operations have the output '{MessageText.Printable(output)}'");
+        _model.Constants[output] = new OnnxConstant(output, constant.Shape, constant.Dequantized(), null);
+        _removed.Add(node);
+    }
+
+    /// <summary>The type of the integers of a QuantizeLinear without zero point.</summary>
+    private static int TypeOf(OnnxNode quantize) => (int)quantize.Integer("output_dtype", 0) is > 0 and var type ? type : OnnxSchema.Tensor.UInt8;
+
+    /// <summary>Rounds weights in floating point as a QuantizeLinear does.</summary>
+    private OnnxQuantizedConstant Rounded(OnnxNode node, OnnxConstant constant)
+    {
+        var (scales, axis, inner) = ScalesOf(node, constant);
+        var (type, zeroPoints) = ZeroPoints(node, TypeOf(node));
+        (int least, int most) = type switch
+        {
+            OnnxSchema.Tensor.Int8 => ((int)sbyte.MinValue, (int)sbyte.MaxValue),
+            OnnxSchema.Tensor.UInt8 => (byte.MinValue, byte.MaxValue),
+            _ => throw new InvalidDataException($"{node} is of the type number {type} of ONNX; weights are bytes in this library"),
+        };
+        float[] values = constant.Floats!.Read();
+        _budget.Take(values.Length, node);
+        int[] integers = new int[values.Length];
+        for (int i = 0; i < integers.Length; i++)
+        {
+            int zeroPoint = zeroPoints[zeroPoints.Length == 1 ? 0 : i / inner % zeroPoints.Length];
+            integers[i] = (int)Math.Clamp(MathF.Round(values[i] / scales[scales.Length == 1 ? 0 : i / inner % scales.Length]) + zeroPoint, least, most) - zeroPoint;
+        }
+        return new OnnxQuantizedConstant(constant.Shape, integers, scales, axis);
+    }
+
     /// <summary>Reads a scale and a zero point of a map, for unsigned bytes, and whether the zero point is the smallest integer.</summary>
-    private (QuantizationParameters Parameters, bool IsLowest) Parameters(OnnxNode node)
+    /// <param name="node">The operation.</param>
+    /// <param name="otherwise">Type of the integers if the operation has no zero point.</param>
+    private (QuantizationParameters Parameters, bool IsLowest) Parameters(OnnxNode node, int otherwise)
     {
         float scale = Scales(node) is [var single] ? single : throw new InvalidDataException($"{node} has several scales; maps have one in this library");
-        var (type, zeroPoints) = ZeroPoints(node, OnnxSchema.Tensor.UInt8);
+        var (type, zeroPoints) = ZeroPoints(node, otherwise);
         int zeroPoint = zeroPoints is [var point] ? point : throw new InvalidDataException($"{node} has several zero points; maps have one in this library");
         // Signed bytes and the same with 128 added are the same numbers.
         zeroPoint += type switch
@@ -114,28 +158,39 @@ internal sealed class OnnxQuantizedGraph
             OnnxSchema.Tensor.Int8 => 128,
             _ => throw new InvalidDataException($"{node} is of the type number {type} of ONNX; maps are bytes in this library"),
         };
-        return (new QuantizationParameters(scale, (byte)zeroPoint), zeroPoint == 0);
+        return zeroPoint is >= byte.MinValue and <= byte.MaxValue
+            ? (new QuantizationParameters(scale, (byte)zeroPoint), zeroPoint == 0)
+            : throw new InvalidDataException($"the zero point of {node} is no byte");
     }
 
     private OnnxQuantizedConstant Constant(OnnxNode node, OnnxConstant constant)
     {
-        int axis = (int)Math.Clamp(node.Integer("axis", 1), -8, 8);
-        axis = axis < 0 ? axis + constant.Shape.Length : axis;
-        float[] scales = Scales(node);
-        int length = constant.Shape.Aggregate(1, (count, size) => count * size);
-        if (scales.Length > 1 && (axis >= constant.Shape.Length || axis < 0 || constant.Shape[axis] != scales.Length))
-            throw new InvalidDataException($"{node} has {scales.Length} scales for a constant of shape [{string.Join(", ", constant.Shape)}]");
+        var (scales, axis, inner) = ScalesOf(node, constant);
         int[] values = Integers(node, constant);
         var (_, zeroPoints) = ZeroPoints(node, 0);
         if (zeroPoints.Length != 1 && zeroPoints.Length != scales.Length)
             throw new InvalidDataException($"{node} has {zeroPoints.Length} zero points for {scales.Length} scales");
-        int inner = scales.Length == 1 ? Math.Max(length, 1) : constant.Shape[(axis + 1)..].Aggregate(1, (count, size) => count * size);
         if (Array.Exists(zeroPoints, point => point != 0))
         {
             for (int i = 0; i < values.Length; i++)
                 values[i] -= zeroPoints[zeroPoints.Length == 1 ? 0 : i / inner % zeroPoints.Length];
         }
         return new OnnxQuantizedConstant(constant.Shape, values, scales, axis);
+    }
+
+    /// <summary>Reads the scales of a constant, their axis, and the number of consecutive values that have the same one.</summary>
+    private (float[] Scales, int Axis, int Inner) ScalesOf(OnnxNode node, OnnxConstant constant)
+    {
+        if (node.Integer("block_size", 0) != 0)
+            throw new InvalidDataException($"{node} has scales for blocks of values; one for each output channel, or one for all, is supported");
+        int axis = (int)Math.Clamp(node.Integer("axis", 1), -8, 8);
+        axis = axis < 0 ? axis + constant.Shape.Length : axis;
+        float[] scales = Scales(node);
+        if (scales.Length == 1)
+            return (scales, axis, int.MaxValue);
+        if (axis >= constant.Shape.Length || axis < 0 || constant.Shape[axis] != scales.Length)
+            throw new InvalidDataException($"{node} has {scales.Length} scales for a constant of shape [{string.Join(", ", constant.Shape)}]");
+        return (scales, axis, constant.Shape[(axis + 1)..].Aggregate(1, (count, size) => count * size));
     }
 
     private float[] Scales(OnnxNode node)
@@ -176,8 +231,9 @@ internal sealed class OnnxQuantizedGraph
         return null;
     }
 
-    private static int[] Integers(OnnxNode node, OnnxConstant constant)
+    private int[] Integers(OnnxNode node, OnnxConstant constant)
     {
+        _budget.Take(constant.Shape.Aggregate(1.0, (count, size) => count * size), node);
         if (constant.Integers is { } integers)
             return Array.ConvertAll(integers, value => (int)Math.Clamp(value, int.MinValue, int.MaxValue));
         if (constant.Bytes is not { } stored)

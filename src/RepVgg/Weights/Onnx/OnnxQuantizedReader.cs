@@ -13,6 +13,7 @@ internal sealed class OnnxQuantizedReader(OnnxGraph graph, OnnxQuantizedGraph qu
     // Largest relative difference of the scale of a bias and the product of those of the input and the weights, of which it is the rounded value.
     private const double ScaleTolerance = 1e-5;
 
+    private readonly HashSet<string> _used = new(StringComparer.Ordinal);
     private Dictionary<string, QuantizationParameters>? _stored;
 
     /// <summary>How a map is stored; null if it is not quantized.</summary>
@@ -24,9 +25,28 @@ internal sealed class OnnxQuantizedReader(OnnxGraph graph, OnnxQuantizedGraph qu
         {
             _stored = new(StringComparer.Ordinal);
             foreach (var (name, parameters) in quantized.Stored)
-                _stored[graph.Resolve(name)] = parameters;
+            {
+                if (!_stored.TryAdd(graph.Resolve(name), parameters) && _stored[graph.Resolve(name)] != parameters)
+                    throw new InvalidDataException($"'{MessageText.Printable(name)}' is quantized with several scales or zero points");
+            }
         }
-        return _stored.TryGetValue(graph.Resolve(map), out var found) ? found : null;
+        string value = graph.Resolve(map);
+        if (!_stored.TryGetValue(value, out var found))
+            return null;
+        _used.Add(value);
+        return found;
+    }
+
+    /// <summary>Checks that no value is quantized in the graph whose quantization was not read: the results would be others.</summary>
+    /// <param name="output">Name of the output. That the results themselves are quantized is left out.</param>
+    /// <returns>Whether the output is quantized.</returns>
+    /// <exception cref="InvalidDataException">Another value is quantized.</exception>
+    public bool CheckAllRead(string output)
+    {
+        bool isOutputQuantized = StoredOf(output) is not null;
+        if (_stored!.Keys.FirstOrDefault(value => !_used.Contains(value)) is { } other)
+            throw new InvalidDataException($"'{MessageText.Printable(other)}' is quantized, which must stay in floating point: quantized can be the input of the first convolution, the results of blocks, what squeeze-and-excitation scales, and the input of a classifier that is quantized, too");
+        return isOutputQuantized;
     }
 
     /// <summary>Reads a block of integers.</summary>
@@ -41,7 +61,7 @@ internal sealed class OnnxQuantizedReader(OnnxGraph graph, OnnxQuantizedGraph qu
     public QuantizedBlock? Block(BlockSpec shape, string map, QuantizationParameters input, QuantizationParameters output, LinearWeights? squeeze, LinearWeights? excite)
     {
         var (convolution, beforeSqueeze) = Convolution(map);
-        if (convolution is null || (squeeze is not null && beforeSqueeze is null) || Weights(convolution, input) is not { } weights)
+        if (convolution is null || graph.KernelOf(convolution).Shape is not [_, _, 3, 3] || (squeeze is not null && beforeSqueeze is null) || Weights(convolution, input) is not { } weights)
             return null;
         if (output.ZeroPoint != 0)
             throw new InvalidDataException($"the map '{MessageText.Printable(map)}' is quantized with the zero point {output.ZeroPoint}; a map that follows a ReLU needs the smallest integer, or it wastes a part of its range");
@@ -63,24 +83,30 @@ internal sealed class OnnxQuantizedReader(OnnxGraph graph, OnnxQuantizedGraph qu
     /// <exception cref="InvalidDataException">Its integers are of a kind that is not supported.</exception>
     public (QuantizationParameters Pooled, QuantizedWeights Weights)? Classifier(OnnxNode? node, LinearSource layer)
     {
-        bool isSupported = node is { Operation: "Gemm" } && node.Integer("transB", 0) == 1 && node.Integer("transA", 0) == 0 && node.Float("alpha", 1) == 1 && node.Float("beta", 1) == 1;
+        bool isSupported = node is { Operation: "Gemm" } && node.Integer("transB", 0) == 1 && node.Integer("transA", 0) == 0 && node.Float("alpha", 1) == 1 && node.Float("beta", 1) == 1
+            && quantized.Constants.ContainsKey(graph.InputOf(node, 1));
         if (!isSupported || PooledOf(graph.InputOf(node!)) is not { } pooled || Weights(node!, pooled) is not { } weights || weights.Biases.Length != layer.OutputFeatures)
             return null;
         return (pooled, weights);
     }
 
-    // The features can be quantized before or after they are flattened, but not the map that is pooled.
+    // The features can be quantized before they are flattened, afterwards, or both, with the same parameters.
     private QuantizationParameters? PooledOf(string features)
     {
+        QuantizationParameters? found = null;
         for (int i = 0; i < 4; i++)
         {
             if (StoredOf(features) is { } stored)
-                return stored;
+            {
+                if (found is { } other && other != stored)
+                    throw new InvalidDataException($"'{MessageText.Printable(features)}' is quantized with several scales or zero points");
+                found = stored;
+            }
             if (graph.Producer(features) is not { Operation: "Flatten" or "Reshape" or "Squeeze" } node)
-                return null;
+                break;
             features = graph.InputOf(node);
         }
-        return null;
+        return found;
     }
 
     /// <summary>Finds the only convolution of a block, and how its result is stored in front of a squeeze-and-excitation.</summary>
@@ -92,9 +118,9 @@ internal sealed class OnnxQuantizedReader(OnnxGraph graph, OnnxQuantizedGraph qu
             var node = graph.Producer(map);
             if (node is { Operation: "Conv" })
                 return (node, beforeSqueeze);
-            if (node is { Operation: "Mul", Inputs.Count: 2 })
+            if (node is { Operation: "Mul", Inputs.Count: 2 } && node.Inputs.FindIndex(input => graph.Producer(input)?.Operation == "Sigmoid") is >= 0 and var gate)
             {
-                map = graph.InputOf(node, graph.Producer(node.Inputs[0])?.Operation == "Sigmoid" ? 1 : 0);
+                map = graph.InputOf(node, 1 - gate);
                 beforeSqueeze = StoredOf(map);
             }
             else if (graph.IsRelu(node))
@@ -122,10 +148,11 @@ internal sealed class OnnxQuantizedReader(OnnxGraph graph, OnnxQuantizedGraph qu
             weights.Add(value is >= sbyte.MinValue and <= sbyte.MaxValue ? (sbyte)value : throw new InvalidDataException(
                 $"a weight of {node} minus its zero point is {value}; signed bytes, -128 to 127, are supported: quantize weights symmetrically"));
         }
-        return new QuantizedWeights(weights.MoveToImmutable(), [.. scales], Biases(node, input, scales));
+        return Biases(node, input, scales) is { } biases ? new QuantizedWeights(weights.MoveToImmutable(), [.. scales], biases) : null;
     }
 
-    private ImmutableArray<int> Biases(OnnxNode node, QuantizationParameters input, float[] scales)
+    /// <summary>Reads the biases in the units of the sums; null if there is not one for each channel.</summary>
+    private ImmutableArray<int>? Biases(OnnxNode node, QuantizationParameters input, float[] scales)
     {
         if (!graph.HasInput(node, 2))
             return [.. new int[scales.Length]];
@@ -137,7 +164,7 @@ internal sealed class OnnxQuantizedReader(OnnxGraph graph, OnnxQuantizedGraph qu
         // Floats, or integers with other scales.
         float[] biases = graph.LoadedConstantOf(node, 2).Values;
         if (biases.Length != scales.Length)
-            throw new InvalidDataException($"the bias of {node} has {biases.Length} values for {scales.Length} channels");
+            return null;
         return [.. biases.Select((bias, channel) => Math.Abs(bias / ((double)input.Scale * scales[channel])) is var steps and < int.MaxValue
             ? (int)Math.Round(Math.CopySign(steps, bias))
             : throw new InvalidDataException(FormattableString.Invariant($"the bias {bias} of channel {channel} of {node} is more than 2^31 steps of {input.Scale} * {scales[channel]}")))];

@@ -27,7 +27,9 @@ internal static class OtherQuantizedFile
         if (kind == "quantized-flat-features")
             map = Store(map, "flat_q", scale = 0.02f, 0);
         var (weights, bias) = Weights("linear", [4, 12], false);
-        graph.Node("Gemm", "logits", [map, weights, bias], ("transB", 1));
+        graph.Node("Gemm", kind == "quantized-logits" ? "raw_logits" : "logits", [map, weights, bias], ("transB", 1));
+        if (kind == "quantized-logits")
+            graph.Node("Identity", "logits", [Store("raw_logits", "logits_q", 1e-6f, 0)]);
 
         var model = new ProtoMessage();
         model.Integer(OnnxSchema.Model.IrVersion, 8);
@@ -44,6 +46,10 @@ internal static class OtherQuantizedFile
         {
             var (kernel, bias) = Weights(name, [outputs, inputs, 3, 3], isFloat);
             value = graph.Node("Conv", $"{name}_conv", [value, kernel, bias], ("kernel_shape", new[] { 3, 3 }), ("strides", new[] { stride, stride }), ("pads", new[] { 1, 1, 1, 1 }));
+            if (kind == "scaled-convolution" && name == "b")
+                value = graph.Node("Mul", "b_scaled", [value, Floats("b_factor", [1, outputs, 1, 1], [.. Enumerable.Range(0, outputs).Select(i => 0.5f + (0.1f * i))])]);
+            if (kind == "quantized-inside" && name == "b")
+                value = Store(value, "b_inside", 0.3f, 128);
             if (kind != "no-relu")
                 value = graph.Node("Relu", $"{name}_relu", [value]);
             return Store(value, $"{name}_q", scale = name switch { "a" => 0.5f, "b" => 0.25f, _ => 0.1f }, kind == "asymmetric-map" ? 7 : 0);
@@ -60,6 +66,14 @@ internal static class OtherQuantizedFile
             if (kind == "input-channel-scales")
                 scales = [.. Enumerable.Range(0, shape[1]).Select(i => 0.001f + 0.0001f * i)];
             int[] axes = scales.Length == 1 ? [] : [scales.Length];
+            if (kind == "rounded-in-graph")
+            {
+                string scalesOfFloats = Floats($"{name}_w_scale", axes, [.. scales]), zero = graph.Constant($"{name}_w_zero", axes, ImmutableArray.Create(new sbyte[scales.Length]));
+                string floats = Floats($"{name}_w_float", shape, [.. Enumerable.Range(0, count).Select(_ => (float)(random.NextDouble() - 0.5) / 4)]);
+                string rounded = graph.Node("QuantizeLinear", $"{name}_w_rounded", [floats, scalesOfFloats, zero], ("axis", 0));
+                return (graph.Node("DequantizeLinear", $"{name}_w", [rounded, scalesOfFloats, zero], ("axis", 0)),
+                    Floats($"{name}_b", [outputs], [.. Enumerable.Range(0, outputs).Select(i => (random.Next(2000) - 800) * (scale * scales[i]))]));
+            }
             if (isFloat)
             {
                 return (Floats($"{name}_w", shape, [.. Enumerable.Range(0, count).Select(_ => (float)(random.NextDouble() - 0.4) / 10)]),

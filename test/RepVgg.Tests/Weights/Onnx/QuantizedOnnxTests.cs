@@ -6,6 +6,7 @@ using RepVgg.Quantizers;
 using RepVgg.Runtime.Files;
 using RepVgg.Testing;
 using RepVgg.Tests.Quantizers;
+using RepVgg.Weights;
 using RepVgg.Weights.Files;
 using RepVgg.Weights.Onnx;
 using Xunit;
@@ -61,7 +62,7 @@ public class QuantizedOnnxTests
     }
 
     /// <summary>Kinds of files that other programs write.</summary>
-    public static TheoryData<string> Kinds() => ["", "no-relu", "per-tensor", "unsigned-weights", "signed-maps", "float-bias", "other-bias-scale", "float-second-block", "quantized-flat-features", "constants-in-nodes"];
+    public static TheoryData<string> Kinds() => ["", "no-relu", "per-tensor", "unsigned-weights", "signed-maps", "float-bias", "other-bias-scale", "float-second-block", "quantized-flat-features", "constants-in-nodes", "rounded-in-graph", "scaled-convolution"];
 
     [Theory]
     [MemberData(nameof(Kinds))]
@@ -69,7 +70,7 @@ public class QuantizedOnnxTests
     {
         byte[] file = OtherQuantizedFile.Create(kind);
         var network = OnnxReader.ReadQuantized(new MemoryStream(file));
-        Assert.Equal(kind == "float-second-block" ? 2 : 3, network.IntegerBlocks);
+        Assert.Equal(kind is "float-second-block" or "scaled-convolution" ? 2 : 3, network.IntegerBlocks);
         Assert.NotNull(network.QuantizedClassifier);
         var random = new Random(4);
         const int Count = 3;
@@ -91,8 +92,24 @@ public class QuantizedOnnxTests
     [InlineData("input-channel-scales", "scales along axis 1")]
     [InlineData("words", "type number 4")]
     [InlineData("negative-scale", "scale -0.01")]
+    [InlineData("quantized-inside", "'b_conv' is quantized, which must stay in floating point")]
     public void Files_with_integers_of_other_kinds_are_refused_by_name(string kind, string message) => Assert.Contains(
         message, Assert.Throws<InvalidDataException>(() => OnnxReader.ReadQuantized(new MemoryStream(OtherQuantizedFile.Create(kind)))).Message, StringComparison.Ordinal);
+
+    [Fact]
+    public void That_the_logits_are_quantized_is_left_out_and_said()
+    {
+        using var folder = new TemporaryFolder();
+        string path = folder.Write("quantized.onnx", OtherQuantizedFile.Create("quantized-logits")), plain = folder.Write("plain.onnx", OtherQuantizedFile.Create(""));
+        using var engine = InferenceEngine.Open(path);
+        using var expected = InferenceEngine.Open(plain);
+        Assert.Contains("the quantization of the output 'logits' is left out", Assert.Single(engine.Assumptions, assumption => assumption.Kind == WeightsAssumptionKind.Output).ToString(), StringComparison.Ordinal);
+        float[] pixels = new float[engine.InputLength], logits = new float[4], others = new float[4];
+        Array.Fill(pixels, 100);
+        engine.Run(pixels, 1, logits);
+        expected.Run(pixels, 1, others);
+        Assert.Equal(others, logits);
+    }
 
     [Fact]
     public void Quantized_and_other_files_are_not_mistaken_for_each_other()
