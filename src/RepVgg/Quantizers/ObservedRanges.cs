@@ -12,9 +12,11 @@ internal sealed class ObservedRanges : FloatLayers.IObserver
     private readonly InputMeans[]? _means;
 
     /// <param name="network">The network.</param>
+    /// <param name="images">Number of calibration images.</param>
     /// <param name="needsMeans">Whether the means of the inputs are needed.</param>
-    public ObservedRanges(DeployNetwork network, bool needsMeans)
+    public ObservedRanges(DeployNetwork network, int images, bool needsMeans)
     {
+        Images = images;
         _network = network;
         int count = network.Blocks.Length;
         Outputs = Create(count);
@@ -34,6 +36,9 @@ internal sealed class ObservedRanges : FloatLayers.IObserver
 
     /// <summary>False in the first pass over the images, which finds the bounds; true in the second, which counts the values.</summary>
     public bool CountsValues { get; set; }
+
+    /// <summary>Number of calibration images.</summary>
+    public int Images { get; }
 
     /// <summary>The normalised input.</summary>
     public ActivationRange Input { get; } = new();

@@ -29,7 +29,7 @@ public static class Quantization
     {
         options ??= new QuantizationOptions();
         (network, var observed) = Observe(network, images, options, cancellation);
-        return Quantize(network, observed, options) with { Details = new QuantizationDetails(options.Calibrator.ToString(), images.Count) };
+        return Quantize(network, observed, options);
     }
 
     /// <summary>Quantizes each block alone and measures how much that changes the logits, or the features.</summary>
@@ -82,7 +82,7 @@ public static class Quantization
         ArgumentNullException.ThrowIfNull(isAcceptable);
         options ??= new QuantizationOptions();
         (network, var observed) = Observe(network, images, options, cancellation);
-        var quantized = Quantized(options);
+        var quantized = Quantize(network, observed, options);
         if (isAcceptable(quantized))
             return quantized;
         foreach (var block in MeasureSensitivity(network, observed, images, options, cancellation))
@@ -90,13 +90,11 @@ public static class Quantization
             if (options.FloatBlocks.Contains(block.Name))
                 continue;
             options = options with { FloatBlocks = options.FloatBlocks.Add(block.Name) };
-            quantized = Quantized(options);
+            quantized = Quantize(network, observed, options);
             if (isAcceptable(quantized))
                 break;
         }
         return quantized;
-
-        QuantizedNetwork Quantized(QuantizationOptions options) => Quantize(network, observed, options) with { Details = new QuantizationDetails(options.Calibrator.ToString(), images.Count) };
     }
 
     /// <summary>Finds the ranges of the activations.</summary>
@@ -109,7 +107,7 @@ public static class Quantization
         if (options.Equalization)
             network = ChannelEqualization.Apply(network);
         using var layers = new FloatLayers(network, options.Threads);
-        var observed = new ObservedRanges(network, options.BiasCorrection);
+        var observed = new ObservedRanges(network, images.Count, options.BiasCorrection);
         layers.Run(images, observed, cancellation);
         if (options.Calibrator != Calibrator.MinMax)
         {
@@ -163,6 +161,7 @@ public static class Quantization
         QuantizationParameters? pooled = quantizesClassifier ? observed.Pooled.Choose(options) : null;
         return new QuantizedNetwork(network.Architecture, network.ImageHeight, network.ImageWidth, network.Normalization, blocks.MoveToImmutable())
         {
+            Details = new QuantizationDetails(options.Calibrator.ToString(), observed.Images),
             Input = input,
             Pooled = pooled,
             QuantizedClassifier = pooled is null ? null : WeightQuantizer.Quantize(

@@ -29,6 +29,9 @@ internal sealed class OnnxNetworkReader
     private readonly List<OnnxBlock> _found = [];
     private readonly List<string> _maps = [];
 
+    // Name of the output that is used.
+    private string _output = "";
+
     // The normalisation that the operations of the graph compute; null if they compute none.
     private Normalization? _normalization;
     private int _channels;
@@ -87,8 +90,8 @@ internal sealed class OnnxNetworkReader
             stored = output;
         }
         var classifier = parts.Head is null ? null : reader.Classifier(_head.Layer, parts.Head);
-        if (reader.CheckAllRead(parts.OutputName))
-            _assumptions.Add(new WeightsAssumption(WeightsAssumptionKind.Output, MessageText.WithoutControls($"the quantization of the output '{parts.OutputName}' is left out: the results are not rounded to bytes")));
+        if (reader.CheckAllRead(_output))
+            _assumptions.Add(new WeightsAssumption(WeightsAssumptionKind.Output, MessageText.WithoutControls($"the quantization of the output '{_output}' is left out: the results are not rounded to bytes")));
         return new QuantizedNetwork(parts.Architecture, parts.Height, parts.Width, parts.Normalization, blocks.MoveToImmutable())
         {
             Input = input,
@@ -100,13 +103,12 @@ internal sealed class OnnxNetworkReader
     }
 
     /// <summary>What a network consists of besides its blocks.</summary>
-    private sealed record Parts(RepVggArchitecture Architecture, int Height, int Width, Normalization Normalization, NetworkOutput Output, string OutputName, LinearSource? Head);
+    private sealed record Parts(RepVggArchitecture Architecture, int Height, int Width, Normalization Normalization, NetworkOutput Output, LinearSource? Head);
 
     private Parts ReadParts()
     {
         var input = _graph.Input;
         var (output, head, found, map) = Find();
-        string outputName = _head.Choose(_options.Output, static _ => { });
         var normalization = Normalization(map, input.Name, found[0].Convolution.InputChannels);
         var architecture = Architecture();
         var (height, width) = ImageSize(input, found, map);
@@ -115,7 +117,7 @@ internal sealed class OnnxNetworkReader
             throw new InvalidDataException($"its classifier reads {head.InputFeatures} features of {architecture.FeatureWidth}");
         if (head is not null && _description.Value is { } description && description.Classes != head.OutputFeatures)
             throw new InvalidDataException($"its classifier has {head.OutputFeatures} classes, and its description says {description.Classes}");
-        return new Parts(architecture, height, width, normalization, output, outputName, head);
+        return new Parts(architecture, height, width, normalization, output, head);
     }
 
     private static LinearWeights NoClassifier(RepVggArchitecture architecture) => new(architecture.FeatureWidth, 0, [], []);
@@ -166,9 +168,9 @@ internal sealed class OnnxNetworkReader
 
     private (NetworkOutput Output, LinearSource? Head, List<OnnxBlock> Blocks, string Map) Find()
     {
-        string name = _head.Choose(_options.Output, _assumptions.Add);
-        _graph.CheckPrecision(name);
-        var (output, head, map) = _head.Read(name, _assumptions.Add);
+        _output = _head.Choose(_options.Output, _assumptions.Add);
+        _graph.CheckPrecision(_output);
+        var (output, head, map) = _head.Read(_output, _assumptions.Add);
         var found = _found;
         var maps = new HashSet<string>(StringComparer.Ordinal);
         if (head is not null)
