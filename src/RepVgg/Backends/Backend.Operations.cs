@@ -132,8 +132,8 @@ internal abstract partial class Backend
     {
         CheckActivation(input, nameof(input));
         CheckOwn(weight, nameof(weight));
-        if (weight.Role == TensorRole.Step)
-            throw new ArgumentException("The weight of a linear layer must be a parameter or buffer.", nameof(weight));
+        if (weight.Role == TensorRole.Step && !weight.IsKernel)
+            throw new ArgumentException("The weight of a linear layer must be a parameter or buffer, or a quantization error.", nameof(weight));
         bool isVector = input.Shape.Count == 2 || input.Shape is [_, _, 1, 1];
         if (weight.Shape.Count != 2 || !isVector || input.Shape[1] != weight.Shape[1])
             throw new ArgumentException($"A linear layer {Text(weight.Shape)} does not fit an input {Text(input.Shape)}.", nameof(input));
@@ -209,6 +209,43 @@ internal abstract partial class Backend
             : MultiBranchConvCore(input, branches, stride, groups, relu, norm);
     }
 
+    // Quantization-aware training. --------------------------------------------------------------------------------
+
+    /// <summary>Rounds the values of an activation to 256 levels, as if it were stored as unsigned bytes. In training mode, the range is updated from the batch first, unless it is frozen.</summary>
+    /// <remarks>
+    /// With the bounds lo and hi, scale = (hi - lo) / 255, zero = round(-lo / scale) and q = round(x / scale) + zero, the result is scale * (clip(q, 0, 255) - zero); ties are rounded to even. The gradient passes
+    /// where q is from 0 to 255 and is 0 elsewhere (straight-through estimator). With the bounds 0 and 0, the result is the input. Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient
+    /// Integer-Arithmetic-Only Inference", CVPR 2018, sections 3 and 3.1.
+    /// </remarks>
+    /// <param name="activation">A map [N, C, H, W] or features [N, C].</param>
+    /// <param name="range">The range of the activation.</param>
+    public Tensor FakeQuantize(Tensor activation, RangeState range)
+    {
+        CheckActivation(activation, nameof(activation));
+        ArgumentNullException.ThrowIfNull(range);
+        CheckVector(range.Bounds, 2, "range of an activation", nameof(range));
+        return FakeQuantizeCore(activation, range.Bounds, CurrentStep().Training && !range.Frozen ? range.Momentum : 0);
+    }
+
+    /// <summary>The change of weights by rounding them to signed integers with one scale for each output: scale * round(w / scale) - w, where scale is the largest absolute weight of the output divided by the largest integer.</summary>
+    /// <remarks>
+    /// It is a constant: no gradient flows through it. A layer with the sum of its weights and of this change is one with quantized weights, whose gradient with respect to the
+    /// weights is that of the straight-through estimator. The weights of a block need not be computed for that: its result is the sum of its branches and of a convolution with the change of its equivalent kernel.
+    /// </remarks>
+    /// <param name="weights">A kernel OIHW or the weight of a linear layer [O, I]: a parameter, a buffer or an equivalent kernel.</param>
+    /// <param name="largest">The largest integer, from 1 to 127.</param>
+    /// <returns>A tensor of the same shape, which operations of the same step take as a kernel or as the weight of a linear layer.</returns>
+    public Tensor QuantizationError(Tensor weights, int largest)
+    {
+        CurrentStep();
+        CheckOwn(weights, nameof(weights));
+        if (weights.Shape.Count is not (2 or 4) || (weights.Role == TensorRole.Step && !weights.IsKernel))
+            throw new ArgumentException($"Weights to quantize are a parameter, a buffer or an equivalent kernel of shape [O, I] or OIHW, not a tensor of shape {Text(weights.Shape)}.", nameof(weights));
+        if (largest is < 1 or > sbyte.MaxValue)
+            throw new ArgumentOutOfRangeException(nameof(largest), largest, "The largest integer of a weight must be from 1 to 127.");
+        return QuantizationErrorCore(weights, largest);
+    }
+
     // Parameters of a block, re-parameterized within a step: differentiable. -------------------------------------
 
     /// <summary>The equivalent 3x3 kernel of a block: the sum of the kernels of its branches, each scaled by its batch norm with the running statistics.</summary>
@@ -281,6 +318,16 @@ internal abstract partial class Backend
     private protected abstract Tensor SoftmaxCrossEntropyCore(Tensor logits, ReadOnlySpan<int> labels, float labelSmoothing);
 
     private protected abstract Tensor SoftmaxCrossEntropyCore(Tensor logits, ReadOnlySpan<float> targets);
+
+    /// <summary>Computes <see cref="FakeQuantize"/> after an update of the bounds.</summary>
+    /// <param name="activation">The activation.</param>
+    /// <param name="bounds">The bounds of the range.</param>
+    /// <param name="momentum">Weight of the batch in the update of the bounds; 0 for no update.</param>
+    private protected abstract Tensor FakeQuantizeCore(Tensor activation, Tensor bounds, float momentum);
+
+    /// <summary>Computes <see cref="QuantizationError"/>.</summary>
+    /// <returns>A constant tensor with <see cref="Tensor.IsKernel"/>.</returns>
+    private protected abstract Tensor QuantizationErrorCore(Tensor weights, int largest);
 
     /// <summary>Composes the block of primitives. A backend may override this method with a fused operation that computes the same.</summary>
     /// <param name="input">The input map.</param>

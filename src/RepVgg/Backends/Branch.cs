@@ -32,5 +32,14 @@ internal sealed record Branch(Tensor? Kernel, BatchNormState? Norm = null)
 internal sealed record BatchNormState(Tensor Weight, Tensor Bias, Tensor RunningMean, Tensor RunningVariance, float Epsilon = 1e-5f, float Momentum = 0.1f)
 {
     /// <summary>True if training steps use the running statistics too and do not update them.</summary>
-    public bool Frozen { get; init; }
+    public bool Frozen { get; set; }
+}
+
+/// <summary>The range of an activation that is fake-quantized.</summary>
+/// <param name="Bounds">Buffer, [2]: the smallest and the largest value, at most and at least 0. Both are 0 before the first training step, and of a map of zeros.</param>
+/// <param name="Momentum">Weight of the new batch in the update of the bounds; 0.01 by default, as in PyTorch's moving average observers. The first batch has the weight 1.</param>
+internal sealed record RangeState(Tensor Bounds, float Momentum = 0.01f)
+{
+    /// <summary>True if training steps do not update the bounds.</summary>
+    public bool Frozen { get; set; }
 }

@@ -17,7 +17,7 @@ internal abstract class Tensor : IDisposable
     /// <summary>What the tensor is used for.</summary>
     internal abstract TensorRole Role { get; }
 
-    /// <summary>Whether the tensor is the result of <see cref="Backend.EquivalentKernel"/>, which operations of the same step take as a kernel and not as a map.</summary>
+    /// <summary>Whether the tensor is the result of <see cref="Backend.EquivalentKernel"/> or <see cref="Backend.QuantizationError"/>, which operations of the same step take as weights and not as a map.</summary>
     internal bool IsKernel { get; init; }
 
     /// <summary>Whether the memory of the tensor was released: it was disposed, or its step is over.</summary>

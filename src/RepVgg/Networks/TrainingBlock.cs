@@ -1,6 +1,7 @@
 using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Weights;
+using RepVgg.Weights.Naming;
 
 namespace RepVgg.Networks;
 
@@ -24,12 +25,15 @@ internal sealed class TrainingBlock
     private readonly TrainingBranch[] _branches;
     private readonly BatchNormState? _sumNorm;
     private readonly (Tensor Weight, Tensor Bias) _down, _up;
+    private readonly FakeQuantization? _quantization;
 
     /// <summary>Creates a block.</summary>
     /// <param name="spec">The block.</param>
     /// <param name="tensors">The tensors of the network.</param>
-    public TrainingBlock(BlockSpec spec, ITrainingTensors tensors)
+    /// <param name="quantization">The fake quantization of the network; null for none.</param>
+    public TrainingBlock(BlockSpec spec, ITrainingTensors tensors, FakeQuantization? quantization = null)
     {
+        _quantization = quantization;
         _spec = spec;
         _branches = [.. spec.Branches.Select(branch => new TrainingBranch(spec, branch, tensors))];
         _sumNorm = TrainingForms.SumNormOf(spec.Form) is { } norm ? tensors.Norm($"{spec.Name}.{norm}") : null;
@@ -54,17 +58,38 @@ internal sealed class TrainingBlock
     /// <param name="dropPath">Function applied to the sum of the other branches if the block has an identity branch (stochastic depth); null for none.</param>
     public Tensor Forward(Backend backend, Tensor input, Func<Tensor, Tensor>? dropPath = null)
     {
-        bool relu = _spec.SqueezeExcitation != SqueezeExcitation.BeforeRelu;
-        var output = dropPath is null || !_branches.Any(branch => branch.IsIdentity) ? Sum(backend, input, _branches, _sumNorm, relu) : DropPath(backend, input, dropPath, relu);
-        if (_spec.SqueezeExcitation == SqueezeExcitation.None)
-            return output;
-        var excited = SqueezeAndExcite(backend, output);
-        output.Dispose();
-        if (relu)
-            return excited;
-        var rectified = backend.Relu(excited);
-        excited.Dispose();
-        return rectified;
+        bool relu = _spec.SqueezeExcitation != SqueezeExcitation.BeforeRelu, isQuantized = _quantization?.IsQuantized(_spec.Name) == true, endsInRelu = relu && !isQuantized;
+        var output = dropPath is null || !_branches.Any(branch => branch.IsIdentity) ? Sum(backend, input, _branches, _sumNorm, endsInRelu) : DropPath(backend, input, dropPath, endsInRelu);
+        if (isQuantized)
+        {
+            using var error = QuantizationError(backend, input);
+            output = Replace(output, backend.Add(output, error));
+            if (relu)
+                output = Replace(output, backend.Relu(output));
+        }
+        if (_spec.SqueezeExcitation != SqueezeExcitation.None)
+        {
+            output = Quantize(output, ActivationRanges.BeforeSqueeze(_spec.Name));
+            output = Replace(output, SqueezeAndExcite(backend, output));
+            if (!relu)
+                output = Replace(output, backend.Relu(output));
+        }
+        return Quantize(output, ActivationRanges.Output(_spec.Name));
+
+        Tensor Quantize(Tensor map, string range) => _quantization?.Find(range) is { } state ? Replace(map, backend.FakeQuantize(map, state)) : map;
+    }
+
+    /// <summary>Computes what the rounding of the equivalent kernel adds to the sum of the branches.</summary>
+    internal Tensor QuantizationError(Backend backend, Tensor input)
+    {
+        var kernel = backend.EquivalentKernel(Branches);
+        if (_sumNorm is not null)
+            kernel = Replace(kernel, backend.EquivalentKernel([new Branch(kernel, _sumNorm)]));
+        using (kernel)
+        {
+            using var error = backend.QuantizationError(kernel, _quantization!.Layers.LargestWeight);
+            return backend.Conv2d(input, error, null, _spec.Stride, 1, _spec.Groups);
+        }
     }
 
     /// <summary>Computes the sum of some of the branches. Those of a single layer are one operation of the backend.</summary>

@@ -15,7 +15,10 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
     private readonly List<(string Name, Tensor Tensor)> _parameters = [];
     private readonly List<(string Name, Tensor Tensor)> _buffers = [];
     private readonly List<Tensor> _constants = [];
+    private readonly Dictionary<string, BatchNormState> _norms = new(StringComparer.Ordinal);
     private readonly IReadOnlyList<StateEntry> _layout;
+    private readonly FakeQuantization? _quantization;
+    private readonly Tensor? _noBias;
     private readonly TrainingBlock[] _blocks;
     private readonly AuxiliaryHead?[] _heads;
     private readonly ulong _seed;
@@ -31,8 +34,10 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
     /// <param name="frozenStages">Number of stages, starting with the stem, that are not trained: their weights and running statistics do not change. If it is the number of all stages, only the classifier is trained.</param>
     /// <param name="freezeBatchNorm">Whether all batch norms use their running statistics in training and do not update them; their weights and biases are still trained.</param>
     /// <param name="scales">The constant scales of the branches of <see cref="TrainingForm.Csla"/>, or the initial ones of <see cref="TrainingForm.HyperSearch"/>; null for those of <see cref="RepOptimizerScales.Initial"/>.</param>
-    /// <exception cref="ArgumentException">The architecture is invalid, the number of classes is less than 1, <paramref name="frozenStages"/> is out of range, or the scales do not fit.</exception>
-    public TrainingNetwork(RepVggArchitecture architecture, int classes, Backend backend, ulong seed, int frozenStages = 0, bool freezeBatchNorm = false, RepOptimizerScales? scales = null)
+    /// <param name="quantized">The layers that are trained as they will be quantized (quantization-aware training); null for training in floating point.</param>
+    /// <exception cref="ArgumentException">The architecture is invalid, the number of classes is less than 1, <paramref name="frozenStages"/> is out of range, the scales do not fit, or the training form does not permit quantization-aware training.</exception>
+    public TrainingNetwork(
+        RepVggArchitecture architecture, int classes, Backend backend, ulong seed, int frozenStages = 0, bool freezeBatchNorm = false, RepOptimizerScales? scales = null, QuantizedLayers? quantized = null)
     {
         ArgumentNullException.ThrowIfNull(backend);
         architecture.Validate();
@@ -41,6 +46,7 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
             throw new ArgumentException($"{frozenStages} stages cannot be frozen: {architecture.Name} has {architecture.Stages.Length}, the stem included.", nameof(frozenStages));
         if (scales is not null)
             CheckScales(architecture, scales);
+        quantized?.Check(architecture);
         FrozenStages = frozenStages;
         FreezesBatchNorm = freezeBatchNorm;
         Architecture = architecture;
@@ -48,7 +54,8 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
         ScalesHash = scales?.Hash;
         _backend = backend;
         _seed = seed;
-        _layout = StateLayout.Training(architecture, classes);
+        string[] ranges = [.. quantized?.Ranges(architecture) ?? []];
+        _layout = [.. StateLayout.Training(architecture, classes), .. ranges.Select(ActivationRanges.Entry)];
 
         foreach (var entry in _layout)
         {
@@ -59,7 +66,9 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
             _tensors[entry.Name] = tensor;
             (trained ? _parameters : _buffers).Add((entry.Name, tensor));
         }
-        _blocks = [.. architecture.Blocks.Select(block => new TrainingBlock(block, this))];
+        _quantization = quantized is null ? null : new FakeQuantization(quantized, ranges.ToDictionary(name => name, name => new RangeState(_tensors[name])));
+        _noBias = quantized is { Classifier: true } ? ((ITrainingTensors)this).Constant(TensorData.Zeros(classes)) : null;
+        _blocks = [.. architecture.Blocks.Select(block => new TrainingBlock(block, this, _quantization))];
         // The auxiliary head of a frozen stage is not created, because its loss has no gradient for trained parameters.
         _heads = [.. architecture.Stages.Select((stage, i) => stage.AuxiliaryHead && i >= frozenStages ? new AuxiliaryHead(stage.Name + StateLayout.AuxiliarySuffix, this) : null)];
     }
@@ -76,10 +85,26 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
     /// <summary>Whether all batch norms use fixed running statistics in training.</summary>
     public bool FreezesBatchNorm { get; }
 
+    /// <summary>Whether training steps leave all statistics as they are: batch norms use their running statistics, and the ranges of quantized activations are fixed. For the last epochs of a run.</summary>
+    public bool FreezesStatistics
+    {
+        get;
+        set
+        {
+            field = value;
+            foreach (var (name, norm) in _norms)
+                norm.Frozen = IsNormFrozen(name);
+            _quantization?.FreezesRanges = value;
+        }
+    }
+
+    /// <summary>The layers that are trained as they will be quantized; null for training in floating point.</summary>
+    public QuantizedLayers? Quantized => _quantization?.Layers;
+
     /// <summary>The trained tensors under the authors' names, in the order of the authors' checkpoints, without those of frozen stages.</summary>
     public IReadOnlyList<(string Name, Tensor Tensor)> Parameters => _parameters;
 
-    /// <summary>The running statistics, and the weights of frozen stages, under the authors' names.</summary>
+    /// <summary>The running statistics and the weights of frozen stages under the authors' names, and the ranges of quantized activations.</summary>
     public IReadOnlyList<(string Name, Tensor Tensor)> Buffers => _buffers;
 
     /// <summary>
@@ -180,11 +205,12 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
     }
 
     /// <summary>Overwrites all tensors of the network.</summary>
-    /// <param name="state">Weights of this architecture's training form; PyTorch's batch counters are ignored.</param>
+    /// <param name="state">Weights of this architecture's training form, with the ranges of quantized activations if the network has them; PyTorch's batch counters are ignored.</param>
     /// <exception cref="ArgumentException">Tensors are missing or surplus, or have a wrong shape. The message names the first ones, and no tensor is changed.</exception>
     public void ImportState(StateDict state)
     {
         StateInference.CheckTraining(state, Architecture, Classes, $"the training form {Architecture.TrainingForm} of {Architecture.Name} with {Classes} classes");
+        StateLayout.Check(state, _layout, $"the quantized activations of {Architecture.Name}", _ => true);
         foreach (var entry in _layout)
             _backend.CopyIn(_tensors[entry.Name], state[entry.Name].Values);
         _isFresh = false;
@@ -207,7 +233,7 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
     }
 
     /// <summary>Overwrites the tensors with those of a network that may have another number of classes, or no classifier.</summary>
-    /// <param name="state">Weights of this architecture's training form; PyTorch's batch counters are ignored.</param>
+    /// <param name="state">Weights of this architecture's training form; PyTorch's batch counters are ignored. Ranges of quantized activations are not taken over.</param>
     /// <returns>
     /// Names of the tensors that keep their initial values because they compute logits and the numbers of classes differ; without a classifier in
     /// <paramref name="state"/>, also those of the auxiliary heads. Empty if the numbers are equal.
@@ -220,7 +246,7 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
         StateInference.CheckTraining(state, Architecture, classes, $"the training form {Architecture.TrainingForm} of {Architecture.Name}");
         CheckFilters(state);
         var fresh = new List<string>();
-        foreach (var entry in _layout)
+        foreach (var entry in _layout.Where(entry => entry.Kind != StateKind.ActivationRange))
         {
             if (classes != Classes && (StateLayout.GivesLogits(entry.Name) || (classes == 0 && StateLayout.IsAuxiliary(entry.Name))))
                 fresh.Add(entry.Name);
@@ -271,7 +297,7 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
             throw new ArgumentException($"{Architecture.Name} reads [N, {Architecture.InputChannels}, H, W], not [{string.Join(", ", images.Shape)}].", nameof(images));
         Architecture.ValidateImageSize(images.Shape[2], images.Shape[3]);
 
-        var map = images;
+        var map = Quantize(images, ActivationRanges.Input);
         int block = 0;
         for (int stage = 0; stage < _heads.Length; stage++)
         {
@@ -287,9 +313,16 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
             if (auxiliary is not null && _heads[stage] is { } head)
                 auxiliary.Add(head.Forward(_backend, map));
         }
-        var features = _backend.GlobalAveragePool(map);
-        return _backend.Linear(drops?.DropFeatures(features) ?? features, _tensors["linear.weight"], _tensors["linear.bias"]);
+        var features = Quantize(_backend.GlobalAveragePool(map), ActivationRanges.Pooled);
+        features = drops?.DropFeatures(features) ?? features;
+        var (weight, bias) = (_tensors["linear.weight"], _tensors["linear.bias"]);
+        var logits = _backend.Linear(features, weight, bias);
+        return _quantization is { Layers: { Classifier: true } layers }
+            ? _backend.Add(logits, _backend.Linear(features, _backend.QuantizationError(weight, layers.LargestWeight), _noBias!))
+            : logits;
     }
+
+    private Tensor Quantize(Tensor activation, string range) => _quantization?.Find(range) is { } state ? _backend.FakeQuantize(activation, state) : activation;
 
     /// <summary>The blocks in order of execution.</summary>
     internal IReadOnlyList<TrainingBlock> Blocks => _blocks;
@@ -301,12 +334,20 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
     public Tensor Tensor(string name) => _tensors[name];
 
     /// <inheritdoc/>
-    public BatchNormState Norm(string name) => new(
-        _tensors[$"{name}.weight"], _tensors[$"{name}.bias"],
-        _tensors[$"{name}.running_mean"], _tensors[$"{name}.running_var"], Architecture.BatchNormEpsilon)
+    public BatchNormState Norm(string name)
     {
-        Frozen = FreezesBatchNorm || IsFrozen(name),
-    };
+        if (!_norms.TryGetValue(name, out var norm))
+        {
+            norm = new BatchNormState(
+                _tensors[$"{name}.weight"], _tensors[$"{name}.bias"],
+                _tensors[$"{name}.running_mean"], _tensors[$"{name}.running_var"], Architecture.BatchNormEpsilon)
+            {
+                Frozen = IsNormFrozen(name),
+            };
+            _norms.Add(name, norm);
+        }
+        return norm;
+    }
 
     /// <inheritdoc/>
     Tensor ITrainingTensors.Constant(TensorData values)
@@ -326,6 +367,8 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
         }
         scales.Validate(architecture);
     }
+
+    private bool IsNormFrozen(string name) => FreezesBatchNorm || FreezesStatistics || IsFrozen(name);
 
     /// <summary>Whether a tensor or layer belongs to a frozen stage or to its auxiliary head.</summary>
     private bool IsFrozen(string name)

@@ -10,18 +10,21 @@ internal sealed class ObservedRanges : FloatLayers.IObserver
     private readonly ActivationRange[] _positive;
     private readonly ActivationRange[] _negative;
     private readonly InputMeans[]? _means;
+    private readonly QuantizationOptions _options;
+    private StoredActivations? _stored;
 
     /// <param name="network">The network.</param>
     /// <param name="images">Number of calibration images.</param>
-    /// <param name="needsMeans">Whether the means of the inputs are needed.</param>
-    public ObservedRanges(DeployNetwork network, int images, bool needsMeans)
+    /// <param name="options">The calibrator, and whether the means of the inputs are needed.</param>
+    public ObservedRanges(DeployNetwork network, int images, QuantizationOptions options)
     {
+        _options = options;
         Images = images;
         _network = network;
         int count = network.Blocks.Length;
         Outputs = Create(count);
         (_positive, _negative) = (Create(count), Create(count));
-        if (needsMeans)
+        if (options.BiasCorrection)
         {
             _means = new InputMeans[count];
             int height = network.ImageHeight, width = network.ImageWidth;
@@ -41,26 +44,30 @@ internal sealed class ObservedRanges : FloatLayers.IObserver
     public int Images { get; }
 
     /// <summary>The normalised input.</summary>
-    public ActivationRange Input { get; } = new();
+    private ActivationRange Input { get; } = new();
 
     /// <summary>The output of each block.</summary>
-    public ActivationRange[] Outputs { get; }
+    private ActivationRange[] Outputs { get; }
 
     /// <summary>The pooled features.</summary>
-    public ActivationRange Pooled { get; } = new();
+    private ActivationRange Pooled { get; } = new();
 
     /// <summary>The means of the input of a block.</summary>
     public InputMeans Means(int block) => _means![block];
 
-    /// <summary>How the map in front of a squeeze-and-excitation is stored: with its sign, if the ReLU follows.</summary>
-    public QuantizationParameters BeforeSqueeze(int block, QuantizationOptions options)
+    /// <summary>How the activations are stored, which the calibrator chooses after the last pass over the images.</summary>
+    public StoredActivations Stored => _stored ??= new StoredActivations(
+        QuantizationParameters.FromRange(Input.Minimum, Input.Maximum),
+        [.. Outputs.Select(range => range.Choose(_options))],
+        [.. _network.Blocks.Select((block, i) => block.Squeeze is null ? (QuantizationParameters?)null : BeforeSqueeze(block.Shape, i))],
+        Pooled.Choose(_options));
+
+    private QuantizationParameters BeforeSqueeze(BlockSpec block, int index)
     {
-        var positive = _positive[block].Choose(options);
-        if (_network.Blocks[block].Shape.SqueezeExcitation == SqueezeExcitation.AfterRelu)
-            return positive;
-        var signed = QuantizationParameters.FromRange(-_negative[block].Maximum, _positive[block].Maximum > 0 ? positive.Scale * byte.MaxValue : 0);
-        // The zero point 0 would limit the map to 0 or more, as a ReLU does.
-        return signed with { ZeroPoint = Math.Max(signed.ZeroPoint, (byte)1) };
+        var positive = _positive[index].Choose(_options);
+        return block.SqueezeExcitation == SqueezeExcitation.AfterRelu
+            ? positive
+            : StoredActivations.Signed(-_negative[index].Maximum, _positive[index].Maximum > 0 ? positive.Scale * byte.MaxValue : 0);
     }
 
     void FloatLayers.IObserver.Input(ReadOnlySpan<float> map)

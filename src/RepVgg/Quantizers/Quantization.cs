@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using RepVgg.Architectures;
 using RepVgg.Inference;
 using RepVgg.Networks;
+using RepVgg.Weights;
 
 namespace RepVgg.Quantizers;
 
@@ -17,6 +18,9 @@ public sealed record BlockSensitivity(string Name, double RelativeError);
 /// </remarks>
 public static class Quantization
 {
+    /// <summary>What <see cref="QuantizationDetails.Calibrator"/> is after quantization-aware training.</summary>
+    internal const string TrainedCalibrator = "QuantizationAwareTraining";
+
     /// <summary>Quantizes a network with the ranges of its activations on calibration images.</summary>
     /// <param name="network">The fused network.</param>
     /// <param name="images">Images like those of training, a few hundred: raw pixels of each, [channels, height, width].</param>
@@ -30,6 +34,19 @@ public static class Quantization
         options ??= new QuantizationOptions();
         (network, var observed) = Observe(network, images, options, cancellation);
         return Quantize(network, observed, options);
+    }
+
+    /// <summary>Quantizes a network after quantization-aware training, with the ranges of its activations that training measured. It computes what the training network computes in evaluation mode.</summary>
+    /// <param name="network">The fused network.</param>
+    /// <param name="training">The weights of the training form, with the ranges.</param>
+    /// <param name="options">The options with which the network was trained. Those of the calibration are not used.</param>
+    /// <returns>The quantized network.</returns>
+    /// <exception cref="ArgumentException">The weights are not those of quantization-aware training with the same options.</exception>
+    internal static QuantizedNetwork FromTraining(DeployNetwork network, StateDict training, QuantizationOptions options)
+    {
+        // The network was trained with its rounded weights, whose influence on the means is not to be corrected.
+        options = options with { BiasCorrection = false };
+        return Quantize(network, StoredActivations.Trained(network.Architecture, options.Layers, training), null, options, new QuantizationDetails(TrainedCalibrator, 0));
     }
 
     /// <summary>Quantizes each block alone and measures how much that changes the logits, or the features.</summary>
@@ -107,7 +124,7 @@ public static class Quantization
         if (options.Equalization)
             network = ChannelEqualization.Apply(network);
         using var layers = new FloatLayers(network, options.Threads);
-        var observed = new ObservedRanges(network, images.Count, options.BiasCorrection);
+        var observed = new ObservedRanges(network, images.Count, options);
         layers.Run(images, observed, cancellation);
         if (options.Calibrator != Calibrator.MinMax)
         {
@@ -124,11 +141,14 @@ public static class Quantization
         return output;
     })];
 
-    private static QuantizedNetwork Quantize(DeployNetwork network, ObservedRanges observed, QuantizationOptions options)
+    private static QuantizedNetwork Quantize(DeployNetwork network, ObservedRanges observed, QuantizationOptions options) =>
+        Quantize(network, observed.Stored, observed, options, new QuantizationDetails(options.Calibrator.ToString(), observed.Images));
+
+    private static QuantizedNetwork Quantize(DeployNetwork network, StoredActivations activations, ObservedRanges? observed, QuantizationOptions options, QuantizationDetails details)
     {
         var isFloat = Array.ConvertAll([.. network.Blocks], block => options.FloatBlocks.Contains(block.Shape.Name));
         bool quantizesClassifier = options.QuantizeClassifier && network.Output == NetworkOutput.Logits;
-        QuantizationParameters? input = isFloat[0] ? null : QuantizationParameters.FromRange(observed.Input.Minimum, observed.Input.Maximum), stored = input;
+        QuantizationParameters? input = isFloat[0] ? null : activations.Input, stored = input;
         var blocks = ImmutableArray.CreateBuilder<QuantizedBlock>(isFloat.Length);
         for (int i = 0; i < isFloat.Length; i++)
         {
@@ -136,7 +156,7 @@ public static class Quantization
             if (isFloat[i])
             {
                 // Floating-point numbers between two blocks in floating point, and in front of what follows the last block.
-                stored = i + 1 < isFloat.Length && !isFloat[i + 1] ? observed.Outputs[i].Choose(options) : null;
+                stored = i + 1 < isFloat.Length && !isFloat[i + 1] ? activations.Outputs[i] : null;
                 blocks.Add(new QuantizedBlock { Shape = block.Shape, Float = block, Output = stored });
                 continue;
             }
@@ -144,24 +164,24 @@ public static class Quantization
             var weights = WeightQuantizer.Quantize(block.Kernel.AsSpan(), biases, stored!.Value.Scale, options.LargestWeight);
             if (options.BiasCorrection)
             {
-                observed.Means(i).Correct(block, weights, biases);
+                observed!.Means(i).Correct(block, weights, biases);
                 weights = WeightQuantizer.Quantize(block.Kernel.AsSpan(), biases, stored.Value.Scale, options.LargestWeight);
             }
-            stored = observed.Outputs[i].Choose(options);
+            stored = activations.Outputs[i];
             blocks.Add(new QuantizedBlock
             {
                 Shape = block.Shape,
                 Convolution = weights,
                 Squeeze = block.Squeeze,
                 Excite = block.Excite,
-                BeforeSqueeze = block.Squeeze is null ? null : observed.BeforeSqueeze(i, options),
+                BeforeSqueeze = activations.BeforeSqueeze[i],
                 Output = stored,
             });
         }
-        QuantizationParameters? pooled = quantizesClassifier ? observed.Pooled.Choose(options) : null;
+        QuantizationParameters? pooled = quantizesClassifier ? activations.Pooled : null;
         return new QuantizedNetwork(network.Architecture, network.ImageHeight, network.ImageWidth, network.Normalization, blocks.MoveToImmutable())
         {
-            Details = new QuantizationDetails(options.Calibrator.ToString(), observed.Images),
+            Details = details,
             Input = input,
             Pooled = pooled,
             QuantizedClassifier = pooled is null ? null : WeightQuantizer.Quantize(

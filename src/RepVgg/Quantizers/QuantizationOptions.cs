@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using RepVgg.Networks;
 
 namespace RepVgg.Quantizers;
 
@@ -60,4 +61,7 @@ public sealed record QuantizationOptions
     public int Threads { get; init; }
 
     internal int LargestWeight => ReducedRange ? 64 : sbyte.MaxValue;
+
+    /// <summary>The quantized layers, for quantization-aware training.</summary>
+    internal QuantizedLayers Layers => new(FloatBlocks, QuantizeClassifier, LargestWeight);
 }

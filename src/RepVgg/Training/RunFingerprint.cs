@@ -16,7 +16,7 @@ namespace RepVgg.Training;
 internal static class RunFingerprint
 {
     /// <summary>Changes whenever the same run is described in another way.</summary>
-    private const int Version = 6;
+    private const int Version = 7;
 
     private const string VersionKey = "Version", DataKey = "data", NetworkKey = "network", OptionsKey = "options";
 
@@ -53,6 +53,8 @@ internal static class RunFingerprint
             [OptionsKey] = JsonSerializer.SerializeToNode(
                 options with { LearningRate = options.ActualLearningRate, WeightDecay = options.ActualWeightDecay }, RunFingerprintJson.Default.TrainingOptions),
         };
+        if (network.Quantized is { } quantized)
+            description[NetworkKey]!["Quantized"] = $"weights -{quantized.LargestWeight} to {quantized.LargestWeight}, classifier {(quantized.Classifier ? "quantized" : "float")}, float blocks: {MessageText.Join([.. quantized.FloatBlocks])}";
         if (network.ScalesHash is { } scales)
             description[NetworkKey]!["Scales"] = scales;
         return description;

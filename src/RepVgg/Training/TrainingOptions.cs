@@ -132,6 +132,13 @@ internal sealed record TrainingOptions
     /// </remarks>
     public int AveragedCheckpoints { get; init; }
 
+    /// <summary>
+    /// Number of epochs at the end of the run, from 0 to <see cref="Epochs"/>, in which batch norms use their running statistics without updating them, and the ranges of quantized activations
+    /// are fixed, so that the network is trained exactly as it will be run.
+    /// </summary>
+    /// <remarks>For quantization-aware training. Source: Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", 2018, section 3.2.3.</remarks>
+    public int FrozenStatisticsEpochs { get; init; }
+
     /// <summary>Random augmentation of the training images.</summary>
     public Augmentation Augmentation { get; init; } = Augmentation.None;
 
@@ -200,6 +207,7 @@ internal sealed record TrainingOptions
         Require(AuxiliaryLossWeight >= 0 && float.IsFinite(AuxiliaryLossWeight), nameof(AuxiliaryLossWeight), AuxiliaryLossWeight, "0 or more");
         Require(EmaDecay is >= 0 and < 1, nameof(EmaDecay), EmaDecay, "0 or more and less than 1");
         Require(AveragedCheckpoints >= 0, nameof(AveragedCheckpoints), AveragedCheckpoints, "0 or more");
+        Require(FrozenStatisticsEpochs >= 0 && FrozenStatisticsEpochs <= Epochs, nameof(FrozenStatisticsEpochs), FrozenStatisticsEpochs, $"from 0 to {Epochs}, the number of epochs");
         Require(Enum.IsDefined(MonitoredMetric), nameof(MonitoredMetric), MonitoredMetric, "Accuracy or Loss");
         Require(MinimumSamplesPerClass >= 0, nameof(MinimumSamplesPerClass), MinimumSamplesPerClass, "0 or more");
         Require(CheckpointPath is null || CheckpointPath.Trim().Length > 0, nameof(CheckpointPath), CheckpointPath, "a path, or null");

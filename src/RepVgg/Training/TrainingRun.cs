@@ -163,6 +163,7 @@ internal sealed class TrainingRun : IDisposable
     /// <returns>False if the run was cancelled; the epoch is then not added to the history.</returns>
     private bool RunEpoch(int epoch)
     {
+        _network.FreezesStatistics = epoch > _options.Epochs - _options.FrozenStatisticsEpochs;
         var training = TrainingPass(epoch);
         if (training is null)
             return false;

@@ -99,6 +99,10 @@ internal sealed class AlteredBackend : Backend
 
     private protected override Tensor ScaleCore(Tensor input, float factor) => _inner.Scale(input, factor);
 
+    private protected override Tensor FakeQuantizeCore(Tensor activation, Tensor bounds, float momentum) => _inner.FakeQuantize(activation, new RangeState(bounds, momentum) { Frozen = momentum == 0 });
+
+    private protected override Tensor QuantizationErrorCore(Tensor weights, int largest) => _inner.QuantizationError(weights, largest);
+
     private protected override Tensor EquivalentKernelCore(IReadOnlyList<Branch> branches) => _inner.EquivalentKernel(branches);
 
     private protected override Tensor EquivalentBiasCore(IReadOnlyList<Branch> branches) => _inner.EquivalentBias(branches);

@@ -107,6 +107,10 @@ internal sealed unsafe class CpuBackend : Backend
         (norm is null ? MultiBranchBlock.TryApply(_context, Cast(input), branches, stride, groups, relu) : null)
         ?? base.MultiBranchConvCore(input, branches, stride, groups, relu, norm);
 
+    private protected override Tensor FakeQuantizeCore(Tensor activation, Tensor bounds, float momentum) => FakeQuantization.Apply(_context, Cast(activation), Cast(bounds), momentum);
+
+    private protected override Tensor QuantizationErrorCore(Tensor weights, int largest) => Operations.QuantizationError.Apply(_context, Cast(weights), largest);
+
     private protected override Tensor EquivalentKernelCore(IReadOnlyList<Branch> branches) => Operations.EquivalentKernel.Apply(_context, BranchValues.Of(branches));
 
     private protected override Tensor EquivalentBiasCore(IReadOnlyList<Branch> branches) => Operations.EquivalentBias.Apply(_context, BranchValues.Of(branches));

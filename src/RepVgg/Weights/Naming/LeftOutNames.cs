@@ -13,10 +13,10 @@ internal sealed class LeftOutNames
     private readonly SortedDictionary<string, int> _counts = new(StringComparer.Ordinal);
     private readonly List<string> _tensors = [];
 
-    /// <summary>Whether a tensor is a counter that training or measuring code stores beside the weights of a layer.</summary>
+    /// <summary>Whether a tensor is a counter or range that training or measuring code stores beside the weights of a layer.</summary>
     public static bool IsCounter(string name) =>
-        // mmengine's moving average counts its steps at the root.
-        name == "steps" || Array.IndexOf(_counters, name[(name.LastIndexOf('.') + 1)..]) >= 0;
+        // mmengine's moving average counts its steps at the root. The ranges of quantization-aware training are stored in checkpoints of this library.
+        name == "steps" || ActivationRanges.IsRange(name) || Array.IndexOf(_counters, name[(name.LastIndexOf('.') + 1)..]) >= 0;
 
     /// <summary>Counts a tensor if it is a counter.</summary>
     /// <returns>Whether it is one, so that it is not a weight.</returns>

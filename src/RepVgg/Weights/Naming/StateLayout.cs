@@ -37,6 +37,9 @@ internal enum StateKind
 
     /// <summary>Constant factors of a branch, one per output channel; not trained.</summary>
     ConstantScale,
+
+    /// <summary>The smallest and largest value of an activation, in quantization-aware training; not trained.</summary>
+    ActivationRange,
 }
 
 /// <summary>Name, shape and kind of one tensor of a network.</summary>
@@ -47,7 +50,7 @@ internal enum StateKind
 internal sealed record StateEntry(string Name, int[] Shape, StateKind Kind, int FanIn = 0)
 {
     /// <summary>Whether the tensor is trained.</summary>
-    public bool IsParameter => Kind is not (StateKind.RunningMean or StateKind.RunningVariance or StateKind.ConstantScale);
+    public bool IsParameter => Kind is not (StateKind.RunningMean or StateKind.RunningVariance or StateKind.ConstantScale or StateKind.ActivationRange);
 
     /// <summary>Initial value of all elements; null for random values, or those of a batch norm.</summary>
     public float? Initial { get; init; }

@@ -87,6 +87,57 @@ internal static unsafe class Elementwise
             d[i] = g[i] * y[i] * (1 - y[i]) + (accumulate ? d[i] : 0);
     }
 
+    /// <summary>Widens bounds to consecutive values.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static (float Minimum, float Maximum) Bounds(float* x, int count, float minimum, float maximum)
+    {
+        var (low, high) = (new Vector<float>(minimum), new Vector<float>(maximum));
+        int i = 0;
+        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
+            (low, high) = (Vector.Min(low, Vector.Load(x + i)), Vector.Max(high, Vector.Load(x + i)));
+        for (int lane = 0; lane < Vector<float>.Count; lane++)
+            (minimum, maximum) = (Math.Min(minimum, low[lane]), Math.Max(maximum, high[lane]));
+        for (; i < count; i++)
+            (minimum, maximum) = (Math.Min(minimum, x[i]), Math.Max(maximum, x[i]));
+        return (minimum, maximum);
+    }
+
+    /// <summary>y = scale * (clip(round(x / scale) + zero, 0, 255) - zero).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void FakeQuantize(float* x, float* y, int count, float scale, float zero)
+    {
+        int i = 0;
+        // Without the zero point, which is subtracted again: it is an integer, so that the sums are exact.
+        float lowest = -zero, highest = byte.MaxValue - zero;
+        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
+        {
+            var level = Vector.Round(Vector.Load(x + i) / scale);
+            (Vector.Min(Vector.Max(level, new Vector<float>(lowest)), new Vector<float>(highest)) * scale).Store(y + i);
+        }
+        for (; i < count; i++)
+            y[i] = Math.Min(Math.Max(MathF.Round(x[i] / scale), lowest), highest) * scale;
+    }
+
+    /// <summary>d (+)= g where round(x / scale) + zero is from 0 to 255, and 0 elsewhere.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void FakeQuantizeGradient(float* x, float* g, float* d, int count, float scale, float zero, bool accumulate)
+    {
+        int i = 0;
+        float lowest = -zero, highest = byte.MaxValue - zero;
+        for (; i <= count - Vector<float>.Count; i += Vector<float>.Count)
+        {
+            var level = Vector.Round(Vector.Load(x + i) / scale);
+            var isInside = Vector.GreaterThanOrEqual(level, new Vector<float>(lowest)) & Vector.LessThanOrEqual(level, new Vector<float>(highest));
+            var value = Vector.ConditionalSelect(isInside, Vector.Load(g + i), Vector<float>.Zero);
+            (accumulate ? value + Vector.Load(d + i) : value).Store(d + i);
+        }
+        for (; i < count; i++)
+        {
+            float level = MathF.Round(x[i] / scale);
+            d[i] = (level >= lowest && level <= highest ? g[i] : 0) + (accumulate ? d[i] : 0);
+        }
+    }
+
     /// <summary>Computes the sum of the squares of x in double precision.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static double SquareSum(float* x, int count)
