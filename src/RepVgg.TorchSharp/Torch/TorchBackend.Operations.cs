@@ -68,49 +68,6 @@ internal sealed partial class TorchBackend
         });
     }
 
-    private protected override Tensor FakeQuantizeCore(Tensor activation, Tensor bounds, float momentum) => Run(() =>
-    {
-        using var scope = torch.NewDisposeScope();
-        var x = ToSinglePrecision(Value(activation));
-        var range = Value(bounds);
-        torch.Tensor levels, inside;
-        using (torch.no_grad())
-        {
-            if (momentum > 0)
-                UpdateBounds(range, x, momentum);
-            var (low, high) = (range[0], range[1]);
-            var scale = (high - low) / (float)byte.MaxValue;
-            var zero = (-low / scale).round().clamp(byte.MinValue, byte.MaxValue);
-            levels = (x / scale).round().Plus(zero);
-            var isEmpty = scale == 0;
-            inside = ((levels >= (float)byte.MinValue) & (levels <= (float)byte.MaxValue)) | isEmpty;
-            levels = torch.where(isEmpty, x, (levels.clamp(byte.MinValue, byte.MaxValue) - zero) * scale);
-        }
-        // Straight-through: the difference is 0 and has the gradient of x.
-        var passed = x * inside;
-        return levels.Plus(passed - passed.detach()).MoveToOuterDisposeScope();
-    });
-
-    private protected override Tensor QuantizationErrorCore(Tensor weights, int largest) => Run(
-        () =>
-        {
-            using var scope = torch.NewDisposeScope();
-            using var mode = torch.no_grad();
-            var w = ToSinglePrecision(Value(weights));
-            var bound = w.reshape(w.shape[0], -1).abs().amax([1], keepdim: true).reshape([w.shape[0], .. Enumerable.Repeat(1L, w.shape.Length - 1)]);
-            var scale = torch.where(bound == 0, torch.ones_like(bound), bound / (float)largest);
-            return ((w / scale).round() * scale - w).MoveToOuterDisposeScope();
-        },
-        isKernel: true);
-
-    /// <summary>Moves the bounds of a range towards those of a batch, which replace the bounds 0 and 0.</summary>
-    private static void UpdateBounds(torch.Tensor range, torch.Tensor values, float momentum)
-    {
-        var batch = torch.stack([values.min().clamp_max(0), values.max().clamp_min(0)]);
-        var moved = range.Plus(Multiply(batch - range, momentum));
-        range.copy_(torch.where((range == 0).all(), batch, moved));
-    }
-
     /// <summary>Computes the same as the composition of primitive operations with less memory: intermediate tensor handles are disposed at once, and the sum and the ReLU are computed in place.</summary>
     private protected override Tensor MultiBranchConvCore(Tensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu, BatchNormState? norm) => Run(() =>
     {
