@@ -1,5 +1,6 @@
 using RepVgg.Architectures;
 using RepVgg.Optimizers;
+using RepVgg.Quantizers;
 using RepVgg.Reparameterization;
 using RepVgg.Training;
 using RepVgg.Training.Data;
@@ -193,6 +194,24 @@ public sealed partial class RepVggTrainer
         /// </summary>
         public bool CalibrateTemperature { get; set; }
 
+        /// <summary>Whether the classifier is quantized to 8-bit integers, and when. <see cref="RepVggTransformer.QuantizedNetwork"/> of the result is the quantized network.</summary>
+        public QuantizationMode Quantization { get; set; }
+
+        /// <summary>
+        /// How the classifier is quantized; null for the defaults. Needs a <see cref="Quantization"/>. With <see cref="QuantizationMode.Aware"/>, only
+        /// <see cref="QuantizationOptions.FloatBlocks"/>, <see cref="QuantizationOptions.QuantizeClassifier"/> and <see cref="QuantizationOptions.ReducedRange"/> are used.
+        /// </summary>
+        public QuantizationOptions? QuantizationOptions { get; set; }
+
+        /// <summary>Maximum number of training images on which the ranges of the activations are measured with <see cref="QuantizationMode.PostTraining"/>, at least 1. They are evenly distributed over the training set.</summary>
+        public int CalibrationImages { get; set; } = RepVggTransformer.DefaultCalibrationImages;
+
+        /// <summary>
+        /// Number of epochs at the end of training, from 0 to <see cref="Epochs"/>, in which the running statistics of batch norms and the ranges of quantized activations are fixed. With
+        /// <see cref="QuantizationMode.Aware"/> it must be less than <see cref="Epochs"/>. Null is a quarter of the epochs, rounded up, but not all, with <see cref="QuantizationMode.Aware"/>, and otherwise 0.
+        /// </summary>
+        public int? FrozenStatisticsEpochs { get; set; }
+
         /// <summary>Callback that receives the progress of training after every batch, on the training thread.</summary>
         public Action<TrainingProgress>? MetricsCallback { get; set; }
 
@@ -268,6 +287,7 @@ public sealed partial class RepVggTrainer
             Augmentation = preset.Augmentation;
             ProgressiveResizing = preset.ProgressiveResizing;
             CropFraction = preset.CropFraction;
+            Quantization = preset.Quantization;
             return this;
         }
 
@@ -297,6 +317,11 @@ public sealed partial class RepVggTrainer
                 throw new ArgumentException($"WorkingSize is {WorkingSize}; it must be at least the longer side of the network's input, in pixels.");
             if (TrainingForm is { } form)
                 RequireDefined(form, nameof(TrainingForm));
+            RequireDefined(Quantization, nameof(Quantization));
+            if (QuantizationOptions is not null && Quantization == QuantizationMode.None)
+                throw new ArgumentException("QuantizationOptions needs Quantization: PostTraining or Aware.");
+            if (CalibrationImages < 1)
+                throw new ArgumentException(FormattableString.Invariant($"CalibrationImages is {CalibrationImages}; it must be 1 or more."));
             RequireDefined(OnCancellation, nameof(OnCancellation));
             RequireDefined(OnDivergence, nameof(OnDivergence));
         }
@@ -336,6 +361,7 @@ public sealed partial class RepVggTrainer
             HeadLearningRateScale = HeadLearningRateScale,
             EmaDecay = EmaDecay,
             AveragedCheckpoints = AveragedCheckpoints,
+            FrozenStatisticsEpochs = FrozenStatisticsEpochs ?? (Quantization == QuantizationMode.Aware ? Math.Min((Epochs + 3) / 4, Epochs - 1) : 0),
             EarlyStoppingCriteria = EarlyStoppingCriteria,
             MonitoredMetric = MonitoredMetric,
             Seed = seed,

@@ -11,6 +11,7 @@ using RepVgg.Backends;
 using RepVgg.Inference;
 using RepVgg.Networks;
 using RepVgg.Optimizers;
+using RepVgg.Quantizers;
 using RepVgg.Reparameterization;
 using RepVgg.Runtime;
 using RepVgg.TorchSharp;
@@ -91,7 +92,9 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var fused = DeployNetwork.FromTrainingForm(trained.Architecture, result.Weights, features.Height, features.Width, trained.Normalization);
         if (trained.Calibration is { } calibration)
             fused = fused.WithTemperature(calibration.Temperature);
-        return WithResults(new RepVggTransformer(fused, features, score, predictedLabel, trained.Label, scoring) { Calibration = trained.Calibration });
+        return WithResults(_options.Quantization == QuantizationMode.None
+            ? new RepVggTransformer(fused, features, score, predictedLabel, trained.Label, scoring) { Calibration = trained.Calibration }
+            : new RepVggTransformer(Quantize(fused, trained), features, score, predictedLabel, trained.Label, scoring) { Calibration = trained.Calibration });
 
         RepVggTransformer WithResults(RepVggTransformer transformer)
         {
@@ -131,7 +134,8 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             if (result.Average is { } average)
                 Log(channel, Describe(average, result), isWarning: false);
             var calibration = _options.CalibrateTemperature ? Calibrate(run, channel) : null;
-            return new TrainedNetwork(run.Network.Architecture, run.Features, run.Normalization, run.Label, result, run.SkippedRows, calibration);
+            float[][] images = _options.Quantization == QuantizationMode.PostTraining ? run.ReadTrainingImages(_options.CalibrationImages, _options.NumberOfThreads, CancellationAfterTraining) : [];
+            return new TrainedNetwork(run.Network.Architecture, run.Features, run.Normalization, run.Label, result, run.SkippedRows, calibration, images);
         });
     }
 
@@ -155,7 +159,8 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         if (_options.Distillation is { } distillation)
             options = options with { Distillation = distillation.Resolve(KeyValues.Read(label, classes), features.Channels, features.Height, features.Width, _options.NumberOfThreads) };
         using var backend = CreateBackend(architecture, classes, channel);
-        using var network = new TrainingNetwork(architecture, classes, backend, seed, _options.FrozenStages, _options.FreezeBatchNorm, _options.BranchScales);
+        var quantized = _options.Quantization == QuantizationMode.Aware ? (_options.QuantizationOptions ?? new QuantizationOptions()).Layers : null;
+        using var network = new TrainingNetwork(architecture, classes, backend, seed, _options.FrozenStages, _options.FreezeBatchNorm, _options.BranchScales, quantized);
         if (pretrained is not null)
         {
             // Not an argument of the call, which is not evaluated if there is no channel.
@@ -171,7 +176,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             input,
             features.IsVector || options.Augmentation.RandomResizedCrop is null
                 ? TrainingImages.AtNetworkSize(features, classes, _options.CacheLimit)
-                : TrainingImages.AtOwnSize(input, features, classes, workingSize, isDivided: _options is { ValidationSet: null, ValidationSetFraction: > 0 }, hashes: _options.CheckpointPath is not null, _options.CacheLimit),
+                : TrainingImages.AtOwnSize(input, features, classes, workingSize, isDivided: _options is { ValidationSet: null, ValidationSetFraction: > 0 } or { Quantization: QuantizationMode.PostTraining }, hashes: _options.CheckpointPath is not null, _options.CacheLimit),
             features, isTraining: true, channel, ref skippedRows);
         using var validationSamples = needsValidation && _options.ValidationSet is { } set
             ? Read(CheckValidation(set, label), TrainingImages.AtNetworkSize(features, classes, _options.CacheLimit), features, isTraining: false, channel, ref skippedRows)
@@ -194,20 +199,31 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         normalization ??= PixelStatistics.Measure(training, outliers?.MeasurementLimit ?? float.PositiveInfinity, _options.NumberOfThreads);
         channel?.Info(MessageSensitivity.None, "{0}, training form {1}, by {2} on {3}: {4} images of {5} x {6} x {7}, {8} classes, {9} to validate on, seed {10}.", architecture.Name, architecture.TrainingForm, options.Optimizer.Name, backend.Description, training.Count, features.Channels, features.Height, features.Width, classes, validation?.Count ?? 0, seed);
 
-        return use(new PreparedTraining(backend, network, features, label, training, validation, normalization, options, skippedRows));
+        return use(new PreparedTraining(backend, network, features, label, training, validation, normalization, options, skippedRows, samples));
     }
 
     /// <summary>Fits the temperature to the validation images, with the weights of the result.</summary>
     private TemperatureScaling Calibrate(PreparedTraining run, IChannel? channel)
     {
         var validation = run.Validation!;
-        // A run that is cancelled and returns its best model calibrates it, too.
-        var cancellation = _options.OnCancellation == CancellationBehavior.ReturnBest ? CancellationToken.None : _options.CancellationToken;
+        var cancellation = CancellationAfterTraining;
         var logits = TrainingLoop.Evaluate(run.Backend, run.Network, validation, run.Normalization, _options.BatchSize, cancellation)
             ?? throw new OperationCanceledException("Training was cancelled.", cancellation);
         var calibration = TemperatureScaling.Fit(KeyValues.Read(run.Label, validation.Classes), logits, [.. Enumerable.Range(0, validation.Count).Select(validation.LabelOf)]);
         Log(channel, calibration.Describe(), isWarning: calibration.IsAtLimit);
         return calibration;
+    }
+
+    /// <summary>The token for what is computed after training: a run that is cancelled and returns its best model completes it.</summary>
+    private CancellationToken CancellationAfterTraining => _options.OnCancellation == CancellationBehavior.ReturnBest ? CancellationToken.None : _options.CancellationToken;
+
+    /// <summary>Quantizes the network that was trained.</summary>
+    private QuantizedNetwork Quantize(DeployNetwork network, TrainedNetwork trained)
+    {
+        var options = _options.QuantizationOptions ?? new QuantizationOptions { Threads = _options.NumberOfThreads };
+        return _options.Quantization == QuantizationMode.Aware
+            ? Quantization.FromTraining(network, trained.Result.Weights, options)
+            : Quantization.Calibrate(network, trained.CalibrationImages, options, CancellationAfterTraining);
     }
 
     private static string Describe(CheckpointAverage average, TrainingResult result)
@@ -252,6 +268,8 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         architecture.ValidateImageSize(features.Height, features.Width);
         RepVggImageOptions.CheckNormalization(_options.Normalization, features.Channels);
         MultiViewEngine.Check(features, _options.ToScoringOptions(null).Views);
+        if (_options.Quantization != QuantizationMode.None && !Fusion.CanFuse(architecture.TrainingForm))
+            throw new ArgumentException($"Quantization is {_options.Quantization}, but the training form {architecture.TrainingForm} cannot be fused, and the fused network is quantized. Leave it out, or train another form.");
         if (_options.CalibrateTemperature && !Fusion.CanFuse(architecture.TrainingForm))
             throw new ArgumentException($"CalibrateTemperature is true, but the training form {architecture.TrainingForm} cannot be fused, and the temperature is a part of the fused network. Leave it out.");
         return (architecture, features);

@@ -29,15 +29,16 @@ public sealed partial class RepVggTransformer
         var network = Network;
         var (logits, labels) = ReadLogits(validation, labelColumnName ?? _label.Name);
         var calibration = TemperatureScaling.Fit(Labels, logits, labels);
-        return new RepVggTransformer(network.WithTemperature(calibration.Temperature), Input, ScoreColumnName, PredictedLabelColumnName, _label, _scoring)
-        {
-            Calibration = calibration,
-            SkippedTrainingRowCount = SkippedTrainingRowCount,
-            History = History,
-            BestEpoch = BestEpoch,
-            AveragedEpochs = AveragedEpochs,
-            StopReason = StopReason,
-        };
+        return WithResults(_quantized is null
+            ? new RepVggTransformer(network.WithTemperature(calibration.Temperature), Input, ScoreColumnName, PredictedLabelColumnName, _label, _scoring) { Calibration = calibration }
+            : new RepVggTransformer(_quantized.WithTemperature(calibration.Temperature), Input, ScoreColumnName, PredictedLabelColumnName, _label, _scoring) { Calibration = calibration });
+    }
+
+    /// <summary>Gives another classifier of this training the results of training.</summary>
+    private RepVggTransformer WithResults(RepVggTransformer other)
+    {
+        (other.SkippedTrainingRowCount, other.History, other.BestEpoch, other.AveragedEpochs, other.StopReason) = (SkippedTrainingRowCount, History, BestEpoch, AveragedEpochs, StopReason);
+        return other;
     }
 
     /// <summary>Computes the logits of the rows that can be used.</summary>

@@ -27,6 +27,7 @@ public sealed partial class RepVggTransformer : ITransformer, IDisposable
     private readonly NetworkScorer _scorer;
     private readonly ScoringOptions _scoring;
     private readonly DeployNetwork? _network;
+    private readonly QuantizedNetwork? _quantized;
     private readonly ActivationMapper? _mapper;
 
     /// <param name="network">The fused network.</param>
@@ -37,6 +38,19 @@ public sealed partial class RepVggTransformer : ITransformer, IDisposable
     /// <param name="scoring">How rows are scored.</param>
     internal RepVggTransformer(DeployNetwork network, FeatureInput features, string scoreColumn, string predictedLabelColumn, DataViewSchema.Column label, ScoringOptions scoring)
         : this(network.Architecture, NetworkScorer.CreateEngine(network, scoring), features, scoreColumn, predictedLabelColumn, label, scoring) => (_network, _mapper) = (network, new ActivationMapper(network, scoring));
+
+    /// <param name="network">The quantized network.</param>
+    /// <param name="features">Description of the input column.</param>
+    /// <param name="scoreColumn">Name of the score column.</param>
+    /// <param name="predictedLabelColumn">Name of the predicted label's column.</param>
+    /// <param name="label">A column with the name, the type and the key values of the label.</param>
+    /// <param name="scoring">How rows are scored.</param>
+    internal RepVggTransformer(QuantizedNetwork network, FeatureInput features, string scoreColumn, string predictedLabelColumn, DataViewSchema.Column label, ScoringOptions scoring)
+        : this(network.Architecture, NetworkScorer.CreateEngine(network, scoring), features, scoreColumn, predictedLabelColumn, label, scoring)
+    {
+        (_quantized, _network) = (network, network.Dequantize());
+        _mapper = new ActivationMapper(_network, scoring);
+    }
 
     /// <param name="architecture">The architecture, whose training form cannot be fused.</param>
     /// <param name="engine">The engine that runs the network in its training form; it is disposed with the transformer.</param>
@@ -66,7 +80,7 @@ public sealed partial class RepVggTransformer : ITransformer, IDisposable
     /// <summary>The architecture that was trained.</summary>
     public RepVggArchitecture Architecture { get; }
 
-    /// <summary>The fused network: its architecture and weights.</summary>
+    /// <summary>The fused network: its architecture and weights. Those of a quantized classifier are the numbers that its integers stand for (see <see cref="QuantizedNetwork"/>).</summary>
     /// <exception cref="NotSupportedException">The training form of the architecture cannot be fused (see <see cref="Fusion.CanFuse"/>). The transformer scores in the training form then, and cannot be saved or exported.</exception>
     public DeployNetwork Network
     {
@@ -128,7 +142,7 @@ public sealed partial class RepVggTransformer : ITransformer, IDisposable
     /// <inheritdoc/>
     public IDataView Transform(IDataView input) => _scorer.Transform(input);
 
-    /// <summary>Writes the fused network as ONNX: raw pixels [N, C, H, W] in, logits [N, classes] out, normalisation included.</summary>
+    /// <summary>Writes the fused network, or the quantized one, as ONNX: raw pixels [N, C, H, W] in, logits [N, classes] out, normalisation included.</summary>
     /// <param name="path">The file; an existing one is replaced once the new one is complete.</param>
     /// <exception cref="IOException">The file cannot be written.</exception>
     /// <exception cref="NotSupportedException">The training form of the architecture cannot be fused (see <see cref="Fusion.CanFuse"/>).</exception>
@@ -144,14 +158,18 @@ public sealed partial class RepVggTransformer : ITransformer, IDisposable
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
         ArgumentNullException.ThrowIfNull(options);
-        OnnxWriter.Write(Network, path, options with { ClassLabels = options.ClassLabels ?? Labels });
+        options = options with { ClassLabels = options.ClassLabels ?? Labels };
+        if (_quantized is null)
+            OnnxWriter.Write(Network, path, options);
+        else
+            OnnxWriter.Write(_quantized, path, options);
     }
 
     /// <inheritdoc/>
     void ICanSaveModel.Save(ModelSaveContext ctx)
     {
         ArgumentNullException.ThrowIfNull(ctx);
-        StockChain.SaveClassifier(ctx, Network, Input, _label, ScoreColumnName, PredictedLabelColumnName);
+        StockChain.SaveClassifier(ctx, _quantized ?? QuantizedNetwork.WithoutIntegers(Network), Input, _label, ScoreColumnName, PredictedLabelColumnName);
     }
 
     /// <summary>Releases the engine, that of <see cref="Explain(ReadOnlySpan{byte})"/>, and their memory.</summary>

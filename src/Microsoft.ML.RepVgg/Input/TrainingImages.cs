@@ -13,7 +13,7 @@ internal sealed class TrainingImages : IDisposable
 
     private readonly FeatureInput _input;
     private readonly long _memoryLimit;
-    private SampleCache? _validation;
+    private readonly List<SampleCache> _parts = [];
 
     private TrainingImages(FeatureInput input, SampleCache? scaled, WorkingImages? working, WholeImageCache? whole, long memoryLimit) =>
         (_input, Scaled, Working, Whole, _memoryLimit) = (input, scaled, working, whole, memoryLimit);
@@ -42,7 +42,7 @@ internal sealed class TrainingImages : IDisposable
     /// <param name="input">Description of the feature column, which contains images.</param>
     /// <param name="classes">Number of classes.</param>
     /// <param name="workingSize">Largest length of the shorter side in pixels; larger images are reduced.</param>
-    /// <param name="isDivided">Whether some of the images will be for validation (<see cref="AtNetworkSize(SampleSubset, CancellationToken, int)"/>).</param>
+    /// <param name="isDivided">Whether some of the images will be needed at the network's size (<see cref="AtNetworkSize(SampleSubset, CancellationToken, int)"/>).</param>
     /// <param name="hashes">Whether hashes of the images are computed, which a checkpoint needs.</param>
     /// <param name="memoryLimit">Maximum bytes of images in memory.</param>
     public static TrainingImages AtOwnSize(IDataView view, FeatureInput input, int classes, int workingSize, bool isDivided, bool hashes, long memoryLimit)
@@ -70,7 +70,8 @@ internal sealed class TrainingImages : IDisposable
             Whole.Release(part.Indices, cancellation);
             return new SampleSubset(Scaled, part.Indices);
         }
-        _validation = new SampleCache(_input.Channels, _input.Height, _input.Width, Whole.Classes, _memoryLimit);
+        var scaled = new SampleCache(_input.Channels, _input.Height, _input.Width, Whole.Classes, _memoryLimit);
+        _parts.Add(scaled);
         int workers = ThreadCount.Resolve(threads);
         var loop = new ParallelLoop(workers);
         var resizers = new ImageResizer?[workers];
@@ -86,7 +87,7 @@ internal sealed class TrainingImages : IDisposable
                     Working!.Decode(Whole.ReadEncoded(part.Indices[first + i]), resizers[worker] ??= _input.CreateResizer(), planes.AsSpan(i * _input.Length, _input.Length));
                 });
                 for (int i = start; i < start + count; i++)
-                    _validation.Add(planes.AsSpan((i - start) * _input.Length, _input.Length), part.LabelOf(i), part.RowOf(i), part.WeightOf(i));
+                    scaled.Add(planes.AsSpan((i - start) * _input.Length, _input.Length), part.LabelOf(i), part.RowOf(i), part.WeightOf(i));
             }
         }
         finally
@@ -95,7 +96,7 @@ internal sealed class TrainingImages : IDisposable
                 resizer?.Dispose();
         }
         Whole.Release(part.Indices, cancellation);
-        return _validation;
+        return scaled;
     }
 
     /// <inheritdoc/>
@@ -103,6 +104,6 @@ internal sealed class TrainingImages : IDisposable
     {
         Scaled?.Dispose();
         Whole?.Dispose();
-        _validation?.Dispose();
+        _parts.ForEach(part => part.Dispose());
     }
 }

@@ -19,12 +19,12 @@ internal static class StockChain
 
     /// <summary>Saves a classifier.</summary>
     /// <param name="context">Destination of the model.</param>
-    /// <param name="network">The fused network.</param>
+    /// <param name="network">The network, which may have no integers.</param>
     /// <param name="input">Description of the input column.</param>
     /// <param name="label">The label column of the training data.</param>
     /// <param name="scoreColumn">Name of the score column.</param>
     /// <param name="predictedLabelColumn">Name of the predicted label's column.</param>
-    public static void SaveClassifier(ModelSaveContext context, DeployNetwork network, FeatureInput input, DataViewSchema.Column label, string scoreColumn, string predictedLabelColumn) =>
+    public static void SaveClassifier(ModelSaveContext context, QuantizedNetwork network, FeatureInput input, DataViewSchema.Column label, string scoreColumn, string predictedLabelColumn) =>
         StockChainBuilder.Save(context, input, chain =>
         {
             string[] outputs = [scoreColumn, predictedLabelColumn];
@@ -53,7 +53,7 @@ internal static class StockChain
         {
             // The output of an ONNX graph cannot have the same name as its input.
             string features = outputColumn == input.PixelColumnName ? chain.AddTemporary("Features") : outputColumn;
-            chain.AddNetwork(network, features, omitBatch: true, new SavedPart(SavedInput.Of(input), outputColumn, Head: null));
+            chain.AddNetwork(QuantizedNetwork.WithoutIntegers(network), features, omitBatch: true, new SavedPart(SavedInput.Of(input), outputColumn, Head: null));
             chain.Copy([features], [outputColumn]);
         });
 }

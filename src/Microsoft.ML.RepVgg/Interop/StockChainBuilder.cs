@@ -68,11 +68,11 @@ internal sealed class StockChainBuilder
     }
 
     /// <summary>Adds the network.</summary>
-    /// <param name="network">The network, whose input is the pixel column.</param>
+    /// <param name="network">The network, whose input is the pixel column. It may have no integers.</param>
     /// <param name="outputColumn">Name of the network's output column.</param>
     /// <param name="omitBatch">Whether the type of the output column omits the leading batch dimension, 1, that columns of the ONNX transformer have.</param>
     /// <param name="part">Description of the saved transformer.</param>
-    public void AddNetwork(DeployNetwork network, string outputColumn, bool omitBatch, SavedPart part)
+    public void AddNetwork(QuantizedNetwork network, string outputColumn, bool omitBatch, SavedPart part)
     {
         string model = Path.Combine(_folder, "network.onnx");
         var options = new OnnxExportOptions

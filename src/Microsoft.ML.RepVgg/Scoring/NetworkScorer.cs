@@ -76,11 +76,17 @@ internal sealed class NetworkScorer(FeatureInput input, INetworkEngine engine, S
 
     /// <summary>Creates the engine of a fused network.</summary>
     /// <exception cref="InvalidDataException">The network needs more memory than the limits of the options allow.</exception>
-    public static InferenceEngine CreateEngine(DeployNetwork network, ScoringOptions options)
+    public static InferenceEngine CreateEngine(DeployNetwork network, ScoringOptions options) => CreateEngine(() => new InferenceEngine(network, options.Threads, options.Limits));
+
+    /// <summary>Creates the engine of a quantized network.</summary>
+    /// <exception cref="InvalidDataException">The network needs more memory than the limits of the options allow.</exception>
+    public static InferenceEngine CreateEngine(QuantizedNetwork network, ScoringOptions options) => CreateEngine(() => new InferenceEngine(network, options.Threads, options.Limits));
+
+    private static InferenceEngine CreateEngine(Func<InferenceEngine> create)
     {
         try
         {
-            return new InferenceEngine(network, options.Threads, options.Limits);
+            return create();
         }
         catch (InvalidDataException error)
         {

@@ -52,8 +52,15 @@ public sealed class InferenceEngine : INetworkEngine
     {
     }
 
-    internal InferenceEngine(QuantizedNetwork network, int threads, IntegerInstructions instructions)
-        : this(Source(network), threads, source => QuantizedPlanBuilder.Build(instructions, network, source), null)
+    internal InferenceEngine(QuantizedNetwork network, int threads, IntegerInstructions instructions, WeightsFileLimits? limits = null)
+        : this(Source(network), threads, source => QuantizedPlanBuilder.Build(instructions, network, source), limits)
+    {
+    }
+
+    /// <summary>Creates an engine for a quantized network from a file.</summary>
+    /// <exception cref="InvalidDataException">One image needs more memory than <paramref name="limits"/> allow. The message contains only the reason.</exception>
+    internal InferenceEngine(QuantizedNetwork network, int threads, WeightsFileLimits? limits)
+        : this(network, threads, QuantizedPlanBuilder.Fastest, limits)
     {
     }
 

@@ -113,12 +113,7 @@ public sealed record DeployNetwork(
     public ModelDescription Describe(IReadOnlyList<string>? classLabels = null) => QuantizedNetwork.WithoutIntegers(this).Describe(classLabels);
 
     /// <summary>Divides the logits by a temperature, more than 0: the weights and biases of the classifier are divided by it.</summary>
-    internal DeployNetwork WithTemperature(double temperature)
-    {
-        return this with { Classifier = Classifier with { Weight = Scaled(Classifier.Weight), Bias = Scaled(Classifier.Bias) } };
-
-        ImmutableArray<float> Scaled(ImmutableArray<float> values) => [.. values.Select(value => (float)(value / temperature))];
-    }
+    internal DeployNetwork WithTemperature(double temperature) => this with { Classifier = Classifier.DividedBy(temperature) };
 
     /// <summary>Creates a feature extractor: a network with the blocks up to a stage and without the classifier.</summary>
     /// <param name="stage">Name of the last stage of the result, e.g. <c>stage3</c>; null for the last stage of this network.</param>
@@ -212,4 +207,13 @@ public sealed record DeployBlock(
 /// <param name="OutputFeatures">Length of y.</param>
 /// <param name="Weight">[OutputFeatures, InputFeatures], row-major.</param>
 /// <param name="Bias">[OutputFeatures].</param>
-public sealed record LinearWeights(int InputFeatures, int OutputFeatures, ImmutableArray<float> Weight, ImmutableArray<float> Bias);
+public sealed record LinearWeights(int InputFeatures, int OutputFeatures, ImmutableArray<float> Weight, ImmutableArray<float> Bias)
+{
+    /// <summary>Divides the weights and the biases by a number.</summary>
+    internal LinearWeights DividedBy(double divisor)
+    {
+        return this with { Weight = Quotients(Weight), Bias = Quotients(Bias) };
+
+        ImmutableArray<float> Quotients(ImmutableArray<float> values) => [.. values.Select(value => (float)(value / divisor))];
+    }
+}

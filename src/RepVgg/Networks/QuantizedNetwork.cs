@@ -152,6 +152,39 @@ public sealed record QuantizedNetwork(
         _ => [Blocks[^1].Shape.OutputChannels, MapSide(ImageHeight), MapSide(ImageWidth)],
     };
 
+    /// <summary>Returns the network in floating point whose weights and biases are the numbers that the integers stand for. Its activations are not rounded, so that its results differ from those of this network.</summary>
+    /// <returns>The network.</returns>
+    public DeployNetwork Dequantize()
+    {
+        float inputScale = Input?.Scale ?? 1;
+        var blocks = ImmutableArray.CreateBuilder<DeployBlock>(Blocks.Length);
+        foreach (var block in Blocks)
+        {
+            blocks.Add(block.Float ?? new DeployBlock(block.Shape, Weights(block.Convolution!), Biases(block.Convolution!, inputScale), block.Squeeze, block.Excite));
+            inputScale = block.Output?.Scale ?? 1;
+        }
+        var classifier = QuantizedClassifier is { } integers
+            ? new LinearWeights(integers.Weights.Length / integers.Biases.Length, integers.Biases.Length, Weights(integers), Biases(integers, Pooled!.Value.Scale))
+            : Classifier;
+        return new DeployNetwork(Architecture, ImageHeight, ImageWidth, Normalization, blocks.MoveToImmutable(), classifier) { Output = Output };
+
+        static ImmutableArray<float> Weights(QuantizedWeights layer)
+        {
+            int filter = layer.Weights.Length / layer.Scales.Length;
+            return [.. layer.Weights.Select((weight, i) => weight * layer.Scales[i / filter])];
+        }
+
+        static ImmutableArray<float> Biases(QuantizedWeights layer, float inputScale) => [.. layer.Biases.Select((bias, o) => (float)((double)bias * inputScale * layer.Scales[o]))];
+    }
+
+    /// <summary>Divides the logits by a temperature, more than 0.</summary>
+    internal QuantizedNetwork WithTemperature(double temperature) => this with
+    {
+        Classifier = Classifier.DividedBy(temperature),
+        // The integers of the biases are in units of the scales.
+        QuantizedClassifier = QuantizedClassifier is { } integers ? integers with { Scales = [.. integers.Scales.Select(scale => (float)(scale / temperature))] } : null,
+    };
+
     /// <summary>A network in floating point in this form: it has no integers.</summary>
     internal static QuantizedNetwork WithoutIntegers(DeployNetwork network) => new(
         network.Architecture, network.ImageHeight, network.ImageWidth, network.Normalization,

@@ -101,6 +101,22 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
     /// <summary>The layers that are trained as they will be quantized; null for training in floating point.</summary>
     public QuantizedLayers? Quantized => _quantization?.Layers;
 
+    /// <summary>Whether a range of a quantized activation was measured or imported.</summary>
+    public bool HasRanges
+    {
+        get
+        {
+            Span<float> bounds = stackalloc float[2];
+            foreach (var entry in _layout.Where(entry => entry.Kind == StateKind.ActivationRange))
+            {
+                _backend.CopyOut(_tensors[entry.Name], bounds);
+                if (bounds.ContainsAnyExcept(0f))
+                    return true;
+            }
+            return false;
+        }
+    }
+
     /// <summary>The trained tensors under the authors' names, in the order of the authors' checkpoints, without those of frozen stages.</summary>
     public IReadOnlyList<(string Name, Tensor Tensor)> Parameters => _parameters;
 

@@ -39,10 +39,11 @@ public class TrainingPresetTests
             Augmentation = Augmentation.None,
             ProgressiveResizing = new ProgressiveResizing(),
             CropFraction = 0.43,
+            Quantization = QuantizationMode.PostTraining,
             Seed = 17,
         };
         Assert.Same(options, options.Apply(preset));
-        Assert.Equal(17, Hyperparameters.Length);
+        Assert.Equal(18, Hyperparameters.Length);
         foreach (var property in Hyperparameters)
             Assert.Equal(property.GetValue(preset), typeof(RepVggTrainer.Options).GetProperty(property.Name)!.GetValue(options));
         Assert.Equal(17, options.Seed);

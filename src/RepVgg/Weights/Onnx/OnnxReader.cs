@@ -28,9 +28,6 @@ public static class OnnxReader
     /// <exception cref="InvalidDataException">The data is not an ONNX file, is damaged, or does not contain a RepVGG network.</exception>
     public static DeployNetwork Read(Stream stream) => Parse(ByteSource.Copy(stream), model => Reader(model).Read());
 
-    /// <summary>Reads a network whose images are within given limits.</summary>
-    internal static DeployNetwork Read(Stream stream, WeightsFileLimits limits) => Parse(ByteSource.Copy(stream), model => Reader(model, new WeightsFileOptions { Limits = limits }).Read());
-
     /// <summary>Reads a quantized network.</summary>
     /// <param name="path">The file, in which pairs of QuantizeLinear and DequantizeLinear say how values are stored (QDQ).</param>
     /// <returns>The network. Layers that are not quantized in the file are left in floating point.</returns>
@@ -44,14 +41,24 @@ public static class OnnxReader
     /// <exception cref="InvalidDataException">The data is not an ONNX file, is damaged, does not contain a RepVGG network, or is not quantized; or its integers are of kinds that are not supported, which the message names.</exception>
     public static QuantizedNetwork ReadQuantized(Stream stream) => ReadQuantized(ByteSource.Copy(stream));
 
+    /// <summary>Reads a network, which may be quantized, whose images are within given limits.</summary>
+    /// <returns>The network in floating point, or the quantized one; the other is null.</returns>
+    internal static (DeployNetwork? Float, QuantizedNetwork? Quantized) ReadAny(Stream stream, WeightsFileLimits limits) => Parse<(DeployNetwork?, QuantizedNetwork?)>(ByteSource.Copy(stream), model =>
+    {
+        var options = new WeightsFileOptions { Limits = limits };
+        return OnnxQuantizedGraph.IsQuantized(model) ? (null, ReadQuantized(model, options)) : (Reader(model, options).Read(), null);
+    });
+
     /// <summary>Whether an ONNX file is quantized.</summary>
     internal static bool IsQuantized(ByteSource file) => Parse(file, OnnxQuantizedGraph.IsQuantized);
 
-    private static QuantizedNetwork ReadQuantized(ByteSource source) => Parse(source, model =>
+    private static QuantizedNetwork ReadQuantized(ByteSource source) => Parse(source, model => ReadQuantized(model, null));
+
+    private static QuantizedNetwork ReadQuantized(OnnxModel model, WeightsFileOptions? options)
     {
         var quantized = OnnxQuantizedGraph.Remove(model) ?? throw new InvalidDataException("it is not quantized: it has no DequantizeLinear");
-        return new OnnxNetworkReader(model, () => Describe(model)).ReadQuantized(quantized) with { Details = OnnxQuantization.FromProperties(model.Properties) };
-    });
+        return new OnnxNetworkReader(model, () => Describe(model), options).ReadQuantized(quantized) with { Details = OnnxQuantization.FromProperties(model.Properties) };
+    }
 
     /// <summary>Reads the description of the network in a file, including the class labels.</summary>
     /// <param name="path">The file.</param>
