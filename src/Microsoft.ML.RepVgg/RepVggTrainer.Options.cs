@@ -1,4 +1,5 @@
 using RepVgg.Architectures;
+using RepVgg.Networks;
 using RepVgg.Optimizers;
 using RepVgg.Quantizers;
 using RepVgg.Reparameterization;
@@ -318,6 +319,8 @@ public sealed partial class RepVggTrainer
             if (TrainingForm is { } form)
                 RequireDefined(form, nameof(TrainingForm));
             RequireDefined(Quantization, nameof(Quantization));
+            if (Quantization == QuantizationMode.Aware && TrainingForm is { } aware)
+                QuantizedLayers.CheckForm(aware);
             if (QuantizationOptions is not null && Quantization == QuantizationMode.None)
                 throw new ArgumentException("QuantizationOptions needs Quantization: PostTraining or Aware.");
             if (CalibrationImages < 1)

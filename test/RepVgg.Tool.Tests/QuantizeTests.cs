@@ -43,4 +43,32 @@ public sealed class QuantizeTests : IDisposable
         Assert.Contains("at least 16 are needed", Programs.Tool.Fails(1, "quantize", model, output, "--data", few), StringComparison.Ordinal);
         Assert.False(File.Exists(_folder.File("again.onnx")));
     }
+
+    /// <summary>A network of a form for quantization is trained, and fine-tuned with the rounding; the model and its files are quantized, and the commands read them.</summary>
+    [Fact]
+    public void A_network_is_fine_tuned_with_the_rounding()
+    {
+        string data = Pictures.Folder(_folder, "data", 12), runs = _folder.File("runs"), model = Path.Combine(runs, "aware", "model.zip"), output = _folder.File("exported.onnx");
+        string[] common = ["--output", runs, "--batch-size", "8", "--device", "cpu", "--threads", "2"];
+        Programs.Tool.Succeeds(["train", data, "--name", "float", "--epochs", "2", "--training-form", "qarepvgg", .. common]);
+        string checkpoint = Directory.GetFiles(Path.Combine(runs, "float"), "*.checkpoint", SearchOption.AllDirectories).Single();
+        string printed = Programs.Tool.Succeeds(["train", data, "--name", "aware", "--epochs", "2", "--preset", "quantization-aware", "--weights", checkpoint, .. common]);
+        Assert.Contains("blocks are quantized.", printed, StringComparison.Ordinal);
+        string settings = File.ReadAllText(Path.Combine(runs, "aware", "args.json"));
+        Assert.Contains("\"training_form\": \"QARepVgg\"", settings, StringComparison.Ordinal);
+        Assert.Contains("\"quantization\": \"Aware\"", settings, StringComparison.Ordinal);
+        Assert.Contains("\"frozen_statistics_epochs\": 1", settings, StringComparison.Ordinal);
+
+        Programs.Tool.Succeeds("export", model, output);
+        Assert.Contains("QuantizationAwareTraining", Programs.Tool.Succeeds("inspect", output), StringComparison.Ordinal);
+        Programs.Tool.Succeeds("evaluate", model, data);
+        Assert.Contains("is quantized already", Programs.Tool.Fails(1, "quantize", model, _folder.File("again.onnx"), "--data", data), StringComparison.Ordinal);
+        printed = Programs.Tool.Succeeds(["train", data, "--name", "after", "--epochs", "1", "--quantization", "post-training", .. common]);
+        Assert.Contains("blocks are quantized.", printed, StringComparison.Ordinal);
+
+        Assert.Contains("--weights", Programs.Tool.Fails(2, ["train", data, "--preset", "quantization-aware", .. common]), StringComparison.Ordinal);
+        Assert.Contains("none, post-training, aware", Programs.Tool.Fails(2, ["train", data, "--quantization", "later", .. common]), StringComparison.Ordinal);
+        Assert.Contains("--training-form", Programs.Tool.Fails(2, ["train", data, "--training-form", "resnet", .. common]), StringComparison.Ordinal);
+        Assert.Contains("DiverseBranch", Programs.Tool.Fails(2, ["train", data, "--training-form", "DiverseBranch", "--quantization", "aware", .. common]), StringComparison.Ordinal);
+    }
 }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Microsoft.ML.RepVgg.Input;
 using Microsoft.ML.Transforms.Image;
+using RepVgg.Networks;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Weights;
 
@@ -21,7 +22,7 @@ internal static class ExportCommand
             throw new UsageException("OUT.onnx is the model itself, which would be lost. Give another name.");
         using var model = SavedClassifier.Load(path, threads: 1);
         var network = model.Classifier.Network;
-        OnnxOutput.Write(network, output, options with { ClassLabels = model.Classifier.Labels }, interrupt);
+        OnnxOutput.Write(model.Classifier.QuantizedNetwork ?? QuantizedNetwork.WithoutIntegers(network), output, options with { ClassLabels = model.Classifier.Labels }, interrupt);
 
         string shape = Invariant($"[N, {network.Architecture.InputChannels}, {network.ImageHeight}, {network.ImageWidth}]");
         Console.WriteLine(Invariant($"{output}: {network.Architecture.Name}, operator set {options.OpsetVersion}, {Table.Number(new FileInfo(output).Length)} bytes."));

@@ -81,8 +81,7 @@ internal static class QuantizeCommand
         Console.WriteLine();
         double same = before.Classes.Zip(after.Classes).Count(pair => pair.First == pair.Second) / (double)before.Classes.Length;
         Console.WriteLine(Invariant($"{images.Test.Count:n0} images; {same:p2} of them have the same class. Calibrated with {calibration.Length:n0} images, calibrator {options.Calibrator}."));
-        string[] left = [.. quantized.Blocks.Where(block => block.Float is not null).Select(block => block.Shape.Name)];
-        Console.WriteLine(left.Length == 0 ? $"All {quantized.Blocks.Length} blocks are quantized." : $"{quantized.IntegerBlocks} of {quantized.Blocks.Length} blocks are quantized; in floating point: {string.Join(", ", left)}.");
+        Console.WriteLine(Describe(quantized));
         Console.WriteLine($"{output}: {network.Architecture.Name}.");
         return 0;
 
@@ -93,6 +92,13 @@ internal static class QuantizeCommand
         }
 
         double Loss() => 100 * (before.Accuracy - after.Accuracy);
+    }
+
+    /// <summary>Says which blocks are quantized.</summary>
+    public static string Describe(QuantizedNetwork network)
+    {
+        string[] left = [.. network.Blocks.Where(block => block.Float is not null).Select(block => block.Shape.Name)];
+        return left.Length == 0 ? $"All {network.Blocks.Length} blocks are quantized." : $"{network.IntegerBlocks} of {network.Blocks.Length} blocks are quantized; in floating point: {string.Join(", ", left)}.";
     }
 
     private static QuantizationOptions Options(Arguments arguments)
@@ -119,6 +125,8 @@ internal static class QuantizeCommand
         {
             using var model = SavedClassifier.Load(path, threads: 1);
             var input = model.Classifier.Input;
+            if (model.Classifier.QuantizedNetwork is not null)
+                throw new InvalidDataException($"'{path}' is quantized already. Give a model in floating point, such as one that was trained without --quantization.");
             if (input.IsVector)
                 throw new InvalidDataException($"'{path}' reads a column of vectors, not images. Quantize it in a program, with Quantization.Calibrate.");
             if (input.Settings.Resizing != ImageResizingEstimator.ResizingKind.IsoCrop || !input.Crop.IsWhole)

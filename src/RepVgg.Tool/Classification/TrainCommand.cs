@@ -140,6 +140,8 @@ internal static class TrainCommand
         // The trainer itself warns of a temperature at its limit.
         if (classifier.Calibration is { IsAtLimit: false } calibration)
             Console.WriteLine(calibration.Describe());
+        if (classifier.QuantizedNetwork is { } quantized)
+            Console.WriteLine(QuantizeCommand.Describe(quantized));
         if (report.Evaluation is { } evaluation)
             Console.WriteLine(Invariant($"Validation: top-1 {evaluation.Top1Accuracy:p1}{(evaluation.Top5Accuracy is { } top5 ? Invariant($", top-5 {top5:p1}") : "")}, log-loss {evaluation.LogLoss:f3}."));
         Console.WriteLine($"The model: {folder.ModelPath}");
@@ -159,6 +161,8 @@ internal static class TrainCommand
             ["validation_images"] = data.Validation.Count,
             ["validation_fraction"] = setup.ValidationFraction,
             ["architecture"] = architecture?.Name,
+            ["training_form"] = (options.TrainingForm ?? architecture?.TrainingForm)?.ToString(),
+            ["quantization"] = options.Quantization.ToString(),
             ["weights"] = options.PretrainedWeightsPath,
             ["image_height"] = height,
             ["image_width"] = width,

@@ -3,9 +3,11 @@ using Microsoft.ML;
 using Microsoft.ML.RepVgg;
 using Microsoft.ML.Runtime;
 using RepVgg.Architectures;
+using RepVgg.Networks;
 using RepVgg.Optimizers;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Images;
+using RepVgg.Tool.Weights;
 using RepVgg.Tool.Workflow;
 using RepVgg.Training;
 
@@ -23,14 +25,17 @@ internal sealed class TrainingSetup
         new("image-size", "N", "height and width of the network's input in pixels (default: found from the images)") { Sets = [nameof(RepVggTrainer.Options.ImageHeight), nameof(RepVggTrainer.Options.ImageWidth)] },
         new("architecture", "NAME", "RepVGG variant, such as RepVGG-A0 (default: found from the size)"),
         new("weights", "FILE", "start from the weights of a file, such as a checkpoint of the authors") { Sets = [nameof(RepVggTrainer.Options.PretrainedWeightsPath)] },
+        new("training-form", "NAME", $"training form of the blocks, such as {TrainingForm.QARepVgg}, which loses less by quantization (default: that of the architecture or of the weights)") { Sets = [nameof(RepVggTrainer.Options.TrainingForm)] },
+        new("quantization", "WHEN", "train a classifier of 8-bit integers: post-training calibrates it with some of the training images; aware trains it with the rounding, best in a few epochs from --weights (default: that of the preset, or none)") { Sets = [nameof(RepVggTrainer.Options.Quantization)] },
         new("preset", "NAME", $"hyperparameters under a name: {string.Join(", ", TrainingPreset.All.Select(preset => preset.Name))}; other options change them"),
         new("scales", "FILE", "scales of RepOptimizer, which search-scales has found, for --preset repopt")
         {
             Sets = [nameof(RepOptimizerOptions.ScalesPath)],
-            Replacements = [(@"Train it in the form Plain \(Options\.TrainingForm\), or with another optimizer", $"Give --architecture with a variant of RepOpt-VGG, such as {RepVggVariants.RepOptB1.Name}, or another preset")],
+            Replacements = [(@"Train it in the form Plain \(Options\.TrainingForm\), or with another optimizer", $"Give --training-form {TrainingForm.Plain}, or another preset")],
         },
         new("batch-size", "N", "images of one training step (default: that of the preset, or 32)"),
         new("weight-decay", "X", "weight decay (default: that of the preset, or of the optimizer)"),
+        new("custom-l2", "", "decay the equivalent kernels of the blocks by the RepVGG authors' custom L2 penalty, instead of the kernels of the branches") { Sets = [nameof(RepVggTrainer.Options.CustomL2)] },
         new("label-smoothing", "X", "share of each target that is divided among all classes (default: that of the preset, or 0)"),
         new("ema-decay", "X", "decay of the moving average of the weights, which becomes the model; 0 for none (default: that of the preset, or 0)"),
         new("crop-padding", "N", "largest shift of the training images in pixels (default: that of the preset, or an eighth of the shorter side)") { Sets = [nameof(Augmentation.CropPadding)] },
@@ -121,14 +126,21 @@ internal sealed class TrainingSetup
         options.BatchSize = arguments.Integer("batch-size", 2) ?? config?.BatchSize ?? options.BatchSize;
         options.Epochs = config?.Epochs ?? options.Epochs;
         options.WeightDecay = arguments.Number("weight-decay") ?? options.WeightDecay;
+        options.CustomL2 = arguments.Flag("custom-l2");
+        if (arguments.Text("quantization") is not null)
+            options.Quantization = arguments.Choice("quantization", ("none", QuantizationMode.None), ("post-training", QuantizationMode.PostTraining), ("aware", QuantizationMode.Aware));
         options.LabelSmoothing = arguments.Number("label-smoothing", 1) ?? options.LabelSmoothing;
         options.EmaDecay = arguments.Number("ema-decay", 1) ?? options.EmaDecay;
         SetAugmentation(options, arguments);
         options.Optimizer = WithScales(options.Optimizer, arguments.Text("scales"));
-        if (TrainingPreset.FineTune.Name.Equals(preset, StringComparison.OrdinalIgnoreCase) && options.PretrainedWeightsPath is null)
+        if (preset is not null && options.PretrainedWeightsPath is null && new[] { TrainingPreset.FineTune, TrainingPreset.QuantizationAware }.Any(other => other.Name.Equals(preset, StringComparison.OrdinalIgnoreCase)))
             throw new UsageException($"--preset {preset} starts from trained weights: name their file with --weights.");
         if (arguments.Text("architecture") is { } name)
             options.Architecture = Arguments.Accept("--architecture", () => RepVggVariants.Find(name));
+        if (arguments.Text("training-form") is { } form)
+            options.TrainingForm = WeightsCommands.ParseForm("training-form", form);
+        if (options is { Quantization: QuantizationMode.Aware, TrainingForm: { } aware })
+            Arguments.Accept("--training-form", () => QuantizedLayers.CheckForm(aware));
         if (options is { Architecture: { } architecture, ImageHeight: { } size })
             Arguments.Accept("--image-size", () => architecture.ValidateImageSize(size, size));
         return options;

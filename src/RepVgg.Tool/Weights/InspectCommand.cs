@@ -69,7 +69,7 @@ internal static class InspectCommand
         Console.WriteLine($"Normalisation  {network.Normalization}");
         if (network.Details is { } details)
         {
-            Console.WriteLine(Invariant($"Calibration    {MessageText.Printable(details.Calibrator)}, {details.Images:n0} images"));
+            Console.WriteLine(Invariant($"Calibration    {MessageText.Printable(details.Calibrator)}{(details.Images > 0 ? Invariant($", {details.Images:n0} images") : "")}"));
             if (details.TestImages > 0)
                 Console.WriteLine(Invariant($"Accuracy       {details.QuantizedAccuracy:p2}, in floating point {details.FloatAccuracy:p2} ({details.TestImages:n0} images)"));
         }

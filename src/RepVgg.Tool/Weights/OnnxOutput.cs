@@ -35,7 +35,10 @@ internal static class OnnxOutput
     }
 
     /// <summary>Writes a network.</summary>
-    public static void Write(DeployNetwork network, string path, OnnxExportOptions options, Interrupt interrupt)
+    public static void Write(DeployNetwork network, string path, OnnxExportOptions options, Interrupt interrupt) => Write(QuantizedNetwork.WithoutIntegers(network), path, options, interrupt);
+
+    /// <summary>Writes a network, which may have no integers.</summary>
+    public static void Write(QuantizedNetwork network, string path, OnnxExportOptions options, Interrupt interrupt)
     {
         if (options.ActivationMap && network.Output != NetworkOutput.Logits)
             throw new UsageException($"--{ActivationMap} needs a classifier, which the network does not have.");

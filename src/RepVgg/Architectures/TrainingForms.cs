@@ -136,8 +136,13 @@ internal static class TrainingForms
     public static bool HasCustomL2(TrainingForm form) => _entries[form].HasCustomL2;
 
     /// <summary>Whether a form has blocks with an identity branch, to which stochastic depth applies.</summary>
-    public static bool HasIdentityBranch(TrainingForm form) =>
-        BranchesOf(new BlockSpec("", 1, 1, 1, 1, SqueezeExcitation.None) { Form = form, Layers = LayersPerBlock(form) }).Any(branch => branch is { Kind: BranchKind.Identity, Scale: null });
+    public static bool HasIdentityBranch(TrainingForm form) => BranchesOf(form).Any(branch => branch is { Kind: BranchKind.Identity, Scale: null });
+
+    /// <summary>Whether all branches of a form are single layers without ReLU, so that backends compute their equivalent kernel, which quantization-aware training rounds in every step.</summary>
+    public static bool HasSingleLayers(TrainingForm form) => BranchesOf(form).All(branch => branch.IsSingleLayer);
+
+    /// <summary>The branches of a block with an identity.</summary>
+    private static ImmutableArray<BranchSpec> BranchesOf(TrainingForm form) => BranchesOf(new BlockSpec("", 4, 4, 1, 1, SqueezeExcitation.None) { Form = form, Layers = LayersPerBlock(form) });
 
     /// <summary>Number of 3x3 layers of a block: 2 for ResidualReorg, otherwise 1.</summary>
     public static int LayersPerBlock(TrainingForm form) => form == TrainingForm.ResidualReorg ? 2 : 1;

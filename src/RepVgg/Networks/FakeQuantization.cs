@@ -1,7 +1,6 @@
 using System.Collections.Immutable;
 using RepVgg.Architectures;
 using RepVgg.Backends;
-using RepVgg.Reparameterization;
 using RepVgg.Weights.Naming;
 
 namespace RepVgg.Networks;
@@ -44,8 +43,15 @@ internal sealed record QuantizedLayers(ImmutableArray<string> FloatBlocks, bool 
             if (!blocks.Any(block => block.Name == name))
                 throw new ArgumentException($"{architecture.Name} has no block '{name}' to leave in floating point. It has: {string.Join(", ", blocks.Select(block => block.Name))}.");
         }
-        if (!Fusion.CanFuse(architecture.TrainingForm) || blocks.Any(block => block.Branches.Any(branch => !branch.IsSingleLayer)))
-            throw new ArgumentException($"Quantization-aware training rounds the equivalent kernel of each block, which cannot be computed in every step for the training form {architecture.TrainingForm}: it has branches of several layers, or a ReLU in them. Quantize the network after training, or use another form, such as {TrainingForm.QARepVgg}.");
+        CheckForm(architecture.TrainingForm);
+    }
+
+    /// <summary>Checks that a training form permits quantization-aware training.</summary>
+    /// <exception cref="ArgumentException">The equivalent kernel of a block cannot be computed in every step.</exception>
+    public static void CheckForm(TrainingForm form)
+    {
+        if (!TrainingForms.HasSingleLayers(form))
+            throw new ArgumentException($"Quantization-aware training rounds the equivalent kernel of each block, which cannot be computed in every step for the training form {form}: it has branches of several layers, or a ReLU in them. Quantize the network after training, or use another form, such as {TrainingForm.QARepVgg}.");
     }
 }
 
