@@ -89,7 +89,7 @@ public sealed class PresetTests : IDisposable
         Assert.Contains("--scales", Programs.Tool.Fails(2, [.. train, "--preset", "repopt", "--architecture", "RepOpt-VGG-B1"]), StringComparison.Ordinal);
         var (exitCode, _, error) = Programs.Tool.RunHere([.. train, "--preset", "repopt", "--scales", "scales.safetensors"]);
         Assert.Equal(1, exitCode);
-        Assert.Contains("Give --training-form Plain, or another preset.", error, StringComparison.Ordinal);
+        Assert.Contains("Train it in the form Plain (--training-form), or with another optimizer.", error, StringComparison.Ordinal);
         Assert.Contains("--preset repopt", Programs.Tool.Fails(2, [.. train, "--preset", "paper", "--scales", "scales.safetensors"]), StringComparison.Ordinal);
         Assert.Empty(Directory.Exists(_folder.File("runs")) ? Directory.GetFileSystemEntries(_folder.File("runs")) : []);
     }

@@ -28,11 +28,7 @@ internal sealed class TrainingSetup
         new("training-form", "NAME", $"training form of the blocks, such as {TrainingForm.QARepVgg}, which loses less by quantization (default: that of the architecture or of the weights)") { Sets = [nameof(RepVggTrainer.Options.TrainingForm)] },
         new("quantization", "WHEN", "train a classifier of 8-bit integers: post-training calibrates it with some of the training images; aware trains it with the rounding, best in a few epochs from --weights (default: that of the preset, or none)") { Sets = [nameof(RepVggTrainer.Options.Quantization)] },
         new("preset", "NAME", $"hyperparameters under a name: {string.Join(", ", TrainingPreset.All.Select(preset => preset.Name))}; other options change them"),
-        new("scales", "FILE", "scales of RepOptimizer, which search-scales has found, for --preset repopt")
-        {
-            Sets = [nameof(RepOptimizerOptions.ScalesPath)],
-            Replacements = [(@"Train it in the form Plain \(Options\.TrainingForm\), or with another optimizer", $"Give --training-form {TrainingForm.Plain}, or another preset")],
-        },
+        new("scales", "FILE", "scales of RepOptimizer, which search-scales has found, for --preset repopt") { Sets = [nameof(RepOptimizerOptions.ScalesPath)] },
         new("batch-size", "N", "images of one training step (default: that of the preset, or 32)"),
         new("weight-decay", "X", "weight decay (default: that of the preset, or of the optimizer)"),
         new("custom-l2", "", "decay the equivalent kernels of the blocks by the RepVGG authors' custom L2 penalty, instead of the kernels of the branches") { Sets = [nameof(RepVggTrainer.Options.CustomL2)] },
