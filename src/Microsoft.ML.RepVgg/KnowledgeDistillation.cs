@@ -90,7 +90,7 @@ public sealed record KnowledgeDistillation
             var model = SavedModel.Load(file, copy => new MLContext().Model.Load(copy, out _), (TeacherOptions ?? new WeightsFileOptions()).Limits, (_, network, label) =>
             {
                 if (label is { } column)
-                    classifiers.Add((network.Float, TeacherClasses ?? KeyValues.Read(column, network.Float.Classes)));
+                    classifiers.Add((network.Dequantize(), TeacherClasses ?? KeyValues.Read(column, network.Classes)));
                 return new TransformerChain<ITransformer>();
             });
             (model as IDisposable)?.Dispose();

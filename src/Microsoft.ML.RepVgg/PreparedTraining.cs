@@ -51,7 +51,7 @@ internal sealed record PreparedTraining(
 /// <param name="Result">The weights, and how training ended.</param>
 /// <param name="SkippedRows">Number of rows that were skipped because they are invalid.</param>
 /// <param name="Calibration">The temperature scaling, which the weights do not contain; null for none.</param>
-/// <param name="CalibrationImages">Images for post-training quantization, [channels, height, width] each; empty without it.</param>
+/// <param name="Quantized">The fused and quantized network, without the temperature; null for a network in floating point.</param>
 internal sealed record TrainedNetwork(
     RepVggArchitecture Architecture, FeatureInput Features, Normalization Normalization, DataViewSchema.Column Label, TrainingResult Result, long SkippedRows, TemperatureScaling? Calibration,
-    IReadOnlyList<float[]> CalibrationImages);
+    QuantizedNetwork? Quantized);

@@ -55,7 +55,7 @@ public static class RepVggCatalog
     /// <summary>Converts images to features of a trained classifier: the globally average-pooled values that are the input of its last layer.</summary>
     /// <param name="catalog"><c>mlContext.Transforms</c>.</param>
     /// <param name="outputColumnName">Name of the output column: a vector of Single.</param>
-    /// <param name="classifier">The classifier; it may be disposed afterwards.</param>
+    /// <param name="classifier">The classifier; it may be disposed afterwards. Of a quantized one, <see cref="RepVggTransformer.Network"/> is used, whose activations are not rounded to bytes.</param>
     /// <param name="inputColumnName">Name of the input column: images of any size (MLImage), the content of image files (Vector&lt;Byte&gt;), or Vector&lt;Single&gt; with dimensions (channels, height, width); null is <paramref name="outputColumnName"/>.</param>
     /// <returns>The estimator.</returns>
     public static RepVggFeaturizingEstimator RepVggFeaturizer(this TransformsCatalog catalog, string outputColumnName, RepVggTransformer classifier, string? inputColumnName = null)

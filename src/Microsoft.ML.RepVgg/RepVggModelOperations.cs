@@ -123,18 +123,15 @@ public static class RepVggModelOperations
         return catalog.LoadRepVgg(stream, out _, options);
     }
 
-    private static ITransformer Create(SavedPart part, SavedNetwork network, DataViewSchema.Column? predictedLabel, ScoringOptions scoring, long? maximumPixels)
+    private static ITransformer Create(SavedPart part, QuantizedNetwork network, DataViewSchema.Column? predictedLabel, ScoringOptions scoring, long? maximumPixels)
     {
-        var input = part.Input.ToFeatureInput(network.Float, maximumPixels);
+        var input = part.Input.ToFeatureInput(network, maximumPixels);
         if (part.Head is not { } head)
-            return new RepVggFeaturizingTransformer(network.Float, input, part.OutputColumn, scoring);
-        if (predictedLabel is not { Type: KeyDataViewType } known)
+            return new RepVggFeaturizingTransformer(network.Dequantize(), input, part.OutputColumn, scoring);
+        if (predictedLabel is not { Type: KeyDataViewType } label)
             throw new InvalidDataException("The model's RepVGG classifier has no head.");
         var builder = new DataViewSchema.Builder();
-        builder.AddColumn(head.LabelColumn, known.Type, known.Annotations);
-        var label = builder.ToSchema()[0];
-        return network.Quantized is { } quantized
-            ? new RepVggTransformer(quantized, input, part.OutputColumn, head.PredictedLabelColumn, label, scoring)
-            : new RepVggTransformer(network.Float, input, part.OutputColumn, head.PredictedLabelColumn, label, scoring);
+        builder.AddColumn(head.LabelColumn, label.Type, label.Annotations);
+        return new RepVggTransformer(network, input, part.OutputColumn, head.PredictedLabelColumn, builder.ToSchema()[0], scoring);
     }
 }

@@ -387,6 +387,8 @@ public sealed partial class RepVggTrainer
                 throw new ArgumentException("BranchScales cannot be given with PretrainedWeightsPath: weights of the training forms Csla and HyperSearch contain scales, and training starts from those.");
             if (PretrainedWeightsPath is null && FrozenStages > 0)
                 throw new ArgumentException($"FrozenStages is {FrozenStages}, but there is no PretrainedWeightsPath: stages that are frozen at random weights learn nothing. Give a file of weights, or leave FrozenStages at 0.");
+            if (PretrainedWeightsPath is null && FrozenStatisticsEpochs is { } frozen && frozen == Epochs)
+                throw new ArgumentException($"FrozenStatisticsEpochs is {frozen}, the number of all epochs, but there is no PretrainedWeightsPath: a new network's batch norms have no statistics yet. Make it smaller.");
             if (PretrainedWeightsPath is null && FreezeBatchNorm)
                 throw new ArgumentException("FreezeBatchNorm needs PretrainedWeightsPath: a new network's batch norms have no statistics yet.");
         }

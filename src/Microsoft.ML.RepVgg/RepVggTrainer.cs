@@ -89,12 +89,11 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
             var engine = new TrainingFormEngine(trained.Architecture, result.Weights, features.Height, features.Width, trained.Normalization, scoring.Threads);
             return WithResults(new RepVggTransformer(trained.Architecture, engine, features, score, predictedLabel, trained.Label, scoring));
         }
-        var fused = DeployNetwork.FromTrainingForm(trained.Architecture, result.Weights, features.Height, features.Width, trained.Normalization);
+        var network = trained.Quantized
+            ?? QuantizedNetwork.WithoutIntegers(DeployNetwork.FromTrainingForm(trained.Architecture, result.Weights, features.Height, features.Width, trained.Normalization));
         if (trained.Calibration is { } calibration)
-            fused = fused.WithTemperature(calibration.Temperature);
-        return WithResults(_options.Quantization == QuantizationMode.None
-            ? new RepVggTransformer(fused, features, score, predictedLabel, trained.Label, scoring) { Calibration = trained.Calibration }
-            : new RepVggTransformer(Quantize(fused, trained), features, score, predictedLabel, trained.Label, scoring) { Calibration = trained.Calibration });
+            network = network.WithTemperature(calibration.Temperature);
+        return WithResults(new RepVggTransformer(network, features, score, predictedLabel, trained.Label, scoring) { Calibration = trained.Calibration });
 
         RepVggTransformer WithResults(RepVggTransformer transformer)
         {
@@ -133,9 +132,9 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
                 Log(channel, FormattableString.Invariant($"The model is that of epoch {result.BestEpoch}, the best one before training diverged. {divergence.Message}"), isWarning: true);
             if (result.Average is { } average)
                 Log(channel, Describe(average, result), isWarning: false);
-            var calibration = _options.CalibrateTemperature ? Calibrate(run, channel) : null;
-            float[][] images = _options.Quantization == QuantizationMode.PostTraining ? run.ReadTrainingImages(_options.CalibrationImages, _options.NumberOfThreads, CancellationAfterTraining) : [];
-            return new TrainedNetwork(run.Network.Architecture, run.Features, run.Normalization, run.Label, result, run.SkippedRows, calibration, images);
+            var quantized = _options.Quantization == QuantizationMode.None ? null : Quantize(run, result);
+            var calibration = _options.CalibrateTemperature ? Calibrate(run, quantized, channel) : null;
+            return new TrainedNetwork(run.Network.Architecture, run.Features, run.Normalization, run.Label, result, run.SkippedRows, calibration, quantized);
         });
     }
 
@@ -202,12 +201,12 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         return use(new PreparedTraining(backend, network, features, label, training, validation, normalization, options, skippedRows, samples));
     }
 
-    /// <summary>Fits the temperature to the validation images, with the weights of the result.</summary>
-    private TemperatureScaling Calibrate(PreparedTraining run, IChannel? channel)
+    /// <summary>Fits the temperature to the validation images, with the quantized network or with the weights of the result.</summary>
+    private TemperatureScaling Calibrate(PreparedTraining run, QuantizedNetwork? quantized, IChannel? channel)
     {
         var validation = run.Validation!;
         var cancellation = CancellationAfterTraining;
-        var logits = TrainingLoop.Evaluate(run.Backend, run.Network, validation, run.Normalization, _options.BatchSize, cancellation)
+        var logits = quantized is not null ? Score(quantized, validation) : TrainingLoop.Evaluate(run.Backend, run.Network, validation, run.Normalization, _options.BatchSize, cancellation)
             ?? throw new OperationCanceledException("Training was cancelled.", cancellation);
         var calibration = TemperatureScaling.Fit(KeyValues.Read(run.Label, validation.Classes), logits, [.. Enumerable.Range(0, validation.Count).Select(validation.LabelOf)]);
         Log(channel, calibration.Describe(), isWarning: calibration.IsAtLimit);
@@ -217,13 +216,29 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     /// <summary>The token for what is computed after training: a run that is cancelled and returns its best model completes it.</summary>
     private CancellationToken CancellationAfterTraining => _options.OnCancellation == CancellationBehavior.ReturnBest ? CancellationToken.None : _options.CancellationToken;
 
-    /// <summary>Quantizes the network that was trained.</summary>
-    private QuantizedNetwork Quantize(DeployNetwork network, TrainedNetwork trained)
+    /// <summary>Fuses and quantizes the network that was trained.</summary>
+    private QuantizedNetwork Quantize(PreparedTraining run, TrainingResult result)
     {
+        var fused = DeployNetwork.FromTrainingForm(run.Network.Architecture, result.Weights, run.Features.Height, run.Features.Width, run.Normalization);
         var options = _options.QuantizationOptions ?? new QuantizationOptions { Threads = _options.NumberOfThreads };
         return _options.Quantization == QuantizationMode.Aware
-            ? Quantization.FromTraining(network, trained.Result.Weights, options)
-            : Quantization.Calibrate(network, trained.CalibrationImages, options, CancellationAfterTraining);
+            ? Quantization.FromTraining(fused, result.Weights, options)
+            : Quantization.Calibrate(fused, run.ReadTrainingImages(_options.CalibrationImages, _options.NumberOfThreads, CancellationAfterTraining), options, CancellationAfterTraining);
+    }
+
+    /// <summary>Computes the logits of images with a quantized network.</summary>
+    private float[][] Score(QuantizedNetwork network, ISampleSource images)
+    {
+        using var engine = NetworkScorer.CreateEngine(network, _options.ToScoringOptions(_host));
+        float[] pixels = new float[engine.InputLength];
+        var logits = new float[images.Count][];
+        for (int i = 0; i < logits.Length; i++)
+        {
+            CancellationAfterTraining.ThrowIfCancellationRequested();
+            images.Read(i, pixels);
+            engine.Run(pixels, 1, logits[i] = new float[engine.OutputLength]);
+        }
+        return logits;
     }
 
     private static string Describe(CheckpointAverage average, TrainingResult result)
@@ -270,6 +285,8 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         MultiViewEngine.Check(features, _options.ToScoringOptions(null).Views);
         if (_options.Quantization != QuantizationMode.None && !Fusion.CanFuse(architecture.TrainingForm))
             throw new ArgumentException($"Quantization is {_options.Quantization}, but the training form {architecture.TrainingForm} cannot be fused, and the fused network is quantized. Leave it out, or train another form.");
+        if (_options.Quantization != QuantizationMode.None)
+            _options.QuantizationOptions?.Check(architecture);
         if (_options.CalibrateTemperature && !Fusion.CanFuse(architecture.TrainingForm))
             throw new ArgumentException($"CalibrateTemperature is true, but the training form {architecture.TrainingForm} cannot be fused, and the temperature is a part of the fused network. Leave it out.");
         return (architecture, features);

@@ -26,12 +26,10 @@ public sealed partial class RepVggTransformer
     public RepVggTransformer FitTemperature(IDataView validation, string? labelColumnName = null)
     {
         ArgumentNullException.ThrowIfNull(validation);
-        var network = Network;
+        Fusion.RequireFusable(Architecture);
         var (logits, labels) = ReadLogits(validation, labelColumnName ?? _label.Name);
         var calibration = TemperatureScaling.Fit(Labels, logits, labels);
-        return WithResults(_quantized is null
-            ? new RepVggTransformer(network.WithTemperature(calibration.Temperature), Input, ScoreColumnName, PredictedLabelColumnName, _label, _scoring) { Calibration = calibration }
-            : new RepVggTransformer(_quantized.WithTemperature(calibration.Temperature), Input, ScoreColumnName, PredictedLabelColumnName, _label, _scoring) { Calibration = calibration });
+        return WithResults(new RepVggTransformer(_scored!.WithTemperature(calibration.Temperature), Input, ScoreColumnName, PredictedLabelColumnName, _label, _scoring) { Calibration = calibration });
     }
 
     /// <summary>Gives another classifier of this training the results of training.</summary>

@@ -20,7 +20,8 @@ public sealed partial class RepVggTransformer
     /// <para>
     /// The first call creates a second engine, which computes the last feature map. It holds another copy of the packed weights, about as
     /// much memory as the engine that scores; <see cref="Dispose"/> frees both. The logits are computed from that map, and
-    /// differ from those that are scored by rounding only. Any number of threads can call this method at the same time.
+    /// differ from those that are scored by rounding only. A quantized classifier is explained by the network in floating point with the same weights (see <see cref="Network"/>), whose
+    /// activations are not rounded to bytes, so that its predicted class can be another one where two classes are almost equally probable. Any number of threads can call this method at the same time.
     /// </para>
     /// </remarks>
     /// <param name="image">The content of an image file: JPEG, PNG, GIF, BMP or WebP.</param>
@@ -85,7 +86,8 @@ public sealed partial class RepVggTransformer
 
     private ClassActivationMap Explain(PictureReader reader, SKBitmap picture, int? classIndex)
     {
-        var mapper = _mapper!;
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        var mapper = _mapper!.Value;
         var (planes, horizontal, vertical) = reader.Resize(picture, mapper.Stride);
         float[] features = mapper.Run(planes);
         float[] logits = mapper.Logits(features);

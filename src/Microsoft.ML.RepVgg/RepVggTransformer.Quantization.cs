@@ -13,12 +13,13 @@ public sealed partial class RepVggTransformer
     internal const int DefaultCalibrationImages = 512;
 
     /// <summary>The network of 8-bit integers that scores the images; null if this classifier is in floating point. Its details say how it was quantized.</summary>
-    public QuantizedNetwork? QuantizedNetwork => _quantized;
+    public QuantizedNetwork? QuantizedNetwork => _scored is { HasIntegers: true } ? _scored : null;
 
     /// <summary>Quantizes this classifier to 8-bit integers, which scores in integers and whose saved models and ONNX files are about a quarter as large.</summary>
     /// <remarks>
     /// The ranges of the activations are measured on images like those of training; labels are not needed. The images are chosen at random, in the same way each time, from all rows, so that it does not matter how the rows are
-    /// sorted. Rows without a usable image are treated as at scoring. The accuracy of the result is to be measured: it depends on the network and on the calibrator.
+    /// sorted. Rows without a usable image are treated as at scoring. The accuracy of the result is to be measured: it depends on the network and on the calibrator. A temperature of this classifier is kept, but
+    /// <see cref="Calibration"/> of the result is null, because its figures are those of the network in floating point.
     /// </remarks>
     /// <param name="images">The images, in a column with the name of <see cref="FeatureColumnName"/>.</param>
     /// <param name="options">How the network is quantized; null for the defaults.</param>
@@ -32,19 +33,19 @@ public sealed partial class RepVggTransformer
         ArgumentNullException.ThrowIfNull(images);
         ArgumentOutOfRangeException.ThrowIfLessThan(maximumImages, 1);
         var network = Network;
-        if (_quantized is not null)
+        if (QuantizedNetwork is not null)
             throw new InvalidOperationException("The classifier is quantized already. Quantize the classifier that it was made from, or one that was trained again.");
         var pixels = ReadPixels(images, maximumImages);
         if (pixels.Count == 0)
             throw new ArgumentException("The data to calibrate the quantization with has no row with a usable image. Check the folder, file or filter that it comes from.", nameof(images));
         var quantized = Quantization.Calibrate(network, pixels, options ?? new QuantizationOptions { Threads = _scoring.Threads });
-        return WithResults(new RepVggTransformer(quantized, Input, ScoreColumnName, PredictedLabelColumnName, _label, _scoring) { Calibration = Calibration });
+        return WithResults(new RepVggTransformer(quantized, Input, ScoreColumnName, PredictedLabelColumnName, _label, _scoring));
     }
 
     /// <summary>Reads images as the network reads them.</summary>
     private IReadOnlyList<float[]> ReadPixels(IDataView images, int maximum)
     {
-        using var collector = new PixelCollector(Input.Length, maximum);
+        using var collector = new PixelCollector(Input.Length, maximum, _engine.Threads);
         var column = new AddedColumn("Pixels", new VectorDataViewType(NumberDataViewType.Single, collector.OutputLength), null, Probabilities.CopyGetter);
         var view = new NetworkScorer(Input, collector, _scoring, [column]).Transform(images);
         var added = view.Schema[^1];
@@ -60,7 +61,8 @@ public sealed partial class RepVggTransformer
     /// <remarks>Source: Vitter, "Random Sampling with a Reservoir", 1985, algorithm R.</remarks>
     /// <param name="length">Number of values of an image.</param>
     /// <param name="maximum">Maximum number of images that are kept.</param>
-    private sealed class PixelCollector(int length, int maximum) : INetworkEngine
+    /// <param name="threads">Number of threads that decode images.</param>
+    private sealed class PixelCollector(int length, int maximum, int threads) : INetworkEngine
     {
         private readonly Random _random = new(1);
         private readonly List<float[]> _images = [];
@@ -68,14 +70,17 @@ public sealed partial class RepVggTransformer
 
         public IReadOnlyList<float[]> Images => _images;
 
-        public int Threads => 1;
+        public int Threads => threads;
 
         public int OutputLength => 1;
 
         public void Run(ReadOnlySpan<float> images, int count, Span<float> logits)
         {
             for (int i = 0; i < count; i++)
-                Place()?.Invoke(images.Slice(i * length, length).ToArray());
+            {
+                if (Choose() is >= 0 and var place)
+                    images.Slice(i * length, length).CopyTo(_images[place]);
+            }
             logits.Clear();
         }
 
@@ -83,12 +88,10 @@ public sealed partial class RepVggTransformer
         {
             for (int i = 0; i < count; i++)
             {
-                if (Place() is not { } keep)
+                if (Choose() is not (>= 0 and var place))
                     continue;
-                float[] pixels = new float[length];
                 for (int at = 0; at < length; at++)
-                    pixels[at] = images[i * length + at];
-                keep(pixels);
+                    _images[place][at] = images[i * length + at];
             }
             logits.Clear();
         }
@@ -98,14 +101,17 @@ public sealed partial class RepVggTransformer
         }
 
         /// <summary>Decides whether the next image is kept.</summary>
-        /// <returns>Keeps its pixels; null if it is not kept.</returns>
-        private Action<float[]>? Place()
+        /// <returns>The index of the array that is to receive its pixels; -1 if it is not kept.</returns>
+        private int Choose()
         {
             _seen++;
             if (_images.Count < maximum)
-                return _images.Add;
+            {
+                _images.Add(new float[length]);
+                return _images.Count - 1;
+            }
             long place = _random.NextInt64(_seen);
-            return place < maximum ? pixels => _images[(int)place] = pixels : null;
+            return place < maximum ? (int)place : -1;
         }
     }
 }

@@ -26,20 +26,13 @@ public sealed partial class RepVggTransformer : ITransformer, IDisposable
     private readonly INetworkEngine _engine;
     private readonly NetworkScorer _scorer;
     private readonly ScoringOptions _scoring;
-    private readonly DeployNetwork? _network;
-    private readonly QuantizedNetwork? _quantized;
-    private readonly ActivationMapper? _mapper;
+    // The network that is scored, which may have no integers; null if its training form cannot be fused. The other two are created when they are needed.
+    private readonly QuantizedNetwork? _scored;
+    private readonly Lazy<DeployNetwork>? _network;
+    private readonly Lazy<ActivationMapper>? _mapper;
+    private bool _isDisposed;
 
-    /// <param name="network">The fused network.</param>
-    /// <param name="features">Description of the input column.</param>
-    /// <param name="scoreColumn">Name of the score column.</param>
-    /// <param name="predictedLabelColumn">Name of the predicted label's column.</param>
-    /// <param name="label">A column with the name, the type and the key values of the label.</param>
-    /// <param name="scoring">How rows are scored.</param>
-    internal RepVggTransformer(DeployNetwork network, FeatureInput features, string scoreColumn, string predictedLabelColumn, DataViewSchema.Column label, ScoringOptions scoring)
-        : this(network.Architecture, NetworkScorer.CreateEngine(network, scoring), features, scoreColumn, predictedLabelColumn, label, scoring) => (_network, _mapper) = (network, new ActivationMapper(network, scoring));
-
-    /// <param name="network">The quantized network.</param>
+    /// <param name="network">The fused network, which may have no integers.</param>
     /// <param name="features">Description of the input column.</param>
     /// <param name="scoreColumn">Name of the score column.</param>
     /// <param name="predictedLabelColumn">Name of the predicted label's column.</param>
@@ -48,8 +41,9 @@ public sealed partial class RepVggTransformer : ITransformer, IDisposable
     internal RepVggTransformer(QuantizedNetwork network, FeatureInput features, string scoreColumn, string predictedLabelColumn, DataViewSchema.Column label, ScoringOptions scoring)
         : this(network.Architecture, NetworkScorer.CreateEngine(network, scoring), features, scoreColumn, predictedLabelColumn, label, scoring)
     {
-        (_quantized, _network) = (network, network.Dequantize());
-        _mapper = new ActivationMapper(_network, scoring);
+        _scored = network;
+        _network = new(network.Dequantize);
+        _mapper = new(() => new ActivationMapper(_network.Value, scoring));
     }
 
     /// <param name="architecture">The architecture, whose training form cannot be fused.</param>
@@ -87,7 +81,7 @@ public sealed partial class RepVggTransformer : ITransformer, IDisposable
         get
         {
             Fusion.RequireFusable(Architecture);
-            return _network!;
+            return _network!.Value;
         }
     }
 
@@ -159,23 +153,24 @@ public sealed partial class RepVggTransformer : ITransformer, IDisposable
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
         ArgumentNullException.ThrowIfNull(options);
         options = options with { ClassLabels = options.ClassLabels ?? Labels };
-        if (_quantized is null)
-            OnnxWriter.Write(Network, path, options);
-        else
-            OnnxWriter.Write(_quantized, path, options);
+        Fusion.RequireFusable(Architecture);
+        OnnxWriter.Write(_scored!, path, options);
     }
 
     /// <inheritdoc/>
     void ICanSaveModel.Save(ModelSaveContext ctx)
     {
         ArgumentNullException.ThrowIfNull(ctx);
-        StockChain.SaveClassifier(ctx, _quantized ?? QuantizedNetwork.WithoutIntegers(Network), Input, _label, ScoreColumnName, PredictedLabelColumnName);
+        Fusion.RequireFusable(Architecture);
+        StockChain.SaveClassifier(ctx, _scored!, Input, _label, ScoreColumnName, PredictedLabelColumnName);
     }
 
     /// <summary>Releases the engine, that of <see cref="Explain(ReadOnlySpan{byte})"/>, and their memory.</summary>
     public void Dispose()
     {
+        _isDisposed = true;
         _scorer.Dispose();
-        _mapper?.Dispose();
+        if (_mapper is { IsValueCreated: true })
+            _mapper.Value.Dispose();
     }
 }

@@ -178,24 +178,24 @@ public sealed record TrainingPreset
         LabelSmoothing = 0.1f,
     };
 
-    private static readonly JsonSerializerOptions _json = new()
-    {
-        WriteIndented = true,
-        NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
-        Converters = { new JsonStringEnumConverter() },
-    };
-
     /// <summary>Quantization-aware fine-tuning of a trained network, whose weights <see cref="RepVggTrainer.Options.PretrainedWeightsPath"/> names: a hundredth of the learning rate of its training, and weak augmentation.</summary>
     public static TrainingPreset QuantizationAware { get; } = new()
     {
         Name = "quantization-aware",
-        Source = "the RepVGG authors' code for quantization-aware training (quantization/quant_qat_train.py: a learning rate of 0.001 and a weight decay of 4e-5), in fewer epochs, as those of RepOptimizer and QARepVGG",
+        Source = "learning rate and weight decay of the RepVGG authors' code for quantization-aware training, which has batches of 256 images and 20 epochs with one of warm-up; the number of epochs is that of RepOptimizer and QARepVGG",
         Epochs = 10,
         BatchSize = 64,
         Optimizer = new SgdOptions(Nesterov: true),
         LearningRate = 0.001f,
         WeightDecay = 4e-5f,
         Quantization = QuantizationMode.Aware,
+    };
+
+    private static readonly JsonSerializerOptions _json = new()
+    {
+        WriteIndented = true,
+        NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
+        Converters = { new JsonStringEnumConverter() },
     };
 
     /// <summary>All presets.</summary>

@@ -23,16 +23,16 @@ internal sealed partial class SavedModel
 {
     private const string OnnxEntry = "OnnxModel";
 
-    /// <summary>The networks by their place: the indices of the ONNX transformer and of the chains around it, such as <c>1/2</c>.</summary>
-    private readonly Dictionary<string, (SavedPart Part, SavedNetwork Network)> _networks = [];
+    /// <summary>The networks, which may have no integers, by their place: the indices of the ONNX transformer and of the chains around it, such as <c>1/2</c>.</summary>
+    private readonly Dictionary<string, (SavedPart Part, QuantizedNetwork Network)> _networks = [];
     private readonly List<IDisposable> _created = [];
-    private readonly Func<SavedPart, SavedNetwork, DataViewSchema.Column?, ITransformer> _create;
+    private readonly Func<SavedPart, QuantizedNetwork, DataViewSchema.Column?, ITransformer> _create;
     private readonly WeightsFileLimits _limits;
 
     /// <summary>The place of the loaded model in its file, followed by a slash; empty for the outermost transformer.</summary>
     private string _place = "";
 
-    private SavedModel(WeightsFileLimits limits, Func<SavedPart, SavedNetwork, DataViewSchema.Column?, ITransformer> create) => (_limits, _create) = (limits, create);
+    private SavedModel(WeightsFileLimits limits, Func<SavedPart, QuantizedNetwork, DataViewSchema.Column?, ITransformer> create) => (_limits, _create) = (limits, create);
 
     /// <summary>Loads a model.</summary>
     /// <param name="stream">The model file, from its start.</param>
@@ -41,7 +41,7 @@ internal sealed partial class SavedModel
     /// <param name="create">Creates the transformer from its description, its network, and for a classifier a column with the type and the key values of the label.</param>
     /// <exception cref="InvalidDataException">The stream is no ML.NET model, is damaged, or contains no transformer that this library saved.</exception>
     /// <exception cref="IOException">The folder for temporary files cannot be used.</exception>
-    public static ITransformer Load(Stream stream, Func<Stream, ITransformer> load, WeightsFileLimits limits, Func<SavedPart, SavedNetwork, DataViewSchema.Column?, ITransformer> create)
+    public static ITransformer Load(Stream stream, Func<Stream, ITransformer> load, WeightsFileLimits limits, Func<SavedPart, QuantizedNetwork, DataViewSchema.Column?, ITransformer> create)
     {
         var model = new SavedModel(limits, create);
         using var copy = new MemoryStream();
@@ -117,7 +117,7 @@ internal sealed partial class SavedModel
     }
 
     /// <summary>Reads the network of an ONNX transformer; null if another library saved it.</summary>
-    private static (SavedPart, SavedNetwork)? ReadNetwork(ZipArchiveEntry entry, WeightsFileLimits limits)
+    private static (SavedPart, QuantizedNetwork)? ReadNetwork(ZipArchiveEntry entry, WeightsFileLimits limits)
     {
         // ML.NET writes the length of the file, then the file.
         using var stream = entry.Open();
@@ -138,7 +138,7 @@ internal sealed partial class SavedModel
         if (OnnxReader.ReadChainDetails(content).Transformer is not { } json)
             return null;
         content.Position = 0;
-        return (SavedPart.FromJson(json), SavedNetwork.Read(content, limits));
+        return (SavedPart.FromJson(json), OnnxReader.ReadAny(content, limits));
     }
 
     private static void Copy(ZipArchiveEntry from, ZipArchiveEntry to)
@@ -206,17 +206,4 @@ internal sealed partial class SavedModel
 
     [GeneratedRegex("Transform_([0-9]{1,9})(?=/|$)")]
     private static partial Regex PartFolder();
-}
-
-/// <summary>The network of a saved transformer.</summary>
-/// <param name="Float">The network in floating point; of a quantized network, with the weights that its integers stand for.</param>
-/// <param name="Quantized">The quantized network; null for a network in floating point.</param>
-internal sealed record SavedNetwork(DeployNetwork Float, QuantizedNetwork? Quantized)
-{
-    /// <exception cref="InvalidDataException">The stream does not contain an ONNX file of a network.</exception>
-    public static SavedNetwork Read(Stream onnx, WeightsFileLimits limits)
-    {
-        var (network, quantized) = OnnxReader.ReadAny(onnx, limits);
-        return new SavedNetwork(network ?? quantized!.Dequantize(), quantized);
-    }
 }

@@ -88,7 +88,7 @@ internal sealed record SavedInput(
     /// <param name="network">The network.</param>
     /// <param name="maximumPixels">Largest number of pixels of an image; null for that of the description.</param>
     /// <exception cref="InvalidDataException">The description is inconsistent, or does not fit the network.</exception>
-    public FeatureInput ToFeatureInput(DeployNetwork network, long? maximumPixels)
+    public FeatureInput ToFeatureInput(QuantizedNetwork network, long? maximumPixels)
     {
         if (!Size.SequenceEqual([network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth]) || !Enum.IsDefined(Resizing) || !Enum.IsDefined(CropAnchor) || MaximumPixels < 1 || !(CropFraction is > 0 and <= 1))
             throw new InvalidDataException("The model's description of its RepVGG network is damaged: it does not fit the network.");

@@ -76,17 +76,15 @@ internal sealed class NetworkScorer(FeatureInput input, INetworkEngine engine, S
 
     /// <summary>Creates the engine of a fused network.</summary>
     /// <exception cref="InvalidDataException">The network needs more memory than the limits of the options allow.</exception>
-    public static InferenceEngine CreateEngine(DeployNetwork network, ScoringOptions options) => CreateEngine(() => new InferenceEngine(network, options.Threads, options.Limits));
+    public static InferenceEngine CreateEngine(DeployNetwork network, ScoringOptions options) => CreateEngine(QuantizedNetwork.WithoutIntegers(network), options);
 
-    /// <summary>Creates the engine of a quantized network.</summary>
+    /// <summary>Creates the engine of a network, which may have no integers.</summary>
     /// <exception cref="InvalidDataException">The network needs more memory than the limits of the options allow.</exception>
-    public static InferenceEngine CreateEngine(QuantizedNetwork network, ScoringOptions options) => CreateEngine(() => new InferenceEngine(network, options.Threads, options.Limits));
-
-    private static InferenceEngine CreateEngine(Func<InferenceEngine> create)
+    public static InferenceEngine CreateEngine(QuantizedNetwork network, ScoringOptions options)
     {
         try
         {
-            return create();
+            return network.HasIntegers ? new InferenceEngine(network, options.Threads, options.Limits) : new InferenceEngine(network.Dequantize(), options.Threads, options.Limits);
         }
         catch (InvalidDataException error)
         {

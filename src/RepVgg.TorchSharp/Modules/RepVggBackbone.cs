@@ -118,7 +118,7 @@ public sealed class RepVggBackbone : torch.nn.Module<Tensor, Tensor>
     }
 
     private IEnumerable<(string Name, Tensor Tensor)> Tensors() => state_dict()
-        .Where(entry => !LeftOutNames.IsCounter(entry.Key))
+        .Where(entry => !LeftOutNames.IsNoWeight(entry.Key))
         .Select(entry => (entry.Key, entry.Value));
 }
 

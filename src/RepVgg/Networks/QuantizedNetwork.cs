@@ -141,6 +141,9 @@ public sealed record QuantizedNetwork(
     /// <summary>Number of classes: length of the logits; 0 if the network returns features.</summary>
     public int Classes => QuantizedClassifier?.Biases.Length ?? Classifier.OutputFeatures;
 
+    /// <summary>Whether a layer is computed in integers.</summary>
+    internal bool HasIntegers => IntegerBlocks > 0 || QuantizedClassifier is not null;
+
     /// <summary>Number of blocks that are computed in integers.</summary>
     public int IntegerBlocks => Blocks.Count(block => block.Convolution is not null);
 

@@ -46,7 +46,11 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
             throw new ArgumentException($"{frozenStages} stages cannot be frozen: {architecture.Name} has {architecture.Stages.Length}, the stem included.", nameof(frozenStages));
         if (scales is not null)
             CheckScales(architecture, scales);
-        quantized?.Check(architecture);
+        if (quantized is not null)
+        {
+            quantized.Check(architecture);
+            QuantizedLayers.CheckForm(architecture.TrainingForm);
+        }
         FrozenStages = frozenStages;
         FreezesBatchNorm = freezeBatchNorm;
         Architecture = architecture;

@@ -193,15 +193,7 @@ public static class Quantization
 
     private static void Check(DeployNetwork network, IReadOnlyList<float[]> images, QuantizationOptions options)
     {
-        if (!Enum.IsDefined(options.Calibrator))
-            throw new ArgumentException($"The calibrator {(int)options.Calibrator} is not a value of Calibrator.", nameof(options));
-        if (!(options.Percentile is > 50 and <= 100))
-            throw new ArgumentException(FormattableString.Invariant($"The percentile is {options.Percentile}; it must be more than 50 and at most 100."), nameof(options));
-        foreach (string name in options.FloatBlocks)
-        {
-            if (!network.Blocks.Any(block => block.Shape.Name == name))
-                throw new ArgumentException($"{network.Architecture.Name} has no block '{name}' to leave in floating point. It has: {string.Join(", ", network.Blocks.Select(block => block.Shape.Name))}.", nameof(options));
-        }
+        options.Check(network.Architecture);
         if (images.Count == 0)
             throw new ArgumentException("There are no images to calibrate with; a few hundred like those of training are needed.", nameof(images));
         int length = network.Architecture.InputChannels * network.ImageHeight * network.ImageWidth;

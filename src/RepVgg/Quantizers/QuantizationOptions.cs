@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using RepVgg.Architectures;
 using RepVgg.Networks;
 
 namespace RepVgg.Quantizers;
@@ -62,6 +63,17 @@ public sealed record QuantizationOptions
 
     internal int LargestWeight => ReducedRange ? 64 : sbyte.MaxValue;
 
-    /// <summary>The quantized layers, for quantization-aware training.</summary>
+    /// <summary>The quantized layers.</summary>
     internal QuantizedLayers Layers => new(FloatBlocks, QuantizeClassifier, LargestWeight);
+
+    /// <summary>Checks the options for a network.</summary>
+    /// <exception cref="ArgumentException">An option is invalid, or does not suit the architecture.</exception>
+    internal void Check(RepVggArchitecture architecture)
+    {
+        if (!Enum.IsDefined(Calibrator))
+            throw new ArgumentException($"The calibrator {(int)Calibrator} is not a value of Calibrator.");
+        if (!(Percentile is > 50 and <= 100))
+            throw new ArgumentException(FormattableString.Invariant($"The percentile is {Percentile}; it must be more than 50 and at most 100."));
+        Layers.Check(architecture);
+    }
 }

@@ -21,7 +21,7 @@ internal sealed record StoredActivations(
     /// <param name="architecture">The architecture.</param>
     /// <param name="layers">The quantized layers.</param>
     /// <param name="training">The weights of the training form, with the ranges that training measured.</param>
-    /// <exception cref="ArgumentException">A range is missing, or was not measured.</exception>
+    /// <exception cref="ArgumentException">A range is missing, or that of the input is empty, because no step of training measured it.</exception>
     public static StoredActivations Trained(RepVggArchitecture architecture, QuantizedLayers layers, StateDict training)
     {
         var names = layers.Ranges(architecture).ToHashSet();
@@ -37,6 +37,8 @@ internal sealed record StoredActivations(
                 return null;
             if (!training.TryGet(name, out var range) || range.Values.Length != 2)
                 throw new ArgumentException($"The weights of {architecture.Name} have no tensor '{name}' of two values: they are not those of quantization-aware training with the same layers.", nameof(training));
+            if (name == ActivationRanges.Input && !range.Values.AsSpan().ContainsAnyExcept(0f))
+                throw new ArgumentException($"The range of the input of {architecture.Name} is empty: no training step has measured the activations.", nameof(training));
             return isSigned ? Signed(range.Values[0], range.Values[1]) : QuantizationParameters.FromRange(range.Values[0], range.Values[1]);
         }
     }

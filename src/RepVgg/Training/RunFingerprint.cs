@@ -54,7 +54,14 @@ internal static class RunFingerprint
                 options with { LearningRate = options.ActualLearningRate, WeightDecay = options.ActualWeightDecay }, RunFingerprintJson.Default.TrainingOptions),
         };
         if (network.Quantized is { } quantized)
-            description[NetworkKey]!["Quantized"] = $"weights -{quantized.LargestWeight} to {quantized.LargestWeight}, classifier {(quantized.Classifier ? "quantized" : "float")}, float blocks: {MessageText.Join([.. quantized.FloatBlocks])}";
+        {
+            description[NetworkKey]!["Quantized"] = new JsonObject
+            {
+                [nameof(quantized.LargestWeight)] = quantized.LargestWeight,
+                [nameof(quantized.Classifier)] = quantized.Classifier,
+                [nameof(quantized.FloatBlocks)] = new JsonArray([.. quantized.FloatBlocks.Distinct().Order(StringComparer.Ordinal).Select(name => (JsonNode)name)]),
+            };
+        }
         if (network.ScalesHash is { } scales)
             description[NetworkKey]!["Scales"] = scales;
         return description;

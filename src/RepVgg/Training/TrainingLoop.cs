@@ -120,6 +120,8 @@ internal static class TrainingLoop
             throw new ArgumentException($"The normalisation has {normalization.Mean.Length} means and {normalization.Scale.Length} scales; the images have {train.Channels} channels.", nameof(normalization));
         if (network.Quantized is not null && options.FrozenStatisticsEpochs == options.Epochs && !network.HasRanges)
             throw new ArgumentException($"FrozenStatisticsEpochs is {options.FrozenStatisticsEpochs}, the number of all epochs, but quantization-aware training has to measure the ranges of the activations first. Make it smaller.", nameof(options));
+        if (network.Quantized is not null && options.StochasticDepth > 0)
+            throw new ArgumentException(FormattableString.Invariant($"StochasticDepth is {options.StochasticDepth}, but quantization-aware training rounds the kernel of all branches of a block together, which is not defined for an image whose convolutions are dropped. Set it to 0."), nameof(options));
         int batches = BatchLoader.TrainingBatches(train.Count, options.BatchSize);
         if (options.GradientAccumulationSteps > batches)
             throw new ArgumentException($"GradientAccumulationSteps is {options.GradientAccumulationSteps}, but an epoch has {batches} batch{(batches == 1 ? "" : "es")}: {train.Count} images, {options.BatchSize} per batch. Set it to {batches} or less, or make BatchSize smaller.", nameof(options));

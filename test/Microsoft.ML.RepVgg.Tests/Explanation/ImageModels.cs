@@ -30,7 +30,7 @@ internal static class ImageModels
         var schema = columns.ToSchema();
         var settings = new ImageSettings("feature", "Image", network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth, kind, anchor) { BackgroundColor = background ?? Color.White, CropFraction = cropFraction };
         var input = FeatureInput.Create(schema, settings, network.ImageHeight, network.ImageWidth);
-        return new RepVggTransformer(network, input, "Score", "PredictedLabel", schema["Label"], new ScoringOptions(2, 0, false, null));
+        return new RepVggTransformer(global::RepVgg.Networks.QuantizedNetwork.WithoutIntegers(network), input, "Score", "PredictedLabel", schema["Label"], new ScoringOptions(2, 0, false, null));
     }
 
     /// <summary>A network that gives the brightness of the picture: every kernel is a mean, class 0 has positive weights, class 1 negative ones.</summary>

@@ -203,15 +203,15 @@ public sealed class CenterCropTests
         using var model = ImageModels.Create(ImageModels.Brightness(24, 32, 2), cropFraction: 0.8);
         var json = JsonNode.Parse(new SavedPart(SavedInput.Of(model.Input), "Score", new SavedHead("PredictedLabel", "Label")).ToJson())!;
         var input = json["input"]!.AsObject();
-        Assert.Equal(0.8, SavedPart.FromJson(json.ToJsonString()).Input.ToFeatureInput(model.Network, null).Settings.CropFraction);
+        Assert.Equal(0.8, SavedPart.FromJson(json.ToJsonString()).Input.ToFeatureInput(global::RepVgg.Networks.QuantizedNetwork.WithoutIntegers(model.Network), null).Settings.CropFraction);
         foreach (double damaged in new[] { 0, -1, 1.01, 1e-6 })
         {
             input["crop_fraction"] = damaged;
-            var error = Assert.Throws<InvalidDataException>(() => SavedPart.FromJson(json.ToJsonString()).Input.ToFeatureInput(model.Network, null));
+            var error = Assert.Throws<InvalidDataException>(() => SavedPart.FromJson(json.ToJsonString()).Input.ToFeatureInput(global::RepVgg.Networks.QuantizedNetwork.WithoutIntegers(model.Network), null));
             Assert.StartsWith("The model's description of its RepVGG network is damaged", error.Message, StringComparison.Ordinal);
         }
         input.Remove("crop_fraction");
-        Assert.True(SavedPart.FromJson(json.ToJsonString()).Input.ToFeatureInput(model.Network, null).Crop.IsWhole);
+        Assert.True(SavedPart.FromJson(json.ToJsonString()).Input.ToFeatureInput(global::RepVgg.Networks.QuantizedNetwork.WithoutIntegers(model.Network), null).Crop.IsWhole);
     }
 
     [Fact]

@@ -125,7 +125,7 @@ public sealed class ComposedChainTests
         var schema = Data().Schema;
         var input = Input(schema, channels, kind);
         var network = Network(channels);
-        using var transformer = new RepVggTransformer(network, input, "Score", "PredictedLabel", schema["Label"], _scoring);
+        using var transformer = new RepVggTransformer(global::RepVgg.Networks.QuantizedNetwork.WithoutIntegers(network), input, "Score", "PredictedLabel", schema["Label"], _scoring);
         var (loaded, model) = Save(transformer, schema);
         float[] expected = [.. Expected(network, input).Chunk(Classes).SelectMany(Softmax)];
         Compare.Close(expected, [.. loaded.Transform(Data()).GetColumn<float[]>("Score").SelectMany(score => score)], Tolerance);

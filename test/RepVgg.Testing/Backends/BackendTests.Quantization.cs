@@ -95,6 +95,20 @@ public abstract partial class BackendTests
         Assert.Equal([0, 0], Read(bounds));
     }
 
+    [BackendFact]
+    public void The_gradient_is_added_to_that_of_another_use_of_the_activation()
+    {
+        using var bounds = Backend.CreateBuffer(new TensorData([2], [0, 2]));
+        using (Backend.BeginStep(training: false, record: true))
+        {
+            float[] values = [.. Enumerable.Range(0, 37).Select(i => i * 0.1f - 1)];
+            var x = Backend.CreateInput([1, 37], values, requiresGradient: true);
+            var range = new RangeState(bounds);
+            Backend.BackwardFrom(Backend.Add(Backend.Add(Backend.Scale(x, 3), Backend.FakeQuantize(x, range)), Backend.FakeQuantize(x, range)), [.. Enumerable.Repeat(1f, 37)]);
+            Compare.Close([.. values.Select(value => value is > -0.001f and < 2.001f ? 5f : 3f)], Gradient(x), 1e-6);
+        }
+    }
+
     [BackendTheory]
     [InlineData(127)]
     [InlineData(64)]

@@ -38,10 +38,11 @@ public class QuantizationAwareTests
         var trained = Train(SyntheticTask.Options, null, null);
         double before = trained.History[trained.BestEpoch - 1].ValidationAccuracy!.Value;
         // Rounds without training: the learning rate is too small to change anything.
-        var rounded = Train(_options with { Epochs = 1, FrozenStatisticsEpochs = 1, LearningRate = 1e-9f }, trained.Weights, _coarse);
-        var aware = Train(_options with { LearningRate = 0.02f }, trained.Weights, _coarse);
+        var ternary = new QuantizedLayers([], true, 1);
+        var rounded = Train(_options with { Epochs = 1, FrozenStatisticsEpochs = 0, LearningRate = 1e-9f }, trained.Weights, ternary);
+        var aware = Train(_options with { LearningRate = 0.02f }, trained.Weights, ternary);
         double after = aware.History[aware.BestEpoch - 1].ValidationAccuracy!.Value, lost = rounded.History[0].ValidationAccuracy!.Value;
-        Assert.True(before > 0.85 && lost < before - 0.15 && after > before - 0.05, $"{before} {lost} {after}");
+        Assert.True(before > 0.85 && lost < before - 0.2 && after > lost + 0.15, $"{before} {lost} {after}");
     }
 
     /// <summary>The accuracy that training reports is that of the network of integers.</summary>
@@ -108,6 +109,85 @@ public class QuantizationAwareTests
         using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
         network.ImportState(resumed.Weights);
         Assert.DoesNotContain(network.ExportState().Names, ActivationRanges.IsRange);
+    }
+
+    [Fact]
+    public void Another_run_is_told_by_its_float_blocks_whatever_their_order()
+    {
+        var architecture = SyntheticTask.Architecture with { Stages = [new("stage0", 4, 1, 2), new("stage1", 4, 12, 1), new("stage2", 4, 1, 2)] };
+        string[] blocks = [.. architecture.Blocks.Skip(1).Take(11).Select(block => block.Name)];
+        string[] without = [.. blocks[..5], .. blocks[6..]];
+        Assert.NotNull(RunFingerprint.Difference(Of(without), Of([.. blocks[..6], .. blocks[7..]])));
+        Assert.Null(RunFingerprint.Difference(Of(without), Of([.. without.Reverse()])));
+
+        System.Text.Json.Nodes.JsonObject Of(string[] floatBlocks)
+        {
+            using var backend = new CpuBackend(1);
+            using var network = new TrainingNetwork(architecture, SyntheticTask.Classes, backend, 3, quantized: new QuantizedLayers([.. floatBlocks], false, 127));
+            return RunFingerprint.Of(network, _train, null, SyntheticTask.Normalization, _options, CancellationToken.None)!;
+        }
+    }
+
+    [Fact]
+    public void Auxiliary_heads_are_trained_with_the_rounding()
+    {
+        var architecture = RandomStates.Reduce(RepVggVariants.Find("RepVGGplus-L2pse"));
+        using var backend = new CpuBackend(2);
+        using var network = new TrainingNetwork(architecture, 3, backend, 3, quantized: new QuantizedLayers([], true, 127));
+        var images = RandomStates.Images(4, 3, 64, 64);
+        using (backend.BeginStep(training: true))
+        {
+            var (logits, auxiliary) = network.ForwardWithAuxiliary(backend.CreateInput([.. images.Shape], images.Values));
+            Assert.NotEmpty(auxiliary);
+            backend.Backward(auxiliary.Aggregate(Loss(logits), (sum, head) => backend.Add(sum, Loss(head))));
+            // The only channel between the layers of a narrow squeeze-and-excitation can be 0.
+            foreach (var (name, tensor) in network.Parameters.Where(parameter => !parameter.Name.Contains("_se.", StringComparison.Ordinal)))
+            {
+                float[] gradient = new float[tensor.Shape.Aggregate(1, (product, size) => product * size)];
+                backend.CopyGradient(tensor, gradient);
+                Assert.True(gradient.Any(value => value != 0) && gradient.All(float.IsFinite), name);
+            }
+        }
+        Assert.All(network.Buffers.Where(buffer => ActivationRanges.IsRange(buffer.Name)), buffer =>
+        {
+            float[] bounds = new float[2];
+            backend.CopyOut(buffer.Tensor, bounds);
+            Assert.True(bounds[1] > 0, buffer.Name);
+        });
+
+        RepVgg.Backends.Tensor Loss(RepVgg.Backends.Tensor logits) => backend.SoftmaxCrossEntropy(logits, [0, 1, 2, 0], 0);
+    }
+
+    /// <summary>Frozen stages keep their weights, but the ranges of their activations are measured; the average of epochs has averaged ranges.</summary>
+    [Fact]
+    public void Frozen_stages_and_averages_are_combined_with_the_rounding()
+    {
+        var architecture = SyntheticTask.Architecture;
+        using var backend = new CpuBackend(2);
+        using var network = new TrainingNetwork(architecture, SyntheticTask.Classes, backend, 3, frozenStages: 2, quantized: new QuantizedLayers([], true, 127));
+        var before = network.ExportState();
+        var options = _options with { EmaDecay = 0, AveragedCheckpoints = 2, MonitoredMetric = TrainingMetric.Loss, Dropout = 0.1f, FrozenStatisticsEpochs = 0 };
+        var result = TrainingLoop.Run(backend, network, _train, null, SyntheticTask.Normalization, options);
+        Assert.Equal(2, result.Average!.Epochs.Count);
+        foreach (var (name, tensor) in result.Weights)
+        {
+            bool isKept = !ActivationRanges.IsRange(name) && (name.StartsWith("stage0.", StringComparison.Ordinal) || name.StartsWith("stage1.", StringComparison.Ordinal));
+            Assert.Equal(isKept, tensor.Values.AsSpan().SequenceEqual(before[name].Values));
+        }
+        var fused = DeployNetwork.FromTrainingForm(architecture, result.Weights, SyntheticTask.Size, SyntheticTask.Size, SyntheticTask.Normalization);
+        Assert.True(Quantization.FromTraining(fused, result.Weights, new QuantizationOptions { QuantizeClassifier = true }).Blocks.All(block => block.Output!.Value.Scale > 0));
+    }
+
+    [Fact]
+    public void Ranges_that_no_step_measured_and_dropped_convolutions_are_refused()
+    {
+        Assert.Contains("measure the ranges", Assert.Throws<ArgumentException>(() => Train(_options with { Epochs = 1, FrozenStatisticsEpochs = 1 }, null, _coarse)).Message, StringComparison.Ordinal);
+        Assert.Contains("StochasticDepth", Assert.Throws<ArgumentException>(() => Train(_options with { StochasticDepth = 0.1f }, null, _coarse)).Message, StringComparison.Ordinal);
+        using var backend = new CpuBackend(1);
+        using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3, quantized: _coarse);
+        var state = network.ExportState();
+        var fused = DeployNetwork.FromTrainingForm(SyntheticTask.Architecture, state, 12, 12, SyntheticTask.Normalization);
+        Assert.Contains("no training step", Assert.Throws<ArgumentException>(() => Quantization.FromTraining(fused, state, new QuantizationOptions())).Message, StringComparison.Ordinal);
     }
 
     [Theory]

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
 namespace RepVgg.Runtime.Files;
@@ -140,12 +141,18 @@ internal sealed class ByteSource : IDisposable
     /// <summary>Reads bytes to a new array. The length is checked before the array is allocated.</summary>
     /// <exception cref="EndOfStreamException">The bytes are not all within the source.</exception>
     /// <exception cref="IOException">The bytes cannot be read, or the file was truncated after it was opened.</exception>
-    public byte[] Read(long position, int length)
+    public byte[] Read(long position, int length) => Read<byte>(position, length);
+
+    /// <summary>Reads bytes to a new array of bytes or signed bytes. The length is checked before the array is allocated.</summary>
+    /// <exception cref="EndOfStreamException">The bytes are not all within the source.</exception>
+    /// <exception cref="IOException">The bytes cannot be read, or the file was truncated after it was opened.</exception>
+    public T[] Read<T>(long position, int length)
+        where T : struct
     {
         if (position < 0 || length < 0 || length > Length - position)
             throw new EndOfStreamException("it ends early");
-        byte[] bytes = new byte[length];
-        Read(position, bytes.AsSpan());
+        var bytes = new T[length];
+        Read(position, MemoryMarshal.AsBytes(bytes.AsSpan()));
         return bytes;
     }
 

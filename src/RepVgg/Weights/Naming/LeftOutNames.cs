@@ -14,15 +14,15 @@ internal sealed class LeftOutNames
     private readonly List<string> _tensors = [];
 
     /// <summary>Whether a tensor is a counter or range that training or measuring code stores beside the weights of a layer.</summary>
-    public static bool IsCounter(string name) =>
+    public static bool IsNoWeight(string name) =>
         // mmengine's moving average counts its steps at the root. The ranges of quantization-aware training are stored in checkpoints of this library.
         name == "steps" || ActivationRanges.IsRange(name) || Array.IndexOf(_counters, name[(name.LastIndexOf('.') + 1)..]) >= 0;
 
-    /// <summary>Counts a tensor if it is a counter.</summary>
+    /// <summary>Counts a tensor if it is a counter or a range.</summary>
     /// <returns>Whether it is one, so that it is not a weight.</returns>
-    public bool AddIfCounter(string name)
+    public bool AddIfNoWeight(string name)
     {
-        if (!IsCounter(name))
+        if (!IsNoWeight(name))
             return false;
         string last = name[(name.LastIndexOf('.') + 1)..];
         _counts[last] = _counts.GetValueOrDefault(last) + 1;

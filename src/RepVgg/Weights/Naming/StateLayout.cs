@@ -210,7 +210,7 @@ internal static class StateLayout
             else if (!tensor.Shape.SequenceEqual(entry.Shape))
                 misshapen.Add($"{entry.Name} is {tensor}, not [{string.Join(", ", entry.Shape)}]");
         }
-        var surplus = state.Names.Where(name => !known.Contains(name) && !LeftOutNames.IsCounter(name) && ignored?.Invoke(name) != true).ToList();
+        var surplus = state.Names.Where(name => !known.Contains(name) && !LeftOutNames.IsNoWeight(name) && ignored?.Invoke(name) != true).ToList();
         if (missing.Count + misshapen.Count + surplus.Count == 0)
             return null;
 

@@ -1,3 +1,5 @@
+using System.Collections.Immutable;
+using System.Runtime.InteropServices;
 using RepVgg.Networks;
 using RepVgg.Runtime;
 using RepVgg.Runtime.Files;
@@ -9,7 +11,7 @@ namespace RepVgg.Weights.Onnx;
 /// <param name="Values">The integers minus the zero point, which are signed bytes for weights.</param>
 /// <param name="Scales">One scale, or one for each index along the axis.</param>
 /// <param name="Axis">The axis of the scales.</param>
-internal sealed record OnnxQuantizedConstant(int[] Shape, int[] Values, float[] Scales, int Axis)
+internal sealed record OnnxQuantizedConstant(int[] Shape, OnnxIntegers Values, float[] Scales, int Axis)
 {
     /// <summary>The scales of the output channels, which are the first dimension; null if the scales are along another axis.</summary>
     public float[]? ChannelScales => Scales.Length == 1 ? [.. Enumerable.Repeat(Scales[0], Shape.Length == 0 ? 1 : Shape[0])] : Axis == 0 ? Scales : null;
@@ -24,6 +26,38 @@ internal sealed record OnnxQuantizedConstant(int[] Shape, int[] Values, float[] 
                 values[i] = Values[start + i] * Scales[(start + i) / inner % Scales.Length];
         });
     }
+}
+
+/// <summary>Integers of a constant. They are held as signed bytes if all of them are some, so that a network takes one byte for a weight while it is read.</summary>
+internal sealed class OnnxIntegers
+{
+    private readonly int[]? _wide;
+
+    private OnnxIntegers(ImmutableArray<sbyte> bytes, int[]? wide) => (Bytes, _wide) = (bytes, wide);
+
+    /// <summary>The integers, if all of them are signed bytes; otherwise the default.</summary>
+    public ImmutableArray<sbyte> Bytes { get; }
+
+    public int Length => _wide?.Length ?? Bytes.Length;
+
+    public int this[int index] => _wide is null ? Bytes[index] : _wide[index];
+
+    /// <summary>Holds the values of a function of their index.</summary>
+    public static OnnxIntegers Of(int count, Func<int, int> value)
+    {
+        var bytes = new sbyte[count];
+        for (int i = 0; i < count; i++)
+        {
+            int integer = value(i);
+            if (integer is < sbyte.MinValue or > sbyte.MaxValue)
+                return new OnnxIntegers(default, [.. Enumerable.Range(0, count).Select(value)]);
+            bytes[i] = (sbyte)integer;
+        }
+        return Of(bytes);
+    }
+
+    /// <summary>Holds bytes, which must not be changed.</summary>
+    public static OnnxIntegers Of(sbyte[] bytes) => new(ImmutableCollectionsMarshal.AsImmutableArray(bytes), null);
 }
 
 /// <summary>
@@ -134,13 +168,13 @@ internal sealed class OnnxQuantizedGraph
         };
         float[] values = constant.Floats!.Read();
         _budget.Take(values.Length, node);
-        int[] integers = new int[values.Length];
-        for (int i = 0; i < integers.Length; i++)
+        return new OnnxQuantizedConstant(constant.Shape, OnnxIntegers.Of(values.Length, Rounded), scales, axis);
+
+        int Rounded(int i)
         {
             int zeroPoint = zeroPoints[zeroPoints.Length == 1 ? 0 : i / inner % zeroPoints.Length];
-            integers[i] = (int)Math.Clamp(MathF.Round(values[i] / scales[scales.Length == 1 ? 0 : i / inner % scales.Length]) + zeroPoint, least, most) - zeroPoint;
+            return (int)Math.Clamp(MathF.Round(values[i] / scales[scales.Length == 1 ? 0 : i / inner % scales.Length]) + zeroPoint, least, most) - zeroPoint;
         }
-        return new OnnxQuantizedConstant(constant.Shape, integers, scales, axis);
     }
 
     /// <summary>Reads a scale and a zero point of a map, for unsigned bytes, and whether the zero point is the smallest integer.</summary>
@@ -166,14 +200,14 @@ internal sealed class OnnxQuantizedGraph
     private OnnxQuantizedConstant Constant(OnnxNode node, OnnxConstant constant)
     {
         var (scales, axis, inner) = ScalesOf(node, constant);
-        int[] values = Integers(node, constant);
+        var values = Integers(node, constant);
         var (_, zeroPoints) = ZeroPoints(node, 0);
         if (zeroPoints.Length != 1 && zeroPoints.Length != scales.Length)
             throw new InvalidDataException($"{node} has {zeroPoints.Length} zero points for {scales.Length} scales");
         if (Array.Exists(zeroPoints, point => point != 0))
         {
-            for (int i = 0; i < values.Length; i++)
-                values[i] -= zeroPoints[zeroPoints.Length == 1 ? 0 : i / inner % zeroPoints.Length];
+            var stored = values;
+            values = OnnxIntegers.Of(stored.Length, i => stored[i] - zeroPoints[zeroPoints.Length == 1 ? 0 : i / inner % zeroPoints.Length]);
         }
         return new OnnxQuantizedConstant(constant.Shape, values, scales, axis);
     }
@@ -210,7 +244,8 @@ internal sealed class OnnxQuantizedGraph
         if (node.Inputs.Count < 3 || node.Inputs[2].Length == 0)
             return (otherwise, [0]);
         var constant = Find(node, 2) ?? throw new InvalidDataException($"the zero point of {node} is not constant");
-        return (constant.ElementType, Integers(node, constant));
+        var integers = Integers(node, constant);
+        return (constant.ElementType, [.. Enumerable.Range(0, integers.Length).Select(i => integers[i])]);
     }
 
     private OnnxConstant? Find(OnnxNode node, int input) => input < node.Inputs.Count ? Constant(node.Inputs[input]) : null;
@@ -231,14 +266,14 @@ internal sealed class OnnxQuantizedGraph
         return null;
     }
 
-    private int[] Integers(OnnxNode node, OnnxConstant constant)
+    private OnnxIntegers Integers(OnnxNode node, OnnxConstant constant)
     {
         _budget.Take(constant.Shape.Aggregate(1.0, (count, size) => count * size), node);
         if (constant.Integers is { } integers)
-            return Array.ConvertAll(integers, value => (int)Math.Clamp(value, int.MinValue, int.MaxValue));
+            return OnnxIntegers.Of(integers.Length, i => (int)Math.Clamp(integers[i], int.MinValue, int.MaxValue));
         if (constant.Bytes is not { } stored)
             throw new InvalidDataException($"{node} reads '{MessageText.Printable(constant.Name)}', of the type number {constant.ElementType} of ONNX; integers of 8 and 32 bits are supported");
-        byte[] bytes = stored.Source.Read(stored.Start, (int)stored.Length);
-        return constant.ElementType == OnnxSchema.Tensor.Int8 ? Array.ConvertAll(bytes, value => (int)(sbyte)value) : Array.ConvertAll(bytes, value => (int)value);
+        sbyte[] bytes = stored.Source.Read<sbyte>(stored.Start, (int)stored.Length);
+        return constant.ElementType == OnnxSchema.Tensor.Int8 ? OnnxIntegers.Of(bytes) : OnnxIntegers.Of(bytes.Length, i => (byte)bytes[i]);
     }
 }

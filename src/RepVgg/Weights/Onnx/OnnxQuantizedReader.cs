@@ -142,13 +142,12 @@ internal sealed class OnnxQuantizedReader(OnnxGraph graph, OnnxQuantizedGraph qu
             return null;
         float[] scales = constant.ChannelScales
             ?? throw new InvalidDataException($"the weights of {node} have scales along axis {constant.Axis}; one for each output channel (axis 0), or one for all, is supported");
-        var weights = ImmutableArray.CreateBuilder<sbyte>(constant.Values.Length);
-        foreach (int value in constant.Values)
+        if (constant.Values.Bytes.IsDefault)
         {
-            weights.Add(value is >= sbyte.MinValue and <= sbyte.MaxValue ? (sbyte)value : throw new InvalidDataException(
-                $"a weight of {node} minus its zero point is {value}; signed bytes, -128 to 127, are supported: quantize weights symmetrically"));
+            int other = Enumerable.Range(0, constant.Values.Length).Select(i => constant.Values[i]).First(value => value is < sbyte.MinValue or > sbyte.MaxValue);
+            throw new InvalidDataException($"a weight of {node} minus its zero point is {other}; signed bytes, -128 to 127, are supported: quantize weights symmetrically");
         }
-        return Biases(node, input, scales) is { } biases ? new QuantizedWeights(weights.MoveToImmutable(), [.. scales], biases) : null;
+        return Biases(node, input, scales) is { } biases ? new QuantizedWeights(constant.Values.Bytes, [.. scales], biases) : null;
     }
 
     /// <summary>Reads the biases in the units of the sums; null if there is not one for each channel.</summary>
@@ -159,7 +158,7 @@ internal sealed class OnnxQuantizedReader(OnnxGraph graph, OnnxQuantizedGraph qu
         if (quantized.Constants.TryGetValue(graph.InputOf(node, 2), out var constant) && constant.ChannelScales is { } given && constant.Values.Length == scales.Length
             && given.Zip(scales).All(pair => Math.Abs(pair.First - (double)input.Scale * pair.Second) <= ScaleTolerance * pair.First))
         {
-            return [.. constant.Values];
+            return [.. Enumerable.Range(0, scales.Length).Select(i => constant.Values[i])];
         }
         // Floats, or integers with other scales.
         float[] biases = graph.LoadedConstantOf(node, 2).Values;

@@ -42,11 +42,11 @@ public static class OnnxReader
     public static QuantizedNetwork ReadQuantized(Stream stream) => ReadQuantized(ByteSource.Copy(stream));
 
     /// <summary>Reads a network, which may be quantized, whose images are within given limits.</summary>
-    /// <returns>The network in floating point, or the quantized one; the other is null.</returns>
-    internal static (DeployNetwork? Float, QuantizedNetwork? Quantized) ReadAny(Stream stream, WeightsFileLimits limits) => Parse<(DeployNetwork?, QuantizedNetwork?)>(ByteSource.Copy(stream), model =>
+    /// <returns>The network. One in floating point has no integers.</returns>
+    internal static QuantizedNetwork ReadAny(Stream stream, WeightsFileLimits limits) => Parse(ByteSource.Copy(stream), model =>
     {
         var options = new WeightsFileOptions { Limits = limits };
-        return OnnxQuantizedGraph.IsQuantized(model) ? (null, ReadQuantized(model, options)) : (Reader(model, options).Read(), null);
+        return OnnxQuantizedGraph.IsQuantized(model) ? ReadQuantized(model, options) : QuantizedNetwork.WithoutIntegers(Reader(model, options).Read());
     });
 
     /// <summary>Whether an ONNX file is quantized.</summary>

@@ -268,7 +268,7 @@ public static class OnnxWriter
             throw new ArgumentException($"The background has {options.Chain.Background.Length} values for {network.Architecture.InputChannels} channels.", nameof(options));
         if (options.Chain.Crop is { } crop && (!crop.IsValid || (crop.Height, crop.Width) != (network.ImageHeight, network.ImageWidth) || options.OpsetVersion < OnnxCrop.OldestOpset))
             throw new ArgumentException($"The crop {crop} cannot be written for images of {network.ImageHeight} x {network.ImageWidth} in operator set {options.OpsetVersion}.", nameof(options));
-        bool isQuantized = network.IntegerBlocks > 0 || network.QuantizedClassifier is not null;
+        bool isQuantized = network.HasIntegers;
         // Throws if the parts of the network do not fit together.
         if (isQuantized)
             _ = NetworkSource.Of(network);

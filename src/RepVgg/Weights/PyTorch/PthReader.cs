@@ -101,7 +101,7 @@ public static class PthReader
                     $"{file.Name} holds '{MessageText.Printable(name)}' as an object of {placeholder.ClassName}, which is not a plain tensor and cannot be read. "
                     + "Convert the weights to dense float tensors before they are saved.");
             }
-            if (value is not PickleTensor tensor || leftOut.AddIfCounter(name))
+            if (value is not PickleTensor tensor || leftOut.AddIfNoWeight(name))
                 continue;
             budget -= Math.Max(tensor.Count, tensor.Extent) * sizeof(float) + TensorBytes;
             if (budget < 0)

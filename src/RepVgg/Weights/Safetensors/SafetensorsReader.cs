@@ -42,7 +42,7 @@ public static class SafetensorsReader
         var leftOut = new LeftOutNames();
         foreach (var entry in header.Entries)
         {
-            if (!leftOut.AddIfCounter(entry.Name))
+            if (!leftOut.AddIfNoWeight(entry.Name))
                 state[entry.Name] = new TensorData(entry.Shape, (start, values) => Load(file, header.DataStart, entry, start, values));
         }
         return new OpenedWeights(state, ModelDescription.FromProperties(header.Metadata, header.Entries.Sum(entry => entry.Shape.Aggregate(1L, (count, size) => count * size)))) { LeftOut = [.. leftOut.List()] };
