@@ -50,19 +50,31 @@ internal static class ReferenceQuantizedNetwork
         int rows = ConvolutionSize.OutputOfBlock(height, shape.Stride), columns = ConvolutionSize.OutputOfBlock(width, shape.Stride);
         int inputs = shape.InputChannels / shape.Groups, outputs = shape.OutputChannels / shape.Groups;
         byte[] output = new byte[shape.OutputChannels * rows * columns];
-        for (int i = 0; i < output.Length; i++)
+        Parallel.For(0, shape.OutputChannels, o =>
         {
-            int o = i / (rows * columns), y = i / columns % rows * shape.Stride - 1, x = i % columns * shape.Stride - 1;
-            long sum = weights.Biases[o];
+            long[] sums = new long[rows * columns];
+            Array.Fill(sums, weights.Biases[o]);
             for (int k = 0; k < inputs * 9; k++)
             {
-                int channel = o / outputs * inputs + k / 9, row = y + k % 9 / 3, column = x + k % 3;
-                if (row >= 0 && row < height && column >= 0 && column < width)
-                    sum += (input[(channel * height + row) * width + column] - from.ZeroPoint) * (long)weights.Weights[o * inputs * 9 + k];
+                int plane = (o / outputs * inputs + k / 9) * height;
+                long weight = weights.Weights[o * inputs * 9 + k];
+                for (int y = 0; y < rows; y++)
+                {
+                    int row = y * shape.Stride - 1 + k % 9 / 3;
+                    if (row < 0 || row >= height)
+                        continue;
+                    for (int x = 0; x < columns; x++)
+                    {
+                        int column = x * shape.Stride - 1 + k % 3;
+                        if (column >= 0 && column < width)
+                            sums[y * columns + x] += (input[(plane + row) * width + column] - from.ZeroPoint) * weight;
+                    }
+                }
             }
             float multiplier = from.Scale * weights.Scales[o] / to.Scale;
-            output[i] = (byte)Math.Clamp(MathF.Round((float)(int)sum * multiplier) + to.ZeroPoint, 0, 255);
-        }
+            for (int i = 0; i < sums.Length; i++)
+                output[o * sums.Length + i] = (byte)Math.Clamp(MathF.Round((float)(int)sums[i] * multiplier) + to.ZeroPoint, 0, 255);
+        });
         return output;
     }
 
