@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using RepVgg.Architectures;
 
 namespace RepVgg.Inference.Execution;
@@ -33,4 +34,46 @@ internal abstract class ConvolutionStep(BlockSpec block) : Step
         base.UsesKernelsOf(other) && other is ConvolutionStep { Block: var shape }
         && block.InputChannels == shape.InputChannels && block.OutputChannels == shape.OutputChannels
         && block.Stride == shape.Stride && block.Groups == shape.Groups;
+}
+
+/// <summary>A step that computes the convolution of a block directly: panels of filters times bands of rows.</summary>
+/// <param name="block">Shape of the block.</param>
+/// <param name="height">Height of the output map.</param>
+/// <param name="width">Width of the output map.</param>
+internal abstract class DirectStep(BlockSpec block, int height, int width) : ConvolutionStep(block)
+{
+    // Pixels of a band, whose input stays in the L1 or L2 cache while all panels are multiplied by it.
+    private const int BandPixels = 448;
+
+    /// <summary>Number of panels.</summary>
+    protected abstract int Panels { get; }
+
+    /// <summary>Whether the panels are larger than the input. The larger of both is traversed in the outer loop, so that it is read from memory only once.</summary>
+    protected abstract bool PanelsFirst { get; }
+
+    protected sealed override WorkShares Shares(StepContext context) => new(context.Images, height, 1, 1, Panels, context.Threads, byRows: !PanelsFirst);
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    protected sealed override void RunShare(StepContext context, WorkShare share, int worker)
+    {
+        int rows = PanelsFirst ? share.EndRow - share.FirstRow : Math.Max(1, BandPixels / width);
+        for (int row = share.FirstRow; row < share.EndRow; row += rows)
+        {
+            for (int panel = share.FirstPanel; panel < share.EndPanel; panel++)
+            {
+                var (first, end) = share.Rows(panel, row, Math.Min(row + rows, share.EndRow));
+                if (first < end)
+                    Convolve(context, worker, panel, first, end, isLast: end == share.EndRow);
+            }
+        }
+    }
+
+    /// <summary>Convolves some rows of the output with a panel of filters.</summary>
+    /// <param name="context">The images and their buffers.</param>
+    /// <param name="worker">Index of the worker, which selects its private workspace.</param>
+    /// <param name="index">Index of the panel.</param>
+    /// <param name="first">First row; the rows of all images are counted, one image after the other.</param>
+    /// <param name="end">The row after the last.</param>
+    /// <param name="isLast">Whether the worker does not use the panel again in this step.</param>
+    protected abstract void Convolve(StepContext context, int worker, int index, int first, int end, bool isLast);
 }

@@ -16,12 +16,10 @@ namespace RepVgg.Inference.Float32;
 /// </remarks>
 /// <typeparam name="TVector">The vector type; lanes are output channels.</typeparam>
 /// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
-internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : ConvolutionStep
+internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : DirectStep
     where TVector : struct
     where TLanes : struct, ILanes<TVector>
 {
-    private const int BandPixels = 448;
-
     // Maximum number of floats of the next panel to prefetch, so that the current panel stays in the L2 cache.
     private const int MaximumPrefetchFloats = 100_000;
 
@@ -33,7 +31,7 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Convolutio
     private readonly bool _relu;
 
     public DirectConvolutionStep(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu, WeightArena weights)
-        : base(block.Shape)
+        : base(block.Shape, output.Height, output.Width)
     {
         _input = input;
         _output = output;
@@ -47,34 +45,12 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Convolutio
     /// <summary>The layer's filters.</summary>
     public FilterPanels Filters { get; }
 
-    // The larger of the filters and the input is traversed in the outer loop, so that it is read from memory only once.
-    private bool PanelsFirst => Filters.Floats > _input.ImagePitch;
+    protected override int Panels => Filters.Count;
 
-    protected override WorkShares Shares(StepContext context) => new(context.Images, _output.Height, 1, 1, Filters.Count, context.Threads, byRows: !PanelsFirst);
+    protected override bool PanelsFirst => Filters.Floats > _input.ImagePitch;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    protected override void RunShare(StepContext context, WorkShare share, int worker)
-    {
-        int rows = PanelsFirst ? share.EndRow - share.FirstRow : Math.Max(1, BandPixels / _output.Width);
-        for (int row = share.FirstRow; row < share.EndRow; row += rows)
-        {
-            for (int panel = share.FirstPanel; panel < share.EndPanel; panel++)
-            {
-                var (first, end) = share.Rows(panel, row, Math.Min(row + rows, share.EndRow));
-                if (first < end)
-                    Convolve(context, panel, first, end, prefetchesNext: end == share.EndRow);
-            }
-        }
-    }
-
-    /// <summary>Convolves some rows of the output with a panel of filters.</summary>
-    /// <param name="context">The images and their buffers.</param>
-    /// <param name="index">Index of the panel.</param>
-    /// <param name="first">First row; the rows of all images are counted, one image after the other.</param>
-    /// <param name="end">The row after the last.</param>
-    /// <param name="prefetchesNext">Whether to prefetch the panel that this worker is expected to use next.</param>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Convolve(StepContext context, int index, int first, int end, bool prefetchesNext)
+    protected override void Convolve(StepContext context, int worker, int index, int first, int end, bool isLast)
     {
         ref readonly var panel = ref Filters[index];
         float* source = context[_source] + panel.FirstInputBlock * _input.BlockPitch;
@@ -96,7 +72,7 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : Convolutio
             Relu = _relu,
         };
         long prefetchFloats = 0;
-        float* prefetch = prefetchesNext ? Filters.WeightsToPrefetch(index + 1, out prefetchFloats) : null;
+        float* prefetch = isLast ? Filters.WeightsToPrefetch(index + 1, out prefetchFloats) : null;
         prefetchFloats = Math.Min(prefetchFloats, MaximumPrefetchFloats) / (end - first);
         var groups = MicroKernels<TVector, TLanes>.Divide(panel.Vectors, _output.Width);
         for (int row = first; row < end; row++, prefetch += prefetchFloats)

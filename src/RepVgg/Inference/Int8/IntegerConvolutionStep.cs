@@ -15,12 +15,10 @@ namespace RepVgg.Inference.Int8;
 /// </remarks>
 /// <typeparam name="TVector">The vector type; lanes are output channels.</typeparam>
 /// <typeparam name="TLanes">Operations on <typeparamref name="TVector"/>.</typeparam>
-internal sealed unsafe class IntegerConvolutionStep<TVector, TLanes> : ConvolutionStep
+internal sealed unsafe class IntegerConvolutionStep<TVector, TLanes> : DirectStep
     where TVector : struct
     where TLanes : struct, IIntegerLanes<TVector>
 {
-    private const int BandPixels = 448;
-
     private readonly IntegerMapLayout _input;
     private readonly IntegerMapLayout _output;
     private readonly BufferId _source;
@@ -32,7 +30,7 @@ internal sealed unsafe class IntegerConvolutionStep<TVector, TLanes> : Convoluti
     public IntegerConvolutionStep(
         BlockSpec shape, QuantizedWeights weights, IntegerMapLayout input, QuantizationParameters inputParameters, IntegerMapLayout output, QuantizationParameters outputParameters,
         BufferId source, BufferId target, WeightArena arena)
-        : base(shape)
+        : base(shape, output.Height, output.Width)
     {
         (_input, _output, _source, _target) = (input, output, source, target);
         _stride = shape.Stride;
@@ -43,35 +41,14 @@ internal sealed unsafe class IntegerConvolutionStep<TVector, TLanes> : Convoluti
     /// <summary>Floats of workspace per worker, for the sums of a row.</summary>
     public int WorkspaceFloats => _output.Width * MicroKernels.MaximumVectors * TLanes.Width;
 
-    // The larger of the filters and the input is traversed in the outer loop, so that it is read from memory only once.
-    private bool PanelsFirst => _filters.Floats > _input.ImageFloats;
+    protected override int Panels => _filters.Count;
 
-    protected override WorkShares Shares(StepContext context) => new(context.Images, _output.Height, 1, 1, _filters.Count, context.Threads, byRows: !PanelsFirst);
+    protected override bool PanelsFirst => _filters.Floats > _input.ImageFloats;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    protected override void RunShare(StepContext context, WorkShare share, int worker)
+    protected override void Convolve(StepContext context, int worker, int index, int first, int end, bool isLast)
     {
-        int rows = PanelsFirst ? share.EndRow - share.FirstRow : Math.Max(1, BandPixels / _output.Width);
-        for (int row = share.FirstRow; row < share.EndRow; row += rows)
-        {
-            for (int panel = share.FirstPanel; panel < share.EndPanel; panel++)
-            {
-                var (first, end) = share.Rows(panel, row, Math.Min(row + rows, share.EndRow));
-                if (first < end)
-                    Convolve(context, panel, first, end, context.Workspace(worker));
-            }
-        }
-    }
-
-    /// <summary>Convolves some rows of the output with a panel of filters.</summary>
-    /// <param name="context">The images and their buffers.</param>
-    /// <param name="index">Index of the panel.</param>
-    /// <param name="first">First row; the rows of all images are counted, one image after the other.</param>
-    /// <param name="end">The row after the last.</param>
-    /// <param name="sums">Receives the sums of a row, [column][vector][lane].</param>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Convolve(StepContext context, int index, int first, int end, float* sums)
-    {
+        float* sums = context.Workspace(worker);
         ref readonly var panel = ref _filters[index];
         byte* source = (byte*)context[_source] + panel.FirstElement * TLanes.ElementBytes;
         byte* target = (byte*)context[_target] + _output.Origin + panel.FirstBlock * TLanes.Width * TLanes.ElementBytes;

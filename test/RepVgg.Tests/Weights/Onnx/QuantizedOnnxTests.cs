@@ -127,6 +127,21 @@ public class QuantizedOnnxTests
         Assert.ThrowsAny<InvalidDataException>(() => OnnxReader.ReadQuantized(new MemoryStream(content[..(content.Length / 2)])));
     }
 
+    /// <summary>Weights are bytes while a file is read, too: no array of wider integers or of floats is made of them.</summary>
+    [Fact]
+    public void Reading_a_file_allocates_little_more_than_the_weights()
+    {
+        var architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (16, 1, 2), (256, 2, 2), (512, 1, 2));
+        var network = RandomNetworks.Create(architecture, 32, 32, 10);
+        var quantized = Quantization.Calibrate(network, [.. RandomNetworks.Pixels(network, 2).Chunk(3 * 32 * 32)]);
+        long weights = quantized.Blocks.Sum(block => (long)block.Convolution!.Weights.Length);
+        Assert.InRange(weights, 1_500_000, 2_500_000);
+        using var folder = new TemporaryFolder();
+        OnnxWriter.Write(quantized, folder.File("network.onnx"));
+        OnnxReader.ReadQuantized(folder.File("network.onnx"));
+        Assert.InRange(Allocations.Of(1, () => OnnxReader.ReadQuantized(folder.File("network.onnx"))), weights, weights + weights / 4);
+    }
+
     [Fact]
     public void Options_that_do_not_suit_are_refused()
     {
