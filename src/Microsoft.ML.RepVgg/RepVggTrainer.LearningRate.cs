@@ -1,4 +1,5 @@
 using Microsoft.ML.Runtime;
+using RepVgg.Optimizers;
 using RepVgg.Training;
 
 namespace Microsoft.ML.RepVgg;
@@ -42,6 +43,15 @@ public sealed partial class RepVggTrainer
         double warmUp = options.LearningRateScheduler.WarmUpEpochs;
         if (warmUp >= options.Epochs)
             Log(channel, FormattableString.Invariant($"The warm-up takes {warmUp} epochs and the run has {options.Epochs}, so that the learning rate rises until the end. Train for more epochs, or give LearningRateScheduler a shorter warm-up."), isWarning: true);
+        // With larger rates, networks were seen to diverge in the epochs with fixed statistics.
+        const float LargestFrozenRate = 0.01f;
+        if (options.FrozenStatisticsEpochs > 0 && options.Optimizer is not AdamWOptions)
+        {
+            int epoch = options.Epochs - options.FrozenStatisticsEpochs;
+            float rate = options.LearningRateScheduler.LearningRate(options.ActualLearningRate, epoch, stepsPerEpoch: 1, options.Epochs);
+            if (rate > LargestFrozenRate)
+                Log(channel, FormattableString.Invariant($"The learning rate is {rate:g2} in epoch {epoch + 1}, from which on the statistics of batch norms are fixed. Training is often unstable then: choose a learning rate of at most {LargestFrozenRate} there, or fewer FrozenStatisticsEpochs than {options.FrozenStatisticsEpochs}."), isWarning: true);
+        }
         long imagesPerStep = (long)options.BatchSize * options.GradientAccumulationSteps;
         if (options.LearningRateBaseSize is not null && imagesPerStep > run.Training.Count)
             Log(channel, FormattableString.Invariant($"The learning rate is scaled to {options.ActualLearningRate:g3} for {imagesPerStep} images per step, but there are {run.Training.Count} training images. Choose a smaller batch size, or give the learning rate without LearningRateBaseSize."), isWarning: true);

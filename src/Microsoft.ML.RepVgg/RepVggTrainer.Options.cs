@@ -121,7 +121,10 @@ public sealed partial class RepVggTrainer
         /// </summary>
         public RepOptimizerScales? BranchScales { get; set; }
 
-        /// <summary>Peak learning rate, more than 0. Null uses the optimizer's usual one: 0.1 for <see cref="SgdOptions"/>, 0.001 for <see cref="AdamWOptions"/>.</summary>
+        /// <summary>
+        /// Peak learning rate, more than 0. Null uses the optimizer's usual one: 0.1 for <see cref="SgdOptions"/>, 0.001 for <see cref="AdamWOptions"/>; a hundredth of it for
+        /// <see cref="QuantizationMode.Aware"/> with <see cref="PretrainedWeightsPath"/>.
+        /// </summary>
         public float? LearningRate { get; set; }
 
         /// <summary>
@@ -209,8 +212,10 @@ public sealed partial class RepVggTrainer
 
         /// <summary>
         /// Number of epochs at the end of training, from 0 to <see cref="Epochs"/>, in which the running statistics of batch norms and the ranges of quantized activations are fixed. With
-        /// <see cref="QuantizationMode.Aware"/> it must be less than <see cref="Epochs"/>. Null is a quarter of the epochs, rounded up, but not all, with <see cref="QuantizationMode.Aware"/>, and otherwise 0.
+        /// <see cref="QuantizationMode.Aware"/> it must be less than <see cref="Epochs"/>. Null is a quarter of the epochs, rounded up, but not all, with <see cref="QuantizationMode.Aware"/> and
+        /// <see cref="PretrainedWeightsPath"/>, and otherwise 0.
         /// </summary>
+        /// <remarks>Batch norms that do not normalise with the statistics of the batch need a small learning rate, about 0.01 at most with SGD; a warning says if it is larger.</remarks>
         public int? FrozenStatisticsEpochs { get; set; }
 
         /// <summary>Callback that receives the progress of training after every batch, on the training thread.</summary>
@@ -292,6 +297,9 @@ public sealed partial class RepVggTrainer
             return this;
         }
 
+        /// <summary>Whether trained weights are fine-tuned with the rounding of the quantized network.</summary>
+        private bool IsAwareFineTuning => Quantization == QuantizationMode.Aware && PretrainedWeightsPath is not null;
+
         internal Options Clone() => (Options)MemberwiseClone();
 
         internal override void Check()
@@ -347,7 +355,7 @@ public sealed partial class RepVggTrainer
             BatchSize = BatchSize,
             GradientAccumulationSteps = GradientAccumulationSteps,
             Optimizer = Optimizer,
-            LearningRate = LearningRate,
+            LearningRate = LearningRate ?? (IsAwareFineTuning ? Optimizer.DefaultLearningRate / 100 : null),
             LearningRateBaseSize = LearningRateBaseSize,
             LayerLearningRateDecay = LayerLearningRateDecay,
             LearningRateScheduler = LearningRateScheduler,
@@ -364,7 +372,7 @@ public sealed partial class RepVggTrainer
             HeadLearningRateScale = HeadLearningRateScale,
             EmaDecay = EmaDecay,
             AveragedCheckpoints = AveragedCheckpoints,
-            FrozenStatisticsEpochs = FrozenStatisticsEpochs ?? (Quantization == QuantizationMode.Aware ? Math.Min((Epochs + 3) / 4, Epochs - 1) : 0),
+            FrozenStatisticsEpochs = FrozenStatisticsEpochs ?? (IsAwareFineTuning ? Math.Min((Epochs + 3) / 4, Epochs - 1) : 0),
             EarlyStoppingCriteria = EarlyStoppingCriteria,
             MonitoredMetric = MonitoredMetric,
             Seed = seed,

@@ -19,7 +19,7 @@ public sealed class QuantizeTests : IDisposable
         string data = Pictures.Folder(_folder, "data", 12), model = Path.Combine(_folder.File("runs"), "train", "model.zip"), output = _folder.File("quantized.onnx");
         Programs.Tool.Succeeds("train", data, "--output", _folder.File("runs"), "--epochs", "2", "--batch-size", "8", "--device", "cpu", "--threads", "2");
         string printed = Programs.Tool.Succeeds("quantize", model, output, "--data", data, "--sensitivity", "--calibrator", "minmax", "--quantize-classifier", "--float-blocks", "stage0");
-        Assert.Contains("There are 30 images to calibrate with, fewer than 256.", printed, StringComparison.Ordinal);
+        Assert.Contains("There are 30 images to calibrate with, fewer than 512.", printed, StringComparison.Ordinal);
         Assert.Contains("6 images; ", printed, StringComparison.Ordinal);
         Assert.Contains("in floating point: stage0.", printed, StringComparison.Ordinal);
         var network = OnnxReader.ReadQuantized(output);
@@ -59,6 +59,15 @@ public sealed class QuantizeTests : IDisposable
         Assert.Contains("\"quantization\": \"Aware\"", settings, StringComparison.Ordinal);
         Assert.Contains("\"frozen_statistics_epochs\": 1", settings, StringComparison.Ordinal);
 
+        Assert.False(File.Exists(Path.Combine(runs, "aware", "weights", "best.safetensors")));
+        string aware = Path.Combine(runs, "aware", "weights", "last.checkpoint"), plain = _folder.File("plain.safetensors");
+        Assert.Contains("ranges of its activations", Programs.Tool.Succeeds("inspect", aware), StringComparison.Ordinal);
+        Programs.Tool.Succeeds("convert", aware, plain, "--form", "train");
+        Assert.DoesNotContain("range", Programs.Tool.Succeeds("inspect", plain), StringComparison.Ordinal);
+        Assert.Contains("Its ranges are not used", Programs.Tool.RunHere("quantize", aware, _folder.File("again.onnx"), "--data", data).Error, StringComparison.Ordinal);
+        Assert.Contains("--precision", Programs.Tool.Fails(2, "export", model, output, "--precision", "half"), StringComparison.Ordinal);
+        Assert.Contains("--opset", Programs.Tool.Fails(2, "export", model, output, "--opset", "12"), StringComparison.Ordinal);
+
         Programs.Tool.Succeeds("export", model, output);
         Assert.Contains("QuantizationAwareTraining", Programs.Tool.Succeeds("inspect", output), StringComparison.Ordinal);
         Programs.Tool.Succeeds("evaluate", model, data);
@@ -69,6 +78,7 @@ public sealed class QuantizeTests : IDisposable
         Assert.Contains("--weights", Programs.Tool.Fails(2, ["train", data, "--preset", "quantization-aware", .. common]), StringComparison.Ordinal);
         Assert.Contains("none, post-training, aware", Programs.Tool.Fails(2, ["train", data, "--quantization", "later", .. common]), StringComparison.Ordinal);
         Assert.Contains("--training-form", Programs.Tool.Fails(2, ["train", data, "--training-form", "resnet", .. common]), StringComparison.Ordinal);
+        Assert.Contains("ReluInBranches cannot be fused", Programs.Tool.Fails(2, ["train", data, "--training-form", "ReluInBranches", "--quantization", "post-training", .. common]), StringComparison.Ordinal);
         Assert.Contains("DiverseBranch", Programs.Tool.Fails(2, ["train", data, "--training-form", "DiverseBranch", "--quantization", "aware", .. common]), StringComparison.Ordinal);
     }
 }

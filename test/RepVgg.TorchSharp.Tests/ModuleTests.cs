@@ -432,11 +432,11 @@ public class ModuleTests
     }
 
     private static IEnumerable<(string Name, Tensor Tensor)> WithoutCounters(torch.nn.Module module) =>
-        module.state_dict().Where(entry => !LeftOutNames.IsCounter(entry.Key)).Select(entry => (entry.Key, entry.Value));
+        module.state_dict().Where(entry => !LeftOutNames.IsNoWeight(entry.Key)).Select(entry => (entry.Key, entry.Value));
 
     /// <summary>The names with a prefix, without the prefix and without batch counters.</summary>
     private static IEnumerable<string> NamesIn(StateDict golden, string prefix) => golden.Names
-        .Where(name => name.StartsWith(prefix, StringComparison.Ordinal) && !LeftOutNames.IsCounter(name))
+        .Where(name => name.StartsWith(prefix, StringComparison.Ordinal) && !LeftOutNames.IsNoWeight(name))
         .Select(name => name[prefix.Length..]);
 
     private static float[] Logits(RepVggBackbone backbone, Tensor images, StateDict state)

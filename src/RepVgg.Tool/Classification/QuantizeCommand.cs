@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Microsoft.ML.RepVgg;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Inference;
 using RepVgg.Networks;
@@ -8,6 +9,7 @@ using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Images;
 using RepVgg.Tool.Weights;
 using RepVgg.Training.Data;
+using RepVgg.Weights.Naming;
 using RepVgg.Weights.Onnx;
 
 namespace RepVgg.Tool.Classification;
@@ -15,7 +17,7 @@ namespace RepVgg.Tool.Classification;
 /// <summary>Quantizes the network of a saved classifier or of a file of weights, and measures what that changes.</summary>
 internal static class QuantizeCommand
 {
-    private const int DefaultImages = 256, FewestImages = 16;
+    private const int DefaultImages = RepVggTransformer.DefaultCalibrationImages, FewestImages = 16;
 
     public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
     [
@@ -80,7 +82,7 @@ internal static class QuantizeCommand
         table.Write(Console.Out);
         Console.WriteLine();
         double same = before.Classes.Zip(after.Classes).Count(pair => pair.First == pair.Second) / (double)before.Classes.Length;
-        Console.WriteLine(Invariant($"{images.Test.Count:n0} images; {same:p2} of them have the same class. Calibrated with {calibration.Length:n0} images, calibrator {options.Calibrator}."));
+        Console.WriteLine(Invariant($"{images.Test.Count:n0} images; {same:p2} of them have the same class."));
         Console.WriteLine(Describe(quantized));
         Console.WriteLine($"{output}: {network.Architecture.Name}.");
         return 0;
@@ -94,11 +96,12 @@ internal static class QuantizeCommand
         double Loss() => 100 * (before.Accuracy - after.Accuracy);
     }
 
-    /// <summary>Says which blocks are quantized.</summary>
+    /// <summary>Says which blocks are quantized, and how.</summary>
     public static string Describe(QuantizedNetwork network)
     {
         string[] left = [.. network.Blocks.Where(block => block.Float is not null).Select(block => block.Shape.Name)];
-        return left.Length == 0 ? $"All {network.Blocks.Length} blocks are quantized." : $"{network.IntegerBlocks} of {network.Blocks.Length} blocks are quantized; in floating point: {string.Join(", ", left)}.";
+        string blocks = left.Length == 0 ? $"All {network.Blocks.Length} blocks are quantized." : $"{network.IntegerBlocks} of {network.Blocks.Length} blocks are quantized; in floating point: {string.Join(", ", left)}.";
+        return network.Details is { Images: > 0 } details ? Invariant($"Calibrated with {details.Images:n0} images, calibrator {details.Calibrator}. {blocks}") : blocks;
     }
 
     private static QuantizationOptions Options(Arguments arguments)
@@ -135,6 +138,8 @@ internal static class QuantizeCommand
         }
         var weights = WeightsCommands.Read(path, new());
         WeightsCommands.PrintAssumptions(weights.Assumptions);
+        if (weights.State.Names.Any(ActivationRanges.IsRange))
+            Console.Error.WriteLine($"Warning: '{path}' is a checkpoint of quantization-aware training. Its ranges are not used: the network is calibrated again. The quantized network of the run is its model.zip.");
         if (weights.Classes == 0)
             throw new InvalidDataException($"'{path}' holds no classifier: 'linear.weight' is missing, so that no accuracy can be measured.");
         return (weights.ToDeployNetwork(), weights.Description?.ClassLabels is { IsDefaultOrEmpty: false } known ? known : null);

@@ -184,11 +184,17 @@ internal static class TrainCommand
         return settings;
     }
 
-    /// <summary>Writes the model as a pipeline for ML.NET and as ONNX, and the weights of its deploy form.</summary>
+    /// <summary>Writes the model as a pipeline for ML.NET and as ONNX, and the weights of its deploy form if they are floats.</summary>
     private static void Write(MLContext context, RepVggTransformer classifier, RunFolder folder)
     {
         SavedClassifier.Save(context, classifier, folder.ModelPath);
         classifier.ExportToOnnx(folder.OnnxPath);
+        if (classifier.QuantizedNetwork is not null)
+        {
+            // Those of an earlier run of this name. The weights of a quantized network are integers, which the format has no place for.
+            File.Delete(folder.BestWeightsPath());
+            return;
+        }
         var network = classifier.Network;
         SafetensorsWriter.Write(network.ExportState(), folder.BestWeightsPath(), network.Describe(classifier.Labels));
     }

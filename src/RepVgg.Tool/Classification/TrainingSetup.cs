@@ -5,6 +5,7 @@ using Microsoft.ML.Runtime;
 using RepVgg.Architectures;
 using RepVgg.Networks;
 using RepVgg.Optimizers;
+using RepVgg.Reparameterization;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Images;
 using RepVgg.Tool.Weights;
@@ -137,6 +138,8 @@ internal sealed class TrainingSetup
             options.TrainingForm = WeightsCommands.ParseForm("training-form", form);
         if (options is { Quantization: QuantizationMode.Aware, TrainingForm: { } aware })
             Arguments.Accept("--training-form", () => QuantizedLayers.CheckForm(aware));
+        if (options is { Quantization: QuantizationMode.PostTraining, TrainingForm: { } trained } && !Fusion.CanFuse(trained))
+            throw new UsageException($"--training-form {trained} cannot be fused, and the fused network is quantized. Train another form, or without --quantization.");
         if (options is { Architecture: { } architecture, ImageHeight: { } size })
             Arguments.Accept("--image-size", () => architecture.ValidateImageSize(size, size));
         return options;

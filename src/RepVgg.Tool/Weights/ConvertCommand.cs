@@ -61,7 +61,7 @@ internal static class ConvertCommand
             bool known = weights.KnownNormalization is not null;
             if (!known && (weights.Options.BatchNormEpsilon is not null || weights.Options.Strides is not null))
                 throw new UsageException("--epsilon and --strides are stored together with the normalisation: give --mean and --std.");
-            var state = form == weights.Form ? weights.State : (known ? weights : weights.WithoutNormalization()).ToDeployNetwork().ExportState();
+            var state = form == weights.Form ? ActivationRanges.Remove(weights.State) : (known ? weights : weights.WithoutNormalization()).ToDeployNetwork().ExportState();
             Write(state, known ? weights.Describe() : null, output, format, arguments, interrupt);
         }
         Report(output, weights.Architecture.Name, form);

@@ -41,6 +41,8 @@ internal static class InspectCommand
         Console.WriteLine($"Activations    {Table.Number(figures.Activations)} values for one image, at most {Table.Number(figures.LargestActivation)} at once");
         if (weights.Entries.Count > 1)
             Console.WriteLine($"Entries        {MessageText.Join([.. weights.Entries.Select(entry => $"{(entry.Length == 0 ? "(the whole file)" : MessageText.Printable(entry))}{(entry == weights.Entry ? " (shown here)" : "")}")], MaximumEntries, ", ")}");
+        if (weights.State.Names.Any(ActivationRanges.IsRange))
+            Console.WriteLine("Quantization   the weights were trained with the rounding of a quantized network, and the file has the ranges of its activations");
         if (weights.LeftOut.Count > 0)
             Console.WriteLine($"Left out       {string.Join(", ", weights.LeftOut)}");
         Console.WriteLine();

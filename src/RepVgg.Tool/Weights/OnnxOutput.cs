@@ -42,6 +42,10 @@ internal static class OnnxOutput
     {
         if (options.ActivationMap && network.Output != NetworkOutput.Logits)
             throw new UsageException($"--{ActivationMap} needs a classifier, which the network does not have.");
+        if (network.HasIntegers && options.Precision != OnnxPrecision.Single)
+            throw new UsageException("--precision: the network is quantized, so that its weights have 8 bits; the rest of it is written with 32-bit floats only.");
+        if (network.HasIntegers && options.OpsetVersion < OnnxQuantization.OldestOpset)
+            throw new UsageException($"--opset: a quantized network needs {OnnxQuantization.OldestOpset} or newer, not {options.OpsetVersion}.");
         interrupt.Defer(() => OnnxWriter.Write(network, path, options));
     }
 }

@@ -238,6 +238,33 @@ public sealed class QuantizationTests(TrainedStripes trained) : IClassFixture<Tr
         }
     }
 
+    [Fact]
+    public void Fine_tuning_has_a_hundredth_of_the_usual_rate_and_a_large_one_with_fixed_statistics_is_warned_of()
+    {
+        var options = new RepVggTrainer.Options { Quantization = QuantizationMode.Aware, Epochs = 6 };
+        Assert.Equal((0.1f, 0), Effective(options));
+        options.PretrainedWeightsPath = "some.pth";
+        Assert.Equal((0.001f, 2), Effective(options));
+        options.LearningRate = 0.02f;
+        Assert.Equal((0.02f, 2), Effective(options));
+        options.Quantization = QuantizationMode.PostTraining;
+        Assert.Equal((0.02f, 0), Effective(options));
+
+        var context = new MLContext(seed: 1);
+        var warnings = new List<string>();
+        context.Log += (_, entry) => warnings.Add(entry.Message);
+        var run = Stripes.Options(epochs: 2);
+        (run.Quantization, run.FrozenStatisticsEpochs, run.LearningRate) = (QuantizationMode.Aware, 1, 0.024f);
+        Stripes.Pipeline(context, run).Fit(trained.TrainingData).Dispose();
+        Assert.Contains(warnings, text => text.Contains("0.012 in epoch 2", StringComparison.Ordinal) && text.Contains("statistics of batch norms are fixed", StringComparison.Ordinal));
+        warnings.Clear();
+        run.LearningRate = 0.019f;
+        Stripes.Pipeline(context, run).Fit(trained.TrainingData).Dispose();
+        Assert.DoesNotContain(warnings, text => text.Contains("statistics of batch norms", StringComparison.Ordinal));
+
+        static (float, int) Effective(RepVggTrainer.Options options) => options.ToTrainingOptions(1, 32, 32) is var training ? (training.ActualLearningRate, training.FrozenStatisticsEpochs) : default;
+    }
+
     /// <summary>Fine-tuning of a checkpoint with the preset: the classifier starts where the trained one ended.</summary>
     [Fact]
     public void A_trained_checkpoint_is_fine_tuned()

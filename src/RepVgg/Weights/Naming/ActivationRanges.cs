@@ -21,6 +21,18 @@ internal static class ActivationRanges
     public static bool IsRange(string name) =>
         name is Input or Pooled || name.EndsWith(OutputSuffix, StringComparison.Ordinal) || name.EndsWith(BeforeSqueezeSuffix, StringComparison.Ordinal);
 
+    /// <summary>The weights without the ranges, for other libraries.</summary>
+    public static StateDict Remove(StateDict state)
+    {
+        var weights = new StateDict();
+        foreach (var (name, tensor) in state)
+        {
+            if (!IsRange(name))
+                weights[name] = tensor;
+        }
+        return weights;
+    }
+
     /// <summary>Describes the tensor of a range.</summary>
     public static StateEntry Entry(string name) => new(name, [2], StateKind.ActivationRange) { Initial = 0 };
 }
