@@ -63,7 +63,7 @@ internal sealed class DivergenceDiagnosis(
                 backend, reference, network, weights, batch.Images[..(batch.Images.Length / batch.Count * count)], (train.Channels, augmenter.Height, augmenter.Width), batch.Labels[..count].ToArray(), cancellation);
             string data = FormattableString.Invariant($"{(epoch == 0 ? "the initial weights" : $"the best weights so far, of epoch {epoch},")} and the images of the step at which it was noticed");
             if (fault is not { } found)
-                return (!isCompared ? null : $"The device is probably not the reason: with {data}, {backend.Description} and the CPU compute the same.", false);
+                return (!isCompared ? null : $"The device is probably not the reason: with {data}, {backend.Description} and the CPU compute the same{(network.Quantized is null ? "" : ", apart from the rounding of quantization-aware training, which was not compared")}.", false);
             return ($"The device computes wrong numbers: with {data}, on {backend.Description}, {found.Describe(reference, backend.Tolerance)}. Do not change the learning rate; check the device, its driver and the version of its library, or train on the CPU.", true);
         }
         catch (OperationCanceledException)
