@@ -47,10 +47,10 @@ public sealed partial class RepVggTrainer
         const float LargestFrozenRate = 0.01f;
         if (options.FrozenStatisticsEpochs > 0 && options.Optimizer is not AdamWOptions)
         {
-            int epoch = options.Epochs - options.FrozenStatisticsEpochs;
-            float rate = options.LearningRateScheduler.LearningRate(options.ActualLearningRate, epoch, stepsPerEpoch: 1, options.Epochs);
+            var (rate, epoch) = Enumerable.Range(options.Epochs - options.FrozenStatisticsEpochs, options.FrozenStatisticsEpochs)
+                .Max(epoch => (options.LearningRateScheduler.LearningRate(options.ActualLearningRate, epoch, stepsPerEpoch: 1, options.Epochs), epoch));
             if (rate > LargestFrozenRate)
-                Log(channel, FormattableString.Invariant($"The learning rate is {rate:g2} in epoch {epoch + 1}, from which on the statistics of batch norms are fixed. Training is often unstable then: choose a learning rate of at most {LargestFrozenRate} there, or fewer FrozenStatisticsEpochs than {options.FrozenStatisticsEpochs}."), isWarning: true);
+                Log(channel, FormattableString.Invariant($"The learning rate is {rate:g2} in epoch {epoch + 1}, in which the statistics of batch norms are fixed. Training is often unstable then: choose a learning rate of at most {LargestFrozenRate} there, or fewer FrozenStatisticsEpochs than {options.FrozenStatisticsEpochs}."), isWarning: true);
         }
         long imagesPerStep = (long)options.BatchSize * options.GradientAccumulationSteps;
         if (options.LearningRateBaseSize is not null && imagesPerStep > run.Training.Count)

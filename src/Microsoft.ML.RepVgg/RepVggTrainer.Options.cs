@@ -167,7 +167,7 @@ public sealed partial class RepVggTrainer
         /// <summary>Dropout probability of the pooled features before the classifier in training; 0 or more and less than 1.</summary>
         public float Dropout { get; set; }
 
-        /// <summary>Stochastic depth (DropPath): the probability, per image, that the convolution branches of the last block are dropped in training; 0 or more and less than 1. It decreases to 0 at the first block and applies only to blocks with an identity branch.</summary>
+        /// <summary>Stochastic depth (DropPath): the probability, per image, that the convolution branches of the last block are dropped in training; 0 or more and less than 1. It decreases to 0 at the first block and applies only to blocks with an identity branch. It must be 0 with <see cref="QuantizationMode.Aware"/>.</summary>
         public float StochasticDepth { get; set; }
 
         /// <summary>Weight of the loss of each auxiliary head (RepVGGplus only).</summary>
@@ -212,7 +212,7 @@ public sealed partial class RepVggTrainer
 
         /// <summary>
         /// Number of epochs at the end of training, from 0 to <see cref="Epochs"/>, in which the running statistics of batch norms and the ranges of quantized activations are fixed. With
-        /// <see cref="QuantizationMode.Aware"/> it must be less than <see cref="Epochs"/>. Null is a quarter of the epochs, rounded up, but not all, with <see cref="QuantizationMode.Aware"/> and
+        /// <see cref="QuantizationMode.Aware"/>, and without <see cref="PretrainedWeightsPath"/>, it must be less than <see cref="Epochs"/>. Null is a quarter of the epochs, rounded up, but not all, with <see cref="QuantizationMode.Aware"/> and
         /// <see cref="PretrainedWeightsPath"/>, and otherwise 0.
         /// </summary>
         /// <remarks>Batch norms that do not normalise with the statistics of the batch need a small learning rate, about 0.01 at most with SGD; a warning says if it is larger.</remarks>

@@ -178,7 +178,7 @@ public sealed record TrainingPreset
         LabelSmoothing = 0.1f,
     };
 
-    /// <summary>Quantization-aware fine-tuning of a trained network, whose weights <see cref="RepVggTrainer.Options.PretrainedWeightsPath"/> names: a hundredth of the learning rate of its training, and weak augmentation.</summary>
+    /// <summary>Quantization-aware fine-tuning of a trained network, whose weights <see cref="RepVggTrainer.Options.PretrainedWeightsPath"/> names: the learning rate 0.001, a hundredth of the usual one of SGD, and weak augmentation.</summary>
     public static TrainingPreset QuantizationAware { get; } = new()
     {
         Name = "quantization-aware",

@@ -49,9 +49,7 @@ internal static class QuantizeCommand
         int wanted = arguments.Integer("images", FewestImages, int.MaxValue) ?? DefaultImages;
 
         var (network, labels) = Read(path);
-        string[] blocks = [.. network.Blocks.Select(block => block.Shape.Name)];
-        if (options.FloatBlocks.FirstOrDefault(name => !blocks.Contains(name)) is { } stranger)
-            throw new UsageException($"--float-blocks: {network.Architecture.Name} has no block '{stranger}'. It has: {string.Join(", ", blocks)}.");
+        Arguments.Accept("--float-blocks", () => options.Layers.Check(network.Architecture));
         var images = DecodedImages.Read(data, (network.ImageHeight, network.ImageWidth), network.Architecture.InputChannels, interrupt.Token);
         if (images.Training.Classes != network.Classes)
             throw new InvalidDataException($"'{data}' has {images.Training.Classes} classes, and the network {network.Classes}.");

@@ -75,5 +75,7 @@ public sealed record QuantizationOptions
         if (!(Percentile is > 50 and <= 100))
             throw new ArgumentException(FormattableString.Invariant($"The percentile is {Percentile}; it must be more than 50 and at most 100."));
         Layers.Check(architecture);
+        if (!QuantizeClassifier && architecture.Blocks.All(block => FloatBlocks.Contains(block.Name)))
+            throw new ArgumentException($"All blocks of {architecture.Name} and its classifier would stay in floating point, so that nothing is quantized. Leave blocks out of FloatBlocks.");
     }
 }

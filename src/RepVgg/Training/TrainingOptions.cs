@@ -104,7 +104,7 @@ internal sealed record TrainingOptions
     public float Dropout { get; init; }
 
     /// <summary>
-    /// Stochastic depth (DropPath): share of the images for which the convolutions of a block with an identity branch are
+    /// Stochastic depth (DropPath), which must be 0 in quantization-aware training: share of the images for which the convolutions of a block with an identity branch are
     /// dropped in training, 0 or more and less than 1. The share rises linearly from 0 for the first block to this value for the last.
     /// </summary>
     public float StochasticDepth { get; init; }
@@ -134,7 +134,7 @@ internal sealed record TrainingOptions
 
     /// <summary>
     /// Number of epochs at the end of the run, from 0 to <see cref="Epochs"/>, in which batch norms use their running statistics without updating them, and the ranges of quantized activations
-    /// are fixed, so that the network is trained exactly as it will be run.
+    /// are fixed, so that the network is trained exactly as it will be run. Less than <see cref="Epochs"/> if the ranges have not been measured before.
     /// </summary>
     /// <remarks>For quantization-aware training. Source: Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", 2018, section 3.2.3.</remarks>
     public int FrozenStatisticsEpochs { get; init; }

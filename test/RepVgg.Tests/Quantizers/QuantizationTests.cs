@@ -73,6 +73,16 @@ public class QuantizationTests
         }
     }
 
+    [Fact]
+    public void That_nothing_would_be_quantized_is_refused()
+    {
+        var network = RandomNetworks.Create(RandomStates.Reduce(RepVggVariants.Find("RepVGG-S1")), 12, 12, 5);
+        var images = RandomNetworks.Pixels(network, 2).Chunk(network.Architecture.InputChannels * 144).ToArray();
+        var options = new QuantizationOptions { FloatBlocks = [.. network.Blocks.Select(block => block.Shape.Name)] };
+        Assert.Contains("nothing is quantized", Assert.Throws<ArgumentException>(() => Quantization.Calibrate(network, images, options)).Message, StringComparison.Ordinal);
+        Assert.NotNull(Quantization.Calibrate(network, images, options with { QuantizeClassifier = true }).QuantizedClassifier);
+    }
+
     [Theory]
     [InlineData(7, 6, 1, 1)]
     [InlineData(7, 6, 2, 1)]
