@@ -17,29 +17,11 @@ internal static class CallersBenchmark
         int rounds = options.Number("rounds", 5), callers = options.Number("callers", 8), cores = Environment.ProcessorCount;
         double seconds = options.Number("milliseconds", 2000) / 1000.0;
         (string Network, int Size)[] cases = options.Text("network") is { } name ? [(name, options.Number("size", 224))] : [("A0", 224), ("S1", 28)];
-        var lines = new List<string>(Header.Split('\n', StringSplitOptions.TrimEntries));
-        lines.ForEach(Console.WriteLine);
-        foreach (var (network, size) in cases)
-        {
-            foreach (string line in Measure(network, size, callers, cores, rounds, seconds))
-            {
-                lines.Add(line);
-                Console.WriteLine(line);
-            }
-        }
-        Console.WriteLine();
-        Console.WriteLine($"{Machine.Description} {OnnxRuntimePeer.Version}. {Machine.Cores}");
-        if (options.Text("write") is not { } path)
-            return;
-        ResultsFile.Replace(path, "Several callers of one engine", $"""
+        ResultsFile.Report(options, "Several callers of one engine", $"""
             {callers} threads that each call the same engine, or the same session of ONNX Runtime, with one image, without a pause: images per second of all
             together, and the time of a call. ONNX Runtime with one thread for an operation, and with as many as there are cores. Medians of {rounds} rounds
             in which the sides alternate; ratios are ours over theirs for images per second, and theirs over ours for times. Made by `bench/run` on {Machine.Today}.
-
-            {Machine.Description} {OnnxRuntimePeer.Version}.{Machine.Load} {Machine.Cores}
-
-            {string.Join('\n', lines)}
-            """);
+            """, Header, cases.SelectMany(test => Measure(test.Network, test.Size, callers, cores, rounds, seconds)));
     }
 
     private static IEnumerable<string> Measure(string name, int size, int callers, int cores, int rounds, double seconds)

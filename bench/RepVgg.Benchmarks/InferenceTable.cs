@@ -42,29 +42,11 @@ internal static class InferenceTable
         var cases = options.Text("network") is { } network
             ? [new InferenceCase(network, options.Number("size", 224), options.Number("batch", 1), options.Number("threads", 1), 0)]
             : Cases(Environment.ProcessorCount);
-        var lines = new List<string>(Header.Split('\n', StringSplitOptions.TrimEntries));
-        lines.ForEach(Console.WriteLine);
-        foreach (var test in cases)
-        {
-            foreach (var result in benchmark.Run(test))
-            {
-                lines.Add(InferenceBenchmark.Describe(test, result));
-                Console.WriteLine(lines[^1]);
-            }
-        }
-        Console.WriteLine();
-        Console.WriteLine($"{Machine.Description} {OnnxRuntimePeer.Version}. {Machine.Cores}");
-        if (options.Text("write") is not { } path)
-            return;
-        ResultsFile.Replace(path, "Inference against ONNX Runtime", $"""
+        ResultsFile.Report(options, "Inference against ONNX Runtime", $"""
             Medians of {rounds} rounds in which both sides alternate, with the same network, pixels and number of threads; ratio
             is images per second, ours over theirs. Two threads are slower where their cores are far apart, which a virtual machine can change
             at any time: rounds before and after which a cache line's round trip took less than {CoreDistance.FarRoundTrip:F0} ns are near, others far.
             Made by `bench/run` on {Machine.Today}.
-
-            {Machine.Description} {OnnxRuntimePeer.Version}.{Machine.Load} {Machine.Cores}
-
-            {string.Join('\n', lines)}
-            """);
+            """, Header, cases.SelectMany(test => benchmark.Run(test).Select(result => InferenceBenchmark.Describe(test, result))));
     }
 }

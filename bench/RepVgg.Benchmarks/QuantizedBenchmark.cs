@@ -32,28 +32,10 @@ internal static class QuantizedBenchmark
         var cases = options.Text("network") is { } name
             ? [new InferenceCase(name, options.Number("size", 224), options.Number("batch", 1), options.Number("threads", 1), 0)]
             : Cases(Environment.ProcessorCount);
-        var lines = new List<string>(Header.Split('\n', StringSplitOptions.TrimEntries));
-        lines.ForEach(Console.WriteLine);
-        foreach (var test in cases)
-        {
-            foreach (string line in Measure(test, rounds))
-            {
-                lines.Add(line);
-                Console.WriteLine(line);
-            }
-        }
-        Console.WriteLine();
-        Console.WriteLine($"{Machine.Description} {OnnxRuntimePeer.Version}. {Machine.Cores}");
-        if (options.Text("write") is not { } path)
-            return;
-        ResultsFile.Replace(path, "Quantized inference against ONNX Runtime", $"""
+        ResultsFile.Report(options, "Quantized inference against ONNX Runtime", $"""
             Medians of {count} rounds in which two sides alternate: the engine and ONNX Runtime on the same file of 8-bit integers, and the engine with integers and with floats. Ratios are images per
             second, those of integers in the engine over the others. The classifier is in floating point. Made by `bench/run` on {Machine.Today}.
-
-            {Machine.Description} {OnnxRuntimePeer.Version}.{Machine.Load} {Machine.Cores}
-
-            {string.Join('\n', lines)}
-            """);
+            """, Header, cases.SelectMany(test => Measure(test, rounds)));
     }
 
     private static IEnumerable<string> Measure(InferenceCase test, AlternatingRounds rounds)
