@@ -84,6 +84,9 @@ internal sealed class PretrainedWeights
         };
     }
 
+    /// <summary>Pads the architecture to train for the size of the training images, if the weights come from Keras, whose padding depends on it.</summary>
+    public RepVggArchitecture PaddedFor(RepVggArchitecture architecture, int height, int width) => _weights.PaddedFor(architecture, height, width);
+
     /// <summary>Passes on what was assumed because neither the file nor the options say it, and where the network to train differs from that of the file.</summary>
     /// <param name="trained">The architecture to train.</param>
     /// <param name="isGiven">Whether the user specified the architecture.</param>

@@ -252,6 +252,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         var architecture = named ?? RepVggVariants.ForImageSize(Math.Max(features.Height, features.Width));
         pretrained?.CheckChannels(_options.FeatureColumnName, features.Channels);
         architecture = architecture with { InputChannels = features.Channels, TrainingForm = _options.TrainingForm ?? architecture.TrainingForm };
+        architecture = pretrained?.PaddedFor(architecture, features.Height, features.Width) ?? architecture;
         architecture.Validate();
         if (_options.FrozenStages > architecture.Stages.Length)
             throw new ArgumentException($"FrozenStages is {_options.FrozenStages}, but {architecture.Name} has {architecture.Stages.Length} stages, the stem included.");

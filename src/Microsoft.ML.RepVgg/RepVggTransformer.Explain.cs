@@ -88,7 +88,7 @@ public sealed partial class RepVggTransformer
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         var mapper = _mapper!.Value;
-        var (planes, horizontal, vertical) = reader.Resize(picture, mapper.Stride);
+        var (planes, horizontal, vertical) = reader.Resize(picture, mapper);
         float[] features = mapper.Run(planes);
         float[] logits = mapper.Logits(features);
         int predicted = Logits.IndexOfMax(logits), index = classIndex ?? predicted;

@@ -17,6 +17,18 @@ internal static class RandomNetworks
             Stages = [.. stages.Select((stage, i) => new StageSpec($"stage{i}", stage.Width, stage.Depth, stage.Stride))],
         };
 
+    /// <summary>Pads the strided stages as TensorFlow does for images of a size: on one side only where the size of their input is even.</summary>
+    public static RepVggArchitecture PaddedForTensorFlow(this RepVggArchitecture architecture, int height, int width)
+    {
+        var stages = new List<StageSpec>();
+        foreach (var stage in architecture.Stages)
+        {
+            stages.Add(stage with { PaddingTop = stage.Stride == 2 && height % 2 == 0 ? 0 : 1, PaddingLeft = stage.Stride == 2 && width % 2 == 0 ? 0 : 1 });
+            (height, width) = ((height + stage.Stride - 1) / stage.Stride, (width + stage.Stride - 1) / stage.Stride);
+        }
+        return architecture with { Stages = [.. stages] };
+    }
+
     public static DeployNetwork Create(RepVggArchitecture architecture, int height, int width, int classes, int seed = 1)
     {
         var random = new Random(seed);

@@ -102,7 +102,7 @@ internal static class ReferenceNetwork
                         {
                             for (int kx = 0; kx < 3; kx++)
                             {
-                                int row = y * shape.Stride + ky - 1, column = x * shape.Stride + kx - 1;
+                                int row = y * shape.Stride + (ky - shape.PaddingTop) * shape.Dilation, column = x * shape.Stride + (kx - shape.PaddingLeft) * shape.Dilation;
                                 if (row >= 0 && row < height && column >= 0 && column < width)
                                     sum += (double)block.Kernel[((o * groupInput + i) * 3 + ky) * 3 + kx] * input[o / groupOutput * groupInput + i, row, column];
                             }

@@ -60,12 +60,12 @@ internal static class ReferenceQuantizedNetwork
                 long weight = weights.Weights[o * inputs * 9 + k];
                 for (int y = 0; y < rows; y++)
                 {
-                    int row = y * shape.Stride - 1 + k % 9 / 3;
+                    int row = y * shape.Stride - shape.PaddingTop + k % 9 / 3;
                     if (row < 0 || row >= height)
                         continue;
                     for (int x = 0; x < columns; x++)
                     {
-                        int column = x * shape.Stride - 1 + k % 3;
+                        int column = x * shape.Stride - shape.PaddingLeft + k % 3;
                         if (column >= 0 && column < width)
                             sums[y * columns + x] += (input[(plane + row) * width + column] - from.ZeroPoint) * weight;
                     }

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using Microsoft.ML.RepVgg.Scoring;
+using RepVgg.Architectures;
 using RepVgg.Inference;
 using RepVgg.Networks;
 
@@ -28,6 +29,23 @@ internal sealed class ActivationMapper(DeployNetwork network, ScoringOptions sco
 
     /// <summary>Distance between two cells in pixels of the network's input.</summary>
     public int Stride => network.Architecture.TotalStride;
+
+    /// <summary>Column of the network's input on which the cells of column 0 are centred.</summary>
+    public int ShiftX => Shift(stage => stage.PaddingLeft);
+
+    /// <summary>Row of the network's input on which the cells of row 0 are centred.</summary>
+    public int ShiftY => Shift(stage => stage.PaddingTop);
+
+    private int Shift(Func<StageSpec, int> padding)
+    {
+        int shift = 0, stride = 1;
+        foreach (var stage in network.Architecture.Stages)
+        {
+            shift += (1 - padding(stage)) * stride;
+            stride *= stage.Stride;
+        }
+        return shift;
+    }
 
     private int Cells => Width * Height;
 

@@ -43,9 +43,9 @@ internal sealed class PictureReader(FeatureInput input)
 
     /// <summary>Resizes an image to the network's input.</summary>
     /// <param name="image">The image.</param>
-    /// <param name="stride">Distance between two cells of the map in pixels of the network's input.</param>
+    /// <param name="network">The network, which says where its cells are.</param>
     /// <returns>The pixels that the network reads, as planes, and where the cells of the map lie in the image.</returns>
-    public (byte[] Planes, MapAxis Horizontal, MapAxis Vertical) Resize(SKBitmap image, int stride)
+    public (byte[] Planes, MapAxis Horizontal, MapAxis Vertical) Resize(SKBitmap image, ActivationMapper network)
     {
         var planes = new byte[input.Length];
         using var resizer = input.CreateResizer();
@@ -54,8 +54,8 @@ internal sealed class PictureReader(FeatureInput input)
         // ML.NET rounds the size of very long images down to 0.
         return (
             planes,
-            new MapAxis(stride, input.Width, image.Width, target.Left, Math.Max(target.Width, 1)),
-            new MapAxis(stride, input.Height, image.Height, target.Top, Math.Max(target.Height, 1)));
+            new MapAxis(network.Stride, network.ShiftX, input.Width, image.Width, target.Left, Math.Max(target.Width, 1)),
+            new MapAxis(network.Stride, network.ShiftY, input.Height, image.Height, target.Top, Math.Max(target.Height, 1)));
     }
 
     /// <summary>Gets the pixels of an image in its own size and colours, on the background colour, as planes of red, green and blue.</summary>

@@ -27,11 +27,13 @@ internal static class InspectCommand
         var figures = ModelStatistics.Of(architecture, weights.Form, weights.Classes, weights.ImageHeight, weights.ImageWidth);
 
         string features = string.Concat(
-            architecture.Groups > 1 ? $", {architecture.Groups} groups on every second layer" : "",
+            architecture.Groups > 1 ? $", {architecture.Groups} groups on every second layer{(architecture.GroupsRestartInStages ? " of each stage" : "")}" : "",
             architecture.SqueezeExcitation switch { SqueezeExcitation.BeforeRelu => ", squeeze-and-excitation before the ReLU", SqueezeExcitation.AfterRelu => ", squeeze-and-excitation after the ReLU", _ => "" },
+            architecture.Stages.Any(stage => !stage.IsPaddedOnAllSides) ? ", padded as by TensorFlow for images of this size" : "",
             weights.Form == WeightsForm.Training && architecture.Stages.Any(stage => stage.AuxiliaryHead) ? ", auxiliary heads" : "");
         Console.WriteLine($"File           {path}, {Table.Number(SizeOf(path))} bytes");
         Console.WriteLine($"Architecture   {architecture.Name}{features}");
+        Console.WriteLine($"Origin         {weights.Origin ?? (weights.Description is null ? "weights under the RepVGG authors' names" : "this library")}");
         Console.WriteLine($"Form           {weights.Form.Name()}{(weights.Form == WeightsForm.Training ? $", {architecture.TrainingForm}{(architecture.TrainingForm == TrainingForm.MobileOne ? $" with {architecture.ConvolutionBranches} 3x3 branches" : "")}{(Fusion.CanFuse(architecture.TrainingForm) ? "" : ", which does not fuse")}" : "")}");
         Console.WriteLine($"Classes        {(weights.Classes == 0 ? "none: there is no classifier" : $"{weights.Classes}{Labels(weights.Description)}")}");
         Console.WriteLine($"Images         {architecture.InputChannels} x {weights.ImageHeight} x {weights.ImageWidth}");

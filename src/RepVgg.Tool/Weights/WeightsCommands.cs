@@ -9,7 +9,7 @@ namespace RepVgg.Tool.Weights;
 /// <summary>The commands that read and write weights files.</summary>
 internal static class WeightsCommands
 {
-    private const string File = "FILE: weights in a .pth, .safetensors or .onnx file, or a training checkpoint";
+    private const string File = "FILE: weights in a .pth, .safetensors, .onnx, .h5 or .keras file, or a training checkpoint";
 
     private static readonly OptionSpec[] _normalization =
     [
@@ -24,6 +24,7 @@ internal static class WeightsCommands
     [
         new("epsilon", "X", "epsilon of the batch norms (default: the file's, or 1e-5)") { Sets = [nameof(WeightsFileOptions.BatchNormEpsilon)] },
         new("strides", "N,N,...", "stride of every stage, the stem included (default: the file's, or the variant's)"),
+        new("depths", "N,N,...", "number of blocks of every stage, 1 for the stem (default: those of the file)"),
         new("training-form", "NAME", "training form of the blocks, such as IdentityWithoutNorm, where the names do not tell it (default: found from the names)"),
         new("entry", "KEY", "key of the weights in a PyTorch checkpoint, such as ema (default: the usual ones)"),
     ];
@@ -63,7 +64,8 @@ internal static class WeightsCommands
                 _output,
                 .. OnnxOutput.CommandLineOptions,
                 .. ConvertCommand.OutputOptions,
-            ], ConvertCommand.Run) { Operands = ["IN: weights in a .pth, .safetensors or .onnx file, or a training checkpoint", "OUT: the file to write, .pth, .safetensors or .onnx"] },
+                ConvertCommand.Rotate,
+            ], ConvertCommand.Run) { Operands = ["IN: weights in a .pth, .safetensors, .onnx, .h5 or .keras file, or a training checkpoint", "OUT: the file to write, .pth, .safetensors, .onnx or .weights.h5 (Keras)"] },
         new("run", "Computes the logits of raw images in a NumPy file: float32 or uint8, [images, channels, height, width].",
             [.. _normalization, .. _unsaid, _output, OptionSpec.Threads], RunCommand.Run) { Operands = [File, "IMAGES.npy: the images, float32 or uint8, [images, channels, height, width]", "LOGITS.npy: the file to write"] },
     ];
@@ -87,6 +89,7 @@ internal static class WeightsCommands
     {
         BatchNormEpsilon = arguments.Positive("epsilon"),
         Strides = Strides(arguments),
+        Depths = Depths(arguments),
         TrainingForm = arguments.Text("training-form") is { } form ? ParseForm("training-form", form) : null,
         Entry = arguments.Text("entry"),
         Output = arguments.Text("output"),
@@ -111,6 +114,11 @@ internal static class WeightsCommands
     private static int[]? Strides(Arguments arguments) => arguments.Numbers("strides") is not { } numbers ? null
         : numbers.All(number => number is 1 or 2) ? Array.ConvertAll(numbers, number => (int)number)
         : throw new UsageException($"--strides is '{arguments.Text("strides")}'; it must be one stride per stage, each 1 or 2.");
+
+    /// <summary>Reads the numbers of blocks from the option --depths; null if it is not given.</summary>
+    private static int[]? Depths(Arguments arguments) => arguments.Numbers("depths") is not { } numbers ? null
+        : numbers[0] == 1 && numbers.All(number => number is >= 1 and <= 1000 && number == (int)number) ? Array.ConvertAll(numbers, number => (int)number)
+        : throw new UsageException($"--depths is '{arguments.Text("depths")}'; it must be the number of blocks of every stage, 1 for the stem.");
 
     private static string? Option(WeightsAssumptionKind kind) => kind switch
     {

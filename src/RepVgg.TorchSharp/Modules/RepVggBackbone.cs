@@ -23,13 +23,15 @@ public sealed class RepVggBackbone : torch.nn.Module<Tensor, Tensor>
     /// <param name="outputStride">Ratio of the image size to the size of the last feature map. Strides that would exceed it are replaced by dilation, as in segmentation networks. Null keeps all strides.</param>
     /// <param name="deploy">True to create the fused form, for weights that are already fused.</param>
     /// <exception cref="ArgumentException">The architecture cannot be built, or the output stride is not a product of its first strides.</exception>
-    /// <exception cref="NotSupportedException"><paramref name="deploy"/> is true, and the training form cannot be fused.</exception>
+    /// <exception cref="NotSupportedException"><paramref name="deploy"/> is true, and the training form cannot be fused; or a stage is padded on one side.</exception>
     /// <exception cref="DeviceUnavailableException">TorchSharp or its native libraries are missing, have another version, or need a newer system.</exception>
     public RepVggBackbone(RepVggArchitecture architecture, int? outputStride = null, bool deploy = false)
         : base(TorchRuntime.Checked(nameof(RepVggBackbone)))
     {
         ArgumentNullException.ThrowIfNull(architecture);
         architecture.Validate();
+        if (architecture.Stages.Any(stage => !stage.IsPaddedOnAllSides))
+            throw new NotSupportedException($"{architecture.Name} is padded on one side, as TensorFlow pads inputs of even size, which this module does not compute. Convert the network for images of odd size, such as 225 x 225.");
         if (deploy)
             Fusion.RequireFusable(architecture);
         Architecture = architecture;
@@ -47,7 +49,7 @@ public sealed class RepVggBackbone : torch.nn.Module<Tensor, Tensor>
                     spanned *= shape.Stride;
                 else
                     dilation *= shape.Stride;
-                blocks[j] = new RepVggBlock(shape, keepsStride ? shape.Stride : 1, dilation, deploy, architecture.BatchNormEpsilon);
+                blocks[j] = new RepVggBlock(shape, keepsStride ? shape.Stride : 1, dilation * shape.Dilation, deploy, architecture.BatchNormEpsilon);
             }
             _stages[i] = i == 0 ? blocks[0]
                 : architecture.PlusLayout ? new RepVggStage(blocks)

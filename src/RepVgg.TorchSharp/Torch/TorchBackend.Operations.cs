@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Backends;
 using TorchSharp;
 using F = TorchSharp.torch.nn.functional;
@@ -11,8 +12,8 @@ internal sealed partial class TorchBackend
     private static readonly long[] _window3x3 = [3, 3];
     private static readonly long[] _borderOfOne = [1, 1, 1, 1];
 
-    private protected override Tensor Conv2dCore(Tensor input, Tensor kernel, Tensor? bias, int stride, int paddingHeight, int paddingWidth, int groups) =>
-        Run(() => Convolve(Value(input), Value(kernel), bias is null ? null : Value(bias), stride, paddingHeight, paddingWidth, groups));
+    private protected override Tensor Conv2dCore(Tensor input, Tensor kernel, Tensor? bias, ConvolutionGeometry geometry) =>
+        Run(() => Convolve(Value(input), Value(kernel), bias is null ? null : Value(bias), geometry));
 
     private protected override Tensor BatchNormCore(Tensor input, BatchNormState state) => Run(() => Normalize(Value(input), state));
 
@@ -69,13 +70,13 @@ internal sealed partial class TorchBackend
     }
 
     /// <summary>Computes the same as the composition of primitive operations with less memory: intermediate tensor handles are disposed at once, and the sum and the ReLU are computed in place.</summary>
-    private protected override Tensor MultiBranchConvCore(Tensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu, BatchNormState? norm) => Run(() =>
+    private protected override Tensor MultiBranchConvCore(Tensor input, IReadOnlyList<Branch> branches, BlockGeometry geometry, bool relu, BatchNormState? norm) => Run(() =>
     {
         using var source = ToComputeType(Value(input));
         torch.Tensor? sum = null;
         foreach (var branch in branches)
         {
-            var part = ComputeBranch(source, branch, stride, groups);
+            var part = ComputeBranch(source, branch, geometry);
             if (sum is null)
             {
                 sum = part;
@@ -93,21 +94,24 @@ internal sealed partial class TorchBackend
     });
 
     /// <summary>Returns a new tensor that no other operation reads, so that it can be changed in place.</summary>
-    private torch.Tensor ComputeBranch(torch.Tensor input, Branch branch, int stride, int groups)
+    private torch.Tensor ComputeBranch(torch.Tensor input, Branch branch, BlockGeometry geometry)
     {
         using var scope = torch.NewDisposeScope();
-        var result = branch.Kernel is { } kernel ? Convolve(input, Value(kernel), null, stride, branch.KernelHeight / 2, branch.KernelWidth / 2, groups) : input;
+        var result = branch.Kernel is { } kernel ? Convolve(input, Value(kernel), null, geometry.Of(branch.KernelHeight, branch.KernelWidth)) : input;
         if (branch.Norm is { } norm)
             result = Normalize(result, norm);
         return (ReferenceEquals(result, input) ? input.clone() : result).MoveToOuterDisposeScope();
     }
 
-    private torch.Tensor Convolve(torch.Tensor input, torch.Tensor kernel, torch.Tensor? bias, int stride, int paddingHeight, int paddingWidth, int groups)
+    private torch.Tensor Convolve(torch.Tensor input, torch.Tensor kernel, torch.Tensor? bias, ConvolutionGeometry geometry)
     {
-        using var x = ToComputeType(input);
+        using var source = ToComputeType(input);
+        bool isEven = geometry.Top == geometry.Bottom && geometry.Left == geometry.Right;
+        using var x = isEven ? source.alias() : F.pad(source, [geometry.Left, geometry.Right, geometry.Top, geometry.Bottom]);
         using var w = ToComputeType(kernel);
         using var b = bias is null ? null : ToComputeType(bias);
-        return F.conv2d(x, w, b, [stride, stride], [paddingHeight, paddingWidth], groups: groups);
+        long stride = geometry.Stride, dilation = geometry.Dilation;
+        return F.conv2d(x, w, b, [stride, stride], isEven ? [geometry.Top, geometry.Left] : [0, 0], [dilation, dilation], geometry.Groups);
     }
 
     private torch.Tensor Normalize(torch.Tensor input, BatchNormState state) => F.batch_norm(

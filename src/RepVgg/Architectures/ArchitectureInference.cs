@@ -2,10 +2,13 @@ using System.Collections.Immutable;
 
 namespace RepVgg.Architectures;
 
-/// <summary>The shape of a block without its name: channels, stride and groups.</summary>
-internal readonly record struct BlockShape(int InputChannels, int OutputChannels, int Stride, int Groups)
+/// <summary>The shape of a block without its name: channels, and how its convolutions move over the input.</summary>
+internal readonly record struct BlockShape(int InputChannels, int OutputChannels, BlockGeometry Geometry)
 {
-    public override string ToString() => $"{InputChannels} to {OutputChannels} channels, stride {Stride}, {Groups} groups";
+    /// <summary>The shape of a block.</summary>
+    public static BlockShape Of(BlockSpec block) => new(block.InputChannels, block.OutputChannels, block.Geometry);
+
+    public override string ToString() => $"{InputChannels} to {OutputChannels} channels, {Geometry}";
 }
 
 /// <summary>The properties of a block that are known from a file. Unknown properties are null.</summary>
@@ -16,6 +19,9 @@ internal sealed record FoundBlock(int InputChannels, int OutputChannels, int Gro
 {
     /// <summary>Stride of the block.</summary>
     public int? Stride { get; init; }
+
+    /// <summary>Rows and columns of zeros at the top and at the left, if the stride is known.</summary>
+    public (int Top, int Left)? Padding { get; init; }
 
     /// <summary>Whether the block has an identity branch.</summary>
     public bool? HasIdentity { get; init; }
@@ -32,7 +38,8 @@ internal sealed record FoundBlock(int InputChannels, int OutputChannels, int Gro
     /// <summary>Whether a block of an architecture can be this block.</summary>
     public bool Fits(BlockSpec block) =>
         InputChannels == block.InputChannels && OutputChannels == block.OutputChannels && Groups == block.Groups && Layers == block.Layers
-        && (Stride ?? block.Stride) == block.Stride && (HasIdentity ?? block.HasIdentity) == block.HasIdentity && (Name ?? block.Name) == block.Name;
+        && (Stride ?? block.Stride) == block.Stride && (HasIdentity ?? block.HasIdentity) == block.HasIdentity && (Name ?? block.Name) == block.Name
+        && (Padding ?? (block.PaddingTop, block.PaddingLeft)) == (block.PaddingTop, block.PaddingLeft);
 }
 
 /// <summary>The properties of a network that are known from a file.</summary>
@@ -90,12 +97,12 @@ internal static class ArchitectureInference
         // RepVGG and RepOpt-VGG have variants of the same shape, which differ in their training form.
         foreach (var variant in RepVggVariants.All.OrderBy(variant => network.Form is { } form && variant.TrainingForm != form))
         {
-            var sized = variant with
+            var sized = Padded(network, variant with
             {
                 InputChannels = network.Blocks[0].InputChannels,
                 TrainingForm = network.Form ?? variant.TrainingForm,
                 ConvolutionBranches = network.ConvolutionBranches,
-            };
+            });
             if (network.Fits(sized))
                 return sized;
             // The auxiliary heads of a RepVGGplus variant may have been removed.
@@ -103,9 +110,27 @@ internal static class ArchitectureInference
             if (variant.PlusLayout && network.Fits(headless))
                 return headless;
         }
-        var architecture = Assemble(network);
+        var architecture = Padded(network, Assemble(network));
+        if (!network.Fits(architecture) && network.Fits(architecture with { GroupsRestartInStages = true }))
+            architecture = architecture with { GroupsRestartInStages = true };
         architecture.Validate();
         return architecture;
+    }
+
+    /// <summary>Pads the stages of an architecture as the first of their blocks in the network.</summary>
+    private static RepVggArchitecture Padded(FoundNetwork network, RepVggArchitecture architecture)
+    {
+        if (network.Blocks.All(block => block.Padding is null or (1, 1)))
+            return architecture;
+        int first = 0;
+        var stages = ImmutableArray.CreateBuilder<StageSpec>(architecture.Stages.Length);
+        foreach (var stage in architecture.Stages)
+        {
+            var (top, left) = first < network.Blocks.Count ? network.Blocks[first].Padding ?? (1, 1) : (1, 1);
+            stages.Add(stage with { PaddingTop = top, PaddingLeft = left });
+            first += architecture.BlocksOf(stage);
+        }
+        return architecture with { Stages = stages.MoveToImmutable() };
     }
 
     private static RepVggArchitecture Assemble(FoundNetwork network)
@@ -128,7 +153,7 @@ internal static class ArchitectureInference
             Name = "RepVGG",
             InputChannels = network.Blocks[0].InputChannels,
             Stages = stages.ToImmutable(),
-            Groups = network.Blocks.Count > 2 ? network.Blocks[2].Groups : 1,
+            Groups = network.Blocks.Max(block => block.Groups),
             TrainingForm = network.Form ?? default,
             ConvolutionBranches = network.ConvolutionBranches,
             PlusLayout = network.PlusLayout,

@@ -25,6 +25,12 @@ internal static class ArchitectureJson
         if (architecture.ConvolutionBranches != RepVggArchitecture.DefaultConvolutionBranches)
             writer.WriteNumber("convolution_branches", architecture.ConvolutionBranches);
         writer.WriteBoolean("plus_layout", architecture.PlusLayout);
+        if (architecture.GroupsRestartInStages)
+            writer.WriteBoolean("groups_restart_in_stages", true);
+        if (architecture.OutputStride is { } outputStride)
+            writer.WriteNumber("output_stride", outputStride);
+        if (architecture.DilatedBlocks is { } dilatedBlocks)
+            writer.WriteNumber("dilated_blocks", dilatedBlocks);
         writer.WriteNumber("batch_norm_epsilon", architecture.BatchNormEpsilon);
         writer.WriteNumber("default_image_size", architecture.DefaultImageSize);
         writer.WriteStartArray("stages");
@@ -37,6 +43,11 @@ internal static class ArchitectureJson
             writer.WriteNumber("stride", stage.Stride);
             if (stage.AuxiliaryHead)
                 writer.WriteBoolean("auxiliary_head", true);
+            if (!stage.IsPaddedOnAllSides)
+            {
+                writer.WriteNumber("padding_top", stage.PaddingTop);
+                writer.WriteNumber("padding_left", stage.PaddingLeft);
+            }
             writer.WriteEndObject();
         }
         writer.WriteEndArray();
@@ -64,6 +75,9 @@ internal static class ArchitectureJson
                 TrainingForm = json.TryGetProperty("training_form", out var form) ? ReadForm(form.GetString()) : default,
                 ConvolutionBranches = json.TryGetProperty("convolution_branches", out var branches) ? branches.GetInt32() : RepVggArchitecture.DefaultConvolutionBranches,
                 PlusLayout = json.GetProperty("plus_layout").GetBoolean(),
+                GroupsRestartInStages = json.TryGetProperty("groups_restart_in_stages", out var restart) && restart.GetBoolean(),
+                OutputStride = json.TryGetProperty("output_stride", out var outputStride) ? outputStride.GetInt32() : null,
+                DilatedBlocks = json.TryGetProperty("dilated_blocks", out var dilatedBlocks) ? dilatedBlocks.GetInt32() : null,
                 BatchNormEpsilon = json.GetProperty("batch_norm_epsilon").GetSingle(),
                 DefaultImageSize = json.GetProperty("default_image_size").GetInt32(),
                 Stages =
@@ -73,7 +87,11 @@ internal static class ArchitectureJson
                         stage.GetProperty("width").GetInt32(),
                         stage.GetProperty("depth").GetInt32(),
                         stage.GetProperty("stride").GetInt32(),
-                        stage.TryGetProperty("auxiliary_head", out var head) && head.GetBoolean())),
+                        stage.TryGetProperty("auxiliary_head", out var head) && head.GetBoolean())
+                    {
+                        PaddingTop = stage.TryGetProperty("padding_top", out var top) ? top.GetInt32() : 1,
+                        PaddingLeft = stage.TryGetProperty("padding_left", out var left) ? left.GetInt32() : 1,
+                    }),
                 ],
             };
             architecture.Validate();

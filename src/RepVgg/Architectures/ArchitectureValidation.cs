@@ -47,17 +47,25 @@ internal static partial class ArchitectureValidation
         ArgumentNullException.ThrowIfNull(architecture);
         CheckImageSize(height, width);
         int stride = architecture.TotalStride;
-        if (height < stride || width < stride)
+        // A network that is padded for images of one size was trained on them. Its last convolution must see more than one pixel.
+        int least = architecture.Stages.All(stage => stage.IsPaddedOnAllSides) ? stride : stride / 2 + 1;
+        if (height < least || width < least)
         {
             throw new ArgumentException(
                 $"Images of {width}x{height} pixels are too small for {architecture.Name}, which reduces them by {stride}: "
-                + $"use at least {stride}x{stride} pixels, or a variant for small images such as {RepVggVariants.S1.Name}.");
+                + $"use at least {least}x{least} pixels, or a variant for small images such as {RepVggVariants.S1.Name}.");
         }
 
         long largest = (long)architecture.InputChannels * height * width;
         long rows = height, columns = width;
         foreach (var block in architecture.Blocks)
         {
+            if ((block.PaddingTop == 0 && rows % 2 != 0) || (block.PaddingLeft == 0 && columns % 2 != 0))
+            {
+                throw new ArgumentException(
+                    $"Images of {width}x{height} pixels cannot be used with {architecture.Name}: its convolution {block.Name} is padded on one side, as TensorFlow pads inputs of even size, but reads a map of {columns}x{rows} pixels (width x height) there. "
+                    + "Use images of the size for which the network was converted.");
+            }
             (rows, columns) = ((rows - 1) / block.Stride + 1, (columns - 1) / block.Stride + 1);
             largest = Math.Max(largest, block.OutputChannels * rows * columns);
         }
@@ -148,6 +156,12 @@ internal static partial class ArchitectureValidation
                 problems.Add($"{stage.Name} has depth {stage.Depth}, not {(i == 0 ? "1, as a stem has" : "at least 1")}");
             if (stage.Stride is not (1 or 2))
                 problems.Add($"{stage.Name} has stride {stage.Stride}, not 1 or 2");
+            if (stage.PaddingTop is not (0 or 1) || stage.PaddingLeft is not (0 or 1))
+                problems.Add($"{stage.Name} is padded by {stage.PaddingTop} at the top and {stage.PaddingLeft} at the left, not by 0 or 1");
+            else if (!stage.IsPaddedOnAllSides && stage.Stride != 2)
+                problems.Add($"{stage.Name} is padded on one side, but has stride {stage.Stride}, not 2");
+            else if (!stage.IsPaddedOnAllSides && architecture.TrainingForm != TrainingForm.RepVgg)
+                problems.Add($"{stage.Name} is padded on one side, which is defined for the training form {TrainingForm.RepVgg} only, not for {architecture.TrainingForm}");
             if (stage.AuxiliaryHead && (!architecture.PlusLayout || i == 0 || i == architecture.Stages.Length - 1))
                 problems.Add($"{stage.Name} has an auxiliary head; only inner stages of the RepVGGplus layout can have one");
             blocks += stage.Depth;
@@ -157,6 +171,20 @@ internal static partial class ArchitectureValidation
             problems.Add($"it has {blocks} blocks, more than {MaximumBlocks}");
         if (stride > MaximumWidth)
             problems.Add($"the product of its strides is more than {MaximumWidth}");
+        if (problems.Count == 0)
+            CheckDilation(architecture, problems);
+    }
+
+    private static void CheckDilation(RepVggArchitecture architecture, List<string> problems)
+    {
+        int spanned = 1;
+        string strides = string.Join(", ", architecture.Stages.Select(stage => stage.Stride));
+        if (architecture.OutputStride is { } output && output != 1 && !architecture.Stages.Any(stage => (spanned *= stage.Stride) == output))
+            problems.Add($"its output stride is {output}, not a product of its first strides ({strides})");
+        if (architecture.DilatedBlocks is { } blocks && architecture.OutputStride is null)
+            problems.Add($"it has {blocks} dilated blocks, but no output stride");
+        else if (architecture.DilatedBlocks is { } dilated && (dilated < 0 || dilated > architecture.Stages.Sum(architecture.BlocksOf)))
+            problems.Add($"it has {dilated} dilated blocks of {architecture.Stages.Sum(architecture.BlocksOf)}");
     }
 
     private static void CheckBlocks(RepVggArchitecture architecture, List<string> problems)
@@ -169,6 +197,8 @@ internal static partial class ArchitectureValidation
     {
         if (block.InputChannels % block.Groups != 0 || block.OutputChannels % block.Groups != 0)
             problems.Add($"{name} has {block.InputChannels} to {block.OutputChannels} channels, which {block.Groups} groups do not divide");
+        if (block.Dilation > 1 && !block.Branches.All(branch => branch.IsSingleLayer))
+            problems.Add($"{name} is dilated, which is not defined for the training form {block.Form}, whose branches have several layers");
         if (block.SqueezeExcitation != SqueezeExcitation.None && block.SqueezeWidth < 1)
             problems.Add($"{name} has {block.OutputChannels} channels, too few for its squeeze-and-excitation");
     }

@@ -14,8 +14,23 @@ public sealed record BlockSpec(string Name, int InputChannels, int OutputChannel
     /// <summary>The training form of the block.</summary>
     public TrainingForm Form { get; init; }
 
-    /// <summary>Whether the input and the output of the block have the same shape, so that it can have an identity branch.</summary>
-    public bool HasIdentity => InputChannels == OutputChannels && Stride == 1;
+    /// <summary>Distance of the taps of the 3x3 kernels in pixels: more than 1 in a network whose <see cref="RepVggArchitecture.OutputStride"/> is less than the product of its strides.</summary>
+    public int Dilation { get; init; } = 1;
+
+    /// <summary>Rows of zeros above the input of a 3x3 convolution: 1, or 0 as in TensorFlow; see <see cref="StageSpec.PaddingTop"/>.</summary>
+    public int PaddingTop { get; init; } = 1;
+
+    /// <summary>Columns of zeros to the left of the input of a 3x3 convolution: 1, or 0 as in TensorFlow; see <see cref="StageSpec.PaddingLeft"/>.</summary>
+    public int PaddingLeft { get; init; } = 1;
+
+    /// <summary>Whether the block is designed with stride 2 and has stride 1, because the architecture dilates its stage. Its branches are those of the block with stride 2.</summary>
+    internal bool LosesStride { get; init; }
+
+    /// <summary>Whether the block has an identity branch in forms that have one: its input and output have the same shape in the network that has all strides.</summary>
+    public bool HasIdentity => InputChannels == OutputChannels && Stride == 1 && !LosesStride;
+
+    /// <summary>How the convolutions of the block move over its input.</summary>
+    internal BlockGeometry Geometry => new(Stride, Groups, Dilation, PaddingTop, PaddingLeft);
 
     /// <summary>Index of the block in its stage, from 0.</summary>
     internal int IndexInStage { get; init; }

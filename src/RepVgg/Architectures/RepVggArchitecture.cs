@@ -9,7 +9,20 @@ namespace RepVgg.Architectures;
 /// <param name="Depth">Number of 3x3 layers, at least 1; of blocks in all training forms except <see cref="TrainingForm.ResidualReorg"/>, whose blocks have two layers.</param>
 /// <param name="Stride">Stride of the first block, 1 or 2.</param>
 /// <param name="AuxiliaryHead">Whether the stage has an auxiliary classifier on its output, which is used only in training and removed by fusion. RepVGGplus only.</param>
-public sealed record StageSpec(string Name, int Width, int Depth, int Stride, bool AuxiliaryHead = false);
+public sealed record StageSpec(string Name, int Width, int Depth, int Stride, bool AuxiliaryHead = false)
+{
+    /// <summary>
+    /// Rows of zeros above the input of the 3x3 convolutions of the first block: 1, as in PyTorch, or 0, as TensorFlow's padding 'same' pads inputs of even height with stride 2. There is always one row
+    /// of zeros below. With 0, kernels of smaller size lie on the first row of a 3x3 kernel instead of its middle row, and the height of the stage's input must be even.
+    /// </summary>
+    public int PaddingTop { get; init; } = 1;
+
+    /// <summary>Columns of zeros to the left of the input of the first block: 1 or 0, as <see cref="PaddingTop"/> for the width.</summary>
+    public int PaddingLeft { get; init; } = 1;
+
+    /// <summary>Whether the first block is padded on all sides.</summary>
+    internal bool IsPaddedOnAllSides => PaddingTop == 1 && PaddingLeft == 1;
+}
 
 /// <summary>The architecture of a RepVGG network: its stages, groups and squeeze-and-excitation.</summary>
 /// <remarks>Source: Ding et al., "RepVGG: Making VGG-style ConvNets Great Again", CVPR 2021, table 2 and section 3.4.</remarks>
@@ -30,6 +43,9 @@ public sealed record RepVggArchitecture
     /// <summary>Number of groups of the convolutions of every second block (blocks 2, 4, 6, ..., where the stem is block 0). All other blocks have one group.</summary>
     public int Groups { get; init; } = 1;
 
+    /// <summary>Whether the blocks with groups are the second, fourth, sixth, ... of every stage, as in some ports of RepVGG, instead of those of the whole network. It makes no difference for the networks of the paper, except those that start a stage with such a block.</summary>
+    public bool GroupsRestartInStages { get; init; }
+
     /// <summary>Position of the squeeze-and-excitation in every block, or None.</summary>
     public SqueezeExcitation SqueezeExcitation { get; init; }
 
@@ -48,8 +64,22 @@ public sealed record RepVggArchitecture
     /// <summary>Height and width of the images that the variant is designed for, in pixels.</summary>
     public int DefaultImageSize { get; init; } = 224;
 
-    /// <summary>Product of the strides of all stages: the ratio of the image size to the size of the last feature map.</summary>
-    public int TotalStride => Stages.Aggregate(1, (product, stage) => product * stage.Stride);
+    /// <summary>
+    /// Ratio of the image size to the size of the last feature map, if it is less than the product of the strides, as in networks for segmentation; null for that product. The stages whose strides would exceed
+    /// it have stride 1, and their 3x3 convolutions are dilated by the product of the strides that are left out, so that they read the pixels that they were trained on.
+    /// </summary>
+    /// <remarks>Source: the RepVGG authors' PSPNet example: for 8, the last stage is dilated by 4 and the one before by 2. 1x1 and identity branches stay as they are.</remarks>
+    public int? OutputStride { get; init; }
+
+    /// <summary>Number of blocks at the end of the network that are dilated, if <see cref="OutputStride"/> is given; null for all blocks of the stages that lose their stride. The "fast" networks of the paper dilate 5.</summary>
+    /// <remarks>Source: RepVGG, section 4.3.</remarks>
+    public int? DilatedBlocks { get; init; }
+
+    /// <summary>Product of the strides of all stages: the ratio of the image size to the size of the last feature map, unless <see cref="OutputStride"/> is less.</summary>
+    internal int DesignStride => Stages.Aggregate(1, (product, stage) => product * stage.Stride);
+
+    /// <summary>The ratio of the image size to the size of the last feature map: <see cref="OutputStride"/>, or the product of the strides of all stages.</summary>
+    public int TotalStride => OutputStride ?? DesignStride;
 
     /// <summary>Number of pooled features, which are the input of the classifier.</summary>
     public int FeatureWidth => Stages[^1].Width;
@@ -59,16 +89,26 @@ public sealed record RepVggArchitecture
     {
         get
         {
-            int number = 0, input = InputChannels;
+            int number = 0, input = InputChannels, spanned = 1, dilation = 1, limit = TotalStride, firstDilated = DilatedBlocks is { } dilated ? Stages.Sum(BlocksOf) - dilated : 0;
             foreach (var stage in Stages)
             {
                 int blocks = BlocksOf(stage);
+                bool losesStride = spanned * stage.Stride > limit;
+                if (losesStride)
+                    dilation *= stage.Stride;
+                else
+                    spanned *= stage.Stride;
                 for (int i = 0; i < blocks; i++, number++)
                 {
                     string name = number == 0 ? stage.Name : PlusLayout ? $"{stage.Name}.blocks.{i}" : $"{stage.Name}.{i}";
-                    int groups = number > 0 && number % 2 == 0 ? Groups : 1;
-                    yield return new BlockSpec(name, input, stage.Width, i == 0 ? stage.Stride : 1, groups, SqueezeExcitation)
+                    bool isGrouped = GroupsRestartInStages ? i % 2 == 1 : number > 0 && number % 2 == 0;
+                    bool isStrided = i == 0 && !losesStride;
+                    yield return new BlockSpec(name, input, stage.Width, isStrided ? stage.Stride : 1, isGrouped ? Groups : 1, SqueezeExcitation)
                     {
+                        Dilation = number >= firstDilated ? dilation : 1,
+                        LosesStride = i == 0 && losesStride && stage.Stride > 1,
+                        PaddingTop = isStrided ? stage.PaddingTop : 1,
+                        PaddingLeft = isStrided ? stage.PaddingLeft : 1,
                         Form = TrainingForm,
                         IndexInStage = i,
                         Layers = Math.Min(TrainingForms.LayersPerBlock(TrainingForm), stage.Depth - i * TrainingForms.LayersPerBlock(TrainingForm)),
@@ -99,7 +139,8 @@ public sealed record RepVggArchitecture
     /// <returns>True if every property is equal.</returns>
     public bool Equals(RepVggArchitecture? other) =>
         other is not null && Name == other.Name && InputChannels == other.InputChannels && Groups == other.Groups
-        && SqueezeExcitation == other.SqueezeExcitation && TrainingForm == other.TrainingForm && ConvolutionBranches == other.ConvolutionBranches && PlusLayout == other.PlusLayout
+        && SqueezeExcitation == other.SqueezeExcitation && TrainingForm == other.TrainingForm && ConvolutionBranches == other.ConvolutionBranches && PlusLayout == other.PlusLayout && GroupsRestartInStages == other.GroupsRestartInStages
+        && OutputStride == other.OutputStride && DilatedBlocks == other.DilatedBlocks
         && BatchNormEpsilon.Equals(other.BatchNormEpsilon) && DefaultImageSize == other.DefaultImageSize
         && Stages.IsDefault == other.Stages.IsDefault && (Stages.IsDefault || Stages.SequenceEqual(other.Stages));
 

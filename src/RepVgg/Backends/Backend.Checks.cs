@@ -1,3 +1,5 @@
+using RepVgg.Architectures;
+
 namespace RepVgg.Backends;
 
 /// <content>The checks of arguments and of the step, shared by all operations.</content>
@@ -78,12 +80,25 @@ internal abstract partial class Backend
             throw new ArgumentException($"A convolution's kernel is a parameter, a buffer or an equivalent kernel of shape OIHW, not {(isMap ? "an input or another result" : "a tensor")} of shape {Text(kernel.Shape)}.", name);
     }
 
-    private static void CheckConvolution(Tensor input, Tensor kernel, int paddingHeight, int paddingWidth, int groups)
+    private static void CheckConvolution(Tensor input, Tensor kernel, ConvolutionGeometry geometry)
     {
+        int groups = geometry.Groups;
+        if (geometry.Stride < 1 || geometry.Dilation < 1 || groups < 1 || Math.Min(Math.Min(geometry.Top, geometry.Left), Math.Min(geometry.Bottom, geometry.Right)) < 0)
+            throw new ArgumentException($"A convolution needs stride >= 1, dilation >= 1, padding >= 0 and groups >= 1; {geometry} were given.");
+        if (geometry.Stride > 1 && geometry.Dilation > 1)
+            throw new ArgumentException($"A convolution cannot have both a stride and a dilation of more than 1; {geometry} were given.");
         if (input.Shape[1] % groups != 0 || kernel.Shape[0] % groups != 0 || kernel.Shape[1] != input.Shape[1] / groups)
             throw new ArgumentException($"A kernel {Text(kernel.Shape)} with {groups} group(s) does not fit an input {Text(input.Shape)}.");
-        if (input.Shape[2] + 2 * paddingHeight < kernel.Shape[2] || input.Shape[3] + 2 * paddingWidth < kernel.Shape[3])
+        if (geometry.PaddedHeight(input.Shape[2]) < geometry.Span(kernel.Shape[2]) || geometry.PaddedWidth(input.Shape[3]) < geometry.Span(kernel.Shape[3]))
             throw new ArgumentException($"The kernel {Text(kernel.Shape)} is larger than the padded input {Text(input.Shape)}.");
+    }
+
+    private static void CheckBlock(Tensor input, BlockGeometry geometry)
+    {
+        if (geometry.Stride < 1 || geometry.Groups < 1 || geometry.Dilation < 1 || geometry.Top is not (0 or 1) || geometry.Left is not (0 or 1))
+            throw new ArgumentException($"A block needs stride >= 1, groups >= 1, dilation >= 1 and padding of 0 or 1 at the top and at the left; {geometry} were given.");
+        if ((geometry.Top == 0 && (geometry.Stride != 2 || input.Shape[2] % 2 != 0)) || (geometry.Left == 0 && (geometry.Stride != 2 || input.Shape[3] % 2 != 0)))
+            throw new ArgumentException($"Padding on one side needs stride 2 and an even height or width in that dimension, not {geometry} and an input {Text(input.Shape)}.");
     }
 
     private void CheckVector(Tensor tensor, int length, string what, string name)

@@ -1,3 +1,5 @@
+using RepVgg.Architectures;
+
 namespace RepVgg.Backends;
 
 /// <content>The operations of a step: each one checks its arguments and calls the core method of the backend.</content>
@@ -11,26 +13,21 @@ internal abstract partial class Backend
     /// <param name="padding">Rows and columns of zeros on each side, at least 0.</param>
     /// <param name="groups">Number of groups, at least 1.</param>
     public Tensor Conv2d(Tensor input, Tensor kernel, Tensor? bias, int stride, int padding, int groups) =>
-        Conv2d(input, kernel, bias, stride, padding, padding, groups);
+        Conv2d(input, kernel, bias, ConvolutionGeometry.Padded(stride, padding, groups));
 
     /// <summary>2-d convolution of an NCHW input.</summary>
     /// <param name="input">[N, C, H, W].</param>
     /// <param name="kernel">A parameter or buffer, OIHW with I = C / groups.</param>
     /// <param name="bias">[O]; null for none.</param>
-    /// <param name="stride">Stride in both dimensions, at least 1.</param>
-    /// <param name="paddingHeight">Rows of zeros at the top and at the bottom, at least 0.</param>
-    /// <param name="paddingWidth">Columns of zeros at the left and at the right, at least 0.</param>
-    /// <param name="groups">Number of groups, at least 1.</param>
-    public Tensor Conv2d(Tensor input, Tensor kernel, Tensor? bias, int stride, int paddingHeight, int paddingWidth, int groups)
+    /// <param name="geometry">Stride, dilation and groups, at least 1, and padding, at least 0. A stride and a dilation of more than 1 cannot be combined.</param>
+    public Tensor Conv2d(Tensor input, Tensor kernel, Tensor? bias, ConvolutionGeometry geometry)
     {
         CheckMap(input, nameof(input));
         CheckKernel(kernel, nameof(kernel));
-        if (stride < 1 || paddingHeight < 0 || paddingWidth < 0 || groups < 1)
-            throw new ArgumentException($"A convolution needs stride >= 1, padding >= 0 and groups >= 1; stride {stride}, padding {paddingHeight} x {paddingWidth}, groups {groups} were given.");
-        CheckConvolution(input, kernel, paddingHeight, paddingWidth, groups);
+        CheckConvolution(input, kernel, geometry);
         if (bias is not null)
             CheckVector(bias, kernel.Shape[0], "bias", nameof(bias));
-        return Conv2dCore(input, kernel, bias, stride, paddingHeight, paddingWidth, groups);
+        return Conv2dCore(input, kernel, bias, geometry);
     }
 
     /// <summary>Batch normalisation over N, H, W. The mode of the step decides which statistics are used, unless the state is frozen.</summary>
@@ -172,23 +169,22 @@ internal abstract partial class Backend
     /// </remarks>
     /// <param name="input">[N, C, H, W].</param>
     /// <param name="branches">The branches of the block, at least one, with equal numbers of outputs. An identity needs stride 1 and O = C.</param>
-    /// <param name="stride">Stride of the convolutions, at least 1.</param>
-    /// <param name="groups">Number of groups of the convolutions.</param>
+    /// <param name="geometry">How the convolutions move over the input. A height or width that is padded on one side only must be even, and its stride 2.</param>
     /// <param name="relu">Whether negative values of the result are replaced by 0.</param>
     /// <param name="norm">Batch norm of the sum, O channels; null for none.</param>
     /// <returns>[N, O, ceil(H / stride), ceil(W / stride)].</returns>
-    public Tensor MultiBranchConv(Tensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu, BatchNormState? norm = null)
+    public Tensor MultiBranchConv(Tensor input, IReadOnlyList<Branch> branches, BlockGeometry geometry, bool relu, BatchNormState? norm = null)
     {
         CheckMap(input, nameof(input));
         int? kernelOutputs = CheckBranches(branches)?[0];
-        if (stride < 1 || groups < 1)
-            throw new ArgumentException($"A block needs stride >= 1 and groups >= 1; stride {stride}, groups {groups} were given.");
+        CheckBlock(input, geometry);
+        int stride = geometry.Stride;
         int outputs = kernelOutputs ?? input.Shape[1];
-        long values = (long)input.Shape[0] * Architectures.ConvolutionSize.OutputOfBlock(input.Shape[2], stride) * Architectures.ConvolutionSize.OutputOfBlock(input.Shape[3], stride);
+        long values = (long)input.Shape[0] * ConvolutionSize.OutputOfBlock(input.Shape[2], stride) * ConvolutionSize.OutputOfBlock(input.Shape[3], stride);
         foreach (var branch in branches)
         {
             if (branch.Kernel is { } kernel)
-                CheckConvolution(input, kernel, branch.KernelHeight / 2, branch.KernelWidth / 2, groups);
+                CheckConvolution(input, kernel, geometry.Of(branch.KernelHeight, branch.KernelWidth));
             else if (stride != 1 || outputs != input.Shape[1])
                 throw new ArgumentException($"An identity branch needs stride 1 and equal numbers of input and output channels, not stride {stride} and {input.Shape[1]} to {outputs} channels.", nameof(branches));
             CheckScales(branch, outputs);
@@ -201,12 +197,12 @@ internal abstract partial class Backend
             CheckStatistics(norm, values);
         }
 
-        using var merged = MergeBranches(branches);
+        using var merged = MergeBranches(branches, geometry);
         if (merged is not null)
             branches = [new Branch(merged)];
         return branches is [{ Kernel: { } single, Norm: null }]
-            ? MultiBranchConvCore(input, [new Branch(single, norm)], stride, groups, relu, norm: null)
-            : MultiBranchConvCore(input, branches, stride, groups, relu, norm);
+            ? MultiBranchConvCore(input, [new Branch(single, norm)], geometry, relu, norm: null)
+            : MultiBranchConvCore(input, branches, geometry, relu, norm);
     }
 
     // Quantization-aware training. --------------------------------------------------------------------------------
@@ -293,7 +289,7 @@ internal abstract partial class Backend
 
     // Core methods: their arguments are checked. -----------------------------------------------------------------
 
-    private protected abstract Tensor Conv2dCore(Tensor input, Tensor kernel, Tensor? bias, int stride, int paddingHeight, int paddingWidth, int groups);
+    private protected abstract Tensor Conv2dCore(Tensor input, Tensor kernel, Tensor? bias, ConvolutionGeometry geometry);
 
     private protected abstract Tensor BatchNormCore(Tensor input, BatchNormState state);
 
@@ -332,16 +328,15 @@ internal abstract partial class Backend
     /// <summary>Composes the block of primitives. A backend may override this method with a fused operation that computes the same.</summary>
     /// <param name="input">The input map.</param>
     /// <param name="branches">The branches, without channel scales and normalised filters.</param>
-    /// <param name="stride">Stride of the convolutions.</param>
-    /// <param name="groups">Number of groups of the convolutions.</param>
+    /// <param name="geometry">How the convolutions move over the input.</param>
     /// <param name="relu">Whether negative values of the result are replaced by 0.</param>
     /// <param name="norm">Batch norm of the sum; null if there is none or if a single convolution has it as the batch norm of its branch.</param>
-    private protected virtual Tensor MultiBranchConvCore(Tensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu, BatchNormState? norm)
+    private protected virtual Tensor MultiBranchConvCore(Tensor input, IReadOnlyList<Branch> branches, BlockGeometry geometry, bool relu, BatchNormState? norm)
     {
         Tensor? sum = null;
         foreach (var branch in branches)
         {
-            var part = branch.Kernel is { } kernel ? Conv2dCore(input, kernel, null, stride, branch.KernelHeight / 2, branch.KernelWidth / 2, groups) : input;
+            var part = branch.Kernel is { } kernel ? Conv2dCore(input, kernel, null, geometry.Of(branch.KernelHeight, branch.KernelWidth)) : input;
             if (branch.Norm is not null)
                 part = BatchNormCore(part, branch.Norm);
             sum = sum is null ? part : AddCore(sum, part);
@@ -366,11 +361,15 @@ internal abstract partial class Backend
 
     /// <summary>Computes the equivalent kernel of the branches of a block if they are one linear map and not already a single convolution.</summary>
     /// <returns>The kernel; null if the branches are to be computed as they are.</returns>
-    private Tensor? MergeBranches(IReadOnlyList<Branch> branches)
+    private Tensor? MergeBranches(IReadOnlyList<Branch> branches, BlockGeometry geometry)
     {
         bool requiresMerging = branches.Any(branch => branch.RequiresMerging);
-        if (branches.Any(branch => branch.Kernel is not null) && branches.All(branch => branch.Norm is null))
+        if (branches.Any(branch => branch.Kernel is not null) && branches.All(branch => branch.Norm is null) && (geometry.IsCentred || requiresMerging))
+        {
+            if (!geometry.IsCentred)
+                throw new ArgumentException("Branches with channel scales or normalised filters are computed as one kernel with the other kernels in its centre; they need padding on all sides.", nameof(geometry));
             return requiresMerging || branches.Count > 1 ? EquivalentKernelCore(branches) : null;
+        }
         if (requiresMerging)
             throw new ArgumentException("Channel scales and normalised filters need a block with a kernel in which no branch has a batch norm of its own; give the block a batch norm of the sum instead.", nameof(branches));
         return null;

@@ -65,7 +65,7 @@ public static class FusionCheck
             using var step = backend.BeginStep(training: false);
             var input = backend.CreateInput(mapShape, map);
             float[] expected = CopyOut(backend, block.SumBranches(backend, input));
-            float[] actual = CopyOut(backend, backend.Conv2d(input, kernel, bias, fused.Shape.Stride, 1, fused.Shape.Groups));
+            float[] actual = CopyOut(backend, backend.Conv2d(input, kernel, bias, fused.Shape.Geometry.Of(3, 3)));
             blocks.Add((fused.Shape.Name, RelativeError(expected, actual)));
             var output = block.Forward(backend, input);
             (map, mapShape) = (CopyOut(backend, output), [.. output.Shape]);
@@ -80,7 +80,7 @@ public static class FusionCheck
         return new FusionReport(blocks, RelativeError(logits, deployedLogits));
 
         static (string, BlockShape, SqueezeExcitation) Shape(BlockSpec block) =>
-            (block.Name, new BlockShape(block.InputChannels, block.OutputChannels, block.Stride, block.Groups), block.SqueezeExcitation);
+            (block.Name, BlockShape.Of(block), block.SqueezeExcitation);
     }
 
     private static StateDict WithoutAuxiliary(StateDict training)

@@ -79,11 +79,13 @@ public sealed record DeployNetwork(
 
     /// <summary>Returns the weights under the RepVGG authors' names, such as <c>stage1.0.rbr_reparam.weight</c>. The normalisation is not included. A network that returns pooled features has no classifier in them.</summary>
     /// <returns>Copies of the weights.</returns>
-    /// <exception cref="InvalidOperationException">The network returns the map of a stage, which weights under the authors' names do not tell.</exception>
+    /// <exception cref="InvalidOperationException">The network returns the map of a stage, or has convolutions that are padded on one side (<see cref="StageSpec.PaddingTop"/>), which weights under the authors' names do not tell.</exception>
     public StateDict ExportState()
     {
         if (Output == NetworkOutput.FeatureMap)
             throw new InvalidOperationException($"{Architecture.Name} returns the map of a stage and has no classifier; weights under the authors' names do not tell that.");
+        if (Blocks.Any(block => !block.Shape.Geometry.IsCentred))
+            throw new InvalidOperationException($"{Architecture.Name} has convolutions that are padded on one side, as TensorFlow pads inputs of even size; weights under the authors' names do not tell that, so that PyTorch would compute something else. Write ONNX or Keras' .weights.h5, or convert the network for images of odd size, such as 225 x 225.");
         var sources = new Dictionary<string, ImmutableArray<float>>(StringComparer.Ordinal);
         foreach (var block in Blocks)
         {
@@ -183,7 +185,7 @@ public sealed record DeployNetwork(
         throw new ArgumentException($"{Architecture.Name} has no stage '{name}' to take features from. It has: {string.Join(", ", Architecture.Stages.Skip(1).Select(known => known.Name))}.", "stage");
     }
 
-    private int MapSide(int side) => Architecture.Stages.Aggregate(side, (size, stage) => ConvolutionSize.OutputOfBlock(size, stage.Stride));
+    private int MapSide(int side) => Architecture.Blocks.Aggregate(side, (size, block) => ConvolutionSize.OutputOfBlock(size, block.Stride));
 }
 
 /// <summary>

@@ -39,6 +39,7 @@ internal sealed class NetworkSource
         {
             blocks[i].Check(channels);
             var shape = blocks[i].Shape;
+            Check((shape.PaddingTop == 1 || height % 2 == 0) && (shape.PaddingLeft == 1 || width % 2 == 0), $"{shape.Name} is padded on one side, which needs even sizes, and reads a map of {height} x {width} pixels");
             channels = shape.OutputChannels;
             height = ConvolutionSize.OutputOfBlock(height, shape.Stride);
             width = ConvolutionSize.OutputOfBlock(width, shape.Stride);
@@ -179,7 +180,7 @@ internal sealed class BlockSource(BlockSpec shape, TensorData kernel, TensorData
     public void Check(int channels)
     {
         NetworkSource.Check(
-            shape.InputChannels == channels && shape.OutputChannels > 0 && shape.Stride is 1 or 2 && shape.Groups > 0
+            shape.InputChannels == channels && shape.OutputChannels > 0 && shape.Stride is 1 or 2 && shape.Groups > 0 && (shape.Geometry.IsCentred || (shape.PaddingTop is 0 or 1 && shape.PaddingLeft is 0 or 1 && shape.Stride == 2))
             && channels % shape.Groups == 0 && shape.OutputChannels % shape.Groups == 0,
             $"{shape.Name} has {shape.InputChannels} to {shape.OutputChannels} channels in {shape.Groups} groups and stride {shape.Stride}, and reads {channels} channels");
         long values = weights?.Weights.Length ?? kernel.Length, biases = weights?.Biases.Length ?? bias.Length;

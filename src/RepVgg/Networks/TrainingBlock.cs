@@ -88,7 +88,7 @@ internal sealed class TrainingBlock
         using (kernel)
         {
             using var error = backend.QuantizationError(kernel, _quantization!.Layers.LargestWeight);
-            return backend.Conv2d(input, error, null, _spec.Stride, 1, _spec.Groups);
+            return backend.Conv2d(input, error, null, _spec.Geometry.Of(3, 3));
         }
     }
 
@@ -97,8 +97,8 @@ internal sealed class TrainingBlock
     {
         Branch[] single = [.. branches.Where(branch => branch.IsSingleLayer).Select(branch => branch.Main)];
         if (single.Length == branches.Count)
-            return backend.MultiBranchConv(input, single, _spec.Stride, _spec.Groups, relu, norm);
-        var sum = single.Length == 0 ? null : backend.MultiBranchConv(input, single, _spec.Stride, _spec.Groups, relu: false);
+            return backend.MultiBranchConv(input, single, _spec.Geometry, relu, norm);
+        var sum = single.Length == 0 ? null : backend.MultiBranchConv(input, single, _spec.Geometry, relu: false);
         foreach (var branch in branches.Where(branch => !branch.IsSingleLayer))
         {
             var part = branch.Forward(backend, input);
@@ -190,7 +190,7 @@ internal sealed class TrainingBranch
     private Tensor MainLayer(Backend backend, Tensor input, int stride, bool padded)
     {
         if (_spec.Kind != BranchKind.Average && !padded)
-            return backend.MultiBranchConv(input, [Main], stride, _block.Groups, _spec.Relu);
+            return backend.MultiBranchConv(input, [Main], _block.Geometry with { Stride = stride }, _spec.Relu);
         var output = _spec.Kind == BranchKind.Average
             ? backend.AveragePool3x3(input, stride, padded ? 0 : 1)
             : backend.Conv2d(input, Main.Kernel!, null, stride, 0, _block.Groups);

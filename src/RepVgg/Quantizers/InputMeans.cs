@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Networks;
 
 namespace RepVgg.Quantizers;
@@ -8,8 +9,8 @@ namespace RepVgg.Quantizers;
 /// <param name="channels">Number of input channels.</param>
 /// <param name="height">Rows of the input.</param>
 /// <param name="width">Columns of the input.</param>
-/// <param name="stride">Stride of the convolution.</param>
-internal sealed class InputMeans(int channels, int height, int width, int stride)
+/// <param name="geometry">How the convolution moves over the input.</param>
+internal sealed class InputMeans(int channels, int height, int width, BlockGeometry geometry)
 {
     // [channel][ky][kx].
     private readonly double[] _sums = new double[channels * 9];
@@ -18,7 +19,7 @@ internal sealed class InputMeans(int channels, int height, int width, int stride
     /// <summary>Adds the inputs of some images, [images, channels, height, width].</summary>
     public void Add(ReadOnlySpan<float> input, int images)
     {
-        int outputHeight = (height - 1) / stride + 1, outputWidth = (width - 1) / stride + 1, plane = height * width;
+        int stride = geometry.Stride, outputHeight = (height - 1) / stride + 1, outputWidth = (width - 1) / stride + 1, plane = height * width;
         _positions += (long)images * outputHeight * outputWidth;
         Span<double> columns = stackalloc double[3];
         for (int map = 0; map < images * channels; map++)
@@ -27,10 +28,10 @@ internal sealed class InputMeans(int channels, int height, int width, int stride
             for (int row = 0; row < height; row++)
             {
                 Columns(input.Slice(map * plane + row * width, width), columns);
-                // The row is that of tap ky for the output row (row + 1 - ky) / stride.
+                // The row is that of tap ky for the output row (row + top - ky) / stride.
                 for (int ky = 0; ky < 3; ky++)
                 {
-                    int y = row + 1 - ky;
+                    int y = row + geometry.Top - ky;
                     if (y >= 0 && y % stride == 0 && y / stride < outputHeight)
                     {
                         for (int kx = 0; kx < 3; kx++)
@@ -65,7 +66,7 @@ internal sealed class InputMeans(int channels, int height, int width, int stride
     private void Columns(ReadOnlySpan<float> row, Span<double> sums)
     {
         sums.Clear();
-        if (stride == 1)
+        if (geometry.Stride == 1)
         {
             double all = 0;
             foreach (float value in row)
@@ -78,7 +79,10 @@ internal sealed class InputMeans(int channels, int height, int width, int stride
             even += row[x];
         for (int x = 1; x < row.Length; x += 2)
             odd += row[x];
-        // Output column x reads the columns 2x - 1, 2x and 2x + 1. The last odd column is the left neighbour of no output if the width is even.
-        (sums[0], sums[1], sums[2]) = (row.Length % 2 == 0 ? odd - row[^1] : odd, even, odd);
+        // Without padding at the left, output column x reads the columns 2x, 2x + 1 and 2x + 2, and the width is even.
+        if (geometry.Left == 0)
+            (sums[0], sums[1], sums[2]) = (even, odd, even - row[0]);
+        else // It reads the columns 2x - 1, 2x and 2x + 1. The last odd column is the left neighbour of no output if the width is even.
+            (sums[0], sums[1], sums[2]) = (row.Length % 2 == 0 ? odd - row[^1] : odd, even, odd);
     }
 }

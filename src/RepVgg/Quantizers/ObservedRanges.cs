@@ -31,7 +31,7 @@ internal sealed class ObservedRanges : FloatLayers.IObserver
             for (int i = 0; i < count; i++)
             {
                 var shape = network.Blocks[i].Shape;
-                _means[i] = new InputMeans(shape.InputChannels, height, width, shape.Stride);
+                _means[i] = new InputMeans(shape.InputChannels, height, width, shape.Geometry);
                 (height, width) = (ConvolutionSize.OutputOfBlock(height, shape.Stride), ConvolutionSize.OutputOfBlock(width, shape.Stride));
             }
         }

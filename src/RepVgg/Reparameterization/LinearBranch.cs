@@ -5,8 +5,8 @@ namespace RepVgg.Reparameterization;
 
 /// <summary>A linear map of one feature map to another: a convolution with bias, the identity, or a combination of such maps.</summary>
 /// <remarks>
-/// A kernel is [OutputChannels, InputsPerGroup, Height, Width] with a height and a width of 1 or 3. The input is padded with zeros by half
-/// the kernel's size, so that kernels of different sizes are centred on the same pixel. An instance describes what to compute; values are
+/// A kernel is [OutputChannels, InputsPerGroup, Height, Width] with a height and a width of 1 or 3. The input of a 3x3 kernel is padded with <see cref="Top"/> and <see cref="Left"/> zeros
+/// at the top and at the left, so that this tap lies on the pixel that a 1x1 kernel reads: the centre, except in networks of TensorFlow. An instance describes what to compute; values are
 /// computed when they are read, one output channel at a time, in double precision, and rounded once.
 /// Source: RepVGG, section 3.3. Sequences of convolutions: Diverse Branch Block, transform III.
 /// </remarks>
@@ -15,7 +15,7 @@ internal abstract class LinearBranch
     // Height and width of the equivalent kernel.
     private const int Size = 3;
 
-    private LinearBranch(int inputChannels, int outputChannels, int height, int width, int stride, int groups)
+    private LinearBranch(int inputChannels, int outputChannels, int height, int width, int stride, int groups, int top = 1, int left = 1)
     {
         if (inputChannels < 1 || outputChannels < 1 || groups < 1 || inputChannels % groups != 0 || outputChannels % groups != 0 || stride < 1)
             throw new ArgumentException($"A convolution cannot have {inputChannels} to {outputChannels} channels, {groups} groups and stride {stride}.");
@@ -23,7 +23,9 @@ internal abstract class LinearBranch
             throw new ArgumentException($"A kernel of {height}x{width} cannot become part of a 3x3 kernel; its height and width must be 1 or 3.");
         if ((long)Size * Size * outputChannels * (inputChannels / groups) > Array.MaxLength)
             throw new ArgumentException($"A 3x3 kernel of {inputChannels} to {outputChannels} channels in {groups} groups is too large.");
-        (InputChannels, OutputChannels, Height, Width, Stride, Groups) = (inputChannels, outputChannels, height, width, stride, groups);
+        if (top is not (0 or 1) || left is not (0 or 1))
+            throw new ArgumentException($"A 3x3 kernel cannot have {top} rows and {left} columns of zeros at the top and at the left.");
+        (InputChannels, OutputChannels, Height, Width, Stride, Groups, Top, Left) = (inputChannels, outputChannels, height, width, stride, groups, top, left);
     }
 
     public int InputChannels { get; }
@@ -37,6 +39,12 @@ internal abstract class LinearBranch
     public int Width { get; }
 
     public int Stride { get; }
+
+    /// <summary>Rows of zeros above the input of a kernel of height 3, 0 or 1: its row on which kernels of height 1 lie. 1 for kernels of height 1.</summary>
+    public int Top { get; }
+
+    /// <summary>Columns of zeros to the left of the input of a kernel of width 3, 0 or 1: its column on which kernels of width 1 lie. 1 for kernels of width 1.</summary>
+    public int Left { get; }
 
     /// <summary>Groups of the convolution; a diagonal map is a convolution with one group per channel.</summary>
     public int Groups { get; }
@@ -77,10 +85,12 @@ internal abstract class LinearBranch
     /// <param name="stride">Stride in both directions.</param>
     /// <param name="groups">Number of groups.</param>
     /// <param name="bias">The bias, [outputChannels]; null for zeros.</param>
+    /// <param name="top">Rows of zeros above the input, if the height of the kernel is 3.</param>
+    /// <param name="left">Columns of zeros to the left of the input, if the width of the kernel is 3.</param>
     /// <exception cref="ArgumentException">A size is not supported, or the kernel or the bias does not have that size.</exception>
     public static LinearBranch Convolution(
-        TensorData kernel, int inputChannels, int outputChannels, int height, int width, int stride = 1, int groups = 1, TensorData? bias = null) =>
-        new ConvolutionNode(kernel, bias, inputChannels, outputChannels, height, width, stride, groups);
+        TensorData kernel, int inputChannels, int outputChannels, int height, int width, int stride = 1, int groups = 1, TensorData? bias = null, int top = 1, int left = 1) =>
+        new ConvolutionNode(kernel, bias, inputChannels, outputChannels, height, width, stride, groups, height == Size ? top : 1, width == Size ? left : 1);
 
     /// <summary>Creates the identity: a 1x1 kernel that is 1 where output channel o reads input channel o, which is number o mod InputsPerGroup of its group.</summary>
     public static LinearBranch Identity(int channels) => new IdentityNode(channels);
@@ -126,15 +136,16 @@ internal abstract class LinearBranch
         return new SequenceNode(this, next);
     }
 
-    /// <summary>Returns the sum of two maps of the same input. The smaller kernel is centred in the larger one.</summary>
-    /// <exception cref="ArgumentException">The two maps differ in channels, stride or groups.</exception>
+    /// <summary>Returns the sum of two maps of the same input. A smaller kernel lies on the tap (<see cref="Top"/>, <see cref="Left"/>) of the larger one.</summary>
+    /// <exception cref="ArgumentException">The two maps differ in channels, stride, groups or padding.</exception>
     public LinearBranch Plus(LinearBranch other) => CanAdd(other)
         ? new SumNode(this, other)
-        : throw new ArgumentException($"Branches that differ in channels, stride or groups cannot be added: {this}; {other}.");
+        : throw new ArgumentException($"Branches that differ in channels, stride, groups or padding cannot be added: {this}; {other}.");
 
-    /// <summary>Whether two maps have the same channels, stride and groups, so that they can be added. A diagonal map fits any number of groups.</summary>
+    /// <summary>Whether two maps have the same channels, stride, groups and padding, so that they can be added. A diagonal map fits any number of groups, and a kernel of height or width 1 any padding of the other.</summary>
     public bool CanAdd(LinearBranch other) =>
-        InputChannels == other.InputChannels && OutputChannels == other.OutputChannels && Stride == other.Stride && GroupsFit(other);
+        InputChannels == other.InputChannels && OutputChannels == other.OutputChannels && Stride == other.Stride && GroupsFit(other)
+        && (Height == 1 || other.Height == 1 || Top == other.Top) && (Width == 1 || other.Width == 1 || Left == other.Left);
 
     /// <summary>Computes the 3x3 kernel, OIHW.</summary>
     /// <param name="kernel">
@@ -151,16 +162,15 @@ internal abstract class LinearBranch
 
     public override string ToString() => IsDiagonal
         ? $"{(Height == 1 ? "identity" : "average")} of {OutputChannels} channels"
-        : $"{InputChannels} to {OutputChannels} channels, kernel {Height}x{Width}, stride {Stride}, groups {Groups}";
+        : $"{InputChannels} to {OutputChannels} channels, kernel {Height}x{Width}, stride {Stride}, groups {Groups}{(Top == 1 && Left == 1 ? "" : $", padding {Top} at the top and {Left} at the left")}";
 
     /// <summary>Adds the kernel of one output channel, multiplied by a factor, to <paramref name="row"/>.</summary>
     /// <param name="output">The output channel.</param>
     /// <param name="factor">The factor.</param>
     /// <param name="row">The kernel values of the output channel, [input channels of a group, height, width].</param>
-    /// <param name="height">Height of the kernel in <paramref name="row"/>, at least <see cref="Height"/>; a smaller kernel is centred.</param>
-    /// <param name="width">Width of the kernel in <paramref name="row"/>, at least <see cref="Width"/>.</param>
+    /// <param name="taps">The taps of the kernel in <paramref name="row"/>, whose height and width are at least those of this kernel.</param>
     /// <param name="buffer">Buffer for values that are read from a file; it is enlarged as needed.</param>
-    protected abstract void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] buffer);
+    protected abstract void AddKernel(int output, double factor, Span<double> row, Taps taps, ref float[] buffer);
 
     /// <summary>Computes the bias of one output channel.</summary>
     protected abstract double BiasOf(int output);
@@ -177,7 +187,7 @@ internal abstract class LinearBranch
             var (output, from) = Math.DivRem(start + done, row.Length);
             var part = values.Slice(done, Math.Min(row.Length - from, values.Length - done));
             Array.Clear(row);
-            AddKernel(output, 1, row, Size, Size, ref buffer);
+            AddKernel(output, 1, row, new Taps(Size, Size, Top, Left), ref buffer);
             Round(row.AsSpan(from, part.Length), part);
             done += part.Length;
         }
@@ -207,13 +217,28 @@ internal abstract class LinearBranch
             row[i] += factor * values[i];
     }
 
+    /// <summary>The taps of a kernel.</summary>
+    /// <param name="Height">Height of the kernel.</param>
+    /// <param name="Width">Width of the kernel.</param>
+    /// <param name="Top">Row on which kernels of height 1 lie.</param>
+    /// <param name="Left">Column on which kernels of width 1 lie.</param>
+    protected readonly record struct Taps(int Height, int Width, int Top, int Left)
+    {
+        public static readonly Taps One = new(1, 1, 0, 0);
+
+        public int Count => Height * Width;
+
+        /// <summary>The tap on which a 1x1 kernel lies.</summary>
+        public int OfPixel => Top * Width + Left;
+    }
+
     private sealed class ConvolutionNode : LinearBranch
     {
         private readonly TensorData _kernel;
         private readonly TensorData? _bias;
 
-        public ConvolutionNode(TensorData kernel, TensorData? bias, int inputChannels, int outputChannels, int height, int width, int stride, int groups)
-            : base(inputChannels, outputChannels, height, width, stride, groups)
+        public ConvolutionNode(TensorData kernel, TensorData? bias, int inputChannels, int outputChannels, int height, int width, int stride, int groups, int top, int left)
+            : base(inputChannels, outputChannels, height, width, stride, groups, top, left)
         {
             if (kernel.Length != outputChannels * InputsPerGroup * height * width)
                 throw new ArgumentException($"A convolution of {this} has {outputChannels * InputsPerGroup * height * width} kernel values, not {kernel.Length}.");
@@ -228,20 +253,20 @@ internal abstract class LinearBranch
 
         public override long ValuesRead => _kernel.Length;
 
-        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] buffer)
+        protected override void AddKernel(int output, double factor, Span<double> row, Taps taps, ref float[] buffer)
         {
             int length = InputsPerGroup * Height * Width;
             var values = _kernel.Read(output * length, length, ref buffer);
-            if (height == Height && width == Width)
+            if (taps.Height == Height && taps.Width == Width)
             {
                 AddScaled(row, factor, values);
                 return;
             }
-            int corner = (height - Height) / 2 * width + (width - Width) / 2;
+            int first = (taps.Height == Height ? 0 : taps.Top * taps.Width) + (taps.Width == Width ? 0 : taps.Left);
             for (int k = 0; k < Height * Width; k++)
             {
-                int tap = corner + k / Width * width + k % Width;
-                for (int i = k; i < values.Length; i += Height * Width, tap += height * width)
+                int tap = first + k / Width * taps.Width + k % Width;
+                for (int i = k; i < values.Length; i += Height * Width, tap += taps.Count)
                     row[tap] += factor * values[i];
             }
         }
@@ -253,10 +278,10 @@ internal abstract class LinearBranch
     {
         public override bool IsDiagonal => true;
 
-        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] buffer)
+        protected override void AddKernel(int output, double factor, Span<double> row, Taps taps, ref float[] buffer)
         {
-            int taps = height * width, inputs = row.Length / taps;
-            row[output % inputs * taps + taps / 2] += factor;
+            int inputs = row.Length / taps.Count;
+            row[output % inputs * taps.Count + taps.OfPixel] += factor;
         }
 
         protected override double BiasOf(int output) => 0;
@@ -266,10 +291,10 @@ internal abstract class LinearBranch
     {
         public override bool IsDiagonal => true;
 
-        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] buffer)
+        protected override void AddKernel(int output, double factor, Span<double> row, Taps taps, ref float[] buffer)
         {
-            int taps = height * width, inputs = row.Length / taps;
-            foreach (ref double value in row.Slice(output % inputs * taps, taps))
+            int inputs = row.Length / taps.Count;
+            foreach (ref double value in row.Slice(output % inputs * taps.Count, taps.Count))
                 value += factor / (Size * Size);
         }
 
@@ -278,18 +303,18 @@ internal abstract class LinearBranch
 
     private sealed class DeltaNode(int inputChannels, int outputChannels, int stride, int groups) : LinearBranch(inputChannels, outputChannels, 1, 1, stride, groups)
     {
-        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] buffer)
+        protected override void AddKernel(int output, double factor, Span<double> row, Taps taps, ref float[] buffer)
         {
-            int taps = height * width, input = output % (OutputChannels / Groups);
+            int input = output % (OutputChannels / Groups);
             if (input < InputsPerGroup)
-                row[input * taps + taps / 2] += factor;
+                row[input * taps.Count + taps.OfPixel] += factor;
         }
 
         protected override double BiasOf(int output) => 0;
     }
 
     private sealed class ScaledNode(LinearBranch branch, double[] scale, double[] shift)
-        : LinearBranch(branch.InputChannels, branch.OutputChannels, branch.Height, branch.Width, branch.Stride, branch.Groups)
+        : LinearBranch(branch.InputChannels, branch.OutputChannels, branch.Height, branch.Width, branch.Stride, branch.Groups, branch.Top, branch.Left)
     {
         public override bool IsDiagonal => branch.IsDiagonal;
 
@@ -297,8 +322,8 @@ internal abstract class LinearBranch
 
         public override long ValuesRead => branch.ValuesRead;
 
-        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] buffer) =>
-            branch.AddKernel(output, factor * scale[output], row, height, width, ref buffer);
+        protected override void AddKernel(int output, double factor, Span<double> row, Taps taps, ref float[] buffer) =>
+            branch.AddKernel(output, factor * scale[output], row, taps, ref buffer);
 
         protected override double BiasOf(int output) => branch.BiasOf(output) * scale[output] + shift[output];
     }
@@ -306,7 +331,7 @@ internal abstract class LinearBranch
     private sealed class SumNode(LinearBranch first, LinearBranch second)
         : LinearBranch(
             first.InputChannels, first.OutputChannels, Math.Max(first.Height, second.Height), Math.Max(first.Width, second.Width),
-            first.Stride, first.IsDiagonal ? second.Groups : first.Groups)
+            first.Stride, first.IsDiagonal ? second.Groups : first.Groups, first.Height == Size ? first.Top : second.Top, first.Width == Size ? first.Left : second.Left)
     {
         public override bool IsDiagonal => first.IsDiagonal && second.IsDiagonal;
 
@@ -314,10 +339,10 @@ internal abstract class LinearBranch
 
         public override long ValuesRead { get; } = first.ValuesRead + second.ValuesRead;
 
-        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] buffer)
+        protected override void AddKernel(int output, double factor, Span<double> row, Taps taps, ref float[] buffer)
         {
-            first.AddKernel(output, factor, row, height, width, ref buffer);
-            second.AddKernel(output, factor, row, height, width, ref buffer);
+            first.AddKernel(output, factor, row, taps, ref buffer);
+            second.AddKernel(output, factor, row, taps, ref buffer);
         }
 
         protected override double BiasOf(int output) => first.BiasOf(output) + second.BiasOf(output);
@@ -327,7 +352,7 @@ internal abstract class LinearBranch
     private sealed class SequenceNode(LinearBranch first, LinearBranch second)
         : LinearBranch(
             first.InputChannels, second.OutputChannels, second.Height, second.Width,
-            second.Stride, first.IsDiagonal ? second.Groups : first.Groups)
+            second.Stride, first.IsDiagonal ? second.Groups : first.Groups, second.Top, second.Left)
     {
         public override bool IsDiagonal => first.IsDiagonal && second.IsDiagonal;
 
@@ -337,20 +362,20 @@ internal abstract class LinearBranch
 
         private int Between => first.OutputChannels / Groups;
 
-        protected override void AddKernel(int output, double factor, Span<double> row, int height, int width, ref float[] buffer)
+        protected override void AddKernel(int output, double factor, Span<double> row, Taps taps, ref float[] buffer)
         {
-            int taps = height * width;
-            var outer = new double[Between * taps];
-            second.AddKernel(output, factor, outer, height, width, ref buffer);
-            var inner = new double[row.Length / taps];
+            int count = taps.Count;
+            var outer = new double[Between * count];
+            second.AddKernel(output, factor, outer, taps, ref buffer);
+            var inner = new double[row.Length / count];
             for (int m = 0; m < Between; m++)
             {
                 Array.Clear(inner);
-                first.AddKernel(FirstBetween(output) + m, 1, inner, 1, 1, ref buffer);
+                first.AddKernel(FirstBetween(output) + m, 1, inner, Taps.One, ref buffer);
                 for (int i = 0; i < inner.Length; i++)
                 {
-                    for (int k = 0; k < taps; k++)
-                        row[i * taps + k] += outer[m * taps + k] * inner[i];
+                    for (int k = 0; k < count; k++)
+                        row[i * count + k] += outer[m * count + k] * inner[i];
                 }
             }
         }
@@ -360,7 +385,7 @@ internal abstract class LinearBranch
             int taps = Height * Width;
             var outer = new double[Between * taps];
             float[] buffer = [];
-            second.AddKernel(output, 1, outer, Height, Width, ref buffer);
+            second.AddKernel(output, 1, outer, new Taps(Height, Width, Height == 1 ? 0 : Top, Width == 1 ? 0 : Left), ref buffer);
             double bias = second.BiasOf(output);
             for (int m = 0; m < Between; m++)
             {

@@ -105,7 +105,8 @@ internal static class RunFingerprint
     private static IEnumerable<string> Names(JsonObject json) => json.Select(property => property.Key);
 
     private static JsonNode Describe(BlockSpec block) => FormattableString.Invariant(
-        $"{block.Name}:{block.InputChannels}-{block.OutputChannels}/{block.Stride}g{block.Groups}{block.SqueezeExcitation}{block.Form}k{block.ConvolutionBranches}l{block.Layers}");
+        $"{block.Name}:{block.InputChannels}-{block.OutputChannels}/{block.Stride}g{block.Groups}{block.SqueezeExcitation}{block.Form}k{block.ConvolutionBranches}l{block.Layers}")
+        + (block.Dilation == 1 && block.Geometry.IsCentred ? "" : FormattableString.Invariant($"d{block.Dilation}p{block.PaddingTop},{block.PaddingLeft}"));
 
     private static JsonArray ToJson(ImmutableArray<float> values) => new([.. values.Select(value => (JsonNode)value)]);
 

@@ -44,6 +44,8 @@ public sealed record WeightsAssumption(WeightsAssumptionKind Kind, string Text)
     internal static WeightsAssumption Epsilon(float epsilon) =>
         new(WeightsAssumptionKind.BatchNormEpsilon, string.Create(CultureInfo.InvariantCulture, $"batch norm epsilon {epsilon:g} (PyTorch's default): the file does not say it"));
 
+    internal static WeightsAssumption KerasEpsilon { get; } = new(WeightsAssumptionKind.BatchNormEpsilon, "batch norm epsilon 0.001 (Keras' default): the file does not say it");
+
     internal static WeightsAssumption StridesOf(RepVggArchitecture architecture)
     {
         bool isVariant = RepVggVariants.All.Any(variant => variant.Name == architecture.Name);
@@ -51,8 +53,9 @@ public sealed record WeightsAssumption(WeightsAssumptionKind Kind, string Text)
         return new(WeightsAssumptionKind.Strides, $"strides {string.Join(", ", architecture.Stages.Select(stage => stage.Stride))} ({reason}): the file does not say them");
     }
 
-    internal static WeightsAssumption ImageNetNormalization { get; } =
-        new(WeightsAssumptionKind.Normalization, $"normalisation {Normalization.ImageNet} (ImageNet's, for pixels 0 to 255): the file does not say it");
+    /// <param name="library">The library whose names the weights have; null for none.</param>
+    internal static WeightsAssumption ImageNetNormalization(string? library) =>
+        new(WeightsAssumptionKind.Normalization, $"normalisation {Normalization.ImageNet} (ImageNet's, for pixels 0 to 255{(library is null ? "" : $", with which {library} trains RepVGG")}): the file does not say it");
 
     internal static WeightsAssumption NoNormalization { get; } =
         new(WeightsAssumptionKind.Normalization, "no normalisation of the pixels: the graph has none");

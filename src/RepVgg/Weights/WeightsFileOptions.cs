@@ -25,6 +25,12 @@ public sealed record WeightsFileOptions
     /// <summary>The stride of every stage, 1 or 2, the stem included: five values for the networks of the paper. Null for those of the file, or those of the variant that has these names and shapes.</summary>
     public IReadOnlyList<int>? Strides { get; init; }
 
+    /// <summary>
+    /// The number of blocks of every stage, at least 1, the stem included, which has one: 1, 2, 4, 14, 1 for RepVGG-A0. Null for those of the file. Only weights of Keras 3 (.weights.h5) of networks with stages of equal width do not tell them,
+    /// unless the network is a variant of the paper.
+    /// </summary>
+    public IReadOnlyList<int>? Depths { get; init; }
+
     /// <summary>Input height in pixels. Null is <see cref="ImageWidth"/>; if both are null, the height of the file, or the architecture's default.</summary>
     public int? ImageHeight { get; init; }
 
@@ -69,6 +75,8 @@ public sealed record WeightsFileOptions
             throw new ArgumentException(string.Create(CultureInfo.InvariantCulture, $"WeightsFileOptions.BatchNormEpsilon is {epsilon}; it must be a finite number above 0."));
         if (Strides is not null && (Strides.Count == 0 || Strides.Any(stride => stride is not (1 or 2))))
             throw new ArgumentException($"WeightsFileOptions.Strides is [{string.Join(", ", Strides)}]; it must have one stride per stage, each 1 or 2.");
+        if (Depths is not null && (Depths.Count == 0 || Depths[0] != 1 || Depths.Any(depth => depth < 1)))
+            throw new ArgumentException($"WeightsFileOptions.Depths is [{string.Join(", ", Depths)}]; it must have the number of blocks of every stage, 1 for the stem.");
         if (ImageHeight is < 1 || ImageWidth is < 1)
             throw new ArgumentException($"The image size of WeightsFileOptions is {Height} x {Width}; both must be 1 or more.");
         if (Height is { } height && Width is { } width)

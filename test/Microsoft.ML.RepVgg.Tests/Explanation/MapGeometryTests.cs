@@ -31,30 +31,37 @@ public sealed class MapGeometryTests
 
     /// <summary>The network computes means, so a pixel moves the map of a cell by its weight in the cell's mean. The centre of these weights is the cell's centre.</summary>
     [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
-    [InlineData(3)]
-    public void A_cell_is_centred_where_the_pixels_that_move_it_are(int stages)
+    [InlineData(1, 49, 1, 1)]
+    [InlineData(2, 49, 1, 1)]
+    [InlineData(3, 49, 1, 1)]
+    [InlineData(1, 48, 0, 0)]
+    [InlineData(3, 96, 0, 0)]
+    [InlineData(2, 48, 0, 1)]
+    public void A_cell_is_centred_where_the_pixels_that_move_it_are(int stages, int side, int top, int left)
     {
-        const int Side = 49, Cell = 2;
-        var network = ImageModels.Brightness(Side, Side, stages + 1);
+        const int Cell = 2;
+        var network = ImageModels.Brightness(side, side, stages + 1);
+        network = network with
+        {
+            Architecture = network.Architecture with { Stages = [.. network.Architecture.Stages.Select(stage => stage with { PaddingTop = top, PaddingLeft = left })] },
+            Blocks = [.. network.Blocks.Select(block => block with { Shape = block.Shape with { PaddingTop = top, PaddingLeft = left } })],
+        };
         using var mapper = new ActivationMapper(network, new ScoringOptions(1, 0, false, null));
         int stride = mapper.Stride;
         double sum = 0, sumX = 0, sumY = 0;
-        byte[] planes = new byte[3 * Side * Side];
-        for (int y = 0; y < Side; y++)
+        byte[] planes = new byte[3 * side * side];
+        for (int y = 0; y < side; y++)
         {
-            for (int x = 0; x < Side; x++)
+            for (int x = 0; x < side; x++)
             {
-                planes[y * Side + x] = 255;
+                planes[y * side + x] = 255;
                 double moved = mapper.Map(mapper.Run(planes), 0)[Cell * mapper.Width + Cell];
-                planes[y * Side + x] = 0;
+                planes[y * side + x] = 0;
                 (sum, sumX, sumY) = (sum + moved, sumX + moved * (x + 0.5), sumY + moved * (y + 0.5));
             }
         }
-        var axis = new MapAxis(stride, Side, Side, 0, Side);
-        Assert.Equal(axis.ImageOfCell(Cell), sumX / sum, 1e-3);
-        Assert.Equal(axis.ImageOfCell(Cell), sumY / sum, 1e-3);
+        Assert.Equal(new MapAxis(stride, mapper.ShiftX, side, side, 0, side).ImageOfCell(Cell), sumX / sum, 1e-3);
+        Assert.Equal(new MapAxis(stride, mapper.ShiftY, side, side, 0, side).ImageOfCell(Cell), sumY / sum, 1e-3);
     }
 
     public static TheoryData<ResizingKind, Anchor, int, int, int, int> Spots

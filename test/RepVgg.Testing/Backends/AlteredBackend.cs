@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Backends.Cpu;
 using RepVgg.Optimizers;
@@ -67,10 +68,10 @@ internal sealed class AlteredBackend : Backend
         return _inner.BeginStep(training, recording);
     }
 
-    private protected override Tensor Conv2dCore(Tensor input, Tensor kernel, Tensor? bias, int stride, int paddingHeight, int paddingWidth, int groups)
+    private protected override Tensor Conv2dCore(Tensor input, Tensor kernel, Tensor? bias, ConvolutionGeometry geometry)
     {
-        var output = _inner.Conv2d(input, kernel, bias, stride, paddingHeight, paddingWidth, groups);
-        return FaultyConvolution(kernel.Shape, stride, groups) ? _inner.Relu(output) : output;
+        var output = _inner.Conv2d(input, kernel, bias, geometry);
+        return FaultyConvolution(kernel.Shape, geometry.Stride, geometry.Groups) ? _inner.Relu(output) : output;
     }
 
     private protected override Tensor BatchNormCore(Tensor input, BatchNormState state) =>

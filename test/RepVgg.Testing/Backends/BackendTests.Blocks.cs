@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Backends;
 using RepVgg.Weights;
 using Xunit;
@@ -50,7 +51,7 @@ public abstract partial class BackendTests
     [InlineData(FourConvolutions, 4, 20, 5, 6, 20, 1, 2, true, false)]
     [InlineData("1x1 3x3 3x3 1x3 3x1", 4, 20, 5, 6, 36, 2, 1, false, true)]
     public void A_block_equals_its_primitives(string branches, int n, int c, int h, int w, int o, int stride, int groups, bool relu, bool training) =>
-        CompareWithPrimitives(branches, n, c, h, w, o, stride, groups, relu, training, frozen: 0);
+        CompareWithPrimitives(branches, n, c, h, w, o, new(stride, groups), relu, training, frozen: 0);
 
     /// <summary>Any of a block's batch norms may be frozen; bit i freezes the i-th.</summary>
     [BackendTheory]
@@ -63,7 +64,7 @@ public abstract partial class BackendTests
     [InlineData(Asymmetric, 0b111, 16, 20, 1, true)]
     [InlineData(FourConvolutions, 0b10100, 20, 20, 1, true)]
     public void A_block_with_frozen_batch_norms_equals_its_primitives(string branches, int frozen, int c, int o, int stride, bool relu) =>
-        CompareWithPrimitives(branches, 5, c, 7, 7, o, stride, 1, relu, training: true, frozen);
+        CompareWithPrimitives(branches, 5, c, 7, 7, o, new(stride, 1), relu, true, frozen);
 
     /// <summary>What requires no gradient gets none, and the rest of the block is not affected.</summary>
     [BackendTheory]
@@ -75,11 +76,43 @@ public abstract partial class BackendTests
     [InlineData(RepVggBlockWithIdentity, false, true, true)]
     [InlineData(FourConvolutions, true, false, false)]
     public void A_block_of_which_a_part_is_trained_equals_its_primitives(string branches, bool input, bool kernels, bool norms) =>
-        CompareWithPrimitives(branches, 3, 32, 7, 6, 32, 1, 1, relu: true, training: true, frozen: 0, input, kernels, norms);
+        CompareWithPrimitives(branches, 3, 32, 7, 6, 32, new(1, 1), relu: true, training: true, frozen: 0, input, kernels, norms);
+
+    /// <summary>Dilated blocks, and blocks that are padded as TensorFlow pads inputs of even size with stride 2.</summary>
+    [BackendTheory]
+    [InlineData(RepVggBlockWithIdentity, 3, 32, 12, 12, 32, 1, 1, 2, 1, 1, true)]
+    [InlineData(RepVggBlockWithIdentity, 2, 16, 9, 7, 16, 1, 1, 4, 1, 1, true)]
+    [InlineData(RepVggBlock, 3, 12, 7, 6, 20, 1, 2, 2, 1, 1, false)]
+    [InlineData(Asymmetric, 3, 12, 7, 6, 20, 1, 1, 3, 1, 1, true)]
+    [InlineData(PlainBlock, 3, 48, 8, 8, 48, 1, 1, 2, 1, 1, true)]
+    [InlineData(RepVggBlock, 3, 3, 8, 6, 16, 2, 1, 1, 0, 0, true)]
+    [InlineData(RepVggBlock, 3, 32, 8, 6, 48, 2, 1, 1, 0, 0, false)]
+    [InlineData(RepVggBlock, 3, 12, 7, 6, 20, 2, 2, 1, 1, 0, true)]
+    [InlineData(RepVggBlock, 3, 12, 6, 7, 20, 2, 1, 1, 0, 1, true)]
+    public void A_block_that_is_dilated_or_padded_on_one_side_equals_its_primitives(
+        string branches, int n, int c, int h, int w, int o, int stride, int groups, int dilation, int top, int left, bool training) =>
+        CompareWithPrimitives(branches, n, c, h, w, o, new(stride, groups, dilation, top, left), true, training, frozen: 0);
+
+    [BackendFact]
+    public void Padding_on_one_side_is_refused_for_odd_sizes_and_stride_1()
+    {
+        using var kernel = Backend.CreateParameter(TensorData.Zeros(4, 2, 3, 3));
+        using (Backend.BeginStep(training: false))
+        {
+            var odd = Backend.CreateInput([1, 2, 5, 4], new float[40]);
+            var even = Backend.CreateInput([1, 2, 4, 5], new float[40]);
+            Assert.Contains("even height", Assert.Throws<ArgumentException>(() => Backend.MultiBranchConv(odd, [new Branch(kernel)], new(2, 1, Top: 0), relu: false)).Message);
+            Assert.Contains("even height", Assert.Throws<ArgumentException>(() => Backend.MultiBranchConv(even, [new Branch(kernel)], new(2, 1, Left: 0), relu: false)).Message);
+            Assert.Contains("stride 2", Assert.Throws<ArgumentException>(() => Backend.MultiBranchConv(even, [new Branch(kernel)], new(1, 1, Top: 0), relu: false)).Message);
+            Assert.Contains("a dilation", Assert.Throws<ArgumentException>(() => Backend.MultiBranchConv(even, [new Branch(kernel)], new(2, 1, Dilation: 2), relu: false)).Message);
+            Assert.Contains("dilation >= 1", Assert.Throws<ArgumentException>(() => Backend.Conv2d(even, kernel, null, new(1, 1, 1, 1, 1, 1, Dilation: 0))).Message);
+        }
+    }
 
     private void CompareWithPrimitives(
-        string description, int n, int c, int h, int w, int o, int stride, int groups, bool relu, bool training, int frozen, bool trainsInput = true, bool trainsKernels = true, bool trainsNorms = true)
+        string description, int n, int c, int h, int w, int o, BlockGeometry geometry, bool relu, bool training, int frozen, bool trainsInput = true, bool trainsKernels = true, bool trainsNorms = true)
     {
+        var (stride, groups) = (geometry.Stride, geometry.Groups);
         float[] input = Random(new Random(n * 1000 + c), n, c, h, w);
         var results = new List<float[]>[2];
         for (int side = 0; side < 2; side++)
@@ -113,7 +146,7 @@ public abstract partial class BackendTests
             for (int i = 0; i < norms.Length; i++)
                 Assert.Equal(norms[i].Frozen || !training, means[i].SequenceEqual(Read(norms[i].RunningMean)));
 
-            Tensor Apply(Tensor x) => side == 0 ? Backend.MultiBranchConv(x, branches, stride, groups, relu) : Composed(x, branches, stride, groups, relu);
+            Tensor Apply(Tensor x) => side == 0 ? Backend.MultiBranchConv(x, branches, geometry, relu) : Composed(x, branches, geometry, relu);
 
             Tensor Create(bool isTrained, params int[] shape)
             {
@@ -133,12 +166,18 @@ public abstract partial class BackendTests
     }
 
     /// <summary>Does not use <see cref="Backend.MultiBranchConv"/>, which a backend may override.</summary>
-    private Tensor Composed(Tensor x, IEnumerable<Branch> branches, int stride, int groups, bool relu)
+    private Tensor Composed(Tensor x, IEnumerable<Branch> branches, BlockGeometry geometry, bool relu)
     {
         var sum = branches
-            .Select(branch => Backend.BatchNorm(branch.Kernel is null ? x : Backend.Conv2d(x, branch.Kernel, null, stride, branch.KernelHeight / 2, branch.KernelWidth / 2, groups), branch.Norm!))
+            .Select(branch => Backend.BatchNorm(branch.Kernel is null ? x : Backend.Conv2d(x, branch.Kernel, null, Geometry(branch)), branch.Norm!))
             .Aggregate(Backend.Add);
         return relu ? Backend.Relu(sum) : sum;
+
+        ConvolutionGeometry Geometry(Branch branch)
+        {
+            int rows = branch.KernelHeight == 3 ? geometry.Dilation : 0, columns = branch.KernelWidth == 3 ? geometry.Dilation : 0;
+            return new(geometry.Stride, geometry.Groups, geometry.Top == 0 ? 0 : rows, geometry.Left == 0 ? 0 : columns, rows, columns, geometry.Dilation);
+        }
     }
 
     private static Branch[] ToBranches(Tensor kernel3x3, BatchNormState norm3x3, Tensor kernel1x1, BatchNormState norm1x1, BatchNormState? normIdentity) =>

@@ -93,7 +93,35 @@ public abstract partial class BackendTests
         const int N = 2, C = 8, O = 12;
         new OperationCheck(Backend, 31).Input(N, C, h, w).Parameter(O, C / groups, kernelHeight, kernelWidth).Compare(
             v => ReferenceOperations.Convolution(Pad(v[0], h, w, paddingHeight, paddingWidth), N, C, h + 2 * paddingHeight, w + 2 * paddingWidth, v[1], O, kernelHeight, kernelWidth, null, stride, 0, groups),
-            t => Backend.Conv2d(t[0], t[1], null, stride, paddingHeight, paddingWidth, groups));
+            t => Backend.Conv2d(t[0], t[1], null, new ConvolutionGeometry(stride, groups, paddingHeight, paddingWidth, paddingHeight, paddingWidth)));
+    }
+
+    /// <summary>Any padding on each side, and dilation: the reference convolves a padded input with a kernel that has zeros between its taps.</summary>
+    [BackendTheory]
+    [InlineData(8, 6, 3, 2, 1, 0, 0, 1, 1, 1)]
+    [InlineData(7, 9, 3, 2, 1, 1, 0, 1, 1, 2)]
+    [InlineData(8, 7, 3, 2, 1, 0, 1, 1, 1, 1)]
+    [InlineData(8, 6, 1, 2, 1, 0, 0, 0, 0, 1)]
+    [InlineData(9, 7, 3, 1, 2, 2, 2, 2, 2, 1)]
+    [InlineData(9, 7, 3, 1, 4, 4, 4, 4, 4, 2)]
+    [InlineData(7, 8, 3, 1, 3, 0, 2, 3, 0, 1)]
+    [InlineData(5, 6, 1, 1, 2, 0, 0, 0, 0, 1)]
+    public void Convolution_with_dilation_and_padding_that_differs_by_side(int h, int w, int size, int stride, int dilation, int top, int left, int bottom, int right, int groups)
+    {
+        const int N = 2, O = 12;
+        int c = 8, span = (size - 1) * dilation + 1;
+        new OperationCheck(Backend, 31).Input(N, c, h, w).Parameter(O, c / groups, size, size).Compare(
+            v => ReferenceOperations.Convolution(Pad(v[0], h, w, top, left, bottom, right), N, c, top + h + bottom, left + w + right, Spread(v[1], size, dilation), O, span, span, null, stride, 0, groups),
+            t => Backend.Conv2d(t[0], t[1], null, new ConvolutionGeometry(stride, groups, top, left, bottom, right, dilation)));
+
+        static double[] Spread(double[] kernel, int size, int dilation)
+        {
+            int span = (size - 1) * dilation + 1;
+            var spread = new double[kernel.Length / (size * size) * span * span];
+            for (int i = 0; i < kernel.Length; i++)
+                spread[(i / (size * size) * span + i / size % size * dilation) * span + i % size * dilation] = kernel[i];
+            return spread;
+        }
     }
 
     /// <summary>Branches of any size, with and without batch norm; compared with the convolution by the equivalent kernel and bias.</summary>
@@ -122,7 +150,7 @@ public abstract partial class BackendTests
         using (Backend.BeginStep(training: false))
         {
             var x = Backend.CreateInput([3, c, 7, 6], input);
-            var output = Backend.MultiBranchConv(x, branches, stride, groups, relu: false);
+            var output = Backend.MultiBranchConv(x, branches, new(stride, groups), relu: false);
             (sum, shape) = (Read(output), [.. output.Shape]);
             Assert.Equal(input, Read(x));
             (kernel, bias) = (Read(Backend.EquivalentKernel(branches)), Read(Backend.EquivalentBias(branches)));
@@ -147,11 +175,11 @@ public abstract partial class BackendTests
         using (Backend.BeginStep(training: true))
         {
             var x = Input(new double[2 * 25], 1, 2, 5, 5);
-            Assert.Contains("at least one branch", Assert.Throws<ArgumentException>(() => Backend.MultiBranchConv(x, [], 1, 1, relu: true)).Message);
-            Assert.Contains("[4, 2, 5, 5]", Assert.Throws<ArgumentException>(() => Backend.MultiBranchConv(x, [new Branch(large)], 1, 1, relu: true)).Message);
-            Assert.Contains("2 to 4 channels", Assert.Throws<ArgumentException>(() => Backend.MultiBranchConv(x, [new Branch(kernel), new Branch(null)], 1, 1, relu: true)).Message);
+            Assert.Contains("at least one branch", Assert.Throws<ArgumentException>(() => Backend.MultiBranchConv(x, [], new(1, 1), relu: true)).Message);
+            Assert.Contains("[4, 2, 5, 5]", Assert.Throws<ArgumentException>(() => Backend.MultiBranchConv(x, [new Branch(large)], new(1, 1), relu: true)).Message);
+            Assert.Contains("2 to 4 channels", Assert.Throws<ArgumentException>(() => Backend.MultiBranchConv(x, [new Branch(kernel), new Branch(null)], new(1, 1), relu: true)).Message);
             Tensor other = Backend.CreateParameter(TensorData.Zeros(4, 3, 1, 1));
-            Assert.Contains("[4, 2, 3, 3] and [4, 3, 1, 1]", Assert.Throws<ArgumentException>(() => Backend.MultiBranchConv(x, [new Branch(kernel), new Branch(other)], 1, 1, relu: true)).Message);
+            Assert.Contains("[4, 2, 3, 3] and [4, 3, 1, 1]", Assert.Throws<ArgumentException>(() => Backend.MultiBranchConv(x, [new Branch(kernel), new Branch(other)], new(1, 1), relu: true)).Message);
             Assert.Contains("without a kernel", Assert.Throws<ArgumentException>(() => Backend.EquivalentKernel([new Branch(null)])).Message);
         }
     }
@@ -194,12 +222,14 @@ public abstract partial class BackendTests
     }
 
     /// <summary>Surrounds maps [N * C, h, w] with zeros.</summary>
-    private static double[] Pad(double[] maps, int h, int w, int paddingHeight, int paddingWidth)
+    private static double[] Pad(double[] maps, int h, int w, int paddingHeight, int paddingWidth) => Pad(maps, h, w, paddingHeight, paddingWidth, paddingHeight, paddingWidth);
+
+    private static double[] Pad(double[] maps, int h, int w, int top, int left, int bottom, int right)
     {
-        int height = h + 2 * paddingHeight, width = w + 2 * paddingWidth;
+        int height = top + h + bottom, width = left + w + right;
         var padded = new double[maps.Length / (h * w) * height * width];
         for (int i = 0; i < maps.Length; i++)
-            padded[(i / (h * w) * height + i / w % h + paddingHeight) * width + i % w + paddingWidth] = maps[i];
+            padded[(i / (h * w) * height + i / w % h + top) * width + i % w + left] = maps[i];
         return padded;
     }
 }

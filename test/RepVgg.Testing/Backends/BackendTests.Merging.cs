@@ -110,8 +110,8 @@ public abstract partial class BackendTests
             {
                 var kernel = Kernel(t);
                 return Backend.Add(
-                    Backend.MultiBranchConv(t[0], [new Branch(kernel)], stride, groups, relu: false),
-                    Backend.MultiBranchConv(t[0], [new Branch(kernel), new Branch(t[2]), new Branch(kernel)], stride, groups, relu: false));
+                    Backend.MultiBranchConv(t[0], [new Branch(kernel)], new(stride, groups), relu: false),
+                    Backend.MultiBranchConv(t[0], [new Branch(kernel), new Branch(t[2]), new Branch(kernel)], new(stride, groups), relu: false));
             });
 
         Tensor Kernel(Tensor[] t) => Backend.EquivalentKernel([new Branch(t[1]) { NormalizesFilters = true, ChannelScale = t[3] }, new Branch(t[2])]);
@@ -144,7 +144,7 @@ public abstract partial class BackendTests
                     ? ReferenceOperations.BatchNorm(sum, N, C, Size * Size, v[4], v[5], Epsilon)
                     : ReferenceOperations.Normalize(sum, C, Size * Size, mean, variance, v[4], v[5], Epsilon);
             },
-            t => Backend.MultiBranchConv(t[0], [new Branch(null) { ChannelScale = t[2] }, new Branch(t[1]) { ChannelScale = t[3], NormalizesFilters = true }], 1, 1, relu: false,
+            t => Backend.MultiBranchConv(t[0], [new Branch(null) { ChannelScale = t[2] }, new Branch(t[1]) { ChannelScale = t[3], NormalizesFilters = true }], new(1, 1), relu: false,
                 NewState(t[4], t[5], C, mean, variance) with { Epsilon = (float)Epsilon }));
     }
 
@@ -192,7 +192,7 @@ public abstract partial class BackendTests
             using (Backend.BeginStep(training, record: true))
             {
                 var x = Backend.CreateInput([N, c, Size, Size], input, requiresGradient: true);
-                var y = side == 0 ? Backend.MultiBranchConv(x, block, stride, groups, relu, last) : Primitives(x, block, last);
+                var y = side == 0 ? Backend.MultiBranchConv(x, block, new(stride, groups), relu, last) : Primitives(x, block, last);
                 Backend.BackwardFrom(y, Random(new Random(59), [.. y.Shape]));
                 // The gradient by the bias of an inner batch norm is 0 in training but for rounding; it is compared at the scale of the weight's.
                 results[side] = [Read(y), Gradient(x), .. kernels.Select(Gradient), .. norms.Select(norm => (float[])[.. Gradient(norm.Weight), .. Gradient(norm.Bias)])];
@@ -232,7 +232,7 @@ public abstract partial class BackendTests
             var x = Input(new double[2 * 2 * 25], 2, 2, 5, 5);
             var small = Input(new double[2 * 2 * 9], 2, 2, 3, 3);
             Refused("an equivalent kernel of shape OIHW, not an input", () => Backend.Conv2d(x, small, null, 1, 1, 1));
-            Refused("an equivalent kernel of shape OIHW, not an input", () => Backend.MultiBranchConv(x, [new Branch(small)], 1, 1, relu: false));
+            Refused("an equivalent kernel of shape OIHW, not an input", () => Backend.MultiBranchConv(x, [new Branch(small)], new(1, 1), relu: false));
 
             var equivalent = Backend.EquivalentKernel([new Branch(kernel)]);
             Refused("only be used as the kernel", () => Backend.Add(small, equivalent));
@@ -243,20 +243,20 @@ public abstract partial class BackendTests
             foreach (var branch in (Branch[])[scaled, normalized])
             {
                 Refused("not defined", () => Backend.BranchPenalty([branch]));
-                Refused("batch norm of the sum", () => Backend.MultiBranchConv(x, [branch, new Branch(null, norm)], 1, 1, relu: false));
-                Refused("batch norm of the sum", () => Backend.MultiBranchConv(x, [branch with { Norm = norm }], 1, 1, relu: false));
+                Refused("batch norm of the sum", () => Backend.MultiBranchConv(x, [branch, new Branch(null, norm)], new(1, 1), relu: false));
+                Refused("batch norm of the sum", () => Backend.MultiBranchConv(x, [branch with { Norm = norm }], new(1, 1), relu: false));
             }
-            Refused("batch norm of the sum", () => Backend.MultiBranchConv(x, [new Branch(null) { ChannelScale = scale }], 1, 1, relu: false, norm));
+            Refused("batch norm of the sum", () => Backend.MultiBranchConv(x, [new Branch(null) { ChannelScale = scale }], new(1, 1), relu: false, norm));
             Refused("no filters", () => Backend.EquivalentKernel([new Branch(kernel), new Branch(null) { NormalizesFilters = true }]));
             foreach (var branch in (Branch[])[new(kernel) { ChannelScale = wide }, new(kernel) { ChannelScale = kernel }])
             {
                 Refused("channel scale", () => Backend.EquivalentKernel([branch]));
                 Refused("channel scale", () => Backend.EquivalentBias([branch]));
-                Refused("channel scale", () => Backend.MultiBranchConv(x, [branch], 1, 1, relu: false));
+                Refused("channel scale", () => Backend.MultiBranchConv(x, [branch], new(1, 1), relu: false));
             }
-            Refused("2 outputs", () => Backend.MultiBranchConv(x, [new Branch(kernel)], 1, 1, relu: false, NewState(wide, wide, 3)));
+            Refused("2 outputs", () => Backend.MultiBranchConv(x, [new Branch(kernel)], new(1, 1), relu: false, NewState(wide, wide, 3)));
             var pixel = Input([1, 2], 1, 2, 1, 1);
-            Assert.Throws<InvalidOperationException>(() => Backend.MultiBranchConv(pixel, [new Branch(kernel)], 1, 1, relu: false, norm));
+            Assert.Throws<InvalidOperationException>(() => Backend.MultiBranchConv(pixel, [new Branch(kernel)], new(1, 1), relu: false, norm));
         }
 
         static void Refused(string message, Action action) => Assert.Contains(message, Assert.Throws<ArgumentException>(action).Message);

@@ -71,7 +71,7 @@ public class CpuBackendGuaranteesTests
             using (backend.BeginStep(training: true))
             {
                 var x = backend.CreateInput([Images, channels, Side, Side], Values(7, Images * channels * Side * Side), requiresGradient: true);
-                var y = backend.MultiBranchConv(backend.MultiBranchConv(x, branches, stride, 1, relu: true), branches, stride, 1, relu: false);
+                var y = backend.MultiBranchConv(backend.MultiBranchConv(x, branches, new(stride, 1), relu: true), branches, new(stride, 1), relu: false);
                 int count = y.Shape.Aggregate((product, dimension) => product * dimension);
                 backend.BackwardFrom(y, Values(8, count));
                 var results = new List<float[]> { new float[count], new float[Images * channels * Side * Side] };
@@ -212,7 +212,7 @@ public class CpuBackendGuaranteesTests
                 {
                     var map = backend.CreateInput([Images, Channels, Side, Side], new float[Images * Channels * Side * Side]);
                     for (int i = 0; i < blocks; i++)
-                        map = backend.MultiBranchConv(map, branches, 1, 1, relu: true);
+                        map = backend.MultiBranchConv(map, branches, new(1, 1), relu: true);
                     if (record)
                         backend.BackwardFrom(map, new float[Images * Channels * Side * Side]);
                 }
@@ -254,9 +254,9 @@ public class CpuBackendGuaranteesTests
             using (Backend.BeginStep(training: true))
             {
                 var x = Backend.CreateInput([images, Channels, Size, Size], Values(random, images * Channels * Size * Size), requiresGradient: true);
-                var y = Backend.MultiBranchConv(x, _normalized, 1, 1, relu: true, _norms[0]);
-                y = Backend.MultiBranchConv(y, _merged, 1, 1, relu: true, _norms[1]);
-                y = Backend.MultiBranchConv(y, _separate, 1, 1, relu: true, _norms[2]);
+                var y = Backend.MultiBranchConv(x, _normalized, new(1, 1), relu: true, _norms[0]);
+                y = Backend.MultiBranchConv(y, _merged, new(1, 1), relu: true, _norms[1]);
+                y = Backend.MultiBranchConv(y, _separate, new(1, 1), relu: true, _norms[2]);
                 y = Backend.PadWithNorm(Backend.BatchNorm(Backend.Conv2d(y, _first, null, 1, 0, 1), _norms[3]), _norms[3]);
                 y = Backend.Add(Backend.Conv2d(y, _last, null, 2, 0, 1), Backend.AveragePool3x3(y, 2, 0));
                 float[] output = Read(y, gradient: false);

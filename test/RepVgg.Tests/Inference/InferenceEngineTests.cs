@@ -38,6 +38,18 @@ public class InferenceEngineTests
     }
 
     [Theory]
+    [InlineData(32, 32, 1)]
+    [InlineData(30, 33, 2)]
+    [InlineData(48, 40, 1)]
+    public void Agrees_with_the_definition_with_padding_on_one_side(int height, int width, int groups)
+    {
+        // Direct and strided Winograd convolutions, on maps of even and odd size.
+        var architecture = RandomNetworks.Architecture(3, groups, SqueezeExcitation.None, (12, 1, 2), (32, 2, 2), (64, 2, 2), (96, 2, 2)).PaddedForTensorFlow(height, width);
+        Assert.Contains(architecture.Stages, stage => stage.PaddingTop == 0);
+        AssertAgrees(RandomNetworks.Create(architecture, height, width, classes: 7), count: 3);
+    }
+
+    [Theory]
     [InlineData(9, 7, 1, 1)]
     [InlineData(16, 16, 3, 1)]
     [InlineData(13, 37, 3, 2)]

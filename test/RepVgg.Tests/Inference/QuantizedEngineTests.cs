@@ -82,12 +82,22 @@ public class QuantizedEngineTests
 
     [Theory]
     [MemberData(nameof(Networks))]
-    public void Integers_are_those_of_the_definition(string name, int height, int width, string floatBlocks)
+    public void Integers_are_those_of_the_definition(string name, int height, int width, string floatBlocks) => AssertIntegers(name, height, width, floatBlocks, variant => variant);
+
+    [Theory]
+    [InlineData("RepVGG-S1", 20, 32)]
+    [InlineData("RepVGG-A0", 44, 64)]
+    [InlineData("RepVGG-B1g2", 48, 37)]
+    public void Integers_are_those_of_the_definition_with_padding_on_one_side(string name, int height, int width) =>
+        AssertIntegers(name, height, width, "", variant => variant.PaddedForTensorFlow(height, width));
+
+    private static void AssertIntegers(string name, int height, int width, string floatBlocks, Func<RepVggArchitecture, RepVggArchitecture> change)
     {
         const int Count = 3;
         // Widths that are no multiple of any vector, and few blocks.
         var variant = RandomStates.Reduce(RepVggVariants.Find(name));
         variant = variant with { Stages = [.. variant.Stages.Select(stage => stage with { Width = stage.Width + 4 * variant.Groups })] };
+        variant = change(variant);
         var network = RandomNetworks.Create(variant, height, width, 11);
         var images = RandomNetworks.Pixels(network, Count).Chunk(variant.InputChannels * height * width).ToArray();
         string[] left = floatBlocks.Split(' ', StringSplitOptions.RemoveEmptyEntries);

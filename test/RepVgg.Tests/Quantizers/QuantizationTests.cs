@@ -84,18 +84,20 @@ public class QuantizationTests
     }
 
     [Theory]
-    [InlineData(7, 6, 1, 1)]
-    [InlineData(7, 6, 2, 1)]
-    [InlineData(6, 7, 2, 2)]
-    [InlineData(1, 1, 2, 1)]
-    public void Bias_correction_keeps_the_mean_of_every_channel(int height, int width, int stride, int groups)
+    [InlineData(7, 6, 1, 1, 1, 1)]
+    [InlineData(7, 6, 2, 1, 1, 1)]
+    [InlineData(6, 7, 2, 2, 1, 1)]
+    [InlineData(1, 1, 2, 1, 1, 1)]
+    [InlineData(6, 8, 2, 1, 0, 0)]
+    [InlineData(6, 7, 2, 1, 0, 1)]
+    public void Bias_correction_keeps_the_mean_of_every_channel(int height, int width, int stride, int groups, int top, int left)
     {
         const int Images = 3;
         var random = new Random(1);
-        var shape = new BlockSpec("block", 4, 6, stride, groups, SqueezeExcitation.None);
+        var shape = new BlockSpec("block", 4, 6, stride, groups, SqueezeExcitation.None) { PaddingTop = top, PaddingLeft = left };
         var block = new DeployBlock(shape, [.. Values(6 * 4 / groups * 9)], [.. Values(6)]);
         float[] input = [.. Values(Images * 4 * height * width)];
-        var means = new InputMeans(4, height, width, stride);
+        var means = new InputMeans(4, height, width, shape.Geometry);
         means.Add(input, Images);
         double[] biases = [.. block.Bias.Select(bias => (double)bias)];
         // Three levels only, so that rounding matters.

@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Operations;
 using RepVgg.Optimizers;
@@ -74,8 +75,8 @@ internal sealed unsafe class CpuBackend : Backend
 
     private protected override void DisposeCore() => _context.Dispose();
 
-    private protected override Tensor Conv2dCore(Tensor input, Tensor kernel, Tensor? bias, int stride, int paddingHeight, int paddingWidth, int groups) =>
-        Convolution.Apply(_context, Cast(input), Cast(kernel), bias is null ? null : Cast(bias), stride, paddingHeight, paddingWidth, groups);
+    private protected override Tensor Conv2dCore(Tensor input, Tensor kernel, Tensor? bias, ConvolutionGeometry geometry) =>
+        Convolution.Apply(_context, Cast(input), Cast(kernel), bias is null ? null : Cast(bias), geometry);
 
     private protected override Tensor BatchNormCore(Tensor input, BatchNormState state) => BatchNormalization.Apply(_context, Cast(input), state);
 
@@ -103,9 +104,9 @@ internal sealed unsafe class CpuBackend : Backend
     private protected override Tensor SoftmaxCrossEntropyCore(Tensor logits, ReadOnlySpan<float> targets) => CrossEntropy.Apply(_context, Cast(logits), targets);
 
     /// <summary>Computes convolutions and at most one identity, each with a batch norm, by one fused operation; other blocks are composed of primitives.</summary>
-    private protected override Tensor MultiBranchConvCore(Tensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu, BatchNormState? norm) =>
-        (norm is null ? MultiBranchBlock.TryApply(_context, Cast(input), branches, stride, groups, relu) : null)
-        ?? base.MultiBranchConvCore(input, branches, stride, groups, relu, norm);
+    private protected override Tensor MultiBranchConvCore(Tensor input, IReadOnlyList<Branch> branches, BlockGeometry geometry, bool relu, BatchNormState? norm) =>
+        (norm is null ? MultiBranchBlock.TryApply(_context, Cast(input), branches, geometry, relu) : null)
+        ?? base.MultiBranchConvCore(input, branches, geometry, relu, norm);
 
     private protected override Tensor FakeQuantizeCore(Tensor activation, Tensor bounds, float momentum) => FakeQuantization.Apply(_context, Cast(activation), Cast(bounds), momentum);
 

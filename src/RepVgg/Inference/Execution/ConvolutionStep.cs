@@ -33,7 +33,7 @@ internal abstract class ConvolutionStep(BlockSpec block) : Step
     public override bool UsesKernelsOf(Step other) =>
         base.UsesKernelsOf(other) && other is ConvolutionStep { Block: var shape }
         && block.InputChannels == shape.InputChannels && block.OutputChannels == shape.OutputChannels
-        && block.Stride == shape.Stride && block.Groups == shape.Groups;
+        && block.Geometry == shape.Geometry;
 }
 
 /// <summary>A step that computes the convolution of a block directly: panels of filters times bands of rows.</summary>

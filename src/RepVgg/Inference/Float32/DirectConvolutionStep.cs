@@ -53,7 +53,7 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : DirectStep
     protected override void Convolve(StepContext context, int worker, int index, int first, int end, bool isLast)
     {
         ref readonly var panel = ref Filters[index];
-        float* source = context[_source] + panel.FirstInputBlock * _input.BlockPitch;
+        float* source = context[_source] + panel.FirstInputBlock * _input.BlockPitch + _input.FirstTap(Block);
         float* target = context[_target] + panel.FirstBlock * _output.BlockPitch + _output.Origin;
         int depth = Filters.SkipsUnusedLanes ? FilterPanels.ChannelUnit : 3 * _input.Lanes;
         nint* segments = stackalloc nint[(int)(Filters.FloatsOf(panel) / (depth * panel.Vectors * TLanes.Width))];

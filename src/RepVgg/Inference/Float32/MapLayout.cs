@@ -1,3 +1,5 @@
+using RepVgg.Architectures;
+
 namespace RepVgg.Inference.Float32;
 
 /// <summary>
@@ -33,4 +35,7 @@ internal readonly record struct MapLayout(int Channels, int Height, int Width, i
 
     /// <summary>Offset of pixel (0, 0) from the start of its block, in floats.</summary>
     public int Origin => RowPitch + Lanes;
+
+    /// <summary>Offset from the start of a block of the first pixel that a 3x3 convolution reads for output (0, 0), in floats; 0 with padding on all sides.</summary>
+    public int FirstTap(BlockSpec convolution) => (1 - convolution.PaddingTop) * RowPitch + (1 - convolution.PaddingLeft) * Lanes;
 }

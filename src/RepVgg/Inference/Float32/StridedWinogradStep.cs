@@ -137,7 +137,7 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : ConvolutionS
         nint* offsets = stackalloc nint[Points];
         for (int point = 0; point < Points; point++)
             offsets[point] = point * PointLines;
-        float* block = context[_source] + image * _input.ImagePitch + 2L * WinogradTile.Size * tile * _input.RowPitch;
+        float* block = context[_source] + image * _input.ImagePitch + _input.FirstTap(Block) + 2L * WinogradTile.Size * tile * _input.RowPitch;
         for (int b = 0; b < _input.Blocks; b++, block += _input.BlockPitch, lines += BlockLine)
         {
             for (int x = 0; x < BlockLine; x += TLanes.Width)
@@ -223,7 +223,7 @@ internal sealed unsafe class StridedWinogradStep<TVector, TLanes> : ConvolutionS
     {
         (int image, int tile) = Math.DivRem(row, _rows.Tiles);
         int width = TLanes.Width, size = _rows.SizeOf(tile);
-        float* source = context[_source] + image * _input.ImagePitch + panel.FirstInputBlock * _input.BlockPitch
+        float* source = context[_source] + image * _input.ImagePitch + _input.FirstTap(Block) + panel.FirstInputBlock * _input.BlockPitch
             + (2L * WinogradTile.Size * tile + 1) * _input.RowPitch;
         float* target = context[_target] + image * _output.ImagePitch + panel.FirstBlock * _output.BlockPitch
             + (long)WinogradTile.Size * tile * _output.RowPitch + _output.Origin;

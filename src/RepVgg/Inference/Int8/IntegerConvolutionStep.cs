@@ -50,7 +50,7 @@ internal sealed unsafe class IntegerConvolutionStep<TVector, TLanes> : DirectSte
     {
         float* sums = context.Workspace(worker);
         ref readonly var panel = ref _filters[index];
-        byte* source = (byte*)context[_source] + panel.FirstElement * TLanes.ElementBytes;
+        byte* source = (byte*)context[_source] + _input.FirstTap(Block) + panel.FirstElement * TLanes.ElementBytes;
         byte* target = (byte*)context[_target] + _output.Origin + panel.FirstBlock * TLanes.Width * TLanes.ElementBytes;
         int lanes = panel.Vectors * TLanes.Width;
         nint* segments = stackalloc nint[9];

@@ -1,3 +1,5 @@
+using RepVgg.Architectures;
+
 namespace RepVgg.Inference.Int8;
 
 /// <summary>
@@ -33,4 +35,7 @@ internal readonly record struct IntegerMapLayout(int Channels, int Height, int W
 
     /// <summary>Offset of pixel (0, 0) from the start of the map, in bytes.</summary>
     public int Origin => RowBytes + PixelBytes;
+
+    /// <summary>Offset from the start of the map of the first pixel that a 3x3 convolution reads for output (0, 0), in bytes; 0 with padding on all sides.</summary>
+    public int FirstTap(BlockSpec convolution) => (1 - convolution.PaddingTop) * RowBytes + (1 - convolution.PaddingLeft) * PixelBytes;
 }

@@ -203,6 +203,52 @@ internal sealed class ByteSource : IDisposable
     private IOException Changed(Exception? error) => new($"{Name} was changed while it was read. Read it again when the program that writes it has finished.", error);
 }
 
+/// <summary>Reads a <see cref="ByteSource"/> as a stream. The source stays open when the stream is closed.</summary>
+internal sealed class ByteSourceStream(ByteSource source) : Stream
+{
+    private long _position;
+
+    public override bool CanRead => true;
+
+    public override bool CanSeek => true;
+
+    public override bool CanWrite => false;
+
+    public override long Length => source.Length;
+
+    public override long Position
+    {
+        get => _position;
+        set => _position = value >= 0 ? value : throw new IOException("A position in a stream cannot be negative.");
+    }
+
+    public override int Read(Span<byte> buffer)
+    {
+        int count = (int)Math.Clamp(source.Length - _position, 0, buffer.Length);
+        if (count > 0)
+            source.Read(_position, buffer[..count]);
+        _position += count;
+        return count;
+    }
+
+    public override int Read(byte[] buffer, int offset, int count) => Read(buffer.AsSpan(offset, count));
+
+    public override long Seek(long offset, SeekOrigin origin) => Position = offset + origin switch
+    {
+        SeekOrigin.Begin => 0,
+        SeekOrigin.Current => _position,
+        _ => source.Length,
+    };
+
+    public override void Flush()
+    {
+    }
+
+    public override void SetLength(long value) => throw new NotSupportedException();
+
+    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+}
+
 /// <summary>A part of a <see cref="ByteSource"/>, which is read when it is used.</summary>
 /// <param name="Source">The source.</param>
 /// <param name="Start">Position of the first byte in the source.</param>

@@ -34,7 +34,7 @@ internal static class InputFile
         catch (UnauthorizedAccessException error)
         {
             throw new IOException(
-                Directory.Exists(path) ? $"'{path}' is a folder. Give the path of a file." : $"'{path}' cannot be read: permission is denied.", error);
+                Directory.Exists(path) ? MisplacedFile.DescribeFolder(path) : $"'{path}' cannot be read: permission is denied.", error);
         }
     }
 }

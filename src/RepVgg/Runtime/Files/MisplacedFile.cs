@@ -37,6 +37,12 @@ internal static class MisplacedFile
             : null;
     }
 
+    /// <summary>Says what a folder is that was given in place of a file, and what to do.</summary>
+    /// <param name="path">The folder.</param>
+    public static string DescribeFolder(string path) => File.Exists(Path.Combine(path, "saved_model.pb"))
+        ? $"'{path}' is the folder of a TensorFlow SavedModel. Load it in TensorFlow and save it as .keras, or its weights as .h5."
+        : $"'{path}' is a folder. Give the path of a file.";
+
     /// <summary>Returns the start of a file as text, without a byte order mark and white space before it. Bytes that are not UTF-8 become replacement characters.</summary>
     /// <param name="start">The first bytes; 512 are used.</param>
     public static string Text(ReadOnlySpan<byte> start) =>

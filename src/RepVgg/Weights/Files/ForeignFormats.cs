@@ -6,12 +6,11 @@ namespace RepVgg.Weights.Files;
 /// <summary>Recognises files that hold no weights that can be read, so that the error names what they are.</summary>
 internal static class ForeignFormats
 {
-    private const string Formats = "Only PyTorch (.pth), safetensors, ONNX and this library's training checkpoints can be read.";
+    private const string Formats = "Only PyTorch (.pth), safetensors, ONNX, Keras (.h5, .keras) and this library's training checkpoints can be read.";
     private const int TarMagic = 257;
 
     private static readonly (byte[] Start, string Name, string Advice)[] _known =
     [
-        ([0x89, .. "HDF\r\n\x1a\n"u8], "an HDF5 file, such as Keras writes (.h5)", "Export the model as ONNX."),
         ([0x93, .. "NUMPY"u8], "a NumPy array (.npy)", "Save the weights as .pth or .safetensors."),
         ([0x89, .. "PNG"u8], "a PNG image", Formats),
         ([0xff, 0xd8, 0xff], "a JPEG image", Formats),
@@ -77,7 +76,7 @@ internal static class ForeignFormats
         if (start.Length >= 8 && start.Slice(4, 4).SequenceEqual("TFL3"u8))
             return ("is a TensorFlow Lite model", Formats);
         if (start.StartsWith((ReadOnlySpan<byte>)[8, 1, 0x12]))
-            return ("is a TensorFlow SavedModel", Formats);
+            return ("is a TensorFlow SavedModel", "Load it in TensorFlow and save it as .keras, or its weights as .h5.");
         if (IsText(start))
             return DescribeText(start);
         if (start is [0x80, _, ..])

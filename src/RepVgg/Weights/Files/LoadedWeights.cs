@@ -1,6 +1,7 @@
 using RepVgg.Architectures;
 using RepVgg.Networks;
 using RepVgg.Runtime;
+using RepVgg.Weights.Keras;
 using RepVgg.Weights.Naming;
 
 namespace RepVgg.Weights.Files;
@@ -29,14 +30,26 @@ public sealed record LoadedWeights(StateDict State, WeightsForm Form, RepVggArch
     /// <summary>What was assumed because neither the file nor the options say it; empty if nothing was.</summary>
     public IReadOnlyList<WeightsAssumption> Assumptions { get; init; } = [];
 
+    /// <summary>What wrote the file, such as <c>Keras 2.4.0, weights</c>, or the library whose names the weights have: timm or MMPretrain; null if neither is known, as for weights under the RepVGG authors' names.</summary>
+    public string? Origin { get; init; }
+
+    /// <summary>Height and width of the images that a file without description tells; null if it does not.</summary>
+    internal (int Height, int Width)? ToldSize { get; init; }
+
+    /// <summary>Whether the padding of the architecture depends on the size of the images, because the network was trained with Keras.</summary>
+    internal bool IsPaddedBySize { get; init; }
+
+    /// <summary>Pads an architecture of these weights for images of a size, if its padding depends on it.</summary>
+    internal RepVggArchitecture PaddedFor(RepVggArchitecture architecture, int height, int width) => IsPaddedBySize ? KerasReader.Padded(architecture, height, width) : architecture;
+
     /// <summary>The options that the file was read with.</summary>
     internal WeightsFileOptions Options { get; init; } = new();
 
     /// <summary>Input height in pixels: that of the options, else that of the file, else the architecture's default.</summary>
-    internal int ImageHeight => Options.Height ?? Description?.ImageHeight ?? Architecture.DefaultImageSize;
+    internal int ImageHeight => Options.Height ?? Description?.ImageHeight ?? ToldSize?.Height ?? Architecture.DefaultImageSize;
 
     /// <summary>Input width in pixels: that of the options, else that of the file, else the architecture's default.</summary>
-    internal int ImageWidth => Options.Width ?? Description?.ImageWidth ?? Architecture.DefaultImageSize;
+    internal int ImageWidth => Options.Width ?? Description?.ImageWidth ?? ToldSize?.Width ?? Architecture.DefaultImageSize;
 
     /// <summary>The normalisation of the options, else that of the file, else the assumed one of images with three channels; null if it is unknown.</summary>
     internal Normalization? KnownNormalization => Options.Normalization ?? Description?.Normalization ?? (Architecture.InputChannels == 3 ? Normalization.ImageNet : null);

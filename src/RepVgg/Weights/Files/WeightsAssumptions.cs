@@ -11,8 +11,9 @@ internal static class WeightsAssumptions
     /// <param name="path">The file.</param>
     /// <param name="weights">The weights. If the file has no description, their architecture was inferred with the strides and the training form of the options.</param>
     /// <param name="found">Assumptions that the reader of the format made.</param>
+    /// <param name="told">The architecture that the format tells without a description; null for none.</param>
     /// <exception cref="ArgumentException">An option contradicts the file. The message names both values.</exception>
-    public static LoadedWeights Complete(string path, LoadedWeights weights, IReadOnlyList<WeightsAssumption> found)
+    public static LoadedWeights Complete(string path, LoadedWeights weights, IReadOnlyList<WeightsAssumption> found, ToldArchitecture? told = null)
     {
         var (options, architecture) = (weights.Options, weights.Architecture);
         if (weights.Description is not null)
@@ -21,16 +22,20 @@ internal static class WeightsAssumptions
             return weights with { Assumptions = found };
         }
         var assumptions = found.ToList();
-        if (options.Strides is null)
+        if (told is { TellsStrides: true })
+            Check(path, options with { BatchNormEpsilon = null }, weights.Form, architecture);
+        else
+            CheckDepths(path, options, architecture);
+        if (told is not { TellsStrides: true } && options.Strides is null)
             assumptions.Add(WeightsAssumption.StridesOf(architecture));
         if (options.BatchNormEpsilon is { } epsilon)
             architecture = weights.Form == WeightsForm.Training ? architecture with { BatchNormEpsilon = epsilon } : throw IsFused(path, epsilon);
-        else if (weights.Form == WeightsForm.Training)
-            assumptions.Add(WeightsAssumption.Epsilon(architecture.BatchNormEpsilon));
-        if (options.Height is null)
+        else if (weights.Form == WeightsForm.Training && told is not { TellsEpsilon: true })
+            assumptions.Add(told?.Epsilon ?? WeightsAssumption.Epsilon(architecture.BatchNormEpsilon));
+        if (options.Height is null && told?.ImageSize is null)
             assumptions.Add(WeightsAssumption.ImageSize(architecture));
         if (options.Normalization is null && architecture.InputChannels == 3)
-            assumptions.Add(WeightsAssumption.ImageNetNormalization);
+            assumptions.Add(WeightsAssumption.ImageNetNormalization(weights.Origin is "timm" or "MMPretrain" ? weights.Origin : null));
         return weights with { Architecture = architecture, Assumptions = assumptions };
     }
 
@@ -46,12 +51,22 @@ internal static class WeightsAssumptions
             throw Contradiction("TrainingForm", $"{block}", $"{architecture.TrainingForm}");
         if (options.Strides is { } strides && !strides.SequenceEqual(architecture.Stages.Select(stage => stage.Stride)))
             throw Contradiction("Strides", string.Join(", ", strides), string.Join(", ", architecture.Stages.Select(stage => stage.Stride)));
+        CheckDepths(path, options, architecture);
         if (options.BatchNormEpsilon is { } epsilon && epsilon != architecture.BatchNormEpsilon)
             throw form == WeightsForm.Training ? Contradiction("BatchNormEpsilon", Text(epsilon), Text(architecture.BatchNormEpsilon)) : IsFused(path, epsilon);
 
-        ArgumentException Contradiction(string option, string given, string stored) =>
-            new($"The option {option} is {given}, but '{path}' says that it is {stored}. Leave the option out, or give the value of the file.");
+        ArgumentException Contradiction(string option, string given, string stored) => WeightsAssumptions.Contradiction(path, option, given, stored);
     }
+
+    private static void CheckDepths(string path, WeightsFileOptions options, RepVggArchitecture architecture)
+    {
+        var depths = architecture.Stages.Select(stage => stage.Depth);
+        if (options.Depths is { } given && !given.SequenceEqual(depths))
+            throw Contradiction(path, "Depths", string.Join(", ", given), string.Join(", ", depths));
+    }
+
+    private static ArgumentException Contradiction(string path, string option, string given, string stored) =>
+        new($"The option {option} is {given}, but '{path}' says that it is {stored}. Leave the option out, or give the value of the file.");
 
     private static ArgumentException IsFused(string path, float epsilon) =>
         new($"'{path}' holds the deploy form, whose batch norms are fused, so that the option BatchNormEpsilon, {Text(epsilon)}, cannot be applied. Leave it out, or give the training form.");

@@ -176,22 +176,26 @@ public static class WeightsFile
                 prefix = StatePrefixes.Choose(networks);
                 entry = Joined(entry, networks.Length > 1 ? prefix : "");
             }
-            state = StoredValues.Checked($"'{path}'", state, options.BatchNormEpsilon ?? description?.Architecture.BatchNormEpsilon ?? RepVggArchitecture.DefaultBatchNormEpsilon);
+            state = StoredValues.Checked($"'{path}'", state, options.BatchNormEpsilon ?? description?.Architecture.BatchNormEpsilon ?? opened.Told?.Architecture.BatchNormEpsilon ?? RepVggArchitecture.DefaultBatchNormEpsilon);
             state = StatePrefixes.Remove(state, prefix);
+            string? origin = opened.Origin;
             if (TimmNames.AreIn(state))
-                state = TimmNames.ToAuthors(state);
+                (state, origin) = (TimmNames.ToAuthors(state), "timm");
             else if (MmPretrainNames.AreIn(state))
-                state = MmPretrainNames.ToAuthors(state);
+                (state, origin) = (MmPretrainNames.ToAuthors(state), "MMPretrain");
             var form = StateInference.FormOf(state);
             int classes = StateLayout.ClassesOf(state);
             if (description is not null && description.Classes != classes)
                 throw new ArgumentException($"The description of the network is that of {description.Classes} classes, but its weights are those {StateLayout.WithClasses(classes)}.");
-            var architecture = description?.Architecture ?? StateInference.Infer(state, options.TrainingForm, options.Strides);
+            var architecture = description?.Architecture ?? opened.Told?.Architecture ?? StateInference.Infer(state, options.TrainingForm, options.Strides);
             weights = new LoadedWeights(state, form, architecture, classes, description)
             {
                 Entry = entry,
                 Entries = entries,
                 LeftOut = opened.LeftOut,
+                Origin = origin,
+                ToldSize = opened.Told?.ImageSize,
+                IsPaddedBySize = opened.Told is { IsPaddedBySize: true },
                 Options = options,
             };
         }
@@ -200,7 +204,7 @@ public static class WeightsFile
             throw new InvalidDataException($"'{path}' holds no weights of a RepVGG network{With(options)}: {MessageText.Reason(error)}.{Advice(opened, options)}", error);
         }
         var found = options.Entry is null && weights.Entries.Count > 1 ? opened.Assumptions.Append(WeightsAssumption.EntryOf(weights.Entry, weights.Entries)) : opened.Assumptions;
-        weights = WeightsAssumptions.Complete(path, weights, [.. found]);
+        weights = WeightsAssumptions.Complete(path, weights, [.. found], opened.Told);
         CheckImageSize(path, weights, options.Limits);
         Report(path, options, weights.Assumptions);
         return weights;

@@ -2,6 +2,7 @@ using RepVgg.Architectures;
 using RepVgg.Networks;
 using RepVgg.Runtime.Files;
 using RepVgg.Weights.Checkpoint;
+using RepVgg.Weights.Keras;
 using RepVgg.Weights.Onnx;
 using RepVgg.Weights.PyTorch;
 using RepVgg.Weights.Safetensors;
@@ -25,6 +26,7 @@ internal sealed record WeightsFormat(string Name, FormatDetector Detect, Func<By
     [
         new("safetensors", SafetensorsHeader.IsLikely, (file, _) => SafetensorsReader.Open(file)),
         new("training checkpoint", start => start.StartsWith(CheckpointFile.Magic), (file, _) => CheckpointFile.OpenWeights(file)),
+        new("Keras", KerasFile.IsLikely, KerasReader.Open),
         new("PyTorch", PthReader.IsLikely, (file, options) => PthReader.Open(file, options.Entry)),
         new("ONNX", start => OnnxReader.IsLikely(start) && !ForeignFormats.IsText(start) && !ForeignFormats.IsKnown(start), OnnxReader.OpenWeights) { OpenNetwork = OnnxReader.OpenNetwork },
     ];

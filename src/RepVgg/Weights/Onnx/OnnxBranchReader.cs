@@ -131,11 +131,11 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
         int stride = Square(node, "strides", 1), dilation = Square(node, "dilations", 1);
         if (dilation != 1 || stride is not (1 or 2) || groups < 1 || outputs % groups != 0 || groups * inputs > int.MaxValue)
             throw new InvalidDataException($"{node} has a stride, a dilation or groups that a RepVGG block cannot have");
-        string source = CheckPadding(node, height, width, stride);
+        var (source, top, left) = ReadPadding(node, height, width, stride);
         var bias = graph.HasInput(node, 2) ? graph.ConstantOf(node, 2) : null;
         if (bias is not null && bias.Length != outputs)
             throw new InvalidDataException($"the bias of {node} has {bias.Length} values for {outputs} channels");
-        return new OnnxBranch(source, LinearBranch.Convolution(kernel, (int)groups * inputs, outputs, height, width, stride, (int)groups, bias));
+        return new OnnxBranch(source, LinearBranch.Convolution(kernel, (int)groups * inputs, outputs, height, width, stride, (int)groups, bias, top, left));
     }
 
     private static int Square(OnnxNode node, string attribute, int otherwise) => node.Integers(attribute) switch
@@ -145,9 +145,12 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
         _ => throw new InvalidDataException($"the {attribute} of {node} are not equal for height and width"),
     };
 
-    /// <summary>Checks that the input is padded by half the kernel's size on all sides, by the convolution, a Pad before it, or both together.</summary>
-    /// <returns>The name of the map that is padded.</returns>
-    private string CheckPadding(OnnxNode node, int height, int width, int stride)
+    /// <summary>
+    /// Checks that the input is padded by half the kernel's size on all sides, by the convolution, a Pad before it, or both together. With stride 2, it may have no padding at the top or at the left, as
+    /// TensorFlow's 'same' pads inputs of even size.
+    /// </summary>
+    /// <returns>The name of the map that is padded, and the rows and columns of zeros at the top and at the left of a 3x3 kernel; 1 for 1x1 kernels.</returns>
+    private (string Source, int Top, int Left) ReadPadding(OnnxNode node, int height, int width, int stride)
     {
         string source = graph.InputOf(node);
         long[] before = [0, 0, 0, 0];
@@ -178,9 +181,20 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
             throw new InvalidDataException($"{node} has the padding {auto}, which is not supported");
         }
         bool fits = pads.Count == 4;
+        int top = 1, left = 1;
         for (int side = 0; fits && side < 4; side++)
-            fits = before[side] + pads[side] == expected[side];
-        return fits ? source : throw new InvalidDataException(
+        {
+            long padding = before[side] + pads[side];
+            fits = padding == expected[side];
+            if (fits || padding != 0 || stride != 2 || side > 1)
+                continue;
+            fits = true;
+            (top, left) = side == 0 ? (0, left) : (top, 0);
+            int axis = side;
+            graph.SizeConditions.Add((source, (mapHeight, mapWidth) => (axis == 0 ? mapHeight : mapWidth) % 2 == 0
+                ? null : $"{node} is padded on one side only in a map of {mapHeight} x {mapWidth} pixels, which is supported for even sizes, as TensorFlow pads them"));
+        }
+        return fits ? (source, top, left) : throw new InvalidDataException(
             $"{node} is padded by [{string.Join(", ", before.Zip(pads, (first, second) => first + second))}], not by {(height == width ? $"{height / 2} on all sides" : $"[{string.Join(", ", expected)}]")}");
     }
 

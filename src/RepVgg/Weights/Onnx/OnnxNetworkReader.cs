@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using RepVgg.Architectures;
 using RepVgg.Networks;
+using RepVgg.Reparameterization;
 using RepVgg.Runtime;
 
 namespace RepVgg.Weights.Onnx;
@@ -140,7 +141,11 @@ internal sealed class OnnxNetworkReader
         {
             var (_, convolution, squeezeExcitation, squeeze, excite) = found[i];
             blocks[i] = new BlockSource(
-                new BlockSpec($"block {i}", convolution.InputChannels, convolution.OutputChannels, convolution.Stride, convolution.Groups, squeezeExcitation),
+                new BlockSpec($"block {i}", convolution.InputChannels, convolution.OutputChannels, convolution.Stride, convolution.Groups, squeezeExcitation)
+                {
+                    PaddingTop = convolution.Top,
+                    PaddingLeft = convolution.Left,
+                },
                 convolution.Kernel, convolution.Bias, squeeze, excite);
         }
         head ??= new LinearSource(found[^1].Convolution.OutputChannels, 0, TensorData.Zeros(0), TensorData.Zeros(0));
@@ -212,7 +217,7 @@ internal sealed class OnnxNetworkReader
     public RepVggArchitecture Architecture()
     {
         var found = _found;
-        var shapes = found.ConvertAll(block => new BlockShape(block.Convolution.InputChannels, block.Convolution.OutputChannels, block.Convolution.Stride, block.Convolution.Groups));
+        var shapes = found.ConvertAll(block => ShapeOf(block.Convolution));
         int other = found.FindIndex(block => block.SqueezeExcitation != found[0].SqueezeExcitation);
         if (other >= 0)
             throw new InvalidDataException($"some of its blocks have squeeze-and-excitation and others do not: {Name(0)} has {found[0].SqueezeExcitation}, {Name(other)} {found[other].SqueezeExcitation}");
@@ -222,7 +227,7 @@ internal sealed class OnnxNetworkReader
             if (i >= found.Count)
                 throw new InvalidDataException($"it has {found.Count} blocks, fewer than in its description");
             var block = found[i];
-            var expected = new BlockShape(shape.InputChannels, shape.OutputChannels, shape.Stride, shape.Groups);
+            var expected = BlockShape.Of(shape);
             if (shapes[i] != expected || block.SqueezeExcitation != shape.SqueezeExcitation || (block.Squeeze?.OutputFeatures ?? 0) != shape.SqueezeWidth)
                 throw new InvalidDataException($"its block {i} is {shapes[i]} with squeeze-and-excitation {block.SqueezeExcitation}; {shape.Name} of {architecture.Name} is {expected} with {shape.SqueezeExcitation}");
         }
@@ -236,18 +241,24 @@ internal sealed class OnnxNetworkReader
     {
         for (int i = 0; i < blocks.Count; i++)
         {
-            int groups = i > 0 && i % 2 == 0 ? blocks[2].Groups : 1;
             if (i > 0 && blocks[i].InputChannels != blocks[i - 1].OutputChannels)
                 throw new InvalidDataException($"its {Name(i)} reads {blocks[i].InputChannels} channels of {blocks[i - 1].OutputChannels}");
-            if (blocks[i].Groups != groups)
-                throw new InvalidDataException($"its {Name(i)} has {blocks[i].Groups} groups, not {groups}: every second block of a RepVGG, from the third on, has the same number of groups, and the others have one group");
         }
         var network = new FoundNetwork(
-            blocks.ConvertAll(block => new FoundBlock(block.InputChannels, block.OutputChannels, block.Groups) { Stride = block.Stride }), squeezeExcitation);
+            blocks.ConvertAll(block => new FoundBlock(block.InputChannels, block.OutputChannels, block.Geometry.Groups) { Stride = block.Geometry.Stride, Padding = (block.Geometry.Top, block.Geometry.Left) }), squeezeExcitation);
         var architecture = ArchitectureInference.Infer(network);
-        return network.Fits(architecture) ? architecture : throw new InvalidDataException(
-            "its blocks do not form a RepVGG network");
+        if (network.Fits(architecture))
+            return architecture;
+        foreach (var (i, shape) in architecture.Blocks.Index())
+        {
+            if (i < blocks.Count && blocks[i].Geometry.Groups != shape.Groups)
+                throw new InvalidDataException($"its {Name(i)} has {blocks[i].Geometry.Groups} groups, not {shape.Groups}: every second block of a RepVGG, counted from the stem or in each stage, has the same number of groups, and the others have one group");
+        }
+        throw new InvalidDataException("its blocks do not form a RepVGG network");
     }
+
+    private static BlockShape ShapeOf(LinearBranch convolution) =>
+        new(convolution.InputChannels, convolution.OutputChannels, new BlockGeometry(convolution.Stride, convolution.Groups, Dilation: 1, convolution.Top, convolution.Left));
 
     /// <summary>Gets the normalisation of the graph, or that of the options if the graph has none.</summary>
     private Normalization Normalization(string map, string input, int channels)

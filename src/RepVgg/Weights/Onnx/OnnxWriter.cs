@@ -233,22 +233,18 @@ public static class OnnxWriter
     private static int[] KernelShape(BlockSpec shape) => [shape.OutputChannels, shape.InputChannels / shape.Groups, 3, 3];
 
     private static string Convolve(OnnxGraphBuilder graph, BlockSpec shape, string input, string kernel, string bias) =>
-        Convolve(graph, $"{Path(shape)}/conv", [input, kernel, bias], 3, shape.Stride, shape.Groups);
+        Convolve(graph, $"{Path(shape)}/conv", [input, kernel, bias], 3, shape.Geometry.Of(3, 3));
 
     private static string Convolve1x1(OnnxGraphBuilder graph, string output, string weights, string input, LinearWeights layer, OnnxPrecision precision)
     {
         string kernel = graph.Constant($"{weights}.weight", [layer.OutputFeatures, layer.InputFeatures, 1, 1], layer.Weight, precision);
-        return Convolve(graph, output, [input, kernel, graph.Constant($"{weights}.bias", [layer.OutputFeatures], layer.Bias, precision)], 1, 1, 1);
+        return Convolve(graph, output, [input, kernel, graph.Constant($"{weights}.bias", [layer.OutputFeatures], layer.Bias, precision)], 1, ConvolutionGeometry.Padded(stride: 1, padding: 0, groups: 1));
     }
 
-    private static string Convolve(OnnxGraphBuilder graph, string output, string[] inputs, int size, int stride, int groups)
-    {
-        int padding = size / 2;
-        return graph.Node(
-            "Conv", output, inputs,
-            ("kernel_shape", new[] { size, size }), ("strides", new[] { stride, stride }),
-            ("pads", new[] { padding, padding, padding, padding }), ("dilations", new[] { 1, 1 }), ("group", groups));
-    }
+    private static string Convolve(OnnxGraphBuilder graph, string output, string[] inputs, int size, ConvolutionGeometry geometry) => graph.Node(
+        "Conv", output, inputs,
+        ("kernel_shape", new[] { size, size }), ("strides", new[] { geometry.Stride, geometry.Stride }),
+        ("pads", new[] { geometry.Top, geometry.Left, geometry.Bottom, geometry.Right }), ("dilations", new[] { geometry.Dilation, geometry.Dilation }), ("group", geometry.Groups));
 
     private static void Check(OnnxExportOptions options, QuantizedNetwork network)
     {

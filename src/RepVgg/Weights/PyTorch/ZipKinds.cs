@@ -26,13 +26,13 @@ internal static class ZipKinds
         if (Any(name => name == "[Content_Types].xml"))
             return Start + "an Office document.";
         if (Any(name => name is "model.weights.h5" or "keras_metadata.pb") || (zip.Contains("config.json") && zip.Contains("metadata.json")))
-            return Start + "a Keras model. Only weights of PyTorch, safetensors and ONNX can be read; export the model as ONNX.";
+            return Start + "a Keras model that another program has packed. Save it with model.save('model.keras').";
         if (zip.Names.Any() && zip.Names.All(name => name.EndsWith(".npy", StringComparison.Ordinal)))
             return Start + "a NumPy .npz archive. Save the weights as .pth or .safetensors.";
         if (Any(name => name.EndsWith("/archive_format", StringComparison.Ordinal) || name is "archive_format" or "serialized_exported_program.json"))
             return Start + "a program of torch.export. Save torch.save(model.state_dict(), path) and try again.";
         if (Any(name => name.EndsWith("saved_model.pb", StringComparison.Ordinal)))
-            return Start + "a TensorFlow SavedModel. Only weights of PyTorch, safetensors and ONNX can be read.";
+            return Start + "a TensorFlow SavedModel. Load it in TensorFlow and save it as .keras, or its weights as .h5.";
         string? inner = zip.Names.FirstOrDefault(name => Array.Exists(_weightsExtensions, extension => name.EndsWith(extension, StringComparison.OrdinalIgnoreCase)));
         if (inner is not null)
             return Start + $"an archive that contains '{MessageText.Printable(inner)}'. Unpack that file and give its path.";

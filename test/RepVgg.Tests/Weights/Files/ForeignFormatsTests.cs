@@ -43,7 +43,7 @@ public sealed class ForeignFormatsTests : IDisposable
     [InlineData("BZh91AY&SY", "is a bzip2 file")]
     [InlineData("\u00fd7zXZ\0\0", "is an xz file")]
     [InlineData("7z\u00bc\u00af'\u001c\0\u0004", "is a 7-Zip archive")]
-    [InlineData("\u0089HDF\r\n\u001a\n\0\0", "is an HDF5 file, such as Keras writes")]
+    [InlineData("\u0089HDF\r\n\u001a\n\0\0", "is not a readable Keras file")]
     [InlineData("\u0093NUMPY\u0001\0v\0", "is a NumPy array")]
     [InlineData("\u0089PNG\r\n\u001a\n", "is a PNG image")]
     [InlineData("\u00ff\u00d8\u00ff\u00e0\0\u0010JFIF", "is a JPEG image")]
@@ -62,7 +62,7 @@ public sealed class ForeignFormatsTests : IDisposable
     [Theory]
     [InlineData("is an ML.NET model", "TransformerChain/Model.key", "TrainingInfo/Version.txt")]
     [InlineData("is an Office document", "[Content_Types].xml", "word/document.xml")]
-    [InlineData("is a Keras model", "metadata.json", "config.json", "model.weights.h5")]
+    [InlineData("is a Keras model that another program has packed", "readme.txt", "metadata.json", "config.json", "model.weights.h5")]
     [InlineData("is a NumPy .npz archive", "a.npy", "b.npy")]
     [InlineData("is a TorchScript archive", "m/data.pkl", "m/code/__torch__.py", "m/data/0")]
     [InlineData("is a TorchScript archive", "m/constants.pkl", "m/data.pkl")]
@@ -111,6 +111,8 @@ public sealed class ForeignFormatsTests : IDisposable
     [InlineData("checkpoints/beside-protocol1-legacy.pth")]
     [InlineData("cases/w-prefix-module.safetensors")]
     [InlineData("onnx/deploy.onnx")]
+    [InlineData("keras/plain.h5")]
+    [InlineData("keras/plain-tree.h5")]
     public void A_file_that_is_cut_off_is_refused(string name)
     {
         byte[] file = File.ReadAllBytes(GoldenFiles.PathOf(name));

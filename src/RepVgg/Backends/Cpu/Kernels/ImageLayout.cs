@@ -30,23 +30,23 @@ internal static unsafe class ImageLayout
 
     /// <summary>Copies the input patch of each output pixel (im2col): [pixel][kernel row][kernel column][channel]. Values outside the image are 0.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Im2Col(float* source, int height, int width, int channels, int kernelHeight, int kernelWidth, int stride, int paddingHeight, int paddingWidth, int outputHeight, int outputWidth, float* target)
+    public static void Im2Col(float* source, int height, int width, int channels, int kernelHeight, int kernelWidth, int stride, int top, int left, int outputHeight, int outputWidth, float* target)
     {
         int line = kernelWidth * channels;
         for (int oy = 0; oy < outputHeight; oy++)
         {
             for (int ox = 0; ox < outputWidth; ox++)
             {
-                int left = ox * stride - paddingWidth;
+                int column = ox * stride - left;
                 // Range of the floats of a patch row that are inside the image.
-                int first = Math.Clamp(-left, 0, kernelWidth) * channels;
-                int last = Math.Clamp(width - left, 0, kernelWidth) * channels;
+                int first = Math.Clamp(-column, 0, kernelWidth) * channels;
+                int last = Math.Clamp(width - column, 0, kernelWidth) * channels;
                 for (int ky = 0; ky < kernelHeight; ky++, target += line)
                 {
-                    int y = oy * stride + ky - paddingHeight;
+                    int y = oy * stride + ky - top;
                     bool inside = (uint)y < (uint)height;
                     int start = inside ? first : line, end = inside ? last : line;
-                    float* from = source + ((long)y * width + left) * channels;
+                    float* from = source + ((long)y * width + column) * channels;
                     for (int i = 0; i < start; i++)
                         target[i] = 0;
                     for (int i = start; i < end; i++)

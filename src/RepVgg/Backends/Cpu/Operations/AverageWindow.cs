@@ -19,7 +19,8 @@ internal sealed unsafe class AverageWindow : CpuOperation
     public static CpuTensor Apply(CpuContext context, CpuTensor input, int stride, int padding)
     {
         int channels = input.C, height = input.H, width = input.W;
-        int outputHeight = ConvolutionSize.Output(height, Size, stride, padding), outputWidth = ConvolutionSize.Output(width, Size, stride, padding);
+        var geometry = ConvolutionGeometry.Padded(stride, padding, groups: 1);
+        int outputHeight = geometry.OutputHeight(height, Size), outputWidth = geometry.OutputWidth(width, Size);
         var output = context.CreateStepTensor([input.N, channels, outputHeight, outputWidth], input.RequiresGradient);
         float* x = input.Data;
         float* y = output.Data;

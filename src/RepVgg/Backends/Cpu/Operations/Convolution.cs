@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
 
@@ -20,9 +21,9 @@ internal sealed unsafe class Convolution : CpuOperation
         _plan = plan;
     }
 
-    public static CpuTensor Apply(CpuContext context, CpuTensor input, CpuTensor kernel, CpuTensor? bias, int stride, int paddingHeight, int paddingWidth, int groups)
+    public static CpuTensor Apply(CpuContext context, CpuTensor input, CpuTensor kernel, CpuTensor? bias, ConvolutionGeometry geometry)
     {
-        var shape = new ConvolutionShape(input.C, input.H, input.W, kernel.N, kernel.H, kernel.W, stride, paddingHeight, paddingWidth, groups);
+        var shape = new ConvolutionShape(input.C, input.H, input.W, kernel.N, kernel.H, kernel.W, geometry);
         var plan = ConvolutionPlan.For(context, shape);
         var output = context.CreateStepTensor([input.N, shape.OutputChannels, shape.OutputHeight, shape.OutputWidth],
             input.RequiresGradient || kernel.RequiresGradient || bias is { RequiresGradient: true });

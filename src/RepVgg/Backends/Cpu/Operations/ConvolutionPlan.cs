@@ -38,11 +38,15 @@ internal abstract class ConvolutionPlan(ConvolutionShape shape, int unitImages)
 }
 
 /// <summary>The shape of a convolution, without the number of images. It determines the plan.</summary>
-internal readonly record struct ConvolutionShape(int Channels, int Height, int Width, int OutputChannels, int KernelHeight, int KernelWidth, int Stride, int PaddingHeight, int PaddingWidth, int Groups)
+internal readonly record struct ConvolutionShape(int Channels, int Height, int Width, int OutputChannels, int KernelHeight, int KernelWidth, ConvolutionGeometry Geometry)
 {
-    public int OutputHeight => ConvolutionSize.Output(Height, KernelHeight, Stride, PaddingHeight);
+    public int Stride => Geometry.Stride;
 
-    public int OutputWidth => ConvolutionSize.Output(Width, KernelWidth, Stride, PaddingWidth);
+    public int Groups => Geometry.Groups;
+
+    public int OutputHeight => Geometry.OutputHeight(Height, KernelHeight);
+
+    public int OutputWidth => Geometry.OutputWidth(Width, KernelWidth);
 
     public int OutputArea => OutputHeight * OutputWidth;
 

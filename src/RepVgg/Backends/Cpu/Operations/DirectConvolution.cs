@@ -61,12 +61,12 @@ internal sealed unsafe class DirectConvolution(CpuContext context, DirectPlan pl
             float* target = workspace + i * plan.PreparedImage;
             if (plan.UsesPatches)
             {
-                ImageLayout.Im2Col(image, Shape.Height, Shape.Width, Shape.Channels, Shape.KernelHeight, Shape.KernelWidth, Shape.Stride, Shape.PaddingHeight, Shape.PaddingWidth,
+                ImageLayout.Im2Col(image, Shape.Height, Shape.Width, Shape.Channels, Shape.KernelHeight, Shape.KernelWidth, Shape.Stride, Shape.Geometry.Top, Shape.Geometry.Left,
                     Shape.OutputHeight, Shape.OutputWidth, target);
             }
             else
             {
-                ImageLayout.Pad(image, Shape.Height, Shape.Width, Shape.Channels, target, Shape.PaddingHeight, Shape.PaddingWidth, plan.PaddedHeight, plan.PaddedWidth);
+                ImageLayout.Pad(image, Shape.Height, Shape.Width, Shape.Channels, target, Shape.Geometry.Top, Shape.Geometry.Left, plan.PaddedHeight, plan.PaddedWidth);
             }
         }
         return workspace;

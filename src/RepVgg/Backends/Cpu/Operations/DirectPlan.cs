@@ -15,16 +15,17 @@ internal sealed class DirectPlan : ConvolutionPlan
         : base(shape, unitImages > 0 ? unitImages : ChooseUnit(shape.OutputArea, kernels.Rows))
     {
         _kernels = kernels;
-        UsesPatches = shape.Groups == 1 && shape.Channels < PatchChannels && shape.Taps > 1;
-        PaddedHeight = shape.Height + 2 * shape.PaddingHeight;
-        PaddedWidth = shape.Width + 2 * shape.PaddingWidth;
+        UsesPatches = shape.Groups == 1 && shape.Channels < PatchChannels && shape.Taps > 1 && shape.Geometry.Dilation == 1;
+        PaddedHeight = shape.Geometry.PaddedHeight(shape.Height);
+        PaddedWidth = shape.Geometry.PaddedWidth(shape.Width);
         ForwardOffsets = BuildForward();
 
         // The output gradient is read from a zero-padded frame that is large enough for all taps of all input pixels.
-        MarginTop = Math.Max(0, (shape.KernelHeight - 1) / shape.Stride - shape.PaddingHeight / shape.Stride);
-        MarginLeft = Math.Max(0, (shape.KernelWidth - 1) / shape.Stride - shape.PaddingWidth / shape.Stride);
-        FrameHeight = MarginTop + Math.Max(shape.OutputHeight, (shape.Height - 1 + shape.PaddingHeight) / shape.Stride + 1);
-        FrameWidth = MarginLeft + Math.Max(shape.OutputWidth, (shape.Width - 1 + shape.PaddingWidth) / shape.Stride + 1);
+        var geometry = shape.Geometry;
+        MarginTop = Math.Max(0, (geometry.Span(shape.KernelHeight) - 1) / shape.Stride - geometry.Top / shape.Stride);
+        MarginLeft = Math.Max(0, (geometry.Span(shape.KernelWidth) - 1) / shape.Stride - geometry.Left / shape.Stride);
+        FrameHeight = MarginTop + Math.Max(shape.OutputHeight, (shape.Height - 1 + geometry.Top) / shape.Stride + 1);
+        FrameWidth = MarginLeft + Math.Max(shape.OutputWidth, (shape.Width - 1 + geometry.Left) / shape.Stride + 1);
         Phases = BuildPhases();
     }
 
@@ -32,7 +33,7 @@ internal sealed class DirectPlan : ConvolutionPlan
     public bool UsesPatches { get; }
 
     /// <summary>Whether inputs are first copied into a zero-padded frame.</summary>
-    public bool UsesFrame => !UsesPatches && (Shape.PaddingHeight > 0 || Shape.PaddingWidth > 0);
+    public bool UsesFrame => !UsesPatches && (PaddedHeight > Shape.Height || PaddedWidth > Shape.Width);
 
     public int PaddedHeight { get; }
 
@@ -114,7 +115,7 @@ internal sealed class DirectPlan : ConvolutionPlan
         for (int ky = 0; ky < shape.KernelHeight; ky++)
         {
             for (int kx = 0; kx < shape.KernelWidth; kx++)
-                taps.Add((ky * PaddedWidth + kx) * shape.Channels);
+                taps.Add((ky * PaddedWidth + kx) * shape.Geometry.Dilation * shape.Channels);
         }
         return GemmOffsets.Create(inputs, outputs, taps);
     }
@@ -132,7 +133,7 @@ internal sealed class DirectPlan : ConvolutionPlan
                 for (int i = 0; i < UnitImages * shape.Height * shape.Width; i++)
                 {
                     int image = i / (shape.Height * shape.Width);
-                    int y = i / shape.Width % shape.Height + shape.PaddingHeight, x = i % shape.Width + shape.PaddingWidth;
+                    int y = i / shape.Width % shape.Height + shape.Geometry.Top, x = i % shape.Width + shape.Geometry.Left;
                     if (y % shape.Stride != phaseY || x % shape.Stride != phaseX)
                         continue;
                     inputs.Add(image * (int)FramedGradient + ((y / shape.Stride + MarginTop) * FrameWidth + x / shape.Stride + MarginLeft) * shape.OutputChannels);
@@ -146,7 +147,7 @@ internal sealed class DirectPlan : ConvolutionPlan
                 {
                     for (int kx = phaseX, i = 0; kx < shape.KernelWidth; kx += shape.Stride, i++)
                     {
-                        taps.Add(-(j * FrameWidth + i) * shape.OutputChannels);
+                        taps.Add(-(j * FrameWidth + i) * shape.Geometry.Dilation * shape.OutputChannels);
                         kernelTaps.Add(ky * shape.KernelWidth + kx);
                     }
                 }

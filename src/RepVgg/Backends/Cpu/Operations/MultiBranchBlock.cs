@@ -24,14 +24,14 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
     private readonly DisposableArray<UnitMap> _maps;
     private readonly bool _relu;
 
-    private MultiBranchBlock(CpuContext context, CpuTensor input, Branch[] convolutions, Branch? identity, int stride, int groups, bool relu)
-        : base(NewOutput(context, input, convolutions, identity, stride))
+    private MultiBranchBlock(CpuContext context, CpuTensor input, Branch[] convolutions, Branch? identity, BlockGeometry geometry, bool relu)
+        : base(NewOutput(context, input, convolutions, identity, geometry.Stride))
     {
         _input = input;
         _relu = relu;
         _kernels = Array.ConvertAll(convolutions, branch => (CpuTensor)branch.Kernel!);
         ConvolutionShape[] shapes = Array.ConvertAll(convolutions, branch => new ConvolutionShape(
-            input.C, input.H, input.W, Output.C, branch.KernelHeight, branch.KernelWidth, stride, branch.KernelHeight / 2, branch.KernelWidth / 2, groups));
+            input.C, input.H, input.W, Output.C, branch.KernelHeight, branch.KernelWidth, geometry.Of(branch.KernelHeight, branch.KernelWidth)));
         // The convolution with the largest kernel takes the most time, so its plan determines how many images are computed together.
         var largest = ConvolutionPlan.For(context, shapes.MaxBy(shape => shape.Taps));
         _plans = Array.ConvertAll(shapes, shape => shape == largest.Shape ? largest : ConvolutionPlan.For(context, shape, largest.UnitImages));
@@ -60,12 +60,12 @@ internal sealed unsafe class MultiBranchBlock : CpuOperation
 
     /// <summary>Computes a block if it has the pattern of this operation: at least one convolution and at most one identity, all with batch norms.</summary>
     /// <returns>The output; null if the block has another pattern.</returns>
-    public static CpuTensor? TryApply(CpuContext context, CpuTensor input, IReadOnlyList<Branch> branches, int stride, int groups, bool relu)
+    public static CpuTensor? TryApply(CpuContext context, CpuTensor input, IReadOnlyList<Branch> branches, BlockGeometry geometry, bool relu)
     {
         Branch[] convolutions = [.. branches.Where(branch => branch.Kernel is not null)];
         if (convolutions.Length == 0 || branches.Count - convolutions.Length > 1 || branches.Any(branch => branch.Norm is null))
             return null;
-        var block = new MultiBranchBlock(context, input, convolutions, branches.FirstOrDefault(branch => branch.Kernel is null), stride, groups, relu);
+        var block = new MultiBranchBlock(context, input, convolutions, branches.FirstOrDefault(branch => branch.Kernel is null), geometry, relu);
         block.Forward(context);
         // Without a backward pass (frozen block or evaluation), the maps are not needed again and their memory can be reused.
         if (!block.Output.RequiresGradient)

@@ -1,3 +1,4 @@
+using RepVgg.Architectures;
 using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Kernels;
 using RepVgg.Runtime.Winograd;
@@ -78,7 +79,7 @@ internal sealed class WinogradPlan : ConvolutionPlan
 
     /// <summary>Whether a shape can be computed by this algorithm and is expected to be faster than by direct convolution.</summary>
     public static bool ShouldUse(ConvolutionShape shape) =>
-        shape is { KernelHeight: 3, KernelWidth: 3, Stride: 1, PaddingHeight: 1, PaddingWidth: 1, Groups: 1 }
+        shape is { KernelHeight: 3, KernelWidth: 3 } && shape.Geometry == ConvolutionGeometry.Padded(stride: 1, padding: 1, groups: 1)
         && shape.Channels >= MinimumChannels && shape.OutputChannels >= MinimumChannels
         && shape.Channels % ChannelMultiple == 0 && shape.OutputChannels % ChannelMultiple == 0
         && 2 * shape.OutputArea >= TilesOf(shape) * WinogradTile.Size * WinogradTile.Size;
