@@ -32,6 +32,36 @@ internal sealed partial class TorchBackend
     private protected override Tensor AveragePool3x3Core(Tensor input, int stride, int padding) =>
         Run(() => F.avg_pool2d(Value(input), _window3x3, [stride, stride], [padding, padding], count_include_pad: true));
 
+    private protected override Tensor ResizeCore(Tensor map, int height, int width, bool alignCorners) =>
+        Run(() => F.interpolate(Value(map), [height, width], mode: torch.InterpolationMode.Bilinear, align_corners: alignCorners));
+
+    private protected override Tensor AdaptiveAveragePoolCore(Tensor map, int height, int width) => Run(() => F.adaptive_avg_pool2d(Value(map), [height, width]));
+
+    private protected override Tensor ConcatenateCore(IReadOnlyList<Tensor> maps) => Run(() => torch.cat([.. maps.Select(Value)], 1));
+
+    private protected override Tensor PixelCrossEntropyCore(Tensor logits, ReadOnlySpan<byte> labels, byte ignored, ReadOnlySpan<float> classWeights)
+    {
+        byte[] bytes = labels.ToArray();
+        float[] weights = classWeights.ToArray();
+        bool hasLabels = Array.Exists(bytes, label => label != ignored && weights[label] > 0);
+        return Run(() =>
+        {
+            using var scope = torch.NewDisposeScope();
+            var targets = PixelLabelsOnDevice(bytes, logits.Shape);
+            var single = ToSinglePrecision(Value(logits));
+            // PyTorch's mean over no pixels is NaN.
+            var loss = hasLabels ? F.cross_entropy(single, targets, ToDevice(torch.tensor(weights)), ignore_index: ignored) : Multiply(single.sum(), 0);
+            return loss.MoveToOuterDisposeScope();
+        });
+    }
+
+    /// <summary>Copies the labels of pixels to the device, as 64-bit integers [N, H, W].</summary>
+    internal torch.Tensor PixelLabelsOnDevice(byte[] labels, IReadOnlyList<int> logits)
+    {
+        using var scope = torch.NewDisposeScope();
+        return ToDevice(torch.tensor(labels, [logits[0], logits[2], logits[3]], torch.ScalarType.Byte)).to(torch.ScalarType.Int64).MoveToOuterDisposeScope();
+    }
+
     private protected override Tensor PadWithNormCore(Tensor map, BatchNormState norm) => Run(() =>
     {
         using var scope = torch.NewDisposeScope();

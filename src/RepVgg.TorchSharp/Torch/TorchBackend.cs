@@ -159,6 +159,8 @@ internal sealed partial class TorchBackend : Backend
 
     private protected override MetricAccumulator CreateMetricAccumulatorCore() => new TorchMetricAccumulator(this);
 
+    private protected override ConfusionAccumulator CreateConfusionAccumulatorCore(int classes, byte ignored) => new TorchConfusionAccumulator(this, classes, ignored);
+
     private protected override void DisposeCore()
     {
         foreach (var tensor in _persistent.ToArray())

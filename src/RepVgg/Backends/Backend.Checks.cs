@@ -26,6 +26,28 @@ internal abstract partial class Backend
         }
     }
 
+    /// <summary>Checks that labels of pixels fit logits [N, classes, H, W] of the current step.</summary>
+    internal void CheckPixelLabels(Tensor logits, ReadOnlySpan<byte> labels, byte ignored, string name)
+    {
+        CheckMap(logits, nameof(logits));
+        int classes = logits.Shape[1];
+        if (classes > byte.MaxValue || ignored < classes)
+            throw new ArgumentException($"Labels are bytes: with {classes} classes, the ignored label {ignored} must be another one, and there can be at most {byte.MaxValue} classes.", nameof(logits));
+        if ((long)logits.Shape[0] * logits.Shape[2] * logits.Shape[3] != labels.Length)
+            throw new ArgumentException($"{labels.Length} labels do not fit logits {Text(logits.Shape)}.", name);
+        for (int i = 0; i < labels.Length; i++)
+        {
+            if (labels[i] >= classes && labels[i] != ignored)
+                throw new ArgumentOutOfRangeException(name, labels[i], $"The label of pixel {i} is not one of the {classes} classes and not {ignored}, which is ignored.");
+        }
+    }
+
+    private static void CheckSize(int height, int width)
+    {
+        if (height < 1 || width < 1)
+            throw new ArgumentException($"A map cannot have {height} x {width} pixels.");
+    }
+
     private void CheckTargets(Tensor logits, ReadOnlySpan<float> targets, string name)
     {
         CheckActivation(logits, nameof(logits));

@@ -236,6 +236,17 @@ internal abstract partial class Backend : IDisposable
         return CreateMetricAccumulatorCore();
     }
 
+    /// <summary>Creates an accumulator of the confusion matrix of pixels for the batches of a pass.</summary>
+    /// <param name="classes">Number of classes, 1 to 255.</param>
+    /// <param name="ignored">The label of pixels that are left out; no class has it.</param>
+    public ConfusionAccumulator CreateConfusionAccumulator(int classes, byte ignored)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (classes is < 1 or > byte.MaxValue || ignored < classes)
+            throw new ArgumentException($"A confusion matrix of {classes} classes with the ignored label {ignored} is not possible: there must be 1 to {byte.MaxValue} classes, and the label must not be one of them.", nameof(classes));
+        return CreateConfusionAccumulatorCore(classes, ignored);
+    }
+
     /// <summary>Releases all tensors of the backend. An open step ends.</summary>
     public void Dispose()
     {
@@ -285,6 +296,8 @@ internal abstract partial class Backend : IDisposable
     private protected virtual WeightAverage CreateWeightAverageCore(IReadOnlyList<(string Name, Tensor Tensor)> tensors) => new HostWeightAverage(this, tensors);
 
     private protected virtual MetricAccumulator CreateMetricAccumulatorCore() => new HostMetricAccumulator(this);
+
+    private protected virtual ConfusionAccumulator CreateConfusionAccumulatorCore(int classes, byte ignored) => new HostConfusionAccumulator(this, classes, ignored);
 
     /// <summary>Releases all tensors of the backend. No step is open.</summary>
     private protected abstract void DisposeCore();

@@ -87,6 +87,14 @@ internal sealed class AlteredBackend : Backend
 
     private protected override Tensor GlobalAveragePoolCore(Tensor input) => _inner.GlobalAveragePool(input);
 
+    private protected override Tensor ResizeCore(Tensor map, int height, int width, bool alignCorners) => _inner.Resize(map, height, width, alignCorners);
+
+    private protected override Tensor AdaptiveAveragePoolCore(Tensor map, int height, int width) => _inner.AdaptiveAveragePool(map, height, width);
+
+    private protected override Tensor ConcatenateCore(IReadOnlyList<Tensor> maps) => _inner.Concatenate(maps);
+
+    private protected override Tensor PixelCrossEntropyCore(Tensor logits, ReadOnlySpan<byte> labels, byte ignored, ReadOnlySpan<float> classWeights) => _inner.PixelCrossEntropy(logits, labels, ignored, classWeights);
+
     private protected override Tensor AveragePool3x3Core(Tensor input, int stride, int padding) => _inner.AveragePool3x3(input, stride, padding);
 
     private protected override Tensor PadWithNormCore(Tensor map, BatchNormState norm) => _inner.PadWithNorm(map, norm);

@@ -2,6 +2,7 @@ using RepVgg.Architectures;
 using RepVgg.Backends.Cpu.Execution;
 using RepVgg.Backends.Cpu.Operations;
 using RepVgg.Optimizers;
+using RepVgg.Runtime.Resampling;
 using RepVgg.Weights;
 
 namespace RepVgg.Backends.Cpu;
@@ -93,6 +94,17 @@ internal sealed unsafe class CpuBackend : Backend
     private protected override Tensor GlobalAveragePoolCore(Tensor input) => AveragePool.Apply(_context, Cast(input));
 
     private protected override Tensor AveragePool3x3Core(Tensor input, int stride, int padding) => AverageWindow.Apply(_context, Cast(input), stride, padding);
+
+    private protected override Tensor ResizeCore(Tensor map, int height, int width, bool alignCorners) =>
+        Resampling.Apply(_context, Cast(map), AxisWeights.Bilinear(map.Shape[2], height, alignCorners), AxisWeights.Bilinear(map.Shape[3], width, alignCorners));
+
+    private protected override Tensor AdaptiveAveragePoolCore(Tensor map, int height, int width) =>
+        Resampling.Apply(_context, Cast(map), AxisWeights.AdaptiveMean(map.Shape[2], height), AxisWeights.AdaptiveMean(map.Shape[3], width));
+
+    private protected override Tensor ConcatenateCore(IReadOnlyList<Tensor> maps) => Concatenation.Apply(_context, [.. maps.Select(Cast)]);
+
+    private protected override Tensor PixelCrossEntropyCore(Tensor logits, ReadOnlySpan<byte> labels, byte ignored, ReadOnlySpan<float> classWeights) =>
+        CrossEntropy.ApplyToPixels(_context, Cast(logits), labels, ignored, classWeights);
 
     private protected override Tensor PadWithNormCore(Tensor map, BatchNormState norm) => NormPadding.Apply(_context, Cast(map), norm);
 

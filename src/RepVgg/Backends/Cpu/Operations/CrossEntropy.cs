@@ -1,4 +1,5 @@
 using RepVgg.Backends.Cpu.Execution;
+using RepVgg.Backends.Cpu.Kernels;
 
 namespace RepVgg.Backends.Cpu.Operations;
 
@@ -38,10 +39,26 @@ internal sealed unsafe class CrossEntropy : CpuOperation
         return Apply(context, logits, weights.Sum(), n => new TargetRow(rows, n * classes, weights[n]));
     }
 
+    /// <summary>Computes the loss of every pixel of a map of logits, with channels last: a row of logits per pixel.</summary>
+    /// <param name="context">The execution context.</param>
+    /// <param name="logits">[N, classes, H, W].</param>
+    /// <param name="labels">The label of every pixel, [N, H, W].</param>
+    /// <param name="ignored">The label of pixels that are left out.</param>
+    /// <param name="classWeights">Weights of the classes.</param>
+    public static CpuTensor ApplyToPixels(CpuContext context, CpuTensor logits, ReadOnlySpan<byte> labels, byte ignored, ReadOnlySpan<float> classWeights)
+    {
+        byte[] labelOf = labels.ToArray();
+        float[] weightOf = classWeights.ToArray();
+        double total = 0;
+        foreach (byte label in labelOf)
+            total += label == ignored ? 0 : weightOf[label];
+        return Apply(context, logits, total > 0 ? total : 1, n => new PixelLabel(labelOf[n], labelOf[n] == ignored ? 0 : weightOf[labelOf[n]]));
+    }
+
     private static CpuTensor Apply<TTarget>(CpuContext context, CpuTensor logits, double totalWeight, Func<int, TTarget> targetOf)
         where TTarget : struct, ITarget
     {
-        int samples = logits.N, classes = logits.C;
+        int samples = checked((int)logits.Pixels), classes = logits.C;
         var output = context.CreateStepTensor([], logits.RequiresGradient);
         var derivative = context.CreateStepTensor([samples, classes], requiresGradient: false);
         float* x = logits.Data;
@@ -62,7 +79,8 @@ internal sealed unsafe class CrossEntropy : CpuOperation
     {
         float factor = *Output.Gradient;
         float* d = _logits.GradientForWriting(out bool accumulate);
-        Kernels.Elementwise.Scale(_derivative.Data, factor, d, (int)_logits.Count, accumulate);
+        float* derivative = _derivative.Data;
+        Elementwise.Run(Output.Context.Loop, _logits.Count, (start, count) => Elementwise.Scale(derivative + start, factor, d + start, count, accumulate));
     }
 
     /// <summary>
@@ -104,6 +122,13 @@ internal sealed unsafe class CrossEntropy : CpuOperation
         public double Weight => 1;
 
         public double Of(int c) => share + (c == label ? labelShare : 0);
+    }
+
+    private readonly struct PixelLabel(int label, double weight) : ITarget
+    {
+        public double Weight => weight;
+
+        public double Of(int c) => c == label ? weight : 0;
     }
 
     private readonly struct TargetRow(float[] targets, int start, double weight) : ITarget
