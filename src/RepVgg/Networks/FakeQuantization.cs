@@ -33,10 +33,12 @@ internal sealed record QuantizedLayers(ImmutableArray<string> FloatBlocks, bool 
             yield return ActivationRanges.Pooled;
     }
 
-    /// <summary>Checks that a network has the blocks that stay in floating point.</summary>
-    /// <exception cref="ArgumentException">A block does not exist.</exception>
+    /// <summary>Checks that a network has the blocks that stay in floating point, and no dilated convolutions, for which there are none on integers.</summary>
+    /// <exception cref="ArgumentException">A block does not exist, or is dilated.</exception>
     public void Check(RepVggArchitecture architecture)
     {
+        if (architecture.Blocks.FirstOrDefault(block => block.Dilation > 1) is { } dilated)
+            throw new ArgumentException($"{architecture.Name} cannot be quantized: the convolution of {dilated.Name} is dilated, and there are no dilated convolutions on integers.");
         string[] blocks = [.. architecture.Blocks.Select(block => block.Name)];
         if (FloatBlocks.FirstOrDefault(name => !blocks.Contains(name)) is { } stranger)
             throw new ArgumentException($"{architecture.Name} has no block '{stranger}' to leave in floating point. It has: {string.Join(", ", blocks)}.");

@@ -180,7 +180,7 @@ internal sealed class BlockSource(BlockSpec shape, TensorData kernel, TensorData
     public void Check(int channels)
     {
         NetworkSource.Check(
-            shape.InputChannels == channels && shape.OutputChannels > 0 && shape.Stride is 1 or 2 && shape.Groups > 0 && (shape.Geometry.IsCentred || (shape.PaddingTop is 0 or 1 && shape.PaddingLeft is 0 or 1 && shape.Stride == 2))
+            shape.InputChannels == channels && shape.OutputChannels > 0 && shape.Stride is 1 or 2 && shape.Groups > 0 && (shape.Dilation == 1 || (shape.Dilation > 1 && shape.Stride == 1)) && (shape.Geometry.IsCentred || (shape.PaddingTop is 0 or 1 && shape.PaddingLeft is 0 or 1 && shape.Stride == 2))
             && channels % shape.Groups == 0 && shape.OutputChannels % shape.Groups == 0,
             $"{shape.Name} has {shape.InputChannels} to {shape.OutputChannels} channels in {shape.Groups} groups and stride {shape.Stride}, and reads {channels} channels");
         long values = weights?.Weights.Length ?? kernel.Length, biases = weights?.Biases.Length ?? bias.Length;

@@ -50,6 +50,8 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
         {
             quantized.Check(architecture);
             QuantizedLayers.CheckForm(architecture.TrainingForm);
+            if (architecture.Blocks.FirstOrDefault(block => !block.Geometry.IsCentred) is { } shifted)
+                throw new ArgumentException($"Quantization-aware training rounds the equivalent kernel of each block, which is defined for kernels that are centred on the same pixel; {shifted.Name} is padded on one side, as TensorFlow pads inputs of even size. Quantize the network after training.");
         }
         FrozenStages = frozenStages;
         FreezesBatchNorm = freezeBatchNorm;
@@ -193,6 +195,8 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
         int index = Architecture.Blocks.Select(shape => shape.Name).ToList().IndexOf(block);
         if (index < 0)
             throw new ArgumentException($"{Architecture.Name} has no block named '{block}'.", nameof(block));
+        if (!Architecture.Blocks.ElementAt(index).Geometry.IsCentred)
+            throw new NotSupportedException($"The equivalent convolution of {block} is defined for kernels that are centred on the same pixel, but the block is padded on one side.");
         if (Architecture.Blocks.ElementAt(index).Branches.Any(branch => !branch.IsSingleLayer) || TrainingForms.SumNormOf(Architecture.TrainingForm) is not null)
             throw new NotSupportedException($"The equivalent convolution of {block} is not differentiable: it is defined for forms whose blocks only sum branches of one layer, not for {Architecture.TrainingForm}.");
         var branches = _blocks[index].Branches;

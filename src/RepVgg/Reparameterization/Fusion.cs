@@ -117,7 +117,7 @@ public static class Fusion
                 BranchKind.Identity => LinearBranch.Identity(block.InputChannels),
                 BranchKind.Average => LinearBranch.Average(inputs, stride),
                 BranchKind.Delta => LinearBranch.Delta(block.InputChannels, block.OutputChannels, stride, block.Groups),
-                _ => LinearBranch.Convolution(new TensorData(values!), inputs, block.OutputChannels, branch.KernelHeight, branch.KernelWidth, stride, block.Groups, top: block.PaddingTop, left: block.PaddingLeft),
+                _ => LinearBranch.Convolution(new TensorData(values!), inputs, block.OutputChannels, branch.KernelHeight, branch.KernelWidth, stride, block.Groups, top: block.PaddingTop, left: block.PaddingLeft, dilation: block.Dilation),
             };
             if (branch.NormalizesFilters)
                 map = map.Then(InverseFilterNorms(values!, block.OutputChannels), new double[block.OutputChannels]);

@@ -15,7 +15,7 @@ internal abstract class LinearBranch
     // Height and width of the equivalent kernel.
     private const int Size = 3;
 
-    private LinearBranch(int inputChannels, int outputChannels, int height, int width, int stride, int groups, int top = 1, int left = 1)
+    private LinearBranch(int inputChannels, int outputChannels, int height, int width, int stride, int groups, int top = 1, int left = 1, int dilation = 1)
     {
         if (inputChannels < 1 || outputChannels < 1 || groups < 1 || inputChannels % groups != 0 || outputChannels % groups != 0 || stride < 1)
             throw new ArgumentException($"A convolution cannot have {inputChannels} to {outputChannels} channels, {groups} groups and stride {stride}.");
@@ -25,7 +25,7 @@ internal abstract class LinearBranch
             throw new ArgumentException($"A 3x3 kernel of {inputChannels} to {outputChannels} channels in {groups} groups is too large.");
         if (top is not (0 or 1) || left is not (0 or 1))
             throw new ArgumentException($"A 3x3 kernel cannot have {top} rows and {left} columns of zeros at the top and at the left.");
-        (InputChannels, OutputChannels, Height, Width, Stride, Groups, Top, Left) = (inputChannels, outputChannels, height, width, stride, groups, top, left);
+        (InputChannels, OutputChannels, Height, Width, Stride, Groups, Top, Left, Dilation) = (inputChannels, outputChannels, height, width, stride, groups, top, left, dilation);
     }
 
     public int InputChannels { get; }
@@ -45,6 +45,9 @@ internal abstract class LinearBranch
 
     /// <summary>Columns of zeros to the left of the input of a kernel of width 3, 0 or 1: its column on which kernels of width 1 lie. 1 for kernels of width 1.</summary>
     public int Left { get; }
+
+    /// <summary>Distance of the taps of a kernel of height or width 3 in pixels; 1 for 1x1 kernels.</summary>
+    public int Dilation { get; }
 
     /// <summary>Groups of the convolution; a diagonal map is a convolution with one group per channel.</summary>
     public int Groups { get; }
@@ -87,10 +90,11 @@ internal abstract class LinearBranch
     /// <param name="bias">The bias, [outputChannels]; null for zeros.</param>
     /// <param name="top">Rows of zeros above the input, if the height of the kernel is 3.</param>
     /// <param name="left">Columns of zeros to the left of the input, if the width of the kernel is 3.</param>
+    /// <param name="dilation">Distance of the taps in pixels, which multiplies the zeros around the input; 1x1 kernels have none.</param>
     /// <exception cref="ArgumentException">A size is not supported, or the kernel or the bias does not have that size.</exception>
     public static LinearBranch Convolution(
-        TensorData kernel, int inputChannels, int outputChannels, int height, int width, int stride = 1, int groups = 1, TensorData? bias = null, int top = 1, int left = 1) =>
-        new ConvolutionNode(kernel, bias, inputChannels, outputChannels, height, width, stride, groups, height == Size ? top : 1, width == Size ? left : 1);
+        TensorData kernel, int inputChannels, int outputChannels, int height, int width, int stride = 1, int groups = 1, TensorData? bias = null, int top = 1, int left = 1, int dilation = 1) =>
+        new ConvolutionNode(kernel, bias, inputChannels, outputChannels, height, width, stride, groups, height == Size ? top : 1, width == Size ? left : 1, height == Size || width == Size ? dilation : 1);
 
     /// <summary>Creates the identity: a 1x1 kernel that is 1 where output channel o reads input channel o, which is number o mod InputsPerGroup of its group.</summary>
     public static LinearBranch Identity(int channels) => new IdentityNode(channels);
@@ -145,7 +149,7 @@ internal abstract class LinearBranch
     /// <summary>Whether two maps have the same channels, stride, groups and padding, so that they can be added. A diagonal map fits any number of groups, and a kernel of height or width 1 any padding of the other.</summary>
     public bool CanAdd(LinearBranch other) =>
         InputChannels == other.InputChannels && OutputChannels == other.OutputChannels && Stride == other.Stride && GroupsFit(other)
-        && (Height == 1 || other.Height == 1 || Top == other.Top) && (Width == 1 || other.Width == 1 || Left == other.Left);
+        && (IsPixel || other.IsPixel || Dilation == other.Dilation) && (Height == 1 || other.Height == 1 || Top == other.Top) && (Width == 1 || other.Width == 1 || Left == other.Left);
 
     /// <summary>Computes the 3x3 kernel, OIHW.</summary>
     /// <param name="kernel">
@@ -174,6 +178,8 @@ internal abstract class LinearBranch
 
     /// <summary>Computes the bias of one output channel.</summary>
     protected abstract double BiasOf(int output);
+
+    private bool IsPixel => Height == 1 && Width == 1;
 
     private bool GroupsFit(LinearBranch other) => Groups == other.Groups || IsDiagonal || other.IsDiagonal;
 
@@ -237,8 +243,8 @@ internal abstract class LinearBranch
         private readonly TensorData _kernel;
         private readonly TensorData? _bias;
 
-        public ConvolutionNode(TensorData kernel, TensorData? bias, int inputChannels, int outputChannels, int height, int width, int stride, int groups, int top, int left)
-            : base(inputChannels, outputChannels, height, width, stride, groups, top, left)
+        public ConvolutionNode(TensorData kernel, TensorData? bias, int inputChannels, int outputChannels, int height, int width, int stride, int groups, int top, int left, int dilation)
+            : base(inputChannels, outputChannels, height, width, stride, groups, top, left, dilation)
         {
             if (kernel.Length != outputChannels * InputsPerGroup * height * width)
                 throw new ArgumentException($"A convolution of {this} has {outputChannels * InputsPerGroup * height * width} kernel values, not {kernel.Length}.");
@@ -314,7 +320,7 @@ internal abstract class LinearBranch
     }
 
     private sealed class ScaledNode(LinearBranch branch, double[] scale, double[] shift)
-        : LinearBranch(branch.InputChannels, branch.OutputChannels, branch.Height, branch.Width, branch.Stride, branch.Groups, branch.Top, branch.Left)
+        : LinearBranch(branch.InputChannels, branch.OutputChannels, branch.Height, branch.Width, branch.Stride, branch.Groups, branch.Top, branch.Left, branch.Dilation)
     {
         public override bool IsDiagonal => branch.IsDiagonal;
 
@@ -331,7 +337,7 @@ internal abstract class LinearBranch
     private sealed class SumNode(LinearBranch first, LinearBranch second)
         : LinearBranch(
             first.InputChannels, first.OutputChannels, Math.Max(first.Height, second.Height), Math.Max(first.Width, second.Width),
-            first.Stride, first.IsDiagonal ? second.Groups : first.Groups, first.Height == Size ? first.Top : second.Top, first.Width == Size ? first.Left : second.Left)
+            first.Stride, first.IsDiagonal ? second.Groups : first.Groups, first.Height == Size ? first.Top : second.Top, first.Width == Size ? first.Left : second.Left, first.IsPixel ? second.Dilation : first.Dilation)
     {
         public override bool IsDiagonal => first.IsDiagonal && second.IsDiagonal;
 
@@ -352,7 +358,7 @@ internal abstract class LinearBranch
     private sealed class SequenceNode(LinearBranch first, LinearBranch second)
         : LinearBranch(
             first.InputChannels, second.OutputChannels, second.Height, second.Width,
-            second.Stride, first.IsDiagonal ? second.Groups : first.Groups, second.Top, second.Left)
+            second.Stride, first.IsDiagonal ? second.Groups : first.Groups, second.Top, second.Left, second.Dilation)
     {
         public override bool IsDiagonal => first.IsDiagonal && second.IsDiagonal;
 

@@ -29,6 +29,35 @@ public class FusionCheckTests
         Assert.InRange(report.Largest, 1e-9, 1e-5);
     }
 
+    [Theory]
+    [InlineData(TrainingForm.RepVgg, 8, null)]
+    [InlineData(TrainingForm.RepVgg, 4, 3)]
+    [InlineData(TrainingForm.AsymmetricConv, 8, null)]
+    [InlineData(TrainingForm.QARepVgg, 8, null)]
+    [InlineData(TrainingForm.MobileOne, 8, 2)]
+    [InlineData(TrainingForm.Dirac, 8, null)]
+    public void The_forms_of_dilated_networks_agree(TrainingForm form, int outputStride, int? dilatedBlocks)
+    {
+        // The stages that lose their stride begin with blocks of equal numbers of channels, which have no identity branch.
+        var architecture = RepVggVariants.Create("small", [1, 2, 2, 1], 0.125, 0.125) with { TrainingForm = form, OutputStride = outputStride, DilatedBlocks = dilatedBlocks };
+        architecture = architecture with { Stages = [.. architecture.Stages.Select(stage => stage with { Width = 16 })] };
+        Assert.All(architecture.Blocks, block => Assert.Equal(block.IndexInStage > 0, block.HasIdentity));
+        var state = RandomStates.Training(architecture, 5);
+        var network = DeployNetwork.FromTrainingForm(architecture, state, 45, 52, Normalization.Identity(3));
+        Assert.InRange(FusionCheck.Compare(architecture, state, network).Largest, 1e-9, 1e-5);
+    }
+
+    [Theory]
+    [InlineData(TrainingForm.DiverseBranch, 8, null, "several layers")]
+    [InlineData(TrainingForm.RepVgg, 3, null, "not a product of its first strides")]
+    [InlineData(TrainingForm.RepVgg, 8, 99, "99 dilated blocks")]
+    [InlineData(TrainingForm.RepVgg, null, 2, "no output stride")]
+    public void Dilation_that_is_not_defined_is_refused(TrainingForm form, int? outputStride, int? dilatedBlocks, string reason)
+    {
+        var architecture = RandomStates.Reduce(RepVggVariants.A0) with { TrainingForm = form, OutputStride = outputStride, DilatedBlocks = dilatedBlocks };
+        Assert.Contains(reason, Assert.Throws<ArgumentException>(architecture.Validate).Message);
+    }
+
     [Fact]
     public void A_wrong_block_shows_in_its_own_line_and_in_the_whole()
     {

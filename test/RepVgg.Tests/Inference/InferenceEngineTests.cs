@@ -50,6 +50,44 @@ public class InferenceEngineTests
     }
 
     [Theory]
+    [InlineData(64, 64, 8, null, SqueezeExcitation.None, 1)]
+    [InlineData(65, 73, 8, null, SqueezeExcitation.None, 1)]
+    [InlineData(61, 50, 8, null, SqueezeExcitation.None, 2)]
+    [InlineData(57, 65, 4, 3, SqueezeExcitation.None, 1)]
+    [InlineData(66, 33, 16, null, SqueezeExcitation.BeforeRelu, 1)]
+    [InlineData(35, 51, 8, null, SqueezeExcitation.AfterRelu, 1)]
+    [InlineData(33, 40, 1, null, SqueezeExcitation.None, 1)]
+    public void Agrees_with_the_definition_of_dilated_convolutions(int height, int width, int outputStride, int? dilatedBlocks, SqueezeExcitation where, int groups)
+    {
+        var architecture = RandomNetworks.Architecture(3, groups, where, (16, 1, 2), (32, 2, 2), (32, 2, 2), (48, 3, 2), (80, 1, 2)) with { OutputStride = outputStride, DilatedBlocks = dilatedBlocks };
+        var network = RandomNetworks.Create(architecture, height, width, classes: 7);
+        Assert.Equal((height + outputStride - 1) / outputStride, network.TakeFeatures(pooled: false).OutputShape[1]);
+        AssertAgrees(network, count: 2);
+        // The map is in the order of its pixels, whatever parts the last convolution had.
+        float[] pixels = RandomNetworks.Pixels(network, 2), expected = ReferenceNetwork.Outputs(network.TakeFeatures(pooled: false), pixels, 2);
+        using var engine = new InferenceEngine(network.TakeFeatures(pooled: false), threads: 2);
+        float[] maps = new float[expected.Length];
+        engine.Run(pixels, 2, maps);
+        Compare.Close(expected, maps, 1e-5, "map");
+    }
+
+    [Fact]
+    public void A_batch_of_dilated_convolutions_gives_each_image_the_bits_that_it_has_alone()
+    {
+        var architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (16, 1, 2), (24, 2, 2), (40, 3, 2), (70, 2, 2)) with { OutputStride = 4 };
+        var network = RandomNetworks.Create(architecture, 42, 39, classes: 10);
+        float[] pixels = RandomNetworks.Pixels(network, 9);
+        foreach (var width in _widths)
+        {
+            using var alone = new InferenceEngine(network, threads: 1, width);
+            float[] expected = [.. Enumerable.Range(0, 9).SelectMany(n => Run(alone, pixels.AsSpan(n * alone.InputLength, alone.InputLength), 1))];
+            using var engine = new InferenceEngine(network, threads: 3, width);
+            foreach (int count in new[] { 1, 2, 5, 9 })
+                Assert.Equal(expected[..(count * 10)], Run(engine, pixels.AsSpan(0, count * alone.InputLength), count));
+        }
+    }
+
+    [Theory]
     [InlineData(9, 7, 1, 1)]
     [InlineData(16, 16, 3, 1)]
     [InlineData(13, 37, 3, 2)]

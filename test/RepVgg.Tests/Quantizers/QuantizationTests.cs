@@ -83,6 +83,21 @@ public class QuantizationTests
         Assert.NotNull(Quantization.Calibrate(network, images, options with { QuantizeClassifier = true }).QuantizedClassifier);
     }
 
+    [Fact]
+    public void Dilated_networks_are_refused_and_padding_on_one_side_in_quantization_aware_training()
+    {
+        var architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (8, 1, 2), (16, 1, 2), (16, 2, 2));
+        var dilated = RandomNetworks.Create(architecture with { OutputStride = 4 }, 16, 16, 3);
+        Assert.Contains("stage2.0 is dilated", Assert.Throws<ArgumentException>(() => Quantization.Calibrate(dilated, [RandomNetworks.Pixels(dilated, 1)])).Message);
+        using var backend = new RepVgg.Backends.Cpu.CpuBackend(1);
+        var padded = architecture.PaddedForTensorFlow(16, 16);
+        Assert.Contains("stage0 is padded on one side", Assert.Throws<ArgumentException>(() => new TrainingNetwork(padded, 3, backend, 1, quantized: new QuantizationOptions().Layers)).Message);
+        var options = new RepVgg.Training.TrainingOptions { CustomL2 = true };
+        Assert.Contains("CustomL2", Assert.Throws<ArgumentException>(() => RepVgg.Training.TrainingLoop.Prepare(options, padded)).Message);
+        using var network = new TrainingNetwork(padded, 3, backend, 1);
+        Assert.Contains("padded on one side", Assert.Throws<NotSupportedException>(() => network.EquivalentConvolution("stage1.0")).Message);
+    }
+
     [Theory]
     [InlineData(7, 6, 1, 1, 1, 1)]
     [InlineData(7, 6, 2, 1, 1, 1)]

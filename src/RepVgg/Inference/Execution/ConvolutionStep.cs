@@ -40,7 +40,8 @@ internal abstract class ConvolutionStep(BlockSpec block) : Step
 /// <param name="block">Shape of the block.</param>
 /// <param name="height">Height of the output map.</param>
 /// <param name="width">Width of the output map.</param>
-internal abstract class DirectStep(BlockSpec block, int height, int width) : ConvolutionStep(block)
+/// <param name="parts">Number of parts into which the map of an image is divided, each of this height and width; they are treated as images.</param>
+internal abstract class DirectStep(BlockSpec block, int height, int width, int parts = 1) : ConvolutionStep(block)
 {
     // Pixels of a band, whose input stays in the L1 or L2 cache while all panels are multiplied by it.
     private const int BandPixels = 448;
@@ -51,7 +52,7 @@ internal abstract class DirectStep(BlockSpec block, int height, int width) : Con
     /// <summary>Whether the panels are larger than the input. The larger of both is traversed in the outer loop, so that it is read from memory only once.</summary>
     protected abstract bool PanelsFirst { get; }
 
-    protected sealed override WorkShares Shares(StepContext context) => new(context.Images, height, 1, 1, Panels, context.Threads, byRows: !PanelsFirst);
+    protected sealed override WorkShares Shares(StepContext context) => new(context.Images * parts, height, 1, 1, Panels, context.Threads, byRows: !PanelsFirst);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected sealed override void RunShare(StepContext context, WorkShare share, int worker)

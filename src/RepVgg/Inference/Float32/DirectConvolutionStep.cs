@@ -31,7 +31,7 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : DirectStep
     private readonly bool _relu;
 
     public DirectConvolutionStep(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu, WeightArena weights)
-        : base(block.Shape, output.Height, output.Width)
+        : base(block.Shape, output.Height, output.Width, output.Parts)
     {
         _input = input;
         _output = output;
@@ -47,7 +47,7 @@ internal sealed unsafe class DirectConvolutionStep<TVector, TLanes> : DirectStep
 
     protected override int Panels => Filters.Count;
 
-    protected override bool PanelsFirst => Filters.Floats > _input.ImagePitch;
+    protected override bool PanelsFirst => Filters.Floats > _input.Floats;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected override void Convolve(StepContext context, int worker, int index, int first, int end, bool isLast)

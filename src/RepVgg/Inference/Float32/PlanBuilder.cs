@@ -23,7 +23,8 @@ internal abstract class PlanBuilder
         var map = layers.AddNormalization(network);
         foreach (var block in network.Blocks)
             map = layers.AddBlock(block, map);
-        parts.BeginTrailing(map.Buffer, map.Layout.ImagePitch);
+        parts.BeginTrailing(map.Buffer, map.Layout.Floats);
+        map = layers.AddDivision(map, dilation: 1);
         if (network.Output == NetworkOutput.FeatureMap)
         {
             parts.Add(new FeatureMapOutputStep(map.Layout, map.Buffer));
@@ -55,6 +56,12 @@ internal abstract class PlanBuilder
     /// <param name="input">The map that it reads, and its buffer.</param>
     /// <returns>The map that it writes, and its buffer.</returns>
     public abstract (MapLayout Layout, BufferId Buffer) AddBlock(BlockSource block, (MapLayout Layout, BufferId Buffer) input);
+
+    /// <summary>Divides a map into the parts for convolutions whose taps have a distance, or puts its parts together.</summary>
+    /// <param name="map">The map.</param>
+    /// <param name="dilation">The distance; 1 for a map that is not divided.</param>
+    /// <returns>The divided map; the map itself if it is already divided so.</returns>
+    public abstract (MapLayout Layout, BufferId Buffer) AddDivision((MapLayout Layout, BufferId Buffer) map, int dilation);
 
     /// <summary>Adds the global average pooling of a map to <see cref="BufferId.Pooled"/>.</summary>
     public abstract void AddPool((MapLayout Layout, BufferId Buffer) map);
@@ -97,21 +104,35 @@ internal sealed class PlanBuilder<TVector, TLanes>(PlanParts parts, StrategyChoi
 
     public override (MapLayout Layout, BufferId Buffer) AddBlock(BlockSource block, (MapLayout Layout, BufferId Buffer) input)
     {
-        var (map, buffer) = input;
-        parts.BeginBlock(9L * block.Shape.InputChannels / block.Shape.Groups * block.Shape.OutputChannels, buffer, map.ImagePitch);
-        int height = ConvolutionSize.OutputOfBlock(map.Height, block.Shape.Stride), width = ConvolutionSize.OutputOfBlock(map.Width, block.Shape.Stride);
-        var output = new MapLayout(block.Shape.OutputChannels, height, width, TLanes.Width);
-        var target = parts.MapBuffer(output, output.ImagePitch, buffer);
+        parts.BeginBlock(9L * block.Shape.InputChannels / block.Shape.Groups * block.Shape.OutputChannels, input.Buffer, input.Layout.Floats);
+        var (map, buffer) = AddDivision(input, block.Shape.Dilation);
+        int height = ConvolutionSize.OutputOfBlock(map.WholeHeight, block.Shape.Stride), width = ConvolutionSize.OutputOfBlock(map.WholeWidth, block.Shape.Stride);
+        var output = MapLayout.Divided(block.Shape.OutputChannels, height, width, TLanes.Width, block.Shape.Dilation);
+        var target = parts.MapBuffer(output, output.Floats, buffer);
         bool reluFollowsScaling = block.Shape.SqueezeExcitation == SqueezeExcitation.BeforeRelu;
         AddConvolution(block, map, output, buffer, target, relu: !reluFollowsScaling);
+        if (output.UnusedRows > 0 || output.UnusedColumns > 0)
+            parts.Add(new ClearUnusedStep(output, target));
         if (block.Squeeze is not null && block.Excite is not null)
         {
+            (output, target) = AddDivision((output, target), dilation: 1);
             AddPool((output, target));
             AddChannelScales(block.Squeeze, block.Excite);
             parts.Add(new ChannelScaleStep<TVector, TLanes>(output, target, reluFollowsScaling));
         }
-        parts.CountMaps(map.ImagePitch + output.ImagePitch);
+        parts.CountMaps(map.Floats + output.Floats);
         return (output, target);
+    }
+
+    public override (MapLayout Layout, BufferId Buffer) AddDivision((MapLayout Layout, BufferId Buffer) map, int dilation)
+    {
+        var source = map.Layout;
+        if (source.Dilation == dilation)
+            return map;
+        var divided = MapLayout.Divided(source.Channels, source.WholeHeight, source.WholeWidth, source.Lanes, dilation);
+        var buffer = parts.MapBuffer(divided, divided.Floats, map.Buffer);
+        parts.Add(new DivisionStep(source, divided, map.Buffer, buffer));
+        return (divided, buffer);
     }
 
     public override void AddPool((MapLayout Layout, BufferId Buffer) map)

@@ -72,8 +72,8 @@ internal sealed unsafe class WinogradStep<TVector, TLanes> : ConvolutionStep
 
     // The work of a row of tiles is that of its row points.
     protected override WorkShares Shares(StepContext context) => new(
-        context.Images, _rows.Tiles, WinogradTile.Points, _rows.SizeOf(_rows.Tiles - 1) + WinogradTile.Points - WinogradTile.Size, Filters.Count, context.Threads,
-        byRows: !Filters.AreLargerThan(_input.ImagePitch * context.Images));
+        context.Images * _output.Parts, _rows.Tiles, WinogradTile.Points, _rows.SizeOf(_rows.Tiles - 1) + WinogradTile.Points - WinogradTile.Size, Filters.Count, context.Threads,
+        byRows: !Filters.AreLargerThan(_input.Floats * context.Images));
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected override void RunShare(StepContext context, WorkShare share, int worker)

@@ -129,13 +129,13 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
             throw new InvalidDataException($"the kernel of {node} has shape [{string.Join(", ", kernel.Shape)}]; RepVGG has 3x3 and 1x1 kernels only");
         long groups = node.Integer("group", 1);
         int stride = Square(node, "strides", 1), dilation = Square(node, "dilations", 1);
-        if (dilation != 1 || stride is not (1 or 2) || groups < 1 || outputs % groups != 0 || groups * inputs > int.MaxValue)
+        if ((dilation != 1 && stride != 1) || stride is not (1 or 2) || groups < 1 || outputs % groups != 0 || groups * inputs > int.MaxValue)
             throw new InvalidDataException($"{node} has a stride, a dilation or groups that a RepVGG block cannot have");
-        var (source, top, left) = ReadPadding(node, height, width, stride);
+        var (source, top, left) = ReadPadding(node, height, width, stride, dilation);
         var bias = graph.HasInput(node, 2) ? graph.ConstantOf(node, 2) : null;
         if (bias is not null && bias.Length != outputs)
             throw new InvalidDataException($"the bias of {node} has {bias.Length} values for {outputs} channels");
-        return new OnnxBranch(source, LinearBranch.Convolution(kernel, (int)groups * inputs, outputs, height, width, stride, (int)groups, bias, top, left));
+        return new OnnxBranch(source, LinearBranch.Convolution(kernel, (int)groups * inputs, outputs, height, width, stride, (int)groups, bias, top, left, dilation));
     }
 
     private static int Square(OnnxNode node, string attribute, int otherwise) => node.Integers(attribute) switch
@@ -150,7 +150,7 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
     /// TensorFlow's 'same' pads inputs of even size.
     /// </summary>
     /// <returns>The name of the map that is padded, and the rows and columns of zeros at the top and at the left of a 3x3 kernel; 1 for 1x1 kernels.</returns>
-    private (string Source, int Top, int Left) ReadPadding(OnnxNode node, int height, int width, int stride)
+    private (string Source, int Top, int Left) ReadPadding(OnnxNode node, int height, int width, int stride, int dilation)
     {
         string source = graph.InputOf(node);
         long[] before = [0, 0, 0, 0];
@@ -160,7 +160,7 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
             source = graph.InputOf(pad);
         }
         var pads = node.Integers("pads") is { Count: > 0 } given ? given : [0, 0, 0, 0];
-        long[] expected = [height / 2, width / 2, height / 2, width / 2];
+        long[] expected = [height / 2 * dilation, width / 2 * dilation, height / 2 * dilation, width / 2 * dilation];
         string auto = node.Text("auto_pad", "NOTSET");
         if (auto is "SAME_UPPER" or "SAME_LOWER" && before.All(size => size == 0))
         {
@@ -195,7 +195,7 @@ internal sealed class OnnxBranchReader(OnnxGraph graph)
                 ? null : $"{node} is padded on one side only in a map of {mapHeight} x {mapWidth} pixels, which is supported for even sizes, as TensorFlow pads them"));
         }
         return fits ? (source, top, left) : throw new InvalidDataException(
-            $"{node} is padded by [{string.Join(", ", before.Zip(pads, (first, second) => first + second))}], not by {(height == width ? $"{height / 2} on all sides" : $"[{string.Join(", ", expected)}]")}");
+            $"{node} is padded by [{string.Join(", ", before.Zip(pads, (first, second) => first + second))}], not by {(height == width ? $"{height / 2 * dilation} on all sides" : $"[{string.Join(", ", expected)}]")}");
     }
 
     /// <summary>Gets the numbers of zeros that a Pad adds at the top, left, bottom and right of a map.</summary>

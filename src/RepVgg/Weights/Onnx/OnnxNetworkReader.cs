@@ -145,6 +145,7 @@ internal sealed class OnnxNetworkReader
                 {
                     PaddingTop = convolution.Top,
                     PaddingLeft = convolution.Left,
+                    Dilation = convolution.Dilation,
                 },
                 convolution.Kernel, convolution.Bias, squeeze, excite);
         }
@@ -246,6 +247,8 @@ internal sealed class OnnxNetworkReader
         }
         var network = new FoundNetwork(
             blocks.ConvertAll(block => new FoundBlock(block.InputChannels, block.OutputChannels, block.Geometry.Groups) { Stride = block.Geometry.Stride, Padding = (block.Geometry.Top, block.Geometry.Left) }), squeezeExcitation);
+        if (blocks.Exists(block => block.Geometry.Dilation > 1))
+            throw new InvalidDataException("some of its convolutions are dilated, as in networks for segmentation; its description, which says which strides they replace, is missing");
         var architecture = ArchitectureInference.Infer(network);
         if (network.Fits(architecture))
             return architecture;
@@ -258,7 +261,7 @@ internal sealed class OnnxNetworkReader
     }
 
     private static BlockShape ShapeOf(LinearBranch convolution) =>
-        new(convolution.InputChannels, convolution.OutputChannels, new BlockGeometry(convolution.Stride, convolution.Groups, Dilation: 1, convolution.Top, convolution.Left));
+        new(convolution.InputChannels, convolution.OutputChannels, new BlockGeometry(convolution.Stride, convolution.Groups, convolution.Dilation, convolution.Top, convolution.Left));
 
     /// <summary>Gets the normalisation of the graph, or that of the options if the graph has none.</summary>
     private Normalization Normalization(string map, string input, int channels)

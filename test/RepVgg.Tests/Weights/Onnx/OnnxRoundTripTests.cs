@@ -37,6 +37,19 @@ public class OnnxRoundTripTests
         OnnxRuntimeCheck.Agrees(network, 3, pixels, ReferenceNetwork.Logits(network, pixels, 3), RuntimeTolerance);
     }
 
+    [Theory]
+    [InlineData(64, 64, 8, null)]
+    [InlineData(57, 66, 16, 2)]
+    public void Dilated_networks_come_back_bit_for_bit(int height, int width, int outputStride, int? dilatedBlocks)
+    {
+        var architecture = RandomStates.Reduce(RepVggVariants.A0) with { OutputStride = outputStride, DilatedBlocks = dilatedBlocks };
+        var network = RandomNetworks.Create(architecture, height, width, 6);
+        Assert.Contains(network.Blocks, block => block.Shape.Dilation == 32 / outputStride);
+        AssertSame(network, RoundTrip(network));
+        float[] pixels = RandomNetworks.Pixels(network, 2);
+        OnnxRuntimeCheck.Agrees(network, 2, pixels, ReferenceNetwork.Logits(network, pixels, 2), RuntimeTolerance);
+    }
+
     [Fact]
     public void A0_comes_back_bit_for_bit_at_full_width()
     {
