@@ -13,11 +13,13 @@ internal static class RandomStates
         Stages = [.. variant.Stages.Select((stage, i) => stage with { Width = 16 + 16 * (i / 2), Depth = Math.Min(stage.Depth, 3) })],
     };
 
-    public static StateDict Training(RepVggArchitecture architecture, int classes, int seed = 1)
+    public static StateDict Training(RepVggArchitecture architecture, int classes, int seed = 1) => Fill(StateLayout.Training(architecture, classes), seed);
+
+    public static StateDict Fill(IReadOnlyList<StateEntry> entries, int seed = 1)
     {
         var random = new Random(seed);
         var state = new StateDict();
-        foreach (var entry in StateLayout.Training(architecture, classes))
+        foreach (var entry in entries)
         {
             var tensor = TensorData.Zeros(entry.Shape);
             for (int i = 0; i < tensor.Values.Length; i++)

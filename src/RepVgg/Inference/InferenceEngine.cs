@@ -19,13 +19,8 @@ namespace RepVgg.Inference;
 /// </remarks>
 public sealed class InferenceEngine : INetworkEngine
 {
-    private readonly Plan _plan;
-    private readonly WorkspacePool _workspaces;
+    private readonly PlanRunner _runner;
     private readonly bool _isQuantized;
-
-    // Reference count: one for the owner and one for each run in progress. The memory is freed when it reaches zero.
-    private int _users = 1;
-    private int _disposed;
 
     /// <summary>Creates an engine for a network and packs the weights in the order in which the kernels read them.</summary>
     /// <param name="network">The network; it is not changed.</param>
@@ -92,31 +87,7 @@ public sealed class InferenceEngine : INetworkEngine
         Output = network.Output;
         OutputLength = network.OutputLength;
         _isQuantized = network.Quantized is not null;
-        double bytes = 0;
-        try
-        {
-            _plan = build(network);
-            bytes = _plan.BytesOfOneImage(Threads);
-            if (limits is not null && bytes > limits.MaximumWorkspaceBytes)
-            {
-                throw new InvalidDataException(FormattableString.Invariant(
-                    $"images of {ImageHeight} x {ImageWidth} pixels (height x width) are too large for the network: one needs {bytes:f0} bytes of memory, and the limit is {limits.MaximumWorkspaceBytes}, see WeightsFileLimits.MaximumWorkspaceBytes"));
-            }
-            _workspaces = new WorkspacePool(_plan, Threads);
-            var workspace = _workspaces.Rent(1);
-            _plan.PackWeights(Threads, workspace);
-            _workspaces.Return(workspace);
-        }
-        catch (OutOfMemoryException error)
-        {
-            Free();
-            throw new InsufficientMemoryException(FormattableString.Invariant($"There is not enough memory for the network and one image of {ImageHeight} x {ImageWidth} pixels, which needs {bytes:f0} bytes beside the weights."), error);
-        }
-        catch
-        {
-            Free();
-            throw;
-        }
+        _runner = new PlanRunner(this, ImageHeight, ImageWidth, Threads, () => build(network), limits);
     }
 
     /// <summary>
@@ -203,43 +174,15 @@ public sealed class InferenceEngine : INetworkEngine
     }
 
     /// <summary>Frees the weights and the workspaces. If runs are in progress, the memory is freed when the last of them finishes.</summary>
-    public void Dispose()
-    {
-        if (Interlocked.Exchange(ref _disposed, 1) == 0)
-            Leave();
-    }
+    public void Dispose() => _runner.Dispose();
 
     private unsafe void Run(PixelPointer images, int length, int count, Span<float> logits)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(count);
         CheckLength(length, count, InputLength, "pixel values", nameof(images));
         CheckLength(logits.Length, count, OutputLength, Output == NetworkOutput.Logits ? "logits" : "features", nameof(logits));
-        Enter();
-        try
-        {
-            if (count == 0)
-                return;
-            var workspace = _workspaces.Rent(count);
-            try
-            {
-                fixed (float* target = logits)
-                {
-                    for (int first = 0; first < count; first += workspace.Capacity)
-                    {
-                        workspace.Run(
-                            images.Skip((long)first * InputLength), target + (long)first * OutputLength, Math.Min(workspace.Capacity, count - first));
-                    }
-                }
-            }
-            finally
-            {
-                _workspaces.Return(workspace);
-            }
-        }
-        finally
-        {
-            Leave();
-        }
+        fixed (float* target = logits)
+            _runner.Run(images, count, (byte*)target, (long)OutputLength * sizeof(float));
     }
 
     /// <summary>Makes the results of images with pixels that are not finite NaN, as they are in floating point. Bytes cannot hold such pixels.</summary>
@@ -268,35 +211,10 @@ public sealed class InferenceEngine : INetworkEngine
         return NetworkSource.Of(network);
     }
 
-    private static void CheckLength(int actual, int count, int each, string what, string parameter)
+    /// <summary>Checks the length of a span of all images.</summary>
+    internal static void CheckLength(int actual, int count, int each, string what, string parameter)
     {
         if (actual != (long)count * each)
             throw new ArgumentException($"{count} images need {(long)count * each} {what} ({each} each), but the span has {actual}.", parameter);
-    }
-
-    private void Enter()
-    {
-        int users = Volatile.Read(ref _users);
-        while (true)
-        {
-            ObjectDisposedException.ThrowIf(users == 0 || Volatile.Read(ref _disposed) != 0, this);
-            int seen = Interlocked.CompareExchange(ref _users, users + 1, users);
-            if (seen == users)
-                return;
-            users = seen;
-        }
-    }
-
-    private void Leave()
-    {
-        if (Interlocked.Decrement(ref _users) == 0)
-            Free();
-    }
-
-    /// <summary>Frees the memory, of which the constructor may have allocated only a part.</summary>
-    private void Free()
-    {
-        _workspaces?.Dispose();
-        _plan?.Dispose();
     }
 }

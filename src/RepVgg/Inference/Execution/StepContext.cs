@@ -18,6 +18,9 @@ internal sealed unsafe class StepContext(nint[] addresses, float* workspaces, lo
     /// <summary>Receives the results of the images: logits or features. Null in the leading stage, which writes no results.</summary>
     public float* Results { get; private set; }
 
+    /// <summary>The kind of results, for plans that have several: steps of another kind have no items.</summary>
+    public int ResultKind { get; set; }
+
     /// <summary>Maximum number of threads that process the images.</summary>
     public int Threads => work?.Threads ?? 1;
 

@@ -71,8 +71,13 @@ internal sealed unsafe class Workspace : IDisposable
     public int Capacity { get; }
 
     /// <summary>Runs the plan on up to <see cref="Capacity"/> images.</summary>
-    public void Run(PixelPointer pixels, float* results, int images)
+    /// <param name="pixels">The images.</param>
+    /// <param name="results">Receives the results.</param>
+    /// <param name="images">Number of images.</param>
+    /// <param name="kind">The kind of results, for plans that have several.</param>
+    public void Run(PixelPointer pixels, float* results, int images, int kind = 0)
     {
+        _batch.ResultKind = kind;
         int grouped = _perWorker.Length > 0 ? images - images % _perWorker.Length : 0;
         _grouped.SetImages(pixels, null, grouped);
         SetImages(pixels, results, images, grouped);

@@ -1,8 +1,12 @@
+using System.Collections.Immutable;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using RepVgg.Architectures;
 using RepVgg.Inference.Execution;
 using RepVgg.Networks;
+using RepVgg.Runtime.Resampling;
 using RepVgg.Runtime.Simd;
+using RepVgg.Weights;
 
 namespace RepVgg.Inference.Float32;
 
@@ -35,6 +39,24 @@ internal abstract class PlanBuilder
             layers.AddHead(network, map.Layout.Channels);
         }
         return parts.Build(network.InputLength, network.OutputLength);
+    }
+
+    /// <summary>Builds the plan of a network for segmentation. The weights are not packed yet.</summary>
+    /// <param name="width">The vector width of the kernels.</param>
+    /// <param name="network">The network.</param>
+    /// <param name="choose">Chooses the algorithm of each convolution; <see cref="ConvolutionStrategies.Choose"/> if null.</param>
+    public static Plan Build(VectorWidth width, SegmentationNetwork network, StrategyChoice? choose = null)
+    {
+        var parts = new PlanParts();
+        var layers = Create(width, parts, choose);
+        var backbone = NetworkSource.Of(network.Backbone);
+        var map = layers.AddNormalization(backbone);
+        foreach (var block in backbone.Blocks)
+            map = layers.AddBlock(block, map);
+        parts.BeginTrailing(map.Buffer, map.Layout.Floats);
+        map = layers.AddDivision(map, dilation: 1);
+        layers.AddPyramidHead(network, map);
+        return parts.Build(backbone.InputLength, checked(network.Classes * network.ImageHeight * network.ImageWidth));
     }
 
     /// <summary>Creates a builder.</summary>
@@ -75,6 +97,11 @@ internal abstract class PlanBuilder
     /// <param name="network">The network.</param>
     /// <param name="channels">Number of channels that were pooled.</param>
     public abstract void AddHead(NetworkSource network, int channels);
+
+    /// <summary>Adds pyramid pooling, the head and the results of a network for segmentation.</summary>
+    /// <param name="network">The network.</param>
+    /// <param name="map">The last map of the backbone, which is not divided.</param>
+    public abstract void AddPyramidHead(SegmentationNetwork network, (MapLayout Layout, BufferId Buffer) map);
 
     /// <summary>Floats of the pooled features of an image: the channels, padded to whole blocks.</summary>
     public int PooledFloats(int channels) => (channels + Lanes - 1) / Lanes * Lanes;
@@ -151,6 +178,66 @@ internal sealed class PlanBuilder<TVector, TLanes>(PlanParts parts, StrategyChoi
     public override void AddHead(NetworkSource network, int channels) => parts.Add(network.Output == NetworkOutput.Logits
         ? new ClassifierStep<TVector, TLanes>(network.Classifier, PooledFloats(channels), parts.Weights)
         : new PooledOutputStep(channels, PooledFloats(channels)));
+
+    public override void AddPyramidHead(SegmentationNetwork network, (MapLayout Layout, BufferId Buffer) map)
+    {
+        var (architecture, layout) = (network.Architecture, map.Layout);
+        int width = PooledFloats(architecture.HeadWidth), features = PooledFloats(layout.Channels), branch = PooledFloats(architecture.ActualBranchWidth);
+        var grids = new PyramidGrids(architecture.Bins, layout.Height, layout.Width, architecture.AlignCorners);
+        var averages = Buffer("averages", (long)grids.Cells * features);
+        parts.Add(new PyramidPoolStep<TVector, TLanes>(grids, layout, map.Buffer, averages));
+        var reduced = Buffer("reduced", (long)grids.Cells * branch);
+        parts.Add(new PyramidBranchStep<TVector, TLanes>(grids, [.. network.Branches.Select(Packed)], features, averages, reduced));
+        var products = Buffer("products", (long)grids.Cells * 9 * width);
+        parts.Add(new PyramidTapStep<TVector, TLanes>(grids, [.. Enumerable.Range(0, grids.Count).Select(grid => Packed(Taps(network, grid, width)))], branch, reduced, products));
+
+        // The convolution of the map alone, to which those of the grids are added.
+        var shape = network.Head.Shape with { InputChannels = layout.Channels };
+        var output = new MapLayout(shape.OutputChannels, layout.Height, layout.Width, TLanes.Width);
+        var target = parts.MapBuffer(output, output.Floats, map.Buffer);
+        AddConvolution(NetworkSource.Of(new DeployBlock(shape, KernelOfInputs(network.Head, 0, layout.Channels), network.Head.Bias)), layout, output, map.Buffer, target, relu: false);
+        var sum = new PyramidSumStep<TVector, TLanes>(grids, output, target, products);
+        parts.Add(sum, sum.WorkspaceFloats);
+
+        var classifier = new PixelClassifierStep<TVector, TLanes>(Packed(network.Classifier), output, target, Buffer("logits", (long)layout.Height * layout.Width * PooledFloats(network.Classes)));
+        parts.Add(classifier, classifier.WorkspaceFloats);
+        AxisWeights rows = AxisWeights.Bilinear(layout.Height, network.ImageHeight, architecture.AlignCorners), columns = AxisWeights.Bilinear(layout.Width, network.ImageWidth, architecture.AlignCorners);
+        foreach (var kind in Enum.GetValues<SegmentationResult>())
+        {
+            var result = new PixelResultStep<TVector, TLanes>(kind, network.Classes, rows, columns, Buffer("logits", 0));
+            parts.Add(result, result.WorkspaceFloats);
+        }
+
+        BufferId Buffer(string name, long floats) => parts.MapBuffer((nameof(AddPyramidHead), name), floats, source: default);
+
+        PackedLinear<TVector, TLanes> Packed(LinearWeights layer) => new(new LinearSource(layer.InputFeatures, layer.OutputFeatures, new TensorData([.. layer.Weight]), new TensorData([.. layer.Bias])), parts.Weights);
+    }
+
+    /// <summary>The products of a cell of a grid and the nine taps of the head's kernel as a linear layer without bias, [tap][channel], with the channels padded to whole blocks.</summary>
+    private static LinearWeights Taps(SegmentationNetwork network, int grid, int width)
+    {
+        var shape = network.Head.Shape;
+        int inputs = network.Architecture.ActualBranchWidth, first = network.Backbone.Architecture.FeatureWidth + grid * inputs;
+        var weights = new float[9 * width * inputs];
+        for (int o = 0; o < shape.OutputChannels; o++)
+        {
+            for (int i = 0; i < inputs; i++)
+            {
+                for (int tap = 0; tap < 9; tap++)
+                    weights[(tap * width + o) * inputs + i] = network.Head.Kernel[(o * shape.InputChannels + first + i) * 9 + tap];
+            }
+        }
+        return new LinearWeights(inputs, 9 * width, ImmutableCollectionsMarshal.AsImmutableArray(weights), ImmutableCollectionsMarshal.AsImmutableArray(new float[9 * width]));
+    }
+
+    /// <summary>The kernel of a range of input channels of a convolution without groups.</summary>
+    private static ImmutableArray<float> KernelOfInputs(DeployBlock block, int first, int count)
+    {
+        var kernel = new float[block.Shape.OutputChannels * count * 9];
+        for (int o = 0; o < block.Shape.OutputChannels; o++)
+            block.Kernel.AsSpan((o * block.Shape.InputChannels + first) * 9, count * 9).CopyTo(kernel.AsSpan(o * count * 9));
+        return ImmutableCollectionsMarshal.AsImmutableArray(kernel);
+    }
 
     private void AddConvolution(BlockSource block, MapLayout input, MapLayout output, BufferId source, BufferId target, bool relu)
     {
