@@ -32,18 +32,55 @@ public sealed record ModelDescription(
     private const int LeastWeightsOfBlock = 10;
 
     /// <summary>Converts the description to key-value pairs of strings, which file formats store as metadata.</summary>
-    internal IReadOnlyList<KeyValuePair<string, string>> ToProperties()
+    internal IReadOnlyList<KeyValuePair<string, string>> ToProperties() =>
+    [
+        new(ArchitectureKey, Json(ArchitectureJson.Write, Architecture)),
+        new(ClassesKey, Classes.ToString(CultureInfo.InvariantCulture)),
+        .. InputProperties(ImageHeight, ImageWidth, Normalization, ClassLabels),
+    ];
+
+    /// <summary>Converts what a network reads, and the names of its classes, to key-value pairs of strings.</summary>
+    internal static IEnumerable<KeyValuePair<string, string>> InputProperties(int height, int width, Normalization normalization, ImmutableArray<string> labels)
     {
-        var properties = new List<KeyValuePair<string, string>>
+        yield return new(ImageSizeKey, Json(static (writer, size) => WriteNumbers(writer, [size.Height, size.Width]), (Height: height, Width: width)));
+        yield return new(NormalizationKey, Json(WriteNormalization, normalization));
+        if (!labels.IsDefaultOrEmpty)
+            yield return new(ClassLabelsKey, Json(WriteTexts, labels));
+    }
+
+    /// <summary>Reads what <see cref="InputProperties"/> returned.</summary>
+    /// <param name="properties">The properties of a file.</param>
+    /// <param name="channels">Number of channels of the images.</param>
+    /// <exception cref="FormatException">A property is missing or damaged.</exception>
+    internal static (int Height, int Width, Normalization Normalization, ImmutableArray<string> Labels) ReadInput(IReadOnlyDictionary<string, string> properties, int channels)
+    {
+        int[] size = Parse(properties, ImageSizeKey, value => value.EnumerateArray().Select(item => item.GetInt32()).ToArray());
+        if (size.Length != 2)
+            throw new FormatException($"the property '{ImageSizeKey}' is invalid: it has {size.Length} numbers");
+        var normalization = Parse(properties, NormalizationKey, value => new Normalization(Floats(value.GetProperty("mean"), channels), Floats(value.GetProperty("scale"), channels)));
+        if (normalization.Problem(channels) is { } problem)
+            throw new FormatException($"the property '{NormalizationKey}' is invalid: {problem}");
+        ImmutableArray<string> labels = properties.ContainsKey(ClassLabelsKey)
+            ? Parse(properties, ClassLabelsKey, value => value.EnumerateArray().Select(item => item.GetString() ?? "").ToImmutableArray())
+            : [];
+        return (size[0], size[1], normalization, labels);
+    }
+
+    /// <summary>Reads a property whose value is JSON.</summary>
+    /// <exception cref="FormatException">The property is missing or damaged.</exception>
+    internal static T Parse<T>(IReadOnlyDictionary<string, string> properties, string key, Func<JsonElement, T> read)
+    {
+        if (!properties.TryGetValue(key, out string? text))
+            throw new FormatException($"the property '{key}' is missing");
+        try
         {
-            new(ArchitectureKey, Json(ArchitectureJson.Write, Architecture)),
-            new(ClassesKey, Classes.ToString(CultureInfo.InvariantCulture)),
-            new(ImageSizeKey, Json(static (writer, size) => WriteNumbers(writer, [size.Height, size.Width]), (Height: ImageHeight, Width: ImageWidth))),
-            new(NormalizationKey, Json(WriteNormalization, Normalization)),
-        };
-        if (!ClassLabels.IsDefaultOrEmpty)
-            properties.Add(new(ClassLabelsKey, Json(WriteTexts, ClassLabels)));
-        return properties;
+            using var document = JsonDocument.Parse(text);
+            return read(document.RootElement);
+        }
+        catch (Exception error) when (error is JsonException or InvalidOperationException or KeyNotFoundException or FormatException or ArgumentException)
+        {
+            throw new FormatException($"the property '{key}' is damaged: {MessageText.Reason(error)}", error);
+        }
     }
 
     /// <summary>Reads a description from the properties that <see cref="ToProperties"/> returned.</summary>
@@ -55,49 +92,28 @@ public sealed record ModelDescription(
     {
         if (!properties.ContainsKey(ArchitectureKey))
             return null;
-        var architecture = Parse(ArchitectureKey, ArchitectureJson.Read);
+        var architecture = Parse(properties, ArchitectureKey, ArchitectureJson.Read);
         // Checked before the blocks are enumerated, of which a small description can claim thousands.
         CheckWeights(architecture.Stages.Sum(stage => (long)stage.Depth) * LeastWeightsOfBlock);
-        int classes = Parse(ClassesKey, value => value.GetInt32());
-        int[] size = Parse(ImageSizeKey, value => value.EnumerateArray().Select(item => item.GetInt32()).ToArray());
-        var normalization = Parse(NormalizationKey, value => new Normalization(Floats(value.GetProperty("mean"), architecture.InputChannels), Floats(value.GetProperty("scale"), architecture.InputChannels)));
-        if (normalization.Problem(architecture.InputChannels) is { } problem)
-            throw new FormatException($"the property '{NormalizationKey}' is invalid: {problem}");
-        var labels = properties.ContainsKey(ClassLabelsKey)
-            ? Parse(ClassLabelsKey, value => value.EnumerateArray().Select(item => item.GetString() ?? "").ToImmutableArray())
-            : [];
-        if (size.Length != 2 || classes < 0 || (labels.Length != 0 && labels.Length != classes))
+        int classes = Parse(properties, ClassesKey, value => value.GetInt32());
+        var (height, width, normalization, labels) = ReadInput(properties, architecture.InputChannels);
+        if (classes < 0 || (labels.Length != 0 && labels.Length != classes))
             throw new FormatException("the classes, labels and image size of the description are inconsistent");
         try
         {
-            architecture.ValidateImageSize(size[0], size[1]);
+            architecture.ValidateImageSize(height, width);
         }
         catch (ArgumentException error)
         {
             throw new FormatException($"the property '{ImageSizeKey}' is invalid: {MessageText.Reason(error)}", error);
         }
         CheckWeights(LeastWeights(architecture, classes));
-        return new ModelDescription(architecture, classes, size[0], size[1], normalization, labels);
+        return new ModelDescription(architecture, classes, height, width, normalization, labels);
 
         void CheckWeights(Int128 weights)
         {
             if (weights > values)
                 throw new FormatException(string.Create(CultureInfo.InvariantCulture, $"its description is of a network with {weights} weights or more, but its tensors have {values} values"));
-        }
-
-        T Parse<T>(string key, Func<JsonElement, T> read)
-        {
-            if (!properties.TryGetValue(key, out string? text))
-                throw new FormatException($"the property '{key}' is missing");
-            try
-            {
-                using var document = JsonDocument.Parse(text);
-                return read(document.RootElement);
-            }
-            catch (Exception error) when (error is JsonException or InvalidOperationException or KeyNotFoundException or FormatException or ArgumentException)
-            {
-                throw new FormatException($"the property '{key}' is damaged: {MessageText.Reason(error)}", error);
-            }
         }
     }
 
@@ -139,7 +155,7 @@ public sealed record ModelDescription(
         writer.WriteEndArray();
     }
 
-    private static string Json<T>(Action<Utf8JsonWriter, T> write, T value)
+    internal static string Json<T>(Action<Utf8JsonWriter, T> write, T value)
     {
         using var stream = new MemoryStream();
         using (var writer = new Utf8JsonWriter(stream))

@@ -99,7 +99,14 @@ internal sealed class OnnxGraphBuilder
     /// <param name="field">Field number of the graph's inputs or outputs.</param>
     /// <param name="name">Name of the value.</param>
     /// <param name="shape">Dimensions of the value; null is a dynamic batch dimension.</param>
-    public void Declare(int field, string name, params int?[] shape)
+    public void Declare(int field, string name, params int?[] shape) => Declare(field, name, OnnxSchema.Tensor.Float, shape);
+
+    /// <summary>Declares an input or output of any type.</summary>
+    /// <param name="field">Field number of the graph's inputs or outputs.</param>
+    /// <param name="name">Name of the value.</param>
+    /// <param name="elementType">ONNX's number of the type.</param>
+    /// <param name="shape">Dimensions of the value; null is a dynamic batch dimension.</param>
+    public void Declare(int field, string name, int elementType, int?[] shape)
     {
         var dimensions = new ProtoMessage();
         foreach (int? size in shape)
@@ -112,7 +119,7 @@ internal sealed class OnnxGraphBuilder
             dimensions.Message(OnnxSchema.Shape.Dimension, dimension);
         }
         var tensor = new ProtoMessage();
-        tensor.Integer(OnnxSchema.Type.ElementType, OnnxSchema.Tensor.Float);
+        tensor.Integer(OnnxSchema.Type.ElementType, elementType);
         tensor.Message(OnnxSchema.Type.Shape, dimensions);
         var type = new ProtoMessage();
         type.Message(OnnxSchema.Type.Tensor, tensor);
@@ -136,6 +143,10 @@ internal sealed class OnnxGraphBuilder
                 foreach (int number in numbers)
                     attribute.Integer(OnnxSchema.Attribute.Integers, number);
                 attribute.Integer(OnnxSchema.Attribute.Type, OnnxSchema.Attribute.TypeIntegers);
+                break;
+            case string text:
+                attribute.Text(OnnxSchema.Attribute.Text, text);
+                attribute.Integer(OnnxSchema.Attribute.Type, OnnxSchema.Attribute.TypeText);
                 break;
             default:
                 throw new ArgumentException($"An attribute cannot be a {value.GetType().Name}.", nameof(value));

@@ -42,6 +42,8 @@ internal sealed class OnnxNetworkReader
     /// <param name="options">What the file does not say; null for nothing.</param>
     public OnnxNetworkReader(OnnxModel model, Func<ModelDescription?> description, WeightsFileOptions? options = null)
     {
+        if (OnnxSegmentation.IsIn(model.Properties))
+            throw new InvalidDataException("it is a network for segmentation, which gives a class for every pixel and not for the image; read it with OnnxReader.ReadSegmentation");
         _options = options ?? new WeightsFileOptions();
         _graph = new OnnxGraph(model);
         _blocks = new OnnxBlockReader(_graph);

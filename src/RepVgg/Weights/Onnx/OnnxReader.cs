@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using RepVgg.Architectures;
 using RepVgg.Networks;
 using RepVgg.Runtime;
@@ -40,6 +41,22 @@ public static class OnnxReader
     /// <returns>The network. Layers that are not quantized in the file are left in floating point.</returns>
     /// <exception cref="InvalidDataException">The data is not an ONNX file, is damaged, does not contain a RepVGG network, or is not quantized; or its integers are of kinds that are not supported, which the message names.</exception>
     public static QuantizedNetwork ReadQuantized(Stream stream) => ReadQuantized(ByteSource.Copy(stream));
+
+    /// <summary>Reads a network for segmentation that <see cref="OnnxWriter"/> wrote.</summary>
+    /// <param name="path">The file.</param>
+    /// <returns>The network.</returns>
+    /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a network for segmentation of this library.</exception>
+    /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
+    public static SegmentationNetwork ReadSegmentation(string path) => ByteSource.Use(path, file => ReadSegmentation(file).Network);
+
+    /// <summary>Reads a network for segmentation that <see cref="OnnxWriter"/> wrote.</summary>
+    /// <param name="stream">Stream with the content of the file from the current position on. It is copied to memory first.</param>
+    /// <returns>The network.</returns>
+    /// <exception cref="InvalidDataException">The data is not an ONNX file, is damaged, or does not contain a network for segmentation of this library.</exception>
+    public static SegmentationNetwork ReadSegmentation(Stream stream) => ReadSegmentation(ByteSource.Copy(stream)).Network;
+
+    /// <summary>Reads a network for segmentation and the names of its classes, which are empty if they are unknown.</summary>
+    internal static (SegmentationNetwork Network, ImmutableArray<string> Labels) ReadSegmentation(ByteSource file) => Parse(file, OnnxSegmentation.Read);
 
     /// <summary>Reads a network, which may be quantized, whose images are within given limits.</summary>
     /// <returns>The network. One in floating point has no integers.</returns>

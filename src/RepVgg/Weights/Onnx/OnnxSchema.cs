@@ -37,7 +37,7 @@ internal static class OnnxSchema
     {
         public const int Name = 1, Float = 2, Integer = 3, Text = 4, Tensor = 5, Floats = 7, Integers = 8, Type = 20;
 
-        public const int TypeFloat = 1, TypeInteger = 2, TypeIntegers = 7;
+        public const int TypeFloat = 1, TypeInteger = 2, TypeText = 3, TypeIntegers = 7;
     }
 
     internal static class Tensor

@@ -40,6 +40,29 @@ public static class OnnxWriter
         Model(network, options ?? new OnnxExportOptions()).WriteTo(stream);
     }
 
+    /// <summary>Writes a network for segmentation: the output is the class of every pixel. The file is created or replaced only when it is complete.</summary>
+    /// <param name="network">The network.</param>
+    /// <param name="path">The file.</param>
+    /// <param name="options">The export options; null for the defaults.</param>
+    /// <exception cref="ArgumentException">An option has an invalid value or does not suit the network, or the file would be too large.</exception>
+    /// <exception cref="IOException">The file cannot be written.</exception>
+    public static void Write(SegmentationNetwork network, string path, SegmentationExportOptions? options = null)
+    {
+        var model = OnnxSegmentation.Model(network, options ?? new SegmentationExportOptions());
+        AtomicFile.Write(path, model.WriteTo);
+    }
+
+    /// <summary>Writes a network for segmentation to a stream, as <see cref="Write(SegmentationNetwork, string, SegmentationExportOptions)"/> does to a file.</summary>
+    /// <param name="network">The network.</param>
+    /// <param name="stream">Receives the file's content.</param>
+    /// <param name="options">The export options; null for the defaults.</param>
+    /// <exception cref="ArgumentException">An option has an invalid value or does not suit the network, or the file would be too large.</exception>
+    public static void Write(SegmentationNetwork network, Stream stream, SegmentationExportOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(stream);
+        OnnxSegmentation.Model(network, options ?? new SegmentationExportOptions()).WriteTo(stream);
+    }
+
     /// <summary>
     /// Writes a quantized network. The file is created or replaced only when it is complete. Integers are in pairs of QuantizeLinear and DequantizeLinear (QDQ), of which
     /// ONNX Runtime makes integer convolutions; operator set 13 or newer is needed.
@@ -77,15 +100,24 @@ public static class OnnxWriter
         ArgumentNullException.ThrowIfNull(network);
         Check(options, network);
         var description = network.Describe(options.ClassLabels);
+        return Model(network.Architecture.Name, options.OpsetVersion, description.ToProperties().Concat(options.Chain.ToProperties()).Concat(OnnxQuantization.ToProperties(network.Details)), () => Graph(network, options));
+    }
 
+    /// <summary>Creates the message of a model.</summary>
+    /// <param name="name">Name of the network, for messages.</param>
+    /// <param name="opsetVersion">Version of the operator set.</param>
+    /// <param name="properties">The metadata.</param>
+    /// <param name="graph">Creates the graph.</param>
+    internal static ProtoMessage Model(string name, int opsetVersion, IEnumerable<KeyValuePair<string, string>> properties, Func<ProtoMessage> graph)
+    {
         var model = new ProtoMessage();
-        model.Integer(OnnxSchema.Model.IrVersion, IrVersion(options.OpsetVersion));
+        model.Integer(OnnxSchema.Model.IrVersion, IrVersion(opsetVersion));
         model.Text(OnnxSchema.Model.ProducerName, "RepVgg");
         var opset = new ProtoMessage();
         opset.Text(OnnxSchema.Opset.Domain, "");
-        opset.Integer(OnnxSchema.Opset.Version, options.OpsetVersion);
+        opset.Integer(OnnxSchema.Opset.Version, opsetVersion);
         model.Message(OnnxSchema.Model.OpsetImport, opset);
-        foreach (var (key, value) in description.ToProperties().Concat(options.Chain.ToProperties()).Concat(OnnxQuantization.ToProperties(network.Details)))
+        foreach (var (key, value) in properties)
         {
             var property = new ProtoMessage();
             property.Text(OnnxSchema.Property.Key, key);
@@ -93,9 +125,9 @@ public static class OnnxWriter
             model.Message(OnnxSchema.Model.Metadata, property);
         }
         // The graph is written last, so that a truncated file never contains a complete graph.
-        model.Message(OnnxSchema.Model.Graph, Graph(network, options));
+        model.Message(OnnxSchema.Model.Graph, graph());
         if (model.Length > int.MaxValue)
-            throw new ArgumentException($"{network.Architecture.Name} takes {model.Length} bytes; an ONNX file has at most {int.MaxValue}.", nameof(network));
+            throw new ArgumentException($"{name} takes {model.Length} bytes; an ONNX file has at most {int.MaxValue}.");
         return model;
     }
 
@@ -113,11 +145,9 @@ public static class OnnxWriter
         if (options.ActivationMap)
             graph.Declare(OnnxSchema.Graph.Output, ActivationMapName, options.OmitOutputBatch ? [.. ActivationMapShape(network)] : [options.BatchSize, .. ActivationMapShape(network)]);
 
-        int[] perChannel = [1, channels, 1, 1];
         string pixels = isComposed ? OnnxComposition.Write(graph, options.InputName, options.Chain.Background) : options.InputName;
         pixels = crop?.Write(graph, pixels) ?? pixels;
-        string map = graph.Node("Sub", "normalize/sub", [pixels, graph.Constant("normalize.mean", perChannel, network.Normalization.Mean, OnnxPrecision.Single)]);
-        map = graph.Node("Mul", "normalize/mul", [map, graph.Constant("normalize.scale", perChannel, network.Normalization.Scale, OnnxPrecision.Single)]);
+        string map = Normalize(graph, pixels, network.Normalization);
         if (half)
             map = graph.Node("Cast", "to_half", [map], ("to", OnnxSchema.Tensor.Float16));
         var stored = network.Input;
@@ -187,6 +217,14 @@ public static class OnnxWriter
 
     private static int[] ActivationMapShape(QuantizedNetwork network) => [network.Classes, .. (network with { Output = NetworkOutput.FeatureMap }).OutputShape[1..]];
 
+    /// <summary>Adds the normalisation of pixels.</summary>
+    internal static string Normalize(OnnxGraphBuilder graph, string pixels, Normalization normalization)
+    {
+        int[] perChannel = [1, normalization.Mean.Length, 1, 1];
+        string map = graph.Node("Sub", "normalize/sub", [pixels, graph.Constant("normalize.mean", perChannel, normalization.Mean, OnnxPrecision.Single)]);
+        return graph.Node("Mul", "normalize/mul", [map, graph.Constant("normalize.scale", perChannel, normalization.Scale, OnnxPrecision.Single)]);
+    }
+
     /// <summary>Adds operations one after the other. The last one has the name of the output.</summary>
     private static void AddAll(List<(string Name, Func<string, string, string> Add)> operations, string value, string output)
     {
@@ -194,7 +232,8 @@ public static class OnnxWriter
             value = add(value, i == operations.Count - 1 ? output : name);
     }
 
-    private static string Block(OnnxGraphBuilder graph, DeployBlock block, string map, OnnxPrecision precision)
+    /// <summary>Adds a block.</summary>
+    internal static string Block(OnnxGraphBuilder graph, DeployBlock block, string map, OnnxPrecision precision)
     {
         string weights = $"{block.Shape.Name}.rbr_reparam";
         string kernel = graph.Constant($"{weights}.weight", KernelShape(block.Shape), block.Kernel, precision), bias = graph.Constant($"{weights}.bias", [block.Shape.OutputChannels], block.Bias, precision);
@@ -235,13 +274,14 @@ public static class OnnxWriter
     private static string Convolve(OnnxGraphBuilder graph, BlockSpec shape, string input, string kernel, string bias) =>
         Convolve(graph, $"{Path(shape)}/conv", [input, kernel, bias], 3, shape.Geometry.Of(3, 3));
 
-    private static string Convolve1x1(OnnxGraphBuilder graph, string output, string weights, string input, LinearWeights layer, OnnxPrecision precision)
+    internal static string Convolve1x1(OnnxGraphBuilder graph, string output, string weights, string input, LinearWeights layer, OnnxPrecision precision)
     {
         string kernel = graph.Constant($"{weights}.weight", [layer.OutputFeatures, layer.InputFeatures, 1, 1], layer.Weight, precision);
         return Convolve(graph, output, [input, kernel, graph.Constant($"{weights}.bias", [layer.OutputFeatures], layer.Bias, precision)], 1, ConvolutionGeometry.Padded(stride: 1, padding: 0, groups: 1));
     }
 
-    private static string Convolve(OnnxGraphBuilder graph, string output, string[] inputs, int size, ConvolutionGeometry geometry) => graph.Node(
+    /// <summary>Adds a convolution.</summary>
+    internal static string Convolve(OnnxGraphBuilder graph, string output, string[] inputs, int size, ConvolutionGeometry geometry) => graph.Node(
         "Conv", output, inputs,
         ("kernel_shape", new[] { size, size }), ("strides", new[] { geometry.Stride, geometry.Stride }),
         ("pads", new[] { geometry.Top, geometry.Left, geometry.Bottom, geometry.Right }), ("dilations", new[] { geometry.Dilation, geometry.Dilation }), ("group", geometry.Groups));
