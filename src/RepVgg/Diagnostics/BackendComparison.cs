@@ -172,7 +172,7 @@ internal static class BackendComparison
                 width = ConvolutionSize.OutputOfBlock(width, blocks[block].Stride);
             }
             if (spec.AuxiliaryHead)
-                yield return new Part(spec.Name + StateLayout.AuxiliarySuffix, [batch, spec.Width, height, width], (network, backend, input) => network.Heads[stage]!.Forward(backend, input), null);
+                yield return new Part(spec.Name + StateLayout.AuxiliarySuffix, [batch, spec.Width, height, width], (network, backend, input) => network.AuxiliaryHeads[stage]!.Forward(backend, input, input.Shape[2], input.Shape[3], drops: null), null);
         }
         yield return new Part(
             "linear", [batch, architecture.FeatureWidth, height, width],

@@ -11,24 +11,27 @@ namespace RepVgg.Networks;
 /// <param name="backend">The backend of the network.</param>
 /// <param name="seed">The run's seed.</param>
 /// <param name="batch">Batches done since the start of the run.</param>
-/// <param name="dropout">Share of the pooled features that is dropped.</param>
+/// <param name="dropout">Share of the pooled features, or of the channels of the last map of a head, that is dropped.</param>
 /// <param name="stochasticDepth">Share of the images for which the last block's convolutions are dropped.</param>
 internal sealed class RandomDrops(Backend backend, ulong seed, long batch, float dropout, float stochasticDepth)
 {
-    /// <summary>Applies dropout to pooled features [N, C, 1, 1].</summary>
-    public Tensor DropFeatures(Tensor features)
+    /// <summary>Applies dropout to the channels of pooled features [N, C, 1, 1], or of a map [N, C, H, W], of which whole channels are dropped (spatial dropout).</summary>
+    /// <remarks>Spatial dropout: Tompson et al., "Efficient Object Localization Using Convolutional Networks", CVPR 2015; torch.nn.Dropout2d.</remarks>
+    /// <param name="map">The features or the map.</param>
+    /// <param name="head">Number of the head that drops them, 0 for the main head: every head has its own random numbers.</param>
+    public Tensor DropChannels(Tensor map, int head)
     {
         if (dropout == 0)
-            return features;
-        int images = features.Shape[0], channels = features.Shape[1];
+            return map;
+        int images = map.Shape[0], channels = map.Shape[1];
         var factors = new float[images * channels];
         for (int n = 0; n < images; n++)
         {
-            var random = new RandomStream(seed, RandomStream.Purpose.Dropout, (ulong)batch, (ulong)n);
+            var random = new RandomStream(seed, RandomStream.Purpose.Dropout, (ulong)batch, ((ulong)head << 32) | (uint)n);
             foreach (ref float factor in factors.AsSpan(n * channels, channels))
                 factor = Draw(ref random, dropout);
         }
-        return backend.ScaleChannels(features, backend.CreateInput([images, channels, 1, 1], factors));
+        return backend.ScaleChannels(map, backend.CreateInput([images, channels, 1, 1], factors));
     }
 
     /// <summary>Share of the images for which the convolutions of a block are dropped: linear from 0 for the first block to the configured share for the last.</summary>

@@ -6,7 +6,7 @@ using RepVgg.Weights.Naming;
 
 namespace RepVgg.Networks;
 
-/// <summary>The training form of a RepVGG: multi-branch blocks with batch norms, on any backend.</summary>
+/// <summary>The training form of a network with a RepVGG as its backbone: multi-branch blocks with batch norms, and heads for classification or for segmentation, on any backend.</summary>
 /// <remarks>Source: RepVGG, section 3.2, figure 2(b); auxiliary heads and squeeze-and-excitation as in the authors' RepVGGplus; other forms of blocks: see <see cref="TrainingForm"/>.</remarks>
 internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
 {
@@ -18,15 +18,16 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
     private readonly Dictionary<string, BatchNormState> _norms = new(StringComparer.Ordinal);
     private readonly IReadOnlyList<StateEntry> _layout;
     private readonly FakeQuantization? _quantization;
-    private readonly Tensor? _noBias;
+    private readonly NetworkHeads _heads;
     private readonly TrainingBlock[] _blocks;
-    private readonly AuxiliaryHead?[] _heads;
+    private readonly TrainingHead _main;
+    private readonly TrainingHead?[] _auxiliary;
     private readonly ulong _seed;
 
     /// <summary>Whether the weights are still those that the constructor drew.</summary>
     private bool _isFresh = true;
 
-    /// <summary>Creates a network with random initial weights, with the default distributions of PyTorch.</summary>
+    /// <summary>Creates a network for classification with random initial weights, with the default distributions of PyTorch.</summary>
     /// <param name="architecture">The architecture of the network.</param>
     /// <param name="classes">Number of classes, at least 1.</param>
     /// <param name="backend">The backend of the tensors. It is not disposed with the network.</param>
@@ -38,10 +39,26 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
     /// <exception cref="ArgumentException">The architecture is invalid, the number of classes is less than 1, <paramref name="frozenStages"/> is out of range, the scales do not fit, or the training form does not permit quantization-aware training.</exception>
     public TrainingNetwork(
         RepVggArchitecture architecture, int classes, Backend backend, ulong seed, int frozenStages = 0, bool freezeBatchNorm = false, RepOptimizerScales? scales = null, QuantizedLayers? quantized = null)
+        : this(HeadsOf(architecture, classes), backend, seed, frozenStages, freezeBatchNorm, scales, quantized)
+    {
+    }
+
+    /// <summary>Creates a network for semantic segmentation with random initial weights, with the default distributions of PyTorch.</summary>
+    /// <param name="architecture">The architecture of the network.</param>
+    /// <param name="backend">The backend of the tensors. It is not disposed with the network.</param>
+    /// <param name="seed">Seed of the initial weights; the same seed gives the same weights on every backend.</param>
+    /// <param name="frozenStages">Number of stages of the backbone, starting with the stem, that are not trained.</param>
+    /// <param name="freezeBatchNorm">Whether all batch norms use their running statistics in training and do not update them.</param>
+    /// <exception cref="ArgumentException">The architecture is invalid, or <paramref name="frozenStages"/> is out of range.</exception>
+    public TrainingNetwork(PspNetArchitecture architecture, Backend backend, ulong seed, int frozenStages = 0, bool freezeBatchNorm = false)
+        : this(HeadsOf(architecture), backend, seed, frozenStages, freezeBatchNorm, null, null)
+    {
+    }
+
+    private TrainingNetwork(NetworkHeads heads, Backend backend, ulong seed, int frozenStages, bool freezeBatchNorm, RepOptimizerScales? scales, QuantizedLayers? quantized)
     {
         ArgumentNullException.ThrowIfNull(backend);
-        architecture.Validate();
-        ArgumentOutOfRangeException.ThrowIfLessThan(classes, 1);
+        var architecture = heads.Backbone;
         if (frozenStages < 0 || frozenStages > architecture.Stages.Length)
             throw new ArgumentException($"{frozenStages} stages cannot be frozen: {architecture.Name} has {architecture.Stages.Length}, the stem included.", nameof(frozenStages));
         if (scales is not null)
@@ -55,13 +72,12 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
         }
         FrozenStages = frozenStages;
         FreezesBatchNorm = freezeBatchNorm;
-        Architecture = architecture;
-        Classes = classes;
+        _heads = heads;
         ScalesHash = scales?.Hash;
         _backend = backend;
         _seed = seed;
         string[] ranges = [.. quantized?.Ranges(architecture) ?? []];
-        _layout = [.. StateLayout.Training(architecture, classes), .. ranges.Select(ActivationRanges.Entry)];
+        _layout = [.. heads.Layout, .. ranges.Select(ActivationRanges.Entry)];
 
         foreach (var entry in _layout)
         {
@@ -73,17 +89,20 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
             (trained ? _parameters : _buffers).Add((entry.Name, tensor));
         }
         _quantization = quantized is null ? null : new FakeQuantization(quantized, ranges.ToDictionary(name => name, name => new RangeState(_tensors[name])));
-        _noBias = quantized is { Classifier: true } ? ((ITrainingTensors)this).Constant(TensorData.Zeros(classes)) : null;
         _blocks = [.. architecture.Blocks.Select(block => new TrainingBlock(block, this, _quantization))];
+        _main = heads.CreateMain(this, _quantization);
         // The auxiliary head of a frozen stage is not created, because its loss has no gradient for trained parameters.
-        _heads = [.. architecture.Stages.Select((stage, i) => stage.AuxiliaryHead && i >= frozenStages ? new AuxiliaryHead(stage.Name + StateLayout.AuxiliarySuffix, this) : null)];
+        _auxiliary = [.. architecture.Stages.Select((_, i) => i >= frozenStages ? heads.CreateAuxiliary(i, this) : null)];
     }
 
-    /// <summary>The architecture of the network.</summary>
-    public RepVggArchitecture Architecture { get; }
+    /// <summary>The architecture of the network; for segmentation, that of its backbone.</summary>
+    public RepVggArchitecture Architecture => _heads.Backbone;
+
+    /// <summary>The architecture of a network for segmentation; null for a network for classification.</summary>
+    public PspNetArchitecture? Segmentation => (_heads as PspNetHeads)?.Architecture;
 
     /// <summary>Number of classes.</summary>
-    public int Classes { get; }
+    public int Classes => _heads.Classes;
 
     /// <summary>Number of stages, starting with the stem, that are not trained.</summary>
     public int FrozenStages { get; }
@@ -149,7 +168,7 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
             .. _parameters
                 .GroupBy(parameter => (
                     Decay: entries[parameter.Name] is { HasWeightDecay: true } entry && (decayBranchKernels || !entry.IsBranchKernel) ? weightDecay : 0,
-                    Scale: StateLayout.GivesLogits(parameter.Name) ? headLearningRateScale : LayerScale(parameter.Name),
+                    Scale: _heads.HasHeadLearningRate(parameter.Name) ? headLearningRateScale : LayerScale(parameter.Name),
                     IsMultiplied: multipliers?.ContainsKey(parameter.Name) == true))
                 .Select(group => new ParameterGroup([.. group], group.Key.Decay, group.Key.Scale)
                 {
@@ -164,17 +183,17 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
         }
     }
 
-    /// <summary>Computes the logits of the classifier. Must be called within a step of the backend. Auxiliary heads are not computed.</summary>
+    /// <summary>Computes the logits of the main head. Must be called within a step of the backend. Auxiliary heads are not computed.</summary>
     /// <param name="images">[N, C, H, W], already normalised.</param>
-    /// <returns>[N, classes].</returns>
+    /// <returns>[N, classes]; for segmentation, [N, classes, H, W].</returns>
     public Tensor Forward(Tensor images) => Run(images, null, null);
 
-    /// <summary>Computes the logits of the classifier and of every auxiliary head, for the training loss. Must be called within a step of the backend.</summary>
+    /// <summary>Computes the logits of the main head and of every auxiliary head, for the training loss. Must be called within a step of the backend.</summary>
     /// <param name="images">[N, C, H, W], already normalised.</param>
-    /// <returns>The classifier's logits [N, classes], and those of the auxiliary heads in the order of the stages, without the heads of frozen stages.</returns>
+    /// <returns>The logits as of <see cref="Forward"/>, and those of the auxiliary heads in the order of the stages, without the heads of frozen stages.</returns>
     public (Tensor Logits, IReadOnlyList<Tensor> Auxiliary) ForwardWithAuxiliary(Tensor images) => ForwardWithAuxiliary(images, null);
 
-    /// <summary>Computes the logits of the classifier and of every auxiliary head, with dropout and stochastic depth.</summary>
+    /// <summary>Computes the logits of the main head and of every auxiliary head, with dropout and stochastic depth.</summary>
     internal (Tensor Logits, IReadOnlyList<Tensor> Auxiliary) ForwardWithAuxiliary(Tensor images, RandomDrops? drops)
     {
         var auxiliary = new List<Tensor>();
@@ -233,7 +252,7 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
     /// <exception cref="ArgumentException">Tensors are missing or surplus, or have a wrong shape. The message names the first ones, and no tensor is changed.</exception>
     public void ImportState(StateDict state)
     {
-        StateInference.CheckTraining(state, Architecture, Classes, $"the training form {Architecture.TrainingForm} of {Architecture.Name} with {Classes} classes");
+        _heads.Check(state);
         StateLayout.Check(state, _layout, $"the quantized activations of {Architecture.Name}", _ => true);
         foreach (var entry in _layout)
             _backend.CopyIn(_tensors[entry.Name], state[entry.Name].Values);
@@ -256,23 +275,22 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
         _isFresh = false;
     }
 
-    /// <summary>Overwrites the tensors with those of a network that may have another number of classes, or no classifier.</summary>
+    /// <summary>Overwrites the tensors with those of a network that may have another number of classes, or no classifier. A network for segmentation also takes over the backbone of a classifier.</summary>
     /// <param name="state">Weights of this architecture's training form; PyTorch's batch counters are ignored. Ranges of quantized activations are not taken over.</param>
     /// <returns>
     /// Names of the tensors that keep their initial values because they compute logits and the numbers of classes differ; without a classifier in
-    /// <paramref name="state"/>, also those of the auxiliary heads. Empty if the numbers are equal.
+    /// <paramref name="state"/>, also those of the auxiliary heads; and all heads for segmentation if those of <paramref name="state"/> do not fit. Empty if all tensors were copied.
     /// </returns>
     /// <exception cref="ArgumentException">Tensors are missing or surplus, or have a wrong shape. The message names the first ones, and no tensor is changed.</exception>
     public IReadOnlyList<string> ImportPretrained(StateDict state)
     {
         ArgumentNullException.ThrowIfNull(state);
-        int classes = StateLayout.ClassesOf(state);
-        StateInference.CheckTraining(state, Architecture, classes, $"the training form {Architecture.TrainingForm} of {Architecture.Name}");
+        var isFresh = _heads.CheckPretrained(state);
         CheckFilters(state);
         var fresh = new List<string>();
         foreach (var entry in _layout.Where(entry => entry.Kind != StateKind.ActivationRange))
         {
-            if (classes != Classes && (StateLayout.GivesLogits(entry.Name) || (classes == 0 && StateLayout.IsAuxiliary(entry.Name))))
+            if (isFresh(entry.Name))
                 fresh.Add(entry.Name);
             else
                 _backend.CopyIn(_tensors[entry.Name], state[entry.Name].Values);
@@ -319,11 +337,11 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
         ArgumentNullException.ThrowIfNull(images);
         if (images.Shape.Count != 4 || images.Shape[1] != Architecture.InputChannels)
             throw new ArgumentException($"{Architecture.Name} reads [N, {Architecture.InputChannels}, H, W], not [{string.Join(", ", images.Shape)}].", nameof(images));
-        Architecture.ValidateImageSize(images.Shape[2], images.Shape[3]);
+        _heads.ValidateImageSize(images.Shape[2], images.Shape[3]);
 
         var map = Quantize(images, ActivationRanges.Input);
         int block = 0;
-        for (int stage = 0; stage < _heads.Length; stage++)
+        for (int stage = 0; stage < _auxiliary.Length; stage++)
         {
             for (int i = 0; i < Architecture.BlocksOf(Architecture.Stages[stage]); i++)
             {
@@ -334,16 +352,10 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
                     map.Dispose();
                 map = next;
             }
-            if (auxiliary is not null && _heads[stage] is { } head)
-                auxiliary.Add(head.Forward(_backend, map));
+            if (auxiliary is not null && _auxiliary[stage] is { } head)
+                auxiliary.Add(head.Forward(_backend, map, images.Shape[2], images.Shape[3], drops));
         }
-        var features = Quantize(_backend.GlobalAveragePool(map), ActivationRanges.Pooled);
-        features = drops?.DropFeatures(features) ?? features;
-        var (weight, bias) = (_tensors["linear.weight"], _tensors["linear.bias"]);
-        var logits = _backend.Linear(features, weight, bias);
-        return _quantization is { Layers: { Classifier: true } layers }
-            ? _backend.Add(logits, _backend.Linear(features, _backend.QuantizationError(weight, layers.LargestWeight), _noBias!))
-            : logits;
+        return _main.Forward(_backend, map, images.Shape[2], images.Shape[3], drops);
     }
 
     private Tensor Quantize(Tensor activation, string range) => _quantization?.Find(range) is { } state ? _backend.FakeQuantize(activation, state) : activation;
@@ -352,7 +364,7 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
     internal IReadOnlyList<TrainingBlock> Blocks => _blocks;
 
     /// <summary>The auxiliary head after each stage; null if a stage has none or is frozen.</summary>
-    internal IReadOnlyList<AuxiliaryHead?> Heads => _heads;
+    internal IReadOnlyList<TrainingHead?> AuxiliaryHeads => _auxiliary;
 
     /// <inheritdoc/>
     public Tensor Tensor(string name) => _tensors[name];
@@ -381,6 +393,19 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
         return tensor;
     }
 
+    private static ClassifierHeads HeadsOf(RepVggArchitecture architecture, int classes)
+    {
+        architecture.Validate();
+        ArgumentOutOfRangeException.ThrowIfLessThan(classes, 1);
+        return new ClassifierHeads(architecture, classes);
+    }
+
+    private static PspNetHeads HeadsOf(PspNetArchitecture architecture)
+    {
+        architecture.Validate();
+        return new PspNetHeads(architecture);
+    }
+
     private static void CheckScales(RepVggArchitecture architecture, RepOptimizerScales scales)
     {
         if (architecture.TrainingForm is not (TrainingForm.Csla or TrainingForm.HyperSearch))
@@ -397,8 +422,7 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
     /// <summary>Whether a tensor or layer belongs to a frozen stage or to its auxiliary head.</summary>
     private bool IsFrozen(string name)
     {
-        int dot = name.IndexOf('.');
-        string prefix = dot < 0 ? name : name[..dot];
-        return Architecture.Stages.Take(FrozenStages).Any(stage => prefix == stage.Name || prefix == stage.Name + StateLayout.AuxiliarySuffix);
+        string prefix = name.Split('.', 2)[0];
+        return Enumerable.Range(0, FrozenStages).Any(stage => prefix == Architecture.Stages[stage].Name || _heads.IsAuxiliaryOf(name, stage));
     }
 }

@@ -72,13 +72,15 @@ public class RegularizationTests
     [InlineData(0.8f)]
     public void Dropout_drops_its_share_and_keeps_the_mean(float rate)
     {
-        float[] factors = Factors(step: 3, drops => drops.DropFeatures, rate, 0);
+        float[] factors = Factors(step: 3, drops => map => drops.DropChannels(map, 0), rate, 0);
         Assert.Equal(rate, factors.Count(value => value == 0) / (double)factors.Length, 5 * Math.Sqrt(rate * (1 - rate) / factors.Length));
         Assert.All(factors.Where(value => value != 0), value => Assert.Equal(1 / (1 - rate), value, 1e-6));
-        Assert.Equal(factors, Factors(step: 3, drops => drops.DropFeatures, rate, 0));
-        Assert.NotEqual(factors, Factors(step: 4, drops => drops.DropFeatures, rate, 0));
+        Assert.Equal(factors, Factors(step: 3, drops => map => drops.DropChannels(map, 0), rate, 0));
+        Assert.NotEqual(factors, Factors(step: 4, drops => map => drops.DropChannels(map, 0), rate, 0));
         // No image's draw depends on the batch that it is in.
-        Assert.Equal(factors.Take(10 * 40), Factors(step: 3, drops => drops.DropFeatures, rate, 0, images: 10));
+        Assert.Equal(factors.Take(10 * 40), Factors(step: 3, drops => map => drops.DropChannels(map, 0), rate, 0, images: 10));
+        // Another head of the network draws other numbers.
+        Assert.NotEqual(factors, Factors(step: 3, drops => map => drops.DropChannels(map, 1), rate, 0));
         // Images differ.
         Assert.NotEqual(factors.Take(40), factors.Skip(40).Take(40));
     }
