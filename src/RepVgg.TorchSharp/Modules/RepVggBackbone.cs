@@ -20,7 +20,7 @@ public sealed class RepVggBackbone : torch.nn.Module<Tensor, Tensor>
 
     /// <summary>Creates a backbone with random weights.</summary>
     /// <param name="architecture">The architecture, such as <c>RepVggVariants.A0</c>. Auxiliary heads are not created.</param>
-    /// <param name="outputStride">Ratio of the image size to the size of the last feature map. Strides that would exceed it are replaced by dilation, as in segmentation networks. Null keeps all strides.</param>
+    /// <param name="outputStride">Ratio of the image size to the size of the last feature map. Strides that would exceed it are replaced by dilation, as in segmentation networks. Null for that of the architecture.</param>
     /// <param name="deploy">True to create the fused form, for weights that are already fused.</param>
     /// <exception cref="ArgumentException">The architecture cannot be built, or the output stride is not a product of its first strides.</exception>
     /// <exception cref="NotSupportedException"><paramref name="deploy"/> is true, and the training form cannot be fused; or a stage is padded on one side.</exception>
@@ -29,38 +29,28 @@ public sealed class RepVggBackbone : torch.nn.Module<Tensor, Tensor>
         : base(TorchRuntime.Checked(nameof(RepVggBackbone)))
     {
         ArgumentNullException.ThrowIfNull(architecture);
+        if (outputStride is not null)
+            architecture = architecture with { OutputStride = outputStride };
         architecture.Validate();
         if (architecture.Stages.Any(stage => !stage.IsPaddedOnAllSides))
             throw new NotSupportedException($"{architecture.Name} is padded on one side, as TensorFlow pads inputs of even size, which this module does not compute. Convert the network for images of odd size, such as 225 x 225.");
         if (deploy)
             Fusion.RequireFusable(architecture);
         Architecture = architecture;
-        int limit = outputStride ?? architecture.TotalStride, spanned = 1, dilation = 1;
         var shapes = new Queue<BlockSpec>(architecture.Blocks);
         _stages = new torch.nn.Module<Tensor, Tensor>[architecture.Stages.Length];
         for (int i = 0; i < _stages.Length; i++)
         {
-            var blocks = new RepVggBlock[architecture.BlocksOf(architecture.Stages[i])];
-            for (int j = 0; j < blocks.Length; j++)
-            {
-                var shape = shapes.Dequeue();
-                bool keepsStride = spanned * shape.Stride <= limit;
-                if (keepsStride)
-                    spanned *= shape.Stride;
-                else
-                    dilation *= shape.Stride;
-                blocks[j] = new RepVggBlock(shape, keepsStride ? shape.Stride : 1, dilation * shape.Dilation, deploy, architecture.BatchNormEpsilon);
-            }
+            RepVggBlock[] blocks = [.. Enumerable.Range(0, architecture.BlocksOf(architecture.Stages[i])).Select(_ => shapes.Dequeue())
+                .Select(shape => new RepVggBlock(shape, shape.Stride, shape.Dilation, deploy, architecture.BatchNormEpsilon))];
             _stages[i] = i == 0 ? blocks[0]
                 : architecture.PlusLayout ? new RepVggStage(blocks)
                 : torch.nn.Sequential(blocks.Select((block, index) => ($"{index}", (torch.nn.Module<Tensor, Tensor>)block)));
             register_module(architecture.Stages[i].Name, _stages[i]);
         }
-        if (spanned != limit)
-            throw new ArgumentException($"The strides of {architecture.Name} multiply to {architecture.TotalStride}; an output stride of {outputStride} is not a product of its first strides.", nameof(outputStride));
     }
 
-    /// <summary>The architecture of the backbone.</summary>
+    /// <summary>The architecture of the backbone, with its output stride.</summary>
     public RepVggArchitecture Architecture { get; }
 
     /// <summary>Number of output channels of each stage, starting with the stem.</summary>
@@ -92,36 +82,12 @@ public sealed class RepVggBackbone : torch.nn.Module<Tensor, Tensor>
     /// <summary>Overwrites the weights.</summary>
     /// <param name="state">Weights in the current form of this module, training or fused. Weights of a classifier or of auxiliary heads, and batch counters, are ignored.</param>
     /// <exception cref="ArgumentException">Tensors are missing, unexpected or of the wrong shape. The message names the first ones, and no weight is changed.</exception>
-    public void ImportState(StateDict state)
-    {
-        StateLayout.Check(
-            state,
-            [.. Tensors().Select(entry => new StateEntry(entry.Name, Array.ConvertAll(entry.Tensor.shape, dimension => (int)dimension), StateKind.ConvWeight))],
-            $"the backbone of {Architecture.Name}",
-            name => StateLayout.IsAuxiliary(name) || name.StartsWith("linear.", StringComparison.Ordinal));
-        using var scope = torch.NewDisposeScope();
-        using var mode = torch.no_grad();
-        foreach (var (name, tensor) in Tensors())
-            tensor.copy_(HostCopy.ToTensor([.. state[name].Shape], state[name].Values));
-    }
+    public void ImportState(StateDict state) => ModuleWeights.Import(
+        state, ModuleWeights.Of(this), $"the backbone of {Architecture.Name}", name => StateLayout.IsAuxiliary(name) || name.StartsWith("linear.", StringComparison.Ordinal));
 
     /// <summary>Copies the weights, under the names of the RepVGG authors' code and without batch counters.</summary>
     /// <returns>The weights.</returns>
-    public StateDict ExportState()
-    {
-        var state = new StateDict();
-        foreach (var (name, tensor) in Tensors())
-        {
-            var copy = TensorData.Zeros(Array.ConvertAll(tensor.shape, dimension => (int)dimension));
-            HostCopy.FromTensor(tensor, copy.Values);
-            state[name] = copy;
-        }
-        return state;
-    }
-
-    private IEnumerable<(string Name, Tensor Tensor)> Tensors() => state_dict()
-        .Where(entry => !LeftOutNames.IsNoWeight(entry.Key))
-        .Select(entry => (entry.Key, entry.Value));
+    public StateDict ExportState() => ModuleWeights.Export(ModuleWeights.Of(this));
 }
 
 /// <summary>A stage in the layout of RepVGGplus: its blocks are in the submodule list <c>blocks</c>.</summary>
