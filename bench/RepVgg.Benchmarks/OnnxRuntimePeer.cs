@@ -28,10 +28,34 @@ internal sealed class OnnxRuntimePeer : IDisposable
     /// <param name="batch">Images in the batch.</param>
     /// <param name="threads">Threads of one operation.</param>
     public OnnxRuntimePeer(QuantizedNetwork network, float[] pixels, int batch, int threads)
+        : this(stream => OnnxWriter.Write(network, stream), threads)
+    {
+        Logits = new float[batch * network.Classes];
+        _input = OrtValue.CreateTensorValueFromMemory(pixels, [batch, network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth]);
+        _output = OrtValue.CreateTensorValueFromMemory(Logits, [batch, network.Classes]);
+        _binding = Bind();
+    }
+
+    /// <param name="network">What to run.</param>
+    /// <param name="pixels">Its input, a whole batch.</param>
+    /// <param name="batch">Images in the batch.</param>
+    /// <param name="threads">Threads of one operation.</param>
+    public OnnxRuntimePeer(SegmentationNetwork network, float[] pixels, int batch, int threads)
+        : this(stream => OnnxWriter.Write(network, stream), threads)
+    {
+        Masks = new byte[batch * network.ImageHeight * network.ImageWidth];
+        _input = OrtValue.CreateTensorValueFromMemory(pixels, [batch, network.Architecture.Backbone.InputChannels, network.ImageHeight, network.ImageWidth]);
+        _output = OrtValue.CreateTensorValueFromMemory(Masks, [batch, network.ImageHeight, network.ImageWidth]);
+        _binding = Bind();
+    }
+
+#pragma warning disable CS8618 // The constructors that call this one bind the input and the output.
+    private OnnxRuntimePeer(Action<Stream> write, int threads)
+#pragma warning restore CS8618
     {
         OrtEnv.Instance().DisableTelemetryEvents();
         using var model = new MemoryStream();
-        OnnxWriter.Write(network, model);
+        write(model);
         using var options = new SessionOptions
         {
             IntraOpNumThreads = threads,
@@ -42,10 +66,6 @@ internal sealed class OnnxRuntimePeer : IDisposable
         // Threads spin between runs, as by default.
         options.AddSessionConfigEntry("session.intra_op.allow_spinning", "1");
         _session = new InferenceSession(model.ToArray(), options);
-        Logits = new float[batch * network.Classes];
-        _input = OrtValue.CreateTensorValueFromMemory(pixels, [batch, network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth]);
-        _output = OrtValue.CreateTensorValueFromMemory(Logits, [batch, network.Classes]);
-        _binding = Bind();
     }
 
     private OnnxRuntimePeer(OnnxRuntimePeer other)
@@ -64,8 +84,11 @@ internal sealed class OnnxRuntimePeer : IDisposable
     /// <summary>The version that runs.</summary>
     public static string Version => $"ONNX Runtime {OrtEnv.Instance().GetVersionString()}";
 
-    /// <summary>The logits of the last run.</summary>
-    public float[] Logits { get; }
+    /// <summary>The logits of the last run; empty for segmentation.</summary>
+    public float[] Logits { get; } = [];
+
+    /// <summary>The class of every pixel in the last run, for segmentation.</summary>
+    public byte[] Masks { get; } = [];
 
     /// <summary>Runs the batch.</summary>
     public void Run() => _session.RunWithBinding(_run, _binding);

@@ -15,6 +15,12 @@ const string Usage = """
               --clock wall    or "processor"
               --write FILE    also writes the table there
 
+      segment PSPNets in the engine, alternating with ONNX Runtime, and with the training form on the CPU backend; without --network the whole table
+              --network A0  --size 473  --batch 1  --threads 1  --dilated 0  --rounds 5  --milliseconds 2000
+              --dilated N     only the last N blocks are dilated; 0 for all with stride 8
+              --clock wall    or "processor"
+              --write FILE    also writes the table there
+
       callers several threads that call one engine with one image each, against ONNX Runtime
               --network A0  --size 224  --callers 8  --rounds 5  --milliseconds 2000
               --write FILE    also writes the table there
@@ -74,6 +80,9 @@ try
     {
         case "int8":
             QuantizedBenchmark.Run(new CommandLine(args[1..]));
+            return 0;
+        case "segment":
+            SegmentationBenchmark.Run(new CommandLine(args[1..]));
             return 0;
         case "train":
             TrainingBenchmark.Run(new CommandLine(args[1..]));
