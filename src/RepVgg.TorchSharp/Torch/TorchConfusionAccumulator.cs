@@ -15,7 +15,8 @@ internal sealed class TorchConfusionAccumulator : ConfusionAccumulator
     {
         _backend = backend;
         _lossSum = torch.zeros([], torch.ScalarType.Float64, backend.Device).DetachFromDisposeScope();
-        _counts = torch.zeros([classes * classes], torch.ScalarType.Int64, backend.Device).DetachFromDisposeScope();
+        // The last cell counts the pixels that are left out.
+        _counts = torch.zeros([classes * classes + 1], torch.ScalarType.Int64, backend.Device).DetachFromDisposeScope();
     }
 
     private protected override void AddCore(Tensor loss, Tensor logits, ReadOnlySpan<byte> labels)
@@ -26,9 +27,11 @@ internal sealed class TorchConfusionAccumulator : ConfusionAccumulator
         using var images = logits.Shape[0].ToScalar();
         using var classes = Classes.ToScalar();
         using var ignored = ((int)Ignored).ToScalar();
+        using var last = (Classes * Classes).ToScalar();
         _lossSum.add_(((TorchTensor)loss).Value.to(torch.ScalarType.Float64), images);
         var pairs = targets.mul(classes).Plus(((TorchTensor)logits).Value.argmax(1));
-        _counts.AddInPlace(pairs.masked_select(targets.ne(ignored)).bincount(null, Classes * Classes));
+        var cells = pairs.masked_fill(targets.eq(ignored), last).flatten();
+        _counts.scatter_add_(0, cells, torch.ones_like(cells));
         _images += logits.Shape[0];
     }
 
@@ -36,7 +39,7 @@ internal sealed class TorchConfusionAccumulator : ConfusionAccumulator
     {
         using var scope = torch.NewDisposeScope();
         using var mode = torch.no_grad();
-        var totals = new ConfusionTotals(_lossSum.item<double>(), _images, _counts.cpu().data<long>().ToArray());
+        var totals = new ConfusionTotals(_lossSum.item<double>(), _images, _counts.cpu().data<long>().ToArray()[..(Classes * Classes)]);
         _lossSum.zero_();
         _counts.zero_();
         _images = 0;

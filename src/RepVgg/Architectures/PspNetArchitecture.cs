@@ -87,6 +87,8 @@ public sealed record PspNetArchitecture
             problems.Add($"its widths are {BranchWidth}, {HeadWidth} and {AuxiliaryWidth}, not at most {MaximumWidth} and at least 1 (0 for the auxiliary head)");
         if (Backbone.Stages.Any(stage => stage.AuxiliaryHead))
             problems.Add("its backbone has auxiliary classifiers");
+        if (Backbone.Stages.FirstOrDefault(stage => stage.Name is "ppm" or "cls" or "aux") is { } named)
+            problems.Add($"its backbone has a stage named '{named.Name}', which is the name of a head");
         if (problems.Count > 0)
             throw new ArgumentException(MessageText.WithoutControls($"The PSPNet on {Backbone.Name} cannot be built: {string.Join("; ", problems)}."));
     }

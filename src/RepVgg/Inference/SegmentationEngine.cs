@@ -20,7 +20,7 @@ public sealed class SegmentationEngine : IDisposable
     /// <param name="network">The network; it is not changed.</param>
     /// <param name="threads">Maximum number of threads for one call, including the calling thread; 0 for all cores.</param>
     /// <exception cref="ArgumentNullException"><paramref name="network"/> is null.</exception>
-    /// <exception cref="ArgumentException">The parts of the network do not fit together, or its images are larger than any engine can run.</exception>
+    /// <exception cref="ArgumentException">The parts of the network do not fit together, a weight is not finite, or its images are larger than any engine can run.</exception>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="threads"/> is negative or more than 1024.</exception>
     /// <exception cref="InsufficientMemoryException">The memory for the network and one image is not available.</exception>
     public SegmentationEngine(SegmentationNetwork network, int threads = 0)
@@ -31,8 +31,7 @@ public sealed class SegmentationEngine : IDisposable
     internal SegmentationEngine(SegmentationNetwork network, int threads, VectorWidth width, StrategyChoice? choose = null)
     {
         ArgumentNullException.ThrowIfNull(network);
-        network.Architecture.Validate();
-        network.Architecture.ValidateImageSize(network.ImageHeight, network.ImageWidth);
+        network.Check();
         Threads = ThreadCount.Resolve(threads);
         (Classes, ImageHeight, ImageWidth, InputChannels) = (network.Classes, network.ImageHeight, network.ImageWidth, network.Architecture.Backbone.InputChannels);
         _runner = new PlanRunner(this, ImageHeight, ImageWidth, Threads, () => PlanBuilder.Build(width, network, choose), null);
@@ -60,6 +59,7 @@ public sealed class SegmentationEngine : IDisposable
     public int MaskLength => ImageHeight * ImageWidth;
 
     /// <summary>Computes the class of every pixel of a batch of images. Of classes with the same logit, the first is chosen.</summary>
+    /// <remarks>Pixel values so large that logits overflow give a class that has no meaning.</remarks>
     /// <param name="images">Raw pixels, [count, C, H, W], usually 0 to 255; this method applies the network's normalization.</param>
     /// <param name="count">Number of images; for 0 the method does nothing.</param>
     /// <param name="masks">Receives the classes, [count, H, W].</param>
@@ -88,7 +88,7 @@ public sealed class SegmentationEngine : IDisposable
             RunMasks(new PixelPointer(pixels), images.Length, count, masks);
     }
 
-    /// <summary>Computes the logits of every pixel of a batch of images.</summary>
+    /// <summary>Computes the logits of every pixel of a batch of images. A pixel value that is not finite makes logits of its image NaN or infinite.</summary>
     /// <param name="images">Raw pixels, [count, C, H, W], usually 0 to 255.</param>
     /// <param name="count">Number of images; for 0 the method does nothing.</param>
     /// <param name="logits">Receives the logits, [count, classes, H, W].</param>
@@ -129,6 +129,8 @@ public sealed class SegmentationEngine : IDisposable
     private unsafe void RunLogits(PixelPointer images, int length, int count, Span<float> logits)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(count);
+        if ((long)Classes * MaskLength > Array.MaxLength)
+            throw new ArgumentException($"An image has {(long)Classes * MaskLength} logits, more than a span can hold. Compute masks instead.", nameof(logits));
         InferenceEngine.CheckLength(length, count, InputLength, "pixel values", nameof(images));
         InferenceEngine.CheckLength(logits.Length, count, Classes * MaskLength, "logits", nameof(logits));
         fixed (float* target = logits)

@@ -105,6 +105,7 @@ internal sealed class NetworkSource
         {
             var block = network.Blocks[i];
             string name = block.Shape.Name;
+            Check(block.Shape.Dilation == 1, $"it is quantized and the convolution of {name} is dilated, but there are no dilated convolutions on integers");
             Check((block.Convolution is null) != (block.Float is null), $"{name} must have either weights of integers or of floating-point numbers");
             Check(block.Output is null or { Scale: > 0 and < float.PositiveInfinity, ZeroPoint: 0 }, $"the output of {name} needs a positive scale and the zero point 0, because a ReLU precedes it");
             if (block.Convolution is null)
@@ -182,7 +183,7 @@ internal sealed class BlockSource(BlockSpec shape, TensorData kernel, TensorData
         NetworkSource.Check(
             shape.InputChannels == channels && shape.OutputChannels > 0 && shape.Stride is 1 or 2 && shape.Groups > 0 && (shape.Dilation == 1 || (shape.Dilation > 1 && shape.Stride == 1)) && (shape.Geometry.IsCentred || (shape.PaddingTop is 0 or 1 && shape.PaddingLeft is 0 or 1 && shape.Stride == 2))
             && channels % shape.Groups == 0 && shape.OutputChannels % shape.Groups == 0,
-            $"{shape.Name} has {shape.InputChannels} to {shape.OutputChannels} channels in {shape.Groups} groups and stride {shape.Stride}, and reads {channels} channels");
+            $"{shape.Name} has {shape.InputChannels} to {shape.OutputChannels} channels in {shape.Groups} groups, stride {shape.Stride} and dilation {shape.Dilation}, and reads {channels} channels");
         long values = weights?.Weights.Length ?? kernel.Length, biases = weights?.Biases.Length ?? bias.Length;
         NetworkSource.Check(
             values == 9L * shape.OutputChannels * (channels / shape.Groups) && biases == shape.OutputChannels,

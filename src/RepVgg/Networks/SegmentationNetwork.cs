@@ -27,6 +27,40 @@ public sealed record SegmentationNetwork(PspNetArchitecture Architecture, Deploy
     /// <summary>Normalization of the input, per channel.</summary>
     public Normalization Normalization => Backbone.Normalization;
 
+    /// <summary>Checks that the parts of the network fit together, and that the weights of the heads are finite.</summary>
+    /// <exception cref="ArgumentException">The message says which part does not.</exception>
+    internal void Check()
+    {
+        Architecture.Validate();
+        Architecture.ValidateImageSize(ImageHeight, ImageWidth);
+        int features = Architecture.Backbone.FeatureWidth, branch = Architecture.ActualBranchWidth;
+        Require(Backbone.Architecture == Architecture.Backbone && Backbone.Blocks.Select(block => block.Shape).SequenceEqual(Architecture.Backbone.Blocks), "the blocks of its backbone are not those of its architecture");
+        Require(Backbone.Output == NetworkOutput.FeatureMap, $"the output of its backbone is {Backbone.Output}, not the map of the last block");
+        Require(!Branches.IsDefault && Branches.Length == Architecture.Bins.Length, $"it must have a branch for each of its {Architecture.Bins.Length} bins");
+        foreach (var (bin, layer) in Architecture.Bins.Zip(Branches))
+            CheckLayer(layer, features, branch, $"the branch of the {bin}x{bin} bins");
+        var shape = Architecture.HeadBlock;
+        Require(Head.Shape == shape && Head.Kernel.Length == 9L * shape.InputChannels * shape.OutputChannels && Head.Bias.Length == shape.OutputChannels, "the convolution of its head is not that of its architecture");
+        Require(IsFinite(Head.Kernel) && IsFinite(Head.Bias), "a weight of the convolution of its head is not finite");
+        CheckLayer(Classifier, Architecture.HeadWidth, Classes, "its classifier");
+        foreach (var block in Backbone.Blocks)
+            Require(IsFinite(block.Kernel) && IsFinite(block.Bias), $"a weight of {block.Shape.Name} is not finite");
+
+        static void CheckLayer(LinearWeights layer, int inputs, int outputs, string name)
+        {
+            Require(layer.InputFeatures == inputs && layer.OutputFeatures == outputs && layer.Weight.Length == (long)inputs * outputs && layer.Bias.Length == outputs, $"{name} must have {inputs} inputs and {outputs} outputs");
+            Require(IsFinite(layer.Weight) && IsFinite(layer.Bias), $"a weight of {name} is not finite");
+        }
+
+        static bool IsFinite(ImmutableArray<float> values) => TensorData.IndexOfNonFinite(values.AsSpan()) < 0;
+
+        static void Require(bool condition, string problem)
+        {
+            if (!condition)
+                throw new ArgumentException($"The network cannot be run: {problem}.");
+        }
+    }
+
     /// <summary>Fuses trained weights of the training form into a deploy network. The auxiliary head is removed.</summary>
     /// <param name="architecture">Architecture of the weights, including the epsilon of all batch norms.</param>
     /// <param name="training">Weights of the training form: the backbone under the RepVGG authors' names, the heads under <c>ppm</c>, <c>cls</c> and <c>aux</c>.</param>
@@ -61,12 +95,7 @@ public sealed record SegmentationNetwork(PspNetArchitecture Architecture, Deploy
         architecture.Validate();
         architecture.ValidateImageSize(imageHeight, imageWidth);
         StateLayout.Check(deploy, PspNetLayout.Deploy(architecture), $"the deploy form of a PSPNet on {architecture.Backbone.Name}", PspNetLayout.IsAuxiliary);
-        var backbone = new StateDict();
-        foreach (var (name, tensor) in deploy)
-        {
-            if (!PspNetLayout.IsHead(name))
-                backbone[name] = tensor;
-        }
+        var backbone = PspNetLayout.BackboneOf(deploy);
         int features = architecture.Backbone.FeatureWidth;
         return new SegmentationNetwork(
             architecture,
@@ -82,13 +111,7 @@ public sealed record SegmentationNetwork(PspNetArchitecture Architecture, Deploy
     /// <returns>Weights of the deploy form.</returns>
     internal static StateDict Fuse(PspNetArchitecture architecture, StateDict training)
     {
-        var backbone = new StateDict();
-        foreach (var (name, tensor) in training)
-        {
-            if (!PspNetLayout.IsHead(name))
-                backbone[name] = tensor;
-        }
-        var deploy = Fusion.Fuse(architecture.Backbone, backbone);
+        var deploy = Fusion.Fuse(architecture.Backbone, PspNetLayout.BackboneOf(training));
         for (int i = 0; i < architecture.Bins.Length; i++)
             Fold(PspNetLayout.Branch(i), PspNetLayout.BranchNorm(i), 1);
         Fold("cls.0", "cls.1", 3);

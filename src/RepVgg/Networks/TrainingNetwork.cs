@@ -153,7 +153,7 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
     /// RepVGG authors' training code, weight decay applies to kernels, linear weights and the weights of identity batch norms.
     /// </summary>
     /// <param name="weightDecay">Weight decay of the parameters to which it applies; 0 for all others.</param>
-    /// <param name="headLearningRateScale">Factor of the learning rate of the layers that compute logits.</param>
+    /// <param name="headLearningRateScale">Factor of the learning rate of the layers that compute logits; for segmentation, of all layers of the heads.</param>
     /// <param name="decayBranchKernels">False to exclude the kernels of the blocks from weight decay, for a loss with <see cref="CustomL2"/>.</param>
     /// <param name="multipliers">Gradient multipliers by the names of the parameters that have them; null for none.</param>
     /// <param name="layerDecay">Factor of the learning rate from each block to the one before it; the last block has it once. It does not apply to the classifier and the auxiliary heads.</param>

@@ -25,6 +25,7 @@ internal sealed class MaskedImageAugmenter(SegmentationAugmentation augmentation
     /// <param name="image">Receives the normalised pixels, CHW.</param>
     /// <param name="labels">Receives the label of every pixel.</param>
     /// <param name="random">Random generator for this picture and epoch.</param>
+    /// <exception cref="ArgumentException">The length of a span does not match.</exception>
     public void Augment(ReadOnlySpan<byte> picture, ReadOnlySpan<byte> mask, int rows, int columns, Span<float> image, Span<byte> labels, RandomStream random)
     {
         double scale = random.NextDouble(augmentation.MinimumScale, augmentation.MaximumScale);
@@ -43,6 +44,7 @@ internal sealed class MaskedImageAugmenter(SegmentationAugmentation augmentation
     /// <param name="columns">Width of the picture and of the mask in pixels.</param>
     /// <param name="image">Receives the normalised pixels, CHW.</param>
     /// <param name="labels">Receives the label of every pixel.</param>
+    /// <exception cref="ArgumentException">The length of a span does not match.</exception>
     public void Convert(ReadOnlySpan<byte> picture, ReadOnlySpan<byte> mask, int rows, int columns, Span<float> image, Span<byte> labels) =>
         Transform(picture, mask, new Geometry(rows, columns, rows, columns, Centre(rows, height), Centre(columns, width), 0, false), image, labels);
 
@@ -53,7 +55,11 @@ internal sealed class MaskedImageAugmenter(SegmentationAugmentation augmentation
 
     private void Transform(ReadOnlySpan<byte> picture, ReadOnlySpan<byte> mask, Geometry geometry, Span<float> image, Span<byte> labels)
     {
-        int area = geometry.Rows * geometry.Columns, channels = picture.Length / area;
+        int area = geometry.Rows * geometry.Columns, channels = normalization.Mean.Length;
+        if (picture.Length != (long)channels * area || mask.Length != area)
+            throw new ArgumentException($"A picture of {channels} channels and {geometry.Columns}x{geometry.Rows} pixels has {(long)channels * area} values and {area} labels, not {picture.Length} and {mask.Length}.", nameof(picture));
+        if (image.Length != channels * height * width || labels.Length != height * width)
+            throw new ArgumentException($"The result has {channels * height * width} values and {height * width} labels, not {image.Length} and {labels.Length}.", nameof(image));
         for (int y = 0; y < height; y++)
         {
             for (int x = 0; x < width; x++)

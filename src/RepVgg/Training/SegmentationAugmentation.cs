@@ -5,7 +5,7 @@ namespace RepVgg.Training;
 /// The order is that of semseg, the code of PSPNet's authors: scaling, rotation, flip, crop. Pictures are interpolated bilinearly, masks take the nearest pixel. Where the crop is larger
 /// than the scaled picture, the picture is centred, the border has the normalised value 0 (the mean), and its pixels are not labelled.
 /// </remarks>
-public sealed record SegmentationAugmentation
+internal sealed record SegmentationAugmentation
 {
     /// <summary>Largest factor to or from the size of the picture.</summary>
     private const double LargestScale = 16;
@@ -31,7 +31,7 @@ public sealed record SegmentationAugmentation
     internal void Validate()
     {
         TrainingOptions.Require(MinimumScale >= 1 / LargestScale && MinimumScale <= MaximumScale, nameof(MinimumScale), MinimumScale, FormattableString.Invariant($"from {1 / LargestScale} to MaximumScale, {MaximumScale}"));
-        TrainingOptions.Require(MaximumScale <= LargestScale, nameof(MaximumScale), MaximumScale, $"at most {LargestScale}");
+        TrainingOptions.Require(MaximumScale <= LargestScale, nameof(MaximumScale), MaximumScale, FormattableString.Invariant($"at most {LargestScale}"));
         TrainingOptions.Require(Rotation is >= 0 and <= 180, nameof(Rotation), Rotation, "between 0 and 180");
         TrainingOptions.Require(RotationProbability is >= 0 and <= 1, nameof(RotationProbability), RotationProbability, "between 0 and 1");
     }

@@ -158,7 +158,7 @@ internal static class TrainingLoop
         var form = architecture.TrainingForm;
         if (options.CustomL2 && !TrainingForms.HasCustomL2(form))
             throw new ArgumentException($"CustomL2 is true, but the custom L2 penalty is defined for the 3x3 and the 1x1 branch of a RepVGG block, not for the training form {form}. Leave it out, so that ordinary weight decay applies.", nameof(options));
-        if (options.CustomL2 && architecture.Stages.Any(stage => !stage.IsPaddedOnAllSides))
+        if (options.CustomL2 && architecture.Blocks.Any(block => !block.Geometry.IsCentred))
             throw new ArgumentException("CustomL2 is true, but the custom L2 penalty is defined for 3x3 and 1x1 kernels that are centred on the same pixel; those of strided blocks of this network are not, because it is padded as TensorFlow pads images of even size. Leave it out, so that ordinary weight decay applies.", nameof(options));
         if (options.StochasticDepth > 0 && !TrainingForms.HasIdentityBranch(form))
             throw new ArgumentException(FormattableString.Invariant($"StochasticDepth is {options.StochasticDepth}, but the training form {form} has no identity branch that is computed by itself, to which it applies. Set it to 0."), nameof(options));

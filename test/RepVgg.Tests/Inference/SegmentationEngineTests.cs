@@ -93,6 +93,25 @@ public class SegmentationEngineTests
         Assert.Contains("fewer than the 6x6 bins of the pyramid. Use at least 41x41 pixels", Assert.Throws<ArgumentException>(() => RandomSegmentation.Create(architecture, 40, 64)).Message);
         var network = RandomSegmentation.Create(architecture, 41, 41);
         Assert.Throws<ArgumentException>(() => new SegmentationEngine(network with { Backbone = network.Backbone with { ImageHeight = 9 } }));
+        var other = RandomSegmentation.Create(RandomSegmentation.Architecture(6, 16, 1, 2), 41, 41);
+        foreach (var (problem, wrong) in ((string, SegmentationNetwork)[])
+        [
+            ("its classifier must have 21 inputs and 5 outputs", network with { Classifier = network.Classifier with { InputFeatures = 16 } }),
+            ("its classifier must have 21 inputs and 5 outputs", network with { Classifier = other.Classifier }),
+            ("its classifier must have 21 inputs and 3 outputs", network with { Architecture = architecture with { Classes = 3 } }),
+            ("the convolution of its head", network with { Head = other.Head }),
+            ("the convolution of its head", network with { Head = network.Head with { Bias = network.Head.Bias.RemoveAt(0) } }),
+            ("a branch for each of its 4 bins", network with { Branches = network.Branches.RemoveAt(0) }),
+            ("the branch of the 1x1 bins must have 24 inputs and 6 outputs", network with { Branches = network.Branches.SetItem(0, other.Branches[0]) }),
+            ("the blocks of its backbone", network with { Backbone = other.Backbone }),
+            ("its backbone is PooledFeatures", network with { Backbone = network.Backbone with { Output = NetworkOutput.PooledFeatures } }),
+            ("a weight of its classifier is not finite", network with { Classifier = network.Classifier with { Weight = network.Classifier.Weight.SetItem(3, float.NaN) } }),
+            ("a weight of stage1.0 is not finite", network with { Backbone = network.Backbone with { Blocks = network.Backbone.Blocks.SetItem(1, network.Backbone.Blocks[1] with { Bias = network.Backbone.Blocks[1].Bias.SetItem(0, float.PositiveInfinity) }) } }),
+        ])
+        {
+            Assert.Contains(problem, Assert.Throws<ArgumentException>(() => new SegmentationEngine(wrong)).Message);
+            Assert.Contains(problem, Assert.Throws<ArgumentException>(() => RepVgg.Weights.Onnx.OnnxWriter.Write(wrong, Stream.Null)).Message);
+        }
         var engine = new SegmentationEngine(network, threads: 1);
         float[] pixels = RandomNetworks.Pixels(network.Backbone, 2);
         pixels[^3] = float.NaN;
@@ -110,6 +129,7 @@ public class SegmentationEngineTests
         Assert.Contains("256 classes", Refused(architecture with { Classes = 256 }));
         Assert.Contains("its bins are [2, 1]", Refused(architecture with { Bins = [2, 1] }));
         Assert.Contains("its widths are 0, 21 and 12", Refused(architecture with { BranchWidth = 0 }));
+        Assert.Contains("a stage named 'aux'", Refused(architecture with { Backbone = architecture.Backbone with { Stages = architecture.Backbone.Stages.SetItem(1, architecture.Backbone.Stages[1] with { Name = "aux" }) } }));
         Assert.Contains("auxiliary classifiers", Refused(architecture with { Backbone = RepVggVariants.PlusL2pse }));
         Assert.Equal(8, PspNetArchitecture.Create(RepVggVariants.A0, 19).Backbone.OutputStride);
 

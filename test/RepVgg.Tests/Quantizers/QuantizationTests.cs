@@ -89,6 +89,10 @@ public class QuantizationTests
         var architecture = RandomNetworks.Architecture(3, 1, SqueezeExcitation.None, (8, 1, 2), (16, 1, 2), (16, 2, 2));
         var dilated = RandomNetworks.Create(architecture with { OutputStride = 4 }, 16, 16, 3);
         Assert.Contains("stage2.0 is dilated", Assert.Throws<ArgumentException>(() => Quantization.Calibrate(dilated, [RandomNetworks.Pixels(dilated, 1)])).Message);
+        // A network that was quantized elsewhere.
+        var plain = Quantization.Calibrate(RandomNetworks.Create(architecture, 16, 16, 3), [RandomNetworks.Pixels(dilated, 1)]);
+        var foreign = plain with { Blocks = [.. plain.Blocks.Zip(dilated.Blocks, (block, other) => block with { Shape = other.Shape })] };
+        Assert.Contains("stage2.0 is dilated", Assert.Throws<ArgumentException>(() => new RepVgg.Inference.InferenceEngine(foreign)).Message);
         using var backend = new RepVgg.Backends.Cpu.CpuBackend(1);
         var padded = architecture.PaddedForTensorFlow(16, 16);
         Assert.Contains("stage0 is padded on one side", Assert.Throws<ArgumentException>(() => new TrainingNetwork(padded, 3, backend, 1, quantized: new QuantizationOptions().Layers)).Message);

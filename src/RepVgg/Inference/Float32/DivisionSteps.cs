@@ -2,7 +2,7 @@ using RepVgg.Inference.Execution;
 
 namespace RepVgg.Inference.Float32;
 
-/// <summary>Divides a map into other parts: copies its pixels, see <see cref="MapLayout"/>.</summary>
+/// <summary>Divides a map into other parts: copies its pixels, and sets the unused last rows and columns of the parts to zero, see <see cref="MapLayout"/>.</summary>
 /// <param name="from">Layout of the source.</param>
 /// <param name="to">Layout of the target, which is the same map in other parts.</param>
 /// <param name="source">Buffer of the source.</param>
@@ -29,6 +29,7 @@ internal sealed unsafe class DivisionStep(MapLayout from, MapLayout to, BufferId
                 new ReadOnlySpan<float>(value, to.Lanes).CopyTo(new Span<float>(pixel, to.Lanes));
             }
         }
+        to.ClearUnused(context[target] + item * to.BlockPitch + to.Origin, partOfImage);
     }
 }
 
@@ -42,15 +43,8 @@ internal sealed unsafe class ClearUnusedStep(MapLayout layout, BufferId map) : S
 
     public override void RunItem(StepContext context, int item, int worker)
     {
-        var (top, left) = Math.DivRem(item % layout.Parts, layout.Dilation);
         float* block = context[map] + item * layout.ImagePitch + layout.Origin;
-        bool clearsRow = top >= layout.Dilation - layout.UnusedRows, clearsColumn = left >= layout.Dilation - layout.UnusedColumns;
         for (int b = 0; b < layout.Blocks; b++, block += layout.BlockPitch)
-        {
-            if (clearsRow)
-                new Span<float>(block + (layout.Height - 1L) * layout.RowPitch, layout.Width * layout.Lanes).Clear();
-            for (int y = 0; clearsColumn && y < layout.Height; y++)
-                new Span<float>(block + y * (long)layout.RowPitch + (layout.Width - 1L) * layout.Lanes, layout.Lanes).Clear();
-        }
+            layout.ClearUnused(block, item % layout.Parts);
     }
 }

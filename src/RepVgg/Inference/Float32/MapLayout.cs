@@ -47,6 +47,18 @@ internal readonly record struct MapLayout(int Channels, int Height, int Width, i
     /// <summary>Floats of the whole map of an image.</summary>
     public long Floats => ImagePitch * Parts;
 
+    /// <summary>Sets the last row and the last column of a channel block to zero, if its part does not use them.</summary>
+    /// <param name="block">Pixel (0, 0) of the block.</param>
+    /// <param name="part">Number of the part, 0 to <see cref="Parts"/> - 1.</param>
+    public unsafe void ClearUnused(float* block, int part)
+    {
+        var (top, left) = Math.DivRem(part, Dilation);
+        if (top >= Dilation - UnusedRows)
+            new Span<float>(block + (Height - 1L) * RowPitch, Width * Lanes).Clear();
+        for (int y = 0; left >= Dilation - UnusedColumns && y < Height; y++)
+            new Span<float>(block + y * (long)RowPitch + (Width - 1L) * Lanes, Lanes).Clear();
+    }
+
     /// <summary>Number of channel blocks.</summary>
     public int Blocks => (Channels + Lanes - 1) / Lanes;
 

@@ -59,10 +59,6 @@ internal sealed unsafe class PixelResultStep<TVector, TLanes>(SegmentationResult
     /// <summary>Floats of workspace per worker: the logits of a row of the image for the columns of the map, and those of one pixel.</summary>
     public int WorkspaceFloats => (columns.Inputs + 1) * Pitch;
 
-    public override bool UsesKernelsOf(Step other) => other is PixelResultStep<TVector, TLanes> step && step.Kind == kind;
-
-    private SegmentationResult Kind => kind;
-
     /// <summary>One item is one row of an image.</summary>
     public override int CountItems(StepContext context) => context.ResultKind == (int)kind ? context.Images * rows.Outputs : 0;
 

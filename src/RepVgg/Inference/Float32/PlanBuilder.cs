@@ -56,7 +56,8 @@ internal abstract class PlanBuilder
         parts.BeginTrailing(map.Buffer, map.Layout.Floats);
         map = layers.AddDivision(map, dilation: 1);
         layers.AddPyramidHead(network, map);
-        return parts.Build(backbone.InputLength, checked(network.Classes * network.ImageHeight * network.ImageWidth));
+        // The results that are warmed up are masks of bytes.
+        return parts.Build(backbone.InputLength, (network.ImageHeight * network.ImageWidth + sizeof(float) - 1) / sizeof(float));
     }
 
     /// <summary>Creates a builder.</summary>

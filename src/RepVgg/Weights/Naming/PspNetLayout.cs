@@ -18,6 +18,18 @@ internal static class PspNetLayout
     /// <summary>Whether a tensor belongs to a head, not to the backbone.</summary>
     public static bool IsHead(string name) => IsAuxiliary(name) || name.StartsWith("ppm.", StringComparison.Ordinal) || name.StartsWith("cls.", StringComparison.Ordinal);
 
+    /// <summary>Returns the weights of the backbone; the tensors are shared.</summary>
+    public static StateDict BackboneOf(StateDict state)
+    {
+        var backbone = new StateDict();
+        foreach (var (name, tensor) in state)
+        {
+            if (!IsHead(name))
+                backbone[name] = tensor;
+        }
+        return backbone;
+    }
+
     /// <summary>Returns the tensors of the training form.</summary>
     public static IReadOnlyList<StateEntry> Training(PspNetArchitecture architecture) => [.. StateLayout.Training(architecture.Backbone, 0), .. Heads(architecture, isFused: false)];
 

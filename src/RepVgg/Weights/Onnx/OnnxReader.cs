@@ -44,19 +44,16 @@ public static class OnnxReader
 
     /// <summary>Reads a network for segmentation that <see cref="OnnxWriter"/> wrote.</summary>
     /// <param name="path">The file.</param>
-    /// <returns>The network.</returns>
+    /// <returns>The network, and the names of its classes, which are empty if the file has none.</returns>
     /// <exception cref="InvalidDataException">The file is not an ONNX file, is damaged, or does not contain a network for segmentation of this library.</exception>
     /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
-    public static SegmentationNetwork ReadSegmentation(string path) => ByteSource.Use(path, file => ReadSegmentation(file).Network);
+    public static (SegmentationNetwork Network, ImmutableArray<string> ClassLabels) ReadSegmentation(string path) => ByteSource.Use(path, file => Parse(file, OnnxSegmentation.Read));
 
     /// <summary>Reads a network for segmentation that <see cref="OnnxWriter"/> wrote.</summary>
     /// <param name="stream">Stream with the content of the file from the current position on. It is copied to memory first.</param>
-    /// <returns>The network.</returns>
+    /// <returns>The network, and the names of its classes, which are empty if the file has none.</returns>
     /// <exception cref="InvalidDataException">The data is not an ONNX file, is damaged, or does not contain a network for segmentation of this library.</exception>
-    public static SegmentationNetwork ReadSegmentation(Stream stream) => ReadSegmentation(ByteSource.Copy(stream)).Network;
-
-    /// <summary>Reads a network for segmentation and the names of its classes, which are empty if they are unknown.</summary>
-    internal static (SegmentationNetwork Network, ImmutableArray<string> Labels) ReadSegmentation(ByteSource file) => Parse(file, OnnxSegmentation.Read);
+    public static (SegmentationNetwork Network, ImmutableArray<string> ClassLabels) ReadSegmentation(Stream stream) => Parse(ByteSource.Copy(stream), OnnxSegmentation.Read);
 
     /// <summary>Reads a network, which may be quantized, whose images are within given limits.</summary>
     /// <returns>The network. One in floating point has no integers.</returns>
@@ -79,14 +76,14 @@ public static class OnnxReader
 
     /// <summary>Reads the description of the network in a file, including the class labels.</summary>
     /// <param name="path">The file.</param>
-    /// <returns>The description; null if the file has none, as files of other exporters.</returns>
+    /// <returns>The description; null if the file has none, as files of other exporters, and for a network for segmentation, see <see cref="ReadSegmentation(string)"/>.</returns>
     /// <exception cref="InvalidDataException">The file is not an ONNX file or is damaged.</exception>
     /// <exception cref="IOException">The file cannot be read, or was changed while it was read.</exception>
     public static ModelDescription? ReadDescription(string path) => ByteSource.Use(path, file => Parse(file, Describe));
 
     /// <summary>Reads the description of the network in a file, including the class labels.</summary>
     /// <param name="stream">Stream with the content of the file from the current position on. It is copied to memory first.</param>
-    /// <returns>The description; null if the file has none, as files of other exporters.</returns>
+    /// <returns>The description; null if the file has none, as files of other exporters, and for a network for segmentation, see <see cref="ReadSegmentation(string)"/>.</returns>
     /// <exception cref="InvalidDataException">The data is not an ONNX file or is damaged.</exception>
     public static ModelDescription? ReadDescription(Stream stream) => Parse(ByteSource.Copy(stream), Describe);
 

@@ -181,6 +181,7 @@ internal static class OnnxSegmentation
 
     private static void Check(SegmentationNetwork network, SegmentationExportOptions options)
     {
+        network.Check();
         string[] names = [options.InputName, options.MaskName, options.LogitsName ?? "logits"];
         if (names.Any(string.IsNullOrWhiteSpace))
             throw new ArgumentException("The input and the outputs of an ONNX file need names.", nameof(options));

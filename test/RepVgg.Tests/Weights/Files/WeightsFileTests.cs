@@ -15,6 +15,54 @@ namespace RepVgg.Tests.Weights.Files;
 
 public class WeightsFileTests
 {
+    /// <summary>The variants that timm and MMPretrain publish.</summary>
+    public static TheoryData<string> Published => [.. RepVggVariants.All.Select(variant => variant.Name[7..]).Where(name => name[0] is 'A' or 'B' || name == "D2se")];
+
+    /// <summary>The depths, groups and squeeze-and-excitation of the variant, with narrow stages.</summary>
+    [Theory]
+    [MemberData(nameof(Published))]
+    public void Published_variants_go_to_other_libraries_and_back(string name)
+    {
+        const int Classes = 7;
+        using var folder = new TemporaryFolder();
+        var variant = RepVggVariants.Find(name);
+        int divisor = variant.SqueezeExcitation == SqueezeExcitation.None ? 8 : 4;
+        var architecture = variant with { Stages = [.. variant.Stages.Select(stage => stage with { Width = stage.Width / divisor })] };
+        var training = RandomStates.Training(architecture, Classes);
+        var network = DeployNetwork.FromTrainingForm(architecture, training, 64, 64, Normalization.ImageNet);
+        float[] pixels = RandomNetworks.Pixels(network, 1), expected = Logits(network);
+        foreach (var state in (StateDict[])[training, network.ExportState()])
+        {
+            SafetensorsWriter.Write(TimmNames.FromAuthors(state), folder.File("timm.safetensors"));
+            Check("timm.safetensors", "timm");
+            // MMPretrain's deploy form leaves out squeeze-and-excitation.
+            if (state == training || variant.SqueezeExcitation == SqueezeExcitation.None)
+            {
+                PthWriter.Write(MmPretrainNames.FromAuthors(state), folder.File("mmpretrain.pth"));
+                Check("mmpretrain.pth", "MMPretrain");
+            }
+        }
+
+        void Check(string file, string origin)
+        {
+            var weights = WeightsFile.Read(folder.File(file));
+            Assert.Equal(origin, weights.Origin);
+            Assert.Equal(Classes, weights.Classes);
+            Assert.Equal(architecture.Blocks.Select(block => (block.Name, block.Stride, block.Groups, block.SqueezeExcitation)), weights.Architecture.Blocks.Select(block => (block.Name, block.Stride, block.Groups, block.SqueezeExcitation)));
+            Assert.Contains(weights.Assumptions, assumption => $"{assumption}".Contains(origin));
+            // Their normalisation is that of ImageNet.
+            Compare.Close(expected, Logits(WeightsFile.ReadDeployNetwork(folder.File(file), new WeightsFileOptions { ImageHeight = 64, ImageWidth = 64 })), 1e-5);
+        }
+
+        float[] Logits(DeployNetwork deploy)
+        {
+            using var engine = new InferenceEngine(deploy);
+            float[] logits = new float[Classes];
+            engine.Run(pixels, 1, logits);
+            return logits;
+        }
+    }
+
     public static TheoryData<string> Golden => GoldenNetworks.Names;
 
     /// <summary>From the authors' checkpoint through every format and back: the logits stay theirs.</summary>
