@@ -84,7 +84,7 @@ internal static class LoaderBenchmark
         private readonly ISampleSource _samples;
         private readonly TrainingOptions _options;
         private readonly ImageAugmenter _augmenter;
-        private readonly List<Batch> _prepared = [];
+        private readonly List<LabeledBatch> _prepared = [];
         private int _epoch;
 
         public Epochs(RepVggArchitecture architecture, Backend backend, ISampleSource samples, TrainingOptions options)
@@ -133,21 +133,21 @@ internal static class LoaderBenchmark
             _network.Dispose();
         }
 
-        private BatchLoader Loader()
+        private BatchLoader<LabeledBatch> Loader()
         {
             _epoch++;
             return BatchLoader.Training(_samples, _augmenter, _options.BatchSize, _options.Seed, _epoch, _backend, TrainingTargets.Of(_options, 1, _samples));
         }
 
-        private void Step(Batch batch, int index, BatchLoader loader)
+        private void Step(LabeledBatch batch, int index, BatchLoader<LabeledBatch> loader)
         {
             _step.Run(batch, index, loader, index, index, _options.ActualLearningRate);
             _metrics.ReadAndReset();
         }
 
-        private Batch Copy(Batch batch)
+        private LabeledBatch Copy(LabeledBatch batch)
         {
-            var copy = new Batch(batch.Count, batch.Images.Length / batch.Count) { Count = batch.Count };
+            var copy = new LabeledBatch(batch.Count, batch.Images.Length / batch.Count) { Count = batch.Count };
             batch.Images.CopyTo(copy.Images);
             batch.Labels.CopyTo(copy.Labels);
             batch.Weights.CopyTo(copy.Weights);

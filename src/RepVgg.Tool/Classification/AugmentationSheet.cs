@@ -99,9 +99,9 @@ internal sealed class AugmentationSheet
 
     /// <summary>Augments and mixes the images as one batch.</summary>
     /// <returns>The batch, and the share that an image has in its mixture; null if there is none.</returns>
-    private (Batch Batch, double? Share) Augment(IReadOnlyList<WholeImage> images, Augmentation augmentation, int epoch)
+    private (LabeledBatch Batch, double? Share) Augment(IReadOnlyList<WholeImage> images, Augmentation augmentation, int epoch)
     {
-        var batch = new Batch(images.Count, _sample.Length) { Count = images.Count };
+        var batch = new LabeledBatch(images.Count, _sample.Length) { Count = images.Count };
         for (int i = 0; i < images.Count; i++)
         {
             _sample.Augment(images[i], augmentation, new RandomStream(_options.Seed, RandomStream.Purpose.Augment, (ulong)epoch, (ulong)i), batch.Images.Slice(i * _sample.Length, _sample.Length));

@@ -5,101 +5,14 @@ using RepVgg.Training.Data;
 
 namespace RepVgg.Training;
 
-/// <summary>Normalised images and labels of one training or validation step. The batch is valid until the next call of <see cref="BatchLoader.Next"/>.</summary>
-internal sealed class Batch(int capacity, int imageLength)
+/// <summary>Prepares the batches of one pass.</summary>
+/// <param name="batches">Number of batches.</param>
+internal abstract class BatchLoader(int batches) : IDisposable
 {
-    private readonly float[] _images = new float[capacity * imageLength];
-    private readonly int[] _labels = new int[capacity];
-    private readonly float[] _weights = new float[capacity];
-    private float[] _targets = [], _teacherTargets = [];
-    private int _targetsPerImage, _teacherTargetsPerImage;
-
-    public int Count { get; set; }
-
-    public Span<float> Images => _images.AsSpan(0, Count * imageLength);
-
-    public Span<int> Labels => _labels.AsSpan(0, Count);
-
-    /// <summary>Weights of the images in the training loss.</summary>
-    public Span<float> Weights => _weights.AsSpan(0, Count);
-
-    /// <summary>The weighted target probabilities, a row of all classes per image; empty if the labels are the targets.</summary>
-    public Span<float> Targets => _targets.AsSpan(0, Count * _targetsPerImage);
-
-    /// <summary>The weighted class probabilities of the teacher, a row of all classes per image; empty without a teacher.</summary>
-    public Span<float> TeacherTargets => _teacherTargets.AsSpan(0, Count * _teacherTargetsPerImage);
-
-    /// <summary>The images that are being copied to the device; null if the loader has no device.</summary>
-    public StagedInput? Staged { get; private set; }
-
-    /// <summary>Provides the memory of <see cref="Targets"/>.</summary>
-    public Span<float> CreateTargets(int classes)
-    {
-        if (_targets.Length < _labels.Length * classes)
-            _targets = new float[_labels.Length * classes];
-        _targetsPerImage = classes;
-        return Targets;
-    }
-
-    /// <summary>Provides the memory of <see cref="TeacherTargets"/>.</summary>
-    public Span<float> CreateTeacherTargets(int classes)
-    {
-        if (_teacherTargets.Length < _labels.Length * classes)
-            _teacherTargets = new float[_labels.Length * classes];
-        _teacherTargetsPerImage = classes;
-        return TeacherTargets;
-    }
-
-    /// <summary>Starts copying the images to a device.</summary>
-    public void Stage(Backend backend, ReadOnlySpan<int> imageShape)
-    {
-        Staged?.Dispose();
-        Staged = backend.Stage([Count, .. imageShape], _images.AsMemory(0, Count * imageLength));
-    }
-}
-
-/// <summary>Prepares the batches of one pass, on threads of the loader, while the caller processes earlier batches.</summary>
-/// <remarks>
-/// The content of a batch depends on the seed, the epoch and the samples, and not on timing or on the number of threads. The thread pool is not used:
-/// training goes on and can be cancelled in a process whose thread pool has no free thread.
-/// </remarks>
-internal sealed class BatchLoader : IDisposable
-{
-    /// <summary>Maximum time that <see cref="Dispose"/> waits for a read of the source that does not return, as on a network drive that does not respond.</summary>
-    private static readonly TimeSpan _longestRead = TimeSpan.FromSeconds(5);
-
-    private readonly ISampleSource _source;
-    private readonly ImageAugmenter _augmenter;
-    private readonly TrainingTargets? _targets;
-    private readonly TeacherTargets? _teacher;
-    private readonly int[]? _order;
-    private readonly ulong _seed;
-    private readonly int _epoch;
-    private readonly int _imageLength, _sourceLength;
-    private readonly Slot[] _slots;
-    private readonly Backend? _device;
-    private readonly Thread[] _threads;
-    private readonly object _access = new();
-    private volatile bool _stopped;
-    private int _claimed = -1;
-    private int _ended;
-    private int _next;
-
-    private BatchLoader(ISampleSource source, ImageAugmenter augmenter, TrainingTargets? targets, int[]? order, int batches, ulong seed, int epoch, Backend? device, int? threads = null, TeacherTargets? teacher = null)
-    {
-        (_source, _augmenter, _targets, _order, _seed, _epoch, _device, _teacher) = (source, augmenter, targets, order, seed, epoch, device, teacher);
-        Batches = batches;
-        (_imageLength, _sourceLength) = (source.Channels * augmenter.Height * augmenter.Width, source.Channels * source.Height * source.Width);
-        int capacity = (source.Count + batches - 1) / batches;
-        _threads = new Thread[Math.Min(threads ?? device?.LoaderThreads ?? 1, batches)];
-        // The caller processes one batch while the threads prepare one each.
-        _slots = [.. Enumerable.Range(0, _threads.Length + 1).Select(_ => new Slot(new Batch(capacity, _imageLength)))];
-    }
-
     /// <summary>Number of batches of the pass. Their sizes differ by at most one image.</summary>
-    public int Batches { get; }
+    public int Batches => batches;
 
-    /// <summary>Creates a loader for a training pass: shuffled and augmented.</summary>
+    /// <summary>Creates a loader for a training pass on labelled images: shuffled and augmented.</summary>
     /// <param name="source">The training set.</param>
     /// <param name="augmenter">Augments and normalises the images. Its size is that of the batches.</param>
     /// <param name="batchSize">Images of a batch.</param>
@@ -110,17 +23,17 @@ internal sealed class BatchLoader : IDisposable
     /// <param name="balanced">Whether the pass has about the same number of images of every class, instead of every image once.</param>
     /// <param name="threads">Number of threads; null for that of the device, or 1.</param>
     /// <param name="teacher">Computes the class probabilities of the teacher; null without one.</param>
-    public static BatchLoader Training(ISampleSource source, ImageAugmenter augmenter, int batchSize, ulong seed, int epoch, Backend? device = null, TrainingTargets? targets = null, bool balanced = false, int? threads = null, TeacherTargets? teacher = null)
+    public static BatchLoader<LabeledBatch> Training(ISampleSource source, ImageAugmenter augmenter, int batchSize, ulong seed, int epoch, Backend? device = null, TrainingTargets? targets = null, bool balanced = false, int? threads = null, TeacherTargets? teacher = null)
     {
         var random = new RandomStream(seed, RandomStream.Purpose.Shuffle, (ulong)epoch);
         int[] order = balanced ? BalancedSample(source, ref random) : [.. Enumerable.Range(0, source.Count)];
         random.Shuffle(order);
-        return new BatchLoader(source, augmenter, targets, order, TrainingBatches(source.Count, batchSize), seed, epoch, device, threads, teacher);
+        return new BatchLoader<LabeledBatch>(new LabeledSource(source, augmenter, targets, teacher), order, TrainingBatches(source.Count, batchSize), seed, epoch, device, threads);
     }
 
-    /// <summary>Creates a loader for a validation pass: in the order of the source, without augmentation. Batches are staged on the device, if one is given.</summary>
-    public static BatchLoader Evaluation(ISampleSource source, ImageAugmenter augmenter, int batchSize, Backend? device = null) =>
-        new(source, augmenter, null, null, (source.Count + batchSize - 1) / batchSize, 0, 0, device);
+    /// <summary>Creates a loader for a validation pass on labelled images: in the order of the source, without augmentation. Batches are staged on the device, if one is given.</summary>
+    public static BatchLoader<LabeledBatch> Evaluation(ISampleSource source, ImageAugmenter augmenter, int batchSize, Backend? device = null) =>
+        new(new LabeledSource(source, augmenter, targets: null, teacher: null), null, (source.Count + batchSize - 1) / batchSize, 0, 0, device);
 
     /// <summary>
     /// Number of training batches: count / batchSize rounded up, reduced if necessary so that every batch has at least two
@@ -131,18 +44,85 @@ internal sealed class BatchLoader : IDisposable
 
     /// <summary>Sum of the weights of the images of a batch in the training loss: their number, if all weights are 1. The batch need not have been prepared.</summary>
     /// <param name="batch">Index of the batch, 0 .. <see cref="Batches"/> - 1.</param>
-    public double WeightOf(int batch)
+    public abstract double WeightOf(int batch);
+
+    /// <summary>Returns the next batch.</summary>
+    /// <param name="cancellation">Ends the wait for a batch that is being prepared.</param>
+    /// <returns>The batch; null after the last one, and if the call was cancelled.</returns>
+    public Batch? Next(CancellationToken cancellation = default) => NextBatch(cancellation);
+
+    /// <inheritdoc/>
+    public abstract void Dispose();
+
+    private protected abstract Batch? NextBatch(CancellationToken cancellation);
+
+    /// <summary>Draws as many images as the source has, of each class the same number or one more, in as even a number of repetitions of its images as possible.</summary>
+    private static int[] BalancedSample(ISampleSource source, ref RandomStream random)
+    {
+        int[][] members = [.. Enumerable.Range(0, source.Count).GroupBy(source.LabelOf).OrderBy(group => group.Key).Select(group => group.ToArray())];
+        // The classes that get one image more differ between the epochs.
+        int[] turn = [.. Enumerable.Range(0, members.Length)];
+        random.Shuffle(turn);
+        foreach (int[] ofClass in members)
+            random.Shuffle(ofClass);
+        return [.. Enumerable.Range(0, source.Count).Select(i => members[turn[i % turn.Length]]).Select((ofClass, i) => ofClass[i / turn.Length % ofClass.Length])];
+    }
+}
+
+/// <summary>Prepares the batches of one pass, on threads of the loader, while the caller processes earlier batches.</summary>
+/// <remarks>
+/// The content of a batch depends on the seed, the epoch and the samples, and not on timing or on the number of threads. The thread pool is not used:
+/// training goes on and can be cancelled in a process whose thread pool has no free thread.
+/// </remarks>
+/// <typeparam name="TBatch">Type of the batches.</typeparam>
+internal sealed class BatchLoader<TBatch> : BatchLoader
+    where TBatch : Batch
+{
+    /// <summary>Maximum time that <see cref="Dispose"/> waits for a read of the source that does not return, as on a network drive that does not respond.</summary>
+    private static readonly TimeSpan _longestRead = TimeSpan.FromSeconds(5);
+
+    private readonly BatchSource<TBatch> _source;
+    private readonly int[]? _order;
+    private readonly ulong _seed;
+    private readonly int _epoch;
+    private readonly Slot[] _slots;
+    private readonly Backend? _device;
+    private readonly Thread[] _threads;
+    private readonly object _access = new();
+    private volatile bool _stopped;
+    private int _claimed = -1;
+    private int _ended;
+    private int _next;
+
+    /// <summary>Creates a loader.</summary>
+    /// <param name="source">The samples.</param>
+    /// <param name="order">The samples of the pass in their order, whose images are augmented; null for all samples in the order of the source, without augmentation.</param>
+    /// <param name="batches">Number of batches.</param>
+    /// <param name="seed">Seed of the augmentation.</param>
+    /// <param name="epoch">The epoch, from 1; 0 for an evaluation.</param>
+    /// <param name="device">The backend on which batches are staged; null for none.</param>
+    /// <param name="threads">Number of threads; null for that of the device, or 1.</param>
+    public BatchLoader(BatchSource<TBatch> source, int[]? order, int batches, ulong seed, int epoch, Backend? device, int? threads = null)
+        : base(batches)
+    {
+        (_source, _order, _seed, _epoch, _device) = (source, order, seed, epoch, device);
+        int capacity = (source.Count + batches - 1) / batches;
+        _threads = new Thread[Math.Min(threads ?? device?.LoaderThreads ?? 1, batches)];
+        // The caller processes one batch while the threads prepare one each.
+        _slots = [.. Enumerable.Range(0, _threads.Length + 1).Select(_ => new Slot(source.CreateBatch(capacity)))];
+    }
+
+    /// <inheritdoc/>
+    public override double WeightOf(int batch)
     {
         var (start, end) = RangeOf(batch);
-        if (_targets is null)
-            return end - start;
-        return Enumerable.Range(start, end - start).Select(SampleAt).Sum(sample => (double)_targets.WeightOf(_source.WeightOf(sample), _source.LabelOf(sample)));
+        return Enumerable.Range(start, end - start).Sum(place => _source.WeightOf(SampleAt(place)));
     }
 
     /// <summary>Returns the next batch.</summary>
     /// <param name="cancellation">Ends the wait for a batch that is being prepared.</param>
     /// <returns>The batch; null after the last one, and if the call was cancelled.</returns>
-    public Batch? Next(CancellationToken cancellation = default)
+    public new TBatch? Next(CancellationToken cancellation = default)
     {
         if (_next == Batches || cancellation.IsCancellationRequested)
             return null;
@@ -172,13 +152,13 @@ internal sealed class BatchLoader : IDisposable
     }
 
     /// <summary>Prepares one batch on the calling thread, for a caller that needs no other one.</summary>
-    /// <param name="index">Index of the batch, 0 .. <see cref="Batches"/> - 1.</param>
-    public Batch Prepare(int index)
+    /// <param name="index">Index of the batch, 0 .. <see cref="BatchLoader.Batches"/> - 1.</param>
+    public TBatch Prepare(int index)
     {
         if (_threads[0] is not null)
             throw new InvalidOperationException("The batches are already being prepared in order.");
         var batch = _slots[0].Batch;
-        Fill(index, batch, new Worker(_augmenter, _sourceLength));
+        Fill(index, batch, _source.CreateWriter());
         return batch;
     }
 
@@ -186,7 +166,7 @@ internal sealed class BatchLoader : IDisposable
     /// Ends the threads and releases the staged images. The source is no longer read afterwards, unless a read does not return
     /// within 5 seconds; its thread then ends, and releases them, when it does.
     /// </summary>
-    public void Dispose()
+    public override void Dispose()
     {
         if (_stopped)
             return;
@@ -206,24 +186,12 @@ internal sealed class BatchLoader : IDisposable
         End();
     }
 
-    /// <summary>Draws as many images as the source has, of each class the same number or one more, in as even a number of repetitions of its images as possible.</summary>
-    private static int[] BalancedSample(ISampleSource source, ref RandomStream random)
-    {
-        int[][] members = [.. Enumerable.Range(0, source.Count).GroupBy(source.LabelOf).OrderBy(group => group.Key).Select(group => group.ToArray())];
-        // The classes that get one image more differ between the epochs.
-        int[] turn = [.. Enumerable.Range(0, members.Length)];
-        random.Shuffle(turn);
-        foreach (int[] ofClass in members)
-            random.Shuffle(ofClass);
-        return [.. Enumerable.Range(0, source.Count).Select(i => members[turn[i % turn.Length]]).Select((ofClass, i) => ofClass[i / turn.Length % ofClass.Length])];
-    }
-
     private void Start()
     {
         for (int i = 0; i < _threads.Length; i++)
         {
-            var worker = new Worker(i == 0 ? _augmenter : _augmenter.Clone(), _sourceLength);
-            _threads[i] = new Thread(() => PrepareBatches(worker)) { IsBackground = true, Name = "RepVgg batch loader" };
+            var writer = _source.CreateWriter();
+            _threads[i] = new Thread(() => PrepareBatches(writer)) { IsBackground = true, Name = "RepVgg batch loader" };
         }
         foreach (var thread in _threads)
             thread.Start();
@@ -238,7 +206,7 @@ internal sealed class BatchLoader : IDisposable
             slot.Batch.Staged?.Dispose();
     }
 
-    private void PrepareBatches(Worker worker)
+    private void PrepareBatches(BatchWriter<TBatch> writer)
     {
         try
         {
@@ -250,7 +218,7 @@ internal sealed class BatchLoader : IDisposable
                 var slot = _slots[index % _slots.Length];
                 try
                 {
-                    Fill(index, slot.Batch, worker);
+                    Fill(index, slot.Batch, writer);
                 }
                 catch (Exception exception)
                 {
@@ -293,7 +261,7 @@ internal sealed class BatchLoader : IDisposable
         }
     }
 
-    private void Fill(int index, Batch batch, Worker worker)
+    private void Fill(int index, TBatch batch, BatchWriter<TBatch> writer)
     {
         var (start, end) = RangeOf(index);
         batch.Count = end - start;
@@ -302,34 +270,17 @@ internal sealed class BatchLoader : IDisposable
             if (_stopped)
                 return;
             int sample = SampleAt(start + i);
-            batch.Weights[i] = _source.WeightOf(sample);
-            var destination = batch.Images.Slice(i * _imageLength, _imageLength);
-            var (height, width) = _source.SizeOf(sample);
-            var bytes = _source.ReadBytes(sample, worker.Bytes(_source.Channels * height * width));
-            if (bytes.IsEmpty)
-            {
-                batch.Labels[i] = _source.Read(sample, worker.Floats);
-                if (_order is null)
-                    worker.Augmenter.Convert<float>(worker.Floats, destination);
-                else
-                    worker.Augmenter.Augment(worker.Floats, destination, Random(RandomStream.Purpose.Augment, sample), _source.RowOf(sample));
-            }
-            else
-            {
-                batch.Labels[i] = _source.LabelOf(sample);
-                if (_order is null)
-                    worker.Augmenter.Convert(bytes, destination);
-                else
-                    worker.Augmenter.Augment(bytes, height, width, destination, Random(RandomStream.Purpose.Augment, sample));
-            }
+            writer.Write(batch, i, sample, _order is null ? null : Random(RandomStream.Purpose.Augment, sample));
         }
-        _targets?.Apply(batch, Random(RandomStream.Purpose.Mix, index));
-        _teacher?.Apply(batch);
+        _source.Complete(batch, Random(RandomStream.Purpose.Mix, index));
         // After a read that did not return until the loader was disposed, the device can be disposed, too.
         if (_stopped)
             return;
         if (_device is not null)
-            batch.Stage(_device, [_source.Channels, _augmenter.Height, _augmenter.Width]);
+        {
+            var (channels, height, width) = _source.ImageShape;
+            batch.Stage(_device, [channels, height, width]);
+        }
     }
 
     /// <summary>The places in the order of the pass, from the first to before the last, of the images of a batch.</summary>
@@ -340,9 +291,9 @@ internal sealed class BatchLoader : IDisposable
     private RandomStream Random(RandomStream.Purpose purpose, int index) => new(_seed, purpose, (ulong)_epoch, (ulong)index);
 
     /// <summary>A batch and the state of its preparation.</summary>
-    private sealed class Slot(Batch batch)
+    private sealed class Slot(TBatch batch)
     {
-        public Batch Batch => batch;
+        public TBatch Batch => batch;
 
         /// <summary>Is released when the batch is prepared, or has failed.</summary>
         public SemaphoreSlim Prepared { get; } = new(0);
@@ -350,21 +301,5 @@ internal sealed class BatchLoader : IDisposable
         public ExceptionDispatchInfo? Failure { get; set; }
     }
 
-    /// <summary>The memory of a thread.</summary>
-    private sealed class Worker(ImageAugmenter augmenter, int sourceLength)
-    {
-        private byte[] _bytes = new byte[sourceLength];
-
-        public ImageAugmenter Augmenter => augmenter;
-
-        public float[] Floats { get; } = new float[sourceLength];
-
-        /// <summary>Gets memory for an image of this number of bytes.</summary>
-        public Span<byte> Bytes(int length)
-        {
-            if (_bytes.Length < length)
-                _bytes = new byte[length];
-            return _bytes;
-        }
-    }
+    private protected override Batch? NextBatch(CancellationToken cancellation) => Next(cancellation);
 }

@@ -22,7 +22,7 @@ internal sealed class TeacherTargets : IDisposable
 
     /// <summary>Writes the probabilities at the temperature, times the weights of the images in the loss, to a batch with its final images and targets.</summary>
     /// <exception cref="InvalidOperationException">A logit of the teacher is not finite.</exception>
-    public void Apply(Batch batch)
+    public void Apply(LabeledBatch batch)
     {
         int classes = _engine.Classes;
         var rows = batch.CreateTeacherTargets(classes);

@@ -214,7 +214,7 @@ internal sealed class TrainingRun : IDisposable
     }
 
     /// <summary>Creates the loader of an epoch, with the image size and the mixing of an epoch. If its images have another size than those before, creates a teacher of that size and releases the memory for the other one.</summary>
-    private BatchLoader TrainingLoader(int epoch, int epochOfOptions)
+    private BatchLoader<LabeledBatch> TrainingLoader(int epoch, int epochOfOptions)
     {
         var augmenter = AugmenterOf(epochOfOptions);
         var size = (augmenter.Height, augmenter.Width);

@@ -24,7 +24,7 @@ internal sealed class TrainingStep(Backend backend, TrainingNetwork network, Opt
     /// <param name="batchesBefore">Number of batches that were trained on since the start of the run.</param>
     /// <param name="stepsBefore">Number of optimizer steps since the start of the run.</param>
     /// <param name="learningRate">Learning rate of the optimizer step.</param>
-    public void Run(Batch batch, int index, BatchLoader loader, long batchesBefore, long stepsBefore, float learningRate)
+    public void Run(LabeledBatch batch, int index, BatchLoader loader, long batchesBefore, long stepsBefore, float learningRate)
     {
         int first = index - index % options.GradientAccumulationSteps, end = Math.Min(first + options.GradientAccumulationSteps, loader.Batches);
         bool isLast = index == end - 1;
@@ -54,11 +54,11 @@ internal sealed class TrainingStep(Backend backend, TrainingNetwork network, Opt
         average?.Update(Math.Min(options.EmaDecay, (1f + stepsBefore) / (10f + stepsBefore)));
     }
 
-    private Tensor Loss(Tensor logits, Tensor targetLoss, Batch batch) => options.Distillation is { } distillation
+    private Tensor Loss(Tensor logits, Tensor targetLoss, LabeledBatch batch) => options.Distillation is { } distillation
         ? distillation.Loss(backend, logits, targetLoss, batch.TeacherTargets)
         : targetLoss;
 
-    private Tensor TargetLoss(Tensor logits, Batch batch) => batch.Targets.IsEmpty
+    private Tensor TargetLoss(Tensor logits, LabeledBatch batch) => batch.Targets.IsEmpty
         ? backend.SoftmaxCrossEntropy(logits, batch.Labels, options.LabelSmoothing)
         : backend.SoftmaxCrossEntropy(logits, batch.Targets);
 }

@@ -35,7 +35,7 @@ internal sealed class TrainingTargets(Mixing? mixing, float labelSmoothing, int 
     /// <summary>Mixes the images of a batch and writes its targets. The label of a mixed image becomes that of the larger share.</summary>
     /// <param name="batch">The batch with its images and labels.</param>
     /// <param name="random">Random generator of this batch and epoch.</param>
-    public void Apply(Batch batch, RandomStream random)
+    public void Apply(LabeledBatch batch, RandomStream random)
     {
         var labels = batch.Labels;
         var targets = batch.CreateTargets(classes);
@@ -86,7 +86,7 @@ internal sealed class TrainingTargets(Mixing? mixing, float labelSmoothing, int 
     /// <param name="share">The share of an image that is to be kept; the rectangle is cut off at the border of the image.</param>
     /// <param name="random">Random generator of the rectangle.</param>
     /// <returns>The share that is kept.</returns>
-    private double ExchangeRectangles(Batch batch, double share, ref RandomStream random)
+    private double ExchangeRectangles(LabeledBatch batch, double share, ref RandomStream random)
     {
         double side = Math.Sqrt(1 - share);
         var (top, bottom) = Cut(height, side, ref random);

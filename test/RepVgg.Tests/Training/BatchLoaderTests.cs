@@ -13,7 +13,7 @@ public class BatchLoaderTests
     private static InMemorySamples Source(int count) =>
         new([.. Enumerable.Range(0, count).SelectMany(i => new[] { (float)i, i + 0.5f })], [.. Enumerable.Range(0, count).Select(i => i % 3)], 1, 1, 2, 3);
 
-    private static (List<int> Order, List<int> Sizes) Drain(BatchLoader loader)
+    private static (List<int> Order, List<int> Sizes) Drain(BatchLoader<LabeledBatch> loader)
     {
         var (order, sizes) = (new List<int>(), new List<int>());
         while (loader.Next() is { } batch)
@@ -76,7 +76,7 @@ public class BatchLoaderTests
             Assert.Null(ours.Next());
         }
 
-        BatchLoader Load(ISampleSource source, bool training) =>
+        BatchLoader<LabeledBatch> Load(ISampleSource source, bool training) =>
             training ? BatchLoader.Training(source, augmenter, 8, seed: 3, epoch: 2) : BatchLoader.Evaluation(source, augmenter, 8);
     }
 

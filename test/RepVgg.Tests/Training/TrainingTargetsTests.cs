@@ -10,9 +10,9 @@ public class TrainingTargetsTests
     private const int Channels = 3, Height = 9, Width = 13, Area = Height * Width, Length = Channels * Area, Classes = 4;
 
     /// <summary>Pixel p of image i is 1000 i + p, so that the source of every value can be determined; the label of image i is i % 4.</summary>
-    private static Batch Images(int count)
+    private static LabeledBatch Images(int count)
     {
-        var batch = new Batch(count, Length) { Count = count };
+        var batch = new LabeledBatch(count, Length) { Count = count };
         for (int i = 0; i < count; i++)
         {
             (batch.Labels[i], batch.Weights[i]) = (i % Classes, 1);
@@ -22,7 +22,7 @@ public class TrainingTargetsTests
         return batch;
     }
 
-    private static Batch Apply(Mixing mixing, int count, int index, float smoothing = 0)
+    private static LabeledBatch Apply(Mixing mixing, int count, int index, float smoothing = 0)
     {
         var batch = Images(count);
         new TrainingTargets(mixing, smoothing, Classes, Height, Width).Apply(batch, new RandomStream(8, RandomStream.Purpose.Mix, 1, (ulong)index));
@@ -121,7 +121,7 @@ public class TrainingTargetsTests
         int mixed = 0;
         for (int index = 0; index < 20; index++)
         {
-            var batch = new Batch(6, Area) { Count = 6 };
+            var batch = new LabeledBatch(6, Area) { Count = 6 };
             for (int i = 0; i < 6; i++)
             {
                 (batch.Labels[i], batch.Weights[i]) = (2, 1);
