@@ -72,6 +72,8 @@ public sealed class Browser : IAsyncLifetime
         await using var context = await _chromium!.NewContextAsync(options);
         context.SetDefaultTimeout(Limit);
         var page = await context.NewPageAsync();
+        // With the first handler, Playwright asks the browser for file choosers, and does not wait for it; a key pressed at once could open one that is not reported.
+        page.FileChooser += (_, _) => { };
         var failures = new ConcurrentQueue<string>();
         page.PageError += (_, error) => failures.Enqueue(error);
         page.Console += (_, message) =>
