@@ -69,6 +69,9 @@ internal sealed class AlternatingRounds(int rounds, double seconds, bool process
     /// <summary>The middle value.</summary>
     public static double Median(IReadOnlyCollection<double> values) => values.Order().ElementAt(values.Count / 2);
 
+    /// <summary>The medians of both sides of a group of <see cref="RunByCores"/>.</summary>
+    public static (double Ours, double Theirs) Medians((string Cores, double[] Ours, double[] Theirs) group) => (Median(group.Ours), Median(group.Theirs));
+
     private double Round(Action? run)
     {
         if (run is null)

@@ -52,17 +52,15 @@ internal static class QuantizedBenchmark
         integers.Run(pixels, test.Batch, logits);
         peer.Run();
         double difference = InferenceBenchmark.Difference(peer.Logits, logits);
-        var own = rounds.RunByCores(test.Threads, RunIntegers, () => floats.Run(pixels, test.Batch, other)).ToDictionary(group => group.Cores, Ratios);
+        var own = rounds.RunByCores(test.Threads, RunIntegers, () => floats.Run(pixels, test.Batch, other)).ToDictionary(group => group.Cores, AlternatingRounds.Medians);
         foreach (var group in rounds.RunByCores(test.Threads, RunIntegers, peer.Run))
         {
-            var (ours, theirs) = Ratios(group);
+            var (ours, theirs) = AlternatingRounds.Medians(group);
             string cores = group.Cores.Length == 0 ? "" : Invariant($"{group.Cores}, {group.Ours.Length}");
             string compared = own.TryGetValue(group.Cores, out var pair) ? Invariant($"{pair.Theirs:F3} | {pair.Theirs / pair.Ours:F2}") : "- | -";
             yield return Invariant($"| {test.Network} | {test.Size} | {test.Batch} | {test.Threads} | {cores} | {ours:F3} | {theirs:F3} | {theirs / ours:F2} | {compared} | {difference:E1} |");
         }
 
         void RunIntegers() => integers.Run(pixels, test.Batch, logits);
-
-        static (double Ours, double Theirs) Ratios((string Cores, double[] Ours, double[] Theirs) group) => (AlternatingRounds.Median(group.Ours), AlternatingRounds.Median(group.Theirs));
     }
 }

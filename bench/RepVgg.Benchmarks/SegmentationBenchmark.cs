@@ -52,10 +52,10 @@ internal static class SegmentationBenchmark
         engine.Run(pixels, test.Batch, masks);
         peer.Run();
         double difference = masks.Zip(peer.Masks).Count(pair => pair.First != pair.Second) / (double)masks.Length;
-        var forms = rounds.RunByCores(test.Threads, RunEngine, RunTrainingForm).ToDictionary(group => group.Cores, Medians);
+        var forms = rounds.RunByCores(test.Threads, RunEngine, RunTrainingForm).ToDictionary(group => group.Cores, AlternatingRounds.Medians);
         foreach (var group in rounds.RunByCores(test.Threads, RunEngine, peer.Run))
         {
-            var (ours, theirs) = Medians(group);
+            var (ours, theirs) = AlternatingRounds.Medians(group);
             string cores = group.Cores.Length == 0 ? "" : Invariant($"{group.Cores}, {group.Ours.Length}");
             string form = forms.TryGetValue(group.Cores, out var pair) ? Invariant($"{pair.Theirs:F1} | {pair.Theirs / pair.Ours:F2}") : "- | -";
             yield return Invariant($"| {test.Network} | {test.Size} | {(test.Dilated > 0 ? $"{test.Dilated}" : "all")} | {test.Batch} | {test.Threads} | {cores} | {ours:F1} | {1000 * test.Batch / ours:F2} | {theirs:F1} | {theirs / ours:F2} | {form} | {difference:E1} |");
@@ -68,7 +68,5 @@ internal static class SegmentationBenchmark
             using var step = backend.BeginStep(training: false);
             _ = training.Forward(backend.CreateInput([test.Batch, architecture.Backbone.InputChannels, test.Size, test.Size], pixels));
         }
-
-        static (double Ours, double Theirs) Medians((string Cores, double[] Ours, double[] Theirs) group) => (AlternatingRounds.Median(group.Ours), AlternatingRounds.Median(group.Theirs));
     }
 }
