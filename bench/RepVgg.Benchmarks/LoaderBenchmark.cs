@@ -79,7 +79,7 @@ internal static class LoaderBenchmark
         private readonly Backend _backend;
         private readonly TrainingNetwork _network;
         private readonly Optimizer _optimizer;
-        private readonly MetricAccumulator _metrics;
+        private readonly ClassificationTask _task;
         private readonly TrainingStep _step;
         private readonly ISampleSource _samples;
         private readonly TrainingOptions _options;
@@ -92,8 +92,8 @@ internal static class LoaderBenchmark
             (_backend, _samples, _options) = (backend, samples, options);
             _network = new TrainingNetwork(architecture, Classes, backend, seed: 1);
             _optimizer = backend.CreateOptimizer(_network.ParameterGroups(options.ActualWeightDecay, 1, decayBranchKernels: true), options.Optimizer, null);
-            _metrics = backend.CreateMetricAccumulator();
-            _step = new TrainingStep(backend, _network, _optimizer, null, _metrics, options);
+            _task = new ClassificationTask(backend, _network, samples, null, Normalization.ImageNet, options);
+            _step = new TrainingStep(backend, _network, _optimizer, null, _task, options);
             _augmenter = new ImageAugmenter(options.Augmentation, Normalization.ImageNet, 3, samples.Height, samples.Width);
             using var loader = Loader();
             while (loader.Next() is { } batch)
@@ -128,7 +128,7 @@ internal static class LoaderBenchmark
         public void Dispose()
         {
             _prepared.ForEach(batch => batch.Staged?.Dispose());
-            _metrics.Dispose();
+            _task.Dispose();
             _optimizer.Dispose();
             _network.Dispose();
         }
@@ -142,7 +142,7 @@ internal static class LoaderBenchmark
         private void Step(LabeledBatch batch, int index, BatchLoader<LabeledBatch> loader)
         {
             _step.Run(batch, index, loader, index, index, _options.ActualLearningRate);
-            _metrics.ReadAndReset();
+            _task.ReadMetrics(new PassMetrics());
         }
 
         private LabeledBatch Copy(LabeledBatch batch)

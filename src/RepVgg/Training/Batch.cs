@@ -63,3 +63,15 @@ internal sealed class LabeledBatch(int capacity, int imageLength) : Batch(capaci
         return TeacherTargets;
     }
 }
+
+/// <summary>Images with a mask each, which has the label of every pixel.</summary>
+/// <param name="capacity">Largest number of images.</param>
+/// <param name="imageLength">Number of values of an image.</param>
+/// <param name="maskLength">Number of pixels of an image.</param>
+internal sealed class MaskedBatch(int capacity, int imageLength, int maskLength) : Batch(capacity, imageLength)
+{
+    private readonly byte[] _masks = new byte[capacity * maskLength];
+
+    /// <summary>The labels, [<see cref="Batch.Count"/>, H, W].</summary>
+    public Span<byte> Masks => _masks.AsSpan(0, Count * maskLength);
+}

@@ -59,7 +59,8 @@ internal sealed class BestEpochs(TrainingOptions options)
     {
         var best = history[_epochs[0].Epoch - 1];
         // A loss that is not a number is worse.
-        bool isBetter = metrics is null || (options.MonitoredMetric == TrainingMetric.Accuracy ? metrics.Accuracy >= best.ValidationAccuracy : metrics.Loss <= best.ValidationLoss);
+        bool isBetter = metrics is null
+            || new EpochResult(best.Epoch, 0, 0, 0, metrics.Loss, metrics.Accuracy) { ValidationMeanIoU = metrics.MeanIoU }.Score(options.MonitoredMetric) >= best.Score(options.MonitoredMetric);
         return new CheckpointAverage([.. _epochs.Select(epoch => epoch.Epoch)], metrics?.Loss, metrics?.Accuracy, isBetter);
     }
 
@@ -67,8 +68,7 @@ internal sealed class BestEpochs(TrainingOptions options)
     {
         if (candidate.ValidationLoss is null)
             return true;
-        if (options.MonitoredMetric == TrainingMetric.Accuracy && candidate.ValidationAccuracy != best.ValidationAccuracy)
-            return candidate.ValidationAccuracy > best.ValidationAccuracy;
-        return candidate.ValidationLoss < best.ValidationLoss;
+        double value = candidate.Score(options.MonitoredMetric), other = best.Score(options.MonitoredMetric);
+        return value != other ? value > other : candidate.ValidationLoss < best.ValidationLoss;
     }
 }

@@ -14,7 +14,7 @@ public sealed record EarlyStoppingCriteria
 
     internal void Validate()
     {
-        TrainingOptions.Require(Enum.IsDefined(Metric), nameof(Metric), Metric, "Accuracy or Loss");
+        TrainingOptions.Require(Enum.IsDefined(Metric), nameof(Metric), Metric, "Accuracy, Loss or MeanIoU");
         TrainingOptions.Require(MinDelta >= 0 && double.IsFinite(MinDelta), nameof(MinDelta), MinDelta, "0 or more");
         TrainingOptions.Require(Patience >= 1, nameof(Patience), Patience, "1 or more");
     }
@@ -26,9 +26,7 @@ public sealed record EarlyStoppingCriteria
         int since = 0;
         foreach (var epoch in history)
         {
-            double value = Metric == TrainingMetric.Accuracy
-                ? epoch.ValidationAccuracy ?? epoch.TrainingAccuracy
-                : -(epoch.ValidationLoss ?? epoch.TrainingLoss);
+            double value = epoch.Score(Metric, ofTraining: epoch.ValidationLoss is null);
             if (value > best + MinDelta)
                 (best, since) = (value, 0);
             else
@@ -36,17 +34,4 @@ public sealed record EarlyStoppingCriteria
         }
         return since >= Patience;
     }
-}
-
-/// <summary>The metric by which weights are compared.</summary>
-public enum TrainingMetric
-{
-    /// <summary>
-    /// Share of correctly classified images; higher is better. If it is used as <see cref="TrainingOptions.MonitoredMetric"/>, equal
-    /// accuracies are compared by the validation loss.
-    /// </summary>
-    Accuracy,
-
-    /// <summary>Mean cross-entropy in nats; lower is better.</summary>
-    Loss,
 }

@@ -46,6 +46,7 @@ internal sealed class ProgressReporter(
             IsValidation = _isValidation,
             Loss = metrics.Loss,
             Accuracy = metrics.Accuracy,
+            MeanIoU = metrics.MeanIoU,
             LearningRate = learningRate,
             ImagesPerSecond = metrics.Images / Math.Max(pass.TotalSeconds, 1e-9),
             Elapsed = clock.GetElapsedTime(_start),
@@ -73,34 +74,5 @@ internal sealed class ProgressReporter(
             ? (pass / step) * (_steps - step)
             : perCost * _cost * (_steps - step) + validation;
         return later + now;
-    }
-}
-
-/// <summary>Metric accumulator for one pass: mean loss and accuracy over all images, each image with equal weight, and elapsed time.</summary>
-internal sealed class PassMetrics
-{
-    private double _lossSum;
-    private long _correct, _correctTop5;
-
-    public long Images { get; private set; }
-
-    /// <summary>Time from the start of the pass to the end of its latest step.</summary>
-    public TimeSpan Time { get; set; }
-
-    public double Loss => Images == 0 ? 0 : _lossSum / Images;
-
-    public double Accuracy => Images == 0 ? 0 : (double)_correct / Images;
-
-    public double Top5Accuracy => Images == 0 ? 0 : (double)_correctTop5 / Images;
-
-    /// <summary>Adds the totals of one or more batches.</summary>
-    /// <returns>Mean loss of these batches.</returns>
-    public double Add(MetricTotals totals)
-    {
-        _lossSum += totals.LossSum;
-        _correct += totals.Correct;
-        _correctTop5 += totals.CorrectTop5;
-        Images += totals.Images;
-        return totals.LossSum / Math.Max(totals.Images, 1);
     }
 }

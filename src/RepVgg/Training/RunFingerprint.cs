@@ -20,20 +20,25 @@ internal static class RunFingerprint
 
     private const string VersionKey = "Version", DataKey = "data", NetworkKey = "network", OptionsKey = "options";
 
-    /// <summary>Describes a run. All images are read once, except those whose hash is known.</summary>
-    /// <param name="network">The network with its initial weights.</param>
+    /// <summary>Describes labelled images. All are read once, except those whose hash is known.</summary>
     /// <param name="train">The training set.</param>
     /// <param name="validation">The validation set, or null.</param>
-    /// <param name="normalization">The normalisation of the images.</param>
-    /// <param name="options">The options.</param>
     /// <param name="cancellation">Checked at every image.</param>
     /// <returns>The description; null if the call was cancelled.</returns>
-    public static JsonObject? Of(TrainingNetwork network, ISampleSource train, ISampleSource? validation, Normalization normalization, TrainingOptions options, CancellationToken cancellation)
+    public static JsonObject? Describe(ISampleSource train, ISampleSource? validation, CancellationToken cancellation)
+    {
+        var data = new JsonObject();
+        return TryDescribe(train, "Training", data, cancellation) && (validation is null || TryDescribe(validation, "Validation", data, cancellation)) ? data : null;
+    }
+
+    /// <summary>Describes a run.</summary>
+    /// <param name="network">The network with its initial weights.</param>
+    /// <param name="data">The description of the data, which becomes part of the result.</param>
+    /// <param name="normalization">The normalisation of the images.</param>
+    /// <param name="options">The options.</param>
+    public static JsonObject Of(TrainingNetwork network, JsonObject data, Normalization normalization, TrainingOptions options)
     {
         var architecture = network.Architecture;
-        var data = new JsonObject();
-        if (!TryDescribe(train, "Training", data, cancellation) || (validation is not null && !TryDescribe(validation, "Validation", data, cancellation)))
-            return null;
         var description = new JsonObject
         {
             [VersionKey] = Version,
@@ -62,6 +67,8 @@ internal static class RunFingerprint
                 [nameof(quantized.FloatBlocks)] = new JsonArray([.. quantized.FloatBlocks.Distinct().Order(StringComparer.Ordinal).Select(name => (JsonNode)name)]),
             };
         }
+        if (network.Segmentation is { } segmentation)
+            description[NetworkKey]!["Heads"] = JsonNode.Parse(Weights.ModelDescription.Json(static (writer, heads) => heads.Write(writer), segmentation));
         if (network.ScalesHash is { } scales)
             description[NetworkKey]!["Scales"] = scales;
         return description;

@@ -5,7 +5,7 @@ namespace RepVgg.Training;
 /// The order is that of semseg, the code of PSPNet's authors: scaling, rotation, flip, crop. Pictures are interpolated bilinearly, masks take the nearest pixel. Where the crop is larger
 /// than the scaled picture, the picture is centred, the border has the normalised value 0 (the mean), and its pixels are not labelled.
 /// </remarks>
-internal sealed record SegmentationAugmentation
+public sealed record SegmentationAugmentation
 {
     /// <summary>Largest factor to or from the size of the picture.</summary>
     private const double LargestScale = 16;

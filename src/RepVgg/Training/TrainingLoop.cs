@@ -59,7 +59,28 @@ internal static class TrainingLoop
         ArgumentNullException.ThrowIfNull(options);
         CheckInputs(network, train, validation, normalization, options);
         options = Prepare(options, network.Architecture);
-        using var run = new TrainingRun(backend, network, train, validation, normalization, options, progress, clock, cancellationToken);
+        using var run = new TrainingRun(backend, network, new ClassificationTask(backend, network, train, validation, normalization, options), options, progress, clock, cancellationToken);
+        return run.Execute();
+    }
+
+    /// <summary>Trains a network for segmentation and copies the best weights to it. See the remarks of the method for classification.</summary>
+    /// <param name="backend">The backend of the network.</param>
+    /// <param name="network">The network. Training starts from its current weights, unless a checkpoint is resumed.</param>
+    /// <param name="train">The training set.</param>
+    /// <param name="validation">The validation set; null for none. An image of another size than the network's input is cut or gets a border.</param>
+    /// <param name="normalization">Applied to every image before the network.</param>
+    /// <param name="options">The training options, with <see cref="TrainingOptions.SegmentationAugmentation"/>.</param>
+    /// <param name="progress">Called after every batch, on the calling thread; may be null.</param>
+    /// <param name="cancellationToken">Checked before every batch. Cancellation does not throw.</param>
+    /// <returns>The best weights, the history, and how the run ended.</returns>
+    /// <exception cref="ArgumentException">The options or the data are invalid; the message states which value and why.</exception>
+    /// <exception cref="TrainingDivergedException">Training diverged.</exception>
+    public static TrainingResult Run(
+        Backend backend, TrainingNetwork network, MaskedSamples train, MaskedSamples? validation, Normalization normalization, TrainingOptions options,
+        Action<TrainingProgress>? progress = null, CancellationToken cancellationToken = default)
+    {
+        options = Prepare(options, network.Architecture);
+        using var run = new TrainingRun(backend, network, new SegmentationTask(backend, network, train, validation, normalization, options), options, progress, TimeProvider.System, cancellationToken);
         return run.Execute();
     }
 
@@ -80,7 +101,8 @@ internal static class TrainingLoop
     {
         options = options with { EmaDecay = 0, CheckpointPath = null, ProgressiveResizing = null };
         CheckInputs(network, train, null, normalization, options);
-        using var run = new TrainingRun(backend, network, train, null, normalization, Prepare(options, network.Architecture), null, TimeProvider.System, cancellationToken);
+        options = Prepare(options, network.Architecture);
+        using var run = new TrainingRun(backend, network, new ClassificationTask(backend, network, train, null, normalization, options), options, null, TimeProvider.System, cancellationToken);
         return run.FindLearningRate(search.First, search.Last, search.Steps, progress);
     }
 
@@ -122,9 +144,8 @@ internal static class TrainingLoop
             throw new ArgumentException($"FrozenStatisticsEpochs is {options.FrozenStatisticsEpochs}, the number of all epochs, but quantization-aware training has to measure the ranges of the activations first. Make it smaller.", nameof(options));
         if (network.Quantized is not null && options.StochasticDepth > 0)
             throw new ArgumentException(FormattableString.Invariant($"StochasticDepth is {options.StochasticDepth}, but quantization-aware training rounds the kernel of all branches of a block together, which is not defined for an image whose convolutions are dropped. Set it to 0."), nameof(options));
-        int batches = BatchLoader.TrainingBatches(train.Count, options.BatchSize);
-        if (options.GradientAccumulationSteps > batches)
-            throw new ArgumentException($"GradientAccumulationSteps is {options.GradientAccumulationSteps}, but an epoch has {batches} batch{(batches == 1 ? "" : "es")}: {train.Count} images, {options.BatchSize} per batch. Set it to {batches} or less, or make BatchSize smaller.", nameof(options));
+        options.CheckAccumulation(train.Count);
+        options.CheckClassificationMetrics();
         CheckLabels(train, options.MinimumSamplesPerClass);
         if (options.Augmentation.RandomResizedCrop is null)
             SampleShape.CheckSizes(train, "training");

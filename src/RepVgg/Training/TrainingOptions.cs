@@ -115,7 +115,7 @@ internal sealed record TrainingOptions
     /// </summary>
     public float HeadLearningRateScale { get; init; } = 1;
 
-    /// <summary>Weight of the loss of each auxiliary head (RepVGGplus only); at least 0.</summary>
+    /// <summary>Weight of the loss of each auxiliary head, of RepVGGplus and of networks for segmentation; at least 0. The paper of PSPNet has 0.4.</summary>
     public float AuxiliaryLossWeight { get; init; } = 0.1f;
 
     /// <summary>Decay of the exponential moving average of the weights per step, 0 or more and less than 1, such as 0.999; 0 disables averaging.</summary>
@@ -141,6 +141,9 @@ internal sealed record TrainingOptions
 
     /// <summary>Random augmentation of the training images.</summary>
     public Augmentation Augmentation { get; init; } = Augmentation.None;
+
+    /// <summary>Random augmentation of training images and their masks, for segmentation; null for classification.</summary>
+    public SegmentationAugmentation? SegmentationAugmentation { get; init; }
 
     /// <summary>Smaller training images in the first epochs; null for the full size in every epoch.</summary>
     public ProgressiveResizing? ProgressiveResizing { get; init; }
@@ -208,15 +211,34 @@ internal sealed record TrainingOptions
         Require(EmaDecay is >= 0 and < 1, nameof(EmaDecay), EmaDecay, "0 or more and less than 1");
         Require(AveragedCheckpoints >= 0, nameof(AveragedCheckpoints), AveragedCheckpoints, "0 or more");
         Require(FrozenStatisticsEpochs >= 0 && FrozenStatisticsEpochs <= Epochs, nameof(FrozenStatisticsEpochs), FrozenStatisticsEpochs, $"from 0 to {Epochs}, the number of epochs");
-        Require(Enum.IsDefined(MonitoredMetric), nameof(MonitoredMetric), MonitoredMetric, "Accuracy or Loss");
+        Require(Enum.IsDefined(MonitoredMetric), nameof(MonitoredMetric), MonitoredMetric, "Accuracy, Loss or MeanIoU");
         Require(MinimumSamplesPerClass >= 0, nameof(MinimumSamplesPerClass), MinimumSamplesPerClass, "0 or more");
         Require(CheckpointPath is null || CheckpointPath.Trim().Length > 0, nameof(CheckpointPath), CheckpointPath, "a path, or null");
         Require(LearningRateScheduler is not null, nameof(LearningRateScheduler), null, "given");
         Require(Augmentation is not null, nameof(Augmentation), null, "given (Augmentation.None for none)");
         LearningRateScheduler!.Validate();
         Augmentation!.Validate(height, width);
+        SegmentationAugmentation?.Validate();
         ProgressiveResizing?.Validate();
         EarlyStoppingCriteria?.Validate();
+    }
+
+    /// <summary>Checks that an epoch has enough batches for an optimizer step.</summary>
+    /// <exception cref="ArgumentException">It does not.</exception>
+    internal void CheckAccumulation(int images)
+    {
+        int batches = BatchLoader.TrainingBatches(images, BatchSize);
+        if (GradientAccumulationSteps > batches)
+            throw new ArgumentException($"GradientAccumulationSteps is {GradientAccumulationSteps}, but an epoch has {batches} batch{(batches == 1 ? "" : "es")}: {images} images, {BatchSize} per batch. Set it to {batches} or less, or make BatchSize smaller.", nameof(GradientAccumulationSteps));
+    }
+
+    /// <summary>Checks that the metrics by which epochs are compared are measured for classification.</summary>
+    /// <exception cref="ArgumentException">One is not.</exception>
+    internal void CheckClassificationMetrics()
+    {
+        Require(MonitoredMetric != TrainingMetric.MeanIoU, nameof(MonitoredMetric), MonitoredMetric, "Accuracy or Loss for classification");
+        if (EarlyStoppingCriteria is { Metric: var metric })
+            Require(metric != TrainingMetric.MeanIoU, "EarlyStoppingCriteria.Metric", metric, "Accuracy or Loss for classification");
     }
 
     internal static void Require(bool condition, string name, object? value, string range)

@@ -26,7 +26,10 @@ public sealed record TrainingProgress
     /// <summary>Mean loss per image of the pass so far, in nats. Label smoothing is applied in training and not in validation.</summary>
     public required double Loss { get; init; }
 
-    /// <summary>Share of correctly classified images of the pass so far.</summary>
+    /// <summary>Mean intersection over union of the classes on the images of the pass so far, 0 to 1; null for classification.</summary>
+    public double? MeanIoU { get; init; }
+
+    /// <summary>Share of correctly classified images of the pass so far; for segmentation, of their labelled pixels.</summary>
     public required double Accuracy { get; init; }
 
     /// <summary>Learning rate of the latest training step.</summary>

@@ -13,39 +13,38 @@ internal sealed class TrainingRun : IDisposable
 {
     private readonly Backend _backend;
     private readonly TrainingNetwork _network;
-    private readonly ISampleSource _train;
-    private readonly ISampleSource? _validation;
+    private readonly TrainingTask _task;
     private readonly TrainingOptions _options;
-    private readonly Normalization _normalization;
-    private readonly ImageAugmenter _augmenter;
     private readonly CancellationToken _cancellation;
     private readonly Optimizer _optimizer;
     private readonly WeightAverage? _average;
-    private readonly MetricAccumulator _metrics;
     private readonly TrainingStep _step;
     private readonly ProgressReporter _reporter;
     private readonly DivergenceDetector _divergence;
-    private readonly DivergenceDiagnosis _diagnosis;
+    private readonly DivergenceDiagnosis? _diagnosis;
     private readonly List<EpochResult> _history = [];
     private TrainingCheckpoint? _checkpoint;
     private readonly BestEpochs _best;
 
     /// <summary>The weights before the first epoch, for the diagnosis of a divergence; null if it does not need them, and once there are best weights.</summary>
     private StateDict? _initial;
-    private TeacherTargets? _teacher;
-    private (int Height, int Width) _imageSize;
     private float _learningRate;
 
-    public TrainingRun(
-        Backend backend, TrainingNetwork network, ISampleSource train, ISampleSource? validation, Normalization normalization,
-        TrainingOptions options, Action<TrainingProgress>? progress, TimeProvider clock, CancellationToken cancellation)
+    /// <summary>Creates a run. Network, data and options have been checked.</summary>
+    /// <param name="backend">The backend of the network.</param>
+    /// <param name="network">The network.</param>
+    /// <param name="task">What the network is taught. It is disposed with the run.</param>
+    /// <param name="options">The options.</param>
+    /// <param name="progress">Called after every batch; may be null.</param>
+    /// <param name="clock">Measures the times.</param>
+    /// <param name="cancellation">Checked before every batch.</param>
+    public TrainingRun(Backend backend, TrainingNetwork network, TrainingTask task, TrainingOptions options, Action<TrainingProgress>? progress, TimeProvider clock, CancellationToken cancellation)
     {
-        (_backend, _network, _train, _validation, _normalization, _options, _cancellation) = (backend, network, train, validation, normalization, options, cancellation);
-        _augmenter = new ImageAugmenter(options.Augmentation, normalization, train.Channels, train.Height, train.Width);
-        BatchesPerEpoch = BatchLoader.TrainingBatches(train.Count, options.BatchSize);
-        _reporter = new ProgressReporter(progress, clock, options.Epochs, options.ProgressiveResizing is null ? [] : [.. Enumerable.Range(1, options.Epochs).Select(ShareOfPixels)], BatchesPerEpoch, train.Count, validation?.Count ?? 0);
+        (_backend, _network, _task, _options, _cancellation) = (backend, network, task, options, cancellation);
+        BatchesPerEpoch = BatchLoader.TrainingBatches(task.TrainingCount, options.BatchSize);
+        _reporter = new ProgressReporter(progress, clock, options.Epochs, options.ProgressiveResizing is null ? [] : [.. Enumerable.Range(1, options.Epochs).Select(task.ShareOfPixels)], BatchesPerEpoch, task.TrainingCount, task.ValidationCount);
         _divergence = new DivergenceDetector(network.Classes);
-        _diagnosis = new DivergenceDiagnosis(backend, network, train, AugmenterOf, options, cancellation);
+        _diagnosis = task.CreateDiagnosis(cancellation);
         // Before the moving average copies the weights. A checkpoint that is resumed overwrites both.
         network.PrepareFor(options.Optimizer);
         var repOptimizer = options.Optimizer as RepOptimizerOptions;
@@ -56,24 +55,16 @@ internal sealed class TrainingRun : IDisposable
         if (options.EmaDecay > 0)
             _average = backend.CreateWeightAverage([.. network.Parameters, .. network.Buffers]);
         _best = new BestEpochs(options);
-        _metrics = backend.CreateMetricAccumulator();
-        _step = new TrainingStep(backend, network, _optimizer, _average, _metrics, options);
+        _step = new TrainingStep(backend, network, _optimizer, _average, task, options);
     }
 
     private int BatchesPerEpoch { get; }
-
-    /// <summary>Number of pixels of the training images of an epoch, relative to the full size. The time of a step is about proportional to it.</summary>
-    private double ShareOfPixels(int epoch)
-    {
-        var (height, width) = _options.ImageSize(epoch, _train, _network.Architecture);
-        return (double)height * width / ((double)_train.Height * _train.Width);
-    }
 
     public TrainingResult Execute()
     {
         if (Resume() is not { } resumedAfter)
             return new TrainingResult(Snapshot(1, 0), 0, StopReason.Cancelled, _history, 0);
-        _initial = _best.Best is null && _diagnosis.ComparesDevice ? _network.ExportState() : null;
+        _initial = _best.Best is null && _diagnosis is { ComparesDevice: true } ? _network.ExportState() : null;
         var end = StopReason.Completed;
         TrainingDivergedException? divergence = null;
         try
@@ -91,7 +82,7 @@ internal sealed class TrainingRun : IDisposable
         }
         catch (TrainingDivergedException diverged)
         {
-            divergence = _diagnosis.Explain(diverged, _best.Best?.Weights ?? _initial, _best.Best?.Epoch ?? 0);
+            divergence = _diagnosis?.Explain(diverged, _best.Best?.Weights ?? _initial, _best.Best?.Epoch ?? 0) ?? diverged;
             if (_best.Best is null || !_options.ReturnBestOnDivergence)
                 throw divergence;
             end = StopReason.Diverged;
@@ -124,15 +115,15 @@ internal sealed class TrainingRun : IDisposable
     {
         var curve = new LearningRateCurve();
         var metrics = new PassMetrics();
-        var reporter = new ProgressReporter(progress, TimeProvider.System, epochs: 1, stepCosts: [], steps, _train.Count, validationImages: 0);
+        var reporter = new ProgressReporter(progress, TimeProvider.System, epochs: 1, stepCosts: [], steps, _task.TrainingCount, validationImages: 0);
         reporter.BeginPass(epoch: 1, steps, isValidation: false);
-        _metrics.ReadAndReset();
+        _task.ReadMetrics(new PassMetrics());
         int step = 0;
         long batches = 0;
         // Small training sets are read several times, in another order and with other augmentations, as in training.
         for (int epoch = 1; step < steps; epoch++)
         {
-            using var loader = TrainingLoader(epoch, epochOfOptions: 1);
+            using var loader = _task.CreateTrainingLoader(epoch, epochOfOptions: 1);
             for (int index = 0; index < loader.Batches && step < steps; index++)
             {
                 if (loader.Next(_cancellation) is not { } batch)
@@ -141,7 +132,7 @@ internal sealed class TrainingRun : IDisposable
                 _step.Run(batch, index, loader, batches++, step, _learningRate);
                 if ((index + 1) % _options.GradientAccumulationSteps != 0 && index + 1 < loader.Batches)
                     continue;
-                bool goesOn = curve.Add(_learningRate, metrics.Add(_metrics.ReadAndReset()));
+                bool goesOn = curve.Add(_learningRate, _task.ReadMetrics(metrics));
                 reporter.Step(++step, metrics, _learningRate);
                 if (!goesOn)
                     return curve;
@@ -152,8 +143,7 @@ internal sealed class TrainingRun : IDisposable
 
     public void Dispose()
     {
-        _teacher?.Dispose();
-        _metrics.Dispose();
+        _task.Dispose();
         _average?.Dispose();
         _optimizer.Dispose();
     }
@@ -173,7 +163,7 @@ internal sealed class TrainingRun : IDisposable
         _average?.Swap();
         try
         {
-            if (_validation is not null)
+            if (_task.ValidationCount > 0)
             {
                 validation = ValidationPass(epoch);
                 if (validation is null)
@@ -190,10 +180,12 @@ internal sealed class TrainingRun : IDisposable
 
         var result = new EpochResult(epoch, _learningRate, training.Loss, training.Accuracy, validation?.Loss, validation?.Accuracy)
         {
-            TrainingImages = _train.Count,
+            TrainingMeanIoU = training.MeanIoU,
+            ValidationMeanIoU = validation?.MeanIoU,
+            TrainingImages = _task.TrainingCount,
             TrainingTime = training.Time,
             ValidationTime = validation?.Time ?? TimeSpan.Zero,
-            ValidationTop5Accuracy = _network.Classes > MetricTotals.Top ? validation?.Top5Accuracy : null,
+            ValidationTop5Accuracy = _task.HasTop5Accuracy ? validation?.Top5Accuracy : null,
         };
         _history.Add(result);
         _best.Add(new EpochWeights(epoch, weights), _history);
@@ -207,32 +199,11 @@ internal sealed class TrainingRun : IDisposable
         return true;
     }
 
-    private ImageAugmenter AugmenterOf(int epoch)
-    {
-        var (height, width) = _options.ImageSize(epoch, _train, _network.Architecture);
-        return _augmenter.Reduced(height, width);
-    }
-
-    /// <summary>Creates the loader of an epoch, with the image size and the mixing of an epoch. If its images have another size than those before, creates a teacher of that size and releases the memory for the other one.</summary>
-    private BatchLoader<LabeledBatch> TrainingLoader(int epoch, int epochOfOptions)
-    {
-        var augmenter = AugmenterOf(epochOfOptions);
-        var size = (augmenter.Height, augmenter.Width);
-        if (size != _imageSize)
-        {
-            _imageSize = size;
-            _backend.ReleaseUnusedMemory();
-            _teacher?.Dispose();
-            _teacher = _options.Distillation is { } distillation ? new TeacherTargets(distillation, _normalization, augmenter.Height, augmenter.Width) : null;
-        }
-        return BatchLoader.Training(_train, augmenter, _options.BatchSize, _options.Seed, epoch, _backend, TrainingTargets.Of(_options, epochOfOptions, _train, size), _options.BalancedSampling, teacher: _teacher);
-    }
-
     private PassMetrics? TrainingPass(int epoch)
     {
-        using var loader = TrainingLoader(epoch, epoch);
+        using var loader = _task.CreateTrainingLoader(epoch, epoch);
         var metrics = new PassMetrics();
-        _metrics.ReadAndReset();
+        _task.ReadMetrics(new PassMetrics());
         _reporter.BeginPass(epoch, loader.Batches, isValidation: false);
         for (int step = 1; step <= loader.Batches; step++)
         {
@@ -243,7 +214,7 @@ internal sealed class TrainingRun : IDisposable
             _learningRate = _options.LearningRateScheduler.LearningRate(_options.ActualLearningRate, stepsBefore, stepsPerEpoch, _options.Epochs);
             _step.Run(batch, step - 1, loader, batchesBefore, stepsBefore, _learningRate);
             if (step % _backend.StepsBetweenReads == 0 || step == loader.Batches)
-                _divergence.Check(metrics.Add(_metrics.ReadAndReset()), epoch, step, _learningRate);
+                _divergence.Check(_task.ReadMetrics(metrics), epoch, step, _learningRate);
             _reporter.Step(step, metrics, _learningRate);
         }
         return metrics;
@@ -253,7 +224,7 @@ internal sealed class TrainingRun : IDisposable
     /// <returns>Null if the run was cancelled.</returns>
     private CheckpointAverage? Validate(StateDict averaged)
     {
-        if (_validation is null)
+        if (_task.ValidationCount == 0)
             return _best.Compare(null, _history);
         _network.ImportState(averaged);
         return ValidationPass(_history.Count, isReported: false) is { } metrics ? _best.Compare(metrics, _history) : null;
@@ -261,9 +232,9 @@ internal sealed class TrainingRun : IDisposable
 
     private PassMetrics? ValidationPass(int epoch, bool isReported = true)
     {
-        using var loader = BatchLoader.Evaluation(_validation!, _augmenter, _options.BatchSize, _backend);
+        using var loader = _task.CreateValidationLoader();
         var metrics = new PassMetrics();
-        _metrics.ReadAndReset();
+        _task.ReadMetrics(new PassMetrics());
         if (isReported)
             _reporter.BeginPass(epoch, loader.Batches, isValidation: true);
         for (int step = 1; step <= loader.Batches; step++)
@@ -271,12 +242,9 @@ internal sealed class TrainingRun : IDisposable
             if (loader.Next(_cancellation) is not { } batch)
                 return null;
             using (_backend.BeginStep(training: false))
-            {
-                var logits = _network.Forward(_backend.CreateInput(batch.Staged!));
-                _metrics.Add(_backend.SoftmaxCrossEntropy(logits, batch.Labels, labelSmoothing: 0), logits, batch.Labels);
-            }
+                _task.Evaluate(_network.Forward(_backend.CreateInput(batch.Staged!)), batch);
             if (step % _backend.StepsBetweenReads == 0 || step == loader.Batches)
-                metrics.Add(_metrics.ReadAndReset());
+                _task.ReadMetrics(metrics);
             if (isReported)
                 _reporter.Step(step, metrics, _learningRate);
         }
@@ -304,9 +272,11 @@ internal sealed class TrainingRun : IDisposable
         if (_options.CheckpointPath is not { } path)
             return 0;
         CheckpointFile.CheckWritable(path);
-        if (RunFingerprint.Of(_network, _train, _validation, _normalization, _options, _cancellation) is not { } fingerprint)
+        if (_task.Describe(_cancellation) is not { } data)
             return null;
-        _checkpoint = new TrainingCheckpoint(path, fingerprint, new ModelDescription(_network.Architecture, _network.Classes, _train.Height, _train.Width, _normalization, []));
+        var (height, width) = _task.ImageSize;
+        var fingerprint = RunFingerprint.Of(_network, data, _task.Normalization, _options);
+        _checkpoint = new TrainingCheckpoint(path, fingerprint, new ModelDescription(_network.Architecture, _network.Classes, height, width, _task.Normalization, []));
         if (_checkpoint.Read() is not { } state)
             return 0;
         try

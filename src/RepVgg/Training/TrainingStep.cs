@@ -8,9 +8,9 @@ namespace RepVgg.Training;
 /// <param name="network">The network.</param>
 /// <param name="optimizer">Updates the weights.</param>
 /// <param name="average">The moving average of the weights; null for none.</param>
-/// <param name="metrics">Receives the loss and the logits of each batch.</param>
+/// <param name="task">Computes the loss of each batch.</param>
 /// <param name="options">The options of the run.</param>
-internal sealed class TrainingStep(Backend backend, TrainingNetwork network, Optimizer optimizer, WeightAverage? average, MetricAccumulator metrics, TrainingOptions options)
+internal sealed class TrainingStep(Backend backend, TrainingNetwork network, Optimizer optimizer, WeightAverage? average, TrainingTask task, TrainingOptions options)
 {
     /// <summary>Number of optimizer steps of an epoch.</summary>
     /// <param name="batches">Number of batches of an epoch.</param>
@@ -24,7 +24,7 @@ internal sealed class TrainingStep(Backend backend, TrainingNetwork network, Opt
     /// <param name="batchesBefore">Number of batches that were trained on since the start of the run.</param>
     /// <param name="stepsBefore">Number of optimizer steps since the start of the run.</param>
     /// <param name="learningRate">Learning rate of the optimizer step.</param>
-    public void Run(LabeledBatch batch, int index, BatchLoader loader, long batchesBefore, long stepsBefore, float learningRate)
+    public void Run(Batch batch, int index, BatchLoader loader, long batchesBefore, long stepsBefore, float learningRate)
     {
         int first = index - index % options.GradientAccumulationSteps, end = Math.Min(first + options.GradientAccumulationSteps, loader.Batches);
         bool isLast = index == end - 1;
@@ -33,11 +33,7 @@ internal sealed class TrainingStep(Backend backend, TrainingNetwork network, Opt
             ? new RandomDrops(backend, options.Seed, batchesBefore, options.Dropout, options.StochasticDepth)
             : null;
         var (logits, auxiliary) = network.ForwardWithAuxiliary(backend.CreateInput(batch.Staged!), drops);
-        var targetLoss = TargetLoss(logits, batch);
-        metrics.Add(targetLoss, logits, batch.Labels);
-        var loss = Loss(logits, targetLoss, batch);
-        foreach (var head in auxiliary)
-            loss = backend.Add(loss, backend.Scale(Loss(head, TargetLoss(head, batch), batch), options.AuxiliaryLossWeight));
+        var loss = task.Loss(logits, auxiliary, batch);
         if (end - first > 1)
         {
             double total = Enumerable.Range(first, end - first).Sum(loader.WeightOf);
@@ -53,12 +49,4 @@ internal sealed class TrainingStep(Backend backend, TrainingNetwork network, Opt
         // A smaller decay in the first steps reduces the influence of the initial weights on the average.
         average?.Update(Math.Min(options.EmaDecay, (1f + stepsBefore) / (10f + stepsBefore)));
     }
-
-    private Tensor Loss(Tensor logits, Tensor targetLoss, LabeledBatch batch) => options.Distillation is { } distillation
-        ? distillation.Loss(backend, logits, targetLoss, batch.TeacherTargets)
-        : targetLoss;
-
-    private Tensor TargetLoss(Tensor logits, LabeledBatch batch) => batch.Targets.IsEmpty
-        ? backend.SoftmaxCrossEntropy(logits, batch.Labels, options.LabelSmoothing)
-        : backend.SoftmaxCrossEntropy(logits, batch.Targets);
 }

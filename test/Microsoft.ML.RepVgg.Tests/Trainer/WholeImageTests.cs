@@ -340,7 +340,7 @@ public sealed class WholeImageTests : IDisposable
                 pixels[7] = (byte)(i == changed ? 1 : 0);
                 cache.Add(new WholeImage(pixels, 300 / width, width, hashes ? System.Security.Cryptography.SHA256.HashData(pixels) : null), [], i, i);
             }
-            return RunFingerprint.Of(network, cache, null, Normalization.Identity(1), new TrainingOptions(), default)!.ToJsonString();
+            return RunFingerprint.Of(network, RunFingerprint.Describe(cache, null, default)!, Normalization.Identity(1), new TrainingOptions())!.ToJsonString();
         }
         Assert.Equal(Describe(hashes: false), Describe(hashes: true));
         Assert.Equal(5, new[] { Describe(true), Describe(true, 0), Describe(true, 1), Describe(true, width: 15), Describe(true, 0, width: 15) }.Distinct().Count());

@@ -6,7 +6,7 @@ namespace RepVgg.Tests.Training;
 public class EarlyStoppingCriteriaTests
 {
     private static List<EpochResult> History(params double[] accuracies) =>
-        [.. accuracies.Select((a, i) => new EpochResult(i + 1, 0.1f, 1, 1, 1 - a, a))];
+        [.. accuracies.Select((a, i) => new EpochResult(i + 1, 0.1f, 1, 1, 1 - a, a) { ValidationMeanIoU = a })];
 
     [Theory]
     [InlineData(false, 0.5, 0.6, 0.6)]

@@ -124,7 +124,7 @@ public class QuantizationAwareTests
         {
             using var backend = new CpuBackend(1);
             using var network = new TrainingNetwork(architecture, SyntheticTask.Classes, backend, 3, quantized: new QuantizedLayers([.. floatBlocks], false, 127));
-            return RunFingerprint.Of(network, _train, null, SyntheticTask.Normalization, _options, CancellationToken.None)!;
+            return RunFingerprint.Of(network, RunFingerprint.Describe(_train, null, CancellationToken.None)!, SyntheticTask.Normalization, _options)!;
         }
     }
 

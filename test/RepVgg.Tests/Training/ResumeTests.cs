@@ -307,7 +307,7 @@ public class ResumeTests
         string[] notCompared = [nameof(TrainingOptions.MinimumSamplesPerClass), nameof(TrainingOptions.CheckpointPath), nameof(TrainingOptions.ReturnBestOnDivergence)];
         using var backend = new CpuBackend(1);
         using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
-        var fingerprint = RunFingerprint.Of(network, _train, null, SyntheticTask.Normalization, Options("run.checkpoint"), CancellationToken.None)!;
+        var fingerprint = RunFingerprint.Of(network, RunFingerprint.Describe(_train, null, CancellationToken.None)!, SyntheticTask.Normalization, Options("run.checkpoint"))!;
         Assert.Equal(
             typeof(TrainingOptions).GetProperties().Select(property => property.Name).Except(notCompared).Order(StringComparer.Ordinal),
             fingerprint["options"]!.AsObject().Select(pair => pair.Key).Order(StringComparer.Ordinal));
@@ -318,7 +318,7 @@ public class ResumeTests
     {
         using var backend = new CpuBackend(1);
         using var network = new TrainingNetwork(SyntheticTask.Architecture, SyntheticTask.Classes, backend, 3);
-        var fingerprint = RunFingerprint.Of(network, _train, null, SyntheticTask.Normalization, Options("run.checkpoint"), CancellationToken.None)!;
+        var fingerprint = RunFingerprint.Of(network, RunFingerprint.Describe(_train, null, CancellationToken.None)!, SyntheticTask.Normalization, Options("run.checkpoint"))!;
         byte[] hashed = [.. Enumerable.Range(0, _train.Count).SelectMany(i => (byte[])[1, .. _train.ReadBytes(i, [])])];
         Assert.Equal(Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(hashed)), (string?)fingerprint["data"]!["Training pixels"]);
     }
