@@ -87,9 +87,9 @@ public sealed record KnowledgeDistillation
         using var file = InputFile.Open(TeacherPath);
         try
         {
-            var model = SavedModel.Load(file, copy => new MLContext().Model.Load(copy, out _), (TeacherOptions ?? new WeightsFileOptions()).Limits, (_, network, label) =>
+            var model = SavedModel.Load(file, copy => new MLContext().Model.Load(copy, out _), (TeacherOptions ?? new WeightsFileOptions()).Limits, (saved, label) =>
             {
-                if (label is { } column)
+                if (label is { } column && saved.Network is { } network)
                     classifiers.Add((network.Dequantize(), TeacherClasses ?? KeyValues.Read(column, network.Classes)));
                 return new TransformerChain<ITransformer>();
             });

@@ -45,7 +45,7 @@ public static class RepVggModelOperations
     /// <remarks>
     /// The model scores in batches on this library's engine, without ONNX Runtime, as before it was saved. Its input column can also
     /// contain the content of image files (Vector&lt;Byte&gt;). The transformers are parts of the returned chain:
-    /// <see cref="RepVggTransformer"/> and <see cref="RepVggFeaturizingTransformer"/>.
+    /// <see cref="RepVggTransformer"/>, <see cref="RepVggFeaturizingTransformer"/> and <see cref="RepVggSegmentationTransformer"/>.
     /// </remarks>
     /// <param name="catalog"><c>mlContext.Model</c>.</param>
     /// <param name="filePath">The model file.</param>
@@ -91,10 +91,10 @@ public static class RepVggModelOperations
         using var file = new MemoryStream();
         stream.CopyTo(file);
         bool hasClassifier = false;
-        var model = SavedModel.Load(file, copy => catalog.Load(copy, out schema), limits, (part, network, label) =>
+        var model = SavedModel.Load(file, copy => catalog.Load(copy, out schema), limits, (network, label) =>
         {
-            hasClassifier |= part.Head is not null;
-            return Create(part, network, label, scoring, options.MaximumImagePixels);
+            hasClassifier |= network.Part.Head is not null;
+            return Create(network, label, scoring, options.MaximumImagePixels);
         });
         if (!scoring.Views.IsSingle && !hasClassifier)
         {
@@ -123,8 +123,15 @@ public static class RepVggModelOperations
         return catalog.LoadRepVgg(stream, out _, options);
     }
 
-    private static ITransformer Create(SavedPart part, QuantizedNetwork network, DataViewSchema.Column? predictedLabel, ScoringOptions scoring, long? maximumPixels)
+    private static ITransformer Create(SavedNetwork saved, DataViewSchema.Column? predictedLabel, ScoringOptions scoring, long? maximumPixels)
     {
+        var part = saved.Part;
+        if (saved.Segmentation is { } segmentation)
+        {
+            var images = part.Input.ToFeatureInput(segmentation.Architecture.Backbone.InputChannels, segmentation.ImageHeight, segmentation.ImageWidth, maximumPixels);
+            return new RepVggSegmentationTransformer(segmentation, images, part.OutputColumn, part.Segmentation!.ScoreColumn, saved.Labels, scoring);
+        }
+        var network = saved.Network!;
         var input = part.Input.ToFeatureInput(network, maximumPixels);
         if (part.Head is not { } head)
             return new RepVggFeaturizingTransformer(network.Dequantize(), input, part.OutputColumn, scoring);

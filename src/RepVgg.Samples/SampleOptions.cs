@@ -14,6 +14,10 @@ internal sealed record SampleOptions
 
     public int? Epochs { get; init; }
 
+    public int? Seed { get; init; }
+
+    public int? DilatedBlocks { get; init; }
+
     public TrainingDevice Device { get; init; } = TrainingDevice.Auto;
 
     /// <summary>Reads pairs of an option and its value.</summary>
@@ -31,6 +35,8 @@ internal sealed record SampleOptions
                 "--run" => options with { Run = value },
                 "--out" => options with { Output = value },
                 "--epochs" => options with { Epochs = ParseInteger(value) is { } epochs and > 0 ? epochs : throw new FormatException($"--epochs is '{value}'; it must be a whole number of 1 or more.") },
+                "--seed" => options with { Seed = ParseInteger(value) ?? throw new FormatException($"--seed is '{value}'; it must be a whole number of 0 or more.") },
+                "--dilated-blocks" => options with { DilatedBlocks = ParseInteger(value) ?? throw new FormatException($"--dilated-blocks is '{value}'; it must be a whole number of 0 or more.") },
                 "--device" => options with { Device = ParseDevice(value) },
                 _ => throw new FormatException($"There is no option '{words[i]}'."),
             };

@@ -1,6 +1,21 @@
 using System.Globalization;
 using Microsoft.ML;
 using Microsoft.ML.Data;
+using Microsoft.ML.Transforms.Image;
+
+// Predicts the masks of image files with a saved model for segmentation: ModelConsumer mask MODEL.zip IMAGE.... One line per image: the classes of its pixels as hexadecimal numbers.
+if (args[0] == "mask")
+{
+    var segmentation = new MLContext();
+    var network = segmentation.Model.Load(args[1], out _);
+    using var predictor = segmentation.Model.CreatePredictionEngine<Picture, Mask>(network, ignoreMissingColumns: true);
+    foreach (string path in args[2..])
+    {
+        using var picture = MLImage.CreateFromFile(path);
+        Console.WriteLine(Convert.ToHexString(predictor.Predict(new Picture { Image = picture }).PredictedMask));
+    }
+    return;
+}
 
 // Scores images with a saved model: ModelConsumer MODEL.zip CHANNELS HEIGHT WIDTH IMAGES [SECONDS [FILE TEXT]], and waits for some
 // seconds, or until a file contains a text.
@@ -43,4 +58,15 @@ internal sealed class Prediction
     public uint PredictedLabel { get; set; }
 
     public float[] Score { get; set; } = [];
+}
+
+internal sealed class Picture
+{
+    [ImageType(1, 1)]
+    public MLImage Image { get; set; } = null!;
+}
+
+internal sealed class Mask
+{
+    public byte[] PredictedMask { get; set; } = [];
 }

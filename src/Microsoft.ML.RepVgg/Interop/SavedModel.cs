@@ -24,24 +24,24 @@ internal sealed partial class SavedModel
     private const string OnnxEntry = "OnnxModel";
 
     /// <summary>The networks, which may have no integers, by their place: the indices of the ONNX transformer and of the chains around it, such as <c>1/2</c>.</summary>
-    private readonly Dictionary<string, (SavedPart Part, QuantizedNetwork Network)> _networks = [];
+    private readonly Dictionary<string, SavedNetwork> _networks = [];
     private readonly List<IDisposable> _created = [];
-    private readonly Func<SavedPart, QuantizedNetwork, DataViewSchema.Column?, ITransformer> _create;
+    private readonly Func<SavedNetwork, DataViewSchema.Column?, ITransformer> _create;
     private readonly WeightsFileLimits _limits;
 
     /// <summary>The place of the loaded model in its file, followed by a slash; empty for the outermost transformer.</summary>
     private string _place = "";
 
-    private SavedModel(WeightsFileLimits limits, Func<SavedPart, QuantizedNetwork, DataViewSchema.Column?, ITransformer> create) => (_limits, _create) = (limits, create);
+    private SavedModel(WeightsFileLimits limits, Func<SavedNetwork, DataViewSchema.Column?, ITransformer> create) => (_limits, _create) = (limits, create);
 
     /// <summary>Loads a model.</summary>
     /// <param name="stream">The model file, from its start.</param>
     /// <param name="load">Loads a model with ML.NET.</param>
     /// <param name="limits">Limits on the networks in the model.</param>
-    /// <param name="create">Creates the transformer from its description, its network, and for a classifier a column with the type and the key values of the label.</param>
+    /// <param name="create">Creates the transformer from its description and its network, and for a classifier a column with the type and the key values of the label.</param>
     /// <exception cref="InvalidDataException">The stream is no ML.NET model, is damaged, or contains no transformer that this library saved.</exception>
     /// <exception cref="IOException">The folder for temporary files cannot be used.</exception>
-    public static ITransformer Load(Stream stream, Func<Stream, ITransformer> load, WeightsFileLimits limits, Func<SavedPart, QuantizedNetwork, DataViewSchema.Column?, ITransformer> create)
+    public static ITransformer Load(Stream stream, Func<Stream, ITransformer> load, WeightsFileLimits limits, Func<SavedNetwork, DataViewSchema.Column?, ITransformer> create)
     {
         var model = new SavedModel(limits, create);
         using var copy = new MemoryStream();
@@ -117,7 +117,7 @@ internal sealed partial class SavedModel
     }
 
     /// <summary>Reads the network of an ONNX transformer; null if another library saved it.</summary>
-    private static (SavedPart, QuantizedNetwork)? ReadNetwork(ZipArchiveEntry entry, WeightsFileLimits limits)
+    private static SavedNetwork? ReadNetwork(ZipArchiveEntry entry, WeightsFileLimits limits)
     {
         // ML.NET writes the length of the file, then the file.
         using var stream = entry.Open();
@@ -138,7 +138,12 @@ internal sealed partial class SavedModel
         if (OnnxReader.ReadChainDetails(content).Transformer is not { } json)
             return null;
         content.Position = 0;
-        return (SavedPart.FromJson(json), OnnxReader.ReadAny(content, limits));
+        var part = SavedPart.FromJson(json);
+        if (part.Segmentation is null)
+            return new SavedNetwork(part, OnnxReader.ReadAny(content, limits), null, []);
+        var (segmentation, labels) = OnnxReader.ReadSegmentation(content);
+        limits.CheckImage(segmentation.Architecture.Backbone.InputChannels, segmentation.ImageHeight, segmentation.ImageWidth);
+        return new SavedNetwork(part, null, segmentation, labels);
     }
 
     private static void Copy(ZipArchiveEntry from, ZipArchiveEntry to)
@@ -186,7 +191,7 @@ internal sealed partial class SavedModel
         {
             if (!_networks.Remove($"{place}{i}", out var network))
                 continue;
-            var transformer = _create(network.Part, network.Network, Label(parts));
+            var transformer = _create(network, Label(parts));
             _created.Add((IDisposable)transformer);
             return transformer;
         }
@@ -207,3 +212,10 @@ internal sealed partial class SavedModel
     [GeneratedRegex("Transform_([0-9]{1,9})(?=/|$)")]
     private static partial Regex PartFolder();
 }
+
+/// <summary>A network of a saved model.</summary>
+/// <param name="Part">Description of the saved transformer.</param>
+/// <param name="Network">The network of a classifier or featurizer, which may have no integers; null for segmentation.</param>
+/// <param name="Segmentation">The network for segmentation; null for others.</param>
+/// <param name="Labels">Names of the classes of a network for segmentation; empty if they are unknown.</param>
+internal sealed record SavedNetwork(SavedPart Part, QuantizedNetwork? Network, SegmentationNetwork? Segmentation, IReadOnlyList<string> Labels);

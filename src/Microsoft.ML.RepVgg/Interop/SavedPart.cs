@@ -13,9 +13,11 @@ namespace Microsoft.ML.RepVgg.Interop;
 
 /// <summary>Description of a transformer of this library that was saved as a chain of ML.NET's transformers. It is part of the metadata of the chain's ONNX file.</summary>
 /// <param name="Input">The input column.</param>
-/// <param name="OutputColumn">Name of the score column of a classifier, or of the features.</param>
-/// <param name="Head">The head of a classifier; null for a featurizer.</param>
-internal sealed record SavedPart(SavedInput Input, string OutputColumn, SavedHead? Head)
+/// <param name="OutputColumn">Name of the score column of a classifier, of the features, or of the masks.</param>
+/// <param name="Head">The head of a classifier; null for others.</param>
+/// <param name="Segmentation">The other output of a network for segmentation; null for other networks.</param>
+internal sealed record SavedPart(
+    SavedInput Input, string OutputColumn, SavedHead? Head, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] SavedSegmentation? Segmentation = null)
 {
     private static readonly JsonSerializerOptions _json = new()
     {
@@ -88,9 +90,17 @@ internal sealed record SavedInput(
     /// <param name="network">The network.</param>
     /// <param name="maximumPixels">Largest number of pixels of an image; null for that of the description.</param>
     /// <exception cref="InvalidDataException">The description is inconsistent, or does not fit the network.</exception>
-    public FeatureInput ToFeatureInput(QuantizedNetwork network, long? maximumPixels)
+    public FeatureInput ToFeatureInput(QuantizedNetwork network, long? maximumPixels) => ToFeatureInput(network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth, maximumPixels);
+
+    /// <summary>Creates the input that this describes.</summary>
+    /// <param name="channels">Number of channels of the network.</param>
+    /// <param name="height">Height of the network's input in pixels.</param>
+    /// <param name="width">Width of the network's input in pixels.</param>
+    /// <param name="maximumPixels">Largest number of pixels of an image; null for that of the description.</param>
+    /// <exception cref="InvalidDataException">The description is inconsistent, or does not fit the network.</exception>
+    public FeatureInput ToFeatureInput(int channels, int height, int width, long? maximumPixels)
     {
-        if (!Size.SequenceEqual([network.Architecture.InputChannels, network.ImageHeight, network.ImageWidth]) || !Enum.IsDefined(Resizing) || !Enum.IsDefined(CropAnchor) || MaximumPixels < 1 || !(CropFraction is > 0 and <= 1))
+        if (!Size.SequenceEqual([channels, height, width]) || !Enum.IsDefined(Resizing) || !Enum.IsDefined(CropAnchor) || MaximumPixels < 1 || !(CropFraction is > 0 and <= 1))
             throw new InvalidDataException("The model's description of its RepVGG network is damaged: it does not fit the network.");
         var builder = new DataViewSchema.Builder();
         foreach (string name in DataColumns.Where(name => name != Column))
@@ -117,3 +127,7 @@ internal sealed record SavedInput(
 /// <param name="PredictedLabelColumn">Name of the predicted label's column.</param>
 /// <param name="LabelColumn">Name of the label column of the training data.</param>
 internal sealed record SavedHead(string PredictedLabelColumn, string LabelColumn);
+
+/// <summary>Description of the other output of a network for segmentation.</summary>
+/// <param name="ScoreColumn">Name of the column with the probabilities; null for none.</param>
+internal sealed record SavedSegmentation(string? ScoreColumn);

@@ -56,4 +56,14 @@ internal static class StockChain
             chain.AddNetwork(QuantizedNetwork.WithoutIntegers(network), features, omitBatch: true, new SavedPart(SavedInput.Of(input), outputColumn, Head: null));
             chain.Copy([features], [outputColumn]);
         });
+
+    /// <summary>Saves a network for segmentation.</summary>
+    /// <param name="context">Destination of the model.</param>
+    /// <param name="network">The fused network.</param>
+    /// <param name="input">Description of the input column.</param>
+    /// <param name="maskColumn">Name of the column with the class of every pixel.</param>
+    /// <param name="scoreColumn">Name of the column with the probabilities; null for none.</param>
+    /// <param name="labels">Names of the classes; empty if they are unknown.</param>
+    public static void SaveSegmentation(ModelSaveContext context, SegmentationNetwork network, FeatureInput input, string maskColumn, string? scoreColumn, IReadOnlyList<string> labels) =>
+        StockChainBuilder.Save(context, input, chain => chain.AddSegmentation(network, maskColumn, scoreColumn, labels));
 }

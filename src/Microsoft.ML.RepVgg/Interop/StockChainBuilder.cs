@@ -81,11 +81,35 @@ internal sealed class StockChainBuilder
             OutputName = outputColumn,
             OmitOutputBatch = omitBatch,
             BatchSize = omitBatch ? 1 : null,
-            Chain = new OnnxChainDetails { Background = _input.Background, Crop = CropOf(_input.Crop), Transformer = part.ToJson() },
+            Chain = Describe(part),
         };
         OnnxWriter.Write(network, model, options);
         OnnxRuntimeTelemetry.DisableEvents();
         Add(_transforms.ApplyOnnxModel([outputColumn], [_input.PixelColumnName], model));
+    }
+
+    /// <summary>Adds a network for segmentation.</summary>
+    /// <param name="network">The network, whose input is the pixel column.</param>
+    /// <param name="maskColumn">Name of the column with the class of every pixel.</param>
+    /// <param name="scoreColumn">Name of the column with the probabilities; null for none.</param>
+    /// <param name="labels">Names of the classes; empty if they are unknown.</param>
+    public void AddSegmentation(SegmentationNetwork network, string maskColumn, string? scoreColumn, IReadOnlyList<string> labels)
+    {
+        string model = Path.Combine(_folder, "network.onnx");
+        var options = new SegmentationExportOptions
+        {
+            InputName = _input.PixelColumnName,
+            MaskName = maskColumn,
+            LogitsName = scoreColumn,
+            Softmax = scoreColumn is not null,
+            BatchSize = 1,
+            OmitOutputBatch = true,
+            ClassLabels = labels.Count > 0 ? labels : null,
+            Chain = Describe(new SavedPart(SavedInput.Of(_input), maskColumn, Head: null, new SavedSegmentation(scoreColumn))),
+        };
+        OnnxWriter.Write(network, model, options);
+        OnnxRuntimeTelemetry.DisableEvents();
+        Add(_transforms.ApplyOnnxModel(scoreColumn is null ? [maskColumn] : [maskColumn, scoreColumn], [_input.PixelColumnName], model));
     }
 
     /// <summary>Adds a transformer.</summary>
@@ -126,6 +150,8 @@ internal sealed class StockChainBuilder
 
     /// <summary>Has the end of the chain remove a column.</summary>
     public void Drop(string column) => _dropped.Add(column);
+
+    private OnnxChainDetails Describe(SavedPart part) => new() { Background = _input.Background, Crop = CropOf(_input.Crop), Transformer = part.ToJson() };
 
     private static OnnxCrop? CropOf(CenterCrop crop) =>
         crop.IsWhole ? null : new OnnxCrop(crop.ResizedHeight, crop.ResizedWidth, crop.Top, crop.Left, crop.Height, crop.Width);

@@ -330,13 +330,13 @@ public sealed class LoadRepVggTests(TrainedStripes trained) : IClassFixture<Trai
         foreach (var cause in new Exception[] { new IOException("No space left on device"), new UnauthorizedAccessException("Denied"), new DirectoryNotFoundException("None") })
         {
             using var stream = File.OpenRead(Save(trained.Model));
-            var error = Assert.Throws<IOException>(() => SavedModel.Load(stream, _ => throw new System.Reflection.TargetInvocationException(cause), new WeightsFileLimits(), (_, _, _) => throw new NotSupportedException()));
+            var error = Assert.Throws<IOException>(() => SavedModel.Load(stream, _ => throw new System.Reflection.TargetInvocationException(cause), new WeightsFileLimits(), (_, _) => throw new NotSupportedException()));
             Assert.Equal($"A file cannot be written to or read from the folder for temporary files, '{Path.GetTempPath()}': {cause.Message}.", error.Message);
         }
         foreach (var cause in new Exception[] { new EndOfStreamException("The end"), new FormatException("No model") })
         {
             using var stream = File.OpenRead(Save(trained.Model));
-            Assert.Contains("It is damaged", Assert.Throws<InvalidDataException>(() => SavedModel.Load(stream, _ => throw cause, new WeightsFileLimits(), (_, _, _) => throw new NotSupportedException())).Message);
+            Assert.Contains("It is damaged", Assert.Throws<InvalidDataException>(() => SavedModel.Load(stream, _ => throw cause, new WeightsFileLimits(), (_, _) => throw new NotSupportedException())).Message);
         }
     }
 

@@ -16,6 +16,9 @@ internal static class OnnxSegmentation
     private const string ArchitectureKey = "repvgg.pspnet";
     private const int OldestOpset = 11;
 
+    /// <summary>The first operator set whose Softmax is of one axis.</summary>
+    private const int SoftmaxOpset = 13;
+
     /// <summary>Whether a file is a network for segmentation of this library.</summary>
     public static bool IsIn(IReadOnlyDictionary<string, string> properties) => properties.ContainsKey(ArchitectureKey);
 
@@ -79,14 +82,15 @@ internal static class OnnxSegmentation
             [graph.Node("Concat", "ppm/concat", parts, ("axis", 1)), graph.Constant("cls.0.weight", [architecture.HeadWidth, architecture.ConcatenatedWidth, 3, 3], network.Head.Kernel, OnnxPrecision.Single), graph.Constant("cls.0.bias", [architecture.HeadWidth], network.Head.Bias, OnnxPrecision.Single)],
             3, network.Head.Shape.Geometry.Of(3, 3));
         string logits = OnnxWriter.Convolve1x1(graph, "cls/4/conv", "cls.4", graph.Node("Relu", "cls/0/relu", [head]), network.Classifier, OnnxPrecision.Single);
-        bool isOutput = options.LogitsName is not null && !options.OmitOutputBatch;
-        string resized = Resize(isOutput ? options.LogitsName! : "logits/resize", "logits", logits, architecture.Classes, network.ImageHeight, network.ImageWidth);
+        string? second = options.OmitOutputBatch ? null : options.LogitsName;
+        string resized = Resize(second is not null && !options.Softmax ? second : "logits/resize", "logits", logits, architecture.Classes, network.ImageHeight, network.ImageWidth);
+        string scores = options.Softmax ? graph.Node("Softmax", second ?? "scores/softmax", [resized], ("axis", 1)) : resized;
         string best = graph.Node("ArgMax", "mask/argmax", [resized], ("axis", 1), ("keepdims", 0));
         if (options.OmitOutputBatch)
         {
             best = graph.Node("Reshape", "mask/reshape", [best, graph.Integers("mask.shape", [network.ImageHeight, network.ImageWidth])]);
             if (options.LogitsName is { } name)
-                graph.Node("Reshape", name, [resized, graph.Integers("logits.shape", [architecture.Classes, network.ImageHeight, network.ImageWidth])]);
+                graph.Node("Reshape", name, [scores, graph.Integers("logits.shape", [architecture.Classes, network.ImageHeight, network.ImageWidth])]);
         }
         graph.Node("Cast", options.MaskName, [best], ("to", OnnxSchema.Tensor.UInt8));
         return graph.Message;
@@ -153,6 +157,7 @@ internal static class OnnxSegmentation
             InputName = input.Name,
             MaskName = model.Outputs[0].Name,
             LogitsName = model.Outputs.Count > 1 ? model.Outputs[1].Name : null,
+            Softmax = model.Outputs.Count > 1 && model.Nodes.Any(node => node.Operation == "Softmax"),
             BatchSize = input.Shape.Count > 0 && input.Shape[0] is { } batch ? (int)Math.Clamp(batch, 1, int.MaxValue) : null,
             OmitOutputBatch = omitsBatch,
             OpsetVersion = model.OperatorSet ?? OldestOpset,
@@ -189,6 +194,8 @@ internal static class OnnxSegmentation
             throw new ArgumentException($"The batch size is {options.BatchSize}, not at least 1.", nameof(options));
         if (options.OpsetVersion is < OldestOpset or > OnnxWriter.NewestOpset)
             throw new ArgumentException($"Operator set {options.OpsetVersion} is not supported for segmentation; choose {OldestOpset} to {OnnxWriter.NewestOpset}.", nameof(options));
+        if (options.Softmax && (options.LogitsName is null || options.OpsetVersion < SoftmaxOpset))
+            throw new ArgumentException($"Softmax needs LogitsName, the name of the second output, and operator set {SoftmaxOpset} or later.", nameof(options));
         if (options.OmitOutputBatch && options.BatchSize != 1)
             throw new ArgumentException("Outputs without a batch dimension require a batch size of 1.", nameof(options));
         if (options.ClassLabels is { } labels && labels.Count != network.Classes)

@@ -12,6 +12,9 @@ public sealed record SegmentationExportOptions
     /// <summary>Name of a second output with the logits of every pixel, float [N, classes, H, W]; null for none.</summary>
     public string? LogitsName { get; init; }
 
+    /// <summary>Whether the second output has the probabilities of the classes, the softmax of the logits. Requires <see cref="LogitsName"/> and an <see cref="OpsetVersion"/> of 13 or later.</summary>
+    public bool Softmax { get; init; }
+
     /// <summary>The fixed batch size; null for a dynamic batch size.</summary>
     public int? BatchSize { get; init; }
 

@@ -40,17 +40,45 @@ public sealed class OnnxSegmentationTests
     }
 
     [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void The_second_output_can_be_probabilities(bool omitsBatch)
+    {
+        const int Height = 41, Width = 33, Classes = 5;
+        var network = RandomSegmentation.Create(RandomSegmentation.Architecture(Classes, 8, 1, 2), Height, Width);
+        float[] pixels = RandomNetworks.Pixels(network.Backbone, 1), logits = ReferenceSegmentation.Logits(network, pixels, 1);
+        using var file = new MemoryStream();
+        OnnxWriter.Write(network, file, new SegmentationExportOptions { BatchSize = 1, LogitsName = "scores", Softmax = true, OmitOutputBatch = omitsBatch });
+
+        using var session = new InferenceSession(file.ToArray());
+        using var input = OrtValue.CreateTensorValueFromMemory(pixels, [1, 3, Height, Width]);
+        using var run = new RunOptions();
+        using var results = session.Run(run, new Dictionary<string, OrtValue> { ["input"] = input }, ["scores"]);
+        const int Area = Height * Width;
+        double[] expected = new double[logits.Length];
+        for (int p = 0; p < Area; p++)
+        {
+            double sum = Enumerable.Range(0, Classes).Sum(c => Math.Exp(logits[c * Area + p]));
+            for (int c = 0; c < Classes; c++)
+                expected[c * Area + p] = Math.Exp(logits[c * Area + p]) / sum;
+        }
+        Compare.Close([.. expected.Select(value => (float)value)], results[0].GetTensorDataAsSpan<float>(), 1e-5, "probabilities");
+    }
+
+    [Theory]
     [InlineData(null, false, null)]
     [InlineData(1, true, "scores")]
     [InlineData(4, false, "scores")]
-    public void Networks_come_back_bit_for_bit(int? batch, bool omitsBatch, string? logits)
+    [InlineData(1, true, "scores", true)]
+    [InlineData(null, false, "scores", true)]
+    public void Networks_come_back_bit_for_bit(int? batch, bool omitsBatch, string? logits, bool softmax = false)
     {
         var architecture = RandomSegmentation.Architecture(6, 12, 1, 2, 3) with { Backbone = RandomSegmentation.Architecture(6, 12, 1).Backbone with { DilatedBlocks = 2 } };
         var network = RandomSegmentation.Create(architecture, 57, 64);
         string[] labels = ["a", "b", "c", "d", "e", "f"];
         using var folder = new TemporaryFolder();
         string path = folder.File("network.onnx");
-        OnnxWriter.Write(network, path, new SegmentationExportOptions { BatchSize = batch, OmitOutputBatch = omitsBatch, LogitsName = logits, ClassLabels = labels, InputName = "pixels", MaskName = "classes" });
+        OnnxWriter.Write(network, path, new SegmentationExportOptions { BatchSize = batch, OmitOutputBatch = omitsBatch, LogitsName = logits, Softmax = softmax, ClassLabels = labels, InputName = "pixels", MaskName = "classes" });
 
         var (read, readLabels) = OnnxReader.ReadSegmentation(path);
 

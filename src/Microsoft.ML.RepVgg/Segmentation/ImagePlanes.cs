@@ -1,0 +1,35 @@
+using System.Drawing;
+using Microsoft.ML.RepVgg.Input.Images;
+
+namespace Microsoft.ML.RepVgg.Segmentation;
+
+/// <summary>Reads whole images.</summary>
+internal static class ImagePlanes
+{
+    /// <summary>Reads the colours of an image, on white where it is transparent.</summary>
+    /// <param name="encodedImage">The content of the file.</param>
+    /// <param name="height">Receives the height in pixels.</param>
+    /// <param name="width">Receives the width in pixels.</param>
+    /// <returns>Planes (CHW) of red, green and blue.</returns>
+    /// <exception cref="InvalidDataException">The image cannot be decoded.</exception>
+    public static byte[] Read(byte[] encodedImage, out int height, out int width)
+    {
+        try
+        {
+            using var image = ImageDecoder.Decode(encodedImage, new ImageDecoding());
+            (height, width) = (image.Height, image.Width);
+            byte[] planes = new byte[3 * height * width];
+            using var resizer = ImageResizer.OfWholeImages(height, width, ImageResizer.Background(Color.White, 3));
+            resizer.Resize(image, planes);
+            return planes;
+        }
+        catch (ImageException error)
+        {
+            throw new InvalidDataException($"The image cannot be read: {error.Message}.", error);
+        }
+        catch (Exception error) when (MissingDecoder.IsCauseOf(error))
+        {
+            throw MissingDecoder.Explain(error);
+        }
+    }
+}
