@@ -45,6 +45,25 @@ public sealed class SegmentationMask
         }
     }
 
+    /// <summary>Reads a mask from a PNG file, whose grey values, or indices of the palette, are the classes.</summary>
+    /// <param name="path">The file.</param>
+    /// <returns>The mask.</returns>
+    /// <exception cref="InvalidDataException">The file is no such PNG file, or is damaged.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    public static SegmentationMask Load(string path)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        try
+        {
+            var (labels, height, width) = MaskImage.Read(File.ReadAllBytes(path), ImageDecoding.LargestMaximum, colours: null);
+            return new SegmentationMask(height, width, labels);
+        }
+        catch (ImageException error)
+        {
+            throw new InvalidDataException($"The mask '{path}' cannot be used: {error.Message}.", error);
+        }
+    }
+
     /// <summary>Writes the mask as a PNG file with a palette, whose indices are the classes.</summary>
     /// <param name="path">The file; an existing one is replaced once the new one is complete.</param>
     /// <param name="colors">The colours of the palette; null, and for classes beyond them, gives those of PASCAL VOC.</param>

@@ -11,7 +11,7 @@ namespace RepVgg.Samples;
 /// <summary>Gives every pixel of an image a class: trains on a folder of images and masks, evaluates, saves, loads without this library, and draws masks over images.</summary>
 internal static class Segmentation
 {
-    private const int TrainingImages = 480, ValidationImages = 120, DrawnImages = 4;
+    private const int TrainingImages = 2000, ValidationImages = 200, DrawnImages = 4;
 
     public static void Run(SampleOptions sample, CancellationToken cancellation)
     {
@@ -43,11 +43,12 @@ internal static class Segmentation
             Architecture = Backbone(sample.DilatedBlocks),
             ImageHeight = ShapeImages.Size,
             ImageWidth = ShapeImages.Size,
-            HeadWidth = 64,
-            Epochs = sample.Epochs ?? 40,
-            BatchSize = 16,
+            HeadWidth = 48,
+            Epochs = sample.Epochs ?? 18,
+            BatchSize = 8,
             Optimizer = new SgdOptions(Nesterov: true),
-            Augmentation = new SegmentationAugmentation { MinimumScale = 0.75, MaximumScale = 1.5 },
+            // The shapes have every size and angle, so that only mirroring adds to them.
+            Augmentation = new SegmentationAugmentation { MinimumScale = 1, MaximumScale = 1, Rotation = 0 },
             EmaDecay = 0.98f,
             ValidationSet = validation,
             Device = sample.Device,
@@ -82,7 +83,7 @@ internal static class Segmentation
     {
         Name = "RepVGG-shapes",
         InputChannels = 3,
-        Stages = [new("stage0", 32, 1, 2), new("stage1", 48, 2, 2), new("stage2", 96, 3, 2), new("stage3", 128, 1, 2)],
+        Stages = [new("stage0", 24, 1, 2), new("stage1", 32, 2, 2), new("stage2", 64, 3, 2), new("stage3", 96, 1, 2)],
         DefaultImageSize = ShapeImages.Size,
         OutputStride = 4,
         DilatedBlocks = dilatedBlocks,

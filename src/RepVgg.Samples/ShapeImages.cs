@@ -10,8 +10,8 @@ internal sealed class ShapeImages
     /// <summary>Height and width of an image in pixels.</summary>
     public const int Size = 96;
 
-    private const int PhotoSize = 28, FewestShapes = 3, MostShapes = 8, BytesPerPixel = 4;
-    private const double SmallestRadius = 12, LargestRadius = 30;
+    private const int PhotoSize = 28, FewestShapes = 4, MostShapes = 8, BytesPerPixel = 4;
+    private const double SmallestRadius = 16, LargestRadius = 36;
 
     private readonly List<float[]> _photos;
     private readonly Random _random;
@@ -75,7 +75,7 @@ internal sealed class ShapeImages
         for (int part = 0; part < parts; part++)
         {
             float[] photo = _photos[_random.Next(_photos.Count)];
-            double[] dark = Colour(), bright = Colour();
+            double[] dark = MutedColour(), bright = MutedColour();
             double scale = 0.15 + 0.25 * _random.NextDouble(), top = _random.NextDouble() * (PhotoSize - 1 - scale * (Size - 1)), left = _random.NextDouble() * (PhotoSize - 1 - scale * (Size - 1));
             (top, left) = (Math.Max(0, top), Math.Max(0, left));
             for (int y = 0; y < Size; y++)
@@ -98,7 +98,7 @@ internal sealed class ShapeImages
         double radius = SmallestRadius + (LargestRadius - SmallestRadius) * _random.NextDouble(), centreY = _random.NextDouble() * Size, centreX = _random.NextDouble() * Size;
         var (sine, cosine) = Math.SinCos(2 * Math.PI * _random.NextDouble());
         double period = 4 + 4 * _random.NextDouble();
-        double[] first = Colour(), second = Colour();
+        var (first, second) = Colours();
         for (int y = 0; y < Size; y++)
         {
             for (int x = 0; x < Size; x++)
@@ -135,7 +135,21 @@ internal sealed class ShapeImages
         };
     }
 
-    private double[] Colour() => [_random.Next(256), _random.Next(256), _random.Next(256)];
+    private double[] MutedColour() => [_random.Next(64, 192), _random.Next(64, 192), _random.Next(64, 192)];
+
+    /// <summary>Two colours that can be told from each other.</summary>
+    private (double[] First, double[] Second) Colours()
+    {
+        const double LeastDifference = 200;
+        while (true)
+        {
+            double[] first = Colour(), second = Colour();
+            if (first.Zip(second).Sum(pair => Math.Abs(pair.First - pair.Second)) >= LeastDifference)
+                return (first, second);
+        }
+
+        double[] Colour() => [_random.Next(256), _random.Next(256), _random.Next(256)];
+    }
 
     private static double Bilinear(float[] photo, double y, double x)
     {

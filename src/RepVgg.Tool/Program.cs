@@ -3,9 +3,12 @@ using RepVgg.Tool.Classification;
 using RepVgg.Tool.CommandLine;
 using RepVgg.Tool.Images;
 using RepVgg.Tool.Scoring;
+using RepVgg.Tool.Segmentation;
 using RepVgg.Tool.Weights;
 using RepVgg.Tool.Workflow;
 
+const string SegmentationModel = "MODEL: the model.zip of a run of segment-train, or another ML.NET model with a network for segmentation of this library";
+const string MaskedImages = "DIR: folders images and masks with files of the same names, both perhaps with subfolders train and val; lists train.txt and val.txt of such files; or Cityscapes";
 const string Model = "MODEL: the model.zip of a run, or another ML.NET model with a classifier of this library";
 
 CommandSpec[] commands =
@@ -19,6 +22,9 @@ CommandSpec[] commands =
     new("explain", "Draws over an image where the evidence for a class lies (class activation map).", ExplainCommand.CommandLineOptions, ExplainCommand.Run) { Operands = [Model, "IMAGE: the image file", "OUT.png: the drawing"] },
     new("export", "Writes the network of a model as ONNX, for programs without ML.NET.", ExportCommand.CommandLineOptions, ExportCommand.Run) { Operands = [Model, "OUT.onnx: the file to write"] },
     new("quantize", "Quantizes the network of a model to 8-bit integers, measures what that changes, and writes it as ONNX.", QuantizeCommand.CommandLineOptions, QuantizeCommand.Run) { Operands = ["MODEL: the model.zip of a run, or weights in a .pth, .safetensors or .onnx file", "OUT.onnx: the file to write"] },
+    new("segment-train", "Trains a network to give every pixel of images a class (semantic segmentation), and writes a run folder with the model and a report.", SegmentTrainCommand.CommandLineOptions, SegmentTrainCommand.Run) { Operands = [MaskedImages] },
+    new("segment-evaluate", "Evaluates a model of segment-train on images with masks: mean IoU, and the IoU of each class.", SegmentEvaluateCommand.CommandLineOptions, SegmentEvaluateCommand.Run) { Operands = [SegmentationModel, MaskedImages + "; of one with images for validation, those"] },
+    new("segment", "Gives every pixel of images a class, and draws the classes over the images.", SegmentCommand.CommandLineOptions, SegmentCommand.Run) { Operands = [SegmentationModel, "IMAGE...: image files and folders of images"] },
     new("generate", "Writes a project that trains, evaluates and uses a model, in the shape of a Model Builder project: a console application or a web API.", GenerateCommand.CommandLineOptions, GenerateCommand.Run) { Operands = ["DIR: the folder of the project, which must not exist or be empty"] },
     .. WeightsCommands.All,
     new("search-scales", "Finds the scales of RepOptimizer for a variant on a small set of labelled images.", SearchScalesCommand.CommandLineOptions, SearchScalesCommand.Run),

@@ -59,17 +59,20 @@ internal static class ReportCharts
     }
 
     /// <summary>Draws a confusion matrix: the cells of correct images in one colour and those of errors in another one, darker for larger values.</summary>
-    /// <param name="markup">Receives the chart.</param>
-    /// <param name="report">The evaluation.</param>
-    /// <param name="asShares">True to draw shares of the true class, in percent; false for numbers of images.</param>
-    public static void ConfusionMatrix(Markup markup, ClassificationReport report, bool asShares)
+    /// <param name="markup">Receives the drawing.</param>
+    /// <param name="classNames">Names of the classes.</param>
+    /// <param name="countOf">Number of items by true class and predicted class.</param>
+    /// <param name="items">What is counted, such as "images".</param>
+    /// <param name="asShares">Whether cells show percent of the true class; otherwise numbers.</param>
+    public static void ConfusionMatrix(Markup markup, IReadOnlyList<string> classNames, Func<int, int, long> countOf, string items, bool asShares)
     {
-        int classes = report.ClassNames.Count;
+        int classes = classNames.Count;
+        long[][] counts = [.. Enumerable.Range(0, classes).Select(label => Enumerable.Range(0, classes).Select(predicted => countOf(label, predicted)).ToArray())];
         double cell = Math.Clamp(Math.Min(600.0 + 5 * classes, 800) / classes, 1, 84), side = cell * classes;
         int labelStep = (int)Math.Ceiling((LabelSize + 1) / cell);
-        string[] names = [.. report.ClassNames.Select(Shortened)];
+        string[] names = [.. classNames.Select(Shortened)];
         double nameWidth = names.Max(TextWidth), left = nameWidth + 12, top = nameWidth * 0.71 + 20, width = left + side + nameWidth * 0.71 + 14, height = top + side + 2;
-        int largest = report.ConfusionMatrix.Max(row => row.Max());
+        long largest = counts.Max(row => row.Max());
         double digits = asShares ? 3 : Math.Max(largest.ToString(CultureInfo.InvariantCulture).Length, 2);
         double textSize = Math.Min(13, cell * 0.92 / (digits * 0.58));
 
@@ -78,8 +81,8 @@ internal static class ReportCharts
         for (int i = 0; i < classes; i += labelStep)
         {
             double middle = (i + 0.5) * cell;
-            markup.Add($"""<text class="label" x="{left - 7:f1}" y="{top + middle + 4:f1}" text-anchor="end">{names[i]}<title>{report.ClassNames[i]}</title></text>""");
-            markup.Add($"""<text class="label" transform="translate({left + middle + 3:f1} {top - 7:f1}) rotate(-45)">{names[i]}<title>{report.ClassNames[i]}</title></text>""");
+            markup.Add($"""<text class="label" x="{left - 7:f1}" y="{top + middle + 4:f1}" text-anchor="end">{names[i]}<title>{classNames[i]}</title></text>""");
+            markup.Add($"""<text class="label" transform="translate({left + middle + 3:f1} {top - 7:f1}) rotate(-45)">{names[i]}<title>{classNames[i]}</title></text>""");
         }
         if (cell >= 6)
         {
@@ -88,14 +91,15 @@ internal static class ReportCharts
         }
         for (int label = 0; label < classes; label++)
         {
+            long support = counts[label].Sum();
             for (int predicted = 0; predicted < classes; predicted++)
             {
-                int count = report.ConfusionMatrix[label][predicted];
+                long count = counts[label][predicted];
                 if (count == 0)
                     continue;
-                double share = (double)count / report.Classes[label].Support, strength = Math.Sqrt(asShares ? share : (double)count / largest);
+                double share = (double)count / support, strength = Math.Sqrt(asShares ? share : (double)count / largest);
                 double x = left + predicted * cell, y = top + label * cell, gap = cell >= 6 ? 0.5 : 0;
-                markup.Add($"""<rect class="{(label == predicted ? "right" : "wrong")}" x="{x + gap:f1}" y="{y + gap:f1}" width="{cell - 2 * gap:f1}" height="{cell - 2 * gap:f1}" fill-opacity="{0.12 + 0.88 * strength:f2}" data-label="{label}" data-predicted="{predicted}" data-count="{count}"><title>{report.ClassNames[label]} predicted as {report.ClassNames[predicted]}: {count} images, {100 * share:0.#}% of the class</title></rect>""");
+                markup.Add($"""<rect class="{(label == predicted ? "right" : "wrong")}" x="{x + gap:f1}" y="{y + gap:f1}" width="{cell - 2 * gap:f1}" height="{cell - 2 * gap:f1}" fill-opacity="{0.12 + 0.88 * strength:f2}" data-label="{label}" data-predicted="{predicted}" data-count="{count}"><title>{classNames[label]} predicted as {classNames[predicted]}: {count} {items}, {100 * share:0.#}% of the class</title></rect>""");
                 if (textSize >= 6.5)
                     markup.Add($"""<text class="value{(strength > 0.6 ? " strong" : "")}" x="{x + cell / 2:f1}" y="{y + cell / 2 + textSize * 0.36:f1}" font-size="{textSize:f1}" text-anchor="middle">{(asShares ? 100 * share : count):0}</text>""");
             }

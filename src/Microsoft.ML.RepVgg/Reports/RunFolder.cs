@@ -20,6 +20,9 @@ public sealed class RunFolder
     private const string DefaultName = "train";
     private const string ResultsHeader = "epoch,time,train/loss,metrics/accuracy_top1,metrics/accuracy_top5,val/loss,lr/pg0";
 
+    /// <summary>Header of the results of segmentation, where the accuracy is that of the pixels.</summary>
+    private const string SegmentationHeader = ResultsHeader + ",metrics/mean_iou";
+
     internal static readonly JsonSerializerOptions JsonOptions = new()
     {
         WriteIndented = true,
@@ -140,7 +143,7 @@ public sealed class RunFolder
         ArgumentNullException.ThrowIfNull(result);
         string[] earlier = [.. ReadResults().TakeWhile(line => Field(line, 0) < result.Epoch)];
         double time = (earlier.Length == 0 ? 0 : Field(earlier[^1], 1)) + SecondsOf(result);
-        WriteResults([.. earlier, Line(result, time)]);
+        WriteResults(HeaderOf(result), [.. earlier, Line(result, time)]);
         AddScalars(result);
     }
 
@@ -156,7 +159,7 @@ public sealed class RunFolder
         if (missing.Length == 0)
             return;
         double time = 0;
-        WriteResults([.. history.Select(result => Line(result, time += SecondsOf(result)))]);
+        WriteResults(HeaderOf(history[0]), [.. history.Select(result => Line(result, time += SecondsOf(result)))]);
         foreach (var result in missing)
             AddScalars(result);
     }
@@ -175,15 +178,18 @@ public sealed class RunFolder
 
     private static string Line(EpochResult result, double time) => string.Create(
         CultureInfo.InvariantCulture,
-        $"{result.Epoch},{time:g6},{result.TrainingLoss:g6},{result.ValidationAccuracy:g6},{result.ValidationTop5Accuracy:g6},{result.ValidationLoss:g6},{result.LearningRate:g6}");
+        $"{result.Epoch},{time:g6},{result.TrainingLoss:g6},{result.ValidationAccuracy:g6},{result.ValidationTop5Accuracy:g6},{result.ValidationLoss:g6},{result.LearningRate:g6}") + (result.TrainingMeanIoU is null ? "" : FormattableString.Invariant($",{result.ValidationMeanIoU:g6}"));
 
-    private void WriteResults(string[] lines) =>
-        AtomicFile.Write(ResultsPath, stream => stream.Write(Encoding.UTF8.GetBytes(string.Join("\n", [ResultsHeader, .. lines, ""]))));
+    private static string HeaderOf(EpochResult result) => result.TrainingMeanIoU is null ? ResultsHeader : SegmentationHeader;
+
+    private void WriteResults(string header, string[] lines) =>
+        AtomicFile.Write(ResultsPath, stream => stream.Write(Encoding.UTF8.GetBytes(string.Join("\n", [header, .. lines, ""]))));
 
     private void AddScalars(EpochResult result)
     {
-        _training.Add(result.Epoch, [("loss", result.TrainingLoss), ("accuracy", result.TrainingAccuracy), ("learning_rate", result.LearningRate)]);
-        (string Tag, double? Value)[] validation = [("loss", result.ValidationLoss), ("accuracy", result.ValidationAccuracy), ("accuracy_top5", result.ValidationTop5Accuracy)];
+        (string Tag, double Value)[] training = [("loss", result.TrainingLoss), ("accuracy", result.TrainingAccuracy), ("learning_rate", result.LearningRate)];
+        _training.Add(result.Epoch, result.TrainingMeanIoU is { } meanIoU ? [.. training, ("mean_iou", meanIoU)] : training);
+        (string Tag, double? Value)[] validation = [("loss", result.ValidationLoss), ("accuracy", result.ValidationAccuracy), ("accuracy_top5", result.ValidationTop5Accuracy), ("mean_iou", result.ValidationMeanIoU)];
         var known = validation.Where(scalar => scalar.Value is not null).Select(scalar => (scalar.Tag, scalar.Value!.Value)).ToList();
         if (known.Count > 0)
             _validation.Add(result.Epoch, known);
@@ -194,7 +200,7 @@ public sealed class RunFolder
         if (!Path.Exists(ResultsPath))
             return [];
         string[] lines = System.IO.File.ReadAllLines(ResultsPath);
-        return lines is [ResultsHeader, ..] ? lines[1..] : throw Damaged("its first line is not the list of its columns");
+        return lines is [ResultsHeader or SegmentationHeader, ..] ? lines[1..] : throw Damaged("its first line is not the list of its columns");
     }
 
     private double Field(string line, int index) =>

@@ -79,6 +79,8 @@ public sealed partial class TrainingReport
             AddTopLosses(page, Evaluation);
             AddClasses(page, Evaluation);
         }
+        if (Segmentation is not null)
+            AddSegmentation(page, Segmentation);
         AddAugmentedImages(page);
         AddFacts(page);
         page.Add($"</main>\n</body>\n</html>");
@@ -91,11 +93,15 @@ public sealed partial class TrainingReport
         bool hasTop5 = history.Any(epoch => epoch.ValidationTop5Accuracy is not null);
         page.Add($"<section><h2>Training</h2>\n<div class=\"columns\">");
         AddChart("Loss", "", epoch => epoch.TrainingLoss, epoch => epoch.ValidationLoss);
-        AddChart("Accuracy", "%", epoch => epoch.TrainingAccuracy, epoch => epoch.ValidationAccuracy);
+        bool hasMeanIoU = history.Any(epoch => epoch.TrainingMeanIoU is not null);
+        if (hasMeanIoU)
+            AddChart("Mean IoU", "", epoch => epoch.TrainingMeanIoU, epoch => epoch.ValidationMeanIoU);
+        else
+            AddChart("Accuracy", "%", epoch => epoch.TrainingAccuracy, epoch => epoch.ValidationAccuracy);
         page.Add($"</div>\n<details><summary>Table of epochs</summary><div class=\"scroll\"><table class=\"numbers\">");
-        page.Add($"<thead><tr><th>epoch</th><th>training loss</th><th>training accuracy</th><th>validation loss</th><th>validation accuracy</th>{new Markup.Literal(hasTop5 ? "<th>top 5</th>" : "")}<th>learning rate</th><th>seconds</th></tr></thead><tbody>");
+        page.Add($"<thead><tr><th>epoch</th><th>training loss</th><th>training accuracy</th><th>validation loss</th><th>validation accuracy</th>{new Markup.Literal(hasTop5 ? "<th>top 5</th>" : "")}{new Markup.Literal(hasMeanIoU ? "<th>mean IoU</th>" : "")}<th>learning rate</th><th>seconds</th></tr></thead><tbody>");
         foreach (var epoch in history)
-            page.Add($"<tr><td>{epoch.Epoch}</td><td>{epoch.TrainingLoss:f4}</td><td>{epoch.TrainingAccuracy:p2}</td><td>{epoch.ValidationLoss:f4}</td><td>{epoch.ValidationAccuracy:p2}</td>{new Markup.Literal(hasTop5 ? FormattableString.Invariant($"<td>{epoch.ValidationTop5Accuracy:p2}</td>") : "")}<td>{epoch.LearningRate:g3}</td><td>{(epoch.TrainingTime + epoch.ValidationTime).TotalSeconds:f1}</td></tr>");
+            page.Add($"<tr><td>{epoch.Epoch}</td><td>{epoch.TrainingLoss:f4}</td><td>{epoch.TrainingAccuracy:p2}</td><td>{epoch.ValidationLoss:f4}</td><td>{epoch.ValidationAccuracy:p2}</td>{new Markup.Literal(hasTop5 ? FormattableString.Invariant($"<td>{epoch.ValidationTop5Accuracy:p2}</td>") : "")}{new Markup.Literal(hasMeanIoU ? FormattableString.Invariant($"<td>{epoch.ValidationMeanIoU ?? epoch.TrainingMeanIoU:f4}</td>") : "")}<td>{epoch.LearningRate:g3}</td><td>{(epoch.TrainingTime + epoch.ValidationTime).TotalSeconds:f1}</td></tr>");
         page.Add($"</tbody></table></div></details></section>");
 
         void AddChart(string name, string unit, Func<EpochResult, double?> training, Func<EpochResult, double?> validation)
@@ -116,9 +122,9 @@ public sealed partial class TrainingReport
         page.Add($"""<section><h2>Confusion matrix</h2><p class="muted">A row is a true class, a column is a predicted class.</p>""");
         page.Add($"""<div class="choice"><input type="radio" name="matrix" id="shares" checked="checked"/><label for="shares">percent of the true class</label><input type="radio" name="matrix" id="counts"/><label for="counts">numbers of images</label>""");
         page.Add($"""<div class="scroll matrix-shares">""");
-        ReportCharts.ConfusionMatrix(page, report, asShares: true);
+        ReportCharts.ConfusionMatrix(page, report.ClassNames, (label, predicted) => report.ConfusionMatrix[label][predicted], "images", asShares: true);
         page.Add($"""</div><div class="scroll matrix-counts">""");
-        ReportCharts.ConfusionMatrix(page, report, asShares: false);
+        ReportCharts.ConfusionMatrix(page, report.ClassNames, (label, predicted) => report.ConfusionMatrix[label][predicted], "images", asShares: false);
         page.Add($"</div></div></section>");
     }
 
@@ -179,6 +185,12 @@ public sealed partial class TrainingReport
             Tile("log_loss", report.LogLoss, "log-loss", $"{report.LogLoss:0.000}");
             Tile("expected_calibration_error", report.ExpectedCalibrationError, "calibration error", $"{100 * report.ExpectedCalibrationError:0.0}%");
             Tile("images", report.Predictions.Count, "images evaluated", $"{report.Predictions.Count:n0}");
+        }
+        if (Segmentation is { } masks)
+        {
+            Tile("mean_iou", masks.Metrics.MeanIoU, "mean IoU", $"{masks.Metrics.MeanIoU:0.000}");
+            Tile("pixel_accuracy", masks.Metrics.PixelAccuracy, "pixel accuracy", $"{100 * masks.Metrics.PixelAccuracy:0.0}%");
+            Tile("images", masks.Images.Count, "images evaluated", $"{masks.Images.Count:n0}");
         }
         if (History.Count > 0)
             Tile("epochs", History.Count, BestEpoch is { } best ? FormattableString.Invariant($"epochs, best: {best}") : "epochs", $"{History.Count}");

@@ -14,14 +14,29 @@ internal static class ImagePlanes
     /// <exception cref="InvalidDataException">The image cannot be decoded.</exception>
     public static byte[] Read(byte[] encodedImage, out int height, out int width)
     {
+        var (planes, rows, columns) = Read(encodedImage, size: null);
+        (height, width) = (rows, columns);
+        return planes;
+    }
+
+    /// <summary>Reads the colours of an image, resized to a size.</summary>
+    /// <param name="encodedImage">The content of the file.</param>
+    /// <param name="height">Height of the result in pixels.</param>
+    /// <param name="width">Width of the result in pixels.</param>
+    /// <returns>Planes (CHW) of red, green and blue.</returns>
+    /// <exception cref="InvalidDataException">The image cannot be decoded.</exception>
+    public static byte[] Read(byte[] encodedImage, int height, int width) => Read(encodedImage, (height, width)).Planes;
+
+    private static (byte[] Planes, int Height, int Width) Read(byte[] encodedImage, (int Height, int Width)? size)
+    {
         try
         {
             using var image = ImageDecoder.Decode(encodedImage, new ImageDecoding());
-            (height, width) = (image.Height, image.Width);
+            var (height, width) = size ?? (image.Height, image.Width);
             byte[] planes = new byte[3 * height * width];
             using var resizer = ImageResizer.OfWholeImages(height, width, ImageResizer.Background(Color.White, 3));
             resizer.Resize(image, planes);
-            return planes;
+            return (planes, height, width);
         }
         catch (ImageException error)
         {

@@ -1,6 +1,4 @@
 using System.Diagnostics;
-using System.Text.Json;
-using System.Text.Json.Serialization;
 using Microsoft.ML;
 using Microsoft.ML.RepVgg;
 using Microsoft.ML.RepVgg.Reports;
@@ -18,13 +16,6 @@ namespace RepVgg.Tool.Classification;
 internal static class TrainCommand
 {
     private const int LargestThumbnail = 256 * 1024, AugmentedImages = 18;
-
-    private static readonly JsonSerializerOptions _hyperparameters = new()
-    {
-        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
-        NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
-        Converters = { new JsonStringEnumConverter() },
-    };
 
     public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
     [
@@ -170,12 +161,9 @@ internal static class TrainCommand
             ["preset"] = preset,
         };
         // The default augmentation depends on the size.
-        var training = options.ToTrainingOptions((ulong)options.Seed!.Value, height ?? 0, width ?? 0);
-        var hyperparameters = JsonSerializer.SerializeToNode(training with { LearningRate = training.ActualLearningRate, LearningRateBaseSize = null, WeightDecay = training.ActualWeightDecay }, _hyperparameters)!.AsObject();
+        RunSettings.AddHyperparameters(settings, options.ToTrainingOptions((ulong)options.Seed!.Value, height ?? 0, width ?? 0));
         if (height is null && options.Augmentation is null)
-            hyperparameters["augmentation"] = null;
-        foreach (var (name, value) in hyperparameters)
-            settings[name] = value?.DeepClone();
+            settings["augmentation"] = null;
         settings["calibrate"] = options.CalibrateTemperature;
         settings["device"] = options.Device.ToString();
         settings["threads"] = options.NumberOfThreads;

@@ -35,8 +35,10 @@ internal abstract class TrainingDisplay
     {
         yield return Invariant($"epoch {epoch.Epoch,3}/{progress.Epochs}");
         yield return Invariant($"loss {epoch.TrainingLoss:f3}");
-        yield return Invariant($"accuracy {epoch.TrainingAccuracy:p1}");
-        if (epoch.ValidationAccuracy is { } accuracy)
+        yield return epoch.TrainingMeanIoU is { } meanIoU ? Invariant($"mean IoU {meanIoU:f3}") : Invariant($"accuracy {epoch.TrainingAccuracy:p1}");
+        if (epoch.ValidationMeanIoU is { } validationIoU)
+            yield return Invariant($"validation {validationIoU:f3}");
+        else if (epoch.ValidationAccuracy is { } accuracy)
             yield return Invariant($"validation {accuracy:p1}");
         if (epoch.ValidationTop5Accuracy is { } top5)
             yield return Invariant($"top-5 {top5:p1}");
@@ -45,6 +47,8 @@ internal abstract class TrainingDisplay
 
     /// <summary>Writes a line over the bars, which move down. It is as wide as the terminal, so that nothing of the bars stays.</summary>
     private static void WriteAbove(string text, Style style) => AnsiConsole.Write(new Rows(Align.Left(new Text(text, style))));
+
+    private static string Score(TrainingProgress progress) => progress.MeanIoU is { } meanIoU ? Invariant($"mean IoU {meanIoU:f3}") : Invariant($"accuracy {progress.Accuracy:p1}");
 
     private static string Clock(TimeSpan time) =>
         time.TotalHours >= 1 ? Invariant($"{(int)time.TotalHours}:{time:mm\\:ss}") : time.ToString("mm\\:ss", CultureInfo.InvariantCulture);
@@ -59,7 +63,7 @@ internal abstract class TrainingDisplay
             if (progress.EpochResult is { } epoch)
                 Console.WriteLine($"{string.Join("  ", Figures(epoch, progress))}  left {Clock(progress.Remaining)}");
             else if (Stopwatch.GetElapsedTime(_last) >= _interval)
-                Console.WriteLine(Invariant($"epoch {progress.Epoch,3}/{progress.Epochs}  {(progress.IsValidation ? "validating" : "training")}, batch {progress.Step}/{progress.Steps}  loss {progress.Loss:f3}  accuracy {progress.Accuracy:p1}  {progress.ImagesPerSecond,7:n0} images/s  left {Clock(progress.Remaining)}"));
+                Console.WriteLine(Invariant($"epoch {progress.Epoch,3}/{progress.Epochs}  {(progress.IsValidation ? "validating" : "training")}, batch {progress.Step}/{progress.Steps}  loss {progress.Loss:f3}  {Score(progress)}  {progress.ImagesPerSecond,7:n0} images/s  left {Clock(progress.Remaining)}"));
             else
                 return;
             _last = Stopwatch.GetTimestamp();
@@ -103,7 +107,7 @@ internal abstract class TrainingDisplay
             int bar = Math.Min(Width - label - left.Length - 2, WidestBar);
             yield return Bar(epochs.PadRight(label), epoch / progress.Epochs, bar, left);
             yield return Bar(steps.PadRight(label), step, bar, "");
-            foreach (string line in Flow([Invariant($"loss {progress.Loss:f3}"), Invariant($"accuracy {progress.Accuracy:p1}"), Invariant($"{_trainingSpeed:n0} images/s")]))
+            foreach (string line in Flow([Invariant($"loss {progress.Loss:f3}"), Score(progress), Invariant($"{_trainingSpeed:n0} images/s")]))
                 yield return new Text(line);
         }
 

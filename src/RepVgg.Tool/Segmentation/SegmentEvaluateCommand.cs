@@ -1,0 +1,66 @@
+using System.Diagnostics;
+using Microsoft.ML.RepVgg;
+using Microsoft.ML.RepVgg.Reports;
+using RepVgg.Runtime;
+using RepVgg.Tool.CommandLine;
+using RepVgg.Tool.Workflow;
+
+namespace RepVgg.Tool.Segmentation;
+
+/// <summary>Evaluates a saved model on images with masks.</summary>
+internal static class SegmentEvaluateCommand
+{
+    private const int WidestName = 24;
+
+    public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
+    [
+        new("output", "DIR", "write metrics.json and report.html to this folder (default: none)"),
+        new("sliding-window", "", "segment images at their own scale, in overlapping windows, with a model that was trained with --crops"),
+        new("ignored-label", "N", "label of pixels without one (default: 255)"),
+        OptionSpec.Threads,
+    ];
+
+    public static int Run(Arguments arguments, Interrupt interrupt)
+    {
+        string? output = arguments.Text("output") is { } folder ? Path.GetFullPath(folder) : null;
+        string path = arguments.Operand(1);
+        var files = SegmentationDataSet.FromFolder(path);
+        var samples = files.Validation.Count > 0 ? files.Validation : files.Training;
+        var (model, network) = SegmentationData.LoadModel(arguments.Operand(0), arguments.Threads);
+        using var disposed = model;
+        if (output is not null)
+            OutputFolder.Prepare(output);
+        long start = Stopwatch.GetTimestamp();
+        var report = SegmentationReport.FromSamples(
+            network, samples,
+            new SegmentationReportOptions
+            {
+                SlidingWindow = arguments.Flag("sliding-window"),
+                IgnoredLabel = (byte)(arguments.Integer("ignored-label", 0, byte.MaxValue) ?? byte.MaxValue),
+                ClassColors = files.ClassColors.Count > 0 ? files.ClassColors : null,
+            },
+            interrupt.Token);
+        double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        Console.WriteLine(Invariant($"{report.Images.Count:n0} images: mean IoU {report.Metrics.MeanIoU:f4}, pixel accuracy {report.Metrics.PixelAccuracy:p2} ({report.Images.Count / seconds:n1} images/s)."));
+        Console.WriteLine();
+        var table = new Table("class", "IoU", "labelled pixels");
+        for (int label = 0; label < report.Metrics.Classes; label++)
+        {
+            double value = report.Metrics.PerClassIoU[label];
+            table.Add(
+                Table.Shorten(MessageText.Printable(report.ClassNames[label]), WidestName), double.IsNaN(value) ? "-" : Invariant($"{value:f4}"),
+                Invariant($"{Enumerable.Range(0, report.Metrics.Classes).Sum(prediction => report.Metrics.Count(label, prediction))}"));
+        }
+        table.Write(Console.Out);
+        if (output is null)
+            return 0;
+        interrupt.Defer(() =>
+        {
+            report.WriteMetrics(Path.Combine(output, "metrics.json"));
+            new TrainingReport { Title = $"PSPNet on {network.Network.Architecture.Backbone.Name}, {Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)))}", Segmentation = report }.Write(Path.Combine(output, "report.html"));
+        });
+        Console.WriteLine();
+        Console.WriteLine($"The report: {Path.Combine(output, "report.html")}");
+        return 0;
+    }
+}

@@ -1,0 +1,47 @@
+using Microsoft.ML;
+using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg;
+
+namespace RepVgg.Tool.Segmentation;
+
+/// <summary>Data views of images with masks, and models for segmentation.</summary>
+internal static class SegmentationData
+{
+    /// <summary>Names of the columns with the content of the files.</summary>
+    public const string Image = "Image", Mask = "Mask";
+
+    /// <summary>Creates a data view of files.</summary>
+    public static IDataView Load(MLContext context, IReadOnlyList<SegmentationSample> samples)
+    {
+        var rows = context.Data.LoadFromEnumerable(samples);
+        return context.Transforms.LoadRawImageBytes(Image, null, nameof(SegmentationSample.ImagePath)).Append(context.Transforms.LoadRawImageBytes(Mask, null, nameof(SegmentationSample.MaskPath))).Fit(rows).Transform(rows);
+    }
+
+    /// <summary>Saves a model that reads the column ImagePath, the paths of image files.</summary>
+    /// <exception cref="IOException">The file cannot be written.</exception>
+    public static void Save(MLContext context, RepVggSegmentationTransformer transformer, string path)
+    {
+        var rows = context.Data.LoadFromEnumerable(Array.Empty<SegmentationSample>());
+        var load = context.Transforms.LoadImages(transformer.FeatureColumnName, "", nameof(SegmentationSample.ImagePath)).Fit(rows);
+        // ML.NET cannot save the schema of a column of images.
+        context.Model.SaveRepVgg(new TransformerChain<ITransformer>(load, transformer), null, path);
+    }
+
+    /// <summary>Loads a model.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="threads">Number of threads; 0 for all cores.</param>
+    /// <returns>The model, which the caller disposes, and its network for segmentation.</returns>
+    /// <exception cref="InvalidDataException">The file is no ML.NET model that this library wrote, or has no network for segmentation.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    public static (IDisposable Model, RepVggSegmentationTransformer Network) LoadModel(string path, int threads)
+    {
+        var model = new MLContext(seed: 1).Model.LoadRepVgg(path, out _, new RepVggLoadOptions { NumberOfThreads = threads });
+        if (Steps(model).OfType<RepVggSegmentationTransformer>().FirstOrDefault() is { } network)
+            return (model, network);
+        model.Dispose();
+        throw new InvalidDataException($"'{path}' contains no network for segmentation. Give the model.zip of a run of the command segment-train.");
+    }
+
+    /// <summary>Gets the steps of a model. A step can itself be a chain.</summary>
+    private static IEnumerable<ITransformer> Steps(ITransformer model) => model is IEnumerable<ITransformer> chain ? chain.SelectMany(Steps) : [model];
+}
