@@ -11,7 +11,7 @@ namespace RepVgg.Samples;
 /// <summary>Gives every pixel of an image a class: trains on a folder of images and masks, evaluates, saves, loads without this library, and draws masks over images.</summary>
 internal static class Segmentation
 {
-    private const int TrainingImages = 2000, ValidationImages = 200, DrawnImages = 4;
+    private const int TrainingImages = 4000, ValidationImages = 200, DrawnImages = 4;
 
     public static void Run(SampleOptions sample, CancellationToken cancellation)
     {
@@ -44,7 +44,7 @@ internal static class Segmentation
             ImageHeight = ShapeImages.Size,
             ImageWidth = ShapeImages.Size,
             HeadWidth = 48,
-            Epochs = sample.Epochs ?? 18,
+            Epochs = sample.Epochs ?? 10,
             BatchSize = 8,
             Optimizer = new SgdOptions(Nesterov: true),
             // The shapes have every size and angle, so that only mirroring adds to them.

@@ -131,7 +131,7 @@ public sealed class SegmentationTests : IDisposable
     public void The_sample_trains_evaluates_and_draws()
     {
         string data = _folder.File("shapes"), output = _folder.File("output");
-        ShapeImages.Write(data, training: 16, validation: 4, seed: 4, CancellationToken.None);
+        ShapeImages.Write(data, training: 16, validation: 12, seed: 4, CancellationToken.None);
         string text = Programs.Samples.Succeeds("segmentation", "--data", data, "--out", output, "--epochs", "1", "--device", "cpu", "--dilated-blocks", "2");
         Assert.Contains("This library: mean IoU", text, StringComparison.Ordinal);
         Assert.Contains("A constant guess: mean IoU 0.0", text, StringComparison.Ordinal);

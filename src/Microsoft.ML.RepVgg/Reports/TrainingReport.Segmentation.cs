@@ -22,7 +22,7 @@ public sealed partial class TrainingReport
         ReportCharts.ConfusionMatrix(page, report.ClassNames, metrics.Count, "pixels", asShares: true);
         page.Add($"</div></section>");
 
-        page.Add($"""<section><h2>Worst images</h2><p class="muted">The images with the smallest mean IoU: the image, its mask, and the predicted mask.</p><div class="cards">""");
+        page.Add($"""<section><h2>Worst images</h2><p class="muted">The images with the smallest mean IoU: the image, its mask, and the predicted mask.</p><div class="cards wide">""");
         foreach (var image in report.Worst(WorstImages))
         {
             string[] names = ["The image", "The mask of", "The predicted mask of"];

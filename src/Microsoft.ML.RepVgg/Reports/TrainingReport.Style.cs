@@ -71,6 +71,7 @@ public sealed partial class TrainingReport
         .bar span { position: relative; }
         details summary { cursor: pointer; color: var(--muted); margin: 8px 0; }
         .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(165px, 1fr)); gap: 12px; }
+        .cards.wide { grid-template-columns: repeat(auto-fill, minmax(min(420px, 100%), 1fr)); }
         .card { border: 1px solid var(--line); border-radius: 8px; overflow: hidden; font-size: 13px; line-height: 1.45; }
         .card figcaption { padding: 8px 10px; }
         .pictures { display: flex; background: var(--page); }
