@@ -129,7 +129,7 @@ public static class RepVggModelOperations
         if (saved.Segmentation is { } segmentation)
         {
             var images = part.Input.ToFeatureInput(segmentation.Architecture.Backbone.InputChannels, segmentation.ImageHeight, segmentation.ImageWidth, maximumPixels);
-            return new RepVggSegmentationTransformer(segmentation, images, part.OutputColumn, part.Segmentation!.ScoreColumn, saved.Labels, scoring);
+            return new RepVggSegmentationTransformer(segmentation, images, part.OutputColumn, part.Segmentation!.ScoreColumn, saved.Labels, part.Segmentation.IsTrainedOnCrops, scoring);
         }
         var network = saved.Network!;
         var input = part.Input.ToFeatureInput(network, maximumPixels);

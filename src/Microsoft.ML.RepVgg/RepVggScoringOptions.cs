@@ -26,7 +26,7 @@ public abstract class RepVggScoringOptions
 
     /// <summary>
     /// How rows with an invalid image (or label, in training) are handled. With <see cref="InvalidRowHandling.Skip"/>, such a row
-    /// is skipped in training and gets a missing prediction at scoring: key 0 and scores (or features) NaN.
+    /// is skipped in training and gets a missing prediction at scoring: key 0 and scores (or features) NaN; for segmentation, a mask with 255 everywhere.
     /// </summary>
     public InvalidRowHandling InvalidRows { get; set; } = InvalidRowHandling.Error;
 

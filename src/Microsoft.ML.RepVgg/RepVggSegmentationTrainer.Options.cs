@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Drawing;
 using Microsoft.ML.RepVgg.Input;
 using Microsoft.ML.RepVgg.Input.Images;
+using Microsoft.ML.RepVgg.Segmentation;
 using Microsoft.ML.Transforms.Image;
 using RepVgg.Architectures;
 using RepVgg.Optimizers;
@@ -18,7 +19,7 @@ public sealed partial class RepVggSegmentationTrainer
     {
         /// <summary>
         /// Name of the label column: a Vector&lt;Byte&gt; with the content of a PNG file, as LoadRawImageBytes gives it, or with the dimensions (height, width) and a label for every pixel. The grey value of a
-        /// pixel of the file, or its index of the palette, is the label. A mask has the size of its image.
+        /// pixel of the file, or its index of the palette, is the label. A mask has the size of its image, as the image is seen: after its EXIF orientation was applied (<see cref="ApplyExifOrientation"/>).
         /// </summary>
         public string LabelColumnName { get; set; } = "Label";
 
@@ -83,8 +84,9 @@ public sealed partial class RepVggSegmentationTrainer
 
         /// <summary>
         /// Whether training takes crops of the network's size from images of their own size. By default, whole images are resized to the network's input, in training and at prediction. Networks that are trained
-        /// on crops are for large images, whose masks <see cref="RepVggSegmentationTransformer.Predict(byte[], bool)"/> computes with a sliding window.
+        /// on crops are for large images, whose masks <see cref="RepVggSegmentationTransformer.Predict(byte[], bool?)"/> computes with a sliding window; validation after each epoch is on the middle of each image.
         /// </summary>
+        /// <remarks>Whole images are resized by nearest neighbours, as ML.NET's own resizing to Fill does in the saved model, which leaves out most pixels of images that are much larger than the input.</remarks>
         public bool TrainOnCrops { get; set; }
 
         /// <summary>The colour on which transparent images are put. Its alpha value is not used.</summary>
@@ -96,7 +98,7 @@ public sealed partial class RepVggSegmentationTrainer
         /// <summary>Mean and scale per channel, in pixel units. Null uses that of the pretrained weights, or measures the training images.</summary>
         public Normalization? Normalization { get; set; }
 
-        /// <summary>Data to validate on after every epoch; null sets <see cref="ValidationSetFraction"/> of the training data aside.</summary>
+        /// <summary>Data to validate on after every epoch, whole images or with <see cref="TrainOnCrops"/> the middle of each; null sets <see cref="ValidationSetFraction"/> of the training data aside.</summary>
         public IDataView? ValidationSet { get; set; }
 
         /// <summary>Share of the training data to validate on, 0 or more and less than 1, if there is no <see cref="ValidationSet"/>; 0 for no validation.</summary>
@@ -180,7 +182,14 @@ public sealed partial class RepVggSegmentationTrainer
         /// <summary>Whether Fit throws or returns the best model so far when training diverges.</summary>
         public DivergenceBehavior OnDivergence { get; set; } = DivergenceBehavior.Throw;
 
-        internal Options Clone() => (Options)MemberwiseClone();
+        internal Options Clone()
+        {
+            var clone = (Options)MemberwiseClone();
+            clone.ClassNames = ClassNames?.ToArray();
+            clone.ClassWeights = ClassWeights?.ToArray();
+            clone.MaskColors = MaskColors?.ToDictionary();
+            return clone;
+        }
 
         internal override void Check()
         {
@@ -215,6 +224,7 @@ public sealed partial class RepVggSegmentationTrainer
             if (FrozenStages < 0)
                 throw new ArgumentException($"FrozenStages is {FrozenStages}; it must be 0 or more.");
             PretrainedWeightsOptions?.Check();
+            MaskColorTable.Check(MaskColors);
             ArgumentOutOfRangeException.ThrowIfNegative(CacheLimit);
             ArgumentNullException.ThrowIfNull(Augmentation);
             RequireDefined(OnCancellation, nameof(OnCancellation));

@@ -73,14 +73,22 @@ public sealed partial class RepVggSegmentationTrainer : IEstimator<RepVggSegment
         ulong seed = (ulong)(_options.Seed ?? _host?.Rand.Next() ?? 1);
         var pretrained = PretrainedWeights.Read(_options.PretrainedWeightsPath, _options.Architecture?.TrainingForm, _options.PretrainedWeightsOptions);
         var features = CreateInput(input, channel);
-        using var rows = Read(input, features, _options.NumberOfClasses ?? _options.ClassNames?.Count, "training", channel);
+        // Checked before the data are read, with as few classes as possible.
+        var trainingOptions = _options.ToTrainingOptions(seed);
+        trainingOptions.Validate(features.Height, features.Width);
+        CreateArchitecture(pretrained, features, KnownClasses ?? 2);
+        using var rows = Read(input, features, KnownClasses, "training", channel);
         int[] labels = [.. rows.Labels];
         if (labels.Length < 2)
         {
             throw new InvalidOperationException(
                 (labels.Length == 0 ? $"No pixel of the masks in column '{_options.LabelColumnName}' has a label: all have the ignored label {_options.IgnoredLabel}. " : $"All labelled pixels of the masks in column '{_options.LabelColumnName}' have the label {labels[0]}; at least two classes are needed. ")
-                + "If the masks have the values 0 and 255, for example, give IgnoredLabel another value and MaskColors the label of black and of white.");
+                + "If the masks have the values 0 and 255, for example, give MaskColors, with the label of black and of white.");
         }
+        if (rows.Classes > PspNetArchitecture.MaximumClasses)
+            throw new InvalidOperationException($"The masks in column '{_options.LabelColumnName}' have the label 255, but there can be 255 classes at most, 0 to 254. If pixels with 255 have no label, set IgnoredLabel to 255.");
+        if (KnownClasses is null && labels.Length < rows.Classes)
+            Log(channel, $"The masks have {labels.Length} different labels, but the largest is {labels[^1]}, so that the network gets {rows.Classes} classes. If labels are not 0, 1, 2, ..., give MaskColors or other masks.", isWarning: true);
         var architecture = CreateArchitecture(pretrained, features, rows.Classes);
         using var validationRows = _options.ValidationSet is { } set ? Read(set, features, rows.Classes, "validation", channel) : null;
         var (training, validation) = Divide(rows, validationRows, seed);
@@ -98,20 +106,26 @@ public sealed partial class RepVggSegmentationTrainer : IEstimator<RepVggSegment
         }
         Log(channel, $"A PSPNet on {architecture.Backbone.Name} with stride {architecture.Backbone.OutputStride}, on {backend.Description}: {training.Count} images of {features.Width} x {features.Height} pixels, {rows.Classes} classes, {validation?.Count ?? 0} to validate on, seed {seed}.", isWarning: false);
 
-        var result = TrainingLoop.Run(backend, network, training, validation, normalization, _options.ToTrainingOptions(seed), Report(channel), _options.CancellationToken);
+        var result = TrainingLoop.Run(backend, network, training, validation, normalization, trainingOptions, Report(channel), _options.CancellationToken);
         if (result.StopReason == StopReason.Cancelled && (_options.OnCancellation == CancellationBehavior.Throw || result.BestEpoch == 0))
             throw new OperationCanceledException("Training was cancelled.", _options.CancellationToken);
         if (result.Divergence is { } divergence)
             Log(channel, $"The model is that of epoch {result.BestEpoch}, the best one before training diverged. {divergence.Message}", isWarning: true);
+        if (result.Average is { } average)
+            Log(channel, RepVggTrainer.Describe(average, result), isWarning: false);
         var fused = SegmentationNetwork.FromTrainingForm(architecture, result.Weights, features.Height, features.Width, normalization);
-        return new RepVggSegmentationTransformer(fused, features, _options.PredictedMaskColumnName, _options.ScoreColumnName, _options.ClassNames ?? [], _options.ToScoringOptions(_host))
+        return new RepVggSegmentationTransformer(fused, features, _options.PredictedMaskColumnName, _options.ScoreColumnName, _options.ClassNames ?? [], _options.TrainOnCrops, _options.ToScoringOptions(_host))
         {
             History = result.History,
             BestEpoch = result.BestEpoch,
+            AveragedEpochs = result.Average is { IsReturned: true } returned ? returned.Epochs : [],
             StopReason = result.StopReason,
             SkippedTrainingRowCount = rows.Skipped + (validationRows?.Skipped ?? 0),
         };
     }
+
+    /// <summary>Number of classes that the options say; null if the masks tell it.</summary>
+    private int? KnownClasses => _options.NumberOfClasses ?? _options.ClassNames?.Count;
 
     private ArgumentException NeedsImages() =>
         new($"Schema mismatch for feature column '{_options.FeatureColumnName}': segmentation needs images, or the content of image files as Vector<Byte>. Vectors of pixels are converted with mlContext.Transforms.ConvertToImage.", "inputSchema");
@@ -133,6 +147,7 @@ public sealed partial class RepVggSegmentationTrainer : IEstimator<RepVggSegment
     {
         var backbone = (pretrained is null ? _options.Architecture : pretrained.ArchitectureToTrain(_options.Architecture)) ?? RepVggVariants.ForImageSize(Math.Max(features.Height, features.Width));
         pretrained?.CheckChannels(_options.FeatureColumnName, features.Channels);
+        backbone = pretrained?.PaddedFor(backbone, features.Height, features.Width) ?? backbone;
         if (!Fusion.CanFuse(backbone.TrainingForm))
             throw new ArgumentException($"The training form {backbone.TrainingForm} of {backbone.Name} cannot be fused, which segmentation needs.");
         var architecture = PspNetArchitecture.Create(backbone with { InputChannels = features.Channels }, classes);

@@ -4,6 +4,7 @@ using Microsoft.ML.RepVgg.Input.Images;
 using Microsoft.ML.RepVgg.Interop;
 using Microsoft.ML.RepVgg.Scoring;
 using Microsoft.ML.RepVgg.Segmentation;
+using Microsoft.ML.Runtime;
 using RepVgg.Inference;
 using RepVgg.Networks;
 using RepVgg.Training;
@@ -13,26 +14,30 @@ namespace Microsoft.ML.RepVgg;
 
 /// <summary>A trained and fused PSPNet with a RepVGG backbone. It adds a column with the class of every pixel, and, if it was asked for, a column with the probabilities of the classes.</summary>
 /// <remarks>
-/// Images are resized to the network's input, and the mask has that size. <see cref="Predict(byte[], bool)"/> gives a mask of the image's own size. <c>Model.Save</c> writes only ML.NET's own transformers, so an
+/// Images are resized to the network's input, and the mask has that size. <see cref="Predict(byte[], bool?)"/> gives a mask of the image's own size. <c>Model.Save</c> writes only ML.NET's own transformers, so an
 /// application can load the model without this library. Any number of threads can use one transformer at the same time. Dispose it when no data view or prediction engine uses it any longer.
 /// </remarks>
 public sealed class RepVggSegmentationTransformer : ITransformer, IDisposable
 {
     private readonly NetworkScorer _scorer;
     private readonly SegmentationEngine _engine;
+    private readonly ScoringOptions _scoring;
+    private int _hasWarned;
 
     /// <param name="network">The network.</param>
     /// <param name="input">Description of the input column.</param>
     /// <param name="maskColumn">Name of the column of masks.</param>
     /// <param name="scoreColumn">Name of the column of probabilities; null for none.</param>
     /// <param name="labels">Names of the classes; empty if they are unknown.</param>
+    /// <param name="isTrainedOnCrops">Whether the network was trained on crops of images of their own size.</param>
     /// <param name="scoring">How rows are scored.</param>
-    internal RepVggSegmentationTransformer(SegmentationNetwork network, FeatureInput input, string maskColumn, string? scoreColumn, IReadOnlyList<string> labels, ScoringOptions scoring)
+    internal RepVggSegmentationTransformer(SegmentationNetwork network, FeatureInput input, string maskColumn, string? scoreColumn, IReadOnlyList<string> labels, bool isTrainedOnCrops, ScoringOptions scoring)
     {
+        (IsTrainedOnCrops, _scoring) = (isTrainedOnCrops, scoring);
         (Network, PredictedMaskColumnName, ScoreColumnName) = (network, maskColumn, scoreColumn);
         Labels = labels.Count > 0 ? labels : [.. Enumerable.Range(0, network.Classes).Select(label => FormattableString.Invariant($"{label}"))];
         HasClassNames = labels.Count > 0;
-        _engine = new SegmentationEngine(network, scoring.Threads);
+        _engine = NetworkScorer.CreateEngine(network, scoring);
         var masks = new MaskEngine(_engine, hasScores: scoreColumn is not null);
         var columns = new List<AddedColumn> { new(maskColumn, new VectorDataViewType(NumberDataViewType.Byte, network.ImageHeight, network.ImageWidth), null, masks.MaskGetter) };
         if (scoreColumn is not null)
@@ -64,14 +69,23 @@ public sealed class RepVggSegmentationTransformer : ITransformer, IDisposable
     /// <summary>The metrics of every epoch; empty for a model that was loaded.</summary>
     public IReadOnlyList<EpochResult> History { get; internal init; } = [];
 
-    /// <summary>The epoch, from 1, whose weights this network has; 0 for a model that was loaded.</summary>
+    /// <summary>The epoch, from 1, whose weights this network has, unless it has those of <see cref="AveragedEpochs"/>; 0 for a model that was loaded.</summary>
     public int BestEpoch { get; internal init; }
+
+    /// <summary>The epochs, from 1 and the best first, of whose weights this network has the average; empty if it has those of <see cref="BestEpoch"/>, and for a model that was loaded.</summary>
+    public IReadOnlyList<int> AveragedEpochs { get; internal init; } = [];
+
+    /// <summary>Whether the network was trained on crops of images of their own size (<see cref="RepVggSegmentationTrainer.Options.TrainOnCrops"/>), so that its masks are those of a sliding window.</summary>
+    public bool IsTrainedOnCrops { get; }
 
     /// <summary>The reason why training ended; <see cref="StopReason.Completed"/> for a model that was loaded.</summary>
     public StopReason StopReason { get; internal init; }
 
     /// <inheritdoc/>
     public bool IsRowToRowMapper => true;
+
+    /// <summary>How encoded images are decoded.</summary>
+    internal ImageDecoding Decoding => _scorer.Input.Decoding;
 
     private bool HasClassNames { get; }
 
@@ -82,43 +96,53 @@ public sealed class RepVggSegmentationTransformer : ITransformer, IDisposable
     public IRowToRowMapper GetRowToRowMapper(DataViewSchema inputSchema) => _scorer.Map(inputSchema);
 
     /// <inheritdoc/>
-    public IDataView Transform(IDataView input) => _scorer.Transform(input);
+    public IDataView Transform(IDataView input)
+    {
+        if (IsTrainedOnCrops && Interlocked.Exchange(ref _hasWarned, 1) == 0)
+        {
+            using var channel = _scoring.Host?.Start("Scoring");
+            channel?.Warning(MessageSensitivity.None, "The network was trained on crops of images of their own size, but a data view has masks of images that are resized to its input. Predict gives masks of a sliding window.");
+        }
+        return _scorer.Transform(input);
+    }
 
     /// <summary>Predicts the class of every pixel of an image, at its own size.</summary>
     /// <param name="encodedImage">The content of an image file.</param>
     /// <param name="slidingWindow">
-    /// True computes the mask at the image's own scale, from overlapping windows of the network's size (<see cref="SlidingWindow"/>), for a network that was trained on crops
-    /// (<see cref="RepVggSegmentationTrainer.Options.TrainOnCrops"/>). False resizes the image to the network's input, and the mask to the size of the image.
+    /// True computes the mask at the image's own scale, from overlapping windows of the network's size (<see cref="SlidingWindow"/>). False resizes the image to the network's input, and the mask to the size of the
+    /// image. Null is true for a network that was trained on crops (<see cref="IsTrainedOnCrops"/>), and false for others.
     /// </param>
     /// <returns>The mask.</returns>
     /// <exception cref="InvalidDataException">The image cannot be decoded, or is too large.</exception>
-    public SegmentationMask Predict(byte[] encodedImage, bool slidingWindow = false)
+    public SegmentationMask Predict(byte[] encodedImage, bool? slidingWindow = null)
     {
         ArgumentNullException.ThrowIfNull(encodedImage);
         return Predict(encodedImage, slidingWindow, CancellationToken.None);
     }
 
-    /// <summary>Predicts the class of every pixel of an image, as <see cref="Predict(byte[], bool)"/> does.</summary>
-    internal SegmentationMask Predict(ReadOnlySpan<byte> encodedImage, bool slidingWindow, CancellationToken cancellation)
+    /// <summary>Predicts the class of every pixel of an image, as <see cref="Predict(byte[], bool?)"/> does.</summary>
+    internal SegmentationMask Predict(ReadOnlySpan<byte> encodedImage, bool? slidingWindow, CancellationToken cancellation)
     {
         var input = _scorer.Input;
         try
         {
             using var image = ImageDecoder.Decode(encodedImage, input.Decoding);
             var (height, width) = (image.Height, image.Width);
-            if (slidingWindow)
+            if (slidingWindow ?? IsTrainedOnCrops)
             {
+                if ((long)height * width * Network.Classes > Array.MaxLength)
+                    throw new ImageException(FormattableString.Invariant($"it has {width} x {height} pixels, too many for the probabilities of {Network.Classes} classes; divide it"));
                 byte[] pixels = new byte[checked(input.Channels * height * width)], mask = new byte[height * width];
                 using (var resizer = ImageResizer.OfWholeImages(height, width, input.Background))
                     resizer.Resize(image, pixels);
                 new SlidingWindow(_engine, Network.Normalization).Run(pixels, height, width, mask, cancellation);
-                return new SegmentationMask(height, width, mask);
+                return new SegmentationMask(height, width, mask, input.Decoding);
             }
             byte[] resized = new byte[_engine.InputLength], small = new byte[_engine.MaskLength];
             using (var resizer = input.CreateResizer())
                 resizer.Resize(image, resized);
             _engine.Run(resized, 1, small);
-            return new SegmentationMask(height, width, MaskResizing.Resize(small, input.Height, input.Width, height, width));
+            return new SegmentationMask(height, width, MaskResizing.Resize(small, input.Height, input.Width, height, width), input.Decoding);
         }
         catch (ImageException error)
         {
@@ -146,7 +170,7 @@ public sealed class RepVggSegmentationTransformer : ITransformer, IDisposable
     void ICanSaveModel.Save(ModelSaveContext ctx)
     {
         ArgumentNullException.ThrowIfNull(ctx);
-        StockChain.SaveSegmentation(ctx, Network, _scorer.Input, PredictedMaskColumnName, ScoreColumnName, HasClassNames ? Labels : []);
+        StockChain.SaveSegmentation(ctx, Network, _scorer.Input, PredictedMaskColumnName, ScoreColumnName, HasClassNames ? Labels : [], IsTrainedOnCrops);
     }
 
     /// <summary>Releases the engine and its memory.</summary>

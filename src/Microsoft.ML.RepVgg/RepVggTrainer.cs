@@ -216,7 +216,7 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
     /// <summary>The token for what is computed after training: a run that is cancelled and returns its best model completes it.</summary>
     private CancellationToken CancellationAfterTraining => _options.OnCancellation == CancellationBehavior.ReturnBest ? CancellationToken.None : _options.CancellationToken;
 
-    private static string Describe(CheckpointAverage average, TrainingResult result)
+    internal static string Describe(CheckpointAverage average, TrainingResult result)
     {
         string epochs = string.Join(", ", average.Epochs);
         if (average.ValidationLoss is not { } loss)

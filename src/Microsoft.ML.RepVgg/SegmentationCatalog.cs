@@ -46,6 +46,7 @@ public sealed class SegmentationCatalog
         IDataView data, string labelColumnName = "Label", string predictedMaskColumnName = "PredictedMask", byte ignoredLabel = Ignored, IReadOnlyDictionary<Color, byte>? maskColors = null)
     {
         ArgumentNullException.ThrowIfNull(data);
+        MaskColorTable.Check(maskColors);
         var labels = MaskedRows.FindMasks(data.Schema, labelColumnName);
         var predictions = data.Schema.GetColumnOrNull(predictedMaskColumnName) ?? throw new ArgumentException($"Could not find predicted mask column '{predictedMaskColumnName}'", nameof(data));
         if (predictions.Type is not VectorDataViewType { Dimensions: [> 0 and var height, > 0 and var width] } vector || vector.ItemType != NumberDataViewType.Byte)

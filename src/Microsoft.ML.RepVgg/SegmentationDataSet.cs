@@ -95,8 +95,8 @@ public sealed class SegmentationDataSet
             if (words.Length == 0)
                 continue;
             if (words.Length != 2)
-                throw new InvalidDataException($"'{listPath}', line {index + 1}: it has {words.Length} words; expected the paths of an image and of its mask. Paths with spaces are separated by a tab.");
-            var sample = new SegmentationSample { ImagePath = Path.Combine(folder, words[0].TrimStart('/')), MaskPath = Path.Combine(folder, words[1].TrimStart('/')) };
+                throw new InvalidDataException($"'{listPath}', line {index + 1}: it has {words.Length} part(s); expected the paths of an image and of its mask. Paths with spaces are separated by a tab.");
+            var sample = new SegmentationSample { ImagePath = Resolve(words[0]), MaskPath = Resolve(words[1]) };
             foreach (string file in (ReadOnlySpan<string>)[sample.ImagePath, sample.MaskPath])
             {
                 if (!File.Exists(file))
@@ -105,6 +105,9 @@ public sealed class SegmentationDataSet
             samples.Add(sample);
         }
         return samples.Count > 0 ? samples : throw new InvalidDataException($"The list '{listPath}' has no files.");
+
+        // In the lists of some data sets, paths relative to the folder begin with a slash.
+        string Resolve(string path) => File.Exists(path) && Path.IsPathRooted(path) ? path : Path.Combine(folder, path.TrimStart('/'));
     }
 
     private static (IReadOnlyList<SegmentationSample> Training, IReadOnlyList<SegmentationSample> Validation) FromFolders(string path)
@@ -135,10 +138,15 @@ public sealed class SegmentationDataSet
     /// <summary>Pairs the images of a folder and its subfolders with the masks of the same names.</summary>
     private static List<SegmentationSample> Pairs(string images, string masks)
     {
-        var maskFiles = Directory.EnumerateFiles(masks, "*.png", SearchOption.AllDirectories).ToDictionary(file => Name(masks, file), StringComparer.Ordinal);
+        var maskFiles = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (string file in Files(masks).Where(file => Path.GetExtension(file).Equals(".png", StringComparison.OrdinalIgnoreCase)))
+        {
+            if (!maskFiles.TryAdd(Name(masks, file), file))
+                throw new InvalidDataException($"'{maskFiles[Name(masks, file)]}' and '{file}' have the same name; an image has one mask.");
+        }
         var samples = new List<SegmentationSample>();
         var lacking = new List<string>();
-        foreach (string file in Directory.EnumerateFiles(images, "*", SearchOption.AllDirectories).Where(IsImage).Order(StringComparer.Ordinal))
+        foreach (string file in Files(images).Where(IsImage))
         {
             if (maskFiles.Remove(Name(images, file), out string? mask))
                 samples.Add(new SegmentationSample { ImagePath = file, MaskPath = mask });
@@ -150,6 +158,10 @@ public sealed class SegmentationDataSet
         if (maskFiles.Count > 0)
             throw new InvalidDataException($"{maskFiles.Count} masks in '{masks}' have no image of the same name in '{images}': {Names(maskFiles.Values.Select(file => Path.GetRelativePath(masks, file)).Order(StringComparer.Ordinal))}.");
         return samples;
+
+        // Without the files of editors, version control and archives of macOS.
+        static IEnumerable<string> Files(string folder) => Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories)
+            .Where(file => !Path.GetRelativePath(folder, file).Split(Path.DirectorySeparatorChar).Any(name => name.StartsWith('.') || name == "__MACOSX")).Order(StringComparer.Ordinal);
 
         static string Name(string folder, string file) => Path.ChangeExtension(Path.GetRelativePath(folder, file), null);
 

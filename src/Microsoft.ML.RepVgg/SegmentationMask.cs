@@ -10,6 +10,9 @@ public sealed class SegmentationMask
 {
     private readonly byte[] _classes;
 
+    /// <summary>How the image of the mask was decoded; null for the defaults.</summary>
+    private readonly ImageDecoding? _decoding;
+
     /// <summary>Creates a mask.</summary>
     /// <param name="height">Height in pixels.</param>
     /// <param name="width">Width in pixels.</param>
@@ -22,6 +25,14 @@ public sealed class SegmentationMask
             throw new ArgumentException($"A mask of {width} x {height} pixels does not have {classes.Length} classes.", nameof(classes));
         (Height, Width, _classes) = (height, width, classes);
     }
+
+    /// <summary>Creates the mask of an image.</summary>
+    /// <param name="height">Height in pixels.</param>
+    /// <param name="width">Width in pixels.</param>
+    /// <param name="classes">The classes, row by row.</param>
+    /// <param name="decoding">How the image was decoded.</param>
+    internal SegmentationMask(int height, int width, byte[] classes, ImageDecoding decoding)
+        : this(height, width, classes) => _decoding = decoding;
 
     /// <summary>Height in pixels.</summary>
     public int Height { get; }
@@ -92,7 +103,7 @@ public sealed class SegmentationMask
         ArgumentNullException.ThrowIfNull(encodedImage);
         if (!(opacity is >= 0 and <= 1))
             throw new ArgumentOutOfRangeException(nameof(opacity), opacity, "It must be 0 to 1.");
-        byte[] planes = ImagePlanes.Read(encodedImage, out int height, out int width);
+        byte[] planes = ImagePlanes.Read(encodedImage, out int height, out int width, _decoding);
         if ((height, width) != (Height, Width))
             throw new ArgumentException($"The image has {width} x {height} pixels, but the mask has {Width} x {Height}.", nameof(encodedImage));
         var palette = MaskColors.Complete(colors, byte.MaxValue + 1);

@@ -62,9 +62,9 @@ internal static class Segmentation
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"Trained in {(DateTime.UtcNow - start).TotalSeconds:f0} s; the model has the weights of epoch {transformer.BestEpoch}."));
 
         // The model has ML.NET's own transformers, which any application can load.
+        context.Model.SaveRepVgg(transformer, null, modelPath);
         if (validation is not null)
         {
-            context.Model.SaveRepVgg(transformer, validation.Schema, modelPath);
             Print("This library", context.Segmentation().Evaluate(transformer.Transform(validation), "Mask"), transformer.Labels);
             Print("A constant guess", Constant(context, validation), transformer.Labels);
         }

@@ -73,13 +73,29 @@ public sealed class SegmentationTests : IDisposable
             Assert.InRange(different, 0, 20);
         }
 
+        // Masks in colours are the same data.
+        string coloured = _folder.File("coloured");
+        Directory.CreateDirectory(Path.Combine(coloured, "images"));
+        Directory.CreateDirectory(Path.Combine(coloured, "masks"));
+        var colors = SegmentationDataSet.FromFolder(data).ClassColors;
+        File.Copy(Path.Combine(data, "classes.txt"), Path.Combine(coloured, "classes.txt"));
+        foreach (string file in Directory.GetFiles(images))
+        {
+            File.Copy(file, Path.Combine(coloured, "images", Path.GetFileName(file)));
+            var labels = SegmentationMask.Load(Path.Combine(data, "masks", "val", Path.GetFileName(file)));
+            // Every index of the palette is another one, so that only the colours tell the classes.
+            new SegmentationMask(labels.Height, labels.Width, [.. labels.Classes.ToArray().Select(label => (byte)(200 - label))]).Save(Path.Combine(coloured, "masks", Path.GetFileName(file)), [.. Enumerable.Range(0, 256).Select(index => index is > 195 and <= 200 ? colors[200 - index] : System.Drawing.Color.White)]);
+        }
+        Assert.Equal(evaluation.Split('\n')[0].Split('(')[0], Programs.Tool.Succeeds("segment-evaluate", model, coloured, "--color-masks").Split('\n')[0].Split('(')[0]);
+        Assert.Contains("the label 200", Programs.Tool.Fails(1, "segment-evaluate", model, coloured), StringComparison.Ordinal);
+
         // Masks of the images of a folder keep their subfolders; single ones with the same name are refused.
         Programs.Tool.Succeeds("segment", model, Path.Combine(data, "images"), "--output", _folder.File("all"), "--no-overlay", "--sliding-window");
         Assert.Equal(30, Directory.GetFiles(_folder.File("all"), "*.png", SearchOption.AllDirectories).Length);
         Assert.True(File.Exists(Path.Combine(_folder.File("all"), "val", "0000.png")));
         string first = Path.Combine(images, "0000.png");
         Assert.Contains("the same name", Programs.Tool.Fails(1, "segment", model, first, Path.Combine(data, "images", "train", "0000.png"), "--output", masks), StringComparison.Ordinal);
-        Assert.Contains("would replace the image", Programs.Tool.Fails(1, "segment", model, first, "--output", images), StringComparison.Ordinal);
+        Assert.Contains("is one of the images", Programs.Tool.Fails(1, "segment", model, first, "--output", images), StringComparison.Ordinal);
         Assert.Contains("contains no classifier", Programs.Tool.Fails(1, "predict", model, first), StringComparison.Ordinal);
         File.WriteAllText(_folder.File("bad.png"), "no image");
         Assert.Contains("bad.png", Programs.Tool.Fails(1, "segment", model, _folder.File("bad.png"), "--output", masks), StringComparison.Ordinal);

@@ -15,7 +15,7 @@ namespace Microsoft.ML.RepVgg.Interop;
 /// <param name="Input">The input column.</param>
 /// <param name="OutputColumn">Name of the score column of a classifier, of the features, or of the masks.</param>
 /// <param name="Head">The head of a classifier; null for others.</param>
-/// <param name="Segmentation">The other output of a network for segmentation; null for other networks.</param>
+/// <param name="Segmentation">Description of a network for segmentation; null for other networks.</param>
 internal sealed record SavedPart(
     SavedInput Input, string OutputColumn, SavedHead? Head, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] SavedSegmentation? Segmentation = null)
 {
@@ -128,6 +128,7 @@ internal sealed record SavedInput(
 /// <param name="LabelColumn">Name of the label column of the training data.</param>
 internal sealed record SavedHead(string PredictedLabelColumn, string LabelColumn);
 
-/// <summary>Description of the other output of a network for segmentation.</summary>
+/// <summary>Description of a network for segmentation.</summary>
 /// <param name="ScoreColumn">Name of the column with the probabilities; null for none.</param>
-internal sealed record SavedSegmentation(string? ScoreColumn);
+/// <param name="IsTrainedOnCrops">Whether the network was trained on crops of images of their own size.</param>
+internal sealed record SavedSegmentation(string? ScoreColumn, bool IsTrainedOnCrops);

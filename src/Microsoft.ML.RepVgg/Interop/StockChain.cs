@@ -64,6 +64,7 @@ internal static class StockChain
     /// <param name="maskColumn">Name of the column with the class of every pixel.</param>
     /// <param name="scoreColumn">Name of the column with the probabilities; null for none.</param>
     /// <param name="labels">Names of the classes; empty if they are unknown.</param>
-    public static void SaveSegmentation(ModelSaveContext context, SegmentationNetwork network, FeatureInput input, string maskColumn, string? scoreColumn, IReadOnlyList<string> labels) =>
-        StockChainBuilder.Save(context, input, chain => chain.AddSegmentation(network, maskColumn, scoreColumn, labels));
+    /// <param name="isTrainedOnCrops">Whether the network was trained on crops.</param>
+    public static void SaveSegmentation(ModelSaveContext context, SegmentationNetwork network, FeatureInput input, string maskColumn, string? scoreColumn, IReadOnlyList<string> labels, bool isTrainedOnCrops) =>
+        StockChainBuilder.Save(context, input, chain => chain.AddSegmentation(network, maskColumn, new SavedSegmentation(scoreColumn, isTrainedOnCrops), labels));
 }

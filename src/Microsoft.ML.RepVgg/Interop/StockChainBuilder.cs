@@ -91,10 +91,11 @@ internal sealed class StockChainBuilder
     /// <summary>Adds a network for segmentation.</summary>
     /// <param name="network">The network, whose input is the pixel column.</param>
     /// <param name="maskColumn">Name of the column with the class of every pixel.</param>
-    /// <param name="scoreColumn">Name of the column with the probabilities; null for none.</param>
+    /// <param name="segmentation">The other output, and how the network was trained.</param>
     /// <param name="labels">Names of the classes; empty if they are unknown.</param>
-    public void AddSegmentation(SegmentationNetwork network, string maskColumn, string? scoreColumn, IReadOnlyList<string> labels)
+    public void AddSegmentation(SegmentationNetwork network, string maskColumn, SavedSegmentation segmentation, IReadOnlyList<string> labels)
     {
+        string? scoreColumn = segmentation.ScoreColumn;
         string model = Path.Combine(_folder, "network.onnx");
         var options = new SegmentationExportOptions
         {
@@ -105,7 +106,7 @@ internal sealed class StockChainBuilder
             BatchSize = 1,
             OmitOutputBatch = true,
             ClassLabels = labels.Count > 0 ? labels : null,
-            Chain = Describe(new SavedPart(SavedInput.Of(_input), maskColumn, Head: null, new SavedSegmentation(scoreColumn))),
+            Chain = Describe(new SavedPart(SavedInput.Of(_input), maskColumn, Head: null, segmentation)),
         };
         OnnxWriter.Write(network, model, options);
         OnnxRuntimeTelemetry.DisableEvents();

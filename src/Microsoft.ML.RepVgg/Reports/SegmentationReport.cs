@@ -19,8 +19,8 @@ public sealed class SegmentationReport
     private readonly RepVggSegmentationTransformer _transformer;
     private readonly SegmentationReportOptions _options;
 
-    private SegmentationReport(RepVggSegmentationTransformer transformer, SegmentationReportOptions options, SegmentationMetrics metrics, IReadOnlyList<SegmentationResult> images) =>
-        (_transformer, _options, Metrics, Images) = (transformer, options, metrics, images);
+    private SegmentationReport(RepVggSegmentationTransformer transformer, SegmentationReportOptions options, SegmentationMetrics metrics, IReadOnlyList<SegmentationResult> images, int skipped) =>
+        (_transformer, _options, Metrics, Images, SkippedImages) = (transformer, options, metrics, images, skipped);
 
     /// <summary>The metrics of all images, from one confusion matrix.</summary>
     public SegmentationMetrics Metrics { get; }
@@ -31,16 +31,18 @@ public sealed class SegmentationReport
     /// <summary>The results of the images, in their order.</summary>
     public IReadOnlyList<SegmentationResult> Images { get; }
 
+    /// <summary>Number of images that were left out because they or their masks cannot be used; see <see cref="SegmentationReportOptions.SkipInvalid"/>.</summary>
+    public int SkippedImages { get; }
+
     /// <summary>Predicts the masks of images and compares them with those of the files.</summary>
     /// <param name="transformer">The network. It must not be disposed before the last call of <see cref="Draw"/>.</param>
     /// <param name="samples">The files.</param>
     /// <param name="options">How masks are predicted and read; null for the defaults.</param>
     /// <param name="cancellation">Checked at every image.</param>
-    /// <returns>The evaluation.</returns>
-    /// <exception cref="InvalidDataException">An image or a mask cannot be read; the message names the file.</exception>
-    /// <exception cref="InvalidOperationException">No pixel has a label.</exception>
+    /// <returns>The evaluation; null if no pixel has a label.</returns>
+    /// <exception cref="InvalidDataException">An image or a mask cannot be used, and is not skipped; the message names the file.</exception>
     /// <exception cref="OperationCanceledException">The call was cancelled.</exception>
-    public static SegmentationReport FromSamples(RepVggSegmentationTransformer transformer, IReadOnlyList<SegmentationSample> samples, SegmentationReportOptions? options = null, CancellationToken cancellation = default)
+    public static SegmentationReport? FromSamples(RepVggSegmentationTransformer transformer, IReadOnlyList<SegmentationSample> samples, SegmentationReportOptions? options = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(transformer);
         ArgumentNullException.ThrowIfNull(samples);
@@ -48,13 +50,32 @@ public sealed class SegmentationReport
         int classes = transformer.Network.Classes;
         long[] totals = new long[classes * classes];
         var results = new List<SegmentationResult>(samples.Count);
+        int skipped = 0;
         foreach (var sample in samples)
+        {
+            try
+            {
+                long[] counts = Count(sample);
+                for (int i = 0; i < counts.Length; i++)
+                    totals[i] += counts[i];
+                var metrics = new SegmentationMetrics(counts);
+                results.Add(new SegmentationResult(sample, metrics.MeanIoU, metrics.PixelAccuracy));
+            }
+            catch (Exception error) when (options.SkipInvalid && error is InvalidDataException or IOException or UnauthorizedAccessException)
+            {
+                skipped++;
+            }
+        }
+        var all = new SegmentationMetrics(totals);
+        return all.LabelledPixels > 0 ? new SegmentationReport(transformer, options, all, results, skipped) : null;
+
+        long[] Count(SegmentationSample sample)
         {
             byte[] labels = ReadMask(sample, options, out int height, out int width);
             var predicted = Predict(transformer, sample, options, cancellation);
             if ((predicted.Height, predicted.Width) != (height, width))
                 throw new InvalidDataException($"The mask '{sample.MaskPath}' has {width} x {height} pixels, but its image has {predicted.Width} x {predicted.Height}.");
-            long[] counts = new long[totals.Length];
+            long[] counts = new long[classes * classes];
             var classesOfPixels = predicted.Classes.Span;
             for (int i = 0; i < labels.Length; i++)
             {
@@ -64,13 +85,8 @@ public sealed class SegmentationReport
                     throw new InvalidDataException($"The pixel in column {i % width} and row {i / width} of the mask '{sample.MaskPath}' has the label {labels[i]}, but the network has {classes} classes, 0 to {classes - 1}.");
                 counts[labels[i] * classes + classesOfPixels[i]]++;
             }
-            for (int i = 0; i < counts.Length; i++)
-                totals[i] += counts[i];
-            var metrics = new SegmentationMetrics(counts);
-            results.Add(new SegmentationResult(sample, metrics.MeanIoU, metrics.PixelAccuracy));
+            return counts;
         }
-        var all = new SegmentationMetrics(totals);
-        return all.LabelledPixels > 0 ? new SegmentationReport(transformer, options, all, results) : throw new InvalidOperationException("No pixel of the masks has a label.");
     }
 
     /// <summary>Gets the images whose masks are predicted worst, by their mean IoU.</summary>
@@ -90,7 +106,7 @@ public sealed class SegmentationReport
         var predicted = Predict(_transformer, result.Sample, _options, CancellationToken.None);
         double scale = Math.Min(1, (double)largestSide / Math.Max(height, width));
         int smallHeight = Math.Max(1, (int)Math.Round(height * scale)), smallWidth = Math.Max(1, (int)Math.Round(width * scale));
-        byte[] small = PngImage.Encode(ImagePlanes.Read(image, smallHeight, smallWidth), smallWidth, smallHeight);
+        byte[] small = PngImage.Encode(ImagePlanes.Read(image, smallHeight, smallWidth, _transformer.Decoding), smallWidth, smallHeight);
         return [small, Drawing(labels), Drawing(predicted.Classes.Span)];
 
         byte[] Drawing(ReadOnlySpan<byte> mask) => new SegmentationMask(smallHeight, smallWidth, MaskResizing.Resize(mask, height, width, smallHeight, smallWidth)).DrawOn(small, _options.ClassColors);
@@ -143,8 +159,11 @@ public sealed class SegmentationReport
 /// <summary>How masks are predicted, read and drawn for a <see cref="SegmentationReport"/>.</summary>
 public sealed class SegmentationReportOptions
 {
-    /// <summary>Whether masks are predicted with a sliding window; see <see cref="RepVggSegmentationTransformer.Predict(byte[], bool)"/>.</summary>
-    public bool SlidingWindow { get; set; }
+    /// <summary>Whether masks are predicted with a sliding window; null if the network was trained on crops. See <see cref="RepVggSegmentationTransformer.Predict(byte[], bool?)"/>.</summary>
+    public bool? SlidingWindow { get; set; }
+
+    /// <summary>Whether images and masks that cannot be used are left out; otherwise they are errors.</summary>
+    public bool SkipInvalid { get; set; }
 
     /// <summary>The label of pixels without one.</summary>
     public byte IgnoredLabel { get; set; } = byte.MaxValue;

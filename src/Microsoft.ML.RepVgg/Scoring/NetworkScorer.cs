@@ -78,6 +78,20 @@ internal sealed class NetworkScorer(FeatureInput input, INetworkEngine engine, S
     /// <exception cref="InvalidDataException">The network needs more memory than the limits of the options allow.</exception>
     public static InferenceEngine CreateEngine(DeployNetwork network, ScoringOptions options) => CreateEngine(QuantizedNetwork.WithoutIntegers(network), options);
 
+    /// <summary>Creates the engine of a network for segmentation.</summary>
+    /// <exception cref="InvalidDataException">The network needs more memory than the limits of the options allow, or cannot be run.</exception>
+    public static SegmentationEngine CreateEngine(SegmentationNetwork network, ScoringOptions options)
+    {
+        try
+        {
+            return new SegmentationEngine(network, options.Threads, options.Limits);
+        }
+        catch (InvalidDataException error)
+        {
+            throw new InvalidDataException($"The network cannot be run: {error.Message}.", error);
+        }
+    }
+
     /// <summary>Creates the engine of a network, which may have no integers.</summary>
     /// <exception cref="InvalidDataException">The network needs more memory than the limits of the options allow.</exception>
     public static InferenceEngine CreateEngine(QuantizedNetwork network, ScoringOptions options)

@@ -59,7 +59,7 @@ internal static class MaskImage
             throw new ImageException("the PNG file is damaged: it has no pixels");
         compressed.Position = 0;
         byte[] labels = new byte[header.Width * header.Height];
-        var colourOf = colours is null ? null : colours.ToDictionary(pair => pair.Key.ToArgb() & Colours.Mask, pair => pair.Value);
+        var colourOf = colours is null ? null : MaskColorTable.Create(colours);
         using var stream = new ZLibStream(compressed, CompressionMode.Decompress);
         byte[] row = new byte[header.RowLength], above = new byte[header.RowLength];
         for (int y = 0; y < header.Height; y++)
@@ -219,8 +219,6 @@ internal static class MaskImage
     /// <summary>Converts colours to classes.</summary>
     private static class Colours
     {
-        public const int Mask = 0xFFFFFF;
-
         public static void Convert(Header header, ReadOnlySpan<byte> row, byte[]? palette, Dictionary<int, byte> classOf, int y, Span<byte> labels)
         {
             byte[] values = new byte[labels.Length];

@@ -124,9 +124,9 @@ internal sealed class MaskedRows : IDisposable
         var (imageFiles, maskFiles) = (ImageFiles.Find(view, imageColumn.Name), ImageFiles.Find(view, maskColumn.Name));
         var paths = imageFiles.CandidatesIn(view.Schema).Concat(maskFiles.CandidatesIn(view.Schema));
         using var cursor = view.GetRowCursorSet([imageColumn, maskColumn, .. paths], 1)[0];
-        var read = imageColumn.Type is ImageDataViewType ? OfImages(cursor.GetGetter<MLImage>(imageColumn)) : OfFiles(cursor.GetGetter<VBuffer<byte>>(imageColumn));
-        var getMask = cursor.GetGetter<VBuffer<byte>>(maskColumn);
         var (imageRow, maskRow) = (new RowLocation(cursor, imageColumn.Name, imageFiles), new RowLocation(cursor, maskColumn.Name, maskFiles));
+        var read = imageColumn.Type is ImageDataViewType ? OfImages(cursor.GetGetter<MLImage>(imageColumn), imageRow) : OfFiles(cursor.GetGetter<VBuffer<byte>>(imageColumn));
+        var getMask = cursor.GetGetter<VBuffer<byte>>(maskColumn);
         VBuffer<byte> content = default;
         Classes = _options.Classes ?? 0;
         while (cursor.MoveNext())
@@ -167,7 +167,7 @@ internal sealed class MaskedRows : IDisposable
         }
     }
 
-    private Func<(byte[] Pixels, int Height, int Width)> OfImages(ValueGetter<MLImage> getter)
+    private Func<(byte[] Pixels, int Height, int Width)> OfImages(ValueGetter<MLImage> getter, RowLocation row)
     {
         MLImage? image = null;
         return () =>
@@ -176,6 +176,9 @@ internal sealed class MaskedRows : IDisposable
             if (image is null)
                 throw new ImageException("there is no image");
             CheckPixels(image.Width, image.Height);
+            // ML.NET decodes what there is of a file that is cut off.
+            if (row.NoteFile(image.Tag) is { } file && EncodedImageCheck.FindDefect(file, _options.Features.Decoding) is { } defect)
+                throw new ImageException(defect);
             return (Planes(image.Height, image.Width, (resizer, planes) => resizer.Resize(image, planes)), image.Height, image.Width);
         };
     }
@@ -216,6 +219,8 @@ internal sealed class MaskedRows : IDisposable
     private byte[] MaskOf(ReadOnlySpan<byte> content, DataViewType type, int height, int width)
     {
         var (labels, rows, columns) = ReadLabels(content, type, _options.Features.Decoding.MaximumPixels, _options.Colours);
+        if ((rows, columns) == (width, height) && height != width)
+            throw new ImageException($"the mask has {columns} x {rows} pixels, but its image has {width} x {height}. If the image is turned by its EXIF orientation, turn the mask, too, or set ApplyExifOrientation to false");
         if ((rows, columns) != (height, width))
             throw new ImageException($"the mask has {columns} x {rows} pixels, but its image has {width} x {height}. A mask has the size of its image; resize it with nearest neighbours");
         bool isLabelled = false;

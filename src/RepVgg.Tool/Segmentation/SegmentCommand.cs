@@ -15,7 +15,7 @@ internal static class SegmentCommand
     public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
     [
         new("output", "DIR", "folder of the masks (NAME.png, with a palette whose indices are the classes) and drawings (NAME-overlay.png) (default: masks)"),
-        new("sliding-window", "", "segment images at their own scale, in overlapping windows, with a model that was trained with --crops"),
+        SegmentationData.SlidingWindowOption,
         new("opacity", "X", "opacity of the colours in the drawings, 0 or more and at most 1 (default: 0.5)"),
         new("no-overlay", "", "write the masks only"),
         new("skip-invalid", "", "report images that cannot be read on the error stream and go on, instead of ending with an error"),
@@ -29,8 +29,8 @@ internal static class SegmentCommand
         if (opacity > 1)
             throw new UsageException(Invariant($"--opacity is {opacity}; it must be 0 or more and at most 1."));
         var images = arguments.Operands(1).SelectMany(Images).ToList();
-        if (images.GroupBy(image => image.Name, StringComparer.OrdinalIgnoreCase).FirstOrDefault(group => group.Count() > 1) is { } repeated)
-            throw new InvalidDataException($"The masks of {MessageText.Join([.. repeated.Select(image => $"'{image.Path}'")], separator: " and ")} would have the same name. Segment one after the other, into different folders.");
+        bool draws = !arguments.Flag("no-overlay");
+        CheckNames(images, output, draws);
         var (model, network) = SegmentationData.LoadModel(arguments.Operand(0), arguments.Threads);
         using var disposed = model;
         OutputFolder.Prepare(output);
@@ -40,17 +40,15 @@ internal static class SegmentCommand
             try
             {
                 byte[] content = ReadImage(image);
-                var mask = network.Predict(content, arguments.Flag("sliding-window"), interrupt.Token);
-                byte[]? drawing = arguments.Flag("no-overlay") ? null : mask.DrawOn(content, opacity: opacity);
-                string target = Path.Combine(output, name + ".png");
-                if (Path.GetFullPath(image) == target)
-                    throw new InvalidDataException($"The mask of '{image}' would replace the image. Give another folder with --output.");
+                var mask = network.Predict(content, arguments.Flag("sliding-window") ? true : (bool?)null, interrupt.Token);
+                byte[]? drawing = draws ? mask.DrawOn(content, opacity: opacity) : null;
+                string target = MaskPath(output, name);
                 interrupt.Defer(() =>
                 {
                     Directory.CreateDirectory(Path.GetDirectoryName(target)!);
                     mask.Save(target);
                     if (drawing is not null)
-                        AtomicFile.Write(Path.Combine(output, name + "-overlay.png"), stream => stream.Write(drawing));
+                        AtomicFile.Write(OverlayPath(output, name), stream => stream.Write(drawing));
                 });
                 Console.WriteLine($"{MessageText.WithoutControls(image)}: {Describe(mask, network.Labels)}");
                 done++;
@@ -66,6 +64,29 @@ internal static class SegmentCommand
         }
         Console.WriteLine($"The masks: {output}");
         return done > 0 ? 0 : 1;
+    }
+
+    private static string MaskPath(string output, string name) => Path.Combine(output, name + ".png");
+
+    private static string OverlayPath(string output, string name) => Path.Combine(output, name + "-overlay.png");
+
+    /// <summary>Checks that no file that is written is an image that is read, or another file that is written.</summary>
+    /// <exception cref="InvalidDataException">One is.</exception>
+    private static void CheckNames(IReadOnlyList<(string Path, string Name)> images, string output, bool draws)
+    {
+        var comparer = OperatingSystem.IsLinux() ? StringComparer.Ordinal : StringComparer.OrdinalIgnoreCase;
+        var read = images.Select(image => Path.GetFullPath(image.Path)).ToHashSet(comparer);
+        var written = new Dictionary<string, string>(comparer);
+        foreach (var (image, name) in images)
+        {
+            foreach (string target in draws ? [MaskPath(output, name), OverlayPath(output, name)] : (string[])[MaskPath(output, name)])
+            {
+                if (read.Contains(target))
+                    throw new InvalidDataException($"'{target}' would be replaced by a file of '{image}', but is one of the images. Give another folder with --output.");
+                if (!written.TryAdd(target, image))
+                    throw new InvalidDataException($"Files of '{written[target]}' and of '{image}' would have the same name, '{target}'. Segment one after the other, into different folders.");
+            }
+        }
     }
 
     private static byte[] ReadImage(string path)

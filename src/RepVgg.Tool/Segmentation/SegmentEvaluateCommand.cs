@@ -15,8 +15,10 @@ internal static class SegmentEvaluateCommand
     public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
     [
         new("output", "DIR", "write metrics.json and report.html to this folder (default: none)"),
-        new("sliding-window", "", "segment images at their own scale, in overlapping windows, with a model that was trained with --crops"),
+        SegmentationData.SlidingWindowOption,
         new("ignored-label", "N", "label of pixels without one (default: 255)"),
+        SegmentationData.ColorsOption,
+        new("skip-invalid", "", "leave images and masks out that cannot be used, instead of ending with an error"),
         OptionSpec.Threads,
     ];
 
@@ -35,13 +37,18 @@ internal static class SegmentEvaluateCommand
             network, samples,
             new SegmentationReportOptions
             {
-                SlidingWindow = arguments.Flag("sliding-window"),
+                SlidingWindow = arguments.Flag("sliding-window") ? true : null,
+                SkipInvalid = arguments.Flag("skip-invalid"),
+                MaskColors = SegmentationData.Colors(arguments, files),
                 IgnoredLabel = (byte)(arguments.Integer("ignored-label", 0, byte.MaxValue) ?? byte.MaxValue),
                 ClassColors = files.ClassColors.Count > 0 ? files.ClassColors : null,
             },
-            interrupt.Token);
+            interrupt.Token)
+            ?? throw new InvalidDataException($"No pixel of the masks in '{path}' has a label.");
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         Console.WriteLine(Invariant($"{report.Images.Count:n0} images: mean IoU {report.Metrics.MeanIoU:f4}, pixel accuracy {report.Metrics.PixelAccuracy:p2} ({report.Images.Count / seconds:n1} images/s)."));
+        if (report.SkippedImages > 0)
+            Console.WriteLine(Invariant($"Images that cannot be used and are left out: {report.SkippedImages:n0}."));
         Console.WriteLine();
         var table = new Table("class", "IoU", "labelled pixels");
         for (int label = 0; label < report.Metrics.Classes; label++)

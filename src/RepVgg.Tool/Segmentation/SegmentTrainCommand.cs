@@ -23,6 +23,7 @@ internal static class SegmentTrainCommand
         new("crops", "", "train on crops of images at their own scale, for large images that are segmented with --sliding-window") { Sets = [nameof(RepVggSegmentationTrainer.Options.TrainOnCrops)] },
         new("validation-fraction", "X", "share of the images that is held out for validation, if the folder has no others (default: 0.2)") { Sets = [nameof(RepVggSegmentationTrainer.Options.ValidationSetFraction)] },
         new("ignored-label", "N", "label of pixels without one (default: 255)"),
+        SegmentationData.ColorsOption,
         new("epochs", "N", "passes over the training images (default: 30)"),
         new("batch-size", "N", "images of one training step (default: 8)"),
         new("learning-rate", "X", "peak learning rate (default: 0.1, and 0.01 with --weights)"),
@@ -48,6 +49,7 @@ internal static class SegmentTrainCommand
         string path = arguments.Operand(0);
         var (files, training, validation) = Divide(SegmentationDataSet.FromFolder(path), options.ValidationSetFraction, options.Seed!.Value);
         options.ClassNames = files.ClassNames.Count > 0 ? files.ClassNames : null;
+        options.MaskColors = SegmentationData.Colors(arguments, files);
         var context = new MLContext(options.Seed);
         context.Log += (_, entry) =>
         {
@@ -62,6 +64,9 @@ internal static class SegmentTrainCommand
         var folder = Arguments.Accept("--name", () => RunFolder.Create(arguments.Text("name"), root, arguments.Flag("exist-ok")));
         using var inUse = OutputFolder.Lock(folder.DirectoryPath);
         options.CheckpointPath = folder.LastWeightsPath(".checkpoint");
+        // The settings of a run that goes on are kept until it is known that the new ones fit its checkpoint.
+        if (!File.Exists(folder.ArgumentsPath))
+            folder.WriteArguments(Settings(path, training.Count, validation.Count, options, null, (options.ImageHeight, options.ImageWidth)));
         Console.WriteLine(Invariant($"{training.Count:n0} training and {validation.Count:n0} validation images. The run folder: {folder.DirectoryPath}"));
         Console.WriteLine("Ctrl-C stops training and keeps the best model so far.");
         long start = Stopwatch.GetTimestamp();
@@ -112,8 +117,15 @@ internal static class SegmentTrainCommand
         {
             // Evaluated to the end also after an interrupt: the report is what the run is for.
             report.Segmentation = SegmentationReport.FromSamples(
-                transformer, validation, new SegmentationReportOptions { SlidingWindow = options.TrainOnCrops, IgnoredLabel = options.IgnoredLabel, ClassColors = files.ClassColors.Count > 0 ? files.ClassColors : null });
-            report.Segmentation.WriteMetrics(folder.MetricsPath);
+                transformer, validation,
+                new SegmentationReportOptions
+                {
+                    SkipInvalid = options.InvalidRows == InvalidRowHandling.Skip,
+                    IgnoredLabel = options.IgnoredLabel,
+                    MaskColors = options.MaskColors,
+                    ClassColors = files.ClassColors.Count > 0 ? files.ClassColors : null,
+                });
+            report.Segmentation?.WriteMetrics(folder.MetricsPath);
         }
         report.Write(folder.ReportPath);
         Console.WriteLine(Invariant($"{(transformer.StopReason == StopReason.Cancelled ? "Stopped" : "Trained")} in {trainingTime.TotalSeconds:f1} s; the model is that of epoch {transformer.BestEpoch}."));
@@ -171,21 +183,21 @@ internal static class SegmentTrainCommand
     }
 
     /// <summary>Lists the data, the network and every hyperparameter of the training.</summary>
-    private static Dictionary<string, object?> Settings(string path, int training, int validation, RepVggSegmentationTrainer.Options options, PspNetArchitecture architecture, (int Height, int Width) size)
+    private static Dictionary<string, object?> Settings(string path, int training, int validation, RepVggSegmentationTrainer.Options options, PspNetArchitecture? architecture, (int? Height, int? Width) size)
     {
         var settings = new Dictionary<string, object?>
         {
             ["data"] = Path.GetFullPath(path),
             ["training_images"] = training,
             ["validation_images"] = validation,
-            ["classes"] = architecture.Classes,
-            ["architecture"] = architecture.Backbone.Name,
-            ["output_stride"] = architecture.Backbone.OutputStride,
-            ["dilated_blocks"] = architecture.Backbone.DilatedBlocks,
-            ["bins"] = architecture.Bins.ToArray(),
-            ["head_width"] = architecture.HeadWidth,
-            ["auxiliary_width"] = architecture.AuxiliaryWidth,
-            ["align_corners"] = architecture.AlignCorners,
+            ["classes"] = architecture?.Classes,
+            ["architecture"] = (architecture?.Backbone ?? options.Architecture)?.Name,
+            ["output_stride"] = (architecture?.Backbone ?? options.Architecture)?.OutputStride,
+            ["dilated_blocks"] = (architecture?.Backbone ?? options.Architecture)?.DilatedBlocks,
+            ["bins"] = options.Bins.ToArray(),
+            ["head_width"] = architecture?.HeadWidth,
+            ["auxiliary_width"] = architecture?.AuxiliaryWidth,
+            ["align_corners"] = architecture?.AlignCorners,
             ["weights"] = options.PretrainedWeightsPath,
             ["image_height"] = size.Height,
             ["image_width"] = size.Width,

@@ -1,6 +1,8 @@
+using System.Drawing;
 using Microsoft.ML;
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg;
+using RepVgg.Tool.CommandLine;
 
 namespace RepVgg.Tool.Segmentation;
 
@@ -9,6 +11,30 @@ internal static class SegmentationData
 {
     /// <summary>Names of the columns with the content of the files.</summary>
     public const string Image = "Image", Mask = "Mask";
+
+    /// <summary>The option of masks in colours, which <see cref="Colors"/> reads.</summary>
+    public static OptionSpec ColorsOption { get; } = new("color-masks", "", "masks have the colours of classes.txt instead of values or indices; other colours are errors") { Sets = [nameof(RepVggSegmentationTrainer.Options.MaskColors)] };
+
+    /// <summary>The option of the sliding window.</summary>
+    public static OptionSpec SlidingWindowOption { get; } = new("sliding-window", "", "segment images at their own scale, in overlapping windows (default: for models that were trained with --crops)");
+
+    /// <summary>Gets the label of each colour of the masks.</summary>
+    /// <returns>The labels; null for masks of values or indices.</returns>
+    /// <exception cref="InvalidDataException">The classes have no colours.</exception>
+    public static IReadOnlyDictionary<Color, byte>? Colors(Arguments arguments, SegmentationDataSet files)
+    {
+        if (!arguments.Flag(ColorsOption.Name))
+            return null;
+        if (files.ClassColors.Count == 0)
+            throw new InvalidDataException("--color-masks needs a file classes.txt in the folder, with the name and the colour of a class in each line, such as 'road 128 64 128'.");
+        var labels = new Dictionary<Color, byte>();
+        foreach (var (label, color) in files.ClassColors.Index())
+        {
+            if (!labels.TryAdd(color, (byte)label))
+                throw new InvalidDataException($"Two classes of classes.txt have the colour {color.R} {color.G} {color.B}.");
+        }
+        return labels;
+    }
 
     /// <summary>Creates a data view of files.</summary>
     public static IDataView Load(MLContext context, IReadOnlyList<SegmentationSample> samples)

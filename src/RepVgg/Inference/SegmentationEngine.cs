@@ -28,13 +28,20 @@ public sealed class SegmentationEngine : IDisposable
     {
     }
 
-    internal SegmentationEngine(SegmentationNetwork network, int threads, VectorWidth width, StrategyChoice? choose = null)
+    /// <summary>Creates an engine for a network that was read from a file.</summary>
+    /// <exception cref="InvalidDataException">One image needs more memory than <paramref name="limits"/> allow. The message contains only the reason.</exception>
+    internal SegmentationEngine(SegmentationNetwork network, int threads, WeightsFileLimits? limits)
+        : this(network, threads, VectorWidths.Widest, limits: limits)
+    {
+    }
+
+    internal SegmentationEngine(SegmentationNetwork network, int threads, VectorWidth width, StrategyChoice? choose = null, WeightsFileLimits? limits = null)
     {
         ArgumentNullException.ThrowIfNull(network);
         network.Check();
         Threads = ThreadCount.Resolve(threads);
         (Classes, ImageHeight, ImageWidth, InputChannels) = (network.Classes, network.ImageHeight, network.ImageWidth, network.Architecture.Backbone.InputChannels);
-        _runner = new PlanRunner(this, ImageHeight, ImageWidth, Threads, () => PlanBuilder.Build(width, network, choose), null);
+        _runner = new PlanRunner(this, ImageHeight, ImageWidth, Threads, () => PlanBuilder.Build(width, network, choose), limits);
     }
 
     /// <summary>Number of classes.</summary>

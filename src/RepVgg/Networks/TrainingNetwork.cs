@@ -24,6 +24,9 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
     private readonly TrainingHead?[] _auxiliary;
     private readonly ulong _seed;
 
+    /// <summary>The batch norms of heads that pretrained weights do not have. They have no statistics that could be kept.</summary>
+    private readonly HashSet<string> _freshNorms = new(StringComparer.Ordinal);
+
     /// <summary>Whether the weights are still those that the constructor drew.</summary>
     private bool _isFresh = true;
 
@@ -297,6 +300,10 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
         }
         PretrainedHash = state.Hash();
         _isFresh = false;
+        _freshNorms.Clear();
+        _freshNorms.UnionWith(fresh.Where(name => name.EndsWith(".running_mean", StringComparison.Ordinal)).Select(name => name[..name.LastIndexOf('.')]));
+        foreach (var (name, norm) in _norms)
+            norm.Frozen = IsNormFrozen(name);
         return fresh;
     }
 
@@ -417,7 +424,7 @@ internal sealed class TrainingNetwork : IDisposable, ITrainingTensors
         scales.Validate(architecture);
     }
 
-    private bool IsNormFrozen(string name) => FreezesBatchNorm || FreezesStatistics || IsFrozen(name);
+    private bool IsNormFrozen(string name) => (FreezesBatchNorm && !_freshNorms.Contains(name)) || FreezesStatistics || IsFrozen(name);
 
     /// <summary>Whether a tensor or layer belongs to a frozen stage or to its auxiliary head.</summary>
     private bool IsFrozen(string name)

@@ -59,7 +59,8 @@ internal static class TrainingLoop
         ArgumentNullException.ThrowIfNull(options);
         CheckInputs(network, train, validation, normalization, options);
         options = Prepare(options, network.Architecture);
-        using var run = new TrainingRun(backend, network, new ClassificationTask(backend, network, train, validation, normalization, options), options, progress, clock, cancellationToken);
+        using var task = new ClassificationTask(backend, network, train, validation, normalization, options);
+        using var run = new TrainingRun(backend, network, task, options, progress, clock, cancellationToken);
         return run.Execute();
     }
 
@@ -80,7 +81,8 @@ internal static class TrainingLoop
         Action<TrainingProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         options = Prepare(options, network.Architecture);
-        using var run = new TrainingRun(backend, network, new SegmentationTask(backend, network, train, validation, normalization, options), options, progress, TimeProvider.System, cancellationToken);
+        using var task = new SegmentationTask(backend, network, train, validation, normalization, options);
+        using var run = new TrainingRun(backend, network, task, options, progress, TimeProvider.System, cancellationToken);
         return run.Execute();
     }
 
@@ -102,7 +104,8 @@ internal static class TrainingLoop
         options = options with { EmaDecay = 0, CheckpointPath = null, ProgressiveResizing = null };
         CheckInputs(network, train, null, normalization, options);
         options = Prepare(options, network.Architecture);
-        using var run = new TrainingRun(backend, network, new ClassificationTask(backend, network, train, null, normalization, options), options, null, TimeProvider.System, cancellationToken);
+        using var task = new ClassificationTask(backend, network, train, null, normalization, options);
+        using var run = new TrainingRun(backend, network, task, options, null, TimeProvider.System, cancellationToken);
         return run.FindLearningRate(search.First, search.Last, search.Steps, progress);
     }
 

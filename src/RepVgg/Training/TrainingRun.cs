@@ -33,7 +33,7 @@ internal sealed class TrainingRun : IDisposable
     /// <summary>Creates a run. Network, data and options have been checked.</summary>
     /// <param name="backend">The backend of the network.</param>
     /// <param name="network">The network.</param>
-    /// <param name="task">What the network is taught. It is disposed with the run.</param>
+    /// <param name="task">What the network is taught.</param>
     /// <param name="options">The options.</param>
     /// <param name="progress">Called after every batch; may be null.</param>
     /// <param name="clock">Measures the times.</param>
@@ -143,7 +143,6 @@ internal sealed class TrainingRun : IDisposable
 
     public void Dispose()
     {
-        _task.Dispose();
         _average?.Dispose();
         _optimizer.Dispose();
     }

@@ -25,9 +25,9 @@ public class SegmentationDataSetTests
     public void Images_and_masks_of_the_same_name(string images, string masks)
     {
         using var folder = new TemporaryFolder();
-        Touch(folder, $"{images}/b.jpg", $"{images}/a.png", $"{images}/deep/c.JPEG", $"{images}/notes.txt", $"{masks}/a.png", $"{masks}/b.png", $"{masks}/deep/c.png");
+        Touch(folder, $"{images}/b.jpg", $"{images}/a.png", $"{images}/deep/c.JPEG", $"{images}/notes.txt", $"{masks}/a.png", $"{masks}/b.PNG", $"{masks}/deep/c.png", $"{images}/._a.png", $"{images}/.cache/d.png", $"{masks}/._a.png");
         var set = SegmentationDataSet.FromFolder(folder.Path);
-        Assert.Equal([$"{images}/a.png|{masks}/a.png", $"{images}/b.jpg|{masks}/b.png", $"{images}/deep/c.JPEG|{masks}/deep/c.png"], Names(folder, set.Training));
+        Assert.Equal([$"{images}/a.png|{masks}/a.png", $"{images}/b.jpg|{masks}/b.PNG", $"{images}/deep/c.JPEG|{masks}/deep/c.png"], Names(folder, set.Training));
         Assert.Empty(set.Validation);
         Assert.Empty(set.ClassNames);
     }
@@ -75,7 +75,7 @@ public class SegmentationDataSetTests
         Assert.Equal([Color.FromArgb(1, 2, 3), Color.FromArgb(0, 0, 255)], set.ClassColors);
 
         File.WriteAllText(folder.File("train.txt"), "x/1.jpg y/1.png\nx/1.jpg\n");
-        Assert.Contains("line 2: it has 1 words", Refused(folder.Path), StringComparison.Ordinal);
+        Assert.Contains("line 2: it has 1 part(s)", Refused(folder.Path), StringComparison.Ordinal);
         File.WriteAllText(folder.File("train.txt"), "x/1.jpg y/9.png\n");
         Assert.Contains("line 1: there is no file", Refused(folder.Path), StringComparison.Ordinal);
         File.WriteAllText(folder.File("train.txt"), "\n");

@@ -219,6 +219,39 @@ public sealed class SegmentationModelTests(TrainedSegmentation trained) : IClass
     }
 
     [Fact]
+    public void Limits_of_memory_hold_for_models_that_are_loaded()
+    {
+        using var folder = new TemporaryFolder();
+        _context.Model.SaveRepVgg(trained.Model, null, folder.File("model.zip"));
+        foreach (var limits in (global::RepVgg.Weights.WeightsFileLimits[])[new() { MaximumWorkspaceBytes = 1000 }, new() { MaximumImageSide = 40 }])
+            Assert.Throws<InvalidDataException>(() => _context.Model.LoadRepVgg(folder.File("model.zip"), out _, new RepVggLoadOptions { ModelLimits = limits }));
+    }
+
+    [Fact]
+    public void The_report_counts_the_pixels_of_all_images_and_names_the_worst()
+    {
+        using var folder = new TemporaryFolder();
+        var report = Microsoft.ML.RepVgg.Reports.SegmentationReport.FromSamples(trained.Model, trained.Validation)!;
+        // The masks of single images are enlarged as those of the evaluation are.
+        Assert.Equal(_context.Segmentation().Evaluate(trained.Model.Transform(ShapeFiles.Load(_context, trained.Validation)), "Mask").MeanIoU, report.Metrics.MeanIoU);
+        var worst = report.Worst(3);
+        Assert.Equal(report.Images.Min(image => image.MeanIoU), worst[0].MeanIoU);
+        Assert.Equal(3, worst.Count);
+        Assert.All(report.Draw(worst[0], largestSide: 24), drawing =>
+        {
+            Microsoft.ML.RepVgg.Segmentation.ImagePlanes.Read(drawing, out int height, out int width);
+            Assert.Equal((20, 24), (height, width));
+        });
+
+        File.WriteAllText(folder.File("bad.png"), "no image");
+        SegmentationSample[] samples = [trained.Validation[0], new() { ImagePath = folder.File("bad.png"), MaskPath = trained.Validation[1].MaskPath }, new() { ImagePath = trained.Validation[1].ImagePath, MaskPath = folder.File("bad.png") }];
+        Assert.Contains("bad.png", Assert.Throws<InvalidDataException>(() => Microsoft.ML.RepVgg.Reports.SegmentationReport.FromSamples(trained.Model, samples)).Message, StringComparison.Ordinal);
+        var skipping = Microsoft.ML.RepVgg.Reports.SegmentationReport.FromSamples(trained.Model, samples, new() { SkipInvalid = true })!;
+        Assert.Equal((1, 2), (skipping.Images.Count, skipping.SkippedImages));
+        Assert.Null(Microsoft.ML.RepVgg.Reports.SegmentationReport.FromSamples(trained.Model, samples[1..], new() { SkipInvalid = true }));
+    }
+
+    [Fact]
     public void Progress_reports_the_mean_IoU()
     {
         var log = new List<string>();

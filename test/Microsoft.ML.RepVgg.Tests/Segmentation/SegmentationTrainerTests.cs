@@ -62,9 +62,20 @@ public sealed class SegmentationTrainerTests : IDisposable
         var small = ShapeFiles.Write(_folder.File("small"), 6, seed: 4, height: 25, width: 30);
         var options = ShapeFiles.Options(epochs: 1);
         options.TrainOnCrops = true;
+        var log = new List<string>();
+        _context.Log += (_, entry) => log.Add(entry.RawMessage);
         using var model = Fit(options, ShapeFiles.Load(_context, [.. large.Training, .. small.Training]));
         var mask = model.Predict(File.ReadAllBytes(large.Training[0].ImagePath), slidingWindow: true);
         Assert.Equal((70, 90), (mask.Height, mask.Width));
+        // A network of crops has the sliding window without being asked, also after it was loaded; its columns have resized images.
+        byte[] image = File.ReadAllBytes(large.Training[1].ImagePath);
+        Assert.Equal(model.Predict(image, slidingWindow: true).Classes.ToArray(), model.Predict(image).Classes.ToArray());
+        _context.Model.SaveRepVgg(model, null, _folder.File("crops.zip"));
+        using (var loaded = _context.Model.LoadRepVgg(_folder.File("crops.zip"), out _))
+            Assert.True(Assert.IsType<RepVggSegmentationTransformer>(loaded.Single()).IsTrainedOnCrops);
+        Assert.DoesNotContain(log, text => text.Contains("trained on crops", StringComparison.Ordinal));
+        model.Transform(ShapeFiles.Load(_context, large.Training));
+        Assert.Contains(log, text => text.Contains("trained on crops", StringComparison.Ordinal));
         Assert.Equal((25, 30), (model.Predict(File.ReadAllBytes(small.Training[0].ImagePath), slidingWindow: true).Height, model.Predict(File.ReadAllBytes(small.Training[0].ImagePath)).Width));
     }
 
@@ -89,6 +100,75 @@ public sealed class SegmentationTrainerTests : IDisposable
         var expected = global::RepVgg.Reparameterization.Fusion.Fuse(ShapeFiles.Backbone, state);
         var actual = model.Network.ExportState();
         Compare.Close(expected["stage1.0.rbr_reparam.weight"].Values, actual["stage1.0.rbr_reparam.weight"].Values, 1e-5);
+    }
+
+    [Fact]
+    public void Frozen_batch_norms_are_those_of_the_pretrained_weights()
+    {
+        var architecture = PspNetArchitecture.Create(ShapeFiles.Backbone, ShapeFiles.Classes) with { Bins = [1, 2], HeadWidth = 16, AuxiliaryWidth = 8 };
+        using var backend = new global::RepVgg.Backends.Cpu.CpuBackend(1);
+        using var classifier = new TrainingNetwork(ShapeFiles.Backbone, 7, backend, seed: 9);
+        using var network = new TrainingNetwork(architecture, backend, seed: 1, freezeBatchNorm: true);
+        network.ImportPretrained(classifier.ExportState());
+        foreach (bool freezesAll in (bool[])[false, true])
+        {
+            network.FreezesStatistics = freezesAll;
+            var before = network.ExportState();
+            using (backend.BeginStep(training: true))
+                network.ForwardWithAuxiliary(backend.CreateInput([2, 3, 33, 41], [.. Enumerable.Range(0, 2 * 3 * 33 * 41).Select(i => (float)Math.Sin(i))]));
+            var after = network.ExportState();
+            foreach (var (name, tensor) in before)
+            {
+                if (!name.EndsWith("running_mean", StringComparison.Ordinal))
+                    continue;
+                bool isOfHead = !name.StartsWith("stage", StringComparison.Ordinal);
+                Assert.Equal(isOfHead && !freezesAll, !tensor.Values.SequenceEqual(after[name].Values));
+            }
+        }
+    }
+
+    [Fact]
+    public void Colours_with_two_labels_and_options_that_change_later_have_no_effect()
+    {
+        var options = ShapeFiles.Options(epochs: 1);
+        options.MaskColors = new Dictionary<Color, byte> { [Color.Black] = 0, [Color.FromArgb(0, 0, 0)] = 1 };
+        Assert.Contains("two labels for the colour (0, 0, 0)", Assert.Throws<ArgumentException>(() => _context.Segmentation().Trainers.RepVggPsp(options)).Message, StringComparison.Ordinal);
+        options.MaskColors = new Dictionary<Color, byte>();
+        Assert.Contains("no colour", Assert.Throws<ArgumentException>(() => _context.Segmentation().Trainers.RepVggPsp(options)).Message, StringComparison.Ordinal);
+        options.MaskColors = null;
+        var names = new List<string> { "ground", "disc", "square" };
+        options.ClassNames = names;
+        var trainer = _context.Segmentation().Trainers.RepVggPsp(options);
+        names.Add("more");
+        using var model = trainer.Fit(ShapeFiles.Load(_context, ShapeFiles.Write(_folder.Path, 4, seed: 12).Training));
+        Assert.Equal(3, model.Labels.Count);
+    }
+
+    [Fact]
+    public void A_file_that_is_cut_off_is_invalid_in_both_kinds_of_columns()
+    {
+        var files = ShapeFiles.Write(_folder.Path, 6, seed: 13).Training;
+        byte[] content = File.ReadAllBytes(files[1].ImagePath);
+        File.WriteAllBytes(files[1].ImagePath, content[..(content.Length * 2 / 3)]);
+        foreach (var data in (IDataView[])[ShapeFiles.Load(_context, files), ShapeFiles.LoadDecoded(_context, files)])
+            Assert.Contains("001.png", Refused<InvalidOperationException>(ShapeFiles.Options(epochs: 1), data), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Labels_that_are_not_consecutive_are_a_warning_and_255_a_refusal()
+    {
+        var files = ShapeFiles.Write(_folder.Path, 4, seed: 14).Training;
+        foreach (var sample in files)
+            new SegmentationMask(ShapeFiles.Height, ShapeFiles.Width, [.. SegmentationMask.Load(sample.MaskPath).Classes.ToArray().Select(label => label == 2 ? (byte)9 : label)]).Save(sample.MaskPath);
+        var log = new List<string>();
+        _context.Log += (_, entry) => log.Add(entry.RawMessage);
+        using (var model = Fit(ShapeFiles.Options(epochs: 1), ShapeFiles.Load(_context, files)))
+            Assert.Equal(10, model.Network.Classes);
+        Assert.Contains(log, text => text.Contains("3 different labels, but the largest is 9", StringComparison.Ordinal));
+        new SegmentationMask(ShapeFiles.Height, ShapeFiles.Width, [.. Enumerable.Range(0, ShapeFiles.Height * ShapeFiles.Width).Select(p => p % 2 == 0 ? (byte)255 : (byte)1)]).Save(files[0].MaskPath);
+        var options = ShapeFiles.Options(epochs: 1);
+        options.IgnoredLabel = 7;
+        Assert.Contains("set IgnoredLabel to 255", Refused<InvalidOperationException>(options, ShapeFiles.Load(_context, files)), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -125,6 +205,7 @@ public sealed class SegmentationTrainerTests : IDisposable
         foreach (var (content, reason) in ((byte[], string)[])
         [
             (new SegmentationMask(20, 24, new byte[480]).ToPng(), "the mask has 24 x 20 pixels, but its image has 48 x 40"),
+            (new SegmentationMask(48, 40, new byte[1920]).ToPng(), "turned by its EXIF orientation"),
             (new SegmentationMask(40, 48, [.. Enumerable.Range(0, 1920).Select(p => (byte)(p == 100 ? 9 : 0))]).ToPng(), "the pixel in column 4 and row 2 of the mask has the label 9, but there are 3 classes"),
             (Convert.FromBase64String(MaskFiles.Colours), "Give MaskColors"),
             (File.ReadAllBytes(files[0].MaskPath)[..60], "cut off"),
