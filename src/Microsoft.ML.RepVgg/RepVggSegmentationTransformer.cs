@@ -17,7 +17,7 @@ namespace Microsoft.ML.RepVgg;
 /// Images are resized to the network's input, and the mask has that size. <see cref="Predict(byte[], bool?)"/> gives a mask of the image's own size. <c>Model.Save</c> writes only ML.NET's own transformers, so an
 /// application can load the model without this library. Any number of threads can use one transformer at the same time. Dispose it when no data view or prediction engine uses it any longer.
 /// </remarks>
-public sealed class RepVggSegmentationTransformer : ITransformer, IDisposable
+public sealed partial class RepVggSegmentationTransformer : ITransformer, IDisposable
 {
     private readonly NetworkScorer _scorer;
     private readonly SegmentationEngine _engine;

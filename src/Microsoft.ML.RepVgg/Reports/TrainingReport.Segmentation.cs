@@ -26,9 +26,9 @@ public sealed partial class TrainingReport
         foreach (var image in report.Worst(WorstImages))
         {
             string[] names = ["The image", "The mask of", "The predicted mask of"];
-            string file = Path.GetFileName(image.Sample.ImagePath);
+            string file = Path.GetFileName(image.ImagePath);
             page.Add($"""<figure class="card" data-iou="{image.MeanIoU}"><div class="pictures">{new Markup.Literal(string.Concat(report.Draw(image).Zip(names).Select(drawing => Picture(drawing.First, $"{drawing.Second} {file}"))))}</div>""");
-            page.Add($"""<figcaption>mean IoU {image.MeanIoU:0.000}<br/>pixel accuracy {100 * image.PixelAccuracy:0.0}%<span class="path muted" title="{image.Sample.ImagePath}">{file}</span></figcaption></figure>""");
+            page.Add($"""<figcaption>mean IoU {image.MeanIoU:0.000}<br/>pixel accuracy {100 * image.PixelAccuracy:0.0}%<span class="path muted" title="{image.ImagePath}">{file}</span></figcaption></figure>""");
         }
         page.Add($"</div></section>");
 

@@ -33,8 +33,8 @@ internal static class SegmentEvaluateCommand
         if (output is not null)
             OutputFolder.Prepare(output);
         long start = Stopwatch.GetTimestamp();
-        var report = SegmentationReport.FromSamples(
-            network, samples,
+        var report = network.Evaluate(
+            samples,
             new SegmentationReportOptions
             {
                 SlidingWindow = arguments.Flag("sliding-window") ? true : null,

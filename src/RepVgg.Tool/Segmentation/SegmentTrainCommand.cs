@@ -116,8 +116,8 @@ internal static class SegmentTrainCommand
         if (validation.Count > 0)
         {
             // Evaluated to the end also after an interrupt: the report is what the run is for.
-            report.Segmentation = SegmentationReport.FromSamples(
-                transformer, validation,
+            report.Segmentation = transformer.Evaluate(
+                validation,
                 new SegmentationReportOptions
                 {
                     SkipInvalid = options.InvalidRows == InvalidRowHandling.Skip,

@@ -231,7 +231,7 @@ public sealed class SegmentationModelTests(TrainedSegmentation trained) : IClass
     public void The_report_counts_the_pixels_of_all_images_and_names_the_worst()
     {
         using var folder = new TemporaryFolder();
-        var report = Microsoft.ML.RepVgg.Reports.SegmentationReport.FromSamples(trained.Model, trained.Validation)!;
+        var report = trained.Model.Evaluate(trained.Validation)!;
         // The masks of single images are enlarged as those of the evaluation are.
         Assert.Equal(_context.Segmentation().Evaluate(trained.Model.Transform(ShapeFiles.Load(_context, trained.Validation)), "Mask").MeanIoU, report.Metrics.MeanIoU);
         var worst = report.Worst(3);
@@ -245,10 +245,10 @@ public sealed class SegmentationModelTests(TrainedSegmentation trained) : IClass
 
         File.WriteAllText(folder.File("bad.png"), "no image");
         SegmentationSample[] samples = [trained.Validation[0], new() { ImagePath = folder.File("bad.png"), MaskPath = trained.Validation[1].MaskPath }, new() { ImagePath = trained.Validation[1].ImagePath, MaskPath = folder.File("bad.png") }];
-        Assert.Contains("bad.png", Assert.Throws<InvalidDataException>(() => Microsoft.ML.RepVgg.Reports.SegmentationReport.FromSamples(trained.Model, samples)).Message, StringComparison.Ordinal);
-        var skipping = Microsoft.ML.RepVgg.Reports.SegmentationReport.FromSamples(trained.Model, samples, new() { SkipInvalid = true })!;
+        Assert.Contains("bad.png", Assert.Throws<InvalidDataException>(() => trained.Model.Evaluate(samples)).Message, StringComparison.Ordinal);
+        var skipping = trained.Model.Evaluate(samples, new() { SkipInvalid = true })!;
         Assert.Equal((1, 2), (skipping.Images.Count, skipping.SkippedImages));
-        Assert.Null(Microsoft.ML.RepVgg.Reports.SegmentationReport.FromSamples(trained.Model, samples[1..], new() { SkipInvalid = true }));
+        Assert.Null(trained.Model.Evaluate(samples[1..], new() { SkipInvalid = true }));
     }
 
     [Fact]
