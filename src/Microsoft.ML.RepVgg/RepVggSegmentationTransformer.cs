@@ -87,7 +87,8 @@ public sealed partial class RepVggSegmentationTransformer : ITransformer, IDispo
     /// <summary>How encoded images are decoded.</summary>
     internal ImageDecoding Decoding => _scorer.Input.Decoding;
 
-    private bool HasClassNames { get; }
+    /// <summary>Whether the names of the classes are known.</summary>
+    internal bool HasClassNames { get; }
 
     /// <inheritdoc/>
     public DataViewSchema GetOutputSchema(DataViewSchema inputSchema) => _scorer.Map(inputSchema).OutputSchema;

@@ -23,7 +23,7 @@ public sealed class SegmentationSample
 /// <item><description>lists <c>train.txt</c> and, if there is one, <c>val.txt</c>, whose lines have the path of an image and of its mask, relative to the folder;</description></item>
 /// <item><description>Cityscapes: <c>leftImg8bit</c> and <c>gtFine</c>, with masks <c>*_gtFine_labelTrainIds.png</c>.</description></item>
 /// </list>
-/// A file <c>classes.txt</c> has the name of a class in each line, in the order of the labels, optionally followed by its colour: three numbers of 0 to 255.
+/// A file <c>classes.txt</c> has the name of a class in each line, in the order of the labels, optionally followed by its colour: three numbers of 0 to 255. Lines <c>ignored</c> have colours of pixels without a class.
 /// </remarks>
 public sealed class SegmentationDataSet
 {
@@ -33,11 +33,8 @@ public sealed class SegmentationDataSet
 
     private static readonly string[] _maskFolders = ["masks", "labels", "annotations"], _trainingNames = ["train", "training"], _validationNames = ["val", "validation"];
 
-    private SegmentationDataSet(IReadOnlyList<SegmentationSample> training, IReadOnlyList<SegmentationSample> validation, IReadOnlyList<string> names, IReadOnlyList<Color> colors)
-    {
-        (Training, Validation, ClassNames) = (training, validation, names);
-        ClassColors = colors;
-    }
+    private SegmentationDataSet(IReadOnlyList<SegmentationSample> training, IReadOnlyList<SegmentationSample> validation, SegmentationClasses classes) =>
+        (Training, Validation, ClassNames, ClassColors, IgnoredColors) = (training, validation, classes.Names, classes.Colors, classes.Ignored);
 
     /// <summary>The files to train on, in the order of their names or of the list.</summary>
     public IReadOnlyList<SegmentationSample> Training { get; }
@@ -51,6 +48,9 @@ public sealed class SegmentationDataSet
     /// <summary>The colours of the classes in drawings; empty if they are unknown.</summary>
     public IReadOnlyList<Color> ClassColors { get; }
 
+    /// <summary>The colours of pixels without a class in masks of colours; empty if there are none.</summary>
+    public IReadOnlyList<Color> IgnoredColors { get; }
+
     /// <summary>Lists the files of a folder.</summary>
     /// <param name="path">The folder.</param>
     /// <returns>The data set.</returns>
@@ -62,20 +62,20 @@ public sealed class SegmentationDataSet
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
         if (!Directory.Exists(path))
             throw new DirectoryNotFoundException($"There is no folder '{path}'.");
-        var (names, colors) = ReadClasses(Path.Combine(path, "classes.txt"));
-        if (File.Exists(Path.Combine(path, "train.txt")))
-        {
-            string validation = Path.Combine(path, "val.txt");
-            return new SegmentationDataSet(FromList(Path.Combine(path, "train.txt"), path), File.Exists(validation) ? FromList(validation, path) : [], names, colors);
-        }
+        var classes = ReadClasses(Path.Combine(path, "classes.txt"));
+        string list = Path.Combine(path, "train.txt"), validationList = Path.Combine(path, "val.txt");
+        if (File.Exists(list))
+            return new SegmentationDataSet(FromList(list, path), File.Exists(validationList) ? FromList(validationList, path) : [], classes);
+        if (File.Exists(validationList))
+            throw new InvalidDataException($"'{path}' has a list 'val.txt' of the images for validation, but no list 'train.txt' of those to train on.");
         if (Directory.Exists(Path.Combine(path, "leftImg8bit")) && Directory.Exists(Path.Combine(path, "gtFine")))
         {
             return new SegmentationDataSet(
                 Required(Cityscapes(path, "train"), path), Cityscapes(path, "val"),
-                names.Count > 0 ? names : MaskColors.CityscapesNames, colors.Count > 0 ? colors : MaskColors.Cityscapes);
+                classes.Names.Count > 0 ? classes : new SegmentationClasses(MaskColors.CityscapesNames, MaskColors.Cityscapes, []));
         }
         var (training, validating) = FromFolders(path);
-        return new SegmentationDataSet(Required(training, path), validating, names, colors);
+        return new SegmentationDataSet(Required(training, path), validating, classes);
     }
 
     /// <summary>Reads a list of files: each line has the path of an image and of its mask, separated by spaces or tabs.</summary>
@@ -146,8 +146,11 @@ public sealed class SegmentationDataSet
         }
         var samples = new List<SegmentationSample>();
         var lacking = new List<string>();
+        var imageOf = new Dictionary<string, string>(StringComparer.Ordinal);
         foreach (string file in Files(images).Where(IsImage))
         {
+            if (!imageOf.TryAdd(Name(images, file), file))
+                throw new InvalidDataException($"'{imageOf[Name(images, file)]}' and '{file}' have the same name, so that their masks would be the same.");
             if (maskFiles.Remove(Name(images, file), out string? mask))
                 samples.Add(new SegmentationSample { ImagePath = file, MaskPath = mask });
             else
@@ -190,22 +193,44 @@ public sealed class SegmentationDataSet
             : throw new InvalidDataException($"{lacking.Count} images in '{images}' have no mask of training labels: {Names(lacking)}. The script createTrainIdLabelImgs of Cityscapes writes them; its files *_labelIds.png have other labels.");
     }
 
-    private static (IReadOnlyList<string> Names, IReadOnlyList<Color> Colors) ReadClasses(string path)
+    /// <summary>Reads a file classes.txt; nothing is known if there is none.</summary>
+    /// <exception cref="InvalidDataException">Some classes have colours and others do not, a colour is none, or two classes have the same name.</exception>
+    internal static SegmentationClasses ReadClasses(string path)
     {
         if (!File.Exists(path))
-            return ([], []);
-        var (names, colors) = (new List<string>(), new List<Color>());
+            return new SegmentationClasses([], [], []);
+        var (names, colors, ignored) = (new List<string>(), new List<Color>(), new List<Color>());
         foreach (string line in File.ReadLines(path).Where(line => !string.IsNullOrWhiteSpace(line)))
         {
             string[] words = line.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
-            byte[] values = [.. words.TakeLast(3).Select(word => byte.TryParse(word, NumberStyles.None, CultureInfo.InvariantCulture, out byte value) ? value : (byte?)null).OfType<byte>()];
-            bool hasColor = words.Length > 3 && values.Length == 3;
-            names.Add(string.Join(' ', hasColor ? words[..^3] : words));
-            if (hasColor)
-                colors.Add(Color.FromArgb(values[0], values[1], values[2]));
+            Color? color = null;
+            if (words.Length > 3 && words[^3..].All(word => int.TryParse(word, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out _)))
+            {
+                byte[] values = [.. words[^3..].Select(word => byte.TryParse(word, NumberStyles.None, CultureInfo.InvariantCulture, out byte value)
+                    ? value
+                    : throw new InvalidDataException($"'{path}', the line '{MessageText.Printable(line)}': a colour has three numbers of 0 to 255."))];
+                color = Color.FromArgb(values[0], values[1], values[2]);
+            }
+            string name = string.Join(' ', color is null ? words : words[..^3]);
+            if (name == "ignored" && color is { } without)
+            {
+                ignored.Add(without);
+                continue;
+            }
+            if (names.Contains(name))
+                throw new InvalidDataException($"'{path}' has the class '{MessageText.Printable(name)}' twice.");
+            names.Add(name);
+            if (color is { } given)
+                colors.Add(given);
         }
         if (colors.Count > 0 && colors.Count < names.Count)
             throw new InvalidDataException($"'{path}': {names.Count - colors.Count} of {names.Count} classes have no colour. Give all of them one, three numbers of 0 to 255 after the name, or none.");
-        return (names, colors);
+        return new SegmentationClasses(names, colors, ignored);
     }
 }
+
+/// <summary>What a file classes.txt says.</summary>
+/// <param name="Names">The names of the classes.</param>
+/// <param name="Colors">Their colours; empty if they have none.</param>
+/// <param name="Ignored">The colours of pixels without a class.</param>
+internal sealed record SegmentationClasses(IReadOnlyList<string> Names, IReadOnlyList<Color> Colors, IReadOnlyList<Color> Ignored);

@@ -87,6 +87,9 @@ public sealed class SegmentationTests : IDisposable
             new SegmentationMask(labels.Height, labels.Width, [.. labels.Classes.ToArray().Select(label => (byte)(200 - label))]).Save(Path.Combine(coloured, "masks", Path.GetFileName(file)), [.. Enumerable.Range(0, 256).Select(index => index is > 195 and <= 200 ? colors[200 - index] : System.Drawing.Color.White)]);
         }
         Assert.Equal(evaluation.Split('\n')[0].Split('(')[0], Programs.Tool.Succeeds("segment-evaluate", model, coloured, "--color-masks").Split('\n')[0].Split('(')[0]);
+        File.WriteAllLines(Path.Combine(coloured, "classes.txt"), File.ReadAllLines(Path.Combine(coloured, "classes.txt")).Reverse());
+        Assert.Contains("Their order tells the labels", Programs.Tool.Fails(1, "segment-evaluate", model, coloured, "--color-masks"), StringComparison.Ordinal);
+        File.Delete(Path.Combine(coloured, "classes.txt"));
         Assert.Contains("the label 200", Programs.Tool.Fails(1, "segment-evaluate", model, coloured), StringComparison.Ordinal);
 
         // Masks of the images of a folder keep their subfolders; single ones with the same name are refused.
@@ -96,10 +99,14 @@ public sealed class SegmentationTests : IDisposable
         string first = Path.Combine(images, "0000.png");
         Assert.Contains("the same name", Programs.Tool.Fails(1, "segment", model, first, Path.Combine(data, "images", "train", "0000.png"), "--output", masks), StringComparison.Ordinal);
         Assert.Contains("is one of the images", Programs.Tool.Fails(1, "segment", model, first, "--output", images), StringComparison.Ordinal);
-        Assert.Contains("contains no classifier", Programs.Tool.Fails(1, "predict", model, first), StringComparison.Ordinal);
+        Assert.Contains("exists. Give another folder", Programs.Tool.Fails(1, "segment", model, first, "--output", masks), StringComparison.Ordinal);
+        Programs.Tool.Succeeds("segment", model, first, "--output", masks, "--exist-ok", "--classes", Path.Combine(data, "classes.txt"));
+        byte[] palette = File.ReadAllBytes(Path.Combine(masks, "0000.png"));
+        Assert.True(palette.AsSpan().IndexOf("PLTE"u8) is var at and > 0 && palette.AsSpan(at + 4, 6).SequenceEqual((ReadOnlySpan<byte>)[0, 0, 0, 230, 60, 60]));
+        Assert.Contains("The commands segment and segment-evaluate", Programs.Tool.Fails(1, "predict", model, first), StringComparison.Ordinal);
         File.WriteAllText(_folder.File("bad.png"), "no image");
         Assert.Contains("bad.png", Programs.Tool.Fails(1, "segment", model, _folder.File("bad.png"), "--output", masks), StringComparison.Ordinal);
-        var (exitCode, _, error) = Programs.Tool.RunHere("segment", model, _folder.File("bad.png"), first, "--output", masks, "--skip-invalid");
+        var (exitCode, _, error) = Programs.Tool.RunHere("segment", model, _folder.File("bad.png"), first, "--output", _folder.File("others"), "--skip-invalid");
         Assert.Equal(0, exitCode);
         Assert.Contains("bad.png", error, StringComparison.Ordinal);
     }

@@ -1,3 +1,4 @@
+using System.Text;
 using RepVgg.Testing;
 using Xunit;
 
@@ -56,12 +57,15 @@ public sealed class LibTorchTests : IDisposable
     public async Task Libraries_that_lack_a_function_are_refused_with_their_version()
     {
         File.WriteAllText(_python.File(Path.Combine("site-packages", "torch", "version.py")), "__version__ = '2.3.1'\n");
-        // libtorch.so has no functions, so that it can be each of the libraries that the system's loader expects.
-        string empty = Path.Combine(Libraries, "libtorch_global_deps.so");
+        // libtorch_global_deps.so has no functions. With the name of another library it is the one that the system's loader expects: it compares the names in the files.
+        byte[] empty = File.ReadAllBytes(Path.Combine(Libraries, "libtorch_global_deps.so"));
+        int name = empty.AsSpan().IndexOf("libtorch_global_deps.so\0"u8);
         foreach (string library in new[] { "libtorch_cpu.so", "libtorch.so", "libc10.so" })
         {
+            byte[] content = [.. empty];
+            Encoding.ASCII.GetBytes($"{library}\0", content.AsSpan(name));
             File.Delete(Path.Combine(Libraries, library));
-            File.Copy(empty, Path.Combine(Libraries, library));
+            File.WriteAllBytes(Path.Combine(Libraries, library), content);
         }
         string errors = await Fail("use-libtorch", Libraries);
         Assert.Contains($"DeviceUnavailableException: The libraries in '{Libraries}' (PyTorch 2.3.1) do not fit TorchSharp 0.107.0, which was built for libtorch 2.10: {_program.File(RuntimeTests.LibraryName)}: undefined symbol: ", errors, StringComparison.Ordinal);

@@ -47,6 +47,31 @@ public class TorchTrainingTests
     [TorchSharpTheory]
     [InlineData(false)]
     [InlineData(true)]
+    public void Segmentation_follows_the_cpu_backend(bool channelsLast)
+    {
+        // Dropout has random numbers of its own on each backend.
+        var options = SyntheticMasks.Options with { Epochs = 2, LearningRate = 0.01f, Dropout = 0, ClassWeights = [1, 2, 0.5f] };
+        var (train, validation) = (SyntheticMasks.Samples(32, 1), SyntheticMasks.Samples(16, 2));
+        using var cpu = new CpuBackend(2);
+        using var torch = TorchBackends.Create(new TorchBackendOptions { Threads = 1, SelfTest = false, ChannelsLast = channelsLast });
+        var (expected, actual) = (History(cpu), History(torch));
+        foreach (var (one, other) in expected.Zip(actual))
+        {
+            Assert.InRange(other.TrainingLoss, one.TrainingLoss * (1 - 1e-3), one.TrainingLoss * (1 + 1e-3));
+            Assert.InRange(other.ValidationLoss!.Value, one.ValidationLoss!.Value * (1 - 1e-3), one.ValidationLoss.Value * (1 + 1e-3));
+            Assert.Equal(one.ValidationMeanIoU!.Value, other.ValidationMeanIoU!.Value, 5e-3);
+        }
+
+        IReadOnlyList<EpochResult> History(Backend backend)
+        {
+            using var network = new TrainingNetwork(SyntheticMasks.Architecture, backend, seed: 3);
+            return TrainingLoop.Run(backend, network, train, validation, SyntheticMasks.Normalization, options).History;
+        }
+    }
+
+    [TorchSharpTheory]
+    [InlineData(false)]
+    [InlineData(true)]
     public void Progressive_resizing_follows_the_cpu_backend(bool channelsLast)
     {
         var options = SyntheticTask.Options with { LearningRate = 0.01f, ProgressiveResizing = new ProgressiveResizing() };

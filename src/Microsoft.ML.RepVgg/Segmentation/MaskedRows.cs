@@ -25,6 +25,9 @@ internal sealed class MaskedRows : IDisposable
     /// <summary>Share of the memory limit that is for masks: a mask has one byte per pixel, an image three.</summary>
     private const int MaskShare = 4;
 
+    /// <summary>The label of pixels without one in memory, whatever it is in the data: it may be one of the classes there, but not in training.</summary>
+    private const byte NoLabel = byte.MaxValue;
+
     private readonly MaskedRowOptions _options;
     private readonly WholeImageCache _images, _masks;
     private readonly ImageResizer _resizer;
@@ -59,8 +62,8 @@ internal sealed class MaskedRows : IDisposable
     /// <summary>The labels that occur, in ascending order.</summary>
     public IEnumerable<int> Labels => Enumerable.Range(0, _occurs.Length).Where(label => _occurs[label]);
 
-    /// <summary>The images and masks.</summary>
-    public MaskedSamples Samples => new(_images, _masks, Classes, _options.Ignored);
+    /// <summary>The images and masks. Pixels without a label have the label <see cref="NoLabel"/>.</summary>
+    public MaskedSamples Samples => new(_images, _masks, Classes, NoLabel);
 
     /// <summary>Reads all rows of a data view.</summary>
     /// <param name="view">The data.</param>
@@ -239,6 +242,8 @@ internal sealed class MaskedRows : IDisposable
             Unlabelled++;
         foreach (byte label in labels)
             _occurs[label] |= label != _options.Ignored;
+        if (_options.Ignored != NoLabel)
+            labels.AsSpan().Replace(_options.Ignored, NoLabel);
         return labels;
     }
 

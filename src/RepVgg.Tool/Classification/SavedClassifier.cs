@@ -53,6 +53,8 @@ internal sealed class SavedClassifier : IDisposable
         if (steps.OfType<RepVggTransformer>().FirstOrDefault() is not { } classifier)
         {
             chain.Dispose();
+            if (steps.OfType<RepVggSegmentationTransformer>().Any())
+                throw new InvalidDataException($"'{path}' contains a network for segmentation, not a classifier. The commands segment and segment-evaluate use it; the run has it as ONNX, too, model.onnx.");
             throw new InvalidDataException($"'{path}' contains no classifier of this library. Give the model.zip of a run.");
         }
         if (steps.TakeWhile(step => step != classifier).FirstOrDefault(step => step is ImageResizingTransformer or ImageGrayscalingTransformer) is { } change)

@@ -1,3 +1,4 @@
+using System.Drawing;
 using Microsoft.ML.RepVgg;
 using RepVgg.Runtime;
 using RepVgg.Runtime.Files;
@@ -14,7 +15,9 @@ internal static class SegmentCommand
 
     public static IReadOnlyList<OptionSpec> CommandLineOptions { get; } =
     [
-        new("output", "DIR", "folder of the masks (NAME.png, with a palette whose indices are the classes) and drawings (NAME-overlay.png) (default: masks)"),
+        new("output", "DIR", "folder of the masks (NAME.png, with a palette whose indices are the classes) and drawings (NAME-overlay.png) (default: runs/segment, runs/segment2, ...)"),
+        new("exist-ok", "", "replace files in the folder of --output"),
+        new("classes", "FILE", "classes.txt of the data, whose colours the masks and drawings get (default: those of PASCAL VOC)"),
         SegmentationData.SlidingWindowOption,
         new("opacity", "X", "opacity of the colours in the drawings, 0 or more and at most 1 (default: 0.5)"),
         new("no-overlay", "", "write the masks only"),
@@ -24,13 +27,14 @@ internal static class SegmentCommand
 
     public static int Run(Arguments arguments, Interrupt interrupt)
     {
-        string output = Path.GetFullPath(arguments.Text("output") ?? "masks");
+        string output = arguments.Text("output") is { } given ? Path.GetFullPath(given) : FreeFolder();
+        var colors = arguments.Text("classes") is { } classes ? Colors(classes) : null;
         float opacity = arguments.Number("opacity") ?? 0.5f;
         if (opacity > 1)
             throw new UsageException(Invariant($"--opacity is {opacity}; it must be 0 or more and at most 1."));
         var images = arguments.Operands(1).SelectMany(Images).ToList();
         bool draws = !arguments.Flag("no-overlay");
-        CheckNames(images, output, draws);
+        CheckNames(images, output, draws, mayReplace: arguments.Flag("exist-ok"));
         var (model, network) = SegmentationData.LoadModel(arguments.Operand(0), arguments.Threads);
         using var disposed = model;
         OutputFolder.Prepare(output);
@@ -41,12 +45,12 @@ internal static class SegmentCommand
             {
                 byte[] content = ReadImage(image);
                 var mask = network.Predict(content, arguments.Flag("sliding-window") ? true : (bool?)null, interrupt.Token);
-                byte[]? drawing = draws ? mask.DrawOn(content, opacity: opacity) : null;
+                byte[]? drawing = draws ? mask.DrawOn(content, colors, opacity) : null;
                 string target = MaskPath(output, name);
                 interrupt.Defer(() =>
                 {
                     Directory.CreateDirectory(Path.GetDirectoryName(target)!);
-                    mask.Save(target);
+                    mask.Save(target, colors);
                     if (drawing is not null)
                         AtomicFile.Write(OverlayPath(output, name), stream => stream.Write(drawing));
                 });
@@ -70,9 +74,20 @@ internal static class SegmentCommand
 
     private static string OverlayPath(string output, string name) => Path.Combine(output, name + "-overlay.png");
 
-    /// <summary>Checks that no file that is written is an image that is read, or another file that is written.</summary>
+    /// <summary>Gets the path of the first folder runs/segment, runs/segment2, ... that does not exist.</summary>
+    private static string FreeFolder() => Enumerable.Range(1, int.MaxValue).Select(number => Path.GetFullPath(Path.Combine("runs", number == 1 ? "segment" : Invariant($"segment{number}")))).First(path => !Path.Exists(path));
+
+    private static IReadOnlyList<Color> Colors(string path)
+    {
+        if (!File.Exists(path))
+            throw new FileNotFoundException($"There is no file '{path}'.");
+        var colors = SegmentationDataSet.ReadClasses(path).Colors;
+        return colors.Count > 0 ? colors : throw new InvalidDataException($"'{path}' has no colours: three numbers of 0 to 255 after the name of each class.");
+    }
+
+    /// <summary>Checks that no file that is written is an image that is read, or another file that is written, and that none exists.</summary>
     /// <exception cref="InvalidDataException">One is.</exception>
-    private static void CheckNames(IReadOnlyList<(string Path, string Name)> images, string output, bool draws)
+    private static void CheckNames(IReadOnlyList<(string Path, string Name)> images, string output, bool draws, bool mayReplace)
     {
         var comparer = OperatingSystem.IsLinux() ? StringComparer.Ordinal : StringComparer.OrdinalIgnoreCase;
         var read = images.Select(image => Path.GetFullPath(image.Path)).ToHashSet(comparer);
@@ -87,6 +102,8 @@ internal static class SegmentCommand
                     throw new InvalidDataException($"Files of '{written[target]}' and of '{image}' would have the same name, '{target}'. Segment one after the other, into different folders.");
             }
         }
+        if (!mayReplace && written.Keys.FirstOrDefault(Path.Exists) is { } existing)
+            throw new InvalidDataException($"'{existing}' exists. Give another folder with --output, or --exist-ok to replace its files.");
     }
 
     private static byte[] ReadImage(string path)

@@ -30,6 +30,8 @@ internal static class SegmentEvaluateCommand
         var samples = files.Validation.Count > 0 ? files.Validation : files.Training;
         var (model, network) = SegmentationData.LoadModel(arguments.Operand(0), arguments.Threads);
         using var disposed = model;
+        if (files.ClassNames.Count > 0 && network.HasClassNames && !files.ClassNames.SequenceEqual(network.Labels, StringComparer.Ordinal))
+            throw new InvalidDataException($"The classes of '{path}' are {MessageText.Printable(string.Join(", ", files.ClassNames))}, but those of the model are {MessageText.Printable(string.Join(", ", network.Labels))}. Their order tells the labels; give data with the same classes.");
         if (output is not null)
             OutputFolder.Prepare(output);
         long start = Stopwatch.GetTimestamp();

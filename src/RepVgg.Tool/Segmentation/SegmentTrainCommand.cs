@@ -17,7 +17,7 @@ internal static class SegmentTrainCommand
     [
         new("architecture", "NAME", "RepVGG variant of the backbone, such as RepVGG-A0 (default: found from the size)"),
         new("weights", "FILE", "start from the weights of a classifier, such as a checkpoint of the authors") { Sets = [nameof(RepVggSegmentationTrainer.Options.PretrainedWeightsPath)] },
-        new("output-stride", "N", "stride of the backbone's last map: 8, 16 or 32; smaller ones are more exact and slower (default: 8)"),
+        new("output-stride", "N", "stride of the backbone's last map, such as 8: a product of the strides of its first stages; smaller ones are more exact and slower (default: 8, or that of the backbone if it is less)"),
         new("dilated-blocks", "N", "number of last blocks that are dilated (default: all that have the stride of the last map)"),
         new("image-size", "N", "height and width of the network's input in pixels (default: found from the images)") { Sets = [nameof(RepVggSegmentationTrainer.Options.ImageHeight), nameof(RepVggSegmentationTrainer.Options.ImageWidth)] },
         new("crops", "", "train on crops of images at their own scale, for large images that are segmented with --sliding-window") { Sets = [nameof(RepVggSegmentationTrainer.Options.TrainOnCrops)] },
@@ -167,7 +167,7 @@ internal static class SegmentTrainCommand
             return options;
         var backbone = options.Architecture ?? throw new UsageException("--output-stride and --dilated-blocks need --architecture, the backbone that they change.");
         options.Architecture = backbone with { OutputStride = stride ?? Math.Min(8, backbone.TotalStride), DilatedBlocks = dilated };
-        Arguments.Accept("--output-stride", options.Architecture.Validate);
+        Arguments.Accept(dilated is null ? "--output-stride" : "--output-stride and --dilated-blocks", options.Architecture.Validate);
         return options;
     }
 

@@ -13,7 +13,19 @@ internal static class SegmentationData
     public const string Image = "Image", Mask = "Mask";
 
     /// <summary>The option of masks in colours, which <see cref="Colors"/> reads.</summary>
-    public static OptionSpec ColorsOption { get; } = new("color-masks", "", "masks have the colours of classes.txt instead of values or indices; other colours are errors") { Sets = [nameof(RepVggSegmentationTrainer.Options.MaskColors)] };
+    public static OptionSpec ColorsOption { get; } = new("color-masks", "", "masks have the colours of classes.txt instead of values or indices; other colours are errors") 
+    {
+        Sets = [nameof(RepVggSegmentationTrainer.Options.MaskColors)],
+        Replacements =
+        [
+            ("Give MaskColors, the class of each colour, or", "Give --color-masks, with the colours of the classes in classes.txt, or"),
+            ("give MaskColors, with the label of black and of white", "give --color-masks, with lines such as 'ground 0 0 0' and 'object 255 255 255' in classes.txt"),
+            ("for which MaskColors has no class", "which no line of classes.txt has; a line 'ignored R G B' is for a colour without a class"),
+            ("give MaskColors or other masks", "convert the masks"),
+            (", or set ApplyExifOrientation to false", ", or store the image upright"),
+            ("set IgnoredLabel to 255", "give --ignored-label 255"),
+        ],
+    };
 
     /// <summary>The option of the sliding window.</summary>
     public static OptionSpec SlidingWindowOption { get; } = new("sliding-window", "", "segment images at their own scale, in overlapping windows (default: for models that were trained with --crops)");
@@ -32,6 +44,11 @@ internal static class SegmentationData
         {
             if (!labels.TryAdd(color, (byte)label))
                 throw new InvalidDataException($"Two classes of classes.txt have the colour {color.R} {color.G} {color.B}.");
+        }
+        foreach (var color in files.IgnoredColors)
+        {
+            if (!labels.TryAdd(color, (byte)(arguments.Integer("ignored-label", 0, byte.MaxValue) ?? byte.MaxValue)))
+                throw new InvalidDataException($"The ignored colour {color.R} {color.G} {color.B} of classes.txt is also that of a class.");
         }
         return labels;
     }

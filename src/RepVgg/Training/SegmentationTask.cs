@@ -131,6 +131,8 @@ internal sealed class SegmentationTask : TrainingTask
         {
             if (set.Count == 0)
                 throw new ArgumentException($"The {name} set is empty.");
+            if (!set.HasLabels())
+                throw new ArgumentException($"No pixel of the masks of the {name} set has a label: all have the ignored label {set.Ignored}.");
             if (set.Images.Channels != architecture.Backbone.InputChannels)
                 throw new ArgumentException($"The {name} images have {set.Images.Channels} channel(s), but {architecture.Backbone.Name} reads {architecture.Backbone.InputChannels}.");
             if (set.Classes != architecture.Classes)

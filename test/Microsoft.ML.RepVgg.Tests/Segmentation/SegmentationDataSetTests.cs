@@ -99,6 +99,18 @@ public class SegmentationDataSetTests
         File.Delete(folder.File("masks/c.png"));
         File.WriteAllText(folder.File("classes.txt"), "a 1 2 3\nb\n");
         Assert.Contains("1 of 2 classes have no colour", Refused(folder.Path), StringComparison.Ordinal);
+        File.WriteAllText(folder.File("classes.txt"), "a 1 2 300\n");
+        Assert.Contains("three numbers of 0 to 255", Refused(folder.Path), StringComparison.Ordinal);
+        File.WriteAllText(folder.File("classes.txt"), "a\na\n");
+        Assert.Contains("the class 'a' twice", Refused(folder.Path), StringComparison.Ordinal);
+        File.WriteAllText(folder.File("classes.txt"), "a 1 2 3\nignored 224 224 192\nb 4 5 6\n");
+        var set = SegmentationDataSet.FromFolder(folder.Path);
+        Assert.Equal(["a", "b"], set.ClassNames);
+        Assert.Equal([Color.FromArgb(224, 224, 192)], set.IgnoredColors);
+        Touch(folder, "images/a.jpg");
+        Assert.Contains("their masks would be the same", Refused(folder.Path), StringComparison.Ordinal);
+        File.WriteAllText(folder.File("val.txt"), "images/a.png masks/a.png\n");
+        Assert.Contains("no list 'train.txt'", Refused(folder.Path), StringComparison.Ordinal);
     }
 
     private static string Refused(string folder) => Assert.Throws<InvalidDataException>(() => SegmentationDataSet.FromFolder(folder)).Message;

@@ -247,6 +247,18 @@ public sealed class SegmentationTrainerTests : IDisposable
     }
 
     [Fact]
+    public void A_class_can_be_ignored()
+    {
+        var files = ShapeFiles.Write(_folder.Path, 8, seed: 15).Training;
+        var options = ShapeFiles.Options(epochs: 1);
+        options.IgnoredLabel = 0;
+        using var model = Fit(options, ShapeFiles.Load(_context, files));
+        Assert.Equal(3, model.Network.Classes);
+        var metrics = _context.Segmentation().Evaluate(model.Transform(ShapeFiles.Load(_context, files)), "Mask", ignoredLabel: 0);
+        Assert.Equal(files.Sum(file => SegmentationMask.Load(file.MaskPath).Classes.ToArray().Count(label => label != 0)), metrics.LabelledPixels);
+    }
+
+    [Fact]
     public void Columns_of_other_types_are_refused_with_advice()
     {
         var files = ShapeFiles.Write(_folder.Path, 4, seed: 9).Training;

@@ -40,6 +40,21 @@ internal sealed class MaskedSamples
     /// <summary>Number of images.</summary>
     public int Count => Images.Count;
 
+    /// <summary>Whether a pixel of a mask has a label.</summary>
+    public bool HasLabels()
+    {
+        byte[] buffer = [];
+        for (int i = 0; i < Count; i++)
+        {
+            var (height, width) = Masks.SizeOf(i);
+            if (buffer.Length < height * width)
+                buffer = new byte[height * width];
+            if (Masks.ReadBytes(i, buffer).ContainsAnyExcept(Ignored))
+                return true;
+        }
+        return false;
+    }
+
     /// <summary>Splits a set into two parts at random. Each part keeps the order of the set.</summary>
     /// <param name="fraction">Share of the second part, more than 0 and less than 1. Each part has at least one image.</param>
     /// <param name="seed">The same seed gives the same parts.</param>
