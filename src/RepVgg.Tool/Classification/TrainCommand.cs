@@ -85,13 +85,7 @@ internal static class TrainCommand
         }
         catch (Exception error)
         {
-            bool hasCheckpoint = File.Exists(options.CheckpointPath);
-            if (!existed && !hasCheckpoint)
-            {
-                // Nothing was trained: the name is free again.
-                inUse.Dispose();
-                Directory.Delete(folder.DirectoryPath, recursive: true);
-            }
+            bool hasCheckpoint = OutputFolder.Release(folder.DirectoryPath, inUse, existed, options.CheckpointPath);
             if (!interrupt.IsCauseOf(error))
                 throw;
             Console.WriteLine(hasCheckpoint ? "Stopped before training went on: the files of the run are unchanged." : "Stopped before the first epoch was complete: there is no model.");

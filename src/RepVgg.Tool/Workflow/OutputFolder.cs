@@ -33,4 +33,21 @@ internal static class OutputFolder
             throw new IOException($"The folder '{folder}' is in use by another run, or its file .lock cannot be opened: {e.Message.TrimEnd('.')}. Wait until the other run ends, or choose another name.", e);
         }
     }
+
+    /// <summary>Ends a run without a model. A folder that the run created, and in which nothing was trained, is removed, so that its name is free again.</summary>
+    /// <param name="folder">The folder of the run.</param>
+    /// <param name="inUse">The lock of the folder.</param>
+    /// <param name="existed">Whether the folder existed before the run.</param>
+    /// <param name="checkpoint">Path of the checkpoint.</param>
+    /// <returns>Whether there is a checkpoint.</returns>
+    public static bool Release(string folder, FileStream inUse, bool existed, string checkpoint)
+    {
+        bool hasCheckpoint = File.Exists(checkpoint);
+        if (!existed && !hasCheckpoint)
+        {
+            inUse.Dispose();
+            Directory.Delete(folder, recursive: true);
+        }
+        return hasCheckpoint;
+    }
 }

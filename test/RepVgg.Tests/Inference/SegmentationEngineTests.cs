@@ -74,10 +74,7 @@ public class SegmentationEngineTests
         float[] logits = new float[5 * engine.MaskLength];
         for (int i = 0; i < 3; i++)
             Run();
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 20; i++)
-            Run();
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        Assert.Equal(0, Allocations.Of(20, Run));
 
         void Run()
         {
