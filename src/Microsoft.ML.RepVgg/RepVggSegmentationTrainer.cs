@@ -10,6 +10,7 @@ using RepVgg.Reparameterization;
 using RepVgg.TorchSharp;
 using RepVgg.Training;
 using RepVgg.Training.Data;
+using static Microsoft.ML.RepVgg.Interop.TrainingLog;
 
 namespace Microsoft.ML.RepVgg;
 
@@ -190,14 +191,6 @@ public sealed partial class RepVggSegmentationTrainer : IEstimator<RepVggSegment
         if (rows.Count < 3)
             throw new InvalidOperationException($"{rows.Count} images are too few to split off a part for validation. Set Options.ValidationSetFraction = 0 to train without validation, or give Options.ValidationSet.");
         return rows.Samples.Split(_options.ValidationSetFraction, seed);
-    }
-
-    private static void Log(IChannel? channel, string text, bool isWarning)
-    {
-        if (isWarning)
-            channel?.Warning(MessageSensitivity.UserData, "{0}", text);
-        else
-            channel?.Info(MessageSensitivity.UserData, "{0}", text);
     }
 
     /// <summary>Writes the metrics of each epoch to the log, and passes every progress report to the user's callback.</summary>

@@ -1,6 +1,7 @@
 using Microsoft.ML.Runtime;
 using RepVgg.Optimizers;
 using RepVgg.Training;
+using static Microsoft.ML.RepVgg.Interop.TrainingLog;
 
 namespace Microsoft.ML.RepVgg;
 

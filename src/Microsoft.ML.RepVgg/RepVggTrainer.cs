@@ -17,6 +17,7 @@ using RepVgg.Runtime;
 using RepVgg.TorchSharp;
 using RepVgg.Training;
 using RepVgg.Training.Data;
+using static Microsoft.ML.RepVgg.Interop.TrainingLog;
 
 namespace Microsoft.ML.RepVgg;
 
@@ -387,14 +388,6 @@ public sealed partial class RepVggTrainer : IEstimator<RepVggTransformer>
         {
             Log = (text, isWarning) => Log(channel, text, isWarning),
         }.Create();
-    }
-
-    private static void Log(IChannel? channel, string text, bool isWarning)
-    {
-        if (isWarning)
-            channel?.Warning(MessageSensitivity.UserData, "{0}", text);
-        else
-            channel?.Info(MessageSensitivity.UserData, "{0}", text);
     }
 
     /// <summary>Writes the metrics of each epoch to the log, and passes every progress report to the user's callback.</summary>

@@ -1,5 +1,5 @@
-using Microsoft.ML.RepVgg.Scoring;
 using Microsoft.ML.Data;
+using Microsoft.ML.RepVgg.Scoring;
 using RepVgg.Inference;
 
 namespace Microsoft.ML.RepVgg.Segmentation;
@@ -18,31 +18,23 @@ internal sealed class MaskEngine(SegmentationEngine engine, bool hasScores) : IN
     /// <inheritdoc/>
     public void Run(ReadOnlySpan<float> images, int count, Span<float> logits)
     {
+        var (masks, scores) = CreateResults(count);
         if (hasScores)
-        {
-            float[] scores = new float[count * engine.Classes * engine.MaskLength];
             engine.RunLogits(images, count, scores);
-            Write(scores, count, logits);
-            return;
-        }
-        byte[] masks = new byte[count * engine.MaskLength];
-        engine.Run(images, count, masks);
-        Write(masks, logits);
+        else
+            engine.Run(images, count, masks);
+        Write(masks, scores, count, logits);
     }
 
     /// <inheritdoc/>
     public void Run(ReadOnlySpan<byte> images, int count, Span<float> logits)
     {
+        var (masks, scores) = CreateResults(count);
         if (hasScores)
-        {
-            float[] scores = new float[count * engine.Classes * engine.MaskLength];
             engine.RunLogits(images, count, scores);
-            Write(scores, count, logits);
-            return;
-        }
-        byte[] masks = new byte[count * engine.MaskLength];
-        engine.Run(images, count, masks);
-        Write(masks, logits);
+        else
+            engine.Run(images, count, masks);
+        Write(masks, scores, count, logits);
     }
 
     /// <inheritdoc/>
@@ -61,8 +53,12 @@ internal sealed class MaskEngine(SegmentationEngine engine, bool hasScores) : IN
     /// <summary>Creates the getter of the column of probabilities.</summary>
     public ValueGetter<VBuffer<float>> ScoreGetter(OutputOfRow output) => Probabilities.CopyGetter(() => output()[engine.MaskLength..]);
 
-    private static void Write(byte[] masks, Span<float> outputs)
+    private (byte[] Masks, float[] Scores) CreateResults(int count) => hasScores ? ([], new float[count * engine.Classes * engine.MaskLength]) : (new byte[count * engine.MaskLength], []);
+
+    private void Write(byte[] masks, float[] scores, int count, Span<float> outputs)
     {
+        if (hasScores)
+            Write(scores, count, outputs);
         for (int i = 0; i < masks.Length; i++)
             outputs[i] = masks[i];
     }

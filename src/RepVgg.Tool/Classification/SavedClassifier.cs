@@ -106,5 +106,5 @@ internal sealed class SavedClassifier : IDisposable
     public void Dispose() => _chain.Dispose();
 
     /// <summary>Gets the steps of a model. A step can itself be a chain.</summary>
-    private static IEnumerable<ITransformer> Steps(ITransformer model) => model is IEnumerable<ITransformer> chain ? chain.SelectMany(Steps) : [model];
+    internal static IEnumerable<ITransformer> Steps(ITransformer model) => model is IEnumerable<ITransformer> chain ? chain.SelectMany(Steps) : [model];
 }

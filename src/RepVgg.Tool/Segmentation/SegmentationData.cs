@@ -2,6 +2,7 @@ using System.Drawing;
 using Microsoft.ML;
 using Microsoft.ML.Data;
 using Microsoft.ML.RepVgg;
+using RepVgg.Tool.Classification;
 using RepVgg.Tool.CommandLine;
 
 namespace RepVgg.Tool.Segmentation;
@@ -79,12 +80,9 @@ internal static class SegmentationData
     public static (IDisposable Model, RepVggSegmentationTransformer Network) LoadModel(string path, int threads)
     {
         var model = new MLContext(seed: 1).Model.LoadRepVgg(path, out _, new RepVggLoadOptions { NumberOfThreads = threads });
-        if (Steps(model).OfType<RepVggSegmentationTransformer>().FirstOrDefault() is { } network)
+        if (SavedClassifier.Steps(model).OfType<RepVggSegmentationTransformer>().FirstOrDefault() is { } network)
             return (model, network);
         model.Dispose();
         throw new InvalidDataException($"'{path}' contains no network for segmentation. Give the model.zip of a run of the command segment-train.");
     }
-
-    /// <summary>Gets the steps of a model. A step can itself be a chain.</summary>
-    private static IEnumerable<ITransformer> Steps(ITransformer model) => model is IEnumerable<ITransformer> chain ? chain.SelectMany(Steps) : [model];
 }
