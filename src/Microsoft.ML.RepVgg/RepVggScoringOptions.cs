@@ -46,7 +46,8 @@ public abstract class RepVggScoringOptions
     {
         Views = new ScoringViews(
             AreCropped: TestTimeAugmentation is TestTimeAugmentation.FiveCrop or TestTimeAugmentation.TenCrop,
-            AreFlipped: TestTimeAugmentation is TestTimeAugmentation.HorizontalFlip or TestTimeAugmentation.TenCrop),
+            AreShifted: TestTimeAugmentation is TestTimeAugmentation.HorizontalFlipAndShift,
+            AreFlipped: TestTimeAugmentation is TestTimeAugmentation.HorizontalFlip or TestTimeAugmentation.TenCrop or TestTimeAugmentation.HorizontalFlipAndShift),
     };
 
     /// <exception cref="ArgumentException">An option is out of range.</exception>

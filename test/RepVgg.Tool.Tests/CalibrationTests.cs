@@ -51,7 +51,7 @@ public sealed class CalibrationTests : IDisposable
         Assert.NotEqual(expected.OrderDescending(), Probabilities(Programs.Tool.Succeeds("predict", model, picture, "--json", "--tta", "none")));
         Assert.StartsWith("36 images: top-1 ", Programs.Tool.Succeeds("evaluate", model, data, "--tta", "ten-crop"), StringComparison.Ordinal);
 
-        Assert.Contains("--tta is 'both'; it must be one of: none, flip, five-crop, ten-crop.", Programs.Tool.Fails(2, "predict", model, picture, "--tta", "both"), StringComparison.Ordinal);
+        Assert.Contains("--tta is 'both'; it must be one of: none, flip, flip-shift, five-crop, ten-crop.", Programs.Tool.Fails(2, "predict", model, picture, "--tta", "both"), StringComparison.Ordinal);
         Assert.Contains("--calibrate needs validation images", Programs.Tool.Fails(2, [.. train, "--validation-fraction", "0"]), StringComparison.Ordinal);
         Assert.Single(Directory.GetDirectories(_folder.File("runs")));
     }

@@ -13,7 +13,8 @@ internal sealed class MultiViewEngine : INetworkEngine
 
     private readonly INetworkEngine _engine;
     private readonly int _channels, _imageHeight, _imageWidth, _height, _width;
-    private readonly (int Top, int Left, bool IsFlipped)[] _views;
+    private readonly View[] _views;
+    private readonly int _totalWeight;
 
     /// <param name="engine">The engine of the network; it is disposed with this one.</param>
     /// <param name="input">The input of the network.</param>
@@ -25,12 +26,14 @@ internal sealed class MultiViewEngine : INetworkEngine
         Input = views.AreCropped ? Enlarge(input) : input;
         (_imageHeight, _imageWidth) = (Input.Height, Input.Width);
         int bottom = _imageHeight - _height, right = _imageWidth - _width;
-        (int Top, int Left)[] places = views.AreCropped ? [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom / 2, right / 2)] : [(0, 0)];
-        _views =
-        [
-            .. places.Select(place => (place.Top, place.Left, false)),
-            .. places.Where(_ => views.AreFlipped).Select(place => (place.Top, place.Left, true)),
-        ];
+        View[] upright = views switch
+        {
+            { AreCropped: true } => [new(0, 0), new(0, right), new(bottom, 0), new(bottom, right), new(bottom / 2, right / 2)],
+            { AreShifted: true } => [new(0, 0, Weight: 2), new(1, 1), new(-1, -1)],
+            _ => [new(0, 0)],
+        };
+        _views = [.. upright, .. upright.Where(_ => views.AreFlipped).Select(view => view with { IsFlipped = true })];
+        _totalWeight = _views.Sum(view => view.Weight);
     }
 
     /// <summary>Describes the images that this engine reads.</summary>
@@ -45,7 +48,7 @@ internal sealed class MultiViewEngine : INetworkEngine
     public static void Check(FeatureInput input, ScoringViews views)
     {
         if (views.AreCropped && input.IsVector)
-            throw new ArgumentException($"TestTimeAugmentation has crops, but the column '{input.ColumnName}' is a vector of pixels, which has the size of the network's input, so that there is nothing to crop. Set it to HorizontalFlip or None, or use a column of images.");
+            throw new ArgumentException($"TestTimeAugmentation has crops, but the column '{input.ColumnName}' is a vector of pixels, which has the size of the network's input, so that there is nothing to crop. Set it to HorizontalFlip, HorizontalFlipAndShift or None, or use a column of images.");
     }
 
     public void Run(ReadOnlySpan<float> images, int count, Span<float> probabilities) => Run(images, count, probabilities, _engine.Run);
@@ -90,45 +93,58 @@ internal sealed class MultiViewEngine : INetworkEngine
         }
     }
 
-    /// <summary>Copies a view of an image of planes (CHW).</summary>
-    private void Copy<TPixel>(ReadOnlySpan<TPixel> image, Span<TPixel> target, (int Top, int Left, bool IsFlipped) view)
+    /// <summary>Copies a view of an image of planes (CHW). It is black beyond the edges of the image.</summary>
+    private void Copy<TPixel>(ReadOnlySpan<TPixel> image, Span<TPixel> target, View view)
     {
+        int before = Math.Max(-view.Left, 0), after = Math.Max(view.Left + _width - _imageWidth, 0);
         for (int channel = 0; channel < _channels; channel++)
         {
             for (int y = 0; y < _height; y++)
             {
                 var row = target.Slice((channel * _height + y) * _width, _width);
-                image.Slice((channel * _imageHeight + view.Top + y) * _imageWidth + view.Left, _width).CopyTo(row);
+                int line = view.Top + y;
+                if (line < 0 || line >= _imageHeight)
+                {
+                    row.Clear();
+                    continue;
+                }
+                image.Slice((channel * _imageHeight + line) * _imageWidth + view.Left + before, _width - before - after).CopyTo(row[before..]);
+                row[..before].Clear();
+                row[(_width - after)..].Clear();
                 if (view.IsFlipped)
                     row.Reverse();
             }
         }
     }
 
-    /// <summary>Computes the mean of the probabilities of the views.</summary>
+    /// <summary>Computes the weighted mean of the probabilities of the views.</summary>
     /// <param name="logits">The logits of each view, which are replaced by the probabilities.</param>
     /// <param name="mean">Receives the mean probability of each class.</param>
-    private static void Average(Span<float> logits, Span<float> mean)
+    private void Average(Span<float> logits, Span<float> mean)
     {
-        int classes = mean.Length, views = logits.Length / classes;
-        for (int view = 0; view < views; view++)
+        int classes = mean.Length;
+        for (int view = 0; view < _views.Length; view++)
             Probabilities.Softmax(logits.Slice(view * classes, classes), logits.Slice(view * classes, classes));
         for (int i = 0; i < classes; i++)
         {
             double sum = 0;
-            for (int view = 0; view < views; view++)
-                sum += logits[view * classes + i];
-            mean[i] = (float)(sum / views);
+            for (int view = 0; view < _views.Length; view++)
+                sum += _views[view].Weight * (double)logits[view * classes + i];
+            mean[i] = (float)(sum / _totalWeight);
         }
     }
 
     private delegate void NetworkRun<TPixel>(ReadOnlySpan<TPixel> images, int count, Span<float> logits);
+
+    /// <summary>A rectangle of the network's size in an image, beyond whose edges it may extend, and its share of the mean.</summary>
+    private readonly record struct View(int Top, int Left, bool IsFlipped = false, int Weight = 1);
 }
 
 /// <summary>The views of an image that are scored; see <see cref="MultiViewEngine"/>.</summary>
 /// <param name="AreCropped">Whether they are the crops at the four corners and at the centre, instead of the whole image.</param>
+/// <param name="AreShifted">Whether they are the image, with twice the weight, and the image shifted by one pixel up and left, and down and right. Not with crops.</param>
 /// <param name="AreFlipped">Whether each is scored a second time, mirrored left to right.</param>
-internal readonly record struct ScoringViews(bool AreCropped, bool AreFlipped)
+internal readonly record struct ScoringViews(bool AreCropped, bool AreShifted, bool AreFlipped)
 {
     /// <summary>Whether the image alone is scored.</summary>
     public bool IsSingle => this == default;

@@ -12,7 +12,7 @@ namespace RepVgg.Tool.Classification;
 internal sealed class SavedClassifier : IDisposable
 {
     /// <summary>The command-line option of test-time augmentation, which <see cref="Views"/> reads.</summary>
-    public static OptionSpec ViewsOption { get; } = new("tta", "VIEWS", "test-time augmentation: classify by the mean probabilities of several views: flip (the image and its mirror image), five-crop or ten-crop (default: none)") { Sets = [nameof(RepVggScoringOptions.TestTimeAugmentation)] };
+    public static OptionSpec ViewsOption { get; } = new("tta", "VIEWS", "test-time augmentation: classify by the mean probabilities of several views: flip (the image and its mirror image), flip-shift (also shifted by a pixel), five-crop or ten-crop (default: none)") { Sets = [nameof(RepVggScoringOptions.TestTimeAugmentation)] };
 
     private readonly TransformerChain<ITransformer> _chain;
 
@@ -31,7 +31,7 @@ internal sealed class SavedClassifier : IDisposable
     /// <summary>Gets the views of an image that are scored.</summary>
     public static TestTimeAugmentation Views(Arguments arguments) => arguments.Choice(
         "tta",
-        ("none", TestTimeAugmentation.None), ("flip", TestTimeAugmentation.HorizontalFlip), ("five-crop", TestTimeAugmentation.FiveCrop), ("ten-crop", TestTimeAugmentation.TenCrop));
+        ("none", TestTimeAugmentation.None), ("flip", TestTimeAugmentation.HorizontalFlip), ("flip-shift", TestTimeAugmentation.HorizontalFlipAndShift), ("five-crop", TestTimeAugmentation.FiveCrop), ("ten-crop", TestTimeAugmentation.TenCrop));
 
     /// <summary>Loads a model. Images that it cannot read get a missing prediction. The error stream gets a warning if the model changes images before the classifier.</summary>
     /// <exception cref="InvalidDataException">The file is no ML.NET model that this library wrote, or has no classifier.</exception>

@@ -37,7 +37,9 @@ public sealed class TestTimeAugmentationTests(TrainedStripes trained) : IClassFi
 
     private static MLImage Crop(MLImage picture, int top, int left, bool flips, int height, int width) => ImageModels.Picture(width, height, (x, y) =>
     {
-        int at = 4 * ((top + y) * picture.Width + left + (flips ? width - 1 - x : x));
+        int row = top + y, column = left + (flips ? width - 1 - x : x), at = 4 * (row * picture.Width + column);
+        if (row < 0 || row >= picture.Height || column < 0 || column >= picture.Width)
+            return Color.Black;
         return Color.FromArgb(picture.Pixels[at], picture.Pixels[at + 1], picture.Pixels[at + 2]);
     });
 
@@ -57,13 +59,14 @@ public sealed class TestTimeAugmentationTests(TrainedStripes trained) : IClassFi
     [InlineData(TestTimeAugmentation.HorizontalFlip)]
     [InlineData(TestTimeAugmentation.FiveCrop)]
     [InlineData(TestTimeAugmentation.TenCrop)]
+    [InlineData(TestTimeAugmentation.HorizontalFlipAndShift)]
     public void The_scores_are_the_means_of_those_of_the_views(TestTimeAugmentation augmentation)
     {
         using var plain = ImageModels.Create(Network());
-        bool crops = augmentation != TestTimeAugmentation.HorizontalFlip;
+        bool crops = augmentation is TestTimeAugmentation.FiveCrop or TestTimeAugmentation.TenCrop;
         // Images of the size that the crops are cut from are not resized; more than one batch of views.
         MLImage[] pictures = [.. Enumerable.Range(0, 40).Select(i => crops ? ImageModels.Noise(24, 16, seed: i) : ImageModels.Noise(21, 14, seed: i))];
-        (int Top, int Left)[] places = crops ? [(0, 0), (0, 3), (2, 0), (2, 3), (1, 1)] : [(0, 0)];
+        (int Top, int Left)[] places = crops ? [(0, 0), (0, 3), (2, 0), (2, 3), (1, 1)] : augmentation == TestTimeAugmentation.HorizontalFlip ? [(0, 0)] : [(0, 0), (0, 0), (1, 1), (-1, -1)];
         bool[] flips = augmentation == TestTimeAugmentation.FiveCrop ? [false] : [false, true];
         var views = pictures.SelectMany(picture => places.SelectMany(place => flips.Select(flip => Crop(picture, place.Top, place.Left, flip, 14, 21))));
         float[] expected = Means(Scores(plain, View(views)), places.Length * flips.Length);
