@@ -52,12 +52,14 @@ public sealed class PresetTests : IDisposable
         string[] train = ["train", data, "--output", _folder.File("runs"), "--device", "cpu", "--threads", "1", "--image-size", "16", "--epochs", "1"];
         Programs.Tool.Succeeds([
             .. train, "--name", "all", "--preset", "small-scratch", "--weight-decay", "0", "--label-smoothing", "0.2", "--ema-decay", "0.5", "--crop-scale", "0.6", "--erasing", "0", "--mixup", "0.3",
-            "--unmixed-epochs", "1",
+            "--unmixed-epochs", "1", "--head-learning-rate-scale", "2", "--layer-learning-rate-decay", "0.7",
         ]);
         var settings = Settings("all");
         Assert.Equal(0, settings.GetProperty("weight_decay").GetDouble());
         Assert.Equal(0.2, settings.GetProperty("label_smoothing").GetDouble(), 1e-6);
         Assert.Equal(0.5, settings.GetProperty("ema_decay").GetDouble(), 1e-6);
+        Assert.Equal(2, settings.GetProperty("head_learning_rate_scale").GetDouble());
+        Assert.Equal(0.7, settings.GetProperty("layer_learning_rate_decay").GetDouble(), 1e-6);
         var augmentation = settings.GetProperty("augmentation");
         Assert.Equal(0, augmentation.GetProperty("crop_padding").GetInt32());
         Assert.Equal(0.6, augmentation.GetProperty("random_resized_crop").GetProperty("minimum_scale").GetDouble(), 1e-6);
@@ -74,6 +76,8 @@ public sealed class PresetTests : IDisposable
         Assert.Contains("--erasing and --mixup need --crop-padding or --crop-scale", Programs.Tool.Fails(2, [.. train, "--mixup", "0.2"]), StringComparison.Ordinal);
         Assert.Contains("--unmixed-epochs needs --mixup", Programs.Tool.Fails(2, [.. train, "--crop-padding", "1", "--unmixed-epochs", "2"]), StringComparison.Ordinal);
         Assert.Contains("--label-smoothing is '1'; it must be a number of 0 or more and less than 1.", Programs.Tool.Fails(2, [.. train, "--label-smoothing", "1"]), StringComparison.Ordinal);
+        Assert.Contains("--head-learning-rate-scale is '0'", Programs.Tool.Fails(2, [.. train, "--head-learning-rate-scale", "0"]), StringComparison.Ordinal);
+        Assert.Contains("--layer-learning-rate-decay is '1.5'; it must be a number above 0 and at most 1.", Programs.Tool.Fails(2, [.. train, "--layer-learning-rate-decay", "1.5"]), StringComparison.Ordinal);
         Assert.Contains("--weight-decay is '-1'", Programs.Tool.Fails(2, [.. train, "--weight-decay", "-1"]), StringComparison.Ordinal);
 
         JsonElement Settings(string name) => JsonDocument.Parse(File.ReadAllText(Path.Combine(_folder.File("runs"), name, "args.json"))).RootElement;

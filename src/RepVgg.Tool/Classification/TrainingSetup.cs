@@ -31,6 +31,8 @@ internal sealed class TrainingSetup
         new("preset", "NAME", $"hyperparameters under a name: {string.Join(", ", TrainingPreset.All.Select(preset => preset.Name))}; other options change them"),
         new("scales", "FILE", "scales of RepOptimizer, which search-scales has found, for --preset repopt") { Sets = [nameof(RepOptimizerOptions.ScalesPath)] },
         new("batch-size", "N", "images of one training step (default: that of the preset, or 32)"),
+        new("head-learning-rate-scale", "X", "factor of the learning rate of the classifier (default: that of the preset, or 1)"),
+        new("layer-learning-rate-decay", "X", "factor of the learning rate from each block to the one before it, at most 1, such as 0.7 for --weights that need small changes (default: that of the preset, or 1)"),
         new("weight-decay", "X", "weight decay (default: that of the preset, or of the optimizer)"),
         new("custom-l2", "", "decay the equivalent kernels of the blocks by the RepVGG authors' custom L2 penalty, instead of the kernels of the branches") { Sets = [nameof(RepVggTrainer.Options.CustomL2)] },
         new("label-smoothing", "X", "share of each target that is divided among all classes (default: that of the preset, or 0)"),
@@ -122,6 +124,8 @@ internal sealed class TrainingSetup
             Arguments.Accept("--preset", () => options.Apply(TrainingPreset.Find(preset)));
         options.BatchSize = arguments.Integer("batch-size", 2) ?? config?.BatchSize ?? options.BatchSize;
         options.Epochs = config?.Epochs ?? options.Epochs;
+        options.HeadLearningRateScale = arguments.Positive("head-learning-rate-scale") ?? options.HeadLearningRateScale;
+        options.LayerLearningRateDecay = arguments.Positive("layer-learning-rate-decay", 1) ?? options.LayerLearningRateDecay;
         options.WeightDecay = arguments.Number("weight-decay") ?? options.WeightDecay;
         options.CustomL2 = arguments.Flag("custom-l2");
         if (arguments.Text("quantization") is not null)

@@ -103,12 +103,13 @@ internal sealed class Arguments(ParseResult result)
         return value;
     }
 
-    public float? Positive(string name)
+    /// <summary>Gets the value of an option as a finite number above 0, and at most a maximum.</summary>
+    public float? Positive(string name, float maximum = float.MaxValue)
     {
         if (Text(name) is not { } text)
             return null;
-        if (!float.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out float value) || !(value > 0) || !float.IsFinite(value))
-            throw new UsageException($"--{name} is '{text}'; it must be a number above 0.");
+        if (!float.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out float value) || !(value > 0 && value <= maximum))
+            throw new UsageException(Invariant($"--{name} is '{text}'; it must be a number above 0{(maximum < float.MaxValue ? Invariant($" and at most {maximum}") : "")}."));
         return value;
     }
 
