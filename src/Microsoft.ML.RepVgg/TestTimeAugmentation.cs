@@ -22,7 +22,7 @@ public enum TestTimeAugmentation
 
     /// <summary>
     /// 6 views: the image, the image shifted by one pixel of the network's input up and to the left, and down and to the right, and each of the three mirrored left to right. The image and its mirror image have twice the
-    /// weight of the others. For images that are trained with shifts, which the views of <see cref="FiveCrop"/> enlarge.
+    /// weight of the others. For small images that are trained with shifts; the crops of <see cref="FiveCrop"/> would enlarge them.
     /// </summary>
     HorizontalFlipAndShift,
 }
